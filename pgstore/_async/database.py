@@ -1,0 +1,129 @@
+"""Connections: where they come from, and how a statement of the store runs on one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.adapt import AdaptersMap
+from psycopg.rows import TupleRow, tuple_row
+from psycopg_pool import AsyncConnectionPool
+
+from pgstore._adapters import ADAPTERS
+from pgstore._async.installation import ensure
+from pgstore._statements import Statements
+from pgstore._translation import translated
+
+Parameters = Sequence[str | None]
+# Any: a pool of the user's may have any row factory.
+PoolConnection = AsyncConnection[Any]
+Pool = AsyncConnectionPool[PoolConnection]
+
+
+class StoreCursor(AsyncCursor[TupleRow]):
+    """A cursor that neither uses nor changes what the connection's owner has set up on it."""
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        return ADAPTERS
+
+
+class AsyncDatabase:
+    """The store's way to its database: a pool, its own or the user's."""
+
+    def __init__(self, source: str | Pool | None, name: str, create: bool) -> None:
+        self.name = name
+        self.statements = Statements(name)
+        self._create = create
+        self._conninfo = source if isinstance(source, str) else ""
+        self._given = None if source is None or isinstance(source, str) else source
+        self._pool: Pool | None = None
+        self._lock = asyncio.Lock()
+
+    async def rows(
+        self, statement: str, parameters: Parameters, conn: AsyncConnection[object] | None = None
+    ) -> list[TupleRow]:
+        """Run one statement of the store: on the caller's connection, or on one of the pool.
+
+        On one of the pool it is its own transaction, and it is run a second time if the connection
+        turns out to be dead: every statement here reads, or writes messages by their ids, which
+        has the same effect as once.
+        """
+        if conn is not None:
+            await self.ready()
+            return await _run(conn, statement, parameters)
+        pool = await self.ready()
+        try:
+            return await self._run_on(pool, statement, parameters)
+        except psycopg.OperationalError as error:
+            if not isinstance(error, psycopg.errors.AdminShutdown) and error.sqlstate is not None:
+                raise
+            await pool.check()
+            return await self._run_on(pool, statement, parameters)
+
+    async def _run_on(self, pool: Pool, statement: str, parameters: Parameters) -> list[TupleRow]:
+        async with pool.connection() as conn:
+            if conn.autocommit:
+                return await _run(conn, statement, parameters)
+            # A pool of the user's. Without this there would be three round trips, not one.
+            await conn.set_autocommit(True)
+            try:
+                return await _run(conn, statement, parameters)
+            finally:
+                if not conn.closed:
+                    await conn.set_autocommit(False)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[PoolConnection]:
+        """A connection of the pool in a transaction: committed at the end, or rolled back."""
+        pool = await self.ready()
+        async with pool.connection() as conn, conn.transaction():
+            yield conn
+
+    async def ready(self) -> Pool:
+        """The open pool of a store that is there; installs it if this may."""
+        if self._pool is None:
+            async with self._lock:
+                if self._pool is None:
+                    self._pool = await self._open()
+        return self._pool
+
+    async def _open(self) -> Pool:
+        if self._given is not None:
+            async with self._given.connection() as conn:
+                restore = conn.autocommit
+                await conn.set_autocommit(True)
+                await ensure(conn, self.statements, self.name, create=self._create)
+                await conn.set_autocommit(restore)
+            return self._given
+        # A plain connection first: a wrong address is an error now, not a time-out of the pool.
+        async with await AsyncConnection.connect(self._conninfo, autocommit=True) as conn:
+            await ensure(conn, self.statements, self.name, create=self._create)
+        pool: Pool = AsyncConnectionPool(
+            self._conninfo,
+            kwargs={"autocommit": True},
+            min_size=1,
+            max_size=10,
+            name=f"pgstore {self.name}",
+            open=False,
+        )
+        await pool.open()
+        return pool
+
+    async def aclose(self) -> None:
+        """Close the pool unless it is the user's; the next operation opens a new one."""
+        async with self._lock:
+            pool, self._pool = self._pool, None
+            if pool is not None and pool is not self._given:
+                await pool.close()
+
+
+async def _run(
+    conn: AsyncConnection[object], statement: str, parameters: Parameters
+) -> list[TupleRow]:
+    async with StoreCursor(conn, row_factory=tuple_row) as cursor:
+        with translated():
+            await cursor.execute(statement, parameters, binary=True)
+        return await cursor.fetchall()

@@ -1,0 +1,157 @@
+"""Message types and their JSON.
+
+Between a payload and the user's class there is one step: msgspec's, or pydantic's for its models.
+Encoders and decoders are made once for a store.
+"""
+
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Generic, Protocol
+from uuid import UUID
+
+import msgspec
+
+from pgstore._messages import E, RawMessage
+from pgstore.errors import InvalidArgumentError, MessageDecodeError, UnknownMessageTypeError
+
+Hook = Callable[[typing.Any], object]
+DecodeHook = Callable[[type, typing.Any], object]
+
+_MAX_TYPE_BYTES = 255
+
+
+class Codec(Protocol[E]):
+    """What a store needs to know of its messages."""
+
+    def encode(self, message: E) -> tuple[str, bytes]:
+        """The name of the message's type, and its JSON without a line break."""
+
+    def decode(self, type_name: str, data: str, stream: str, version: int) -> E:
+        """The message; the place is for the error."""
+
+
+class TypedCodec(Generic[E]):
+    """Messages of the user's classes."""
+
+    def __init__(
+        self, messages: object, enc_hook: Hook | None = None, dec_hook: DecodeHook | None = None
+    ) -> None:
+        named = _by_name(messages)
+        encoder = msgspec.json.Encoder(enc_hook=enc_hook)
+        self._encoders: dict[type, tuple[str, Callable[[E], bytes]]] = {}
+        self._decoders: dict[str, Callable[[str], E]] = {}
+        for name, cls in named.items():
+            encode, self._decoders[name] = _functions(cls, encoder, dec_hook)
+            self._encoders.setdefault(cls, (name, encode))
+
+    def encode(self, message: E) -> tuple[str, bytes]:
+        try:
+            name, encode = self._encoders[type(message)]
+        except KeyError:
+            known = ", ".join(sorted(cls.__name__ for cls in self._encoders))
+            raise InvalidArgumentError(
+                f"{type(message).__name__} is not a message type of this store; it has: {known}"
+            ) from None
+        return name, one_line(encode(message))
+
+    def decode(self, type_name: str, data: str, stream: str, version: int) -> E:
+        try:
+            return self._decoders[type_name](data)
+        except KeyError:
+            if type_name in self._decoders:
+                raise
+            raise UnknownMessageTypeError(
+                "unknown message type", stream, version, type_name
+            ) from None
+        except ValueError as error:  # msgspec's and pydantic's errors are ValueErrors
+            raise MessageDecodeError(
+                f"cannot decode message: {error}", stream, version, type_name
+            ) from error
+
+
+class RawCodec:
+    """Messages of any type, as they are."""
+
+    def encode(self, message: RawMessage) -> tuple[str, bytes]:
+        return message.type, one_line(message.data)
+
+    def decode(self, type_name: str, data: str, stream: str, version: int) -> RawMessage:
+        return RawMessage(type_name, data.encode())
+
+
+def one_line(data: bytes) -> bytes:
+    """JSON without line breaks, which may only stand between its tokens.
+
+    Batches rely on it: there a line break ends a payload.
+    """
+    return data.replace(b"\n", b" ") if b"\n" in data else data
+
+
+def message_id_of(message: object) -> UUID | None:
+    """The id that the message itself carries, if it does."""
+    get_message_id = getattr(message, "get_message_id", None)
+    if get_message_id is None:
+        return None
+    message_id = get_message_id()
+    if not isinstance(message_id, UUID):
+        raise InvalidArgumentError(
+            f"get_message_id() of {type(message).__name__} must return a uuid.UUID"
+        )
+    return message_id
+
+
+def _by_name(messages: object) -> dict[str, type]:
+    """Message types by name, from a class, a union, or a mapping of names to classes."""
+    if isinstance(messages, Mapping):
+        named = dict(messages)
+    else:
+        named = {}
+        for cls in _members(messages):
+            name = getattr(cls, "__name__", repr(cls))
+            if named.setdefault(name, cls) is not cls:
+                raise ValueError(f"two message types are called {name}: name them with a mapping")
+    if not named:
+        raise ValueError("a store needs at least one message type")
+    for name, cls in named.items():
+        if not isinstance(name, str) or not _is_type_name(name):
+            raise ValueError(
+                f"{name!r} cannot name a message type: 1 to {_MAX_TYPE_BYTES} bytes of UTF-8, "
+                "no control characters"
+            )
+        if not isinstance(cls, type) or typing.get_origin(cls) is not None:
+            raise TypeError(f"message type {name} must be a class, not {cls!r}")
+    return named
+
+
+def _members(messages: object) -> list[typing.Any]:
+    if isinstance(messages, types.UnionType) or typing.get_origin(messages) is typing.Union:
+        return [member for arg in typing.get_args(messages) for member in _members(arg)]
+    if typing.get_origin(messages) is typing.Annotated:
+        return _members(typing.get_args(messages)[0])
+    if type(messages).__name__ == "TypeAliasType":  # type Event = A | B, from Python 3.12 on
+        return _members(getattr(messages, "__value__"))  # noqa: B009
+    return [messages]
+
+
+def _is_type_name(name: str) -> bool:
+    return 0 < len(name.encode(errors="replace")) <= _MAX_TYPE_BYTES and not any(
+        ord(character) < 32 for character in name
+    )
+
+
+def _functions(
+    cls: type, encoder: msgspec.json.Encoder, dec_hook: DecodeHook | None
+) -> tuple[Callable[[typing.Any], bytes], Callable[[str], typing.Any]]:
+    """The encoder and the decoder of a class; TypeError if it has none."""
+    if hasattr(cls, "__pydantic_validator__"):
+        from pydantic import TypeAdapter
+
+        adapter: TypeAdapter[typing.Any] = TypeAdapter(cls)
+        return adapter.dump_json, adapter.validate_json
+    if dec_hook is None and isinstance(msgspec.inspect.type_info(cls), msgspec.inspect.CustomType):
+        raise TypeError(
+            f"msgspec cannot decode {cls.__name__}: use a msgspec.Struct, a dataclass, an attrs "
+            "class or a pydantic model, or pass enc_hook and dec_hook"
+        )
+    return encoder.encode, msgspec.json.Decoder(cls, dec_hook=dec_hook).decode

@@ -1,0 +1,21 @@
+"""Installing a store as a step of its own."""
+
+import psycopg
+
+from pgstore._statements import Statements
+from pgstore._sync import installation
+
+
+def install(conninfo: str = "", *, name: str = "pgstore") -> int:
+    """Install a store, or upgrade it to this package's schema version, which is returned.
+
+    One transaction under a lock: safe to run again, and by several at once. Needs the right to
+    create a schema, or to own the one with this name; not a superuser.
+
+    Raises:
+        StoreTooNewError, MigrationEditedError: refused, and nothing was changed.
+        UnsupportedDatabaseError: PostgreSQL older than 14, or a database that is not UTF8.
+    """
+    Statements(name)  # refuses what cannot be a name
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        return installation.install(conn, name)

@@ -1,0 +1,73 @@
+"""The SQL files of the store, as both installers see them: in order, with checksums."""
+
+import functools
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent / "sql"
+
+
+class Migration(NamedTuple):
+    """A migration: its number, its name without `.sql`, its text and the text's SHA-256."""
+
+    number: int
+    name: str
+    text: str
+    checksum: str
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read(name: str) -> str:
+    """Read a file of `sql/`."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def migrations() -> tuple[Migration, ...]:
+    """The migrations in order; the last one's number is the schema version of this package."""
+    found = []
+    for path in sorted((ROOT / "migrations").glob("*.sql")):
+        text = path.read_text(encoding="utf-8")
+        found.append(Migration(int(path.stem[:4]), path.stem, text, _checksum(text)))
+    return tuple(found)
+
+
+def repeated_files() -> list[Path]:
+    """The files applied by every installation and upgrade, in order."""
+    return [
+        *sorted((ROOT / "functions").rglob("*.sql")),
+        *sorted((ROOT / "views").glob("*.sql")),
+        ROOT / "grants.sql",
+    ]
+
+
+@functools.cache
+def repeated_sql() -> str:
+    """The text of `repeated_files`."""
+    return "".join(path.read_text(encoding="utf-8") for path in repeated_files())
+
+
+@functools.cache
+def checksums() -> dict[int, str]:
+    """Checksums by number of migration; 0 stands for the repeated files."""
+    return {0: _checksum(repeated_sql())} | {m.number: m.checksum for m in migrations()}
+
+
+def manifest_lines() -> list[str]:
+    """One JSON object for each row that an installation leaves in `migrations`."""
+    names = {0: "functions, views and grants"} | {m.number: m.name for m in migrations()}
+    return [
+        json.dumps({"number": number, "name": names[number], "checksum": checksum})
+        for number, checksum in checksums().items()
+    ]
+
+
+@functools.cache
+def manifest() -> str:
+    """The setting `pgstore.manifest` of an installation."""
+    return f"[{','.join(manifest_lines())}]"

@@ -1,0 +1,129 @@
+# Generated from pgstore/_async/database.py by `python tools/unasync.py`.
+
+"""Connections: where they come from, and how a statement of the store runs on one."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import Connection, Cursor
+from psycopg.adapt import AdaptersMap
+from psycopg.rows import TupleRow, tuple_row
+from psycopg_pool import ConnectionPool
+
+from pgstore._adapters import ADAPTERS
+from pgstore._statements import Statements
+from pgstore._sync.installation import ensure
+from pgstore._translation import translated
+
+Parameters = Sequence[str | None]
+# Any: a pool of the user's may have any row factory.
+PoolConnection = Connection[Any]
+Pool = ConnectionPool[PoolConnection]
+
+
+class StoreCursor(Cursor[TupleRow]):
+    """A cursor that neither uses nor changes what the connection's owner has set up on it."""
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        return ADAPTERS
+
+
+class Database:
+    """The store's way to its database: a pool, its own or the user's."""
+
+    def __init__(self, source: str | Pool | None, name: str, create: bool) -> None:
+        self.name = name
+        self.statements = Statements(name)
+        self._create = create
+        self._conninfo = source if isinstance(source, str) else ""
+        self._given = None if source is None or isinstance(source, str) else source
+        self._pool: Pool | None = None
+        self._lock = threading.Lock()
+
+    def rows(
+        self, statement: str, parameters: Parameters, conn: Connection[object] | None = None
+    ) -> list[TupleRow]:
+        """Run one statement of the store: on the caller's connection, or on one of the pool.
+
+        On one of the pool it is its own transaction, and it is run a second time if the connection
+        turns out to be dead: every statement here reads, or writes messages by their ids, which
+        has the same effect as once.
+        """
+        if conn is not None:
+            self.ready()
+            return _run(conn, statement, parameters)
+        pool = self.ready()
+        try:
+            return self._run_on(pool, statement, parameters)
+        except psycopg.OperationalError as error:
+            if not isinstance(error, psycopg.errors.AdminShutdown) and error.sqlstate is not None:
+                raise
+            pool.check()
+            return self._run_on(pool, statement, parameters)
+
+    def _run_on(self, pool: Pool, statement: str, parameters: Parameters) -> list[TupleRow]:
+        with pool.connection() as conn:
+            if conn.autocommit:
+                return _run(conn, statement, parameters)
+            # A pool of the user's. Without this there would be three round trips, not one.
+            conn.set_autocommit(True)
+            try:
+                return _run(conn, statement, parameters)
+            finally:
+                if not conn.closed:
+                    conn.set_autocommit(False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[PoolConnection]:
+        """A connection of the pool in a transaction: committed at the end, or rolled back."""
+        pool = self.ready()
+        with pool.connection() as conn, conn.transaction():
+            yield conn
+
+    def ready(self) -> Pool:
+        """The open pool of a store that is there; installs it if this may."""
+        if self._pool is None:
+            with self._lock:
+                if self._pool is None:
+                    self._pool = self._open()
+        return self._pool
+
+    def _open(self) -> Pool:
+        if self._given is not None:
+            with self._given.connection() as conn:
+                restore = conn.autocommit
+                conn.set_autocommit(True)
+                ensure(conn, self.statements, self.name, create=self._create)
+                conn.set_autocommit(restore)
+            return self._given
+        # A plain connection first: a wrong address is an error now, not a time-out of the pool.
+        with Connection.connect(self._conninfo, autocommit=True) as conn:
+            ensure(conn, self.statements, self.name, create=self._create)
+        pool: Pool = ConnectionPool(
+            self._conninfo,
+            kwargs={"autocommit": True},
+            min_size=1,
+            max_size=10,
+            name=f"pgstore {self.name}",
+            open=False,
+        )
+        pool.open()
+        return pool
+
+    def close(self) -> None:
+        """Close the pool unless it is the user's; the next operation opens a new one."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+            if pool is not None and pool is not self._given:
+                pool.close()
+
+
+def _run(conn: Connection[object], statement: str, parameters: Parameters) -> list[TupleRow]:
+    with StoreCursor(conn, row_factory=tuple_row) as cursor:
+        with translated():
+            cursor.execute(statement, parameters, binary=True)
+        return cursor.fetchall()

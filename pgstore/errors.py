@@ -1,0 +1,175 @@
+"""Every error that pgstore raises.
+
+    PgstoreError
+    ├── InvalidArgumentError                22023  also a ValueError
+    ├── UnknownMessageTypeError                    also a LookupError
+    ├── MessageDecodeError                         also a ValueError
+    ├── MessageNotFound                            also a LookupError
+    ├── StoreNotInstalledError
+    ├── StoreOutdatedError
+    └── StoreError                                 also a psycopg.DatabaseError
+        ├── OptimisticConcurrencyError      MS001
+        ├── MessageIdInUseError             MS002
+        ├── MessageIdMismatchError          MS003
+        ├── StoreTooNewError                MS010
+        ├── MigrationEditedError            MS011
+        └── UnsupportedDatabaseError        MS012
+
+The classes with an MS code are raised by psycopg itself, on any connection of a process that has
+imported pgstore. Everything else that the server says stays psycopg's: lost connections, time-outs,
+serialization failures (40001) and deadlocks (40P01), both of which can be tried again.
+"""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+import msgspec
+import psycopg
+
+__all__ = [
+    "InvalidArgumentError",
+    "MessageDecodeError",
+    "MessageIdInUseError",
+    "MessageIdMismatchError",
+    "MessageNotFound",
+    "MigrationEditedError",
+    "OptimisticConcurrencyError",
+    "PgstoreError",
+    "StoreError",
+    "StoreNotInstalledError",
+    "StoreOutdatedError",
+    "StoreTooNewError",
+    "UnknownMessageTypeError",
+    "UnsupportedDatabaseError",
+]
+
+
+class PgstoreError(Exception):
+    """Base of all errors of pgstore."""
+
+
+class InvalidArgumentError(PgstoreError, ValueError):
+    """An argument is not what the operation takes; nothing was stored.
+
+    `argument` is its name where the server told it; `detail` holds what else it said.
+    """
+
+    sqlstate = "22023"
+
+    def __init__(self, message: str, detail: Mapping[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.detail: Mapping[str, object] = detail or {}
+
+    @property
+    def argument(self) -> str | None:
+        argument = self.detail.get("argument")
+        return argument if isinstance(argument, str) else None
+
+
+class _UnreadableError(PgstoreError):
+    def __init__(self, message: str, stream: str, version: int, type: str) -> None:
+        super().__init__(f"{message} (type {type!r}, version {version} of stream {stream!r})")
+        self.stream = stream
+        self.version = version
+        self.type = type
+
+
+class UnknownMessageTypeError(_UnreadableError, LookupError):
+    """A stored message has a type that this store was not told of.
+
+    Map the name to a class (`messages={"OldName": NewClass, …}`), or read it with `store.raw`.
+    """
+
+
+class MessageDecodeError(_UnreadableError, ValueError):
+    """A stored payload does not fit its type; `__cause__` tells where. `store.raw` reads it."""
+
+
+class MessageNotFound(PgstoreError, LookupError):
+    """No message has this `message_id`."""
+
+    def __init__(self, message_id: UUID) -> None:
+        super().__init__(f"no message has the id {message_id}")
+        self.message_id = message_id
+
+
+class StoreNotInstalledError(PgstoreError):
+    """The store does not exist in this database, and `create=False` says not to make it."""
+
+
+class StoreOutdatedError(PgstoreError):
+    """The store is older than this package, and `create=False` says not to upgrade it."""
+
+
+class StoreError(PgstoreError, psycopg.DatabaseError):
+    """Base of the errors that the store's functions raise with an MS code as `sqlstate`."""
+
+    def __str__(self) -> str:
+        # Not psycopg's text, which goes on with DETAIL, HINT and CONTEXT: those are in `diag`.
+        return self.diag.message_primary or super().__str__()
+
+    @property
+    def detail(self) -> Mapping[str, object]:
+        """The server's DETAIL, a JSON object; empty if there is none."""
+        text = self.diag.message_detail
+        return msgspec.json.decode(text, type=dict[str, object]) if text else {}
+
+    def _text(self, key: str) -> str:
+        return str(self.detail[key])
+
+    def _number(self, key: str) -> int:
+        return int(str(self.detail[key]))
+
+
+class OptimisticConcurrencyError(StoreError, code="MS001"):
+    """The stream is not at the expected version; nothing was stored."""
+
+    @property
+    def stream(self) -> str:
+        return self._text("stream")
+
+    @property
+    def expected_version(self) -> int:
+        return self._number("expected_version")
+
+    @property
+    def actual_version(self) -> int:
+        return self._number("actual_version")
+
+
+class _MessageIdError(StoreError):
+    @property
+    def stream(self) -> str:
+        return self._text("stream")
+
+    @property
+    def version(self) -> int:
+        return self._number("version")
+
+    @property
+    def message_id(self) -> UUID:
+        return UUID(self._text("message_id"))
+
+
+class MessageIdInUseError(_MessageIdError, code="MS002"):
+    """Another message has this id, at `version` of `stream`; nothing was stored."""
+
+
+class MessageIdMismatchError(_MessageIdError, code="MS003"):
+    """The stream holds another message than `message_id` at `version`; nothing was stored."""
+
+    @property
+    def stored_message_id(self) -> UUID:
+        return UUID(self._text("stored_message_id"))
+
+
+class StoreTooNewError(StoreError, code="MS010"):
+    """The store was installed by a newer pgstore; nothing was changed."""
+
+
+class MigrationEditedError(StoreError, code="MS011"):
+    """An applied migration differs from the one in this package; nothing was changed."""
+
+
+class UnsupportedDatabaseError(StoreError, code="MS012"):
+    """The server is older than PostgreSQL 14, or the database's encoding is not UTF8."""

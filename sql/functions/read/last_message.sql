@@ -1,0 +1,32 @@
+CREATE OR REPLACE FUNCTION last_message(
+  stream text,
+  type text DEFAULT NULL
+)
+RETURNS SETOF message
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  IF stream IS NULL OR stream = '' THEN
+    PERFORM refuse_argument('stream', 'must be the name of a stream');
+  END IF;
+
+  RETURN QUERY
+  SELECT
+    m.message_id, s.stream, m.version, m.global_position, m.type, m.data, m.metadata, m.added_at
+  FROM streams AS s
+  JOIN messages AS m USING (stream_id)
+  WHERE s.stream = last_message.stream
+    AND (last_message.type IS NULL OR m.type = last_message.type)
+  ORDER BY m.version DESC
+  LIMIT 1;
+END
+$$;
+
+COMMENT ON FUNCTION last_message(text, text) IS
+$$The last message of a stream, or its last one of a type; no row if there is none. With a type it
+goes back from the end of the stream until it finds one. Raises 22023 for a bad argument.$$;

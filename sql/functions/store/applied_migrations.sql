@@ -1,0 +1,20 @@
+CREATE OR REPLACE FUNCTION applied_migrations()
+RETURNS TABLE (
+  number bigint,
+  checksum text
+)
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY SELECT m.number, m.checksum FROM migrations AS m ORDER BY m.number;
+END
+$$;
+
+COMMENT ON FUNCTION applied_migrations() IS
+$$What has been installed: the number and SHA-256 of each migration, and in row 0 the checksum of
+the functions, views and grants.$$;

@@ -1,0 +1,16 @@
+CREATE OR REPLACE FUNCTION schema_version()
+RETURNS bigint
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN (SELECT max(m.number) FROM migrations AS m);
+END
+$$;
+
+COMMENT ON FUNCTION schema_version() IS
+$$Number of the last migration that was applied to this store.$$;

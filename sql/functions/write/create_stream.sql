@@ -1,0 +1,30 @@
+CREATE OR REPLACE FUNCTION create_stream(
+  stream text,
+  OUT stream_id bigint,
+  OUT category_key bigint
+)
+RETURNS record
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  -- The caller holds the stream's lock, so nobody else creates it now. A conflict means that this
+  -- transaction's snapshot is older than the stream: then this raises 40001.
+  INSERT INTO streams AS s (stream_id, category_key, stream, category)
+  VALUES (
+    nextval('stream_id_seq'),
+    category_key(category(create_stream.stream)),
+    create_stream.stream,
+    category(create_stream.stream)
+  )
+  ON CONFLICT DO NOTHING
+  RETURNING s.stream_id, s.category_key INTO create_stream.stream_id, create_stream.category_key;
+END
+$$;
+
+COMMENT ON FUNCTION create_stream(text) IS
+$$Internal: intern a stream that does not exist yet. The caller holds the stream's lock. Raises
+40001 if the stream came into being after the transaction's snapshot.$$;

@@ -1,0 +1,23 @@
+CREATE OR REPLACE FUNCTION refuse_argument(
+  argument text,
+  reason text,
+  detail jsonb DEFAULT '{}'
+)
+RETURNS void
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  RAISE EXCEPTION USING
+    ERRCODE = 'invalid_parameter_value',
+    MESSAGE = format('%s %s', argument, reason),
+    DETAIL = jsonb_build_object('argument', argument, 'reason', reason) || detail,
+    HINT = 'Nothing was stored. See the description of the function for what it takes.';
+END
+$$;
+
+COMMENT ON FUNCTION refuse_argument(text, text, jsonb) IS
+$$Internal: raise 22023 for an argument, with {"argument", "reason", …} as DETAIL.$$;

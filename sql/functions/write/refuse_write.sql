@@ -1,0 +1,78 @@
+CREATE OR REPLACE FUNCTION refuse_write(
+  stream text,
+  expected_version bigint,
+  types text[],
+  data jsonb[],
+  metadata jsonb[],
+  message_ids uuid[]
+)
+RETURNS void
+LANGUAGE plpgsql
+IMMUTABLE
+PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  bad record;
+BEGIN
+  IF stream IS NULL OR octet_length(stream) NOT BETWEEN 1 AND 1000 THEN
+    PERFORM refuse_argument('stream', 'must be a name of 1 to 1000 bytes');
+  ELSIF expected_version < 0 THEN
+    PERFORM refuse_argument(
+      'expected_version', 'must be NULL (any version), 0 (an empty stream) or a version',
+      jsonb_build_object('expected_version', expected_version)
+    );
+  ELSIF coalesce(cardinality(types), 0) = 0 THEN
+    PERFORM refuse_argument('messages', 'must not be empty');
+  ELSIF cardinality(data) IS DISTINCT FROM cardinality(types)
+    OR cardinality(metadata) <> cardinality(types)
+    OR cardinality(message_ids) <> cardinality(types)
+  THEN
+    PERFORM refuse_argument('messages', 'must be arrays of the same length');
+  END IF;
+
+  SELECT
+    m.n - 1 AS index,
+    CASE
+      WHEN octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE THEN 'type'
+      WHEN m.data IS NULL THEN 'data'
+      ELSE 'metadata'
+    END AS argument
+  INTO bad
+  FROM unnest(types, data, metadata) WITH ORDINALITY AS m (type, data, metadata, n)
+  WHERE octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE
+    OR m.data IS NULL
+    OR jsonb_typeof(m.metadata) <> 'object'
+  ORDER BY m.n
+  LIMIT 1;
+  IF FOUND THEN
+    PERFORM refuse_argument(
+      bad.argument,
+      CASE bad.argument
+        WHEN 'type' THEN 'must be a name of 1 to 255 bytes'
+        WHEN 'data' THEN 'must be a JSON value, not NULL'
+        ELSE 'must be a JSON object or NULL'
+      END,
+      jsonb_build_object('index', bad.index)
+    );
+  END IF;
+
+  SELECT m.message_id, array_agg(m.n - 1 ORDER BY m.n) AS indexes
+  INTO bad
+  FROM unnest(message_ids) WITH ORDINALITY AS m (message_id, n)
+  WHERE m.message_id IS NOT NULL
+  GROUP BY m.message_id
+  HAVING count(*) > 1
+  LIMIT 1;
+  IF FOUND THEN
+    PERFORM refuse_argument(
+      'message_ids', 'must not hold an id twice',
+      jsonb_build_object('message_id', bad.message_id, 'indexes', bad.indexes)
+    );
+  END IF;
+END
+$$;
+
+COMMENT ON FUNCTION refuse_write(text, bigint, text[], jsonb[], jsonb[], uuid[]) IS
+$$Internal: raise 22023 for the first argument of a write that is wrong; return if none is.$$;

@@ -1,0 +1,67 @@
+CREATE OR REPLACE FUNCTION repeated_write(
+  stream text,
+  expected_version bigint,
+  types text[],
+  data jsonb[],
+  metadata jsonb[],
+  message_ids uuid[],
+  OUT version bigint,
+  OUT global_position bigint
+)
+RETURNS record
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  first_version bigint;
+  matching bigint;
+  other record;
+BEGIN
+  SELECT a.message_id, a.stream, a.version, a.global_position INTO other
+  FROM all_messages AS a
+  WHERE a.message_id = ANY (message_ids)
+  ORDER BY a.global_position
+  LIMIT 1;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+
+  SELECT
+    count(*),
+    min(a.version),
+    max(a.version),
+    max(a.global_position)
+  INTO matching, first_version, repeated_write.version, repeated_write.global_position
+  FROM unnest(types, data, metadata, message_ids) WITH ORDINALITY
+    AS w (type, data, metadata, message_id, n)
+  JOIN all_messages AS a ON
+    a.message_id = w.message_id
+    AND a.stream = repeated_write.stream
+    AND a.version = other.version + w.n - 1
+    AND a.type = w.type
+    AND a.data = w.data
+    AND a.metadata IS NOT DISTINCT FROM w.metadata;
+  IF matching <> cardinality(types) OR first_version <> expected_version + 1 THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'MS002',
+      MESSAGE = format(
+        'message id %s is already used at version %s of stream %s',
+        other.message_id, other.version, other.stream
+      ),
+      DETAIL = json_build_object(
+        'message_id', other.message_id, 'stream', other.stream, 'version', other.version,
+        'global_position', other.global_position
+      )::text,
+      HINT = 'To repeat a write, send the same messages with the same ids and expected version to '
+        'the same stream. A new message needs a new id. Nothing was stored.';
+  END IF;
+END
+$$;
+
+COMMENT ON FUNCTION repeated_write(text, bigint, text[], jsonb[], jsonb[], uuid[]) IS
+$$Internal: the place of the last of these messages if exactly they are stored already, in this
+order, at the place they are to be written to; NULLs if none of their ids is stored. Raises MS002
+if any is stored otherwise.$$;

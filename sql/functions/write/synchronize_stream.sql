@@ -1,0 +1,66 @@
+CREATE OR REPLACE FUNCTION synchronize_stream(
+  stream text,
+  known_ids uuid[],
+  types text[],
+  data jsonb[],
+  metadata jsonb[] DEFAULT NULL,
+  message_ids uuid[] DEFAULT NULL,
+  OUT version bigint,
+  OUT global_position bigint
+)
+RETURNS record
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  expected_version bigint := coalesce(cardinality(known_ids), 0);
+  other record;
+BEGIN
+  -- Stored messages do not change, so comparing them needs no lock: only writing does.
+  SELECT k.n AS version, k.message_id AS given_id, m.message_id AS stored_id INTO other
+  FROM unnest(known_ids) WITH ORDINALITY AS k (message_id, n)
+  JOIN streams AS s ON s.stream = synchronize_stream.stream
+  JOIN messages AS m ON m.stream_id = s.stream_id AND m.version = k.n
+  WHERE m.message_id IS DISTINCT FROM k.message_id
+  ORDER BY k.n
+  LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'MS003',
+      MESSAGE = format(
+        'stream %s has message %s at version %s, not %s',
+        stream, other.stored_id, other.version, other.given_id
+      ),
+      DETAIL = json_build_object(
+        'stream', stream, 'version', other.version, 'message_id', other.given_id,
+        'stored_message_id', other.stored_id
+      )::text,
+      HINT = 'The messages are not a continuation of the stored ones. Read the stream again. '
+        'Nothing was stored.';
+  END IF;
+
+  IF cardinality(types) > 0 THEN
+    SELECT w.version, w.global_position INTO version, global_position
+    FROM write_batch(stream, types, data, metadata, expected_version, message_ids) AS w;
+  ELSE
+    SELECT l.version, l.global_position INTO version, global_position
+    FROM last_message(stream) AS l;
+    version := coalesce(version, 0);
+    global_position := coalesce(global_position, 0);
+    IF version <> expected_version THEN
+      PERFORM refuse_version(stream, NULL, version, expected_version);
+    END IF;
+  END IF;
+END
+$$;
+
+COMMENT ON FUNCTION synchronize_stream(text, uuid[], text[], jsonb[], jsonb[], uuid[]) IS
+$$Bring a stream up to date with a list of messages whose first ones are stored already: known_ids
+are the ids of those, and the arrays (as in write_batch) hold the rest, which is written with their
+number as expected version. Answers the place of the stream's last message; 0 and 0 if it stays
+empty. Raises MS003 if the stored messages have other ids; MS001 if the stream does not end where
+known_ids does; otherwise as write_batch.$$;

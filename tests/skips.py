@@ -1,0 +1,15 @@
+"""The only reasons for which a test may be skipped."""
+
+from typing import NoReturn
+
+import pytest
+
+ALLOWED = {
+    "plpgsql_check": (
+        "no server here has the extension plpgsql_check (Debian: postgresql-15-plpgsql-check)"
+    ),
+}
+
+
+def skip(name: str) -> NoReturn:
+    pytest.skip(ALLOWED[name])
