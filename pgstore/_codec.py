@@ -7,6 +7,7 @@ Encoders and decoders are made once for a store.
 import types
 import typing
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Generic, Protocol
 from uuid import UUID
 
@@ -119,7 +120,7 @@ def _by_name(messages: object) -> dict[str, type]:
                 f"{name!r} cannot name a message type: 1 to {_MAX_TYPE_BYTES} bytes of UTF-8, "
                 "no control characters"
             )
-        if not isinstance(cls, type) or typing.get_origin(cls) is not None:
+        if not isinstance(cls, type) or cls is types.NoneType:  # None: an Optional by mistake
             raise TypeError(f"message type {name} must be a class, not {cls!r}")
     return named
 
@@ -148,7 +149,8 @@ def _functions(
         from pydantic import TypeAdapter
 
         adapter: TypeAdapter[typing.Any] = TypeAdapter(cls)
-        return adapter.dump_json, adapter.validate_json
+        # By name too: pydantic writes names, and reads only aliases where a field has one.
+        return adapter.dump_json, partial(adapter.validate_json, by_alias=True, by_name=True)
     if dec_hook is None and isinstance(msgspec.inspect.type_info(cls), msgspec.inspect.CustomType):
         raise TypeError(
             f"msgspec cannot decode {cls.__name__}: use a msgspec.Struct, a dataclass, an attrs "

@@ -17,5 +17,5 @@ def install(conninfo: str = "", *, name: str = "pgstore") -> int:
         UnsupportedDatabaseError: PostgreSQL older than 14, or a database that is not UTF8.
     """
     Statements(name)  # refuses what cannot be a name
-    with psycopg.connect(conninfo, autocommit=True) as conn:
+    with psycopg.connect(conninfo, autocommit=True, client_encoding="utf8") as conn:
         return installation.install(conn, name)

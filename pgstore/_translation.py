@@ -1,12 +1,16 @@
-"""Errors about arguments, from the server and the driver, as pgstore's own."""
+"""What errors of the server and the driver mean to a store."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
 import psycopg
+from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from pgstore.errors import InvalidArgumentError
+
+# The server has ended the session: by an administrator, in a crash, or for having been idle.
+_LOST = {"57P01", "57P02", "57P05"}
 
 _NUL = "names and payloads cannot hold the character NUL (\\0): PostgreSQL has no place for it"
 
@@ -27,4 +31,14 @@ def translated() -> Iterator[None]:
     except psycopg.DataError as error:
         if error.sqlstate is None:  # the driver's: nothing was sent
             raise InvalidArgumentError(f"{error}: {_NUL}") from error
-        raise
+        # All parameters are texts: one cannot be read as what it should be.
+        raise InvalidArgumentError(error.diag.message_primary or str(error)) from error
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(f"not a text of Unicode characters: {error}") from error
+
+
+def is_lost_connection(error: psycopg.OperationalError) -> bool:
+    """Tell whether a connection turned out to be dead, so that another one may do better."""
+    if isinstance(error, PoolClosed | PoolTimeout | TooManyRequests):
+        return False
+    return error.sqlstate is None or error.sqlstate in _LOST

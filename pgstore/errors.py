@@ -68,10 +68,15 @@ class InvalidArgumentError(PgstoreError, ValueError):
 
 class _UnreadableError(PgstoreError):
     def __init__(self, message: str, stream: str, version: int, type: str) -> None:
-        super().__init__(f"{message} (type {type!r}, version {version} of stream {stream!r})")
+        super().__init__(message, stream, version, type)  # all of them, for pickle
+        self.message = message
         self.stream = stream
         self.version = version
         self.type = type
+
+    def __str__(self) -> str:
+        place = f"version {self.version} of stream {self.stream!r}"
+        return f"{self.message} (type {self.type!r}, {place})"
 
 
 class UnknownMessageTypeError(_UnreadableError, LookupError):
@@ -89,8 +94,11 @@ class MessageNotFound(PgstoreError, LookupError):
     """No message has this `message_id`."""
 
     def __init__(self, message_id: UUID) -> None:
-        super().__init__(f"no message has the id {message_id}")
+        super().__init__(message_id)
         self.message_id = message_id
+
+    def __str__(self) -> str:
+        return f"no message has the id {self.message_id}"
 
 
 class StoreNotInstalledError(PgstoreError):

@@ -3,6 +3,8 @@
 -- that these files know: {"number", "name", "checksum"}. Refuses and changes nothing if the store
 -- is newer than the files or its applied migrations are not the ones in the files.
 SET LOCAL lock_timeout = '60s';
+-- The files are, whatever the connection's encoding is.
+SET LOCAL client_encoding = 'UTF8';
 
 DO $$
 BEGIN
@@ -21,6 +23,15 @@ BEGIN
       MESSAGE = 'pgstore needs a database whose encoding is UTF8',
       DETAIL = json_build_object('server_encoding', current_setting('server_encoding'))::text,
       HINT = 'Create the database with ENCODING ''UTF8''.';
+  ELSIF octet_length(current_setting('pgstore.schema')) NOT BETWEEN 1 AND 63
+    OR starts_with(current_setting('pgstore.schema'), 'pg_')
+  THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'invalid_parameter_value',
+      MESSAGE = 'a store''s name is a schema''s name: 1 to 63 bytes that do not start with pg_',
+      DETAIL = json_build_object(
+        'argument', 'schema', 'schema', current_setting('pgstore.schema')
+      )::text;
   ELSIF NOT EXISTS (
     SELECT FROM pg_namespace AS n WHERE n.nspname = current_setting('pgstore.schema')
   ) THEN
@@ -31,6 +42,13 @@ BEGIN
   PERFORM set_config(
     'search_path', quote_ident(current_setting('pgstore.schema')) || ', pg_temp', true
   );
+  -- Without the right to use the schema, everything would go to pg_temp.
+  IF current_schema() IS DISTINCT FROM current_setting('pgstore.schema') THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'insufficient_privilege',
+      MESSAGE = format('permission denied for schema %I', current_setting('pgstore.schema')),
+      HINT = 'Installing a store takes the right to create its schema, or to own it.';
+  END IF;
 END
 $$;
 

@@ -33,6 +33,7 @@ name in front, `bank.stream_version('account-1')`, and with parameters by place 
 
 # The comment of whatever is not for callers begins so; the page leaves it out.
 INTERNAL = "Internal:"
+FROZEN = "names"
 
 SHORT_TYPES = {"timestamp with time zone": "timestamptz"}
 
@@ -61,10 +62,10 @@ ORDER BY p.proname
 RELATIONS = """
 SELECT
   c.relname,
-  coalesce(obj_description(c.oid, 'pg_class'), ''),
+  coalesce(obj_description(c.oid, 'pg_class'), obj_description(c.reltype, 'pg_type'), ''),
   ARRAY(
     SELECT ARRAY[
-      a.attname,
+      a.attname::text,
       format_type(a.atttypid, a.atttypmod),
       coalesce(col_description(c.oid, a.attnum), '')
     ]
@@ -139,10 +140,11 @@ def page(functions: list[Function], relations: dict[str, list[Relation]]) -> Ite
     yield HEAD
     area_of = {path.stem: path.parent.name for path in ROOT.glob("sql/functions/*/*.sql")}
     public = [f for f in functions if not f.comment.startswith(INTERNAL)]
-    for area in sorted({area_of[f.name] for f in public}):
+    # Frozen functions have no file of their own: they are in the migrations.
+    for area in sorted({area_of.get(f.name, FROZEN) for f in public}):
         yield f"\n## Functions: {area.replace('_', ' ')}\n"
         for function in public:
-            if area_of[function.name] == area:
+            if area_of.get(function.name, FROZEN) == area:
                 yield f"\n### {function.name}\n\n```text\n{function.signature()}\n```\n"
                 yield f"\n{function.comment}\n"
     for title, members in relations.items():

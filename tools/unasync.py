@@ -24,7 +24,8 @@ RULES = [
     (r"^ *@pytest\.mark\.(anyio|asyncio)\b.*\n", ""),
     (r"^pytestmark = pytest\.mark\.(anyio|asyncio)\n", ""),
     (r"\bpytest_asyncio\.fixture\b", "pytest.fixture"),
-    # Syntax.
+    # Syntax. What only collects is a comprehension there, a list here.
+    (r"\[(\w+) async for \1 in ([^\[\]]+)\]", r"list(\2)"),
     (r"\basync (def|with|for)\b", r"\1"),
     (r"\(await ([\w.]+(?:\((?:[^()]|\([^()]*\))*\))?)\)(?=[.\[])", r"\1"),
     (r"\bawait\s+", ""),
@@ -63,8 +64,9 @@ def convert(source: Path, target: Path) -> str:
     for pattern, replacement in RULES:
         text = re.sub(pattern, replacement, text, flags=re.MULTILINE)
     text = HEADER.format(source=source.relative_to(ROOT).as_posix()) + text
-    # F401 drops the imports that only asynchronous code needed.
-    text = ruff(["check", "--select", "I,F401", "--fix"], text, target)
+    # F401 drops the imports that only asynchronous code needed; SIM117 joins the blocks that only
+    # differ in being asynchronous.
+    text = ruff(["check", "--select", "I,F401,SIM117", "--fix"], text, target)
     return ruff(["format"], text, target)
 
 

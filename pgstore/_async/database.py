@@ -2,32 +2,30 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection, AsyncCursor
-from psycopg.adapt import AdaptersMap
+from psycopg import AsyncConnection
 from psycopg.rows import TupleRow, tuple_row
 from psycopg_pool import AsyncConnectionPool
 
-from pgstore._adapters import ADAPTERS
+from pgstore._async.cursor import StoreCursor
 from pgstore._async.installation import ensure
 from pgstore._statements import Statements
-from pgstore._translation import translated
+from pgstore._translation import is_lost_connection, translated
 
 Parameters = Sequence[str | None]
-# Any: a pool of the user's may have any row factory.
+# Any: a pool of the user's may have any row factory, and connections of a class of their own.
 PoolConnection = AsyncConnection[Any]
-Pool = AsyncConnectionPool[PoolConnection]
+Pool = AsyncConnectionPool[Any]
 
+# So many may come out of a pool in a row before an operation gives up: those that the pool was
+# opening when all were ended come back after its check.
+_DEAD_CONNECTIONS = 4
 
-class StoreCursor(AsyncCursor[TupleRow]):
-    """A cursor that neither uses nor changes what the connection's owner has set up on it."""
-
-    @property
-    def adapters(self) -> AdaptersMap:
-        return ADAPTERS
+# Of the store's own connections, whatever the connection string or the environment says.
+_OWN: dict[str, Any] = {"autocommit": True, "client_encoding": "utf8"}
 
 
 class AsyncDatabase:
@@ -47,21 +45,22 @@ class AsyncDatabase:
     ) -> list[TupleRow]:
         """Run one statement of the store: on the caller's connection, or on one of the pool.
 
-        On one of the pool it is its own transaction, and it is run a second time if the connection
-        turns out to be dead: every statement here reads, or writes messages by their ids, which
-        has the same effect as once.
+        On one of the pool it is its own transaction, and it is run again if the connection turns
+        out to be dead: every statement here reads, or writes messages by their ids, which has the
+        same effect as once.
         """
         if conn is not None:
             await self.ready()
             return await _run(conn, statement, parameters)
         pool = await self.ready()
-        try:
-            return await self._run_on(pool, statement, parameters)
-        except psycopg.OperationalError as error:
-            if not isinstance(error, psycopg.errors.AdminShutdown) and error.sqlstate is not None:
-                raise
-            await pool.check()
-            return await self._run_on(pool, statement, parameters)
+        for _ in range(_DEAD_CONNECTIONS):
+            try:
+                return await self._run_on(pool, statement, parameters)
+            except psycopg.OperationalError as error:
+                if not is_lost_connection(error):
+                    raise
+                await pool.check()
+        return await self._run_on(pool, statement, parameters)
 
     async def _run_on(self, pool: Pool, statement: str, parameters: Parameters) -> list[TupleRow]:
         async with pool.connection() as conn:
@@ -79,7 +78,18 @@ class AsyncDatabase:
     async def transaction(self) -> AsyncIterator[PoolConnection]:
         """A connection of the pool in a transaction: committed at the end, or rolled back."""
         pool = await self.ready()
-        async with pool.connection() as conn, conn.transaction():
+        async with AsyncExitStack() as stack:
+            for _ in range(_DEAD_CONNECTIONS):
+                try:
+                    conn = await _begin(pool, stack)
+                    break
+                except psycopg.OperationalError as error:
+                    if not is_lost_connection(error):
+                        raise
+                    await stack.aclose()
+                    await pool.check()
+            else:
+                conn = await _begin(pool, stack)
             yield conn
 
     async def ready(self) -> Pool:
@@ -95,15 +105,18 @@ class AsyncDatabase:
             async with self._given.connection() as conn:
                 restore = conn.autocommit
                 await conn.set_autocommit(True)
-                await ensure(conn, self.statements, self.name, create=self._create)
-                await conn.set_autocommit(restore)
+                try:
+                    await ensure(conn, self.statements, self.name, create=self._create)
+                finally:
+                    if not conn.closed:
+                        await conn.set_autocommit(restore)
             return self._given
         # A plain connection first: a wrong address is an error now, not a time-out of the pool.
-        async with await AsyncConnection.connect(self._conninfo, autocommit=True) as conn:
+        async with await AsyncConnection.connect(self._conninfo, **_OWN) as conn:
             await ensure(conn, self.statements, self.name, create=self._create)
         pool: Pool = AsyncConnectionPool(
             self._conninfo,
-            kwargs={"autocommit": True},
+            kwargs=_OWN,
             min_size=1,
             max_size=10,
             name=f"pgstore {self.name}",
@@ -120,10 +133,23 @@ class AsyncDatabase:
                 await pool.close()
 
 
+async def _begin(pool: Pool, stack: AsyncExitStack) -> PoolConnection:
+    conn: PoolConnection = await stack.enter_async_context(pool.connection())
+    await stack.enter_async_context(conn.transaction())
+    return conn
+
+
 async def _run(
     conn: AsyncConnection[object], statement: str, parameters: Parameters
 ) -> list[TupleRow]:
+    with translated():
+        return await _fetch(conn, statement, parameters)
+
+
+async def _fetch(
+    conn: AsyncConnection[object], statement: str, parameters: Parameters
+) -> list[TupleRow]:
     async with StoreCursor(conn, row_factory=tuple_row) as cursor:
-        with translated():
-            await cursor.execute(statement, parameters, binary=True)
+        await cursor.execute(statement, parameters, binary=True)
+        # In the caller's pipeline the server's answer, or its error, arrives here.
         return await cursor.fetchall()

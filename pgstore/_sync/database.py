@@ -4,32 +4,30 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psycopg
-from psycopg import Connection, Cursor
-from psycopg.adapt import AdaptersMap
+from psycopg import Connection
 from psycopg.rows import TupleRow, tuple_row
 from psycopg_pool import ConnectionPool
 
-from pgstore._adapters import ADAPTERS
 from pgstore._statements import Statements
+from pgstore._sync.cursor import StoreCursor
 from pgstore._sync.installation import ensure
-from pgstore._translation import translated
+from pgstore._translation import is_lost_connection, translated
 
 Parameters = Sequence[str | None]
-# Any: a pool of the user's may have any row factory.
+# Any: a pool of the user's may have any row factory, and connections of a class of their own.
 PoolConnection = Connection[Any]
-Pool = ConnectionPool[PoolConnection]
+Pool = ConnectionPool[Any]
 
+# So many may come out of a pool in a row before an operation gives up: those that the pool was
+# opening when all were ended come back after its check.
+_DEAD_CONNECTIONS = 4
 
-class StoreCursor(Cursor[TupleRow]):
-    """A cursor that neither uses nor changes what the connection's owner has set up on it."""
-
-    @property
-    def adapters(self) -> AdaptersMap:
-        return ADAPTERS
+# Of the store's own connections, whatever the connection string or the environment says.
+_OWN: dict[str, Any] = {"autocommit": True, "client_encoding": "utf8"}
 
 
 class Database:
@@ -49,21 +47,22 @@ class Database:
     ) -> list[TupleRow]:
         """Run one statement of the store: on the caller's connection, or on one of the pool.
 
-        On one of the pool it is its own transaction, and it is run a second time if the connection
-        turns out to be dead: every statement here reads, or writes messages by their ids, which
-        has the same effect as once.
+        On one of the pool it is its own transaction, and it is run again if the connection turns
+        out to be dead: every statement here reads, or writes messages by their ids, which has the
+        same effect as once.
         """
         if conn is not None:
             self.ready()
             return _run(conn, statement, parameters)
         pool = self.ready()
-        try:
-            return self._run_on(pool, statement, parameters)
-        except psycopg.OperationalError as error:
-            if not isinstance(error, psycopg.errors.AdminShutdown) and error.sqlstate is not None:
-                raise
-            pool.check()
-            return self._run_on(pool, statement, parameters)
+        for _ in range(_DEAD_CONNECTIONS):
+            try:
+                return self._run_on(pool, statement, parameters)
+            except psycopg.OperationalError as error:
+                if not is_lost_connection(error):
+                    raise
+                pool.check()
+        return self._run_on(pool, statement, parameters)
 
     def _run_on(self, pool: Pool, statement: str, parameters: Parameters) -> list[TupleRow]:
         with pool.connection() as conn:
@@ -81,7 +80,18 @@ class Database:
     def transaction(self) -> Iterator[PoolConnection]:
         """A connection of the pool in a transaction: committed at the end, or rolled back."""
         pool = self.ready()
-        with pool.connection() as conn, conn.transaction():
+        with ExitStack() as stack:
+            for _ in range(_DEAD_CONNECTIONS):
+                try:
+                    conn = _begin(pool, stack)
+                    break
+                except psycopg.OperationalError as error:
+                    if not is_lost_connection(error):
+                        raise
+                    stack.close()
+                    pool.check()
+            else:
+                conn = _begin(pool, stack)
             yield conn
 
     def ready(self) -> Pool:
@@ -97,15 +107,18 @@ class Database:
             with self._given.connection() as conn:
                 restore = conn.autocommit
                 conn.set_autocommit(True)
-                ensure(conn, self.statements, self.name, create=self._create)
-                conn.set_autocommit(restore)
+                try:
+                    ensure(conn, self.statements, self.name, create=self._create)
+                finally:
+                    if not conn.closed:
+                        conn.set_autocommit(restore)
             return self._given
         # A plain connection first: a wrong address is an error now, not a time-out of the pool.
-        with Connection.connect(self._conninfo, autocommit=True) as conn:
+        with Connection.connect(self._conninfo, **_OWN) as conn:
             ensure(conn, self.statements, self.name, create=self._create)
         pool: Pool = ConnectionPool(
             self._conninfo,
-            kwargs={"autocommit": True},
+            kwargs=_OWN,
             min_size=1,
             max_size=10,
             name=f"pgstore {self.name}",
@@ -122,8 +135,19 @@ class Database:
                 pool.close()
 
 
+def _begin(pool: Pool, stack: ExitStack) -> PoolConnection:
+    conn: PoolConnection = stack.enter_context(pool.connection())
+    stack.enter_context(conn.transaction())
+    return conn
+
+
 def _run(conn: Connection[object], statement: str, parameters: Parameters) -> list[TupleRow]:
+    with translated():
+        return _fetch(conn, statement, parameters)
+
+
+def _fetch(conn: Connection[object], statement: str, parameters: Parameters) -> list[TupleRow]:
     with StoreCursor(conn, row_factory=tuple_row) as cursor:
-        with translated():
-            cursor.execute(statement, parameters, binary=True)
+        cursor.execute(statement, parameters, binary=True)
+        # In the caller's pipeline the server's answer, or its error, arrives here.
         return cursor.fetchall()

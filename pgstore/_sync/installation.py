@@ -2,37 +2,61 @@
 
 """Install, upgrade and check a store: the same files, in the same order, as sql/install.sql."""
 
+import shlex
+
 import psycopg
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
 from pgstore import _sql
 from pgstore._statements import Statements
-from pgstore.errors import StoreNotInstalledError, StoreOutdatedError
+from pgstore._sync.cursor import StoreCursor
+from pgstore.errors import (
+    MigrationEditedError,
+    PgstoreError,
+    StoreError,
+    StoreNotInstalledError,
+    StoreOutdatedError,
+    StoreTooNewError,
+)
 
 
 def ensure(conn: Connection[object], statements: Statements, name: str, *, create: bool) -> None:
     """Make sure that the store is the one of this package; with `create`, install or upgrade it.
 
-    The connection is in autocommit mode.
+    The connection is in autocommit mode. Who may not install gets the error that says what to do.
     """
     applied = _applied(conn, statements)
     if applied == _sql.checksums():
         return
+    problem = _problem(applied, name)
+    if not create and not isinstance(problem, StoreError):
+        if problem is not None:
+            raise problem
+        return
+    try:
+        # What the installer refuses, it refuses better: with DETAIL.
+        install(conn, name)
+    except psycopg.errors.InsufficientPrivilege as denied:
+        if problem is not None:
+            raise problem from denied
+
+
+def _problem(applied: dict[int, str] | None, name: str) -> PgstoreError | None:
+    """What keeps this package from using the store; nothing if only its functions are others."""
+    command = f"run: python -m pgstore install --store {shlex.quote(name)}"
+    if applied is None:
+        return StoreNotInstalledError(f"there is no store {name!r} in this database; {command}")
     known = {number: checksum for number, checksum in _sql.checksums().items() if number > 0}
-    command = f"run: python -m pgstore install --store {name!r}"
-    if create:
-        install(conn, name)
-    elif applied is None:
-        raise StoreNotInstalledError(f"there is no store {name!r} in this database; {command}")
-    elif any(known.get(number) != checksum for number, checksum in applied.items() if number > 0):
-        # Newer or edited: the installer refuses it, saying which.
-        install(conn, name)
-    elif known.keys() - applied.keys():
-        raise StoreOutdatedError(
-            f"store {name!r} is at schema version {max(applied)}, this package needs "
-            f"{max(known)}; {command}"
-        )
+    versions = f"store {name!r} is at schema version {max(applied)}, this package"
+    if max(applied) > max(known):
+        return StoreTooNewError(f"{versions} knows {max(known)}: use a newer pgstore")
+    for number, checksum in known.items():
+        if applied.get(number, checksum) != checksum:
+            return MigrationEditedError(f"migration {number} of store {name!r} is another one here")
+    if known.keys() - applied.keys():
+        return StoreOutdatedError(f"{versions} needs {max(known)}; {command}")
+    return None
 
 
 def install(conn: Connection[object], name: str) -> int:
@@ -40,7 +64,7 @@ def install(conn: Connection[object], name: str) -> int:
 
     The connection is in autocommit mode. Safe to run again, and by several at once.
     """
-    with conn.transaction(), conn.cursor(row_factory=tuple_row) as cursor:
+    with conn.transaction(), StoreCursor(conn, row_factory=tuple_row) as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         cursor.execute("SET LOCAL client_min_messages = warning")
         cursor.execute(
@@ -48,21 +72,22 @@ def install(conn: Connection[object], name: str) -> int:
             " set_config('pgstore.manifest', %s::text, true)",
             (name, _sql.manifest()),
         )
-        cursor.execute(_sql.read("prepare.sql"))
-        cursor.execute("SELECT number FROM migrations")
+        # Unprepared, whatever the connection's prepare_threshold: these are scripts.
+        cursor.execute(_sql.read("prepare.sql"), prepare=False)
+        cursor.execute("SELECT number FROM migrations", binary=True)
         applied = {number for (number,) in cursor.fetchall()}
         for migration in _sql.migrations():
             if migration.number not in applied:
-                cursor.execute(migration.text)
-        cursor.execute(_sql.repeated_sql())
-        cursor.execute(_sql.read("record.sql"))
+                cursor.execute(migration.text, prepare=False)
+        cursor.execute(_sql.repeated_sql(), prepare=False)
+        cursor.execute(_sql.read("record.sql"), prepare=False)
     return _sql.migrations()[-1].number
 
 
 def _applied(conn: Connection[object], statements: Statements) -> dict[int, str] | None:
-    with conn.cursor(row_factory=tuple_row) as cursor:
+    with StoreCursor(conn, row_factory=tuple_row) as cursor:
         try:
-            cursor.execute(statements.applied_migrations)
+            cursor.execute(statements.applied_migrations, (), binary=True)
         except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
             return None
         return dict(cursor.fetchall())

@@ -8,6 +8,8 @@ STABLE
 PARALLEL SAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -15,12 +17,13 @@ BEGIN
     PERFORM refuse_argument('stream', 'must be the name of a stream');
   END IF;
 
+  -- Not a join: for one the planner may sort the whole stream.
   RETURN QUERY
   SELECT
-    m.message_id, s.stream, m.version, m.global_position, m.type, m.data, m.metadata, m.added_at
-  FROM streams AS s
-  JOIN messages AS m USING (stream_id)
-  WHERE s.stream = last_message.stream
+    m.message_id, last_message.stream, m.version, m.global_position, m.type, m.data, m.metadata,
+    m.added_at
+  FROM messages AS m
+  WHERE m.stream_id = (SELECT s.stream_id FROM streams AS s WHERE s.stream = last_message.stream)
     AND (last_message.type IS NULL OR m.type = last_message.type)
   ORDER BY m.version DESC
   LIMIT 1;

@@ -7,15 +7,19 @@ STABLE
 PARALLEL SAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 BEGIN
   RETURN coalesce(
     (
+      -- Not a join: for one the planner may sort the whole stream.
       SELECT m.version
-      FROM streams AS s
-      JOIN messages AS m USING (stream_id)
-      WHERE s.stream = stream_version.stream
+      FROM messages AS m
+      WHERE m.stream_id = (
+        SELECT s.stream_id FROM streams AS s WHERE s.stream = stream_version.stream
+      )
       ORDER BY m.version DESC
       LIMIT 1
     ),

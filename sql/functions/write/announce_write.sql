@@ -7,25 +7,21 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 DECLARE
-  last_position bigint;
+  last_position bigint := pg_sequence_last_value('global_position_seq');
   mark bigint := nullif(current_setting(mark_setting(), true), '')::bigint;
 BEGIN
-  IF mark IS NULL THEN
+  IF (mark BETWEEN last_position - 2147483647 AND last_position) IS NOT TRUE THEN
     -- Not known to be in flight: also when the message before was written by the caller's fast path
-    -- (one mark more does no harm), and after a savepoint that held the mark was rolled back.
-    PERFORM set_config(
-      mark_setting(), pg_sequence_last_value('global_position_seq')::text, true
-    );
+    -- (one mark more does no harm), and after a savepoint that held the mark was rolled back. And
+    -- when the setting cannot be true: anybody may set it, and the key of a number above the last
+    -- position, or far below it, can stand for a bound that is too high.
+    PERFORM set_config(mark_setting(), last_position::text, true);
     IF NOT enter_flight() THEN
       PERFORM notify_sleepers();
     END IF;
   ELSE
-    -- Anybody may set the setting, so it only says which mark to take: taking one that is held
-    -- costs little, and none is ever above the last position.
-    last_position := pg_sequence_last_value('global_position_seq');
-    PERFORM pg_advisory_xact_lock_shared(
-      mark_lock_class(), least(mark, last_position)::bit(32)::integer
-    );
+    -- The setting only says which mark to take: taking one that is held costs little.
+    PERFORM pg_advisory_xact_lock_shared(mark_lock_class(), mark::bit(32)::integer);
   END IF;
 END
 $$;

@@ -5,12 +5,13 @@ CREATE OR REPLACE FUNCTION refuse_argument(
 )
 RETURNS void
 LANGUAGE plpgsql
-IMMUTABLE
+STABLE
 PARALLEL SAFE
 SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 BEGIN
+  -- Not IMMUTABLE: the planner would raise for constant arguments, whether or not they are reached.
   RAISE EXCEPTION USING
     ERRCODE = 'invalid_parameter_value',
     MESSAGE = format('%s %s', argument, reason),

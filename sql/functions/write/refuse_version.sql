@@ -21,8 +21,8 @@ BEGIN
 
   -- A snapshot for the whole transaction may be too old to tell the stream's version. Then the
   -- place after it is taken, and inserting there raises 40001. If not, the row goes with the error
-  -- below.
-  IF current_setting('transaction_isolation') <> 'read committed' THEN
+  -- below. A stream that does not exist has no such place.
+  IF current_setting('transaction_isolation') <> 'read committed' AND stream_id IS NOT NULL THEN
     INSERT INTO messages (
       global_position, stream_id, version, category_key, added_at, message_id, type, data
     )

@@ -10,9 +10,13 @@ CREATE OR REPLACE FUNCTION repeated_write(
 )
 RETURNS record
 LANGUAGE plpgsql
-VOLATILE
-PARALLEL UNSAFE
+STABLE
+PARALLEL SAFE
 SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -20,26 +24,41 @@ DECLARE
   matching bigint;
   other record;
 BEGIN
+  SELECT m.message_id, array_agg(m.n - 1 ORDER BY m.n) AS indexes
+  INTO other
+  FROM unnest(message_ids) WITH ORDINALITY AS m (message_id, n)
+  WHERE m.message_id IS NOT NULL
+  GROUP BY m.message_id
+  HAVING count(*) > 1
+  LIMIT 1;
+  IF FOUND THEN
+    PERFORM refuse_argument(
+      'message_ids', 'must not hold an id twice',
+      jsonb_build_object('message_id', other.message_id, 'indexes', other.indexes)
+    );
+  END IF;
+
   SELECT a.message_id, a.stream, a.version, a.global_position INTO other
   FROM all_messages AS a
   WHERE a.message_id = ANY (message_ids)
-  ORDER BY a.global_position
+  ORDER BY a.global_position + 0  -- or else the planner may walk along the positions
   LIMIT 1;
   IF NOT FOUND THEN
     RETURN;
   END IF;
 
-  SELECT
-    count(*),
-    min(a.version),
-    max(a.version),
-    max(a.global_position)
+  -- LIMIT keeps this one look-up by id for each message, whatever the planner thinks of the sizes.
+  SELECT count(*), min(a.version), max(a.version), max(a.global_position)
   INTO matching, first_version, repeated_write.version, repeated_write.global_position
   FROM unnest(types, data, metadata, message_ids) WITH ORDINALITY
     AS w (type, data, metadata, message_id, n)
-  JOIN all_messages AS a ON
-    a.message_id = w.message_id
-    AND a.stream = repeated_write.stream
+  CROSS JOIN LATERAL (
+    SELECT m.stream_id, m.version, m.global_position, m.type, m.data, m.metadata
+    FROM messages AS m
+    WHERE m.message_id = w.message_id
+    LIMIT 1
+  ) AS a
+  WHERE a.stream_id = (SELECT s.stream_id FROM streams AS s WHERE s.stream = repeated_write.stream)
     AND a.version = other.version + w.n - 1
     AND a.type = w.type
     AND a.data = w.data
@@ -63,5 +82,5 @@ $$;
 
 COMMENT ON FUNCTION repeated_write(text, bigint, text[], jsonb[], jsonb[], uuid[]) IS
 $$Internal: the place of the last of these messages if exactly they are stored already, in this
-order, at the place they are to be written to; NULLs if none of their ids is stored. Raises MS002
-if any is stored otherwise.$$;
+order, at the place they are to be written to; NULLs if none of their ids is stored. Raises 22023 if
+an id is there twice, MS002 if any is stored otherwise.$$;

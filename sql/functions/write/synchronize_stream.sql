@@ -14,17 +14,28 @@ VOLATILE
 PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  expected_version bigint := coalesce(cardinality(known_ids), 0);
+  expected_version bigint := coalesce(cardinality(known_ids), 0)::bigint;
   other record;
 BEGIN
   -- Stored messages do not change, so comparing them needs no lock: only writing does.
   SELECT k.n AS version, k.message_id AS given_id, m.message_id AS stored_id INTO other
   FROM unnest(known_ids) WITH ORDINALITY AS k (message_id, n)
-  JOIN streams AS s ON s.stream = synchronize_stream.stream
-  JOIN messages AS m ON m.stream_id = s.stream_id AND m.version = k.n
+  CROSS JOIN LATERAL (
+    SELECT a.message_id
+    FROM messages AS a
+    WHERE a.stream_id = (
+        SELECT s.stream_id FROM streams AS s WHERE s.stream = synchronize_stream.stream
+      )
+      AND a.version = k.n
+    LIMIT 1
+  ) AS m
   WHERE m.message_id IS DISTINCT FROM k.message_id
   ORDER BY k.n
   LIMIT 1;

@@ -14,12 +14,14 @@ VOLATILE
 PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
   target record;
   at_version bigint;
-  written bigint := 0;
+  written bigint;
   written_at timestamptz;
 BEGIN
   PERFORM refuse_write(stream, expected_version, types, data, metadata, message_ids);

@@ -1,0 +1,267 @@
+"""The store's schema: any name, made on first use or expected to be there, refused untouched."""
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool
+
+import pgstore
+from tests.client._async.conftest import OpenStore
+from tests.client._async.everything import MESSAGES, do_everything
+from tests.client.messages import EventA
+from tests.client.parallel import AsyncParallel
+from tests.conftest import Connect
+
+NAMES = [
+    'My "odd" % schéma',
+    "it's; DROP SCHEMA x",
+    "%s",
+    "%(name)s",
+    "{} $1 STORE",
+    "SELECT",
+    "back\\slash",
+    "a.b",
+    " ",
+    "ä" * 31,
+    "x" * 63,
+    "line\nbreak",
+    "🐢",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_store_can_have_any_name_of_a_schema(
+    open_store: OpenStore, connect: Connect, stream: str, name: str
+) -> None:
+    conn = connect()
+    drop = sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name))
+    conn.execute(drop)
+    try:
+        await do_everything(await open_store(MESSAGES, name=name), stream)
+        store = await open_store(MESSAGES, name=name, create=False)
+        assert store.name == name
+        assert await store.stream_version(stream) == 2
+        query = sql.SQL("SELECT count(*) FROM {}.all_messages").format(sql.Identifier(name))
+        assert conn.execute(query).fetchone() == (4,)
+    finally:
+        conn.execute(drop)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 64, "ä" * 32, "a\0b", "pg_store", "pg_catalog"])
+async def test_store_refuses_what_cannot_be_a_schemas_name(name: str) -> None:
+    with pytest.raises(pgstore.InvalidArgumentError, match="cannot be a store's name"):
+        pgstore.AsyncMessageStore[EventA](messages=EventA, name=name)
+
+
+async def test_stores_are_apart(open_store: OpenStore, schema: str, stream: str) -> None:
+    one, other = await open_store(), await open_store(name=schema)
+    await one.write(stream, EventA(1))
+    assert await other.stream_version(stream) == 0
+    stored = await anext(one.read(stream))
+    with pytest.raises(pgstore.MessageNotFound):
+        await other.get(stored.message_id)
+    assert (await other.write(stream, EventA(1))).global_position == 1
+
+
+async def test_construction_does_not_connect() -> None:
+    store = pgstore.AsyncMessageStore[EventA]("host=127.0.0.1 port=1", messages=EventA)
+    await store.aclose()
+
+
+async def test_first_use_by_many_at_once_creates_it_once(
+    dsn: str, open_store: OpenStore, connect: Connect, schema: str, stream: str
+) -> None:
+    one = await open_store(name=schema)
+    stores = [one if number % 2 else await open_store(name=schema) for number in range(8)]
+    async with AsyncParallel() as parallel:
+        for number, store in enumerate(stores):
+            await parallel.start(partial(store.write, stream, EventA(number)))
+        results = await parallel.results()
+    assert sorted(position.version for position in results) == list(range(1, 9))
+    query = sql.SQL("SELECT count(*) FROM {}.migrations").format(sql.Identifier(schema))
+    assert connect().execute(query).fetchone() == (len(migrations()) + 1,)
+
+
+def migrations() -> list[Path]:
+    return sorted((Path(pgstore.__file__).parent / "sql" / "migrations").glob("*.sql"))
+
+
+def schemas(conn: psycopg.Connection[Any], name: str) -> list[Any]:
+    """Everything in the store's schema, and what its table of migrations says."""
+    objects = conn.execute(
+        "SELECT oid::text, relname FROM pg_class WHERE relnamespace = to_regnamespace(%s)::oid"
+        " UNION ALL SELECT oid::text, xmin::text FROM pg_proc"
+        " WHERE pronamespace = to_regnamespace(%s)::oid ORDER BY 1",
+        (name, name),
+    ).fetchall()
+    if objects:
+        query = sql.SQL("SELECT * FROM {}.migrations ORDER BY number")
+        objects += conn.execute(query.format(sql.Identifier(name))).fetchall()
+    return objects
+
+
+def change(conn: psycopg.Connection[Any], name: str, statement: str) -> None:
+    conn.execute(sql.SQL(statement).format(sql.Identifier(name, "migrations")))
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("there", [False, True])
+async def test_missing_store_names_the_command(
+    dsn: str, open_store: OpenStore, connect: Connect, schema: str, there: bool, pooled: bool
+) -> None:
+    conn = connect()
+    if there:
+        conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+    before = schemas(conn, schema)
+    async with AsyncConnectionPool(dsn, min_size=1, max_size=1, timeout=5, open=False) as pool:
+        store = await open_store(connection=pool if pooled else dsn, name=schema, create=False)
+        for _ in range(2):
+            with pytest.raises(
+                pgstore.StoreNotInstalledError,
+                match=f"python -m pgstore install.* --store {schema}",
+            ):
+                await store.write("s-1", EventA(1))
+        async with pool.connection() as other:
+            assert not other.autocommit
+    assert schemas(conn, schema) == before
+    pgstore.install(dsn, name=schema)
+    assert (await open_store(name=schema, create=False)).name == schema
+
+
+async def test_command_is_quoted_for_a_shell(open_store: OpenStore) -> None:
+    number = uuid4().hex[:6]
+    store = await open_store(name=f'it\'s "odd" $HOME {number}', create=False)
+    with pytest.raises(pgstore.StoreNotInstalledError) as caught:
+        await store.stream_version("s-1")
+    assert f"""'it'"'"'s "odd" $HOME {number}'""" in str(caught.value)
+
+
+async def test_outdated_store_names_the_command(
+    dsn: str, open_store: OpenStore, connect: Connect, schema: str
+) -> None:
+    conn = connect()
+    pgstore.install(dsn, name=schema)
+    change(conn, schema, "DELETE FROM {0} WHERE number = (SELECT max(number) FROM {0})")
+    before = schemas(conn, schema)
+    store = await open_store(name=schema, create=False)
+    with pytest.raises(
+        pgstore.StoreOutdatedError, match=f"python -m pgstore install.* --store {schema}"
+    ):
+        await store.stream_version("s-1")
+    assert schemas(conn, schema) == before
+
+
+@pytest.mark.parametrize("create", [True, False])
+@pytest.mark.parametrize(
+    ("statement", "error"),
+    [
+        ("INSERT INTO {} VALUES (9999, now(), 'later', 'x')", pgstore.StoreTooNewError),
+        ("UPDATE {} SET checksum = 'x' WHERE number = 1", pgstore.MigrationEditedError),
+    ],
+)
+async def test_newer_or_edited_store_is_refused_untouched(
+    dsn: str,
+    open_store: OpenStore,
+    connect: Connect,
+    schema: str,
+    create: bool,
+    statement: str,
+    error: type[pgstore.StoreError],
+) -> None:
+    conn = connect()
+    pgstore.install(dsn, name=schema)
+    change(conn, schema, statement)
+    before = schemas(conn, schema)
+    store = await open_store(name=schema, create=create)
+    with pytest.raises(error) as caught:
+        await store.write("s-1", EventA(1))
+    assert caught.value.detail["store"] == schema
+    assert caught.value.diag.message_hint
+    assert schemas(conn, schema) == before
+
+
+@pytest.mark.parametrize("create", [True, False])
+async def test_a_role_that_may_only_execute_uses_an_installed_store(
+    dsn: str, open_store: OpenStore, connect: Connect, schema: str, stream: str, create: bool
+) -> None:
+    conn = connect()
+    pgstore.install(dsn, name=schema)
+    role = f"role_{uuid4().hex[:12]}"
+    names = {"role": sql.Identifier(role), "schema": sql.Identifier(schema)}
+    for statement in (
+        "CREATE ROLE {role} LOGIN",
+        "GRANT USAGE ON SCHEMA {schema} TO {role}",
+        "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO {role}",
+    ):
+        conn.execute(sql.SQL(statement).format(**names))
+    try:
+        store = await open_store(
+            MESSAGES, connection=make_conninfo(dsn, user=role), name=schema, create=create
+        )
+        await do_everything(store, stream)
+        change(conn, schema, "INSERT INTO {} VALUES (9999, now(), 'later', 'x')")
+        newer = await open_store(
+            MESSAGES, connection=make_conninfo(dsn, user=role), name=schema, create=create
+        )
+        with pytest.raises(pgstore.StoreTooNewError):
+            await newer.stream_version(stream)
+    finally:
+        conn.execute(sql.SQL("DROP OWNED BY {role}").format(**names))
+        conn.execute(sql.SQL("DROP ROLE {role}").format(**names))
+
+
+async def test_upgrade_happens_on_first_use(
+    dsn: str, open_store: OpenStore, connect: Connect, schema: str, stream: str
+) -> None:
+    conn = connect()
+    pgstore.install(dsn, name=schema)
+    change(conn, schema, "UPDATE {} SET checksum = 'older' WHERE number = 0")
+    conn.execute(sql.SQL("DROP FUNCTION {}(text)").format(sql.Identifier(schema, "stream_version")))
+    store = await open_store(MESSAGES, name=schema)
+    await do_everything(store, stream)
+
+
+async def test_aclose_and_then_use_again(open_store: OpenStore, stream: str) -> None:
+    store = await open_store()
+    for version in (1, 2):
+        assert (await store.write(stream, EventA(1))).version == version
+        await store.aclose()
+        await store.aclose()
+
+
+async def test_aclose_closes_the_stores_own_connections(
+    dsn: str, open_store: OpenStore, connect: Connect, stream: str
+) -> None:
+    name = f"store {uuid4()}"
+    query = "SELECT FROM pg_stat_activity WHERE application_name = %s"
+    async with await open_store(connection=make_conninfo(dsn, application_name=name)) as store:
+        await store.write(stream, EventA(1))
+        assert connect().execute(query, (name,)).rowcount > 0
+        pool = await store._database.ready()  # held here, so that it is not closed for being lost
+    assert pool.closed
+    deadline = time.monotonic() + 10
+    conn = connect()
+    while conn.execute(query, (name,)).rowcount > 0:
+        assert time.monotonic() < deadline
+
+
+async def test_raw_shares_the_connections(
+    dsn: str, open_store: OpenStore, connect: Connect, stream: str
+) -> None:
+    name = f"store {uuid4()}"
+    store = await open_store(connection=make_conninfo(dsn, application_name=name))
+    await store.write(stream, EventA(1))
+    query = "SELECT FROM pg_stat_activity WHERE application_name = %s"
+    conn = connect()
+    before = conn.execute(query, (name,)).rowcount
+    for _ in range(5):
+        assert await store.raw.stream_version(stream) == 1
+    assert conn.execute(query, (name,)).rowcount == before
+    assert store.raw.name == store.name

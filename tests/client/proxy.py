@@ -1,0 +1,93 @@
+"""A TCP proxy in front of the server, to lose an answer on the way."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Self
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+
+class Proxy:
+    """``dsn`` leads through it.
+
+    ``lost`` counts the answers that the server gave and no client got.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        with psycopg.connect(dsn) as conn:
+            self._host, self._port = conn.info.host, conn.info.port
+        self.lost = 0
+        self._doomed: bytes | None = None
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        port = self._listener.getsockname()[1]
+        self.dsn = make_conninfo(
+            dsn, host="127.0.0.1", port=port, sslmode="disable", gssencmode="disable"
+        )
+        self._sockets: list[socket.socket] = [self._listener]
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    @classmethod
+    @contextmanager
+    def running(cls, dsn: str) -> Iterator[Self]:
+        proxy = cls(dsn)
+        try:
+            yield proxy
+        finally:
+            for each in proxy._sockets:
+                _close(each)
+            for thread in proxy._threads:
+                thread.join(10)
+
+    def lose_answer_to(self, request: bytes) -> None:
+        """Lose the answer to the next request that contains these bytes."""
+        self._doomed = request
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = self._connect()
+                self._sockets += [client, server]
+                lost = threading.Event()
+                for target in (self._requests, self._answers):
+                    thread = threading.Thread(target=target, args=(client, server, lost))
+                    self._threads.append(thread)
+                    thread.start()
+
+    def _connect(self) -> socket.socket:
+        if not self._host.startswith("/"):
+            return socket.create_connection((self._host, self._port))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(f"{self._host}/.s.PGSQL.{self._port}")
+        return server
+
+    def _requests(
+        self, client: socket.socket, server: socket.socket, lost: threading.Event
+    ) -> None:
+        with suppress(OSError):
+            while sent := client.recv(1 << 20):
+                if self._doomed and self._doomed in sent:
+                    self._doomed = None
+                    lost.set()
+                server.sendall(sent)
+        _close(server)
+
+    def _answers(self, client: socket.socket, server: socket.socket, lost: threading.Event) -> None:
+        with suppress(OSError):
+            while answer := server.recv(1 << 20):
+                if lost.is_set():
+                    self.lost += 1
+                    break
+                client.sendall(answer)
+        _close(client)
+        _close(server)
+
+
+def _close(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()

@@ -1,0 +1,126 @@
+"""Cancelling an operation leaves the store, its pool and the caller's connection usable."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool
+
+from pgstore import AsyncMessageStore
+from tests.client.messages import EventA
+from tests.client.parallel import AsyncParallel
+from tests.client.waiting import Watch
+from tests.conftest import Connect
+
+Store = AsyncMessageStore[EventA]
+
+
+@pytest.fixture
+def watch(connect: Connect) -> Watch:
+    return Watch(connect(), f"store {uuid4()}")
+
+
+@pytest.fixture(params=["own pool", "the caller's pool"])
+async def store(
+    request: pytest.FixtureRequest, dsn: str, shared: str, watch: Watch
+) -> AsyncIterator[Store]:
+    """A store with one connection, at most."""
+    conninfo = make_conninfo(dsn, application_name=watch.name)
+    pool = AsyncConnectionPool(conninfo, min_size=1, max_size=1, timeout=5, open=False)
+    async with pool:
+        given = conninfo if request.param == "own pool" else pool
+        async with Store(given, name=shared, messages=EventA) as store:
+            yield store
+
+
+async def cancel_when_blocked(operation: Any, watch: Watch) -> None:
+    task = asyncio.ensure_future(operation)
+    await AsyncParallel.until(watch.is_blocked)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_cancelled_write_stores_nothing(
+    store: Store, watch: Watch, connect: Connect, dsn: str, stream: str
+) -> None:
+    async with await psycopg.AsyncConnection.connect(dsn) as blocking:
+        await store.write(stream, EventA(0), conn=blocking)
+        for _ in range(3):
+            await cancel_when_blocked(store.write(stream, EventA(1)), watch)
+        batch = store.write_many(stream, [EventA(1), EventA(2)])
+        await cancel_when_blocked(batch, watch)
+    assert not watch.is_blocked()
+    assert (await store.write(stream, EventA(3))).version == 2
+    assert [stored.message.num async for stored in store.read(stream)] == [0, 3]
+
+
+async def test_a_cancelled_transaction_is_rolled_back(
+    store: Store, watch: Watch, dsn: str, stream: str
+) -> None:
+    async def write_two() -> None:
+        async with store.transaction() as conn:
+            await store.write(f"{stream}-other", EventA(1), conn=conn)
+            await store.write(stream, EventA(1), conn=conn)
+
+    async with await psycopg.AsyncConnection.connect(dsn) as blocking:
+        await store.write(stream, EventA(0), conn=blocking)
+        await cancel_when_blocked(write_two(), watch)
+    assert await store.stream_version(f"{stream}-other") == 0
+    assert await store.stream_version(stream) == 1
+
+
+async def test_a_write_cancelled_on_the_callers_connection_leaves_it_usable(
+    store: Store, watch: Watch, dsn: str, stream: str
+) -> None:
+    conninfo = make_conninfo(dsn, application_name=watch.name)
+    async with (
+        await psycopg.AsyncConnection.connect(dsn) as blocking,
+        await psycopg.AsyncConnection.connect(conninfo) as conn,
+    ):
+        await store.write(stream, EventA(0), conn=blocking)
+        await cancel_when_blocked(store.write(stream, EventA(1), conn=conn), watch)
+        await blocking.commit()
+        await conn.rollback()
+        assert (await store.write(stream, EventA(2), conn=conn)).version == 2
+
+
+async def test_cancelled_reads_leave_the_pool_usable(store: Store, long_stream: str) -> None:
+    async def count() -> int:
+        return len([stored async for stored in store.read(long_stream)])
+
+    for delay in (0, 0, 0.001, 0.002, 0.004, 0.008):
+        tasks = [asyncio.create_task(count()) for _ in range(5)]
+        await asyncio.sleep(delay)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    assert await count() == 1150
+
+
+async def test_a_timeout_around_an_operation_is_just_that(
+    store: Store, watch: Watch, dsn: str, stream: str
+) -> None:
+    async with await psycopg.AsyncConnection.connect(dsn) as blocking:
+        await store.write(stream, EventA(0), conn=blocking)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(store.write(stream, EventA(1)), 0.05)
+    assert await store.stream_version(stream) == 1
+
+
+async def test_first_use_can_be_cancelled_and_tried_again(
+    dsn: str, schema: str, stream: str
+) -> None:
+    store = Store(dsn, name=schema, messages=EventA)
+    for delay in (0, 0.001, 0.005, 0.02):
+        task = asyncio.create_task(store.write(stream, EventA(1)))
+        await asyncio.sleep(delay)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    before = await store.stream_version(stream)
+    assert (await store.write(stream, EventA(2))).version == before + 1
+    await store.aclose()

@@ -1,0 +1,81 @@
+"""Stores in processes of their own: a server that restarts, and programs that do not close."""
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from pgstore import AsyncMessageStore, MessageStore, _unprivileged, embedded
+from tests.client.messages import EventA
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+PROGRAM = """
+import asyncio, sys
+import pgstore
+from tests.client.messages import EventA
+
+dsn, name, stream, kind = sys.argv[1:]
+if kind == "sync":
+    store = pgstore.MessageStore[EventA](dsn, name=name, messages=EventA)
+    store.write(stream, EventA(1))
+    print(next(store.read(stream)).message)
+else:
+    store = pgstore.AsyncMessageStore[EventA](dsn, name=name, messages=EventA)
+
+    async def main() -> None:
+        await store.write(stream, EventA(1))
+        print((await anext(store.read(stream))).message)
+
+    asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that the account of a server can reach, also when root starts it."""
+    folder = _unprivileged.temporary_folder()
+    yield folder / "server"
+    shutil.rmtree(folder)
+
+
+def test_stores_survive_a_restart_of_the_server(folder: Path) -> None:
+    server = embedded.Server(folder)
+    server.start()
+    sync = MessageStore[EventA](server.dsn, messages=EventA)
+    try:
+        with asyncio.Runner() as runner:
+            store = AsyncMessageStore[EventA](server.dsn, messages=EventA)
+            assert sync.write("s-1", EventA(1)).version == 1
+            assert runner.run(store.write("s-1", EventA(2))).version == 2
+            server.stop()
+            server.start()
+            assert sync.write("s-1", EventA(3)).version == 3
+            assert runner.run(store.write("s-1", EventA(4))).version == 4
+            assert [stored.message.num for stored in sync.read("s-1")] == [1, 2, 3, 4]
+            runner.run(store.aclose())
+    finally:
+        sync.close()
+        server.stop()
+    with pytest.raises(psycopg.OperationalError):
+        sync.write("s-1", EventA(5))
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_program_that_does_not_close_its_store_ends_quietly(
+    dsn: str, shared: str, stream: str, kind: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROGRAM, dsn, shared, stream, kind],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "EventA(num=1)\n", "")

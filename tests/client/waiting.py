@@ -1,0 +1,47 @@
+"""Look at a store's sessions from outside, and end them."""
+
+import time
+from typing import Any, LiteralString
+
+import psycopg
+
+_PATIENCE = 15.0
+
+
+class Watch:
+    """The sessions with an application name, seen through a connection of the test's."""
+
+    def __init__(self, conn: psycopg.Connection[Any], name: str) -> None:
+        self.name = name
+        self._conn = conn
+
+    def kill(self) -> int:
+        """End the sessions; return their number when they have ended."""
+        rows = self._conn.execute(
+            "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = %s",
+            (self.name,),
+        )
+        killed = [pid for pid, _ in rows]
+        self._wait_until_gone("pid = ANY (%s)", killed)
+        return len(killed)
+
+    def is_blocked(self) -> bool:
+        """Tell whether one of the sessions waits for a lock."""
+        waiting = self._conn.execute(
+            "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE application_name = %s AND NOT granted",
+            (self.name,),
+        )
+        return waiting.rowcount > 0
+
+    def wait_until_gone(self) -> None:
+        """Wait until there is no such session."""
+        self._wait_until_gone("application_name = %s", self.name)
+
+    def _wait_until_gone(self, condition: LiteralString, parameter: object) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        query = f"SELECT FROM pg_stat_activity WHERE {condition}"
+        while self._conn.execute(query, (parameter,)).rowcount > 0:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)

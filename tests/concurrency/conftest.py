@@ -1,0 +1,48 @@
+"""A store for each file, named sessions in it, and the processes that write to it."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+import pgstore
+from tests.concurrency.sessions import Open, Session
+from tests.concurrency.writers import Writers
+
+
+@pytest.fixture(scope="module")
+def store(server_dsn: str) -> Iterator[str]:
+    """Name of the file's store; its tests write to streams of their own."""
+    name = f"store_{uuid4().hex[:12]}"
+    pgstore.install(server_dsn, name=name)
+    yield name
+    with psycopg.connect(server_dsn, autocommit=True, options="-c lock_timeout=10s") as conn:
+        conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def stream() -> str:
+    """Name of a stream that does not exist, in a category that does not exist."""
+    return f"{uuid4().hex[:12]}-1"
+
+
+@pytest.fixture
+def session(server_dsn: str, store: str) -> Iterator[Open]:
+    """Open named sessions on the store; they are closed after the test, and roll back."""
+    with ExitStack() as opened:
+        observer = opened.enter_context(psycopg.connect(server_dsn, autocommit=True))
+
+        def open_session(name: str) -> Session:
+            return opened.enter_context(Session(name, server_dsn, store, observer))
+
+        yield open_session
+
+
+@pytest.fixture(scope="session")
+def writers() -> Iterator[Writers]:
+    """32 processes that write."""
+    with Writers(32) as processes:
+        yield processes

@@ -1,0 +1,203 @@
+"""Installations that are refused, and what they leave: nothing."""
+
+import shutil
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+import pgstore
+from pgstore import _sql
+from tests.conftest import Connect
+from tests.migrations.conftest import MakeDatabase
+from tests.migrations.installers import (
+    LATEST,
+    ROOT,
+    Install,
+    PsqlError,
+    by_psql,
+    by_python,
+    catalog,
+    code_and_detail,
+    tables,
+)
+
+
+def refusal(install: Install, dsn: str, name: str) -> tuple[str | None, object]:
+    """Expect an error; its SQLSTATE and DETAIL."""
+    with pytest.raises((psycopg.Error, PsqlError)) as caught:
+        install(dsn, name)
+    return code_and_detail(caught.value)
+
+
+def run(dsn: str, name: str, text: str) -> None:
+    with psycopg.connect(dsn) as conn:
+        conn.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(name)))
+        conn.execute(text.encode())
+
+
+def test_store_that_is_newer_is_refused_and_untouched(
+    dsn: str, schema: str, install: Install
+) -> None:
+    install(dsn, schema)
+    run(dsn, schema, "INSERT INTO migrations VALUES (999, now(), '0999_later', 'abc')")
+    run(dsn, schema, "UPDATE migrations SET checksum = 'of other functions' WHERE number = 0")
+    run(dsn, schema, "DROP VIEW all_messages")
+    before = catalog(dsn, schema)
+    assert refusal(install, dsn, schema) == (
+        "MS010",
+        {"store": schema, "schema_version": 999, "known_version": LATEST.number},
+    )
+    assert catalog(dsn, schema) == before
+
+
+def test_store_that_is_newer_is_refused_as_that_even_if_edited(
+    dsn: str, schema: str, install: Install
+) -> None:
+    install(dsn, schema)
+    run(dsn, schema, "UPDATE migrations SET checksum = 'edited' WHERE number = 1")
+    run(dsn, schema, "INSERT INTO migrations VALUES (999, now(), '0999_later', 'abc')")
+    assert refusal(install, dsn, schema)[0] == "MS010"
+
+
+def test_store_whose_migration_was_edited_is_refused_and_untouched(
+    dsn: str, schema: str, install: Install
+) -> None:
+    install(dsn, schema)
+    run(dsn, schema, "UPDATE migrations SET checksum = 'edited' WHERE number = 1")
+    before = catalog(dsn, schema)
+    assert refusal(install, dsn, schema) == (
+        "MS011",
+        {
+            "store": schema,
+            "migration": "0001_messages",
+            "applied_checksum": "edited",
+            "known_checksum": _sql.checksums()[1],
+        },
+    )
+    assert catalog(dsn, schema) == before
+
+
+def test_refusals_reach_python_as_the_errors_of_their_codes(dsn: str, schema: str) -> None:
+    by_python(dsn, schema)
+    run(dsn, schema, "UPDATE migrations SET checksum = 'edited' WHERE number = 1")
+    with pytest.raises(pgstore.MigrationEditedError):
+        pgstore.install(dsn, name=schema)
+    run(dsn, schema, "INSERT INTO migrations VALUES (999, now(), '0999_later', 'abc')")
+    with pytest.raises(pgstore.StoreTooNewError):
+        pgstore.install(dsn, name=schema)
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_database_that_is_not_utf8_is_refused(
+    make_database: MakeDatabase, install: Install, encoding: str
+) -> None:
+    dsn = make_database(f"TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")
+    assert refusal(install, dsn, "bank") == ("MS012", {"server_encoding": encoding})
+    assert tables(dsn, "bank") == []
+    with psycopg.connect(dsn) as conn:
+        assert not conn.execute("SELECT FROM pg_namespace WHERE nspname = 'bank'").rowcount
+
+
+@pytest.mark.parametrize("name", ["x" * 64, "ä" * 32, "pg_bank", "pg_catalog"])
+def test_name_that_no_schema_can_have_is_refused_by_psql(dsn: str, name: str) -> None:
+    assert refusal(by_psql, dsn, name) == ("22023", {"argument": "schema", "schema": name})
+    with pytest.raises(pgstore.InvalidArgumentError):
+        by_python(dsn, name)
+
+
+def test_empty_name_is_refused_by_psql(dsn: str) -> None:
+    assert refusal(by_psql, dsn, "") == ("22023", {"argument": "schema", "schema": ""})
+
+
+@pytest.mark.parametrize("rights", ["no schema", "none", "USAGE"])
+def test_role_without_rights_is_refused(
+    dsn: str, schema: str, role: str, install: Install, rights: str
+) -> None:
+    """Were it not, everything would go to pg_temp, which the role may use."""
+    if rights != "no schema":
+        with psycopg.connect(dsn) as conn:
+            conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+            if rights == "USAGE":
+                conn.execute(
+                    sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(
+                        sql.Identifier(schema), sql.Identifier(role)
+                    )
+                )
+    assert refusal(install, make_conninfo(dsn, user=role), schema) == ("42501", None)
+    assert tables(dsn, schema) == []
+
+
+def test_role_without_rights_on_a_store_cannot_install_it_again(
+    dsn: str, schema: str, role: str, install: Install
+) -> None:
+    install(dsn, schema)
+    before = catalog(dsn, schema)
+    assert refusal(install, make_conninfo(dsn, user=role), schema)[0] == "42501"
+    assert catalog(dsn, schema) == before
+
+
+def test_install_that_cannot_have_a_lock_changes_nothing(
+    dsn: str, schema: str, connect: Connect, install: Install
+) -> None:
+    """An upgrade that replaces functions, stopped by somebody who reads the view."""
+    install(dsn, schema)
+    run(dsn, schema, "UPDATE migrations SET checksum = 'of others' WHERE number = 0")
+    run(dsn, schema, "COMMENT ON FUNCTION write_message IS 'of before'")
+    before = catalog(dsn, schema)
+    reader = connect(autocommit=False)
+    view = sql.SQL("SELECT FROM {}.all_messages").format(sql.Identifier(schema))
+    reader.execute(view)
+    assert refusal(install, make_conninfo(dsn, options="-c statement_timeout=500"), schema)[0] in (
+        "57014",
+        "55P03",
+    )
+    assert catalog(dsn, schema) == before
+    reader.rollback()
+    install(dsn, schema)
+    assert catalog(dsn, schema) != before
+
+
+def test_install_stopped_half_way_leaves_nothing(
+    dsn: str, schema: str, role: str, install: Install
+) -> None:
+    """The schema is there already and holds what the files are about to make."""
+    with psycopg.connect(dsn) as conn:
+        conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
+    run(
+        dsn,
+        schema,
+        "CREATE FUNCTION write_messages(a text, b jsonb, c bigint) RETURNS text"
+        " LANGUAGE sql RETURN 'of somebody else'",
+    )
+    before = tables(dsn, schema)
+    assert refusal(install, dsn, schema)[0] == "42P13"
+    assert tables(dsn, schema) == before == ["write_messages"]
+    run(dsn, schema, "DROP FUNCTION write_messages")
+    install(dsn, schema)
+    assert "messages" in tables(dsn, schema)
+
+
+@pytest.mark.parametrize("place", ["migrations/0001_messages.sql", "grants.sql", "record.sql"])
+def test_install_by_psql_that_fails_in_a_file_leaves_nothing(
+    dsn: str, schema: str, tmp_path: Path, place: str
+) -> None:
+    files = tmp_path / "sql"
+    shutil.copytree(ROOT / "sql", files)
+    with (files / place).open("a") as file:
+        file.write("SELECT 1 / 0;\n")
+    with pytest.raises(PsqlError) as caught:
+        by_psql(dsn, schema, files)
+    assert caught.value.sqlstate == "22012"
+    assert tables(dsn, schema) == []
+
+
+def test_install_by_python_that_fails_in_a_file_leaves_nothing(
+    dsn: str, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = _sql.repeated_sql() + "SELECT 1 / 0;\n"
+    monkeypatch.setattr(_sql, "repeated_sql", lambda: text)
+    assert refusal(by_python, dsn, schema)[0] == "22012"
+    assert tables(dsn, schema) == []

@@ -1,0 +1,81 @@
+"""A store that was dumped and restored into another database goes on where it was."""
+
+import re
+import subprocess
+
+import psycopg
+import pytest
+from psycopg import sql
+
+import pgstore
+from tests.migrations.conftest import MakeDatabase
+from tests.migrations.installers import (
+    LATEST,
+    PG_DUMP,
+    PSQL,
+    Rows,
+    by_python,
+    catalog,
+    environment,
+    write,
+)
+
+NAMES = ["bank", 'My "odd" % schéma']
+
+STATE = """
+SELECT {store}.stream_lock_class(), {store}.mark_lock_class(), {store}.bell_lock_class(),
+  {store}.mark_setting(), {store}.wake_channel()
+"""
+
+
+def copy(source: str, target: str, *options: str) -> None:
+    dump = subprocess.run(
+        [str(PG_DUMP), "-d", source, *options], env=environment(), capture_output=True, check=True
+    ).stdout
+    # A setting that only the newest servers know.
+    dump = re.sub(rb"(?m)^SET transaction_timeout = 0;$", b"", dump)
+    restored = subprocess.run(
+        [str(PSQL), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", target],
+        input=dump,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert (restored.returncode, restored.stderr) == (0, b"")
+
+
+def rows(dsn: str, name: str, text: str) -> Rows:
+    with psycopg.connect(dsn) as conn:
+        query = sql.SQL(text).format(store=sql.Identifier(name))
+        return conn.execute(query).fetchall()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("whole", [True, False], ids=["database", "schema"])
+def test_restored_store_goes_on(make_database: MakeDatabase, name: str, whole: bool) -> None:
+    source, target = make_database(), make_database()
+    by_python(source, name)
+    with psycopg.connect(source, autocommit=True) as conn:
+        for n in range(5):
+            write(conn, name, f"a-{n % 2}")
+        with conn.transaction(force_rollback=True):
+            write(conn, name)
+    copy(source, target, *([] if whole else ["--schema", '"' + name.replace('"', '""') + '"']))
+
+    messages = "SELECT * FROM {store}.all_messages AS a ORDER BY a.global_position"
+    assert rows(target, name, messages) == rows(source, name, messages)
+    assert rows(target, name, STATE) == rows(source, name, STATE)
+    before, after = catalog(source, name), catalog(target, name)
+    assert [kind for kind in before if before[kind] != after[kind]] == []
+    with psycopg.connect(target) as conn:
+        assert write(conn, name, "a-1") == (3, 7)
+        assert write(conn, name, "b") == (1, 8)
+    assert pgstore.install(target, name=name) == LATEST.number
+
+
+def test_restored_empty_store_begins_at_1(make_database: MakeDatabase) -> None:
+    source, target = make_database(), make_database()
+    by_python(source, "bank")
+    copy(source, target)
+    with psycopg.connect(target) as conn:
+        assert write(conn, "bank") == (1, 1)

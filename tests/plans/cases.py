@@ -1,0 +1,181 @@
+"""What is called, on which store, and how much each statement of it may touch."""
+
+from typing import NamedTuple
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from tests.plans.plans import Explained
+
+# Of n messages: the stream big-1 has every tenth, medium-2 every hundredth, and the streams
+# small-7, small-8 … have ten each, far from one another. Message number i has the id md5(i).
+_FILL = """
+INSERT INTO streams (stream_id, category_key, stream, category)
+SELECT s.n, category_key(c.category), c.category || '-' || s.n, c.category
+FROM generate_series(1, {total} / 10 + 2) AS s (n)
+CROSS JOIN LATERAL (
+  SELECT CASE s.n WHEN 1 THEN 'big' WHEN 2 THEN 'medium' ELSE 'small' END AS category
+) AS c
+WHERE s.n <= 2 OR (s.n - 2) % 10 <> 0 AND (s.n - 2) % 100 <> 1;
+
+INSERT INTO messages (
+  global_position, stream_id, version, category_key, added_at, message_id, type, data
+)
+SELECT
+  m.n, s.stream_id, s.version, category_key(s.category), now(), md5(m.n::text)::uuid,
+  'T' || m.n % 3, '{{"amount": 10}}'
+FROM generate_series(1, {total}) AS m (n)
+CROSS JOIN LATERAL (
+  SELECT 1 AS stream_id, m.n / 10 AS version, 'big' AS category
+  WHERE m.n % 10 = 0
+  UNION ALL
+  SELECT 2, m.n / 100 + 1, 'medium'
+  WHERE m.n % 100 = 1
+  UNION ALL
+  SELECT 2 + m.n % ({total} / 10), m.n / ({total} / 10) + 1, 'small'
+  WHERE m.n % 10 <> 0 AND m.n % 100 <> 1
+) AS s;
+
+SELECT setval('stream_id_seq', {total} / 10 + 2), setval('global_position_seq', {total});
+"""
+
+# A few messages, as an ANALYZE in the first minute of a store may find them.
+_SEED = """
+INSERT INTO streams (stream_id, category_key, stream, category)
+SELECT -s.n, category_key('seed'), 'seed-' || s.n, 'seed'
+FROM generate_series(1, 60) AS s (n);
+
+INSERT INTO messages (
+  global_position, stream_id, version, category_key, added_at, message_id, type, data
+)
+SELECT -m.n, -m.n, 1, category_key('seed'), now(), gen_random_uuid(), 'T1', '{"amount": 10}'
+FROM generate_series(1, 60) AS m (n);
+
+ANALYZE streams, messages;
+"""
+
+
+class Case(NamedTuple):
+    """A call, what each statement in it may touch, and its error."""
+
+    statement: str
+    rows: int
+    blocks: int
+    error: str | None = None
+
+
+def _ids(numbers: str) -> str:
+    return f"(ARRAY(SELECT md5(n::text)::uuid FROM ({numbers}) AS s (n)))"
+
+
+_OF_BIG = _ids("SELECT 10 * i FROM generate_series(1, 5) AS i")
+_OF_SMALL_7 = _ids("SELECT 5 + {total} / 10 * i FROM generate_series(0, 9) AS i")
+_OF_SMALL_8 = _ids("SELECT 6 + {total} / 10 * i FROM generate_series(0, 9) AS i")
+_NONE_THERE = _ids("VALUES (-1), (-2)")
+_TWO = "'{{T,T}}', ARRAY['1', '2']::jsonb[]"
+_THREE = "'{{T,T,T}}', ARRAY['1', '2', '3']::jsonb[]"
+
+CASES = {
+    "first page": Case("SELECT * FROM read_stream('big-1', max_count => 10)", 10, 50),
+    "page in the middle": Case("SELECT * FROM read_stream('big-1', 5000, 10)", 10, 50),
+    "last page": Case("SELECT * FROM read_stream('big-1', NULL, 10, true)", 10, 50),
+    "page before": Case("SELECT * FROM read_stream('big-1', 5000, 10, true)", 10, 50),
+    "large page": Case("SELECT * FROM read_stream('big-1')", 1000, 1500),
+    "large page in the middle": Case("SELECT * FROM read_stream('big-1', 5000)", 1000, 1500),
+    "large page backward": Case("SELECT * FROM read_stream('medium-2', NULL, 500, true)", 500, 800),
+    "short stream": Case("SELECT * FROM read_stream('small-7')", 10, 50),
+    "missing stream": Case("SELECT * FROM read_stream('none-1')", 0, 50),
+    "last message": Case("SELECT * FROM last_message('big-1')", 2, 50),
+    "last message of a type": Case("SELECT * FROM last_message('medium-2', 'T2')", 8, 50),
+    "last message of none": Case("SELECT * FROM last_message('none-1')", 0, 50),
+    "version": Case("SELECT stream_version('big-1')", 2, 50),
+    "message": Case("SELECT * FROM get_message(md5('77')::uuid)", 2, 50),
+    "no message": Case("SELECT * FROM get_message(md5('none')::uuid)", 0, 50),
+    "three messages": Case(
+        f"SELECT * FROM get_messages({_ids('VALUES (77), (4), (9999)')})", 6, 60
+    ),
+    "a hundred messages": Case(
+        f"SELECT * FROM get_messages({_ids('SELECT generate_series(1, 100)')})", 200, 1500
+    ),
+    "write": Case("SELECT write_message('big-1', 'T', '1')", 2, 100),
+    "write to a new stream": Case(
+        "SELECT write_message('new-' || gen_random_uuid(), 'T', '1')", 1, 100
+    ),
+    "write, right version": Case(
+        "SELECT write_message('big-1', 'T', '1', expected_version => stream_version('big-1'))",
+        2,
+        100,
+    ),
+    "write, wrong version": Case(
+        "SELECT write_message('big-1', 'T', '1', expected_version => 7,"
+        " message_id => gen_random_uuid())",
+        2,
+        100,
+        "MS001",
+    ),
+    "write, repeated": Case(
+        "SELECT write_message('small-9', 'T', '1', message_id => md5('again')::uuid)", 4, 100
+    ),
+    "write, id in use": Case(
+        "SELECT write_message('big-1', 'T', '1', message_id => md5('77')::uuid)", 4, 100, "MS002"
+    ),
+    "batch": Case(f"SELECT write_batch('big-1', {_THREE})", 2, 150),
+    "batch, wrong version": Case(
+        f"SELECT write_batch('big-1', {_TWO}, NULL, 7, {_NONE_THERE})",
+        2,
+        150,
+        "MS001",
+    ),
+    "batch, repeated": Case(
+        f"SELECT write_batch('small-13', {_THREE}, NULL, NULL, {_ids('VALUES (-3), (-4), (-5)')})",
+        20,
+        150,
+    ),
+    "batch, ids in use": Case(
+        f"SELECT write_batch('small-13', {_THREE}, message_ids => {_OF_SMALL_7}[1:3])",
+        20,
+        150,
+        "MS002",
+    ),
+    "batch as JSON": Case(
+        'SELECT write_messages(\'big-1\', \'[{{"type": "T", "data": 1}}]\')', 2, 150
+    ),
+    "synchronize, nothing new": Case(
+        f"SELECT synchronize_stream('small-7', {_OF_SMALL_7}, '{{{{}}}}', '{{{{}}}}')", 25, 150
+    ),
+    "synchronize, two new": Case(
+        f"SELECT synchronize_stream('small-8', {_OF_SMALL_8}, {_TWO},"
+        f" message_ids => {_ids('VALUES (-6), (-7)')})",
+        25,
+        150,
+    ),
+    "synchronize, wrong version": Case(
+        f"SELECT synchronize_stream('big-1', {_OF_BIG}, '{{{{}}}}', '{{{{}}}}')", 15, 150, "MS001"
+    ),
+    "synchronize, other ids": Case(
+        f"SELECT synchronize_stream('big-1', {_OF_SMALL_7}, '{{{{}}}}', '{{{{}}}}')",
+        25,
+        150,
+        "MS003",
+    ),
+}
+
+
+def fill(conn: psycopg.Connection[TupleRow], total: int) -> None:
+    """Write messages, without the store's functions and without telling the planner."""
+    conn.execute(_FILL.format(total=total).encode())
+
+
+def seed(conn: psycopg.Connection[TupleRow]) -> None:
+    """Write a few messages, and tell the planner that there are only so few."""
+    conn.execute(_SEED)
+
+
+def check(session: Explained, case: Case, total: int) -> None:
+    """Run a call and look at the plan of every statement in it."""
+    assert session.run(case.statement.format(total=total)) == case.error
+    assert session.plans != []
+    for plan in session.plans:
+        assert not plan.walks, str(plan)
+        assert plan.rows <= case.rows, str(plan)
+        assert plan.blocks <= case.blocks, str(plan)

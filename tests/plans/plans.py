@@ -1,0 +1,122 @@
+"""The plans of a statement and of every statement in the functions that it calls.
+
+The server's module auto_explain tells them, as notices to the client.
+"""
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+import psycopg
+from psycopg.errors import Diagnostic
+
+_SETTINGS = {
+    "log_min_duration": "0",
+    "log_nested_statements": "on",
+    "log_analyze": "on",
+    "log_buffers": "on",
+    "log_timing": "off",
+    "log_format": "json",
+    "log_level": "notice",
+}
+_DROPPED = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
+_TOLD = ("Node Type", "Relation Name", "Index Name", "Index Cond", "Filter", "Join Filter")
+
+Node = dict[str, Any]
+
+
+class Plan(msgspec.Struct):
+    """How one statement was run, once."""
+
+    query: str = msgspec.field(name="Query Text")
+    root: Node = msgspec.field(name="Plan")
+
+    def __str__(self) -> str:
+        return "\n".join([self.query, *_lines(self.root, "")])
+
+    @property
+    def blocks(self) -> int:
+        """Blocks touched, those of nested statements included."""
+        return int(self.root["Shared Hit Blocks"] + self.root["Shared Read Blocks"])
+
+    @property
+    def rows(self) -> float:
+        """Rows that the scans of tables and indexes have looked at, and perhaps dropped."""
+        return sum(_rows(node) for node in self._scans())
+
+    @property
+    def walks(self) -> list[Node]:
+        """Scans of a whole table or a whole index."""
+        return [node for node in self._scans() if "Index Cond" not in node and not _on_bitmap(node)]
+
+    def _scans(self) -> Iterator[Node]:
+        waiting = [self.root]
+        while waiting:
+            node = waiting.pop()
+            waiting += node.get("Plans", [])
+            if node["Node Type"].endswith("Scan") and node.keys() & {"Relation Name", "Index Name"}:
+                yield node
+
+
+class Explained:
+    """A connection in autocommit mode that tells the plans of what it runs."""
+
+    def __init__(self, dsn: str, store: str, plan_cache_mode: str) -> None:
+        self.conn = psycopg.connect(
+            dsn,
+            autocommit=True,
+            options=f"-c search_path={store} -c plan_cache_mode={plan_cache_mode}",
+        )
+        self.conn.execute("LOAD 'auto_explain'")
+        for name, value in _SETTINGS.items():
+            self.conn.execute("SELECT set_config(%s, %s, false)", (f"auto_explain.{name}", value))
+        self._plans: list[Plan] = []
+        self.conn.add_notice_handler(self._note)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.conn.close()
+
+    def run(self, statement: str) -> str | None:
+        """Run a statement; the code of its error, None if it succeeds."""
+        self._plans = []
+        try:
+            self.conn.execute(statement.encode())
+        except psycopg.Error as error:
+            return error.sqlstate
+        return None
+
+    @property
+    def plans(self) -> list[Plan]:
+        """What the last statement did, nested statements before those that called them."""
+        return self._plans
+
+    def _note(self, notice: Diagnostic) -> None:
+        _, separator, plan = (notice.message_primary or "").partition("plan:\n")
+        assert separator, notice.message_primary
+        self._plans.append(msgspec.json.decode(plan, type=Plan))
+
+
+def _on_bitmap(node: Node) -> bool:
+    return bool(node["Node Type"] == "Bitmap Heap Scan")
+
+
+def _rows(node: Node) -> float:
+    each_time = node["Actual Rows"] + sum(node.get(key, 0) for key in _DROPPED)
+    return float(each_time * node["Actual Loops"])
+
+
+def _lines(node: Node, indent: str) -> Iterator[str]:
+    about = [str(node[key]) for key in _TOLD if key in node]
+    blocks = node["Shared Hit Blocks"] + node["Shared Read Blocks"]
+    yield f"{indent}{' · '.join(about)} · rows {_rows(node):g} · blocks {blocks}"
+    for child in node.get("Plans", []):
+        yield from _lines(child, indent + "  ")

@@ -1,0 +1,65 @@
+"""Sessions that live long: plans made when the store was small are still good when it is not.
+
+A session keeps its plans until the tables are analyzed again, which may come late or never.
+"""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+import pgstore
+from tests.plans.cases import CASES, check, fill, seed
+from tests.plans.plans import Explained
+
+TOTAL = 100_000
+
+Sessions = dict[str, Explained]
+
+
+@pytest.fixture(scope="module", params=["empty", "small"])
+def sessions(server_dsn: str, request: pytest.FixtureRequest) -> Iterator[Sessions]:
+    """Sessions that planned everything when the store was still empty, or analyzed when small.
+
+    `later` has planned nothing before the store grew.
+    """
+    name = f"store_{uuid4().hex[:12]}"
+    pgstore.install(server_dsn, name=name)
+    with (
+        psycopg.connect(server_dsn, autocommit=True, options=f"-c search_path={name}") as conn,
+        Explained(server_dsn, name, "auto") as auto,
+        Explained(server_dsn, name, "force_generic_plan") as generic,
+        Explained(server_dsn, name, "auto") as later,
+    ):
+        for table in ("streams", "messages"):
+            conn.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+        if request.param == "small":
+            seed(conn)
+        for session in (auto, generic):
+            plan_everything(session)
+        fill(conn, TOTAL)
+        yield {"auto": auto, "generic": generic, "later": later}
+    with psycopg.connect(server_dsn, autocommit=True) as conn:
+        conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+
+
+def plan_everything(session: Explained) -> None:
+    """Run every call often enough to make generic plans of all its statements; store nothing."""
+    for _ in range(8):
+        for case in CASES.values():
+            with session.conn.transaction(force_rollback=True):
+                # Twice, since a write that is repeated goes another way.
+                for _ in range(2):
+                    session.run(case.statement.format(total=TOTAL))
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("planned", ["auto", "generic", "later"])
+def test_call_in_a_store_that_has_grown_uses_indexes(
+    sessions: Sessions, planned: str, name: str
+) -> None:
+    session, case = sessions[planned], CASES[name]
+    session.run(case.statement.format(total=TOTAL))  # reads the catalog
+    check(session, case, TOTAL)

@@ -1,0 +1,40 @@
+"""A store of 1,000,000 messages: every statement finds its rows by an index."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+import pgstore
+from tests.plans.cases import CASES, check, fill
+from tests.plans.plans import Explained
+
+TOTAL = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def store(server_dsn: str) -> Iterator[str]:
+    name = f"store_{uuid4().hex[:12]}"
+    pgstore.install(server_dsn, name=name)
+    with psycopg.connect(server_dsn, autocommit=True, options=f"-c search_path={name}") as conn:
+        fill(conn, TOTAL)
+        conn.execute("ANALYZE streams, messages")
+        yield name
+        conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+
+
+# auto: the server's choice after a few calls; the others are what it may choose.
+@pytest.fixture(scope="module", params=["auto", "force_generic_plan", "force_custom_plan"])
+def session(server_dsn: str, store: str, request: pytest.FixtureRequest) -> Iterator[Explained]:
+    with Explained(server_dsn, store, request.param) as session:
+        yield session
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_call_on_a_large_store_uses_indexes(session: Explained, name: str) -> None:
+    case = CASES[name]
+    for _ in range(7):
+        session.run(case.statement.format(total=TOTAL))
+    check(session, case, TOTAL)

@@ -1,0 +1,147 @@
+"""A store as the tests of its SQL functions see it: called by name, counted, looked into."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+Connection = psycopg.Connection[TupleRow]
+
+# What every read function and the view all_messages answer.
+COLUMNS = [
+    "message_id",
+    "stream",
+    "version",
+    "global_position",
+    "type",
+    "data",
+    "metadata",
+    "added_at",
+]
+
+# In-flight marks of a session.
+MARKS = """
+SELECT l.objid::bigint
+FROM pg_locks AS l
+WHERE l.pid = %s AND l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted
+  AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+  AND l.classid = (STORE.mark_lock_class()::bigint & 4294967295)::oid
+"""
+
+
+class Store:
+    """Calls of a store's functions, on `conn` (in autocommit mode) or on another connection."""
+
+    def __init__(self, conn: Connection, name: str) -> None:
+        self.conn = conn
+        self.name = name
+
+    def query(
+        self, text: str, parameters: Sequence[object] = (), *, on: Connection | None = None
+    ) -> psycopg.Cursor[TupleRow]:
+        """Run a statement in which STORE stands for the store's schema."""
+        return (on or self.conn).execute(
+            text.replace("STORE", self.name).encode(), parameters or None
+        )
+
+    def call(
+        self, function: str, *given: object, on: Connection | None = None, **named: object
+    ) -> list[TupleRow]:
+        """Call a function; the rows of its answer."""
+        arguments = ["%s"] * len(given) + [f"{name} => %s" for name in named]
+        text = f"SELECT * FROM STORE.{function}({', '.join(arguments)})"
+        return self.query(text, [*given, *named.values()], on=on).fetchall()
+
+    def write(
+        self, stream: object, *given: object, on: Connection | None = None, **named: object
+    ) -> tuple[int, int]:
+        """Call write_message, with a type and data if none are given; version and position."""
+        if not given:
+            named = {"type": "A", "data": "{}"} | named
+        ((version, position),) = self.call("write_message", stream, *given, on=on, **named)
+        return version, position
+
+    def stored(self, stream: str) -> list[TupleRow]:
+        """Version, type, data and metadata (as text) of the stream's messages, in order."""
+        return self.query(
+            "SELECT a.version, a.type, a.data::text, a.metadata::text FROM STORE.all_messages AS a"
+            " WHERE a.stream = %s ORDER BY a.version",
+            [stream],
+        ).fetchall()
+
+    def counts(self) -> TupleRow:
+        """Rows in messages and in streams."""
+        row = self.query(
+            "SELECT (SELECT count(*) FROM STORE.messages), (SELECT count(*) FROM STORE.streams)"
+        ).fetchone()
+        assert row is not None
+        return row
+
+    @contextmanager
+    def refused(self, sqlstate: str, **detail: object) -> Iterator[None]:
+        """Expect an error with this code and at least this DETAIL, and that nothing is stored."""
+        before = self.counts()
+        with pytest.raises(psycopg.Error) as caught:
+            yield
+        error = caught.value
+        assert error.sqlstate == sqlstate, error
+        if detail:
+            found = json.loads(error.diag.message_detail or "{}")
+            assert {key: found.get(key) for key in detail} == detail
+        assert self.counts() == before
+
+    def wait_until_blocked(self, conn: Connection) -> None:
+        """Return when the session waits for a lock."""
+        deadline = time.monotonic() + 10
+        waits = "SELECT FROM pg_locks AS l WHERE l.pid = %s AND NOT l.granted"
+        while not self.query(waits, [conn.info.backend_pid]).rowcount:
+            assert time.monotonic() < deadline, "the session does not wait for a lock"
+            time.sleep(0.005)
+
+
+def last_position(store: Store) -> int:
+    ((last,),) = store.query(
+        "SELECT pg_sequence_last_value('STORE.global_position_seq')"
+    ).fetchall()
+    return int(last)
+
+
+def marks(store: Store, conn: Connection) -> list[int]:
+    """The second keys of the session's in-flight marks."""
+    return [row[0] for row in store.query(MARKS, [conn.info.backend_pid])]
+
+
+def drop(dsn: str, name: str) -> None:
+    with psycopg.connect(dsn, autocommit=True, options="-c lock_timeout=10s") as conn:
+        conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+
+
+class Background(threading.Thread):
+    """A call in another thread; `result` waits for its answer or raises its error."""
+
+    def __init__(self, function: Callable[[], tuple[int, int]]) -> None:
+        super().__init__(daemon=True)
+        self._function = function
+        self._answer: tuple[int, int] | None = None
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._answer = self._function()
+        except BaseException as error:
+            self._error = error
+
+    def result(self) -> tuple[int, int]:
+        self.join(10)
+        assert not self.is_alive(), "the call does not come back"
+        if self._error is not None:
+            raise self._error
+        assert self._answer is not None
+        return self._answer

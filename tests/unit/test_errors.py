@@ -1,0 +1,154 @@
+"""The tree of errors, without a database."""
+
+import inspect
+import pickle
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
+
+from pgstore import errors
+from pgstore._translation import is_lost_connection, translated
+
+TREE = {
+    errors.InvalidArgumentError: (errors.PgstoreError, ValueError),
+    errors.UnknownMessageTypeError: (errors.PgstoreError, LookupError),
+    errors.MessageDecodeError: (errors.PgstoreError, ValueError),
+    errors.MessageNotFound: (errors.PgstoreError, LookupError),
+    errors.StoreNotInstalledError: (errors.PgstoreError,),
+    errors.StoreOutdatedError: (errors.PgstoreError,),
+    errors.StoreError: (errors.PgstoreError, psycopg.DatabaseError),
+    errors.OptimisticConcurrencyError: (errors.StoreError,),
+    errors.MessageIdInUseError: (errors.StoreError,),
+    errors.MessageIdMismatchError: (errors.StoreError,),
+    errors.StoreTooNewError: (errors.StoreError,),
+    errors.MigrationEditedError: (errors.StoreError,),
+    errors.UnsupportedDatabaseError: (errors.StoreError,),
+}
+CODES = {
+    "MS001": errors.OptimisticConcurrencyError,
+    "MS002": errors.MessageIdInUseError,
+    "MS003": errors.MessageIdMismatchError,
+    "MS010": errors.StoreTooNewError,
+    "MS011": errors.MigrationEditedError,
+    "MS012": errors.UnsupportedDatabaseError,
+}
+
+
+def test_tree_holds_every_public_error() -> None:
+    public = {getattr(errors, name) for name in errors.__all__} - {errors.PgstoreError}
+    assert public == TREE.keys()
+
+
+@pytest.mark.parametrize("error", TREE)
+def test_error_is_what_its_parents_are(error: type[Exception]) -> None:
+    for parent in TREE[error]:
+        assert issubclass(error, parent)
+    assert inspect.getdoc(error) != inspect.getdoc(TREE[error][0])
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_code_is_bound_to_its_class(code: str) -> None:
+    assert psycopg.errors.lookup(code) is CODES[code]
+    assert CODES[code].sqlstate == code
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.InvalidArgumentError("stream must be a name", {"argument": "stream"}),
+        errors.UnknownMessageTypeError("unknown message type", "account-1", 3, "Old"),
+        errors.MessageDecodeError("cannot decode message", "account-1", 3, "Old"),
+        errors.MessageNotFound(uuid4()),
+        errors.StoreNotInstalledError("there is no store"),
+        errors.StoreOutdatedError("the store is old"),
+        errors.StoreTooNewError("the store is new"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_error_survives_pickling(error: Exception) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert vars(again).keys() == vars(error).keys()
+    for name in ("stream", "version", "type", "message_id", "argument"):
+        assert getattr(again, name, None) == getattr(error, name, None)
+
+
+def test_texts_say_what_and_where() -> None:
+    unknown = errors.UnknownMessageTypeError("unknown message type", "account-1", 3, "Old")
+    assert str(unknown) == "unknown message type (type 'Old', version 3 of stream 'account-1')"
+    missing = errors.MessageNotFound(UUID(int=1))
+    assert str(missing) == "no message has the id 00000000-0000-0000-0000-000000000001"
+
+
+def test_detail_is_empty_without_an_answer_of_a_server() -> None:
+    assert errors.StoreTooNewError("x").detail == {}
+    assert errors.InvalidArgumentError("x").argument is None
+    assert errors.InvalidArgumentError("x", {"argument": 1}).argument is None
+
+
+def with_state(sqlstate: str | None) -> psycopg.OperationalError:
+    error = psycopg.OperationalError("x")
+    error.sqlstate = sqlstate
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (with_state(None), True),
+        (psycopg.errors.AdminShutdown(), True),
+        (psycopg.errors.CrashShutdown(), True),
+        (psycopg.errors.IdleSessionTimeout(), True),
+        (psycopg.errors.QueryCanceled(), False),
+        (psycopg.errors.SerializationFailure(), False),
+        (psycopg.errors.DeadlockDetected(), False),
+        (psycopg.errors.DiskFull(), False),
+        (psycopg.errors.OutOfMemory(), False),
+        (PoolTimeout("x"), False),
+        (PoolClosed("x"), False),
+        (TooManyRequests("x"), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_only_a_lost_connection_is_worth_another(
+    error: psycopg.OperationalError, lost: bool
+) -> None:
+    assert is_lost_connection(error) is lost
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        psycopg.errors.InvalidTextRepresentation("x"),
+        psycopg.errors.NumericValueOutOfRange("x"),
+        psycopg.errors.UntranslatableCharacter("x"),
+        psycopg.errors.InvalidParameterValue("x"),
+        psycopg.DataError("x"),
+        UnicodeEncodeError("utf-8", "x", 0, 1, "surrogates not allowed"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_refused_arguments_are_told_as_such(error: Exception) -> None:
+    with pytest.raises(errors.InvalidArgumentError) as caught, translated():
+        raise error
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        psycopg.errors.SerializationFailure("x"),
+        psycopg.errors.InsufficientPrivilege("x"),
+        psycopg.OperationalError("x"),
+        errors.OptimisticConcurrencyError("x"),
+        KeyError("x"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_other_errors_pass_unchanged(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, translated():
+        raise error
+    assert caught.value is error

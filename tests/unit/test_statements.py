@@ -1,0 +1,55 @@
+"""The statements' texts: names quoted, all parameters cast, nothing else in them."""
+
+import pytest
+from psycopg._queries import PostgresQuery  # what psycopg makes of a statement
+from psycopg.adapt import Transformer
+
+from pgstore import InvalidArgumentError
+from pgstore._statements import Statements
+
+PARAMETERS = {
+    "write": 6,
+    "write_many": 6,
+    "synchronize": 6,
+    "read": 4,
+    "last": 2,
+    "get_many": 1,
+    "stream_version": 1,
+    "applied_migrations": 0,
+}
+NAMES = {
+    "pgstore": '"pgstore"',
+    'My "odd" % schéma': '"My ""odd"" % schéma"',
+    "%s": '"%s"',
+    "%(a)s %%": '"%(a)s %%"',
+    "STORE": '"STORE"',
+    "'; --": '"\'; --"',
+}
+
+
+def test_every_statement_is_listed_here() -> None:
+    assert vars(Statements("pgstore")).keys() == PARAMETERS.keys()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("statement", PARAMETERS)
+def test_name_is_quoted_and_parameters_are_cast(statement: str, name: str) -> None:
+    text = getattr(Statements(name), statement)
+    query = PostgresQuery(Transformer())
+    query.convert(text, (None,) * PARAMETERS[statement])
+    sent = query.query.decode()
+    assert sent.count(f"{NAMES[name]}.") == 1
+    for number in range(1, PARAMETERS[statement] + 1):
+        assert f"${number}::" in sent
+    assert f"${PARAMETERS[statement] + 1}" not in sent
+
+
+@pytest.mark.parametrize("name", ["", "x" * 64, "é" * 32, "a\0", "pg_", "pg_toast"])
+def test_what_cannot_be_a_schemas_name_is_refused(name: str) -> None:
+    with pytest.raises(InvalidArgumentError):
+        Statements(name)
+
+
+@pytest.mark.parametrize("name", ["x" * 63, "é" * 31, "PG_", "pgstore", " "])
+def test_what_can_be_a_schemas_name_is_taken(name: str) -> None:
+    Statements(name)
