@@ -39,17 +39,17 @@ CROSS JOIN LATERAL (
 SELECT setval('stream_id_seq', {total} / 10 + 2), setval('global_position_seq', {total});
 """
 
-# A few messages, as an ANALYZE in the first minute of a store may find them.
+# A few messages, as an early ANALYZE may find them.
 _SEED = """
 INSERT INTO streams (stream_id, category_key, stream, category)
 SELECT -s.n, category_key('seed'), 'seed-' || s.n, 'seed'
-FROM generate_series(1, 60) AS s (n);
+FROM generate_series(1, {count}) AS s (n);
 
 INSERT INTO messages (
   global_position, stream_id, version, category_key, added_at, message_id, type, data
 )
-SELECT -m.n, -m.n, 1, category_key('seed'), now(), gen_random_uuid(), 'T1', '{"amount": 10}'
-FROM generate_series(1, 60) AS m (n);
+SELECT -m.n, -m.n, 1, category_key('seed'), now(), gen_random_uuid(), 'T1', '{{"amount": 10}}'
+FROM generate_series(1, {count}) AS m (n);
 
 ANALYZE streams, messages;
 """
@@ -166,9 +166,9 @@ def fill(conn: psycopg.Connection[TupleRow], total: int) -> None:
     conn.execute(_FILL.format(total=total).encode())
 
 
-def seed(conn: psycopg.Connection[TupleRow]) -> None:
+def seed(conn: psycopg.Connection[TupleRow], count: int) -> None:
     """Write a few messages, and tell the planner that there are only so few."""
-    conn.execute(_SEED)
+    conn.execute(_SEED.format(count=count).encode())
 
 
 def check(session: Explained, case: Case, total: int) -> None:

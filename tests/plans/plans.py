@@ -37,7 +37,13 @@ class Plan(msgspec.Struct):
 
     @property
     def blocks(self) -> int:
-        """Blocks touched, those of nested statements included."""
+        """Blocks touched, if it scans a table.
+
+        Not of a mere call: its nested statements are counted by themselves, and the rest are the
+        catalog's, which a session reads anew whenever something changed there.
+        """
+        if not any(self._scans()):
+            return 0
         return int(self.root["Shared Hit Blocks"] + self.root["Shared Read Blocks"])
 
     @property

@@ -19,9 +19,11 @@ TOTAL = 100_000
 Sessions = dict[str, Explained]
 
 
-@pytest.fixture(scope="module", params=["empty", "small"])
+@pytest.fixture(scope="module", params=[0, 1, 5, 60, 300], ids="{} messages".format)
 def sessions(server_dsn: str, request: pytest.FixtureRequest) -> Iterator[Sessions]:
-    """Sessions that planned everything when the store was still empty, or analyzed when small.
+    """Sessions that planned everything when the store had so many messages.
+
+    At 0 it has never been analyzed. At 1 a scan of everything is cheaper than any look-up.
 
     `later` has planned nothing before the store grew.
     """
@@ -35,8 +37,8 @@ def sessions(server_dsn: str, request: pytest.FixtureRequest) -> Iterator[Sessio
     ):
         for table in ("streams", "messages"):
             conn.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
-        if request.param == "small":
-            seed(conn)
+        if request.param > 0:
+            seed(conn, request.param)
         for session in (auto, generic):
             plan_everything(session)
         fill(conn, TOTAL)
@@ -61,5 +63,6 @@ def test_call_in_a_store_that_has_grown_uses_indexes(
     sessions: Sessions, planned: str, name: str
 ) -> None:
     session, case = sessions[planned], CASES[name]
-    session.run(case.statement.format(total=TOTAL))  # reads the catalog
+    for _ in range(2):  # reads the catalog; a write that is repeated goes another way
+        session.run(case.statement.format(total=TOTAL))
     check(session, case, TOTAL)
