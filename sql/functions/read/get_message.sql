@@ -9,16 +9,16 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 SET enable_seqscan = off
 SET enable_bitmapscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 BEGIN
+  -- Not a join: for one the planner may read all of a table that is small, now or once.
   RETURN QUERY
   SELECT
-    m.message_id, s.stream, m.version, m.global_position, m.type, m.data, m.metadata, m.added_at
+    m.message_id,
+    (SELECT s.stream FROM streams AS s WHERE s.stream_id = m.stream_id),
+    m.version, m.global_position, m.type, m.data, m.metadata, m.added_at
   FROM messages AS m
-  JOIN streams AS s USING (stream_id)
   WHERE m.message_id = get_message.message_id;
 END
 $$;

@@ -7,23 +7,31 @@ STABLE
 PARALLEL SAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_bitmapscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 BEGIN
   RETURN QUERY
   SELECT
-    m.message_id, s.stream, m.version, m.global_position, m.type, m.data, m.metadata, m.added_at
+    a.message_id,
+    (SELECT s.stream FROM streams AS s WHERE s.stream_id = a.stream_id),
+    a.version, a.global_position, a.type, a.data, a.metadata, a.added_at
   FROM (
     SELECT g.message_id, min(g.n) AS n
     FROM unnest(get_messages.message_ids) WITH ORDINALITY AS g (message_id, n)
     GROUP BY g.message_id
   ) AS w
-  JOIN messages AS m ON m.message_id = w.message_id
-  JOIN streams AS s USING (stream_id)
+  -- LIMIT keeps this one look-up by id for each message, whatever the planner thinks of the sizes.
+  CROSS JOIN LATERAL (
+    SELECT
+      m.message_id, m.stream_id, m.version, m.global_position, m.type, m.data, m.metadata,
+      m.added_at
+    FROM messages AS m
+    WHERE m.message_id = w.message_id
+    LIMIT 1
+  ) AS a
   ORDER BY w.n;
 END
 $$;

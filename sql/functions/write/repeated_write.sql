@@ -15,8 +15,6 @@ PARALLEL SAFE
 SET search_path FROM CURRENT
 SET enable_seqscan = off
 SET enable_bitmapscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -38,16 +36,26 @@ BEGIN
     );
   END IF;
 
-  SELECT a.message_id, a.stream, a.version, a.global_position INTO other
-  FROM all_messages AS a
-  WHERE a.message_id = ANY (message_ids)
-  ORDER BY a.global_position + 0  -- or else the planner may walk along the positions
+  -- LIMIT keeps this one look-up by id for each message, whatever the planner thinks of the sizes.
+  SELECT
+    a.message_id,
+    (SELECT s.stream FROM streams AS s WHERE s.stream_id = a.stream_id) AS stream,
+    a.version,
+    a.global_position
+  INTO other
+  FROM unnest(message_ids) AS w (message_id)
+  CROSS JOIN LATERAL (
+    SELECT m.message_id, m.stream_id, m.version, m.global_position
+    FROM messages AS m
+    WHERE m.message_id = w.message_id
+    LIMIT 1
+  ) AS a
+  ORDER BY a.global_position
   LIMIT 1;
   IF NOT FOUND THEN
     RETURN;
   END IF;
 
-  -- LIMIT keeps this one look-up by id for each message, whatever the planner thinks of the sizes.
   SELECT count(*), min(a.version), max(a.version), max(a.global_position)
   INTO matching, first_version, repeated_write.version, repeated_write.global_position
   FROM unnest(types, data, metadata, message_ids) WITH ORDINALITY

@@ -16,8 +16,6 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 SET enable_seqscan = off
 SET enable_bitmapscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE
