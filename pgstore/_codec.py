@@ -54,7 +54,16 @@ class TypedCodec(Generic[E]):
             raise InvalidArgumentError(
                 f"{type(message).__name__} is not a message type of this store; it has: {known}"
             ) from None
-        return name, one_line(encode(message))
+        data = encode(message)
+        if b"null" in data:
+            # JSON has no NaN and no infinity: both encoders write null for them.
+            try:
+                self._decoders[name](data.decode())
+            except ValueError as error:
+                raise InvalidArgumentError(
+                    f"this {name} could not be read back: {error} (is there a NaN or an infinity?)"
+                ) from error
+        return name, one_line(data)
 
     def decode(self, type_name: str, data: str, stream: str, version: int) -> E:
         try:

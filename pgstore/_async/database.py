@@ -122,7 +122,13 @@ class AsyncDatabase:
             name=f"pgstore {self.name}",
             open=False,
         )
-        await pool.open()
+        try:
+            # With its connection: asked before it is there, the pool would open another, and
+            # psycopg_pool keeps asyncio from ending while it connects (test_process).
+            await pool.open(wait=True)
+        except BaseException:
+            await pool.close()
+            raise
         return pool
 
     async def aclose(self) -> None:

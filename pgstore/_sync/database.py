@@ -124,7 +124,13 @@ class Database:
             name=f"pgstore {self.name}",
             open=False,
         )
-        pool.open()
+        try:
+            # With its connection: asked before it is there, the pool would open another, and
+            # psycopg_pool keeps asyncio from ending while it connects (test_process).
+            pool.open(wait=True)
+        except BaseException:
+            pool.close()
+            raise
         return pool
 
     def close(self) -> None:

@@ -24,15 +24,12 @@ dsn, name, stream, kind = sys.argv[1:]
 if kind == "sync":
     store = pgstore.MessageStore[EventA](dsn, name=name, messages=EventA)
     store.write(stream, EventA(1))
-    print(next(store.read(stream)).message)
+    print("written")
 else:
-    store = pgstore.AsyncMessageStore[EventA](dsn, name=name, messages=EventA)
-
-    async def main() -> None:
-        await store.write(stream, EventA(1))
-        print((await anext(store.read(stream))).message)
-
-    asyncio.run(main())
+    for _ in range(5):  # at once after the first use, nothing may be left half done
+        store = pgstore.AsyncMessageStore[EventA](dsn, name=name, messages=EventA)
+        asyncio.run(store.write(stream, EventA(1)))
+    print("written")
 """
 
 
@@ -78,4 +75,4 @@ def test_a_program_that_does_not_close_its_store_ends_quietly(
         timeout=30,
         check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "EventA(num=1)\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "written\n", "")

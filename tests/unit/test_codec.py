@@ -141,3 +141,18 @@ def test_message_id_must_be_a_uuid(answer: object) -> None:
 
 def test_message_id_zero_is_an_id() -> None:
     assert message_id_of(Wrong(UUID(int=0))) == UUID(int=0)
+
+
+class Measured(msgspec.Struct):
+    """A number that JSON cannot always hold, and one that may be missing."""
+
+    value: float
+    error: float | None = None
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_encode_refuses_what_could_not_be_read_back(value: float) -> None:
+    codec = TypedCodec[Measured](Measured)
+    with pytest.raises(InvalidArgumentError):
+        codec.encode(Measured(value))
+    assert codec.encode(Measured(1.5)) == ("Measured", b'{"value":1.5,"error":null}')

@@ -52,17 +52,29 @@ BEGIN
         'Nothing was stored.';
   END IF;
 
-  IF cardinality(types) > 0 THEN
+  SELECT l.version, l.global_position INTO version, global_position
+  FROM last_message(stream) AS l;
+  version := coalesce(version, 0);
+  global_position := coalesce(global_position, 0);
+
+  -- If all of the rest is stored, it may be a repetition, which write_batch tells.
+  IF version <> expected_version AND (
+    cardinality(types) = 0
+    OR cardinality(types) > (
+      SELECT count(*)
+      FROM unnest(message_ids) AS i (message_id)
+      CROSS JOIN LATERAL (
+        SELECT FROM messages AS m WHERE m.message_id = i.message_id LIMIT 1
+      ) AS f
+    )
+  ) THEN
+    PERFORM refuse_version(
+      stream, (SELECT s.stream_id FROM streams AS s WHERE s.stream = synchronize_stream.stream),
+      version, expected_version
+    );
+  ELSIF cardinality(types) > 0 THEN
     SELECT w.version, w.global_position INTO version, global_position
     FROM write_batch(stream, types, data, metadata, expected_version, message_ids) AS w;
-  ELSE
-    SELECT l.version, l.global_position INTO version, global_position
-    FROM last_message(stream) AS l;
-    version := coalesce(version, 0);
-    global_position := coalesce(global_position, 0);
-    IF version <> expected_version THEN
-      PERFORM refuse_version(stream, NULL, version, expected_version);
-    END IF;
   END IF;
 END
 $$;

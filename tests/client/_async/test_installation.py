@@ -265,3 +265,13 @@ async def test_raw_shares_the_connections(
         assert await store.raw.stream_version(stream) == 1
     assert conn.execute(query, (name,)).rowcount == before
     assert store.raw.name == store.name
+
+
+async def test_operations_one_after_another_use_one_connection(
+    open_store: OpenStore, stream: str
+) -> None:
+    store = await open_store()
+    for _ in range(3):
+        await store.write(stream, EventA(1))
+    pool = await store._database.ready()
+    assert pool.get_stats()["pool_size"] == 1

@@ -267,3 +267,13 @@ def test_raw_shares_the_connections(
         assert store.raw.stream_version(stream) == 1
     assert conn.execute(query, (name,)).rowcount == before
     assert store.raw.name == store.name
+
+
+def test_operations_one_after_another_use_one_connection(
+    open_store: OpenStore, stream: str
+) -> None:
+    store = open_store()
+    for _ in range(3):
+        store.write(stream, EventA(1))
+    pool = store._database.ready()
+    assert pool.get_stats()["pool_size"] == 1
