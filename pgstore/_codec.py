@@ -54,7 +54,10 @@ class TypedCodec(Generic[E]):
             raise InvalidArgumentError(
                 f"{type(message).__name__} is not a message type of this store; it has: {known}"
             ) from None
-        data = encode(message)
+        try:
+            data = encode(message)
+        except UnicodeEncodeError as error:
+            raise InvalidArgumentError(f"not a text of Unicode characters: {error}") from error
         if b"null" in data:
             # JSON has no NaN and no infinity: both encoders write null for them.
             try:
@@ -84,7 +87,11 @@ class RawCodec:
     """Messages of any type, as they are."""
 
     def encode(self, message: RawMessage) -> tuple[str, bytes]:
-        return message.type, one_line(message.data)
+        try:
+            message.data.decode()
+            return message.type, one_line(message.data)
+        except ValueError as error:
+            raise InvalidArgumentError(f"not JSON in UTF-8: {error}") from error
 
     def decode(self, type_name: str, data: str, stream: str, version: int) -> RawMessage:
         return RawMessage(type_name, data.encode())
@@ -95,7 +102,7 @@ def one_line(data: bytes) -> bytes:
 
     Batches rely on it: there a line break ends a payload.
     """
-    return data.replace(b"\n", b" ") if b"\n" in data else data
+    return msgspec.json.format(data, indent=-1) if b"\n" in data else data
 
 
 def message_id_of(message: object) -> UUID | None:

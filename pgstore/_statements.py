@@ -24,7 +24,13 @@ class Statements:
     """
 
     def __init__(self, name: str) -> None:
-        if not name or len(name.encode()) > 63 or "\0" in name or name.startswith("pg_"):
+        if (
+            not name
+            or len(name.encode()) > 63
+            or "\0" in name
+            or name.startswith("pg_")
+            or name in ("information_schema", "$user")
+        ):
             raise InvalidArgumentError(
                 f"{name!r} cannot be a store's name: it is a schema's name, 1 to 63 bytes of UTF-8 "
                 "that do not start with pg_"

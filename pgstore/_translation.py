@@ -21,11 +21,11 @@ def translated() -> Iterator[None]:
     try:
         yield
     except psycopg.errors.InvalidParameterValue as error:
-        detail = error.diag.message_detail
-        raise InvalidArgumentError(
-            error.diag.message_primary or str(error),
-            msgspec.json.decode(detail, type=dict[str, object]) if detail else None,
-        ) from error
+        try:
+            detail = msgspec.json.decode(error.diag.message_detail or "", type=dict[str, object])
+        except msgspec.DecodeError:
+            raise error from None  # of somebody else's statement, earlier in a pipeline
+        raise InvalidArgumentError(error.diag.message_primary or str(error), detail) from error
     except psycopg.errors.UntranslatableCharacter as error:
         raise InvalidArgumentError(_NUL) from error
     except psycopg.DataError as error:

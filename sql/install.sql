@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "725af9aa9eaa181a12b36b4f8dd8ebb794d2c9c29120667fca4d296d99641c25"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "49f6df7d575920e1501b3e5b502ce1a1cb8095760d0e0968c1c0c0af42b17a08"},
     {"number": 1, "name": "0001_messages", "checksum": "0f9e7da4fb9e6e2e424deae76b4ba047e817f59eb1c802a70aebbc3120c3c29d"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql

@@ -25,6 +25,7 @@ BEGIN
       HINT = 'Create the database with ENCODING ''UTF8''.';
   ELSIF octet_length(current_setting('pgstore.schema')) NOT BETWEEN 1 AND 63
     OR starts_with(current_setting('pgstore.schema'), 'pg_')
+    OR current_setting('pgstore.schema') IN ('information_schema', '$user')
   THEN
     RAISE EXCEPTION USING
       ERRCODE = 'invalid_parameter_value',
@@ -38,6 +39,41 @@ BEGIN
     -- Dynamic, because CREATE SCHEMA takes no parameter. Not IF NOT EXISTS: that asks for the right
     -- to create schemas even when the schema is there and ours.
     EXECUTE format('CREATE SCHEMA %I', current_setting('pgstore.schema'));
+  ELSIF EXISTS (
+    SELECT FROM pg_namespace AS n
+    WHERE n.nspname = current_setting('pgstore.schema')
+      AND n.nspowner <> (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = current_user)
+  ) THEN
+    -- Its owner could put functions and triggers there that run with the installer's rights.
+    RAISE EXCEPTION USING
+      ERRCODE = 'insufficient_privilege',
+      MESSAGE = format(
+        'schema %I belongs to another role than %I', current_setting('pgstore.schema'), current_user
+      ),
+      HINT = 'SET ROLE to its owner, or give the store another name.';
+  ELSIF NOT EXISTS (
+    SELECT FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = current_setting('pgstore.schema')
+      AND c.relname = 'migrations'
+      AND c.relkind = 'r'
+      AND c.relowner = n.nspowner
+  ) AND (
+    EXISTS (
+      SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+      WHERE n.nspname = current_setting('pgstore.schema')
+    ) OR EXISTS (
+      SELECT FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+      WHERE n.nspname = current_setting('pgstore.schema')
+    )
+  ) THEN
+    -- A store's schema is for the store: the rights on all that is in it are the store's.
+    RAISE EXCEPTION USING
+      ERRCODE = 'duplicate_schema',
+      MESSAGE = format(
+        'schema %I exists and is not a store', current_setting('pgstore.schema')
+      ),
+      HINT = 'Give the store another name, or an empty schema.';
   END IF;
   PERFORM set_config(
     'search_path', quote_ident(current_setting('pgstore.schema')) || ', pg_temp', true

@@ -269,7 +269,7 @@ class AsyncMessageStore(Generic[E]):
         found = await self.get_many([message_id], conn=conn)
         if not found:
             raise MessageNotFound(message_id)
-        return found[message_id]
+        return next(iter(found.values()))
 
     async def get_many(
         self, message_ids: Iterable[UUID], *, conn: AsyncConnection[object] | None = None
@@ -353,4 +353,6 @@ class _Batch(Generic[E]):
             raise InvalidArgumentError(
                 f"metadata has {len(metadata)} elements for {count} messages"
             )
+        if not any(each is not None for each in metadata):
+            return None  # one empty line would be no line
         return "\n".join(["" if each is None else _encode_json(each).decode() for each in metadata])

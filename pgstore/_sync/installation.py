@@ -48,8 +48,8 @@ def _problem(applied: dict[int, str] | None, name: str) -> PgstoreError | None:
     if applied is None:
         return StoreNotInstalledError(f"there is no store {name!r} in this database; {command}")
     known = {number: checksum for number, checksum in _sql.checksums().items() if number > 0}
-    versions = f"store {name!r} is at schema version {max(applied)}, this package"
-    if max(applied) > max(known):
+    versions = f"store {name!r} is at schema version {max(applied, default=0)}, this package"
+    if max(applied, default=0) > max(known):
         return StoreTooNewError(f"{versions} knows {max(known)}: use a newer pgstore")
     for number, checksum in known.items():
         if applied.get(number, checksum) != checksum:

@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import pytest
 
+import pgstore
 from tests.concurrency.sessions import FUNCTIONS, Open, until
 
 each_function = pytest.mark.parametrize("function", FUNCTIONS)
@@ -221,3 +222,47 @@ def test_killed_writer_leaves_no_lock(session: Open, stream: str) -> None:
 
     until(lambda: killer.lock_keys("stream", first.pid) == [], "the stream's lock")
     assert killer.write(stream, 0)[0] == 1
+
+
+def test_synchronize_that_waited_is_told_the_version(session: Open, stream: str) -> None:
+    first, second = session("first"), session("second")
+    a, b, c = uuid4(), uuid4(), uuid4()
+    call = "SELECT * FROM synchronize_stream(%s, '{}', %s, %s, NULL, %s)"
+    first.begin()
+    first.run(call, stream, ["A", "A"], "{1,2}", [a, b])
+    waiting = second.start(call, stream, ["A", "A", "A"], "{1,2,3}", [a, b, c])
+    waiting.blocked_by(first)
+    first.commit()
+    assert waiting.sqlstate() == "MS001"
+
+
+def test_refusal_names_the_message_that_has_the_id(session: Open, stream: str) -> None:
+    """Not one of the refused batch, which is there while it is being refused."""
+    first, second, third = session("first"), session("second"), session("third")
+    a, p, b = uuid4(), uuid4(), uuid4()
+    first.begin()
+    first.run("SELECT * FROM write_message(%s, 'A', '1', message_id => %s)", "p-" + stream, p)
+    waiting = second.start(
+        "SELECT * FROM write_batch(%s, '{A,A,A}', '{1,2,3}', NULL, NULL, %s)",
+        stream,
+        [a, p, b],
+    )
+    waiting.blocked_by(first)
+    third.run("SELECT * FROM write_message(%s, 'A', '1', message_id => %s)", "b-" + stream, b)
+    first.rollback()
+    with pytest.raises(pgstore.MessageIdInUseError) as caught:
+        waiting.rows()
+    assert (caught.value.message_id, caught.value.stream) == (b, "b-" + stream)
+
+
+def test_repeated_writes_take_two_marks_at_most(session: Open, stream: str) -> None:
+    first, second = session("first"), session("second")
+    call = "SELECT * FROM write_message(%s, 'A', '1', expected_version => 0, message_id => %s)"
+    message_id = uuid4()
+    first.run(call, stream, message_id)
+    first.begin()
+    for _ in range(10):
+        first.run(call, stream, message_id)
+        second.write("other-" + stream)
+    assert len(first.marks()) <= 2
+    first.commit()

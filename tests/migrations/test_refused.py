@@ -160,24 +160,32 @@ def test_install_that_cannot_have_a_lock_changes_nothing(
     assert catalog(dsn, schema) != before
 
 
-def test_install_stopped_half_way_leaves_nothing(
+def test_schema_that_is_not_a_store_is_refused_and_untouched(
     dsn: str, schema: str, role: str, install: Install
 ) -> None:
-    """The schema is there already and holds what the files are about to make."""
+    """Whoever shares a schema with a store would lose rights on what is theirs."""
     with psycopg.connect(dsn) as conn:
         conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
-    run(
-        dsn,
-        schema,
-        "CREATE FUNCTION write_messages(a text, b jsonb, c bigint) RETURNS text"
-        " LANGUAGE sql RETURN 'of somebody else'",
-    )
-    before = tables(dsn, schema)
-    assert refusal(install, dsn, schema)[0] == "42P13"
-    assert tables(dsn, schema) == before == ["write_messages"]
-    run(dsn, schema, "DROP FUNCTION write_messages")
+    run(dsn, schema, "CREATE FUNCTION theirs() RETURNS text LANGUAGE sql RETURN 'theirs'")
+    assert refusal(install, dsn, schema)[0] == "42P06"
+    assert tables(dsn, schema) == ["theirs"]
+    run(dsn, schema, "DROP FUNCTION theirs")
     install(dsn, schema)
     assert "messages" in tables(dsn, schema)
+
+
+def test_schema_of_another_role_is_refused(
+    dsn: str, schema: str, role: str, install: Install
+) -> None:
+    """Its owner could plant triggers and functions that run with the installer's rights."""
+    with psycopg.connect(dsn) as conn:
+        conn.execute(
+            sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(
+                sql.Identifier(schema), sql.Identifier(role)
+            )
+        )
+    assert refusal(install, dsn, schema)[0] == "42501"
+    assert tables(dsn, schema) == []
 
 
 @pytest.mark.parametrize("place", ["migrations/0001_messages.sql", "grants.sql", "record.sql"])

@@ -194,31 +194,30 @@ def bound(key: int, last: int) -> int:
 
 
 FORGED = [
-    ("2147483647", None),
-    ("9223372036854775807", None),
-    ("-1", None),
-    ("-9223372036854775808", None),
-    ("-4294967296", None),
-    ("0", None),
-    ("", None),
-    ("99999999999999999999999", "22003"),
-    ("nonsense", "22P02"),
-    ("NaN", "22P02"),
-    ("1; SELECT 1", "22P02"),
+    "2147483647",
+    "9223372036854775807",
+    "-1",
+    "-9223372036854775808",
+    "-4294967296",
+    "0",
+    "",
+    "99999999999999999999999",
+    "nonsense",
+    "NaN",
+    "1; SELECT 1",
     # Keys of positions to come: as such, and as old ones of which only 32 bits are kept.
-    *[(f"last{offset:+}", None) for offset in (1, 5, 2**31, 5 - 2**31, 5 - 2**32, 1 - 2**33)],
+    *[f"last{offset:+}" for offset in (1, 5, 2**31, 5 - 2**31, 5 - 2**32, 1 - 2**33)],
 ]
 
 
 @pytest.mark.parametrize("far", [False, True], ids=["", "past 2^32"])
 @pytest.mark.parametrize("has_written", [False, True])
-@pytest.mark.parametrize(("forged", "sqlstate"), FORGED)
+@pytest.mark.parametrize("forged", FORGED)
 def test_writer_cannot_do_without_its_mark(
     store: Store,
     stream: str,
     connect: Connect,
     forged: str,
-    sqlstate: str | None,
     has_written: bool,
     far: bool,
 ) -> None:
@@ -233,10 +232,6 @@ def test_writer_cannot_do_without_its_mark(
     else:
         conn.execute("SELECT pg_current_xact_id()")
     store.query("SELECT set_config(STORE.mark_setting(), %s, true)", [value], on=conn)
-    if sqlstate is not None:
-        with store.refused(sqlstate):
-            store.write(stream, on=conn)
-        return
     _, position = store.write(stream, on=conn)
     for seen in (position, position + 10, position + 2**31):
         assert min(bound(key, seen) for key in marks(store, conn)) < position

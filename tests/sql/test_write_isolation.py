@@ -137,3 +137,16 @@ def test_serializable_readers_and_writers_of_a_stream_are_serialized(
     one.commit()
     with pytest.raises(psycopg.errors.SerializationFailure):
         two.commit()
+
+
+@pytest.mark.parametrize("level", SNAPSHOT)
+@pytest.mark.parametrize("rest", ["'{A}', '{1}'", "'{}', '{}'"], ids=["rest", "no rest"])
+def test_synchronize_with_a_snapshot_older_than_the_stream_is_40001(
+    store: Store, connect: Connect, stream: str, level: IsolationLevel, rest: str
+) -> None:
+    conn = begun(store, connect, level)
+    message_id = uuid4()
+    store.write(stream, message_id=message_id)
+    text = f"SELECT * FROM STORE.synchronize_stream(%s, ARRAY[%s::uuid], {rest})"
+    with pytest.raises(psycopg.errors.SerializationFailure):
+        store.query(text, [stream, message_id], on=conn)

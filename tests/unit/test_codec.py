@@ -112,10 +112,16 @@ def test_raw_takes_and_gives_text_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "line"), [(b"{}", b"{}"), (b"{\n}\n", b"{ } "), (b'["\\n"]', b'["\\n"]')]
+    ("given", "line"), [(b"{}", b"{}"), (b"{\n}\n", b"{}"), (b'["\\n"]', b'["\\n"]')]
 )
 def test_one_line_has_no_line_break(given: bytes, line: bytes) -> None:
     assert one_line(given) == line
+
+
+@pytest.mark.parametrize("data", [b'{"a": "x\ny"}', b"[1,\n", b'"\xff"'])
+def test_raw_refuses_what_is_no_json(data: bytes) -> None:
+    with pytest.raises(InvalidArgumentError):
+        RawCodec().encode(RawMessage("A", data))
 
 
 def test_message_id_is_what_the_message_says() -> None:

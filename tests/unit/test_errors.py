@@ -125,7 +125,6 @@ def test_only_a_lost_connection_is_worth_another(
         psycopg.errors.InvalidTextRepresentation("x"),
         psycopg.errors.NumericValueOutOfRange("x"),
         psycopg.errors.UntranslatableCharacter("x"),
-        psycopg.errors.InvalidParameterValue("x"),
         psycopg.DataError("x"),
         UnicodeEncodeError("utf-8", "x", 0, 1, "surrogates not allowed"),
     ],
@@ -140,6 +139,7 @@ def test_refused_arguments_are_told_as_such(error: Exception) -> None:
 @pytest.mark.parametrize(
     "error",
     [
+        psycopg.errors.InvalidParameterValue("x"),  # without DETAIL: of the user's own statement
         psycopg.errors.SerializationFailure("x"),
         psycopg.errors.InsufficientPrivilege("x"),
         psycopg.OperationalError("x"),

@@ -13,7 +13,7 @@ SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 BEGIN
-  IF stream IS NULL OR stream = '' THEN
+  IF coalesce(octet_length(stream), 0) = 0 THEN
     PERFORM refuse_argument('stream', 'must be the name of a stream');
   END IF;
 
@@ -23,8 +23,10 @@ BEGIN
     m.message_id, last_message.stream, m.version, m.global_position, m.type, m.data, m.metadata,
     m.added_at
   FROM messages AS m
-  WHERE m.stream_id = (SELECT s.stream_id FROM streams AS s WHERE s.stream = last_message.stream)
-    AND (last_message.type IS NULL OR m.type = last_message.type)
+  WHERE m.stream_id = (
+      SELECT s.stream_id FROM streams AS s WHERE s.stream = last_message.stream COLLATE "C"
+    )
+    AND (last_message.type IS NULL OR m.type = last_message.type COLLATE "C")
   ORDER BY m.version DESC
   LIMIT 1;
 END

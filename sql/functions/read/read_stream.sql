@@ -17,7 +17,7 @@ AS $$
 DECLARE
   source_id bigint;
 BEGIN
-  IF stream IS NULL OR stream = '' THEN
+  IF coalesce(octet_length(stream), 0) = 0 THEN
     PERFORM refuse_argument('stream', 'must be the name of a stream');
   ELSIF (max_count >= 0) IS NOT TRUE THEN
     PERFORM refuse_argument('max_count', 'must be 0 or more');
@@ -27,7 +27,7 @@ BEGIN
 
   SELECT s.stream_id INTO source_id
   FROM streams AS s
-  WHERE s.stream = read_stream.stream;
+  WHERE s.stream = read_stream.stream COLLATE "C";
 
   IF backward THEN
     RETURN QUERY

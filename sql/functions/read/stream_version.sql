@@ -18,7 +18,7 @@ BEGIN
       SELECT m.version
       FROM messages AS m
       WHERE m.stream_id = (
-        SELECT s.stream_id FROM streams AS s WHERE s.stream = stream_version.stream
+        SELECT s.stream_id FROM streams AS s WHERE s.stream = stream_version.stream COLLATE "C"
       )
       ORDER BY m.version DESC
       LIMIT 1

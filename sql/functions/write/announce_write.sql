@@ -8,7 +8,8 @@ AS $$
 #variable_conflict use_column
 DECLARE
   last_position bigint := pg_sequence_last_value('global_position_seq');
-  mark bigint := nullif(current_setting(mark_setting(), true), '')::bigint;
+  -- Anybody may set it, to anything.
+  mark bigint := substring(current_setting(mark_setting(), true) FROM '^\d{1,18}$')::bigint;
 BEGIN
   IF (mark BETWEEN last_position - 2147483647 AND last_position) IS NOT TRUE THEN
     -- Not known to be in flight: also when the message before was written by the caller's fast path

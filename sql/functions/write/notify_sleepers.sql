@@ -9,7 +9,7 @@ AS $$
 BEGIN
   -- PostgreSQL cannot prepare a transaction that has notified: who uses two-phase commit sets this,
   -- and sleeping readers find the message at their next fallback poll.
-  IF current_setting('pgstore.notify', true) IS DISTINCT FROM 'off' THEN
+  IF lower(current_setting('pgstore.notify', true)) IN ('off', 'false', 'no', '0') IS NOT TRUE THEN
     PERFORM pg_notify(wake_channel(), '');
   END IF;
 END

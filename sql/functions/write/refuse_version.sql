@@ -21,8 +21,12 @@ BEGIN
 
   -- A snapshot for the whole transaction may be too old to tell the stream's version. Then the
   -- place after it is taken, and inserting there raises 40001. If not, the row goes with the error
-  -- below. A stream that does not exist has no such place.
-  IF current_setting('transaction_isolation') <> 'read committed' AND stream_id IS NOT NULL THEN
+  -- below. For a stream that is not there, creating it tells the same.
+  IF current_setting('transaction_isolation') = 'read committed' THEN
+    NULL;
+  ELSIF stream_id IS NULL THEN
+    PERFORM create_stream(stream);
+  ELSE
     INSERT INTO messages (
       global_position, stream_id, version, category_key, added_at, message_id, type, data
     )

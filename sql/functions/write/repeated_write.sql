@@ -1,5 +1,6 @@
 CREATE OR REPLACE FUNCTION repeated_write(
-  stream text,
+  stream_id bigint,
+  at_version bigint,
   expected_version bigint,
   types text[],
   data jsonb[],
@@ -50,6 +51,8 @@ BEGIN
     WHERE m.message_id = w.message_id
     LIMIT 1
   ) AS a
+  -- Not what this very write has stored before it met an id in use.
+  WHERE a.stream_id <> repeated_write.stream_id OR a.version <= at_version
   ORDER BY a.global_position
   LIMIT 1;
   IF NOT FOUND THEN
@@ -66,12 +69,12 @@ BEGIN
     WHERE m.message_id = w.message_id
     LIMIT 1
   ) AS a
-  WHERE a.stream_id = (SELECT s.stream_id FROM streams AS s WHERE s.stream = repeated_write.stream)
+  WHERE a.stream_id = repeated_write.stream_id
     AND a.version = other.version + w.n - 1
-    AND a.type = w.type
+    AND a.type = w.type COLLATE "C"
     AND a.data = w.data
     AND a.metadata IS NOT DISTINCT FROM w.metadata;
-  IF matching <> cardinality(types) OR first_version <> expected_version + 1 THEN
+  IF matching <> cardinality(types) OR first_version - 1 <> expected_version THEN
     RAISE EXCEPTION USING
       ERRCODE = 'MS002',
       MESSAGE = format(
@@ -88,7 +91,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION repeated_write(text, bigint, text[], jsonb[], jsonb[], uuid[]) IS
+COMMENT ON FUNCTION repeated_write(bigint, bigint, bigint, text[], jsonb[], jsonb[], uuid[]) IS
 $$Internal: the place of the last of these messages if exactly they are stored already, in this
 order, at the place they are to be written to; NULLs if none of their ids is stored. Raises 22023 if
 an id is there twice, MS002 if any is stored otherwise.$$;

@@ -22,14 +22,24 @@ DECLARE
   expected_version bigint := coalesce(cardinality(known_ids), 0)::bigint;
   other record;
 BEGIN
-  -- Stored messages do not change, so comparing them needs no lock: only writing does.
+  IF cardinality(types) > 0 THEN
+    PERFORM refuse_write(stream, expected_version, types, data, metadata, message_ids);
+    -- The stream's lock, as in write_message: what is compared below is then what is written to.
+    PERFORM pg_advisory_xact_lock(stream_lock_class(), hashtext(stream COLLATE "C"));
+  ELSIF coalesce(octet_length(stream), 0) NOT BETWEEN 1 AND 1000 THEN
+    PERFORM refuse_argument('stream', 'must be a name of 1 to 1000 bytes');
+  ELSIF coalesce(cardinality(types), 0) <> coalesce(cardinality(data), 0) THEN
+    PERFORM refuse_argument('messages', 'must be arrays of the same length');
+  END IF;
+
   SELECT k.n AS version, k.message_id AS given_id, m.message_id AS stored_id INTO other
   FROM unnest(known_ids) WITH ORDINALITY AS k (message_id, n)
   CROSS JOIN LATERAL (
     SELECT a.message_id
     FROM messages AS a
     WHERE a.stream_id = (
-        SELECT s.stream_id FROM streams AS s WHERE s.stream = synchronize_stream.stream
+        SELECT s.stream_id FROM streams AS s
+        WHERE s.stream = synchronize_stream.stream COLLATE "C"
       )
       AND a.version = k.n
     LIMIT 1
@@ -59,7 +69,7 @@ BEGIN
 
   -- If all of the rest is stored, it may be a repetition, which write_batch tells.
   IF version <> expected_version AND (
-    cardinality(types) = 0
+    coalesce(cardinality(types), 0) = 0
     OR cardinality(types) > (
       SELECT count(*)
       FROM unnest(message_ids) AS i (message_id)
@@ -69,8 +79,12 @@ BEGIN
     )
   ) THEN
     PERFORM refuse_version(
-      stream, (SELECT s.stream_id FROM streams AS s WHERE s.stream = synchronize_stream.stream),
-      version, expected_version
+      stream,
+      (
+        SELECT s.stream_id FROM streams AS s WHERE s.stream = synchronize_stream.stream COLLATE "C"
+      ),
+      version,
+      expected_version
     );
   ELSIF cardinality(types) > 0 THEN
     SELECT w.version, w.global_position INTO version, global_position

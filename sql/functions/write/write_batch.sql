@@ -27,12 +27,12 @@ BEGIN
   PERFORM refuse_write(stream, expected_version, types, data, metadata, message_ids);
 
   -- See write_message for the order of these steps and what each lock is for.
-  PERFORM pg_advisory_xact_lock(stream_lock_class(), hashtext(stream));
+  PERFORM pg_advisory_xact_lock(stream_lock_class(), hashtext(stream COLLATE "C"));
   PERFORM announce_write();
 
   SELECT s.stream_id, s.category_key INTO target
   FROM streams AS s
-  WHERE s.stream = write_batch.stream;
+  WHERE s.stream = write_batch.stream COLLATE "C";
   IF NOT FOUND THEN
     target := create_stream(stream);
   END IF;
@@ -64,7 +64,9 @@ BEGIN
   ELSE
     -- Not the expected version, or an id is in use: a repetition, or refused.
     SELECT r.version, r.global_position INTO version, global_position
-    FROM repeated_write(stream, expected_version, types, data, metadata, message_ids) AS r;
+    FROM repeated_write(
+      target.stream_id, at_version, expected_version, types, data, metadata, message_ids
+    ) AS r;
     IF global_position IS NULL THEN
       PERFORM refuse_version(stream, target.stream_id, at_version, expected_version);
     END IF;

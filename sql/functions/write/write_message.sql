@@ -32,7 +32,7 @@ BEGIN
   -- wait for one another. By hash of the name, so that it also guards the stream's creation. A
   -- transaction that has no id yet has written nothing yet: the usual case, without a look at the
   -- setting.
-  IF pg_advisory_xact_lock(stream_lock_class(), hashtext(stream)) IS NULL
+  IF pg_advisory_xact_lock(stream_lock_class(), hashtext(stream COLLATE "C")) IS NULL
     OR pg_current_xact_id_if_assigned() IS NOT NULL
   THEN
     PERFORM announce_write();
@@ -42,7 +42,7 @@ BEGIN
 
   SELECT s.stream_id, s.category_key INTO target
   FROM streams AS s
-  WHERE s.stream = write_message.stream;
+  WHERE s.stream = write_message.stream COLLATE "C";
   IF NOT FOUND THEN
     PERFORM refuse_write(stream, expected_version, ARRAY[type], ARRAY[data], ARRAY[metadata], NULL);
     target := create_stream(stream);
@@ -74,9 +74,13 @@ BEGIN
     PERFORM refuse_write(stream, expected_version, ARRAY[type], ARRAY[data], ARRAY[metadata], NULL);
     SELECT r.version, r.global_position INTO version, global_position
     FROM repeated_write(
-      stream, expected_version, ARRAY[type], ARRAY[data], ARRAY[metadata], ARRAY[message_id]
+      target.stream_id, at_version, expected_version, ARRAY[type], ARRAY[data], ARRAY[metadata],
+      ARRAY[message_id]
     ) AS r;
-    IF global_position IS NULL THEN
+    IF global_position IS NOT NULL THEN
+      -- A repetition writes nothing, and without an id each one of a transaction would take a mark.
+      PERFORM pg_current_xact_id();
+    ELSE
       PERFORM refuse_version(stream, target.stream_id, at_version, expected_version);
     END IF;
   END IF;

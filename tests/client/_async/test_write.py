@@ -247,3 +247,8 @@ async def test_write_many_takes_10_000_messages(open_store: OpenStore, stream: s
     assert first.version == 10_000
     assert await store.write_many(stream, batch, expected_version=0, metadata={"batch": 1}) == first
     assert [stored.message async for stored in store.read(stream)] == batch
+
+
+async def test_metadata_of_one_message_may_be_none(store: Store, stream: str) -> None:
+    await store.write_many(stream, [EventA(1)], metadata=[None])
+    assert [stored.metadata async for stored in store.read(stream)] == [None]

@@ -243,3 +243,8 @@ def test_write_many_takes_10_000_messages(open_store: OpenStore, stream: str) ->
     assert first.version == 10_000
     assert store.write_many(stream, batch, expected_version=0, metadata={"batch": 1}) == first
     assert [stored.message for stored in store.read(stream)] == batch
+
+
+def test_metadata_of_one_message_may_be_none(store: Store, stream: str) -> None:
+    store.write_many(stream, [EventA(1)], metadata=[None])
+    assert [stored.metadata for stored in store.read(stream)] == [None]
