@@ -24,7 +24,7 @@ test: $(READY) ## run the tests; ARGS='-k write -x' goes to pytest
 	@$(BIN)/python -m pytest $(ARGS)
 
 # The ones whose result depends on the server's version.
-SERVER_TESTS := tests/sql tests/migrations tests/concurrency tests/plans tests/client/_sync
+SERVER_TESTS := tests/sql tests/migrations tests/concurrency tests/plans
 
 .PHONY: test-versions
 test-versions: $(READY) ## run the tests on older PostgreSQL versions; VERSIONS='14 16' for some (needs npm)
