@@ -1,6 +1,7 @@
 """Connections: where they come from, and how a statement of the store runs on one."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -14,6 +15,7 @@ from pgstore._async.cursor import StoreCursor
 from pgstore._async.installation import ensure
 from pgstore._statements import Statements
 from pgstore._translation import is_lost_connection, translated
+from pgstore.errors import PgstoreError
 
 Parameters = Sequence[str | None]
 # Any: a pool of the user's may have any row factory, and connections of a class of their own.
@@ -39,6 +41,7 @@ class AsyncDatabase:
         self._given = None if source is None or isinstance(source, str) else source
         self._pool: Pool | None = None
         self._lock = asyncio.Lock()
+        self._pid = os.getpid()
 
     async def rows(
         self, statement: str, parameters: Parameters, conn: AsyncConnection[object] | None = None
@@ -94,10 +97,16 @@ class AsyncDatabase:
 
     async def ready(self) -> Pool:
         """The open pool of a store that is there; installs it if this may."""
+        if self._pool is not None and self._pid != os.getpid():
+            # Its connections are the other process's too: answers would go to either.
+            raise PgstoreError(
+                "this store was used before the process forked: make a store in each process"
+            )
         if self._pool is None:
             async with self._lock:
                 if self._pool is None:
                     self._pool = await self._open()
+                    self._pid = os.getpid()
         return self._pool
 
     async def _open(self) -> Pool:

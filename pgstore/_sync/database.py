@@ -2,6 +2,7 @@
 
 """Connections: where they come from, and how a statement of the store runs on one."""
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,6 +17,7 @@ from pgstore._statements import Statements
 from pgstore._sync.cursor import StoreCursor
 from pgstore._sync.installation import ensure
 from pgstore._translation import is_lost_connection, translated
+from pgstore.errors import PgstoreError
 
 Parameters = Sequence[str | None]
 # Any: a pool of the user's may have any row factory, and connections of a class of their own.
@@ -41,6 +43,7 @@ class Database:
         self._given = None if source is None or isinstance(source, str) else source
         self._pool: Pool | None = None
         self._lock = threading.Lock()
+        self._pid = os.getpid()
 
     def rows(
         self, statement: str, parameters: Parameters, conn: Connection[object] | None = None
@@ -96,10 +99,16 @@ class Database:
 
     def ready(self) -> Pool:
         """The open pool of a store that is there; installs it if this may."""
+        if self._pool is not None and self._pid != os.getpid():
+            # Its connections are the other process's too: answers would go to either.
+            raise PgstoreError(
+                "this store was used before the process forked: make a store in each process"
+            )
         if self._pool is None:
             with self._lock:
                 if self._pool is None:
                     self._pool = self._open()
+                    self._pid = os.getpid()
         return self._pool
 
     def _open(self) -> Pool:

@@ -76,3 +76,35 @@ def test_a_program_that_does_not_close_its_store_ends_quietly(
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "written\n", "")
+
+
+FORKED = """
+import os, sys
+import msgspec, pgstore
+
+class EventA(msgspec.Struct):
+    num: int
+
+dsn, name, stream = sys.argv[1:]
+store = pgstore.MessageStore[EventA](dsn, name=name, messages=EventA)
+store.write(stream, EventA(1))
+if os.fork() == 0:
+    try:
+        store.write(stream, EventA(2))
+    except pgstore.PgstoreError:
+        os._exit(7)
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.wait()[1]), store.write(stream, EventA(3)).version)
+"""
+
+
+def test_store_used_before_a_fork_is_refused_in_the_child(dsn: str, schema: str) -> None:
+    """It would share its connections with the parent, and either could read the other's answer."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED, dsn, schema, "s"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "7 2\n"), done.stderr

@@ -124,6 +124,12 @@ class Session:
             self.conn.cancel()
         self._thread.shutdown()
         self.conn.close()
+        # Its locks go with its process, a moment later: the next test must not find them.
+        until(lambda: not self._lives(), f"{self.name} has ended")
+
+    def _lives(self) -> bool:
+        found = self._observer.execute("SELECT FROM pg_stat_activity WHERE pid = %s", [self.pid])
+        return bool(found.fetchall())
 
     def start(self, statement: str, *parameters: object) -> Step:
         """Run a statement in the background."""
