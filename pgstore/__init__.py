@@ -3,13 +3,19 @@
 See `MessageStore`, or `AsyncMessageStore` for asyncio.
 """
 
+from pgstore._async.follower import AsyncFollower
 from pgstore._async.store import AsyncMessageStore
+from pgstore._async.subscription import AsyncSubscription
 from pgstore._ids import new_message_id
 from pgstore._installation import install
 from pgstore._messages import MessagePosition, RawMessage, StoredMessage
+from pgstore._subscriptions import ParkedMessage, PartitionStatus, RunnerHooks
+from pgstore._sync.follower import Follower
 from pgstore._sync.store import MessageStore
+from pgstore._sync.subscription import Subscription
 from pgstore.errors import (
     InvalidArgumentError,
+    LeaseLostError,
     MessageDecodeError,
     MessageIdInUseError,
     MessageIdMismatchError,
@@ -17,17 +23,25 @@ from pgstore.errors import (
     MigrationEditedError,
     OptimisticConcurrencyError,
     PgstoreError,
+    ReadIsolationError,
+    StandbyError,
     StoreError,
     StoreNotInstalledError,
     StoreOutdatedError,
     StoreTooNewError,
+    SubscriptionExistsError,
+    SubscriptionNotFound,
     UnknownMessageTypeError,
     UnsupportedDatabaseError,
 )
 
 __all__ = [
+    "AsyncFollower",
     "AsyncMessageStore",
+    "AsyncSubscription",
+    "Follower",
     "InvalidArgumentError",
+    "LeaseLostError",
     "MessageDecodeError",
     "MessageIdInUseError",
     "MessageIdMismatchError",
@@ -36,13 +50,21 @@ __all__ = [
     "MessageStore",
     "MigrationEditedError",
     "OptimisticConcurrencyError",
+    "ParkedMessage",
+    "PartitionStatus",
     "PgstoreError",
     "RawMessage",
+    "ReadIsolationError",
+    "RunnerHooks",
+    "StandbyError",
     "StoreError",
     "StoreNotInstalledError",
     "StoreOutdatedError",
     "StoreTooNewError",
     "StoredMessage",
+    "Subscription",
+    "SubscriptionExistsError",
+    "SubscriptionNotFound",
     "UnknownMessageTypeError",
     "UnsupportedDatabaseError",
     "install",

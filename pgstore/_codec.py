@@ -31,6 +31,13 @@ class Codec(Protocol[E]):
     def decode(self, type_name: str, data: str, stream: str, version: int) -> E:
         """The message; the place is for the error."""
 
+    @property
+    def types(self) -> frozenset[type]:
+        """The message classes."""
+
+    def names_of(self, types: typing.Iterable[str | type]) -> tuple[str, ...]:
+        """Names of types: those given, and all names of the classes given."""
+
 
 class TypedCodec(Generic[E]):
     """Messages of the user's classes."""
@@ -39,12 +46,31 @@ class TypedCodec(Generic[E]):
         self, messages: object, enc_hook: Hook | None = None, dec_hook: DecodeHook | None = None
     ) -> None:
         named = _by_name(messages)
+        self._classes = named
         encoder = msgspec.json.Encoder(enc_hook=enc_hook)
         self._encoders: dict[type, tuple[str, Callable[[E], bytes]]] = {}
         self._decoders: dict[str, Callable[[str], E]] = {}
         for name, cls in named.items():
             encode, self._decoders[name] = _functions(cls, encoder, dec_hook)
             self._encoders.setdefault(cls, (name, encode))
+
+    @property
+    def types(self) -> frozenset[type]:
+        """The message classes."""
+        return frozenset(self._encoders)
+
+    def names_of(self, types: typing.Iterable[str | type]) -> tuple[str, ...]:
+        """Names of types: those given, and all names of the classes given."""
+        names: list[str] = []
+        for each in types:
+            if isinstance(each, str):
+                names.append(each)
+                continue
+            found = [name for name, cls in self._classes.items() if cls is each]
+            if not found:
+                raise InvalidArgumentError(f"{each!r} is not a message type of this store")
+            names.extend(found)
+        return tuple(names)
 
     def encode(self, message: E) -> tuple[str, bytes]:
         try:
@@ -85,6 +111,11 @@ class TypedCodec(Generic[E]):
 
 class RawCodec:
     """Messages of any type, as they are."""
+
+    types: frozenset[type] = frozenset({RawMessage})
+
+    def names_of(self, types: typing.Iterable[str | type]) -> tuple[str, ...]:
+        return tuple(str(each) for each in types)
 
     def encode(self, message: RawMessage) -> tuple[str, bytes]:
         try:

@@ -15,6 +15,9 @@ string_to_array(%s::text, E'\\n'), string_to_array(%s::text, E'\\n')::jsonb[], \
 string_to_array(%s::text, E'\\n', '')::jsonb[]"""
 _IDS = "string_to_array(%s::text, E'\\n')::uuid[]"
 
+_FILTER = "%s::text[], %s::text[], %s::text, %s::bigint, %s::bigint, %s::text"
+_LEASE = "%s::text, %s::bigint, %s::bigint"
+
 
 class Statements:
     """The statements of the store in one schema, with the schema's name quoted into them.
@@ -62,3 +65,59 @@ class Statements:
         self.applied_migrations = statement(
             "SELECT number, checksum FROM STORE.applied_migrations()"
         )
+        self.read_page = statement(
+            f"SELECT {_COLUMNS}, reached_position FROM STORE.read_page("
+            f"%s::bigint, %s::bigint, {_FILTER})"
+        )
+        self.horizon = statement("SELECT safe_position, in_flight FROM STORE.horizon()")
+        self.fall_asleep = statement("SELECT safe_position, in_flight FROM STORE.fall_asleep()")
+        self.wake_up = statement("SELECT 1 FROM STORE.wake_up()")
+        self.wake_channel = statement("SELECT STORE.wake_channel()")
+        self.create_subscription = statement(
+            "SELECT STORE.create_subscription(%s::text, %s::text[], %s::text[], %s::text,"
+            " %s::bigint, %s::text, %s::bigint, %s::timestamptz, %s::text, %s::bigint,"
+            " %s::interval)"
+        )
+        self.claim_partition = statement(
+            "SELECT subscription, partition, token FROM STORE.claim_partition("
+            "%s::text[], %s::text, %s::interval)"
+        )
+        self.fetch_batch = statement(
+            f"SELECT {_COLUMNS}, checkpoint, parked FROM STORE.fetch_batch({_LEASE}, %s::bigint)"
+        )
+        self.extend_lease = statement(f"SELECT STORE.extend_lease({_LEASE})")
+        self.release_partition = statement(f"SELECT STORE.release_partition({_LEASE})")
+        self.acknowledge = statement(f"SELECT 1 FROM STORE.acknowledge({_LEASE}, %s::bigint)")
+        self.settle_parked = statement(f"SELECT 1 FROM STORE.settle_parked({_LEASE}, %s::bigint)")
+        self.fail_message = statement(f"SELECT STORE.fail_message({_LEASE}, %s::bigint, %s::text)")
+        self.lag = statement(
+            "SELECT subscription, max(behind) FROM STORE.list_partitions() GROUP BY subscription"
+        )
+        self.of_subscription = {
+            name: statement(text)
+            for name, text in {
+                "drop_subscription": "SELECT 1 FROM STORE.drop_subscription(%s::text)",
+                "pause_subscription": "SELECT 1 FROM STORE.pause_subscription(%s::text)",
+                "resume_subscription": (
+                    "SELECT 1 FROM STORE.resume_subscription(%s::text, %s::bigint)"
+                ),
+                "rewind_subscription": (
+                    "SELECT STORE.rewind_subscription(%s::text, %s::bigint, %s::timestamptz)"
+                ),
+                "repartition_subscription": (
+                    "SELECT 1 FROM STORE.repartition_subscription(%s::text, %s::bigint)"
+                ),
+                "list_partitions": (
+                    "SELECT subscription, partition, state, checkpoint, behind, owner,"
+                    " leased_until, retry_at, attempts, failed_position, error"
+                    " FROM STORE.list_partitions() WHERE subscription = %s::text"
+                ),
+                "list_parked": (
+                    "SELECT global_position, stream, version, type, message_id, partition,"
+                    " attempts, parked_at, replay, error FROM STORE.list_parked(%s::text)"
+                ),
+                "replay_parked": "SELECT STORE.replay_parked(%s::text, %s::bigint)",
+                "drop_parked": "SELECT STORE.drop_parked(%s::text, %s::bigint)",
+                "subscription_position": "SELECT STORE.subscription_position(%s::text)",
+            }.items()
+        }

@@ -162,7 +162,64 @@ Anywhere else the id is refused, so no message is stored twice:
 ...     print(error.sqlstate, error.stream, error.version)
 MS002 account-1 1
 
-7. THE SAME WITH ASYNCIO
+7. A SUBSCRIPTION, HANDLED EXACTLY ONCE
+
+A subscription reads many streams in order and remembers how far it is. The
+handler gets the connection whose transaction moves the checkpoint too: what it
+writes there happens once, whatever crashes.
+
+demo=> CREATE TABLE balances (
+demo->   account text PRIMARY KEY, balance bigint NOT NULL);
+CREATE TABLE
+
+>>> balances = bank.subscription("balances", category="account", partitions=4)
+
+>>> @balances.handler
+... def deposited(
+...     stored: pgstore.StoredMessage[Deposited], tx: psycopg.Connection
+... ) -> None:
+...     tx.execute(
+...         "INSERT INTO balances AS b VALUES (%s, %s) ON CONFLICT (account)"
+...         " DO UPDATE SET balance = b.balance + excluded.balance",
+...         [stored.stream, stored.message.amount])
+
+>>> for account, amount in ("account-1", 5), ("account-2", 20):
+...     bank.write(account, Deposited(event_id=uuid4(), amount=amount))
+
+>>> bank.run_once(balances)
+3
+
+demo=> SELECT account, balance FROM balances ORDER BY account;
+  account  | balance
+-----------+---------
+ account-1 |      15
+ account-2 |      20
+(2 rows)
+
+Nothing is left to do. A worker process calls bank.run(balances, workers=4)
+instead, which goes on until SIGTERM; several of them share the partitions.
+
+>>> bank.run_once(balances)
+0
+
+8. FOLLOW WHAT HAPPENS
+
+What there is, and then what comes, in the order of the whole store, without
+polling. Here another thread writes a little later. Without a timeout it would
+go on for ever.
+
+>>> import threading
+>>> late = Deposited(event_id=uuid4(), amount=7)
+>>> threading.Timer(0.3, bank.write, ["account-2", late]).start()
+
+>>> for stored in bank.follow(category="account", timeout=2):
+...     print(stored.stream, stored.version, stored.message.amount)
+account-1 1 10
+account-1 2 5
+account-2 1 20
+account-2 2 7
+
+9. THE SAME WITH ASYNCIO
 
 >>> import asyncio
 

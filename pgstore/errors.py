@@ -11,9 +11,14 @@
         ├── OptimisticConcurrencyError      MS001
         ├── MessageIdInUseError             MS002
         ├── MessageIdMismatchError          MS003
+        ├── ReadIsolationError              MS004
+        ├── StandbyError                    MS005
         ├── StoreTooNewError                MS010
         ├── MigrationEditedError            MS011
-        └── UnsupportedDatabaseError        MS012
+        ├── UnsupportedDatabaseError        MS012
+        ├── LeaseLostError                  MS020
+        ├── SubscriptionNotFound            MS021
+        └── SubscriptionExistsError         MS022
 
 The classes with an MS code are raised by psycopg itself, on any connection of a process that has
 imported pgstore. Everything else that the server says stays psycopg's: lost connections, time-outs,
@@ -28,6 +33,7 @@ import psycopg
 
 __all__ = [
     "InvalidArgumentError",
+    "LeaseLostError",
     "MessageDecodeError",
     "MessageIdInUseError",
     "MessageIdMismatchError",
@@ -35,10 +41,14 @@ __all__ = [
     "MigrationEditedError",
     "OptimisticConcurrencyError",
     "PgstoreError",
+    "ReadIsolationError",
+    "StandbyError",
     "StoreError",
     "StoreNotInstalledError",
     "StoreOutdatedError",
     "StoreTooNewError",
+    "SubscriptionExistsError",
+    "SubscriptionNotFound",
     "UnknownMessageTypeError",
     "UnsupportedDatabaseError",
 ]
@@ -181,3 +191,33 @@ class MigrationEditedError(StoreError, code="MS011"):
 
 class UnsupportedDatabaseError(StoreError, code="MS012"):
     """The server is older than PostgreSQL 14, or the database's encoding is not UTF8."""
+
+
+class ReadIsolationError(StoreError, code="MS004"):
+    """Reads across streams need READ COMMITTED: an older snapshot would pass over messages."""
+
+
+class StandbyError(StoreError, code="MS005"):
+    """A standby does not know what is in flight: read across streams on the primary."""
+
+
+class _SubscriptionError(StoreError):
+    @property
+    def subscription(self) -> str:
+        return self._text("subscription")
+
+
+class LeaseLostError(_SubscriptionError, code="MS020"):
+    """The lease on a partition has ended or was taken by another; nothing was changed."""
+
+    @property
+    def partition(self) -> int:
+        return self._number("partition")
+
+
+class SubscriptionNotFound(_SubscriptionError, code="MS021"):
+    """No subscription has this name."""
+
+
+class SubscriptionExistsError(_SubscriptionError, code="MS022"):
+    """A subscription of this name reads something else, or in other partitions."""

@@ -13,23 +13,66 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "49f6df7d575920e1501b3e5b502ce1a1cb8095760d0e0968c1c0c0af42b17a08"},
-    {"number": 1, "name": "0001_messages", "checksum": "0f9e7da4fb9e6e2e424deae76b4ba047e817f59eb1c802a70aebbc3120c3c29d"}
+    {"number": 0, "name": "functions, views and grants", "checksum": "32bd47204b1d56d96d588ec8dea82fbd6e2efa55dba90041dbaf8eaa6b65370b"},
+    {"number": 1, "name": "0001_messages", "checksum": "0f9e7da4fb9e6e2e424deae76b4ba047e817f59eb1c802a70aebbc3120c3c29d"},
+    {"number": 2, "name": "0002_subscriptions", "checksum": "7897c2f1b46a25bf8981834adb6e178a9e7f7bee4f35ec1f80f00295b5bc4a2c"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
 \if :pgstore_pending
   \ir migrations/0001_messages.sql
 \endif
+SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 2) AS pgstore_pending \gset
+\if :pgstore_pending
+  \ir migrations/0002_subscriptions.sql
+\endif
 \ir functions/ids/new_message_id.sql
 \ir functions/names/category.sql
+\ir functions/order/fall_asleep.sql
+\ir functions/order/horizon.sql
+\ir functions/order/safe_position.sql
+\ir functions/order/wake_up.sql
 \ir functions/read/get_message.sql
 \ir functions/read/get_messages.sql
 \ir functions/read/last_message.sql
+\ir functions/read/range_of_all.sql
+\ir functions/read/range_of_categories.sql
+\ir functions/read/read_all.sql
+\ir functions/read/read_category.sql
+\ir functions/read/read_page.sql
 \ir functions/read/read_stream.sql
+\ir functions/read/refuse_filter.sql
+\ir functions/read/refuse_isolation.sql
 \ir functions/read/stream_version.sql
 \ir functions/store/applied_migrations.sql
 \ir functions/store/schema_version.sql
+\ir functions/subscriptions/acknowledge.sql
+\ir functions/subscriptions/add_partitions.sql
+\ir functions/subscriptions/claim_partition.sql
+\ir functions/subscriptions/create_subscription.sql
+\ir functions/subscriptions/drop_parked.sql
+\ir functions/subscriptions/drop_subscription.sql
+\ir functions/subscriptions/extend_lease.sql
+\ir functions/subscriptions/fail_message.sql
+\ir functions/subscriptions/fetch_batch.sql
+\ir functions/subscriptions/finish_repartition.sql
+\ir functions/subscriptions/lease_partition.sql
+\ir functions/subscriptions/list_parked.sql
+\ir functions/subscriptions/list_partitions.sql
+\ir functions/subscriptions/list_subscriptions.sql
+\ir functions/subscriptions/lost_lease.sql
+\ir functions/subscriptions/pause_subscription.sql
+\ir functions/subscriptions/position_before.sql
+\ir functions/subscriptions/release_partition.sql
+\ir functions/subscriptions/repartition_subscription.sql
+\ir functions/subscriptions/replay_parked.sql
+\ir functions/subscriptions/resume_subscription.sql
+\ir functions/subscriptions/rewind_subscription.sql
+\ir functions/subscriptions/settle_parked.sql
+\ir functions/subscriptions/subscription_has.sql
+\ir functions/subscriptions/subscription_of.sql
+\ir functions/subscriptions/subscription_position.sql
+\ir functions/subscriptions/sweep_subscription.sql
 \ir functions/write/announce_write.sql
 \ir functions/write/create_stream.sql
 \ir functions/write/enter_flight.sql
@@ -43,7 +86,8 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \
 \ir functions/write/write_message.sql
 \ir functions/write/write_messages.sql
 \ir views/all_messages.sql
+\ir views/writers_in_flight.sql
 \ir grants.sql
 \ir record.sql
 COMMIT;
-\echo Store :schema is at schema version 1.
+\echo Store :schema is at schema version 2.

@@ -24,6 +24,8 @@ def test_demo_tells_the_story_within_80_columns() -> None:
         "demo=> SELECT * FROM example_docs2.write_message(",
         "ERROR:  MS001: ",
         "MS002 account-1 1",
+        ">>> bank.run_once(balances)\n3\n",
+        "account-2 2 7\n",
         "Everything came back as expected.",
     ):
         assert essential in done.stdout

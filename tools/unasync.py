@@ -33,7 +33,7 @@ RULES = [
     (r"\ba(next|iter)\(", r"\1("),
     # Library names that do not just lose a prefix.
     (r"\bAsyncGenerator\[(.+), None\]", r"Generator[\1, None, None]"),
-    (r"\bAwaitable\[([^\[\]]+)\]", r"\1"),
+    (r"\bAwaitable\[((?:[^\[\]]|\[[^\[\]]*\])+)\]", r"\1"),
     (r"\bStopAsyncIteration\b", "StopIteration"),
     (r"\bAbstractAsyncContextManager\b", "AbstractContextManager"),
     (r"\basynccontextmanager\b", "contextmanager"),
@@ -45,6 +45,7 @@ RULES = [
     # Everything else: AsyncMessageStore -> MessageStore, pgstore._async -> pgstore._sync.
     (r"\bAsync([A-Z]\w*)", r"\1"),
     (r"\b_async\b", "_sync"),
+    (r"\b_aio\b", "_threads"),
 ]
 
 

@@ -1,10 +1,15 @@
 """The cursor on which everything of a store runs."""
 
-from psycopg import AsyncCursor
+from collections.abc import Sequence
+
+from psycopg import AsyncConnection, AsyncCursor
 from psycopg.adapt import AdaptersMap
-from psycopg.rows import TupleRow
+from psycopg.rows import TupleRow, tuple_row
 
 from pgstore._adapters import ADAPTERS
+from pgstore._translation import translated
+
+Parameters = Sequence[str | None]
 
 
 class StoreCursor(AsyncCursor[TupleRow]):
@@ -13,3 +18,20 @@ class StoreCursor(AsyncCursor[TupleRow]):
     @property
     def adapters(self) -> AdaptersMap:
         return ADAPTERS
+
+
+async def run(
+    conn: AsyncConnection[object], statement: str, parameters: Parameters
+) -> list[TupleRow]:
+    """Run one statement of the store and fetch what it returns."""
+    with translated():
+        return await _fetch(conn, statement, parameters)
+
+
+async def _fetch(
+    conn: AsyncConnection[object], statement: str, parameters: Parameters
+) -> list[TupleRow]:
+    async with StoreCursor(conn, row_factory=tuple_row) as cursor:
+        await cursor.execute(statement, parameters, binary=True)
+        # In the caller's pipeline the server's answer, or its error, arrives here.
+        return await cursor.fetchall()

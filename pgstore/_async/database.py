@@ -2,22 +2,21 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg.rows import TupleRow, tuple_row
+from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
-from pgstore._async.cursor import StoreCursor
+from pgstore._async.cursor import Parameters, run
 from pgstore._async.installation import ensure
 from pgstore._statements import Statements
-from pgstore._translation import is_lost_connection, translated
+from pgstore._translation import is_lost_connection
 from pgstore.errors import PgstoreError
 
-Parameters = Sequence[str | None]
 # Any: a pool of the user's may have any row factory, and connections of a class of their own.
 PoolConnection = AsyncConnection[Any]
 Pool = AsyncConnectionPool[Any]
@@ -35,6 +34,7 @@ class AsyncDatabase:
 
     def __init__(self, source: str | Pool | None, name: str, create: bool) -> None:
         self.name = name
+        self.room = 10
         self.statements = Statements(name)
         self._create = create
         self._conninfo = source if isinstance(source, str) else ""
@@ -54,7 +54,7 @@ class AsyncDatabase:
         """
         if conn is not None:
             await self.ready()
-            return await _run(conn, statement, parameters)
+            return await run(conn, statement, parameters)
         pool = await self.ready()
         for _ in range(_DEAD_CONNECTIONS):
             try:
@@ -68,11 +68,11 @@ class AsyncDatabase:
     async def _run_on(self, pool: Pool, statement: str, parameters: Parameters) -> list[TupleRow]:
         async with pool.connection() as conn:
             if conn.autocommit:
-                return await _run(conn, statement, parameters)
+                return await run(conn, statement, parameters)
             # A pool of the user's. Without this there would be three round trips, not one.
             await conn.set_autocommit(True)
             try:
-                return await _run(conn, statement, parameters)
+                return await run(conn, statement, parameters)
             finally:
                 if not conn.closed:
                     await conn.set_autocommit(False)
@@ -127,7 +127,7 @@ class AsyncDatabase:
             self._conninfo,
             kwargs=_OWN,
             min_size=1,
-            max_size=10,
+            max_size=self.room,
             name=f"pgstore {self.name}",
             open=False,
         )
@@ -139,6 +139,32 @@ class AsyncDatabase:
             await pool.close()
             raise
         return pool
+
+    async def make_room(self) -> None:
+        """Let the store's own pool have `room` connections; one of the user's is as it is."""
+        pool = await self.ready()
+        if pool is not self._given and pool.max_size < self.room:
+            await pool.resize(pool.min_size, self.room)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[PoolConnection]:
+        """A connection beside the pool, in autocommit mode: for a session that waits."""
+        pool = await self.ready()
+        if pool is self._given and not isinstance(pool.conninfo, str):
+            # Made by a function of the user's, which only the pool calls.
+            async with pool.connection() as conn:
+                await conn.set_autocommit(True)
+                try:
+                    yield conn
+                finally:
+                    if not conn.closed:
+                        await conn.set_autocommit(False)
+            return
+        conninfo = pool.conninfo if isinstance(pool.conninfo, str) else self._conninfo
+        kwargs = pool.kwargs if isinstance(pool.kwargs, dict) else {}
+        options = {**kwargs, "autocommit": True}
+        async with await AsyncConnection.connect(conninfo, **options) as conn:
+            yield conn
 
     async def aclose(self) -> None:
         """Close the pool unless it is the user's; the next operation opens a new one."""
@@ -152,19 +178,3 @@ async def _begin(pool: Pool, stack: AsyncExitStack) -> PoolConnection:
     conn: PoolConnection = await stack.enter_async_context(pool.connection())
     await stack.enter_async_context(conn.transaction())
     return conn
-
-
-async def _run(
-    conn: AsyncConnection[object], statement: str, parameters: Parameters
-) -> list[TupleRow]:
-    with translated():
-        return await _fetch(conn, statement, parameters)
-
-
-async def _fetch(
-    conn: AsyncConnection[object], statement: str, parameters: Parameters
-) -> list[TupleRow]:
-    async with StoreCursor(conn, row_factory=tuple_row) as cursor:
-        await cursor.execute(statement, parameters, binary=True)
-        # In the caller's pipeline the server's answer, or its error, arrives here.
-        return await cursor.fetchall()

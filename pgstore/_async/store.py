@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from types import TracebackType, UnionType
-from typing import Generic, Self, overload
+from typing import Generic, Literal, Self, overload
 from uuid import UUID
 
 import msgspec
@@ -11,13 +12,25 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from pgstore._async.database import AsyncDatabase, Pool, PoolConnection
+from pgstore._async.follower import AsyncFollower
+from pgstore._async.runner import AsyncRunner
+from pgstore._async.subscription import AsyncSubscription, SubscriptionOptions
+from pgstore._async.waker import AsyncWaker, WakeUp
 from pgstore._codec import Codec, DecodeHook, Hook, RawCodec, TypedCodec, message_id_of
+from pgstore._filters import Filter, categories_of, several
 from pgstore._ids import new_message_id
 from pgstore._messages import E, MessagePosition, RawMessage, StoredMessage
+from pgstore._subscriptions import RunnerHooks
 from pgstore.errors import InvalidArgumentError, MessageNotFound
 
 _FIRST_PAGE = 100
 _PAGE = 1000
+
+# Longer than this, `close` does not wait for handlers.
+_PATIENCE = 30.0
+
+# Columns of read_page.
+_POSITION, _REACHED = 3, 8
 
 Metadata = Mapping[str, object]
 _encode_json = msgspec.json.Encoder().encode
@@ -37,6 +50,7 @@ class AsyncMessageStore(Generic[E]):
         create: bool = True,
         enc_hook: Hook | None = None,
         dec_hook: DecodeHook | None = None,
+        wakeup: WakeUp = "listen",
     ) -> None: ...
 
     @overload
@@ -49,6 +63,7 @@ class AsyncMessageStore(Generic[E]):
         create: bool = True,
         enc_hook: Hook | None = None,
         dec_hook: DecodeHook | None = None,
+        wakeup: WakeUp = "listen",
     ) -> None: ...
 
     def __init__(
@@ -60,6 +75,7 @@ class AsyncMessageStore(Generic[E]):
         create: bool = True,
         enc_hook: Hook | None = None,
         dec_hook: DecodeHook | None = None,
+        wakeup: WakeUp = "listen",
     ) -> None:
         """Make a store; it connects when it is first used.
 
@@ -74,6 +90,8 @@ class AsyncMessageStore(Generic[E]):
             create: install or upgrade the store on first use. Otherwise a store that is missing or
                 older than this package is an error.
             enc_hook, dec_hook: msgspec's hooks for types that it does not know.
+            wakeup: how to learn of new messages: "listen" on a connection of its own, or "poll",
+                once a second, where a pooler in transaction mode allows no such connection.
 
         Raises:
             InvalidArgumentError: the name cannot be a schema's.
@@ -81,6 +99,8 @@ class AsyncMessageStore(Generic[E]):
         """
         self._database = AsyncDatabase(connection, name, create)
         self._codec: Codec[E] = TypedCodec(messages, enc_hook, dec_hook)
+        self._waker = AsyncWaker(self._database.statements, self._database.connection, wakeup)
+        self._runners: set[AsyncRunner] = set()
 
     @property
     def name(self) -> str:
@@ -93,6 +113,8 @@ class AsyncMessageStore(Generic[E]):
         other: AsyncMessageStore[RawMessage] = object.__new__(AsyncMessageStore)
         other._database = self._database
         other._codec = RawCodec()
+        other._waker = self._waker
+        other._runners = self._runners
         return other
 
     async def write(
@@ -289,6 +311,200 @@ class AsyncMessageStore(Generic[E]):
         )
         return int(version)
 
+    async def safe_position(self) -> int:
+        """The global position up to which nothing is in flight; 0 while the store is empty."""
+        ((position, _),) = await self._database.rows(self._database.statements.horizon, ())
+        return int(position)
+
+    async def read_all(
+        self,
+        *,
+        after_position: int = 0,
+        limit: int | None = None,
+        types: Iterable[str | type] | None = None,
+        categories: Iterable[str] | None = None,
+        stream_pattern: str | None = None,
+        partition: tuple[int, int] | None = None,
+        partition_by: str = "stream",
+        conn: AsyncConnection[object] | None = None,
+    ) -> AsyncIterator[StoredMessage[E]]:
+        """Iterate over the messages of all streams in global order, up to the safe position.
+
+        Who goes on after the last `global_position` it got sees every message exactly once. Lazy,
+        as `read`.
+
+        Args:
+            after_position: where to begin, exclusive.
+            limit: the most messages to read.
+            types: only these types, by name or class.
+            categories: only streams of these categories.
+            stream_pattern: only streams whose name is LIKE this.
+            partition: only one share: its number, from 0, and how many there are.
+            partition_by: what decides the share: "stream", "cardinal_id" (the part of the stream's
+                id before the first "+"), or "metadata:<key>".
+            conn: read on this connection, which must be under READ COMMITTED.
+
+        Raises:
+            ReadIsolationError: the connection is under another isolation level.
+        """
+        if limit is not None and limit < 0:
+            raise InvalidArgumentError("limit must be 0 or more")
+        chosen = self._filter(types, categories, stream_pattern, partition, partition_by)
+        page = _FIRST_PAGE
+        while limit is None or limit > 0:
+            size = page if limit is None else min(page, limit)
+            rows, after_position = await self._page(after_position, size, chosen, conn)
+            for row in rows:
+                yield self._stored(row)
+            if len(rows) < size:
+                return
+            limit = None if limit is None else limit - size
+            page = _PAGE
+
+    def read_category(
+        self,
+        category: str,
+        *,
+        after_position: int = 0,
+        limit: int | None = None,
+        types: Iterable[str | type] | None = None,
+        stream_pattern: str | None = None,
+        partition: tuple[int, int] | None = None,
+        partition_by: str = "stream",
+        conn: AsyncConnection[object] | None = None,
+    ) -> AsyncIterator[StoredMessage[E]]:
+        """Iterate over the messages of a category's streams in global order: see `read_all`."""
+        return self.read_all(
+            after_position=after_position,
+            limit=limit,
+            types=types,
+            categories=[category],
+            stream_pattern=stream_pattern,
+            partition=partition,
+            partition_by=partition_by,
+            conn=conn,
+        )
+
+    def follow(
+        self,
+        *,
+        after_position: int = 0,
+        types: Iterable[str | type] | None = None,
+        category: str | None = None,
+        categories: Iterable[str] | None = None,
+        stream_pattern: str | None = None,
+        partition: tuple[int, int] | None = None,
+        partition_by: str = "stream",
+        timeout: float | None = None,
+    ) -> AsyncFollower[E]:
+        """Iterate over messages in global order, those there are and then those to come, for ever.
+
+        For what is new only, begin after `safe_position()`. It ends when `timeout` seconds pass
+        without a message, by its `stop()`, and when the store is closed. Filters as `read_all`.
+        """
+        chosen = self._filter(
+            types, categories_of(category, categories), stream_pattern, partition, partition_by
+        )
+
+        async def fetch(position: int) -> tuple[list[TupleRow], int]:
+            return await self._page(position, _PAGE, chosen, None)
+
+        return AsyncFollower(fetch, self._stored, self._waker, after_position, timeout)
+
+    def subscription(
+        self,
+        name: str,
+        *,
+        types: Iterable[str | type] | None = None,
+        category: str | None = None,
+        categories: Iterable[str] | None = None,
+        stream_pattern: str | None = None,
+        partitions: int = 1,
+        partition_by: str = "stream",
+        start: int | datetime | Literal["beginning", "end"] = "beginning",
+        on_failure: Literal["stop", "park"] = "stop",
+        max_attempts: int = 5,
+        retry_delay: float = 1.0,
+        unknown_types: Literal["refuse", "skip"] = "refuse",
+        batch_size: int = 100,
+        acknowledge: Literal["batch", "message"] = "batch",
+    ) -> AsyncSubscription[E]:
+        """Declare a named, durable reader; it is made, or found again, when it is first used.
+
+        Args:
+            name: 1 to 255 bytes.
+            types, category, categories, stream_pattern: what it reads, as `read_all`.
+            partitions: how many shares can be worked on at once; each is handled in order.
+            partition_by: what decides the share, as `read_all`.
+            start: where a new one begins: "beginning", "end", after a global position, or with the
+                messages added from a time on (aware of its zone).
+            on_failure: after the last attempt "stop" the partition, or "park" the message.
+            max_attempts: how often a message is tried.
+            retry_delay: seconds before the second attempt, doubled each time, an hour at most.
+            unknown_types: "refuse" a message of a type this store does not know, as a failure, or
+                "skip" it.
+            batch_size: the most messages to fetch at once.
+            acknowledge: after each "batch" or each "message".
+        """
+        options = SubscriptionOptions(
+            filter=self._filter(
+                types, categories_of(category, categories), stream_pattern, None, partition_by
+            ),
+            partitions=partitions,
+            start=start,
+            on_failure=on_failure,
+            max_attempts=max_attempts,
+            retry_delay=retry_delay,
+            unknown_types=unknown_types,
+            batch_size=batch_size,
+            acknowledge=acknowledge,
+        )
+        return AsyncSubscription(name, self._database, self._codec.types, options)
+
+    async def run(
+        self,
+        *subscriptions: AsyncSubscription[E],
+        workers: int = 1,
+        lease: float = 30.0,
+        hooks: RunnerHooks | None = None,
+    ) -> None:
+        """Handle the subscriptions' messages until SIGTERM or SIGINT, or `stop()`.
+
+        Then finishes the batch in hand, gives its leases back, and returns. Several processes, here
+        and elsewhere, share the partitions by running the same. Reconnects by itself.
+
+        Args:
+            workers: how many partitions to work on at once.
+            lease: seconds after which others take over the partitions of a process that died.
+            hooks: gets what happens, for metrics.
+        """
+        if workers < 1:
+            raise InvalidArgumentError("workers must be 1 or more")
+        runner = self._runner(subscriptions, lease, hooks)
+        self._runners.add(runner)
+        try:
+            await runner.run(workers)
+        finally:
+            self._runners.discard(runner)
+
+    async def run_once(
+        self,
+        *subscriptions: AsyncSubscription[E],
+        lease: float = 30.0,
+        hooks: RunnerHooks | None = None,
+        raise_errors: bool = True,
+    ) -> int:
+        """Handle what there is to handle now, and return how many messages that were: for tests.
+
+        The first error of a handler is raised, after it was recorded as `run` does.
+        """
+        return await self._runner(subscriptions, lease, hooks).run_once(raise_errors)
+
+    def stop(self) -> None:
+        """End every `run` of this store, as SIGTERM does; from any thread or task."""
+        for runner in list(self._runners):
+            runner.stop()
+
     def transaction(self) -> AbstractAsyncContextManager[PoolConnection]:
         """Give a connection in a transaction, to pass as `conn=`: several writes, all or nothing.
 
@@ -297,7 +513,14 @@ class AsyncMessageStore(Generic[E]):
         return self._database.transaction()
 
     async def aclose(self) -> None:
-        """Close the connections that the store has opened; a pool that was given stays open."""
+        """Close the connections that the store has opened; a pool that was given stays open.
+
+        Ends its followers and every `run`, and waits for these to finish their batches in hand.
+        """
+        self.stop()
+        for runner in list(self._runners):
+            await runner.wait_until_ended(_PATIENCE)
+        await self._waker.aclose()
         await self._database.aclose()
 
     async def __aenter__(self) -> Self:
@@ -311,8 +534,62 @@ class AsyncMessageStore(Generic[E]):
     ) -> None:
         await self.aclose()
 
+    def _runner(
+        self,
+        subscriptions: Sequence[AsyncSubscription[E]],
+        lease: float,
+        hooks: RunnerHooks | None,
+    ) -> AsyncRunner:
+        if not subscriptions:
+            raise InvalidArgumentError("there is no subscription to run")
+        if len({each.name for each in subscriptions}) < len(subscriptions):
+            raise InvalidArgumentError("two subscriptions to run have the same name")
+        return AsyncRunner(
+            self._database,
+            self._waker,
+            self._stored,
+            subscriptions,
+            lease=lease,
+            hooks=hooks or RunnerHooks(),
+        )
+
+    def _filter(
+        self,
+        types: Iterable[str | type] | None,
+        categories: Iterable[str] | None,
+        stream_pattern: str | None,
+        partition: tuple[int, int] | None,
+        partition_by: str,
+    ) -> Filter:
+        return Filter(
+            types=None if types is None else self._codec.names_of(several("types", types) or ()),
+            categories=several("categories", categories),
+            stream_pattern=stream_pattern,
+            partition=None if partition is None else partition[0],
+            partitions=None if partition is None else partition[1],
+            partition_by=partition_by,
+        )
+
+    async def _page(
+        self,
+        after_position: int,
+        size: int,
+        chosen: Filter,
+        conn: AsyncConnection[object] | None,
+    ) -> tuple[list[TupleRow], int]:
+        """A page of messages, and the position up to which it has looked."""
+        rows = await self._database.rows(
+            self._database.statements.read_page,
+            (str(after_position), str(size), *chosen.parameters()),
+            conn,
+        )
+        if rows[-1][0] is None:
+            reached = rows.pop()[_REACHED]
+            return rows, reached
+        return rows, rows[-1][_POSITION]
+
     def _stored(self, row: TupleRow) -> StoredMessage[E]:
-        message_id, stream, version, position, type_name, data, metadata, added_at = row
+        message_id, stream, version, position, type_name, data, metadata, added_at, *_ = row
         return StoredMessage(
             message_id,
             stream,

@@ -2,11 +2,16 @@
 
 """The cursor on which everything of a store runs."""
 
-from psycopg import Cursor
+from collections.abc import Sequence
+
+from psycopg import Connection, Cursor
 from psycopg.adapt import AdaptersMap
-from psycopg.rows import TupleRow
+from psycopg.rows import TupleRow, tuple_row
 
 from pgstore._adapters import ADAPTERS
+from pgstore._translation import translated
+
+Parameters = Sequence[str | None]
 
 
 class StoreCursor(Cursor[TupleRow]):
@@ -15,3 +20,16 @@ class StoreCursor(Cursor[TupleRow]):
     @property
     def adapters(self) -> AdaptersMap:
         return ADAPTERS
+
+
+def run(conn: Connection[object], statement: str, parameters: Parameters) -> list[TupleRow]:
+    """Run one statement of the store and fetch what it returns."""
+    with translated():
+        return _fetch(conn, statement, parameters)
+
+
+def _fetch(conn: Connection[object], statement: str, parameters: Parameters) -> list[TupleRow]:
+    with StoreCursor(conn, row_factory=tuple_row) as cursor:
+        cursor.execute(statement, parameters, binary=True)
+        # In the caller's pipeline the server's answer, or its error, arrives here.
+        return cursor.fetchall()

@@ -4,22 +4,21 @@
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psycopg
 from psycopg import Connection
-from psycopg.rows import TupleRow, tuple_row
+from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
 from pgstore._statements import Statements
-from pgstore._sync.cursor import StoreCursor
+from pgstore._sync.cursor import Parameters, run
 from pgstore._sync.installation import ensure
-from pgstore._translation import is_lost_connection, translated
+from pgstore._translation import is_lost_connection
 from pgstore.errors import PgstoreError
 
-Parameters = Sequence[str | None]
 # Any: a pool of the user's may have any row factory, and connections of a class of their own.
 PoolConnection = Connection[Any]
 Pool = ConnectionPool[Any]
@@ -37,6 +36,7 @@ class Database:
 
     def __init__(self, source: str | Pool | None, name: str, create: bool) -> None:
         self.name = name
+        self.room = 10
         self.statements = Statements(name)
         self._create = create
         self._conninfo = source if isinstance(source, str) else ""
@@ -56,7 +56,7 @@ class Database:
         """
         if conn is not None:
             self.ready()
-            return _run(conn, statement, parameters)
+            return run(conn, statement, parameters)
         pool = self.ready()
         for _ in range(_DEAD_CONNECTIONS):
             try:
@@ -70,11 +70,11 @@ class Database:
     def _run_on(self, pool: Pool, statement: str, parameters: Parameters) -> list[TupleRow]:
         with pool.connection() as conn:
             if conn.autocommit:
-                return _run(conn, statement, parameters)
+                return run(conn, statement, parameters)
             # A pool of the user's. Without this there would be three round trips, not one.
             conn.set_autocommit(True)
             try:
-                return _run(conn, statement, parameters)
+                return run(conn, statement, parameters)
             finally:
                 if not conn.closed:
                     conn.set_autocommit(False)
@@ -129,7 +129,7 @@ class Database:
             self._conninfo,
             kwargs=_OWN,
             min_size=1,
-            max_size=10,
+            max_size=self.room,
             name=f"pgstore {self.name}",
             open=False,
         )
@@ -141,6 +141,32 @@ class Database:
             pool.close()
             raise
         return pool
+
+    def make_room(self) -> None:
+        """Let the store's own pool have `room` connections; one of the user's is as it is."""
+        pool = self.ready()
+        if pool is not self._given and pool.max_size < self.room:
+            pool.resize(pool.min_size, self.room)
+
+    @contextmanager
+    def connection(self) -> Iterator[PoolConnection]:
+        """A connection beside the pool, in autocommit mode: for a session that waits."""
+        pool = self.ready()
+        if pool is self._given and not isinstance(pool.conninfo, str):
+            # Made by a function of the user's, which only the pool calls.
+            with pool.connection() as conn:
+                conn.set_autocommit(True)
+                try:
+                    yield conn
+                finally:
+                    if not conn.closed:
+                        conn.set_autocommit(False)
+            return
+        conninfo = pool.conninfo if isinstance(pool.conninfo, str) else self._conninfo
+        kwargs = pool.kwargs if isinstance(pool.kwargs, dict) else {}
+        options = {**kwargs, "autocommit": True}
+        with Connection.connect(conninfo, **options) as conn:
+            yield conn
 
     def close(self) -> None:
         """Close the pool unless it is the user's; the next operation opens a new one."""
@@ -154,15 +180,3 @@ def _begin(pool: Pool, stack: ExitStack) -> PoolConnection:
     conn: PoolConnection = stack.enter_context(pool.connection())
     stack.enter_context(conn.transaction())
     return conn
-
-
-def _run(conn: Connection[object], statement: str, parameters: Parameters) -> list[TupleRow]:
-    with translated():
-        return _fetch(conn, statement, parameters)
-
-
-def _fetch(conn: Connection[object], statement: str, parameters: Parameters) -> list[TupleRow]:
-    with StoreCursor(conn, row_factory=tuple_row) as cursor:
-        cursor.execute(statement, parameters, binary=True)
-        # In the caller's pipeline the server's answer, or its error, arrives here.
-        return cursor.fetchall()

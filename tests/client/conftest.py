@@ -28,6 +28,11 @@ def stream() -> str:
     return f"client-{uuid4()}"
 
 
+@pytest.fixture
+def category() -> str:
+    return f"client{uuid4().hex}"
+
+
 @pytest.fixture(scope="session")
 def long_stream(server_dsn: str, shared: str) -> str:
     """A stream of ``LONG`` messages, ``EventA(version)``: more than a page of each size."""

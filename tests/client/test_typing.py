@@ -153,6 +153,55 @@ pgstore.MessageStore[A]()  # E: call-overload
 pgstore.MessageStore[A]("", "bank", messages=A)  # E: call-overload
 next(one.read("s")).version = 3  # E: misc
 
+reveal_type(two.read_all(types=[A, "B"], limit=3))  # R: Iterator[StoredMessage[A | B]]
+reveal_type(next(two.read_category("s")).message)  # R: A | B
+reveal_type(two.follow(category="s"))  # R: Follower[A | B]
+for followed in one.follow():
+    reveal_type(followed)  # R: StoredMessage[A]
+with two.follow() as follower:
+    reveal_type(follower)  # R: Follower[A | B]
+    reveal_type(follower.position)  # R: int
+reveal_type(two.safe_position())  # R: int
+two.read_all(after_position="0")  # E: arg-type
+two.follow(timeout="1")  # E: arg-type
+two.follow(0)  # E: call-arg
+
+balances = two.subscription("balances", category="account", partitions=8, on_failure="park")
+reveal_type(balances)  # R: Subscription[A | B]
+reveal_type(balances.parked())  # R: list[ParkedMessage]
+reveal_type(balances.partitions()[0].checkpoint)  # R: int
+two.subscription("balances", on_failure="ignore")  # E: arg-type
+two.subscription("balances", start="begin")  # E: arg-type
+
+@balances.handler
+def deposited(message: pgstore.StoredMessage[A], tx: psycopg.Connection) -> None:
+    reveal_type(message.message.num)  # R: int
+
+@balances.handler
+def withdrawn(message: B) -> None: ...
+
+@balances.handler_of_batches
+def both(messages: list[pgstore.StoredMessage[A | B]], tx: psycopg.Connection) -> None: ...
+
+reveal_type(deposited)  # R: def (message: StoredMessage[A], tx: Connection[tuple[Any, ...]])
+reveal_type(two.run_once(balances))  # R: int
+two.run(balances, workers=4, hooks=pgstore.RunnerHooks())
+one.run(balances)  # E: arg-type
+two.run("balances")  # E: arg-type
+aone.subscription("balances").wait_until(3)  # E: unused-coroutine
+
+async def subscriptions() -> None:
+    async for followed in aone.follow(timeout=1):
+        reveal_type(followed)  # R: StoredMessage[A]
+    async for message in atwo.read_all():
+        reveal_type(message.message)  # R: A | B
+    own = atwo.subscription("balances")
+    @own.handler
+    async def on_a(message: A, tx: psycopg.AsyncConnection) -> None: ...
+    await own.wait_until(3, timeout=1)
+    await atwo.run(own)
+    await atwo.run(balances)  # E: arg-type
+
 try:
     two.write("s", A(1))
 except pgstore.OptimisticConcurrencyError as error:

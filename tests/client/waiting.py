@@ -4,6 +4,7 @@ import time
 from typing import Any, LiteralString
 
 import psycopg
+from psycopg import sql
 
 _PATIENCE = 15.0
 
@@ -34,6 +35,27 @@ class Watch:
             (self.name,),
         )
         return waiting.rowcount > 0
+
+    def count(self) -> int:
+        """The number of the sessions."""
+        return self._count("SELECT FROM pg_stat_activity WHERE application_name = %s")
+
+    def asleep(self) -> int:
+        """The number of those that a writer would ring for: they hold shared advisory locks."""
+        return self._count(
+            "SELECT DISTINCT pid FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE application_name = %s AND locktype = 'advisory' AND mode = 'ShareLock'"
+            " AND state = 'idle'"
+        )
+
+    def is_asleep(self) -> bool:
+        return self.asleep() > 0
+
+    def drop(self, schema: str) -> None:
+        self._conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
+
+    def _count(self, query: LiteralString) -> int:
+        return self._conn.execute(query, (self.name,)).rowcount
 
     def wait_until_gone(self) -> None:
         """Wait until there is no such session."""

@@ -21,8 +21,8 @@ def outdated(dsn: str, schema: str) -> str:
         )
         conn.execute("GRANT EXECUTE ON FUNCTION schema_version() TO PUBLIC")
         conn.execute("COMMENT ON COLUMN all_messages.type IS 'of before'")
-        conn.execute("UPDATE migrations SET checksum = 'of before', applied_at = '2001-01-01'")
-        conn.execute("UPDATE migrations SET checksum = %s WHERE number = 1", [_sql.checksums()[1]])
+        conn.execute("UPDATE migrations SET applied_at = '2001-01-01'")
+        conn.execute("UPDATE migrations SET checksum = 'of before' WHERE number = 0")
     return schema
 
 

@@ -8,13 +8,19 @@ from psycopg.rows import TupleRow
 from tests.plans.plans import Explained
 
 # Of n messages: the stream big-1 has every tenth, medium-2 every hundredth, and the streams
-# small-7, small-8 … have ten each, far from one another. Message number i has the id md5(i).
+# small-7, small-8 … have ten each, far from one another. Every thousandth is in the category rare,
+# in streams of ten. Message number i has the id md5(i).
 _FILL = """
 INSERT INTO streams (stream_id, category_key, stream, category)
 SELECT s.n, category_key(c.category), c.category || '-' || s.n, c.category
 FROM generate_series(1, {total} / 10 + 2) AS s (n)
 CROSS JOIN LATERAL (
-  SELECT CASE s.n WHEN 1 THEN 'big' WHEN 2 THEN 'medium' ELSE 'small' END AS category
+  SELECT CASE
+    WHEN s.n = 1 THEN 'big'
+    WHEN s.n = 2 THEN 'medium'
+    WHEN (s.n - 2) % 1000 = 3 THEN 'rare'
+    ELSE 'small'
+  END AS category
 ) AS c
 WHERE s.n <= 2 OR (s.n - 2) % 10 <> 0 AND (s.n - 2) % 100 <> 1;
 
@@ -32,7 +38,9 @@ CROSS JOIN LATERAL (
   SELECT 2, m.n / 100 + 1, 'medium'
   WHERE m.n % 100 = 1
   UNION ALL
-  SELECT 2 + m.n % ({total} / 10), m.n / ({total} / 10) + 1, 'small'
+  SELECT
+    2 + m.n % ({total} / 10), m.n / ({total} / 10) + 1,
+    CASE WHEN m.n % 1000 = 3 THEN 'rare' ELSE 'small' END
   WHERE m.n % 10 <> 0 AND m.n % 100 <> 1
 ) AS s;
 
@@ -158,6 +166,34 @@ CASES = {
         150,
         "MS003",
     ),
+    "page of all": Case("SELECT * FROM read_all(0, 10)", 20, 150),
+    "page of all in the middle": Case("SELECT * FROM read_all({total} / 2, 10)", 20, 150),
+    "page of all at the end": Case("SELECT * FROM read_all({total} - 10, 10)", 20, 150),
+    "page of all, nothing new": Case("SELECT * FROM read_all({total} * 2, 10)", 0, 50),
+    "large page of all": Case("SELECT * FROM read_all({total} / 2, 1000)", 2000, 6000),
+    "page of all, of a type": Case("SELECT * FROM read_all({total} / 2, 10, '{{T2}}')", 60, 300),
+    "page of all, one partition": Case(
+        "SELECT * FROM read_page({total} / 2, 10, partition => 1, partitions => 4)", 400, 2000
+    ),
+    "page of a category": Case("SELECT * FROM read_category('medium', 0, 10)", 20, 150),
+    "page of a category in the middle": Case(
+        "SELECT * FROM read_category('medium', {total} / 2, 10)", 20, 150
+    ),
+    "page of a category at the end": Case(
+        "SELECT * FROM read_category('medium', {total} - 500, 10)", 20, 150
+    ),
+    "page of a category, nothing new": Case(
+        "SELECT * FROM read_category('medium', {total})", 20, 150
+    ),
+    "page of no category": Case("SELECT * FROM read_category('none')", 0, 50),
+    "page of a rare category": Case("SELECT * FROM read_category('rare', 0, 10)", 20, 150),
+    "page of a rare category in the middle": Case(
+        "SELECT * FROM read_page({total} / 2, 10, categories => '{{rare}}')", 20, 150
+    ),
+    "page of categories": Case(
+        "SELECT * FROM read_all({total} / 2, 10, categories => '{{rare,big,none}}')", 60, 300
+    ),
+    "position before a time": Case("SELECT position_before('-infinity')", 20, 200),
 }
 
 

@@ -69,6 +69,7 @@ class Explained:
     """A connection in autocommit mode that tells the plans of what it runs."""
 
     def __init__(self, dsn: str, store: str, plan_cache_mode: str) -> None:
+        self.store = store
         self.conn = psycopg.connect(
             dsn,
             autocommit=True,

@@ -117,6 +117,14 @@ def marks(store: Store, conn: Connection) -> list[int]:
     return [row[0] for row in store.query(MARKS, [conn.info.backend_pid])]
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Look again and again until the condition holds."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 def drop(dsn: str, name: str) -> None:
     with psycopg.connect(dsn, autocommit=True, options="-c lock_timeout=10s") as conn:
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))

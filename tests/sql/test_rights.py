@@ -34,11 +34,18 @@ def writer(store: Store, role: str, connect: Connect) -> Connection:
 
 
 def routines(store: Store) -> list[Names]:
-    """Every function of the store, with a call of it. No NULL texts: strict ones would not run."""
+    """Every function of the store, with a call of it.
+
+    No NULL texts, no NULL times: strict functions would not run.
+    """
     rows = store.query(
         """
         SELECT p.proname, format('SELECT STORE.%%I(%%s)', p.proname, string_agg(
-          CASE WHEN a.type = 'text'::regtype THEN quote_literal('x') ELSE 'NULL' END
+          CASE a.type
+            WHEN 'text'::regtype THEN quote_literal('x')
+            WHEN 'timestamptz'::regtype THEN quote_literal('now')
+            ELSE 'NULL'
+          END
             || '::' || a.type::regtype,
           ', ' ORDER BY a.n
         ))

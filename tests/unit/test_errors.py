@@ -25,6 +25,11 @@ TREE = {
     errors.StoreTooNewError: (errors.StoreError,),
     errors.MigrationEditedError: (errors.StoreError,),
     errors.UnsupportedDatabaseError: (errors.StoreError,),
+    errors.ReadIsolationError: (errors.StoreError,),
+    errors.StandbyError: (errors.StoreError,),
+    errors.LeaseLostError: (errors.StoreError,),
+    errors.SubscriptionNotFound: (errors.StoreError,),
+    errors.SubscriptionExistsError: (errors.StoreError,),
 }
 CODES = {
     "MS001": errors.OptimisticConcurrencyError,
@@ -33,6 +38,11 @@ CODES = {
     "MS010": errors.StoreTooNewError,
     "MS011": errors.MigrationEditedError,
     "MS012": errors.UnsupportedDatabaseError,
+    "MS004": errors.ReadIsolationError,
+    "MS005": errors.StandbyError,
+    "MS020": errors.LeaseLostError,
+    "MS021": errors.SubscriptionNotFound,
+    "MS022": errors.SubscriptionExistsError,
 }
 
 

@@ -1,0 +1,96 @@
+"""Does a reader ever miss a message? `python -m benchmarks.stress --seconds 60 --writers 16`.
+
+Writers keep transactions open, write to several streams, roll back to savepoints and altogether,
+lose their backends; one transaction is prepared. A naive reader that goes on after the last
+position that it saw misses messages; nobody else may. What each saw is compared with what is
+stored, by content.
+
+`--wakeups 10000`: instead, rounds of an idle store, a write, and several sleeping processes that
+must wake, some of which are killed or disconnected; then the same with each of three wrong ways to
+wake them, until some wake-ups are lost. The processes do not look by themselves.
+
+Ends with status 1 if something was missed, repeated or late, or if the checks could not fail.
+"""
+
+import argparse
+import sys
+import time
+
+from pgstore import embedded
+from tests.stress.order import Outcome, stress
+from tests.stress.sleeper import WRONG
+from tests.stress.wakeups import Wakeups, rounds
+
+SETTINGS = {
+    "max_prepared_transactions": "20",
+    "max_connections": "200",
+    "log_min_messages": "panic",
+}
+ENOUGH = 5
+WRITERS = (1, 3)
+
+
+def order(dsn: str, seconds: float, writers: int) -> bool:
+    outcome = stress(dsn, "stress", seconds, writers)
+    report(outcome)
+    return outcome.naive_missed > 0 and all(each.faultless for each in outcome.verdicts.values())
+
+
+def report(outcome: Outcome) -> None:
+    rate = outcome.messages / outcome.seconds
+    print(f"{outcome.messages:,} messages in {outcome.seconds:.0f} s, {rate:,.0f} a second")
+    for title, counts in (("transactions", outcome.transactions), ("killed", outcome.killed)):
+        print(f"{title}: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+    print(f"prepared transaction: held for {outcome.prepared_seconds:.1f} s")
+    print(f"naive reader: missed {outcome.naive_missed:,}")
+    for name, each in outcome.verdicts.items():
+        print(
+            f"{name}: {each.seen:,} seen, missed {each.missed}, repeated {each.repeated},"
+            f" foreign {each.foreign}, out of their stream's order {each.disordered}"
+        )
+    lost = sum(each.leases_lost for each in outcome.workers)
+    failed = sum(len(each.failed) for each in outcome.workers)
+    print(f"workers: {len(outcome.workers)}, leases lost {lost}, handlers failed {failed}")
+
+
+def wakeups(dsn: str, count: int) -> bool:
+    right = []
+    for writers in WRITERS:
+        name = f"right_{writers}"
+        right.append(timed(name, dsn, count // len(WRITERS), writers, None))
+    wrong = [
+        timed(f"wrong_{number}", dsn, count, 1, version) for number, version in enumerate(WRONG)
+    ]
+    return all(each.late == 0 for each in right) and all(each.late > 0 for each in wrong)
+
+
+def timed(name: str, dsn: str, count: int, writers: int, wrong: str | None) -> Wakeups:
+    start = time.monotonic()
+    enough = None if wrong is None else ENOUGH
+    found = rounds(dsn, name, count, writers=writers, wrong=wrong, enough=enough)
+    print(
+        f"{wrong or 'as it is'}, {writers} writers: {found.rounds:,} rounds in"
+        f" {time.monotonic() - start:.0f} s, late {found.late}, sleepers killed {found.killed},"
+        f" disconnected {found.disconnected}, slowest in time {found.slowest * 1000:.0f} ms",
+        flush=True,
+    )
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--writers", type=int, default=16)
+    parser.add_argument("--wakeups", type=int, metavar="ROUNDS")
+    arguments = parser.parse_args()
+    with embedded.Server(settings=SETTINGS) as server:
+        if arguments.wakeups:
+            good = wakeups(server.dsn, arguments.wakeups)
+        else:
+            good = order(server.dsn, arguments.seconds, arguments.writers)
+    print("ok" if good else "FAILED")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""What asyncio code needs of tasks and events; `_threads` is the same for threads."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from weakref import WeakKeyDictionary
+
+Lock = asyncio.Lock
+
+
+class Event:
+    """As asyncio's, but any thread may set it."""
+
+    def __init__(self) -> None:
+        self._set = False
+        self._changed = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        self._set = True
+        in_loop(self._loop, self._changed.set)
+
+    def clear(self) -> None:
+        self._set = False
+        self._changed = asyncio.Event()
+
+    async def wait(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        changed = self._changed
+        if not self._set:
+            await changed.wait()
+
+
+def in_loop(loop: asyncio.AbstractEventLoop | None, call: Callable[[], object]) -> None:
+    """Call it in the loop of those who wait, whatever thread this is."""
+    try:
+        here: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+    except RuntimeError:
+        here = None
+    if loop is None or loop is here:
+        call()
+        return
+    with suppress(RuntimeError):  # it is closed: nobody waits any more
+        loop.call_soon_threadsafe(call)
+
+
+class Task:
+    """Work in the background, from its making until `join`."""
+
+    def __init__(self, work: Callable[[], Awaitable[None]], name: str) -> None:
+        self._task = asyncio.ensure_future(self._run(work))
+        self._task.set_name(name)
+
+    @staticmethod
+    async def _run(work: Callable[[], Awaitable[None]]) -> None:
+        await work()
+
+    @property
+    def alive(self) -> bool:
+        return not self._task.done()
+
+    async def join(self) -> None:
+        """Wait for its end; raise what it raised."""
+        await self._task
+
+
+class Signal:
+    """A number that only grows, and those who wait for it to change."""
+
+    def __init__(self) -> None:
+        self.value = 0
+        self._changed = Event()
+
+    def advance(self) -> None:
+        self.value += 1
+        changed, self._changed = self._changed, Event()
+        changed.set()
+
+    async def wait(self, seen: int, timeout: float | None) -> bool:
+        """Wait until it is not `seen` any more; False after `timeout` seconds."""
+        changed = self._changed
+        if self.value != seen:
+            return True
+        return await wait_for(changed, timeout)
+
+
+async def wait_for(event: Event, timeout: float | None) -> bool:
+    """Wait until the event is set; False after `timeout` seconds."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), timeout)
+    return event.is_set()
+
+
+async def pause(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+@asynccontextmanager
+async def stopped_by_signals(stop: Callable[[], None]) -> AsyncIterator[None]:
+    """Call `stop` on SIGTERM and SIGINT, where this thread may say so.
+
+    There is one handler of a signal in a loop: it calls what all who run in it have given.
+    """
+    loop = asyncio.get_running_loop()
+    stops = _stops.setdefault(loop, [])
+    stops.append(stop)
+    if len(stops) == 1:
+        for number in _SIGNALS:
+            with suppress(RuntimeError, ValueError, NotImplementedError):
+                loop.add_signal_handler(number, _call_all, stops)
+    try:
+        yield
+    finally:
+        stops.remove(stop)
+        if not stops:
+            for number in _SIGNALS:
+                with suppress(RuntimeError, ValueError, NotImplementedError):
+                    loop.remove_signal_handler(number)
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_stops: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Callable[[], None]]] = WeakKeyDictionary()
+
+
+def _call_all(stops: list[Callable[[], None]]) -> None:
+    for stop in list(stops):
+        stop()

@@ -1,0 +1,264 @@
+"""Running the handlers of subscriptions."""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.rows import TupleRow
+from psycopg_pool import PoolTimeout
+
+from pgstore import _aio
+from pgstore._async.delivery import CHECKPOINT, AsyncDelivery, Lease
+from pgstore._async.subscription import AsyncSubscription
+from pgstore._filters import array, interval, text
+from pgstore._messages import StoredMessage
+from pgstore._subscriptions import RunnerHooks
+from pgstore._time import deadline, left
+from pgstore.errors import LeaseLostError, SubscriptionNotFound
+
+if TYPE_CHECKING:
+    from pgstore._async.database import AsyncDatabase
+    from pgstore._async.waker import AsyncWaker
+
+_log = logging.getLogger("pgstore")
+
+# How long a worker that found nothing waits at most: a lease of a worker that died, or a pause
+# after a failure, ends without anybody ringing.
+_LOOK_ANYWAY = 2.0
+# How long a worker stays with a partition that has more, before others get their turn.
+_TURN = 1.0
+_OTHERS_LOOK = 0.01
+_RECONNECT = (0.1, 5.0)
+_LAG_EVERY = 10.0
+
+
+class AsyncRunner:
+    """Workers that claim partitions, hand their messages to the handlers, and acknowledge."""
+
+    def __init__(
+        self,
+        database: "AsyncDatabase",
+        waker: "AsyncWaker",
+        decode: Callable[[TupleRow], StoredMessage[Any]],
+        subscriptions: Sequence[AsyncSubscription[Any]],
+        *,
+        lease: float,
+        hooks: RunnerHooks,
+    ) -> None:
+        self._database = database
+        self._statements = database.statements
+        self._waker = waker
+        self._delivery = AsyncDelivery(database, decode, hooks)
+        self._by_name = {subscription.name: subscription for subscription in subscriptions}
+        self._lease = lease
+        self._hooks = hooks
+        self._owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._turn = 0
+        self._leases: set[Lease] = set()
+        self._leases_lock = threading.Lock()
+        self._abandoned: list[Lease] = []
+        self._next_look = deadline(_LOOK_ANYWAY)
+        self._stopping = _aio.Event()
+        self._idle = _aio.Event()
+        self._ended = _aio.Event()
+
+    def stop(self) -> None:
+        """Finish the batches in hand, give the leases back, and end."""
+        self._stopping.set()
+        self._waker.ring()
+
+    async def run(self, workers: int) -> None:
+        """Work until `stop`."""
+        try:
+            async with _aio.stopped_by_signals(self.stop):
+                await self._until_connected(self._create)
+                await self._run(workers)
+        finally:
+            self._ended.set()
+
+    async def _run(self, workers: int) -> None:
+        # For each its transaction and what its handler does beside it; and for the leases.
+        self._database.room = max(self._database.room, 2 * workers + 2)
+        tasks = [_aio.Task(self._worker, f"pgstore-worker-{n}") for n in range(workers)]
+        keeper = _aio.Task(self._keep, "pgstore-leases")
+        errors = []
+        for task in tasks:
+            try:
+                await task.join()
+            except BaseException as error:
+                errors.append(error)
+                self.stop()
+        self._idle.set()  # not before: a handler that is still at it keeps its lease
+        try:
+            await keeper.join()
+        except BaseException as error:
+            errors.append(error)
+        try:
+            await self._give_back()
+        except psycopg.Error as error:
+            _log.warning("subscriptions: leases were not given back: %s", error)
+        if errors:
+            raise errors[0]
+
+    async def wait_until_ended(self, timeout: float) -> None:
+        """Wait for the end of `run`."""
+        await _aio.wait_for(self._ended, timeout)
+
+    async def run_once(self, raise_errors: bool) -> int:
+        """Handle what there is to handle now; how many messages that were."""
+        await self._create()
+        handled = 0
+        try:
+            while (lease := await self._claim()) is not None:
+                handled += await self._work_off(lease, raise_errors)
+        finally:
+            with suppress(psycopg.Error):
+                await self._give_back()
+        return handled
+
+    async def _create(self) -> None:
+        for subscription in self._by_name.values():
+            await subscription.create()
+
+    async def _until_connected(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do it, and again with growing pauses while the server cannot be reached."""
+        delay = _RECONNECT[0]
+        while not self._stopping.is_set():
+            try:
+                return await work()
+            except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+                _log.warning("subscriptions: %s; again in %s s", error, delay)
+                await _aio.wait_for(self._stopping, delay)
+                delay = min(delay * 2, _RECONNECT[1])
+
+    async def _worker(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                await self._until_connected(self._work)
+        finally:
+            self.stop()
+
+    async def _work(self) -> None:
+        await self._database.make_room()
+        await self._give_back()
+        while True:
+            seen = self._waker.signal.value
+            if self._stopping.is_set():  # in this order: `stop` does it the other way round
+                return
+            lease = await self._claim()
+            if lease is None:
+                # Without a signal one worker looks for all, so that more of them cost no more.
+                while not await self._waker.wait(seen, _LOOK_ANYWAY) and not self._may_look():
+                    if self._stopping.is_set():
+                        return
+            else:
+                await self._work_off(lease, False)
+
+    def _may_look(self) -> bool:
+        with self._leases_lock:
+            if left(self._next_look):
+                return False
+            self._next_look = deadline(_LOOK_ANYWAY)
+            return True
+
+    async def _give_back(self) -> None:
+        """Release what could not be released when it should: others need not wait for its end."""
+        with self._leases_lock:
+            leases, self._abandoned = self._abandoned, []
+        while leases:
+            try:
+                await self._database.rows(self._statements.release_partition, leases[-1].parameters)
+            except BaseException:
+                with self._leases_lock:
+                    self._abandoned += leases
+                raise
+            leases.pop()
+
+    async def _claim(self) -> Lease | None:
+        names = list(self._by_name)
+        self._turn = (self._turn + 1) % len(names)
+        names = names[self._turn :] + names[: self._turn]  # so that each comes first in turn
+        while True:
+            rows = await self._database.rows(
+                self._statements.claim_partition,
+                (array(names), self._owner, interval(self._lease)),
+            )
+            if not rows:
+                return None
+            name, partition, token = rows[0]
+            if name is not None:
+                return Lease(self._by_name[name], partition, token)
+            await _aio.pause(_OTHERS_LOOK)
+
+    async def _work_off(self, lease: Lease, raise_errors: bool) -> int:
+        """Handle what waits in a partition, for some time, and give it back."""
+        handled = 0
+        turn = deadline(_TURN)
+        with self._leases_lock:
+            self._leases.add(lease)
+        try:
+            while not self._stopping.is_set() and left(turn):
+                rows = await self._fetch(lease)
+                if not rows:
+                    break
+                count, go_on = await self._delivery.handle(lease, rows, raise_errors)
+                handled += count
+                if not go_on:
+                    break
+            await self._database.rows(self._statements.release_partition, lease.parameters)
+        except LeaseLostError as error:
+            _log.warning("%s", error)
+        except BaseException:
+            with self._leases_lock:
+                self._abandoned.append(lease)
+            raise
+        finally:
+            with self._leases_lock:
+                self._leases.discard(lease)
+        return handled
+
+    async def _fetch(self, lease: Lease) -> list[TupleRow]:
+        rows = await self._database.rows(
+            self._statements.fetch_batch,
+            (*lease.parameters, text(lease.subscription.options.batch_size)),
+        )
+        if rows and rows[-1][0] is None:
+            # The last row only tells how far the checkpoint moves with the message before it.
+            checkpoint = rows.pop()[CHECKPOINT]
+            rows[-1] = (*rows[-1][:CHECKPOINT], checkpoint, False)
+        return rows
+
+    async def _keep(self) -> None:
+        """Extend the leases of handlers that take long, and tell how far behind we are."""
+        next_lag = time.monotonic() + _LAG_EVERY
+        while not await _aio.wait_for(self._idle, min(self._lease / 3, _LAG_EVERY)):
+            try:
+                await self._extend_leases()
+                if time.monotonic() >= next_lag:
+                    next_lag = time.monotonic() + _LAG_EVERY
+                    await self._tell_lag()
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                _log.warning("subscriptions: %s", error)
+
+    async def _extend_leases(self) -> None:
+        with self._leases_lock:
+            leases = list(self._leases)
+        for lease in leases:
+            try:
+                await self._database.rows(self._statements.extend_lease, lease.parameters)
+            except (LeaseLostError, SubscriptionNotFound):
+                continue  # who works on it finds out when it acknowledges
+
+    async def _tell_lag(self) -> None:
+        furthest = dict.fromkeys(self._by_name, 0)
+        for name, behind in await self._database.rows(self._statements.lag, ()):
+            if name in furthest:
+                furthest[name] = behind
+        for name, behind in furthest.items():
+            self._hooks.lag(name, behind)

@@ -1,0 +1,153 @@
+"""Waiting for new messages: one connection that sleeps for all who wait in this process."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from functools import partial
+from typing import Literal
+
+import psycopg
+from psycopg import AsyncConnection, sql
+
+from pgstore import _aio
+from pgstore._async.cursor import run
+from pgstore._statements import Statements
+from pgstore._time import deadline, left
+
+WakeUp = Literal["listen", "poll"]
+
+_log = logging.getLogger("pgstore")
+
+_FALLBACK_POLL = 10.0
+_SLICE = 0.5
+_SLOW_POLL = 1.0
+_LOOK_AGAIN = (0.002, 0.25)
+_RECONNECT = (0.1, 5.0)
+
+
+class AsyncWaker:
+    """Knows when it is worth looking for new messages.
+
+    Who waits takes `signal.value` first, then looks, and if there was nothing waits for the signal
+    to change. It changes when the safe position has moved, when a writer has rung, and when the
+    connection was lost meanwhile: it says "look", no more.
+    """
+
+    def __init__(
+        self,
+        statements: Statements,
+        connect: Callable[[], AbstractAsyncContextManager[AsyncConnection[object]]],
+        wakeup: WakeUp,
+    ) -> None:
+        self.signal = _aio.Signal()
+        self.closings = 0
+        self._statements = statements
+        self._connect = connect
+        self._wakeup = wakeup
+        self._safe_position = -1
+        self._waiting = 0
+        self._wanted = _aio.Event()
+        self._closed = _aio.Event()
+        self._lock = threading.Lock()
+        self._task: _aio.Task | None = None
+
+    async def wait(self, seen: int, timeout: float | None) -> bool:
+        """Wait until `signal.value` is not `seen` any more; False after `timeout` seconds."""
+        if self.signal.value != seen:
+            return True
+        with self._lock:  # one task, however many threads begin to wait at once
+            self._waiting += 1
+            self._wanted.set()
+            if self._task is None or not self._task.alive:
+                self._closed = _aio.Event()
+                self._task = _aio.Task(partial(self._work, self._closed), "pgstore-waker")
+        try:
+            return await self.signal.wait(seen, timeout)
+        finally:
+            with self._lock:
+                self._waiting -= 1
+
+    def ring(self) -> None:
+        """Have everybody who waits look."""
+        self.signal.advance()
+
+    async def aclose(self) -> None:
+        """End; who waits is woken."""
+        with self._lock:
+            self.closings += 1
+            self._closed.set()
+            self._wanted.set()
+            task, self._task = self._task, None
+        self.signal.advance()
+        if task is not None and task.alive:
+            await task.join()
+
+    async def _work(self, closed: _aio.Event) -> None:
+        delay = _RECONNECT[0]
+        while not closed.is_set():
+            start = time.monotonic()
+            try:
+                async with self._connect() as conn:
+                    self.signal.advance()  # what was missed while there was no connection
+                    await self._watch(conn, closed)
+            except Exception as error:
+                if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+                    self.signal.advance()  # whoever waits looks, and meets what is wrong itself
+                if not closed.is_set():
+                    if time.monotonic() - start > _RECONNECT[1]:
+                        delay = _RECONNECT[0]
+                    _log.warning("waiting for messages: %s; again in %s s", error, delay)
+                    await _aio.wait_for(closed, delay)
+                    delay = min(delay * 2, _RECONNECT[1])
+
+    async def _watch(self, conn: AsyncConnection[object], closed: _aio.Event) -> None:
+        if self._wakeup == "listen":
+            ((channel,),) = await run(conn, self._statements.wake_channel, ())
+            await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        delay = _LOOK_AGAIN[0]
+        while not closed.is_set():
+            if self._waiting == 0:
+                self._wanted.clear()
+                if self._waiting == 0 and not closed.is_set():
+                    await _aio.wait_for(self._wanted, None)
+                    continue
+            found = await self._look(conn, self._statements.horizon)
+            if found == "nothing" and self._wakeup == "listen":
+                found = await self._sleep(conn, closed)
+            elif found == "nothing":
+                await _aio.wait_for(closed, _SLOW_POLL)
+            if found == "writers":
+                # Nothing rings for them: they may have tested the bell before anybody slept.
+                await _aio.wait_for(closed, delay)
+                delay = min(delay * 2, _LOOK_AGAIN[1])
+            else:
+                delay = _LOOK_AGAIN[0]
+
+    async def _look(
+        self, conn: AsyncConnection[object], statement: str
+    ) -> Literal["messages", "writers", "nothing"]:
+        ((safe_position, in_flight),) = await run(conn, statement, ())
+        if safe_position > self._safe_position:
+            self._safe_position = safe_position
+            self.signal.advance()
+            return "messages"
+        return "writers" if in_flight else "nothing"
+
+    async def _sleep(
+        self, conn: AsyncConnection[object], closed: _aio.Event
+    ) -> Literal["messages", "writers", "nothing"]:
+        """Sleep until a writer rings; or do not, if there is something at the last look."""
+        found = await self._look(conn, self._statements.fall_asleep)
+        try:
+            until = deadline(_FALLBACK_POLL)
+            while found == "nothing" and not closed.is_set() and left(until):
+                # In slices, for whoever wants to close.
+                async for _ in conn.notifies(timeout=_SLICE, stop_after=1):
+                    self.signal.advance()
+                    found = "messages"
+            return found
+        finally:
+            with suppress(psycopg.OperationalError):
+                await run(conn, self._statements.wake_up, ())

@@ -1,0 +1,65 @@
+"""What to read across streams."""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import msgspec
+
+from pgstore.errors import InvalidArgumentError
+
+T = TypeVar("T")
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """The filters of a read across streams; None leaves one out."""
+
+    types: tuple[str, ...] | None = None
+    categories: tuple[str, ...] | None = None
+    stream_pattern: str | None = None
+    partition: int | None = None
+    partitions: int | None = None
+    partition_by: str = "stream"
+
+    def parameters(self) -> tuple[str | None, ...]:
+        """As the statements take them: types, categories, pattern, partition, partitions, by."""
+        return (
+            array(self.types),
+            array(self.categories),
+            self.stream_pattern,
+            text(self.partition),
+            text(self.partitions),
+            self.partition_by,
+        )
+
+
+def categories_of(category: str | None, categories: Iterable[str] | None) -> tuple[str, ...] | None:
+    """The categories meant by an argument for one and an argument for several."""
+    if category is None:
+        return several("categories", categories)
+    if categories is not None:
+        raise InvalidArgumentError("give category or categories, not both")
+    return (category,)
+
+
+def several(name: str, values: Iterable[T] | None) -> tuple[T, ...] | None:
+    """An argument of several values; a text, which has letters, is meant as one."""
+    if isinstance(values, str):
+        raise InvalidArgumentError(f"{name} must be several: [{values!r}]")
+    return None if values is None else tuple(values)
+
+
+def text(value: int | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def interval(seconds: float) -> str:
+    """A duration as PostgreSQL reads it, which has no exponents."""
+    return f"{seconds:.6f} seconds"
+
+
+def array(values: Iterable[str] | None) -> str | None:
+    """An array of texts as PostgreSQL reads it."""
+    if values is None:
+        return None
+    quoted = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
+    return "{" + ",".join(f'"{value}"' for value in quoted) + "}"

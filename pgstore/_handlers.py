@@ -1,0 +1,126 @@
+"""Handlers of a subscription: which function takes which messages, from its annotations."""
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Sequence
+
+import msgspec
+from psycopg import AsyncConnection, Connection
+
+from pgstore._messages import StoredMessage
+
+Function = Callable[..., typing.Any]
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class Handler(msgspec.Struct, frozen=True):
+    """A registered function: what it takes, and whether it takes the transaction."""
+
+    function: Function
+    types: frozenset[type]
+    takes_stored: bool
+    takes_transaction: bool
+
+
+ConnectionClass = type[Connection[typing.Any]] | type[AsyncConnection[typing.Any]]
+
+
+def message_handler(
+    function: Function, known: frozenset[type], connection: ConnectionClass
+) -> Handler:
+    """A handler of single messages, of the types in its first parameter's annotation.
+
+    Raises TypeError for an annotation that no message can match.
+    """
+    annotation, takes_transaction = _parameters(function, connection)
+    members = _members(annotation)
+    stored = [_stored_argument(member) for member in members]
+    if any(stored) and not all(stored):
+        raise TypeError(
+            f"{_name(function)}: annotate messages or stored messages, not a mixture: {annotation}"
+        )
+    plain = [cls for argument in stored if argument for cls in _members(argument)] or members
+    return Handler(function, _known(function, plain, known), any(stored), takes_transaction)
+
+
+def batch_handler(
+    function: Function, known: frozenset[type], connection: ConnectionClass
+) -> Handler:
+    """A handler of lists of stored messages; Any stands for all of the store's types."""
+    annotation, takes_transaction = _parameters(function, connection)
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin not in (list, Sequence) or typing.get_origin(arguments[0]) is not StoredMessage:
+        raise TypeError(
+            f"{_name(function)}: a batch handler takes a list[StoredMessage[…]], not {annotation}"
+        )
+    (members,) = typing.get_args(arguments[0])
+    types = known if members is typing.Any else _known(function, _members(members), known)
+    return Handler(function, types, takes_stored=True, takes_transaction=takes_transaction)
+
+
+def refuse_other_color(function: Function, connection: ConnectionClass) -> None:
+    """Raise TypeError for what cannot just be called, or awaited: it would be as if it had run."""
+    ways = (function, type(function).__call__)  # an object's class may make it callable
+    if any(inspect.isgeneratorfunction(way) or inspect.isasyncgenfunction(way) for way in ways):
+        raise TypeError(f"{_name(function)} is a generator, which does nothing when it is called")
+    wanted = connection is AsyncConnection
+    if any(map(inspect.iscoroutinefunction, ways)) is not wanted:
+        raise TypeError(f"{_name(function)} must {'' if wanted else 'not '}be an async function")
+
+
+def _known(
+    function: Function, classes: list[typing.Any], known: frozenset[type]
+) -> frozenset[type]:
+    for cls in classes:
+        if cls not in known:
+            names = ", ".join(sorted(each.__name__ for each in known))
+            raise TypeError(
+                f"{_name(function)}: {cls} is not a message type of this store; it has: {names}"
+            )
+    return frozenset(classes)
+
+
+def _parameters(function: Function, connection: ConnectionClass) -> tuple[typing.Any, bool]:
+    refuse_other_color(function, connection)
+    parameters = inspect.signature(function).parameters
+    names = list(parameters)
+    try:
+        hints = typing.get_type_hints(function)
+    except NameError as error:
+        raise TypeError(
+            f"{_name(function)}: its annotations must be known here: {error}"
+        ) from error
+    if any(each.kind not in _POSITIONAL for each in parameters.values()):
+        raise TypeError(f"{_name(function)}: it is called with positional arguments")
+    if not names or names[0] not in hints:
+        raise TypeError(f"{_name(function)}: annotate its first parameter with what it handles")
+    if len(names) > 2:
+        raise TypeError(f"{_name(function)}: takes a message and a transaction, no more")
+    if len(names) == 2:
+        wanted = hints.get(names[1], connection)
+        kind = typing.get_origin(wanted) or wanted
+        if kind is not typing.Any and not (isinstance(kind, type) and issubclass(kind, connection)):
+            raise TypeError(
+                f"{_name(function)}: its second parameter must be a psycopg.{connection.__name__}"
+            )
+    return hints[names[0]], len(names) == 2
+
+
+def _members(annotation: typing.Any) -> list[typing.Any]:
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        return [each for member in typing.get_args(annotation) for each in _members(member)]
+    if type(annotation).__name__ == "TypeAliasType":  # type Event = A | B, from Python 3.12 on
+        return _members(getattr(annotation, "__value__"))  # noqa: B009
+    return [annotation]
+
+
+def _stored_argument(annotation: typing.Any) -> typing.Any:
+    if typing.get_origin(annotation) is StoredMessage:
+        return typing.get_args(annotation)[0]
+    return None
+
+
+def _name(function: Function) -> str:
+    return getattr(function, "__qualname__", repr(function))

@@ -1,0 +1,92 @@
+# Generated from pgstore/_async/follower.py by `python tools/unasync.py`.
+
+"""Following messages as they come."""
+
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Generic, Self
+
+from psycopg.rows import TupleRow
+
+from pgstore._messages import E, StoredMessage
+from pgstore._sync.waker import Waker
+from pgstore._time import deadline, left
+
+# Rows of messages, and the position up to which they are all there are.
+Page = tuple[list[TupleRow], int]
+
+
+class Follower(Generic[E]):
+    """An endless iterator over messages in global order: first those there are, then as they come.
+
+    `position` is how far it has read. It ends when `timeout` seconds pass without a message, after
+    `stop()`, which may be called from anywhere, at the end of its `with` block, and when the store
+    is closed.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[int], Page],
+        decode: Callable[[TupleRow], StoredMessage[E]],
+        waker: Waker,
+        position: int,
+        timeout: float | None,
+    ) -> None:
+        self.position = position
+        self._reached = position
+        self._fetch = fetch
+        self._decode = decode
+        self._waker = waker
+        self._timeout = timeout
+        self._stopped = False
+        self._closings = waker.closings
+        self._ready: list[TupleRow] = []
+
+    def stop(self) -> None:
+        """End the iteration, also one that is waiting."""
+        self._stopped = True
+        self._waker.ring()
+
+    def __iter__(self) -> Iterator[StoredMessage[E]]:
+        return self
+
+    def __next__(self) -> StoredMessage[E]:
+        if not self._ready:
+            self._fill()
+        if self._ended or not self._ready:
+            raise StopIteration
+        message = self._decode(self._ready[-1])  # what cannot be decoded is not passed over
+        self._ready.pop()
+        self.position = message.global_position
+        return message
+
+    @property
+    def _ended(self) -> bool:
+        return self._stopped or self._waker.closings != self._closings
+
+    def _fill(self) -> None:
+        until = deadline(self._timeout)
+        while True:
+            seen = self._waker.signal.value
+            if self._ended:  # in this order: `stop` does it the other way round
+                return
+            self.position = self._reached
+            rows, self._reached = self._fetch(self.position)
+            if rows:
+                self._ready = rows[::-1]
+                return
+            self.position = self._reached
+            remaining = left(until)
+            if remaining == 0 or not self._waker.wait(seen, remaining):
+                return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()

@@ -1,0 +1,219 @@
+# Generated from pgstore/_async/subscription.py by `python tools/unasync.py`.
+
+"""Subscriptions: what they read, who handles it, and how to steer them."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+import msgspec
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from pgstore import _threads
+from pgstore._filters import Filter, array, interval, text
+from pgstore._handlers import Handler, batch_handler, message_handler, refuse_other_color
+from pgstore._messages import E
+from pgstore._subscriptions import ParkedMessage, PartitionStatus
+from pgstore._time import deadline, left
+from pgstore.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from pgstore._sync.database import Database
+
+F = TypeVar("F", bound=Callable[..., Any])
+Middleware = Callable[[Any, Connection[Any] | None, Callable[[], None]], None]
+
+_WAIT_POLL = (0.005, 0.1)
+
+
+class SubscriptionOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a subscription is made with; see `MessageStore.subscription`."""
+
+    filter: Filter
+    partitions: int
+    start: int | datetime | Literal["beginning", "end"]
+    on_failure: Literal["stop", "park"]
+    max_attempts: int
+    retry_delay: float
+    unknown_types: Literal["refuse", "skip"]
+    batch_size: int
+    acknowledge: Literal["batch", "message"]
+
+
+class Subscription(Generic[E]):
+    """A named, durable reader and its handlers. Made by `MessageStore.subscription`."""
+
+    def __init__(
+        self,
+        name: str,
+        database: "Database",
+        known_types: frozenset[type],
+        options: SubscriptionOptions,
+    ) -> None:
+        start = options.start
+        if isinstance(start, datetime):
+            _aware(start)
+        elif isinstance(start, str) and start not in ("beginning", "end"):
+            raise InvalidArgumentError(f"start must not be {start!r}")
+        self.name = name
+        self.options = options
+        self.handlers: dict[type, Handler] = {}
+        self.batch_handler: Handler | None = None
+        self.middlewares: list[Middleware] = []
+        self._known_types = known_types
+        self._database = database
+        self._created = False
+
+    def handler(self, function: F) -> F:
+        """Register a function for the messages that its first parameter is annotated with.
+
+        That is a message type, a union of some, or `StoredMessage[…]` of them. A second parameter
+        gets the connection whose transaction holds the acknowledgement too: what the handler does
+        with it happens exactly once.
+
+        Raises:
+            TypeError: no message can match the annotation.
+            ValueError: a type has a handler already, or the subscription handles batches.
+        """
+        if self.batch_handler is not None:
+            raise ValueError(f"subscription {self.name!r} has a batch handler")
+        handler = message_handler(function, self._known_types, Connection)
+        for cls in handler.types:
+            if cls in self.handlers:
+                raise ValueError(f"subscription {self.name!r} has a handler for {cls.__name__}")
+        self.handlers.update(dict.fromkeys(handler.types, handler))
+        return function
+
+    def handler_of_batches(self, function: F) -> F:
+        """Register a function that takes a `list[StoredMessage[…]]`, of one partition, in order.
+
+        Messages of other types than those are passed over.
+
+        Raises:
+            TypeError: the annotation is another one.
+            ValueError: there is a handler already.
+        """
+        if self.batch_handler is not None or self.handlers:
+            raise ValueError(f"subscription {self.name!r} has a handler")
+        self.batch_handler = batch_handler(function, self._known_types, Connection)
+        return function
+
+    def middleware(self, function: F) -> F:
+        """Register a function to call around each handler call, the first one outermost.
+
+        It gets the message (or the list), the connection or None, and what to call to go on.
+        """
+        refuse_other_color(function, Connection)
+        self.middlewares.append(function)
+        return function
+
+    def create(self) -> None:
+        """Create it if it is not there; otherwise make sure that it reads the same.
+
+        Everything that needs it there does this first.
+
+        Raises:
+            SubscriptionExistsError: it is there and reads something else.
+        """
+        if self._created:
+            return
+        options = self.options
+        start = options.start
+        position = {"beginning": 0, "end": None}.get(start, 0) if isinstance(start, str) else 0
+        self._database.rows(
+            self._database.statements.create_subscription,
+            (
+                self.name,
+                array(options.filter.categories),
+                array(options.filter.types),
+                options.filter.stream_pattern,
+                text(options.partitions),
+                options.filter.partition_by,
+                text(start if isinstance(start, int) else position),
+                start.isoformat() if isinstance(start, datetime) else None,
+                options.on_failure,
+                text(options.max_attempts),
+                interval(options.retry_delay),
+            ),
+        )
+        self._created = True
+
+    def drop(self) -> None:
+        """Forget its checkpoints and what it has parked; whoever works on it loses the lease."""
+        self._call("drop_subscription")
+        self._created = False
+
+    def pause(self) -> None:
+        """Hand out nothing more; batches in hand are finished."""
+        self._call("pause_subscription")
+
+    def resume(self, *, partition: int | None = None) -> None:
+        """Go on after `pause`, and with stopped partitions; or with one stopped partition."""
+        self._call("resume_subscription", text(partition))
+
+    def rewind(self, to: int | datetime) -> int:
+        """Go on after another global position, or with the messages added from a time on.
+
+        Back or forward; whoever works on it loses the lease. Returns the position.
+        """
+        if isinstance(to, datetime):
+            ((position,),) = self._call("rewind_subscription", None, _aware(to).isoformat())
+        else:
+            ((position,),) = self._call("rewind_subscription", text(to), None)
+        return int(position)
+
+    def repartition(self, partitions: int) -> None:
+        """Change the number of partitions, when those it has have caught up with each other."""
+        self._call("repartition_subscription", text(partitions))
+        self.options = msgspec.structs.replace(self.options, partitions=partitions)
+
+    def partitions(self) -> list[PartitionStatus]:
+        """How far each partition is, and who works on it."""
+        return [PartitionStatus(*row) for row in self._call("list_partitions")]
+
+    def parked(self) -> list[ParkedMessage]:
+        """The messages that were put aside."""
+        return [ParkedMessage(*row) for row in self._call("list_parked")]
+
+    def replay(self, global_position: int | None = None) -> int:
+        """Have one parked message, or all, handed out again; how many."""
+        ((count,),) = self._call("replay_parked", text(global_position))
+        return int(count)
+
+    def drop_parked(self, global_position: int | None = None) -> int:
+        """Forget one parked message, or all, as dealt with; how many."""
+        ((count,),) = self._call("drop_parked", text(global_position))
+        return int(count)
+
+    def position(self) -> int:
+        """The global position up to which all partitions have dealt with everything."""
+        ((position,),) = self._call("subscription_position")
+        return int(position)
+
+    def wait_until(self, position: int, *, timeout: float | None = 30.0) -> None:
+        """Wait until it has dealt with everything up to a global position: read your writes.
+
+        Raises:
+            TimeoutError: it has not, after so many seconds.
+        """
+        until = deadline(timeout)
+        delay = _WAIT_POLL[0]
+        while self.position() < position:
+            if left(until) == 0:
+                raise TimeoutError(
+                    f"subscription {self.name!r} has not reached position {position} in {timeout} s"
+                )
+            _threads.pause(delay)
+            delay = min(delay * 2, _WAIT_POLL[1])
+
+    def _call(self, function: str, *parameters: str | None) -> list[TupleRow]:
+        self.create()
+        statement = self._database.statements.of_subscription[function]
+        return self._database.rows(statement, (self.name, *parameters))
+
+
+def _aware(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise InvalidArgumentError(f"a time needs a zone: {moment!r}")
+    return moment

@@ -1,0 +1,104 @@
+"""What threaded code needs of tasks and events; `_aio` is the same for asyncio."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Lock = threading.Lock
+
+
+class Event:
+    """As threading's, but a signal's handler may set it whatever it interrupts."""
+
+    def __init__(self) -> None:
+        self._set = False
+        self._condition = threading.Condition()  # with a lock that its holder may take again
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        with self._condition:
+            self._set = True
+            self._condition.notify_all()
+
+    def clear(self) -> None:
+        with self._condition:
+            self._set = False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        with self._condition:
+            return self._condition.wait_for(lambda: self._set, timeout)
+
+
+class Task:
+    """Work in the background, from its making until `join`."""
+
+    def __init__(self, work: Callable[[], None], name: str) -> None:
+        self._work = work
+        self._error: BaseException | None = None
+        # A daemon: a program that forgets to close its store can still end.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:
+            self._error = error
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def join(self) -> None:
+        """Wait for its end; raise what it raised."""
+        # In slices: a signal's handler runs between them.
+        while self._thread.is_alive():
+            self._thread.join(1.0)
+        if self._error is not None:
+            raise self._error
+
+
+class Signal:
+    """A number that only grows, and those who wait for it to change."""
+
+    def __init__(self) -> None:
+        self.value = 0
+        self._condition = threading.Condition()
+
+    def advance(self) -> None:
+        with self._condition:
+            self.value += 1
+            self._condition.notify_all()
+
+    def wait(self, seen: int, timeout: float | None) -> bool:
+        """Wait until it is not `seen` any more; False after `timeout` seconds."""
+        with self._condition:
+            return self._condition.wait_for(lambda: self.value != seen, timeout)
+
+
+def wait_for(event: Event, timeout: float | None) -> bool:
+    """Wait until the event is set; False after `timeout` seconds."""
+    return event.wait(timeout)
+
+
+def pause(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@contextmanager
+def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` on SIGTERM and SIGINT, if this is the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: stop()) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

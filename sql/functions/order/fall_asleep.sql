@@ -1,0 +1,28 @@
+CREATE OR REPLACE FUNCTION fall_asleep(
+  OUT safe_position bigint,
+  OUT in_flight boolean
+)
+RETURNS record
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  -- First the bell, then the look: a writer takes its mark first and tests the bell then, so one of
+  -- the two sees the other. Every key, because a writer tests one of them. Waits at most for the
+  -- instant that a writer holds one.
+  PERFORM pg_advisory_lock_shared(bell_lock_class(), k.key)
+  FROM generate_series(0, 15) AS k (key);
+  SELECT h.safe_position, h.in_flight INTO safe_position, in_flight FROM horizon() AS h;
+END
+$$;
+
+COMMENT ON FUNCTION fall_asleep() IS
+$$Announce that this session sleeps, and look once more. For a reader that has caught up, on a
+connection of its own that has run LISTEN on wake_channel(): if safe_position is beyond what it has
+read, wake_up() and read; if in_flight, wake_up() and look again after some milliseconds; otherwise
+wait for a notification, with a long time-out, then wake_up() and read. The announcement belongs to
+the session and ends with it.$$;

@@ -1,0 +1,44 @@
+CREATE OR REPLACE FUNCTION read_all(
+  after_position bigint DEFAULT 0,
+  max_count bigint DEFAULT 1000,
+  types text[] DEFAULT NULL,
+  categories text[] DEFAULT NULL,
+  stream_pattern text DEFAULT NULL,
+  partition bigint DEFAULT NULL,
+  partitions bigint DEFAULT NULL,
+  partition_by text DEFAULT 'stream',
+  up_to_position bigint DEFAULT NULL
+)
+RETURNS SETOF message
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  IF (max_count >= 0) IS NOT TRUE THEN
+    PERFORM refuse_argument('max_count', 'must be 0 or more');
+  END IF;
+  RETURN QUERY
+  SELECT
+    r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at
+  FROM read_page(
+    after_position, greatest(max_count, 1), types, categories, stream_pattern, partition,
+    partitions, partition_by, up_to_position
+  ) AS r
+  WHERE r.message_id IS NOT NULL AND max_count > 0;
+END
+$$;
+
+COMMENT ON FUNCTION read_all(
+  bigint, bigint, text[], text[], text, bigint, bigint, text, bigint
+) IS
+$$Messages of all streams in global order, at most max_count, after after_position (exclusive). Who
+goes on after the last position it got sees every message exactly once: it stops at the safe
+position, before anything in flight. Only those of some types, of some categories, of streams whose
+name is LIKE stream_pattern, and of one partition of so many, by hash of the stream, of the
+stream's cardinal_id (its id up to the first "+") or of metadata:<key>; a NULL leaves out that
+filter. Raises 22023 for a bad argument, MS004 under REPEATABLE READ and SERIALIZABLE, MS005 on a
+standby.$$;

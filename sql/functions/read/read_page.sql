@@ -1,0 +1,81 @@
+CREATE OR REPLACE FUNCTION read_page(
+  after_position bigint DEFAULT 0,
+  max_count bigint DEFAULT 1000,
+  types text[] DEFAULT NULL,
+  categories text[] DEFAULT NULL,
+  stream_pattern text DEFAULT NULL,
+  partition bigint DEFAULT NULL,
+  partitions bigint DEFAULT NULL,
+  partition_by text DEFAULT 'stream',
+  up_to_position bigint DEFAULT NULL
+)
+RETURNS TABLE (
+  message_id uuid,
+  stream text,
+  version bigint,
+  global_position bigint,
+  type text,
+  data jsonb,
+  metadata jsonb,
+  added_at timestamptz,
+  reached_position bigint
+)
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  safe bigint;
+  found_count bigint;
+BEGIN
+  IF (after_position >= 0) IS NOT TRUE THEN
+    PERFORM refuse_argument('after_position', 'must be 0 or more');
+  ELSIF (max_count >= 1) IS NOT TRUE THEN
+    PERFORM refuse_argument('max_count', 'must be 1 or more');
+  END IF;
+  PERFORM refuse_filter(partition, partitions, partition_by);
+  PERFORM refuse_isolation();
+
+  -- A statement of its own, before the one that reads: its snapshot must be the later one.
+  safe := greatest(least(safe_position(), up_to_position), after_position);
+  IF categories IS NULL THEN
+    RETURN QUERY
+    SELECT
+      r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
+      NULL::bigint
+    FROM range_of_all(
+      after_position, safe, max_count, types, stream_pattern, partition, partitions, partition_by
+    ) AS r;
+  ELSE
+    RETURN QUERY
+    SELECT
+      r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
+      NULL::bigint
+    FROM range_of_categories(
+      categories, after_position, safe, max_count, types, stream_pattern, partition, partitions,
+      partition_by
+    ) AS r;
+  END IF;
+
+  GET DIAGNOSTICS found_count = ROW_COUNT;
+  IF found_count < max_count THEN
+    reached_position := safe;
+    RETURN NEXT;
+  END IF;
+END
+$$;
+
+COMMENT ON FUNCTION read_page(
+  bigint, bigint, text[], text[], text, bigint, bigint, text, bigint
+) IS
+$$As read_all, for a program that follows with filters: if there are fewer than max_count messages,
+a last row without a message tells in reached_position how far it has looked, which is where to go
+on, so that what the filters leave out is not looked at again.$$;

@@ -1,0 +1,24 @@
+CREATE OR REPLACE FUNCTION refuse_isolation()
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'MS004',
+      MESSAGE = format(
+        'cannot read across streams under %s', upper(current_setting('transaction_isolation'))
+      ),
+      DETAIL = json_build_object('isolation', current_setting('transaction_isolation'))::text,
+      HINT = 'The transaction''s snapshot is older than the safe position, so messages could be '
+        'passed over. Read under READ COMMITTED.';
+  END IF;
+END
+$$;
+
+COMMENT ON FUNCTION refuse_isolation() IS
+$$Internal: raise MS004 unless the transaction runs under READ COMMITTED.$$;

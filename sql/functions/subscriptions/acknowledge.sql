@@ -1,0 +1,61 @@
+CREATE OR REPLACE FUNCTION acknowledge(
+  subscription text,
+  partition bigint,
+  token bigint,
+  checkpoint bigint
+)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  source subscriptions := subscription_of(subscription);
+BEGIN
+  UPDATE subscription_partitions AS p
+  SET
+    checkpoint = acknowledge.checkpoint,
+    attempts = CASE
+      WHEN p.failed_position > acknowledge.checkpoint THEN p.attempts ELSE 0
+    END,
+    failed_position = CASE
+      WHEN p.failed_position > acknowledge.checkpoint THEN p.failed_position
+    END,
+    error = CASE WHEN p.failed_position > acknowledge.checkpoint THEN p.error END
+  WHERE p.subscription_id = source.subscription_id
+    AND p.partition = acknowledge.partition
+    AND p.token = acknowledge.token
+    AND p.checkpoint <= acknowledge.checkpoint
+    AND acknowledge.checkpoint <= (
+      SELECT w.swept_position
+      FROM subscription_sweeps AS w
+      WHERE w.subscription_id = source.subscription_id
+    );
+  IF FOUND THEN
+    RETURN;
+  END IF;
+
+  PERFORM FROM subscription_partitions AS p
+  WHERE p.subscription_id = source.subscription_id
+    AND p.partition = acknowledge.partition
+    AND p.token = acknowledge.token;
+  IF NOT FOUND THEN
+    PERFORM lost_lease(subscription, partition, token);
+  END IF;
+  PERFORM refuse_argument(
+    'checkpoint', 'must be one that fetch_batch gave, not before the last one acknowledged',
+    jsonb_build_object('checkpoint', acknowledge.checkpoint)
+  );
+END
+$$;
+
+COMMENT ON FUNCTION acknowledge(text, bigint, bigint, bigint) IS
+$$Move the checkpoint of a leased partition: everything up to it has been dealt with. In the
+handler's own transaction, its effects and the checkpoint are one: exactly once. Raises MS020 if the
+lease is lost, which takes the handler's effects with it; 22023 if checkpoint is not one that
+fetch_batch gave.$$;

@@ -1,0 +1,23 @@
+CREATE OR REPLACE FUNCTION add_partitions(
+  subscription_id bigint,
+  partitions bigint,
+  checkpoint bigint
+)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  INSERT INTO subscription_partitions (
+    subscription_id, partition, checkpoint, token, attempts, stopped
+  )
+  SELECT add_partitions.subscription_id, g.partition, add_partitions.checkpoint, 0, 0, false
+  FROM generate_series(0, partitions - 1) AS g (partition);
+END
+$$;
+
+COMMENT ON FUNCTION add_partitions(bigint, bigint, bigint) IS
+$$Internal: make the partitions of a subscription.$$;

@@ -1,0 +1,111 @@
+CREATE OR REPLACE FUNCTION create_subscription(
+  subscription text,
+  categories text[] DEFAULT NULL,
+  types text[] DEFAULT NULL,
+  stream_pattern text DEFAULT NULL,
+  partitions bigint DEFAULT 1,
+  partition_by text DEFAULT 'stream',
+  start_position bigint DEFAULT 0,
+  start_time timestamptz DEFAULT NULL,
+  on_failure text DEFAULT 'stop',
+  max_attempts bigint DEFAULT 5,
+  retry_delay interval DEFAULT '1 second'
+)
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  start_at bigint;
+  new_id bigint;
+  stored subscriptions;
+BEGIN
+  IF (octet_length(subscription) BETWEEN 1 AND 255) IS NOT TRUE THEN
+    PERFORM refuse_argument('subscription', 'must be a name of 1 to 255 bytes');
+  ELSIF partitions IS NULL THEN
+    PERFORM refuse_argument('partitions', 'must be between 1 and 65536');
+  ELSIF start_position < 0 THEN
+    PERFORM refuse_argument('start_position', 'must be 0 or more, or NULL for the end');
+  ELSIF (on_failure IN ('stop', 'park')) IS NOT TRUE THEN
+    PERFORM refuse_argument('on_failure', 'must be stop or park');
+  ELSIF (max_attempts >= 1) IS NOT TRUE THEN
+    PERFORM refuse_argument('max_attempts', 'must be 1 or more');
+  ELSIF (retry_delay >= '0') IS NOT TRUE THEN
+    PERFORM refuse_argument('retry_delay', 'must be 0 or more');
+  ELSIF cardinality(categories) = 0 OR array_position(categories, NULL) IS NOT NULL THEN
+    PERFORM refuse_argument('categories', 'must be names, or NULL for all');
+  ELSIF cardinality(types) = 0 OR array_position(types, NULL) IS NOT NULL THEN
+    PERFORM refuse_argument('types', 'must be names, or NULL for all');
+  END IF;
+  PERFORM refuse_filter(0, partitions, partition_by);
+
+  IF start_time IS NOT NULL THEN
+    start_at := position_before(start_time);
+  ELSE
+    start_at := coalesce(start_position, safe_position());
+  END IF;
+
+  INSERT INTO subscriptions AS s (
+    subscription_id, partitions, max_attempts, created_at, retry_delay, paused, subscription,
+    partition_by, on_failure, stream_pattern, categories, types
+  )
+  VALUES (
+    nextval('subscription_id_seq'), create_subscription.partitions,
+    create_subscription.max_attempts, clock_timestamp(), create_subscription.retry_delay, false,
+    create_subscription.subscription, create_subscription.partition_by,
+    create_subscription.on_failure, create_subscription.stream_pattern,
+    create_subscription.categories, create_subscription.types
+  )
+  ON CONFLICT DO NOTHING
+  RETURNING s.subscription_id INTO new_id;
+
+  IF new_id IS NOT NULL THEN
+    INSERT INTO subscription_sweeps (subscription_id, swept_position) VALUES (new_id, start_at);
+    PERFORM add_partitions(new_id, partitions, start_at);
+    RETURN true;
+  END IF;
+
+  stored := subscription_of(subscription);
+  IF (stored.categories, stored.types, stored.stream_pattern, stored.partition_by)
+    IS DISTINCT FROM (categories, types, stream_pattern, partition_by)
+    OR coalesce(stored.next_partitions, stored.partitions) <> partitions
+  THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'MS022',
+      MESSAGE = format('subscription %s exists and reads something else', subscription),
+      DETAIL = json_build_object(
+        'subscription', subscription, 'categories', stored.categories, 'types', stored.types,
+        'stream_pattern', stored.stream_pattern, 'partition_by', stored.partition_by,
+        'partitions', coalesce(stored.next_partitions, stored.partitions)
+      )::text,
+      HINT = 'Give it another name, drop it first, or change its partitions with '
+        'repartition_subscription.';
+  END IF;
+  UPDATE subscriptions AS s
+  SET
+    on_failure = create_subscription.on_failure,
+    max_attempts = create_subscription.max_attempts,
+    retry_delay = create_subscription.retry_delay
+  WHERE s.subscription_id = stored.subscription_id
+    AND (s.on_failure, s.max_attempts, s.retry_delay) IS DISTINCT FROM (
+      create_subscription.on_failure, create_subscription.max_attempts,
+      create_subscription.retry_delay
+    );
+  RETURN false;
+END
+$$;
+
+COMMENT ON FUNCTION create_subscription(
+  text, text[], text[], text, bigint, text, bigint, timestamptz, text, bigint, interval
+) IS
+$$Create a named durable reader; true if it is new, false if it was there and reads the same. It
+reads all messages, or those of some categories, types or streams (filters as read_all), in so many
+partitions. It starts after start_position (0: at the beginning; NULL: at the end), or with the
+messages added from start_time on. A failing message is tried max_attempts times, after retry_delay
+that doubles each time; then its partition stops, or with on_failure park the message is put aside.
+For one that is there the start is ignored and the three settings of failure are updated.
+Raises 22023 for a bad argument; MS022 if it is there and reads something else.$$;

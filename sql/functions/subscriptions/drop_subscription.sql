@@ -1,0 +1,25 @@
+CREATE OR REPLACE FUNCTION drop_subscription(
+  subscription text
+)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  dropped bigint := (subscription_of(subscription)).subscription_id;
+BEGIN
+  DELETE FROM subscription_sweeps AS w WHERE w.subscription_id = dropped;
+  DELETE FROM subscription_heads AS h WHERE h.subscription_id = dropped;
+  DELETE FROM subscription_partitions AS p WHERE p.subscription_id = dropped;
+  DELETE FROM parked_messages AS k WHERE k.subscription_id = dropped;
+  DELETE FROM subscriptions AS s WHERE s.subscription_id = dropped;
+END
+$$;
+
+COMMENT ON FUNCTION drop_subscription(text) IS
+$$Forget a subscription: its checkpoints and what it has parked. Whoever works on it loses its
+lease. Raises MS021 if there is none.$$;

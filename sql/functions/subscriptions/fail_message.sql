@@ -1,0 +1,79 @@
+CREATE OR REPLACE FUNCTION fail_message(
+  subscription text,
+  partition bigint,
+  token bigint,
+  global_position bigint,
+  error text
+)
+RETURNS text
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  source subscriptions := subscription_of(subscription);
+  leased subscription_partitions;
+  tried bigint;
+  parks boolean;
+BEGIN
+  SELECT p.* INTO leased
+  FROM subscription_partitions AS p
+  WHERE p.subscription_id = source.subscription_id
+    AND p.partition = fail_message.partition
+    AND p.token = fail_message.token
+  FOR UPDATE;
+  IF leased.token IS NULL THEN
+    PERFORM lost_lease(subscription, partition, token);
+  END IF;
+
+  IF global_position <= leased.checkpoint THEN
+    -- A parked message that was replayed and failed once more.
+    UPDATE parked_messages AS k
+    SET attempts = k.attempts + 1, error = fail_message.error, replay = false
+    WHERE k.subscription_id = source.subscription_id
+      AND k.global_position = fail_message.global_position;
+    RETURN 'park';
+  END IF;
+
+  tried := 1 + CASE WHEN leased.failed_position = global_position THEN leased.attempts ELSE 0 END;
+  parks := tried >= source.max_attempts AND source.on_failure = 'park';
+  IF parks AND NOT subscription_has(source, partition, leased.checkpoint, global_position) THEN
+    INSERT INTO parked_messages (
+      subscription_id, global_position, partition, attempts, parked_at, replay, error
+    )
+    VALUES (
+      source.subscription_id, fail_message.global_position, fail_message.partition, tried,
+      clock_timestamp(), false, fail_message.error
+    )
+    ON CONFLICT ON CONSTRAINT parked_messages_subscription_id_global_position_pkey
+    DO UPDATE SET
+      attempts = excluded.attempts, parked_at = excluded.parked_at, error = excluded.error;
+    PERFORM acknowledge(subscription, partition, token, global_position);
+    RETURN 'park';
+  END IF;
+
+  UPDATE subscription_partitions AS p
+  SET
+    attempts = tried,
+    failed_position = fail_message.global_position,
+    error = fail_message.error,
+    stopped = tried >= source.max_attempts AND NOT parks,
+    leased_until = NULL,
+    retry_at = clock_timestamp()
+      + least(least(source.retry_delay, '1 hour') * power(2, least(tried - 1, 30)), '1 hour')
+  WHERE p.subscription_id = source.subscription_id AND p.partition = fail_message.partition;
+  RETURN CASE WHEN tried >= source.max_attempts AND NOT parks THEN 'stop' ELSE 'retry' END;
+END
+$$;
+
+COMMENT ON FUNCTION fail_message(text, bigint, bigint, bigint, text) IS
+$$Report that handling a message failed, after the handler's transaction was rolled back. Answers
+what follows: retry (the partition is released and handed out again after the pause), stop (it is
+held until resume_subscription), or park (the message is put aside and the lease goes on after it).
+A message is not parked before those that come before it have been acknowledged: where its batch was
+rolled back with it, retry follows once more. Raises MS020 if the lease is lost.$$;

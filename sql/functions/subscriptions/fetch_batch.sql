@@ -1,0 +1,116 @@
+CREATE OR REPLACE FUNCTION fetch_batch(
+  subscription text,
+  partition bigint,
+  token bigint,
+  max_count bigint DEFAULT 100
+)
+RETURNS TABLE (
+  message_id uuid,
+  stream text,
+  version bigint,
+  global_position bigint,
+  type text,
+  data jsonb,
+  metadata jsonb,
+  added_at timestamptz,
+  checkpoint bigint,
+  parked boolean
+)
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  source subscriptions := subscription_of(subscription);
+  leased subscription_partitions;
+  swept bigint;
+  wanted bigint;
+  share bigint;
+  found_count bigint;
+BEGIN
+  IF (max_count >= 1) IS NOT TRUE THEN
+    PERFORM refuse_argument('max_count', 'must be 1 or more');
+  END IF;
+  PERFORM refuse_isolation();
+
+  SELECT p.* INTO leased
+  FROM subscription_partitions AS p
+  WHERE p.subscription_id = source.subscription_id
+    AND p.partition = fetch_batch.partition
+    AND p.token = fetch_batch.token;
+  IF leased.token IS NULL THEN
+    PERFORM lost_lease(subscription, partition, token);
+  ELSIF source.paused THEN
+    RETURN;
+  ELSIF leased.leased_until < clock_timestamp() + leased.lease / 2 THEN
+    PERFORM extend_lease(subscription, partition, token);
+  END IF;
+
+  RETURN QUERY
+  SELECT
+    m.message_id, s.stream, m.version, m.global_position, m.type, m.data, m.metadata, m.added_at,
+    leased.checkpoint, true
+  FROM parked_messages AS k
+  JOIN messages AS m USING (global_position)
+  JOIN streams AS s USING (stream_id)
+  WHERE k.subscription_id = source.subscription_id
+    AND k.partition = fetch_batch.partition
+    AND k.replay
+  ORDER BY k.global_position
+  LIMIT 1;
+  IF FOUND OR leased.stopped THEN
+    RETURN;
+  END IF;
+
+  SELECT w.swept_position INTO swept
+  FROM subscription_sweeps AS w
+  WHERE w.subscription_id = source.subscription_id;
+  -- After a failure one by one, so that the message that fails is alone when it fails again.
+  wanted := CASE WHEN leased.attempts > 0 THEN 1 ELSE max_count END;
+  share := CASE WHEN source.partitions > 1 THEN source.partitions END;
+  IF source.categories IS NULL THEN
+    RETURN QUERY
+    SELECT
+      r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
+      r.global_position, false
+    FROM range_of_all(
+      leased.checkpoint, swept, wanted, source.types, source.stream_pattern,
+      fetch_batch.partition, share, source.partition_by
+    ) AS r;
+  ELSE
+    RETURN QUERY
+    SELECT
+      r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
+      r.global_position, false
+    FROM range_of_categories(
+      source.categories, leased.checkpoint, swept, wanted, source.types, source.stream_pattern,
+      fetch_batch.partition, share, source.partition_by
+    ) AS r;
+  END IF;
+
+  GET DIAGNOSTICS found_count = ROW_COUNT;
+  IF found_count = 0 AND leased.checkpoint < swept THEN
+    PERFORM acknowledge(subscription, partition, token, swept);
+  ELSIF found_count BETWEEN 1 AND wanted - 1 THEN
+    checkpoint := swept;
+    RETURN NEXT;
+  END IF;
+END
+$$;
+
+COMMENT ON FUNCTION fetch_batch(text, bigint, bigint, bigint) IS
+$$The next messages of a leased partition, in order, at most max_count; none if it has caught up or
+the subscription is paused. Each comes with the checkpoint to acknowledge after it. If there are
+fewer than max_count, a last row without a message has the checkpoint to acknowledge after all of
+them, which is further on where nothing of the partition follows. After a failure they come one by
+one until the failed one has been dealt with. A parked message that is to be replayed comes first,
+alone, and is settled by settle_parked. Extends the lease when half of it is over. Raises MS020 if
+the lease is lost.$$;

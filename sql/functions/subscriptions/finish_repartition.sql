@@ -1,0 +1,57 @@
+CREATE OR REPLACE FUNCTION finish_repartition(
+  source subscriptions
+)
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  swept bigint;
+BEGIN
+  SELECT w.swept_position INTO swept
+  FROM subscription_sweeps AS w
+  WHERE w.subscription_id = source.subscription_id
+  FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  -- Once more, under the lock: somebody may have finished it since the caller read it.
+  source := subscription_of(source.subscription);
+  IF source.next_partitions IS NULL THEN
+    RETURN true;
+  ELSIF EXISTS (
+    SELECT
+    FROM subscription_heads AS h
+    WHERE h.subscription_id = source.subscription_id
+      AND h.head > (
+        SELECT p.checkpoint
+        FROM subscription_partitions AS p
+        WHERE p.subscription_id = h.subscription_id AND p.partition = h.partition
+      )
+  ) THEN
+    RETURN false;
+  END IF;
+
+  DELETE FROM subscription_heads AS h WHERE h.subscription_id = source.subscription_id;
+  DELETE FROM subscription_partitions AS p WHERE p.subscription_id = source.subscription_id;
+  PERFORM add_partitions(source.subscription_id, source.next_partitions, swept);
+  UPDATE subscriptions AS s
+  SET partitions = source.next_partitions, next_partitions = NULL
+  WHERE s.subscription_id = source.subscription_id;
+  UPDATE parked_messages AS k
+  SET partition = partition_of(
+    m.stream_id, s.stream, m.metadata, source.next_partitions, source.partition_by
+  )
+  FROM messages AS m
+  JOIN streams AS s USING (stream_id)
+  WHERE k.subscription_id = source.subscription_id AND m.global_position = k.global_position;
+  RETURN true;
+END
+$$;
+
+COMMENT ON FUNCTION finish_repartition(subscriptions) IS
+$$Internal: give a subscription its new partitions if the old ones have dealt with all that was
+known to wait; false if they have not, or somebody else is at it.$$;

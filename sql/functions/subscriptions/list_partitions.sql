@@ -1,0 +1,61 @@
+CREATE OR REPLACE FUNCTION list_partitions()
+RETURNS TABLE (
+  subscription text,
+  partition bigint,
+  state text,
+  checkpoint bigint,
+  behind bigint,
+  owner text,
+  leased_until timestamptz,
+  retry_at timestamptz,
+  attempts bigint,
+  failed_position bigint,
+  error text
+)
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  safe bigint := safe_position();
+BEGIN
+  RETURN QUERY
+  SELECT
+    s.subscription,
+    p.partition,
+    CASE
+      WHEN s.paused THEN 'paused'
+      WHEN p.stopped THEN 'stopped'
+      WHEN p.leased_until >= clock_timestamp() THEN 'working'
+      WHEN e.waits AND p.retry_at > clock_timestamp() THEN 'retrying'
+      WHEN e.waits OR e.reached < safe THEN 'waiting'
+      ELSE 'idle'
+    END,
+    e.reached,
+    greatest(safe - e.reached, 0),
+    p.owner,
+    p.leased_until,
+    p.retry_at,
+    p.attempts,
+    p.failed_position,
+    p.error
+  FROM subscriptions AS s
+  JOIN subscription_sweeps AS w USING (subscription_id)
+  JOIN subscription_partitions AS p USING (subscription_id)
+  LEFT JOIN subscription_heads AS h USING (subscription_id, partition)
+  CROSS JOIN LATERAL (
+    SELECT
+      coalesce(h.head > p.checkpoint, false) AS waits,
+      CASE WHEN h.head > p.checkpoint THEN p.checkpoint ELSE w.swept_position END AS reached
+  ) AS e
+  ORDER BY s.subscription, p.partition;
+END
+$$;
+
+COMMENT ON FUNCTION list_partitions() IS
+$$Every partition of every subscription: its state (idle, waiting, working, retrying,
+stopped, paused), the global position up to which everything of it has been dealt with, how many
+positions that is behind the safe position, who has the lease, and the last failure.$$;

@@ -1,0 +1,34 @@
+CREATE OR REPLACE FUNCTION list_subscriptions()
+RETURNS TABLE (
+  subscription text,
+  categories text[],
+  types text[],
+  stream_pattern text,
+  partitions bigint,
+  next_partitions bigint,
+  partition_by text,
+  on_failure text,
+  max_attempts bigint,
+  retry_delay interval,
+  paused boolean,
+  created_at timestamptz
+)
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+  SELECT
+    s.subscription, s.categories, s.types, s.stream_pattern, s.partitions, s.next_partitions,
+    s.partition_by, s.on_failure, s.max_attempts, s.retry_delay, s.paused, s.created_at
+  FROM subscriptions AS s
+  ORDER BY s.subscription;
+END
+$$;
+
+COMMENT ON FUNCTION list_subscriptions() IS
+$$The subscriptions and what each reads; list_partitions tells how far they are.$$;

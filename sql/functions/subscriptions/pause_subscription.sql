@@ -1,0 +1,20 @@
+CREATE OR REPLACE FUNCTION pause_subscription(
+  subscription text
+)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  source subscriptions := subscription_of(subscription);
+BEGIN
+  UPDATE subscriptions AS s SET paused = true WHERE s.subscription_id = source.subscription_id;
+END
+$$;
+
+COMMENT ON FUNCTION pause_subscription(text) IS
+$$Hand out nothing more of a subscription; batches in hand are finished.$$;

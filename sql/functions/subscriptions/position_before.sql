@@ -1,0 +1,50 @@
+CREATE OR REPLACE FUNCTION position_before(
+  moment timestamptz
+)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+STRICT
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  low bigint := bigint '0';
+  high bigint := safe_position();
+  middle bigint;
+  probe record;
+BEGIN
+  -- Times rise with positions but for what writers overtook one another: bisect, then look back.
+  WHILE low < high LOOP
+    middle := (low + high) / 2;
+    SELECT m.global_position, m.added_at INTO probe
+    FROM messages AS m
+    WHERE m.global_position > middle
+    ORDER BY m.global_position
+    LIMIT 1;
+    IF probe.added_at < moment AND probe.global_position <= high THEN
+      low := probe.global_position;
+    ELSE
+      high := middle;
+    END IF;
+  END LOOP;
+  RETURN least(
+    low,
+    (
+      SELECT min(m.global_position) - 1
+      FROM messages AS m
+      WHERE m.global_position > low - 10000
+        AND m.global_position <= low
+        AND m.added_at >= moment
+    )
+  );
+END
+$$;
+
+COMMENT ON FUNCTION position_before(timestamptz) IS
+$$The global position after which all messages added at moment or later are. A few that are a little
+older can be after it too, where writers overtook one another.$$;

@@ -1,0 +1,35 @@
+CREATE OR REPLACE FUNCTION repartition_subscription(
+  subscription text,
+  partitions bigint
+)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  source subscriptions := subscription_of(subscription);
+BEGIN
+  IF partitions IS NULL THEN
+    PERFORM refuse_argument('partitions', 'must be between 1 and 65536');
+  END IF;
+  PERFORM refuse_filter(0, partitions, 'stream');
+  -- Not while somebody looks for work: what is known to wait is what is dealt with first.
+  PERFORM FROM subscription_sweeps AS w
+  WHERE w.subscription_id = source.subscription_id
+  FOR UPDATE;
+  UPDATE subscriptions AS s
+  SET next_partitions = nullif(repartition_subscription.partitions, s.partitions)
+  WHERE s.subscription_id = source.subscription_id;
+  PERFORM notify_sleepers();
+END
+$$;
+
+COMMENT ON FUNCTION repartition_subscription(text, bigint) IS
+$$Change the number of partitions. The workers first finish what they know of, so that all
+partitions stand at the same position; then the new ones go on from there: nothing is left out,
+done twice or out of order. A stopped partition has to be resumed for that, and a paused
+subscription too. Raises 22023 for a bad number.$$;

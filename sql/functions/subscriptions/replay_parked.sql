@@ -1,0 +1,30 @@
+CREATE OR REPLACE FUNCTION replay_parked(
+  subscription text,
+  global_position bigint DEFAULT NULL
+)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  source subscriptions := subscription_of(subscription);
+  marked bigint;
+BEGIN
+  UPDATE parked_messages AS k
+  SET replay = true
+  WHERE k.subscription_id = source.subscription_id
+    AND (replay_parked.global_position IS NULL
+      OR k.global_position = replay_parked.global_position);
+  GET DIAGNOSTICS marked = ROW_COUNT;
+  PERFORM notify_sleepers();
+  RETURN marked;
+END
+$$;
+
+COMMENT ON FUNCTION replay_parked(text, bigint) IS
+$$Have one parked message, or all, handed out again; answers how many. It is delivered by whoever
+works on its partition, and stays parked if it fails once more.$$;

@@ -1,0 +1,30 @@
+CREATE OR REPLACE FUNCTION resume_subscription(
+  subscription text,
+  partition bigint DEFAULT NULL
+)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  source subscriptions := subscription_of(subscription);
+BEGIN
+  IF partition IS NULL THEN
+    UPDATE subscriptions AS s SET paused = false WHERE s.subscription_id = source.subscription_id;
+  END IF;
+  UPDATE subscription_partitions AS p
+  SET stopped = false, retry_at = NULL, attempts = 0
+  WHERE p.subscription_id = source.subscription_id
+    AND (resume_subscription.partition IS NULL OR p.partition = resume_subscription.partition)
+    AND (p.stopped OR p.retry_at IS NOT NULL);
+  PERFORM notify_sleepers();
+END
+$$;
+
+COMMENT ON FUNCTION resume_subscription(text, bigint) IS
+$$Go on: with a paused subscription and all its stopped partitions, or with one stopped partition.
+The message that failed is tried again at once.$$;

@@ -1,0 +1,53 @@
+CREATE OR REPLACE FUNCTION rewind_subscription(
+  subscription text,
+  to_position bigint DEFAULT NULL,
+  to_time timestamptz DEFAULT NULL
+)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  source subscriptions := subscription_of(subscription);
+  target bigint := coalesce(position_before(to_time), to_position);
+BEGIN
+  IF (target BETWEEN 0 AND safe_position()) IS NOT TRUE THEN
+    PERFORM refuse_argument(
+      'to_position', 'must be between 0 and the safe position, or a time must be given'
+    );
+  END IF;
+
+  -- Waits for who is looking for work and for acknowledgements that are not committed yet; every
+  -- lease given before is void after it.
+  PERFORM FROM subscription_sweeps AS w
+  WHERE w.subscription_id = source.subscription_id
+  FOR UPDATE;
+  DELETE FROM subscription_heads AS h WHERE h.subscription_id = source.subscription_id;
+  UPDATE subscription_partitions AS p
+  SET
+    checkpoint = target,
+    token = nextval('lease_token_seq'),
+    leased_until = NULL,
+    retry_at = NULL,
+    attempts = 0,
+    failed_position = NULL,
+    error = NULL,
+    stopped = false
+  WHERE p.subscription_id = source.subscription_id;
+  UPDATE subscription_sweeps AS w
+  SET swept_position = target
+  WHERE w.subscription_id = source.subscription_id;
+  PERFORM notify_sleepers();
+  RETURN target;
+END
+$$;
+
+COMMENT ON FUNCTION rewind_subscription(text, bigint, timestamptz) IS
+$$Have a subscription go on after another global position, or with the messages added from a time
+on: back, to have messages handled again, or forward, to leave some out. Answers the position. Who
+works on it loses the lease. Parked messages stay parked. Raises 22023 for a position beyond the
+safe one.$$;

@@ -1,0 +1,29 @@
+CREATE OR REPLACE FUNCTION subscription_of(
+  subscription text
+)
+RETURNS subscriptions
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  found_row subscriptions;
+BEGIN
+  SELECT s.* INTO found_row
+  FROM subscriptions AS s
+  WHERE s.subscription = subscription_of.subscription;
+  IF found_row.subscription_id IS NULL THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'MS021',
+      MESSAGE = format('there is no subscription %s', subscription),
+      DETAIL = json_build_object('subscription', subscription)::text,
+      HINT = 'Create it with create_subscription.';
+  END IF;
+  RETURN found_row;
+END
+$$;
+
+COMMENT ON FUNCTION subscription_of(text) IS
+$$Internal: the subscription of this name. Raises MS021 if there is none.$$;

@@ -1,0 +1,294 @@
+"""Following messages as they come."""
+
+import time
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool
+
+from pgstore import AsyncFollower, AsyncMessageStore, UnknownMessageTypeError
+from tests.client._async.conftest import OpenStore
+from tests.client.messages import EventA, EventB
+from tests.client.parallel import AsyncParallel
+from tests.client.waiting import Watch
+from tests.conftest import Connect
+
+Store = AsyncMessageStore[Any]
+
+
+@pytest.fixture
+def watch(connect: Connect) -> Watch:
+    return Watch(connect(), f"store {uuid4()}")
+
+
+@pytest.fixture
+async def watched(open_store: OpenStore, dsn: str, watch: Watch) -> Store:
+    """A store whose sessions the test can find."""
+    return await open_store(connection=make_conninfo(dsn, application_name=watch.name))
+
+
+async def collect(follower: AsyncFollower[Any], seen: list[int]) -> None:
+    async for stored in follower:
+        seen.append(stored.message.num)  # noqa: PERF401 - one by one, for who looks meanwhile
+
+
+async def test_follow_catches_up_and_goes_on_live(
+    watched: Store, watch: Watch, category: str
+) -> None:
+    await watched.write_many(f"{category}-1", [EventA(0), EventA(1)])
+    follower = watched.follow(category=category)
+    seen: list[int] = []
+    async with AsyncParallel() as parallel:
+        await parallel.start(partial(collect, follower, seen))
+        for number in range(2, 6):
+            await AsyncParallel.until(watch.is_asleep)
+            before = time.monotonic()
+            position = await watched.write(f"{category}-1", EventA(number))
+            await AsyncParallel.until(lambda: len(seen) > number)  # noqa: B023
+            assert time.monotonic() - before < 0.9  # rung, not polled
+        follower.stop()
+        assert await parallel.results() == [None]
+    assert seen == list(range(6))
+    assert follower.position == position.global_position
+
+
+async def test_follow_more_than_a_page(store: Store, long_stream: str) -> None:
+    seen: list[int] = []
+    await collect(store.follow(category="long", timeout=0), seen)
+    assert seen == list(range(1, 1151))
+
+
+async def test_a_timeout_ends_it_and_it_can_go_on(store: Store, category: str) -> None:
+    follower = store.follow(category=category, timeout=0.05)
+    seen: list[int] = []
+    before = time.monotonic()
+    await collect(follower, seen)
+    assert 0.04 < time.monotonic() - before < 1
+    await store.write(f"{category}-1", EventA(1))
+    await collect(follower, seen)
+    assert seen == [1]
+
+
+async def test_stop_ends_one_that_waits_at_once(
+    watched: Store, watch: Watch, category: str
+) -> None:
+    follower = watched.follow(category=category)
+    async with AsyncParallel() as parallel:
+        await parallel.start(partial(collect, follower, []))
+        await AsyncParallel.until(watch.is_asleep)
+        before = time.monotonic()
+        follower.stop()
+        assert await parallel.results() == [None]
+        assert time.monotonic() - before < 0.3
+
+
+async def test_stop_drops_what_was_fetched(store: Store, category: str) -> None:
+    await store.write_many(f"{category}-1", [EventA(0), EventA(1)])
+    follower = store.follow(category=category)
+    seen = []
+    async for stored in follower:
+        seen.append(stored.message.num)
+        follower.stop()
+    assert seen == [0]
+    again = store.follow(category=category, after_position=follower.position, timeout=0)
+    assert [stored.message.num async for stored in again] == [1]
+
+
+async def test_the_end_of_its_block_ends_it(store: Store, category: str) -> None:
+    await store.write_many(f"{category}-1", [EventA(0), EventA(1)])
+    async with store.follow(category=category) as follower:
+        assert (await anext(follower)).message == EventA(0)
+    assert [stored async for stored in follower] == []
+
+
+async def test_what_filters_leave_out_is_looked_at_once(store: Store, category: str) -> None:
+    await store.write(f"{category}-1", EventA(1))
+    last = await store.write_many(f"{category}other-1", [EventB("x")] * 5)
+    follower = store.follow(category=category, timeout=0)
+    assert [stored.message.num async for stored in follower] == [1]
+    assert follower.position == last.global_position
+    fetch, asked = follower._fetch, []
+
+    async def spy(position: int) -> Any:
+        asked.append(position)
+        return await fetch(position)
+
+    follower._fetch = spy
+    found = await store.write(f"{category}-1", EventA(2))
+    beyond = await store.write(f"{category}other-1", EventB("y"))
+    assert (await anext(follower)).message == EventA(2)
+    assert follower.position == found.global_position  # what it has not been asked beyond
+    assert [stored async for stored in follower] == []
+    assert asked == [last.global_position, beyond.global_position]
+
+
+async def test_what_is_in_flight_is_waited_for(
+    store: Store, watched: Store, watch: Watch, category: str
+) -> None:
+    seen: list[int] = []
+    async with AsyncParallel() as parallel:
+        follower = watched.follow(category=category)
+        async with store.transaction() as conn:
+            await store.write(f"{category}-1", EventA(1), conn=conn)
+            await store.write(f"{category}-2", EventA(2))
+            await parallel.start(partial(collect, follower, seen))
+            await AsyncParallel.until(lambda: watched._waker.signal.value == 2)  # it has looked
+            assert seen == []
+        await AsyncParallel.until(lambda: len(seen) == 2)
+        follower.stop()
+        await parallel.results()
+    assert seen == [1, 2]
+
+
+async def test_many_followers_share_one_listening_connection(
+    watched: Store, watch: Watch, category: str
+) -> None:
+    followers = [watched.follow(category=category) for _ in range(4)]
+    seen: list[int] = []
+    async with AsyncParallel() as parallel:
+        await parallel.start(*(partial(collect, follower, seen) for follower in followers))
+        await AsyncParallel.until(lambda: watched._waker._waiting == 4)
+        await AsyncParallel.until(watch.is_asleep)
+        assert watch.asleep() == 1
+        await watched.write(f"{category}-1", EventA(7))
+        await AsyncParallel.until(lambda: seen == [7] * 4)
+        await AsyncParallel.until(watch.is_asleep)
+        assert watch.asleep() == 1
+        for follower in followers:
+            follower.stop()
+        assert await parallel.results() == [None] * 4
+
+
+async def test_polling_needs_no_listening_connection(
+    open_store: OpenStore, dsn: str, watch: Watch, category: str
+) -> None:
+    conninfo = make_conninfo(dsn, application_name=watch.name)
+    store = await open_store(connection=conninfo, wakeup="poll")
+    follower = store.follow(category=category)
+    seen: list[int] = []
+    async with AsyncParallel() as parallel:
+        await parallel.start(partial(collect, follower, seen))
+        await AsyncParallel.until(lambda: store._waker._waiting == 1 and watch.count() > 1)
+        await store.write(f"{category}-1", EventA(1))
+        await AsyncParallel.until(lambda: seen == [1])
+        assert watch.asleep() == 0
+        before = time.monotonic()
+        await store.aclose()
+        assert time.monotonic() - before < 0.5
+        assert await parallel.results() == [None]
+
+
+@pytest.mark.filterwarnings("error")
+async def test_a_killed_listening_connection_is_replaced_and_nothing_lost(
+    watched: Store, store: Store, watch: Watch, category: str
+) -> None:
+    follower = watched.follow(category=category)
+    seen: list[int] = []
+    async with AsyncParallel() as parallel:
+        await parallel.start(partial(collect, follower, seen))
+        for number in range(3):
+            await AsyncParallel.until(watch.is_asleep)
+            assert watch.kill() > 0
+            await store.write(f"{category}-1", EventA(number))
+            await AsyncParallel.until(lambda: len(seen) > number)  # noqa: B023
+        follower.stop()
+        assert await parallel.results() == [None]
+    assert seen == [0, 1, 2]
+
+
+async def test_closing_the_store_ends_followers_and_leaves_nothing(
+    watched: Store, watch: Watch, category: str
+) -> None:
+    waiting = watched.follow(category=category)
+    async with AsyncParallel() as parallel:
+        await parallel.start(partial(collect, waiting, []))
+        await AsyncParallel.until(watch.is_asleep)
+        await watched.aclose()
+        assert await parallel.results() == [None]
+    watch.wait_until_gone()
+    assert [stored async for stored in waiting] == []
+    await watched.aclose()
+    watch.wait_until_gone()
+
+
+async def test_a_store_that_was_closed_can_follow_again(
+    watched: Store, watch: Watch, category: str
+) -> None:
+    for number in range(2):
+        seen: list[int] = []
+        follower = watched.follow(after_position=await watched.safe_position(), category=category)
+        async with AsyncParallel() as parallel:
+            await parallel.start(partial(collect, follower, seen))
+            await AsyncParallel.until(watch.is_asleep)
+            await watched.write(f"{category}-1", EventA(number))
+            await AsyncParallel.until(lambda: seen == [number])  # noqa: B023
+            await watched.aclose()
+            assert await parallel.results() == [None]
+        watch.wait_until_gone()
+
+
+async def test_closing_is_quick_while_the_server_cannot_be_reached(
+    watched: Store, watch: Watch, category: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower = watched.follow(category=category)
+    async with AsyncParallel() as parallel:
+        await parallel.start(partial(collect, follower, []))
+        await AsyncParallel.until(watch.is_asleep)
+        monkeypatch.setattr("pgstore._async.waker._RECONNECT", (60.0, 60.0))
+        monkeypatch.setattr(watched._waker, "_connect", watched._database.transaction)
+        assert watch.kill() > 0
+        before = time.monotonic()
+        await watched.aclose()
+        assert await parallel.results() == [None]
+        assert time.monotonic() - before < 2
+
+
+async def test_what_is_wrong_for_the_waker_reaches_who_waits(
+    connect: Connect, dsn: str, schema: str
+) -> None:
+    store = AsyncMessageStore[EventA](dsn, name=schema, messages=EventA)
+    watch = Watch(connect(), "nobody")
+    follower = store.follow()
+    async with AsyncParallel() as parallel:
+        await parallel.start(partial(collect, follower, []))
+        await AsyncParallel.until(lambda: store._waker._waiting == 1)
+        watch.drop(schema)
+        store._waker.ring()
+        (error,) = await parallel.results()
+    assert error.sqlstate in ("3F000", "42883", "42P01", "XX000")  # by what is still cached
+    await store.aclose()
+
+
+async def test_messages_before_one_that_cannot_be_decoded_are_given(
+    open_store: OpenStore, store: Store, category: str
+) -> None:
+    await store.write_many(f"{category}-1", [EventA(1), EventB("x"), EventA(2)])
+    follower = (await open_store(EventA)).follow(category=category, timeout=0)
+    assert (await anext(follower)).message == EventA(1)
+    for _ in range(2):  # it is not passed over
+        with pytest.raises(UnknownMessageTypeError):
+            await anext(follower)
+
+
+async def test_a_pool_of_the_callers(
+    open_store: OpenStore, dsn: str, watch: Watch, category: str
+) -> None:
+    conninfo = make_conninfo(dsn, application_name=watch.name)
+    seen: list[int] = []
+    async with AsyncConnectionPool(conninfo, min_size=1, max_size=2, open=False) as pool:
+        store = await open_store(connection=pool)
+        follower = store.follow(category=category)
+        async with AsyncParallel() as parallel:
+            await parallel.start(partial(collect, follower, seen))
+            await AsyncParallel.until(watch.is_asleep)
+            await store.write(f"{category}-1", EventA(1))
+            await AsyncParallel.until(lambda: seen == [1])
+            await store.aclose()
+            assert await parallel.results() == [None]
+        assert watch.asleep() == 0
+        async with pool.connection() as conn:
+            assert not conn.autocommit
+    watch.wait_until_gone()

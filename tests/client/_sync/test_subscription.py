@@ -1,0 +1,271 @@
+# Generated from tests/client/_async/test_subscription.py by `python tools/unasync.py`.
+
+"""Declaring subscriptions, and steering them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pgstore import (
+    InvalidArgumentError,
+    MessageStore,
+    Subscription,
+    SubscriptionExistsError,
+    SubscriptionNotFound,
+)
+from tests.client._sync.running import running
+from tests.client.messages import EventA, EventB
+
+Store = MessageStore[Any]
+
+NAIVE = datetime(2024, 2, 29, 12)  # noqa: DTZ001 - that is the point
+
+
+def collecting(subscription: Subscription[Any]) -> list[int]:
+    """Handle ``EventA`` by noting its number."""
+    seen: list[int] = []
+
+    @subscription.handler
+    def note(message: EventA) -> None:
+        seen.append(message.num)
+
+    return seen
+
+
+def fill(store: Store, category: str, *numbers: int) -> int:
+    """Write a stream of its own for each number modulo 7; return the last position."""
+    position = 0
+    for number in numbers:
+        written = store.write(f"{category}-{number % 7}", EventA(number))
+        position = written.global_position
+    return position
+
+
+def test_a_declaration_can_be_repeated(store: Store, category: str) -> None:
+    fill(store, category, 1, 2)
+    for wanted in ([1, 2], [], []):
+        subscription = store.subscription(category, category=category, partitions=3)
+        seen = collecting(subscription)
+        subscription.create()
+        subscription.create()
+        assert store.run_once(subscription) == len(wanted)
+        assert seen == wanted
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"category": "other"},
+        {"types": ["EventA"]},
+        {"stream_pattern": "a%"},
+        {"partitions": 2},
+        {"partition_by": "cardinal_id"},
+    ],
+)
+def test_another_declaration_of_the_same_name_is_refused(
+    store: Store, category: str, other: dict[str, Any]
+) -> None:
+    store.subscription(category, category=category).create()
+    changed = store.subscription(category, **{"category": category, **other})
+    with pytest.raises(SubscriptionExistsError) as caught:
+        changed.create()
+    assert caught.value.sqlstate == "MS022"
+    assert caught.value.subscription == category
+    with pytest.raises(SubscriptionExistsError):
+        store.run_once(changed)
+    with pytest.raises(SubscriptionExistsError):
+        store.run(changed)
+
+
+def test_settings_of_failure_can_be_changed(store: Store, category: str) -> None:
+    store.subscription(category, category=category).create()
+    store.subscription(
+        category, category=category, on_failure="park", max_attempts=1, retry_delay=0.00001
+    ).create()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"partitions": 0},
+        {"partition_by": "moon"},
+        {"start": -1},
+        {"start": "begin"},
+        {"on_failure": "ignore"},
+        {"max_attempts": 0},
+        {"retry_delay": -1.0},
+        {"retry_delay": float("nan")},
+        {"types": []},
+        {"types": "EventA"},
+        {"types": [int]},
+        {"categories": []},
+        {"category": "a", "categories": ["b"]},
+    ],
+)
+def test_a_declaration_that_makes_no_sense_is_refused(
+    store: Store, category: str, wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidArgumentError):
+        store.subscription(category, **wrong).create()
+
+
+def test_a_naive_time_is_refused(store: Store, category: str) -> None:
+    with pytest.raises(InvalidArgumentError):
+        store.subscription(category, start=NAIVE)
+    with pytest.raises(InvalidArgumentError):
+        store.subscription(category).rewind(NAIVE)
+
+
+def test_start_decides_what_a_new_one_reads(store: Store, category: str) -> None:
+    first = fill(store, category, 0, 1)
+    fill(store, category, 2)
+    stored = list(store.read_category(category))
+    berlin = stored[2].added_at.astimezone(tz=None)
+    starts: list[tuple[Any, list[int]]] = [
+        ("beginning", [0, 1, 2]),
+        ("end", []),
+        (0, [0, 1, 2]),
+        (first, [2]),
+        (stored[0].added_at, [0, 1, 2]),
+        (berlin, [2]),
+        (datetime.now(UTC) + timedelta(days=1), []),
+    ]
+    for number, (start, wanted) in enumerate(starts):
+        subscription = store.subscription(f"{category}{number}", category=category, start=start)
+        seen = collecting(subscription)
+        store.run_once(subscription)
+        assert seen == wanted, start
+        fill(store, category)
+    ends = store.subscription(f"{category}1", category=category, start="end")
+    seen = collecting(ends)
+    fill(store, category, 3)
+    store.run_once(ends)
+    assert seen == [3]
+
+
+def test_filters_choose_what_is_handled(store: Store, category: str) -> None:
+    store.write_many(f"{category}-1", [EventA(1), EventB("x"), EventA(2)])
+    store.write_many(f"{category}-2", [EventA(3)])
+    subscription = store.subscription(
+        category, category=category, types=[EventA], stream_pattern="%-1", unknown_types="refuse"
+    )
+    seen = collecting(subscription)
+    assert store.run_once(subscription) == 2
+    assert seen == [1, 2]
+    assert subscription.position() == store.safe_position()
+
+
+def test_pause_and_resume(store: Store, category: str) -> None:
+    subscription = store.subscription(category, category=category, partitions=2)
+    seen = collecting(subscription)
+    subscription.pause()
+    fill(store, category, 1, 2, 3)
+    assert store.run_once(subscription) == 0
+    assert {each.state for each in subscription.partitions()} == {"paused"}
+    subscription.resume()
+    assert store.run_once(subscription) == 3
+    assert sorted(seen) == [1, 2, 3]
+
+
+def test_rewind_by_position_and_by_time(store: Store, category: str) -> None:
+    first = fill(store, category, 0)
+    fill(store, category, 1, 2)
+    times = [stored.added_at for stored in store.read_category(category)]
+    subscription = store.subscription(category, category=category, partitions=3)
+    seen = collecting(subscription)
+    store.run_once(subscription)
+    places: list[tuple[Any, list[int]]] = [
+        (0, [0, 1, 2]),
+        (first, [1, 2]),
+        (times[1], [1, 2]),
+        (times[2], [2]),
+    ]
+    for to, wanted in places:
+        seen.clear()
+        position = subscription.rewind(to)
+        assert position == subscription.position()
+        store.run_once(subscription)
+        assert sorted(seen) == wanted
+    with pytest.raises(InvalidArgumentError):
+        subscription.rewind(2**62)
+
+
+def test_repartition_loses_and_repeats_nothing(store: Store, category: str) -> None:
+    subscription = store.subscription(category, category=category, partitions=2)
+    seen = collecting(subscription)
+    fill(store, category, *range(10))
+    store.run_once(subscription)
+    fill(store, category, *range(10, 20))
+    subscription.repartition(5)
+    store.run_once(subscription)
+    fill(store, category, *range(20, 30))
+    store.run_once(subscription)
+    assert sorted(seen) == list(range(30))
+    assert [each.partition for each in subscription.partitions()] == [0, 1, 2, 3, 4]
+    store.subscription(category, category=category, partitions=5).create()
+    with pytest.raises(InvalidArgumentError):
+        subscription.repartition(0)
+
+
+def test_partitions_tell_how_far_they_are(store: Store, category: str) -> None:
+    subscription = store.subscription(category, category=category, partitions=2)
+    subscription.create()
+    last = fill(store, category, *range(14))
+    waiting = subscription.partitions()
+    assert [each.partition for each in waiting] == [0, 1]
+    assert {each.subscription for each in waiting} == {category}
+    assert {each.state for each in waiting} == {"waiting"}
+    assert min(each.behind for each in waiting) >= 14
+    collecting(subscription)
+    store.run_once(subscription)
+    done = subscription.partitions()
+    assert {(each.state, each.checkpoint, each.behind) for each in done} == {("idle", last, 0)}
+    assert all(each.owner for each in done)
+    assert {(each.attempts, each.error, each.leased_until) for each in done} == {(0, None, None)}
+
+
+def test_wait_until_lets_one_read_what_one_wrote(store: Store, category: str) -> None:
+    subscription = store.subscription(category, category=category, partitions=2)
+    seen = collecting(subscription)
+    with running(store, subscription):
+        for number in range(5):
+            position = fill(store, category, number)
+            subscription.wait_until(position)
+            assert seen[-1] == number
+    subscription.wait_until(position, timeout=0)
+
+
+def test_wait_until_gives_up(store: Store, category: str) -> None:
+    position = fill(store, category, 1)
+    with pytest.raises(TimeoutError):
+        store.subscription(category, category=category).wait_until(position, timeout=0.05)
+
+
+def test_drop_forgets_it(store: Store, category: str) -> None:
+    fill(store, category, 1)
+    subscription = store.subscription(category, category=category)
+    seen = collecting(subscription)
+    store.run_once(subscription)
+    subscription.drop()
+    store.run_once(subscription)
+    assert seen == [1, 1]
+    store.subscription(category, category=category).drop()
+    with pytest.raises(SubscriptionNotFound) as caught:
+        subscription.position()
+    assert caught.value.subscription == category
+    with pytest.raises(SubscriptionNotFound):
+        store.run(subscription)
+
+
+def test_run_refuses_what_makes_no_sense(store: Store, category: str) -> None:
+    subscription = store.subscription(category, category=category)
+    for run in (
+        lambda: store.run(),
+        lambda: store.run_once(),
+        lambda: store.run(subscription, workers=0),
+        lambda: store.run(subscription, lease=0),
+        lambda: store.run(subscription, store.subscription(category, category="other")),
+    ):
+        with pytest.raises(InvalidArgumentError):
+            run()

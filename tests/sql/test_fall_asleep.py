@@ -1,0 +1,58 @@
+"""fall_asleep and wake_up: announce a sleeper, look, and take it back."""
+
+from tests.conftest import Connect
+from tests.sql.store import Connection, Store
+
+BELLS = """
+SELECT count(*) FROM pg_locks AS l
+WHERE l.pid = %s AND l.locktype = 'advisory' AND l.objsubid = 2 AND l.mode = 'ShareLock'
+  AND l.classid = (STORE.bell_lock_class()::bigint & 4294967295)::oid
+  AND l.objid::bigint BETWEEN 0 AND 15
+"""
+
+
+def bells(store: Store, conn: Connection) -> int:
+    ((count,),) = store.query(BELLS, [conn.info.backend_pid]).fetchall()
+    return int(count)
+
+
+def heard(store: Store, sleeper: Connection) -> int:
+    return len(list(sleeper.notifies(timeout=0.05)))
+
+
+def test_fall_asleep_rings_until_woken(store: Store, stream: str, connect: Connect) -> None:
+    sleeper = connect()
+    ((channel,),) = store.call("wake_channel")
+    sleeper.execute(f'LISTEN "{channel}"'.encode())
+    store.write(stream)
+    assert heard(store, sleeper) == 0
+    ((position, in_flight),) = store.call("fall_asleep", on=sleeper)
+    assert [(position, in_flight)] == store.call("horizon")
+    assert bells(store, sleeper) == 16
+    store.write(stream)
+    assert heard(store, sleeper) == 1
+    store.call("wake_up", on=sleeper)
+    assert bells(store, sleeper) == 0
+    store.write(stream)
+    assert heard(store, sleeper) == 0
+
+
+def test_fall_asleep_tells_of_writers(store: Store, stream: str, connect: Connect) -> None:
+    sleeper, writer = connect(), connect(autocommit=False)
+    store.write(stream, on=writer)
+    ((_, in_flight),) = store.call("fall_asleep", on=sleeper)
+    assert in_flight is True
+    writer.rollback()
+    ((_, in_flight),) = store.call("fall_asleep", on=sleeper)
+    assert in_flight is False
+    store.call("wake_up", on=sleeper)
+    assert bells(store, sleeper) == 16  # one of two
+    store.call("wake_up", on=sleeper)
+    assert bells(store, sleeper) == 0
+
+
+def test_sleepers_sleep_at_once(store: Store, connect: Connect) -> None:
+    sleepers = [connect() for _ in range(5)]
+    for sleeper in sleepers:
+        store.call("fall_asleep", on=sleeper)
+    assert [bells(store, sleeper) for sleeper in sleepers] == [16] * 5

@@ -1,0 +1,183 @@
+"""Up to where the store can be read: whose open transactions hold that back, and whose do not."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+import pgstore
+from tests.conftest import Connect
+from tests.sql.store import Store, drop, last_position, wait_until
+
+
+@pytest.fixture
+def empty(server_dsn: str) -> Iterator[Store]:
+    """A store of its own, in which nothing was written."""
+    name = f"store_{uuid4().hex[:12]}"
+    pgstore.install(server_dsn, name=name)
+    with psycopg.connect(server_dsn, autocommit=True) as conn:
+        yield Store(conn, name)
+    drop(server_dsn, name)
+
+
+def horizon(store: Store) -> tuple[int, bool]:
+    """The safe position, by both functions, and whether anything is in flight."""
+    ((position, in_flight),) = store.call("horizon")
+    assert store.call("safe_position") == [(position,)]
+    return position, in_flight
+
+
+def test_horizon_of_an_empty_store_is_0(empty: Store) -> None:
+    assert horizon(empty) == (0, False)
+    assert empty.write("account-1") == (1, 1)
+    assert horizon(empty) == (1, False)
+
+
+def test_horizon_of_an_empty_store_with_a_writer_is_0(empty: Store, connect: Connect) -> None:
+    conn = connect(autocommit=False)
+    empty.write("account-1", on=conn)
+    assert horizon(empty) == (0, True)
+    conn.commit()
+    assert horizon(empty) == (1, False)
+
+
+@pytest.mark.parametrize("ends", ["commit", "rollback", "close"])
+def test_horizon_stays_before_the_oldest_writer(
+    store: Store, stream: str, connect: Connect, ends: str
+) -> None:
+    before = last_position(store)
+    first, second = connect(autocommit=False), connect(autocommit=False)
+    store.write(stream + "-1", on=first)
+    _, position = store.write(stream + "-2", on=second)
+    _, last = store.write(stream + "-3")
+    assert horizon(store) == (before, True)
+    getattr(first, ends)()
+    wait_until(lambda: horizon(store)[0] > before)  # a closed session ends a little later
+    assert horizon(store) == (position - 1, True)
+    second.rollback()
+    assert horizon(store) == (last, False)
+
+
+def test_horizon_sees_a_mark_without_a_message(store: Store, stream: str, connect: Connect) -> None:
+    """A writer that waits for its stream is in flight, though it has no position yet."""
+    before = last_position(store)
+    conn = connect(autocommit=False)
+    store.query("SELECT STORE.enter_flight()", on=conn)
+    assert horizon(store) == (before, True)
+    _, last = store.write(stream)
+    assert horizon(store) == (before, True)
+    conn.rollback()
+    assert horizon(store) == (last, False)
+
+
+def test_horizon_of_a_mark_above_the_last_position_is_the_last_position(
+    store: Store, connect: Connect
+) -> None:
+    """A mark can be taken between the two looks, after others have got positions."""
+    last = last_position(store)
+    conn = connect(autocommit=False)
+    store.query(
+        "SELECT pg_advisory_xact_lock_shared("
+        "STORE.mark_lock_class(), %s::bigint::bit(32)::integer)",
+        [last + 3],
+        on=conn,
+    )
+    assert horizon(store) == (last, True)
+
+
+def test_horizon_waits_for_a_prepared_transaction(
+    store: Store, stream: str, connect: Connect
+) -> None:
+    before = last_position(store)
+    conn, name = connect(), f"prepared-{uuid4().hex}"
+    conn.execute("BEGIN")
+    store.write(stream, on=conn)
+    conn.execute(f"PREPARE TRANSACTION '{name}'".encode())
+    try:
+        conn.close()
+        _, last = store.write(stream + "-other")
+        assert horizon(store) == (before, True)
+    finally:
+        store.query(f"COMMIT PREPARED '{name}'")
+    assert horizon(store) == (last, False)
+
+
+def test_horizon_ignores_transactions_that_have_not_written_to_the_store(
+    store: Store, stream: str, empty: Store, connect: Connect
+) -> None:
+    reader, writer, other = (connect(autocommit=False) for _ in range(3))
+    reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    store.call("stream_version", stream, on=reader)
+    writer.execute("CREATE TEMP TABLE business AS SELECT pg_current_xact_id() AS id")
+    empty.write(stream, on=other)
+    _, last = store.write(stream)
+    assert horizon(store) == (last, False)
+    assert horizon(empty) == (0, True)
+    other.rollback()
+
+
+def test_horizon_ignores_locks_of_another_kind(store: Store, connect: Connect) -> None:
+    conn = connect(autocommit=False)
+    for function in ("stream_lock_class", "bell_lock_class"):
+        store.query(f"SELECT pg_advisory_xact_lock(STORE.{function}(), 0)", on=conn)
+    store.query(
+        "SELECT pg_advisory_xact_lock((STORE.mark_lock_class()::bigint & 4294967295) << 32)",
+        on=conn,
+    )
+    assert horizon(store) == (last_position(store), False)
+
+
+def test_horizon_ignores_the_same_store_in_another_database(
+    store: Store, stream: str, server_dsn: str
+) -> None:
+    database = f"other_{uuid4().hex[:12]}"
+    store.query(f"CREATE DATABASE {database}")
+    try:
+        dsn = make_conninfo(server_dsn, dbname=database)
+        pgstore.install(dsn, name=store.name)
+        with psycopg.connect(dsn) as conn:
+            store.write(stream, on=conn)
+            _, last = store.write(stream)
+            assert horizon(store) == (last, False)
+            conn.rollback()
+    finally:
+        store.query(f"DROP DATABASE {database} WITH (FORCE)")
+
+
+@pytest.mark.parametrize(
+    "before", [2**31 - 2, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1, 2**32, 2**33 + 2**31 - 1, 2**40]
+)
+def test_horizon_of_long_positions(empty: Store, connect: Connect, before: int) -> None:
+    """A mark's key has 32 bits; here they, or their sign, change while it is held."""
+    empty.query("SELECT setval('STORE.global_position_seq', %s)", [before])
+    assert horizon(empty) == (before, False)
+    conn = connect(autocommit=False)
+    assert empty.write("account-1", on=conn) == (1, before + 1)
+    for n in range(2, 5):
+        assert empty.write(f"account-{n}") == (1, before + n)
+        assert horizon(empty) == (before, True)
+    assert empty.call("read_all", before) == []
+    conn.commit()
+    assert horizon(empty) == (before + 4, False)
+    assert [row[3] for row in empty.call("read_all", before)] == [before + n for n in range(1, 5)]
+
+
+@pytest.mark.parametrize("isolation", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_read_across_streams_refuses_an_old_snapshot(
+    store: Store, stream: str, connect: Connect, isolation: str
+) -> None:
+    store.write(stream)
+    conn = connect()
+    calls = [("read_all",), ("read_category", "account"), ("read_page",)]
+    for call in calls:
+        conn.execute(f"BEGIN ISOLATION LEVEL {isolation}".encode())
+        with store.refused("MS004", isolation=isolation.lower()):
+            store.call(*call, on=conn)
+        conn.execute("ROLLBACK")
+    for level in ("READ COMMITTED", "READ UNCOMMITTED"):
+        conn.execute(f"BEGIN ISOLATION LEVEL {level}".encode())
+        for call in calls:
+            assert store.call(*call, on=conn) != []
+        conn.execute("ROLLBACK")

@@ -1,0 +1,345 @@
+"""Leases: who has one works alone, and who has lost it changes nothing."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.conftest import Connect
+from tests.sql.store import Store, wait_until
+from tests.sql.subscriptions import Lease, Subscription
+
+USES: dict[str, Callable[[Lease, int], object]] = {
+    "fetch_batch": lambda lease, position: lease.fetch(),
+    "extend_lease": lambda lease, position: lease.extend(),
+    "acknowledge": lambda lease, position: lease.acknowledge(position),
+    "fail_message": lambda lease, position: lease.fail(position),
+    "settle_parked": lambda lease, position: lease.settle(position),
+}
+each_use = pytest.mark.parametrize("use", USES)
+
+
+def test_claim_answers_work_once(store: Store) -> None:
+    reader = Subscription(store)
+    assert reader.claim() is None
+    position = reader.write()
+    lease = reader.claimed()
+    assert reader.claim() is None
+    assert lease.work() == [position]
+    assert reader.claim() is None
+
+
+def test_claim_hands_every_partition_to_one_worker(store: Store) -> None:
+    reader = Subscription(store, partitions=4)
+    positions = [reader.write(stream) for stream in range(40)]
+    leases = []
+    while (lease := reader.claim()) is not None:
+        leases.append(lease)
+    assert sorted(lease.partition for lease in leases) == [0, 1, 2, 3]
+    assert sorted(n for lease in leases for n in lease.work()) == positions
+
+
+def test_claim_takes_the_first_subscription_that_has_work(store: Store) -> None:
+    readers = [Subscription(store) for _ in range(3)]
+    names = [reader.name for reader in readers]
+    readers[2].write()
+    readers[1].write()
+    found = [store.call("claim_partition", names, "w")[0][0] for _ in range(2)]
+    assert found == names[1:]
+    assert store.call("claim_partition", names, "w") == []
+    assert store.call("claim_partition", [], "w") == []
+
+
+def test_lease_that_has_ended_is_given_to_another(store: Store) -> None:
+    reader = Subscription(store)
+    position = reader.write()
+    first = reader.claimed("20 milliseconds")
+    assert first.fetch().positions == [position]
+    second: list[Lease] = []
+
+    def replaced() -> bool:
+        second.extend(filter(None, [reader.claim()]))
+        return bool(second)
+
+    wait_until(replaced)
+    assert second[0].token > first.token
+    for use in USES.values():
+        with reader.refused("MS020", subscription=reader.name, partition=0, token=first.token):
+            use(first, position)
+    assert not first.release()
+    assert second[0].work() == [position]
+
+
+def test_lease_that_has_ended_but_was_not_given_away_still_acknowledges(store: Store) -> None:
+    reader = Subscription(store)
+    position = reader.write()
+    lease = reader.claimed()
+    reader.expire()
+    lease.acknowledge(position)
+    assert reader.claim() is None
+    assert reader.position() >= position
+
+
+@each_use
+@pytest.mark.parametrize("change", ["rewind", "repartition"])
+def test_lease_is_void_after_a_change(store: Store, use: str, change: str) -> None:
+    reader = Subscription(store, partitions=2)
+    position = reader.write()
+    lease = reader.claimed()
+    if change == "rewind":
+        store.call("rewind_subscription", reader.name, 0)
+    else:
+        lease.acknowledge(position)
+        store.call("repartition_subscription", reader.name, 3)
+        reader.claim()
+    with reader.refused("MS020"):
+        USES[use](lease, position)
+    assert not lease.release()
+
+
+@each_use
+@pytest.mark.parametrize("wrong", ["token before", "token after", "partition", "none"])
+def test_lease_of_another_is_refused(store: Store, use: str, wrong: str) -> None:
+    reader = Subscription(store, partitions=2)
+    position = reader.write(1)
+    lease = reader.claimed()
+    other = {
+        "token before": Lease(store, reader.name, lease.partition, lease.token - 1),
+        "token after": Lease(store, reader.name, lease.partition, lease.token + 1),
+        "partition": Lease(store, reader.name, 1 - lease.partition, lease.token),
+        "none": Lease(store, reader.name, 7, lease.token),
+    }[wrong]
+    with reader.refused("MS020"):
+        USES[use](other, position)
+    assert not other.release()
+    assert lease.work() == [position]
+
+
+@each_use
+def test_lease_of_no_subscription_is_refused(store: Store, use: str) -> None:
+    with store.refused("MS021", subscription="none"):
+        USES[use](Lease(store, "none", 0, 1), 1)
+
+
+def test_extend_lease_from_now(store: Store) -> None:
+    reader = Subscription(store)
+    reader.write()
+    lease = reader.claimed("1 hour")
+    reader.expire()
+    lease.extend()
+    assert reader.claim() is None
+    ((left,),) = store.query(
+        "SELECT p.leased_until - clock_timestamp() BETWEEN '59 minutes' AND '1 hour'"
+        " FROM STORE.list_partitions() AS p WHERE p.subscription = %s",
+        [reader.name],
+    ).fetchall()
+    assert left
+
+
+def test_fetch_extends_a_lease_that_is_half_over(store: Store) -> None:
+    reader = Subscription(store)
+    reader.write()
+    lease = reader.claimed("1 hour")
+    reader.expire()
+    lease.fetch()
+    assert reader.claim() is None
+
+
+def test_released_partition_is_claimed_by_another(store: Store) -> None:
+    reader = Subscription(store)
+    position = reader.write()
+    lease = reader.claimed()
+    assert lease.release()
+    assert not lease.release()
+    with reader.refused("MS020"):
+        lease.extend()
+    assert reader.claimed().work() == [position]
+    with reader.refused("MS020"):
+        lease.acknowledge(position)
+
+
+def test_acknowledge_in_a_transaction_that_rolls_back_moves_nothing(
+    store: Store, connect: Connect
+) -> None:
+    reader = Subscription(store)
+    positions = [reader.write(), reader.write()]
+    lease = reader.claimed()
+    before = reader.state()
+    conn = connect(autocommit=False)
+    batch = lease.fetch(on=conn)
+    lease.acknowledge(batch.checkpoint, on=conn)
+    conn.rollback()
+    assert reader.state() == before
+    assert lease.fetch().positions == positions
+    lease.acknowledge(lease.fetch(on=conn).checkpoint, on=conn)
+    conn.commit()
+    assert lease.fetch().positions == []
+
+
+def test_acknowledge_after_the_lease_was_lost_takes_the_effects_with_it(
+    store: Store, connect: Connect
+) -> None:
+    reader = Subscription(store)
+    position = reader.write()
+    zombie = reader.claimed()
+    conn = connect(autocommit=False)
+    store.write(f"effect-{reader.name}", on=conn)
+    reader.expire()
+    assert reader.claimed().work() == [position]
+    with store.refused("MS020"):
+        zombie.acknowledge(position, on=conn)
+    conn.commit()  # of a transaction that has failed: rolls back
+    assert store.call("stream_version", f"effect-{reader.name}") == [(0,)]
+
+
+def test_claim_waits_for_no_open_acknowledgement_of_the_lease_it_replaces(
+    store: Store, connect: Connect
+) -> None:
+    """Nobody gets the partition while an acknowledgement is not committed, even if late."""
+    reader = Subscription(store)
+    position = reader.write()
+    lease = reader.claimed()
+    conn = connect(autocommit=False)
+    lease.acknowledge(position, on=conn)
+    expiring = connect(options="-c lock_timeout=100ms")
+    store.query("SET lock_timeout = '2s'", on=expiring)
+    # Its row is locked, so the lease can only be made to end by time.
+    assert reader.claim(on=expiring) is None
+    conn.commit()
+    assert reader.claim() is None
+    assert reader.position() >= position
+
+
+def test_open_handlers_block_nobody_else(store: Store, connect: Connect) -> None:
+    """Handlers that have acknowledged and stay open; others claim, look for work and finish."""
+    reader = Subscription(store, partitions=4)
+    streams = one_stream_each(reader)
+    first = {reader.write(streams[0]), reader.write(streams[1])}
+    held, open_ = [], []
+    for _ in range(2):
+        lease, conn = reader.claimed(), connect(autocommit=False)
+        batch = lease.fetch(on=conn)
+        assert set(batch.positions) < first
+        lease.acknowledge(batch.checkpoint, on=conn)
+        held.append(lease)
+        open_.append(conn)
+    worker = connect(options="-c lock_timeout=1s")
+    later = {reader.write(streams[2]), reader.write(streams[3])}
+    handled: set[int] = set()
+    for _ in range(2):
+        other = reader.claim(on=worker)
+        assert other is not None
+        batch = other.fetch(on=worker)
+        other.acknowledge(batch.checkpoint, on=worker)
+        handled |= set(batch.positions)
+    assert handled == later
+    assert reader.claim(on=worker) is None
+    assert len(reader.partitions()) == 4
+    reader.position()
+    for conn in open_:
+        conn.commit()
+    assert all(lease.release() for lease in held)
+    assert reader.work() == []
+
+
+def one_stream_each(reader: Subscription) -> list[int]:
+    """Numbers of streams, of each partition one, which have had a message that was handled."""
+    found: dict[int, int] = {}
+    for stream in range(1, 100):
+        reader.write(stream)
+        lease = reader.claimed()
+        found.setdefault(lease.partition, stream)
+        lease.work()
+        if len(found) == 4:
+            return list(found.values())
+    raise AssertionError("partitions are not even")
+
+
+def test_claim_tells_that_others_look_for_work(store: Store, connect: Connect) -> None:
+    reader = Subscription(store)
+    reader.write()
+    conn = connect(autocommit=False)
+    store.query(
+        "SELECT FROM STORE.subscription_sweeps AS w JOIN STORE.subscriptions AS s"
+        " USING (subscription_id) WHERE s.subscription = %s FOR UPDATE OF w",
+        [reader.name],
+        on=conn,
+    )
+    worker = connect(options="-c lock_timeout=1s")
+    busy = [(None, None, None, None)]
+    assert store.call("claim_partition", [reader.name], "w", on=worker) == busy
+    conn.rollback()
+    assert reader.claim(on=worker) is not None
+
+
+@pytest.fixture
+def described(store: Store) -> Iterator[Callable[[Subscription], None]]:
+    """Remember in the table `described` what a subscription is, as a worker does."""
+    store.query("CREATE TEMP TABLE described (source STORE.subscriptions)")
+
+    def describe(reader: Subscription) -> None:
+        text = "INSERT INTO described SELECT s FROM STORE.subscriptions AS s"
+        store.query(f"{text} WHERE s.subscription = %s", [reader.name])
+
+    yield describe
+    store.query("DROP TABLE described")
+
+
+Describe = Callable[[Subscription], None]
+
+
+def test_sweep_that_began_before_a_repartition_uses_the_new_partitions(
+    store: Store, described: Describe
+) -> None:
+    """A worker can read what the subscription is just before others finish changing it."""
+    reader = Subscription(store, partitions=4)
+    described(reader)
+    store.call("repartition_subscription", reader.name, 1)
+    assert reader.claim() is None
+    positions = [reader.write(stream) for stream in range(20)]
+    store.query(
+        "SELECT STORE.sweep_subscription(d.source, STORE.safe_position()) FROM described AS d"
+    )
+    assert [row["state"] for row in reader.partitions()] == ["waiting"]
+    (_, heads, _) = reader.state()
+    assert isinstance(heads, list)
+    assert [head[1:] for head in heads] == [(0, positions[-1])]
+    assert reader.work() == positions
+
+
+def test_worker_that_finishes_a_repartition_late_does_not_undo_the_next(
+    store: Store, described: Describe
+) -> None:
+    reader = Subscription(store, partitions=4)
+    store.call("repartition_subscription", reader.name, 1)
+    described(reader)
+    assert reader.claim() is None
+    store.call("repartition_subscription", reader.name, 3)
+    store.query("SELECT STORE.finish_repartition(d.source) FROM described AS d")
+    assert len(reader.partitions()) == 3
+    store.query("SELECT STORE.finish_repartition(d.source) FROM described AS d")
+    assert len(reader.partitions()) == 3
+
+
+@pytest.mark.parametrize("lease", [None, "0", "-1 second"])
+def test_claim_refuses_a_lease_of_no_length(store: Store, lease: str | None) -> None:
+    with store.refused("22023", argument="lease"):
+        store.call("claim_partition", [], "w", lease)
+
+
+def test_claim_refuses_an_unknown_subscription(store: Store) -> None:
+    with store.refused("MS021", subscription="none"):
+        store.call("claim_partition", ["none"], "w")
+
+
+@pytest.mark.parametrize("isolation", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_claim_and_fetch_refuse_an_old_snapshot(
+    store: Store, connect: Connect, isolation: str
+) -> None:
+    reader = Subscription(store)
+    reader.write()
+    lease, conn = reader.claimed(), connect()
+    for use in (lambda: reader.claim(on=conn), lambda: lease.fetch(on=conn)):
+        conn.execute(f"BEGIN ISOLATION LEVEL {isolation}".encode())
+        with reader.refused("MS004", isolation=isolation.lower()):
+            use()
+        conn.execute("ROLLBACK")

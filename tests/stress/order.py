@@ -1,0 +1,167 @@
+"""Everything at once: writers out of order, killed backends, and every kind of reader."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from uuid import uuid4
+
+import msgspec
+import psycopg
+from psycopg.rows import TupleRow
+
+import pgstore
+from tests.stress.messages import Seen, Verdict, compare, create_effects, effects, stored
+from tests.stress.processes import Process
+from tests.stress.readers import Readers
+from tests.stress.worker import (
+    APPLICATION,
+    BATCHES,
+    SINGLE,
+    Job,
+    Report,
+    open_store,
+    subscriptions,
+    work,
+)
+from tests.stress.writer import APPLICATION as WRITER
+from tests.stress.writer import CATEGORIES, write
+
+_WORKERS = 3
+_PATIENCE = 60.0
+
+_KILL = """
+SELECT count(pg_terminate_backend(v.pid))
+FROM (
+  SELECT a.pid FROM pg_stat_activity AS a WHERE a.application_name = %s ORDER BY random() LIMIT 1
+) AS v
+"""
+
+
+class Outcome(msgspec.Struct):
+    """What a run has shown."""
+
+    messages: int
+    seconds: float
+    transactions: dict[str, int]  # committed, rolled back, and by error
+    killed: dict[str, int]  # backends, by application
+    prepared_seconds: float
+    naive_missed: int
+    verdicts: dict[str, Verdict]  # by reader
+    workers: list[Report]
+
+
+def stress(dsn: str, name: str, seconds: float, writers: int) -> Outcome:
+    """Write for so long to a new store, and compare what its readers saw with what is stored."""
+    pgstore.install(dsn, name=name)
+    with ExitStack() as stack:
+        conn = stack.enter_context(psycopg.connect(dsn, autocommit=True))
+        create_effects(conn, name)
+        with open_store(dsn, name) as store:
+            for each in subscriptions(store):
+                each.create()
+        readers = stack.enter_context(Readers(dsn, name))
+        workers = [
+            stack.enter_context(Process(work, Job(dsn, name, lease=2.0))) for _ in range(_WORKERS)
+        ]
+        killed = stack.enter_context(backends_killed(dsn))
+        writing = [
+            stack.enter_context(Process(write, dsn, name, n, seconds)) for n in range(writers)
+        ]
+        start = time.monotonic()
+        time.sleep(seconds * 0.2)
+        prepared = _prepared_transaction(dsn, name, seconds * 0.1)
+        transactions: Counter[str] = Counter()
+        for process in writing:
+            transactions.update(process.receive(seconds + _PATIENCE))
+        took = time.monotonic() - start
+
+        there = stored(conn, name)
+        readers.finish(there)
+        _catch_up(dsn, name, there[-1][0])
+        return Outcome(
+            messages=len(there),
+            seconds=took,
+            transactions=dict(transactions),
+            killed=dict(killed),
+            prepared_seconds=prepared,
+            naive_missed=len(
+                {each[0] for each in there} - {each[0] for each in readers.naive.seen}
+            ),
+            verdicts=_verdicts(conn, name, readers, there),
+            workers=[_ended(process) for process in workers],
+        )
+
+
+@contextmanager
+def backends_killed(dsn: str) -> Iterator[Counter[str]]:
+    """Terminate a writer's backend every 50 ms, and one of a worker every 500 ms."""
+    killed: Counter[str] = Counter()
+    stop = threading.Event()
+
+    def kill() -> None:
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            for turn in range(1_000_000):
+                if stop.wait(0.05):
+                    return
+                for name in (WRITER, APPLICATION) if turn % 10 == 9 else (WRITER,):
+                    ((count,),) = conn.execute(_KILL, (name,)).fetchall()
+                    killed[name] += count
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _prepared_transaction(dsn: str, name: str, seconds: float) -> float:
+    """Keep a prepared transaction with messages for so long; then commit it."""
+    gid = f"stress-{uuid4().hex}"
+    write_one = f"SELECT {name}.write_message(%s, 'Noted', %s::jsonb)".encode()
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("BEGIN")
+        conn.execute("SET LOCAL pgstore.notify = 'off'")
+        for number, category in enumerate(CATEGORIES):
+            note = f'{{"writer": -1, "number": {number}}}'
+            conn.execute(write_one, (f"{category}-prepared", note))
+        conn.execute(f"PREPARE TRANSACTION '{gid}'".encode())
+    try:
+        time.sleep(seconds)
+    finally:
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            conn.execute(f"COMMIT PREPARED '{gid}'".encode())
+    return seconds
+
+
+def _catch_up(dsn: str, name: str, position: int) -> None:
+    with open_store(dsn, name) as store:
+        for each in subscriptions(store):
+            each.wait_until(position, timeout=_PATIENCE)
+
+
+def _ended(process: Process) -> Report:
+    process.end()
+    report = process.receive(_PATIENCE)
+    assert isinstance(report, Report)
+    return report
+
+
+def _verdicts(
+    conn: psycopg.Connection[TupleRow], name: str, readers: Readers, there: list[Seen]
+) -> dict[str, Verdict]:
+    of_category = {
+        category: [each for each in there if each[1].startswith(f"{category}-")]
+        for category in CATEGORIES
+    }
+    found = {reader.name: compare(reader.seen, there) for reader in readers.of_all}
+    for category, reader in readers.of_category.items():
+        found[reader.name] = compare(reader.seen, of_category[category])
+    found["subscription, singly"] = compare(effects(conn, name, SINGLE), there)
+    found["subscription, in batches"] = compare(
+        effects(conn, name, BATCHES), of_category[CATEGORIES[0]]
+    )
+    return found

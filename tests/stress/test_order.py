@@ -1,0 +1,17 @@
+"""No reader misses or repeats a message, whatever the writers do: 10 seconds of everything."""
+
+from tests.stress.order import stress
+
+SECONDS = 10.0
+WRITERS = 16
+
+
+def test_no_reader_misses_or_repeats_a_message(server_dsn: str, schema: str) -> None:
+    outcome = stress(server_dsn, schema, SECONDS, WRITERS)
+
+    assert outcome.naive_missed > 0  # the same run loses messages to who does not take care
+    assert outcome.messages > 500
+    assert outcome.transactions["rolled back"] > 0
+    assert min(outcome.killed.values()) > 0
+    assert {each for each, verdict in outcome.verdicts.items() if not verdict.faultless} == set()
+    assert [error for report in outcome.workers for error in report.failed] == []

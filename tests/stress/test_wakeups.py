@@ -1,0 +1,24 @@
+"""Nobody sleeps through a message; with each of the wrong versions somebody does."""
+
+import pytest
+
+from tests.stress.sleeper import WRONG
+from tests.stress.wakeups import rounds
+
+ROUNDS = 500
+
+
+@pytest.mark.parametrize("writers", [1, 3])
+def test_nobody_sleeps_through_a_message(server_dsn: str, schema: str, writers: int) -> None:
+    found = rounds(server_dsn, schema, ROUNDS // 2, writers=writers)
+
+    assert found.late == 0
+    assert found.killed > 0
+    assert found.disconnected > 0
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrong_version_loses_a_wake_up(server_dsn: str, schema: str, wrong: str) -> None:
+    found = rounds(server_dsn, schema, 5000, writers=1, wrong=wrong, enough=1, seconds=60)
+
+    assert found.late > 0

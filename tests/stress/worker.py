@@ -1,0 +1,117 @@
+"""A process that handles subscriptions exactly once: by `store.run`, until it is told to end."""
+
+import logging
+import time
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import TupleRow
+
+import pgstore
+from pgstore import MessageStore, RunnerHooks, StoredMessage, Subscription
+from pgstore.errors import LeaseLostError
+from tests.stress.messages import INSERT_EFFECT, Noted, seen
+from tests.stress.processes import Pipe
+from tests.stress.writer import CATEGORIES
+
+APPLICATION = "stress worker"
+PARTITIONS = 8
+SINGLE, BATCHES = "singly", "in batches"
+
+
+class Job(msgspec.Struct, frozen=True):
+    """How to work; `tell` has every handler call told through the pipe."""
+
+    dsn: str
+    name: str
+    lease: float = 30.0
+    workers: int = 3
+    nap: float = 0.0
+    batch_size: int = 100
+    tell: bool = False
+
+
+class Report(msgspec.Struct):
+    """What a worker has met."""
+
+    processed: int = 0
+    failed: list[str] = []
+    leases_lost: int = 0
+
+
+class _Hooks(RunnerHooks):
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def processed(self, subscription: str, partition: int, count: int, seconds: float) -> None:
+        self._report.processed += count
+
+    def failed(self, subscription: str, partition: int, error: Exception, action: str) -> None:
+        self._report.failed.append(f"{type(error).__name__}: {error}")
+
+
+class _LostLeases(logging.Handler):
+    """Counts the leases that the runner logs as lost."""
+
+    def __init__(self, report: Report, pipe: Pipe | None) -> None:
+        super().__init__()
+        self._report = report
+        self._pipe = pipe
+
+    def emit(self, record: logging.LogRecord) -> None:
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        if any(isinstance(each, LeaseLostError) for each in arguments):
+            self._report.leases_lost += 1
+            if self._pipe is not None:
+                self._pipe.send("lost")
+
+
+def open_store(dsn: str, name: str) -> MessageStore[Noted]:
+    dsn = make_conninfo(dsn, application_name=APPLICATION)
+    return pgstore.MessageStore(dsn, name=name, messages=Noted, create=False)
+
+
+def subscriptions(store: MessageStore[Noted], size: int = 100) -> list[Subscription[Noted]]:
+    """One that reads everything message by message, and one that reads a category in batches."""
+    return [
+        store.subscription(SINGLE, partitions=PARTITIONS, batch_size=size),
+        store.subscription(BATCHES, category=CATEGORIES[0], partitions=PARTITIONS, batch_size=size),
+    ]
+
+
+def work(pipe: Pipe, job: Job) -> None:
+    """Insert a row for each message until SIGTERM; then send a report."""
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)
+    logger = logging.getLogger("pgstore")
+    report = Report()
+    logger.addHandler(_LostLeases(report, pipe if job.tell else None))
+    logger.propagate = False
+    store = open_store(job.dsn, job.name)
+    single, batches = subscriptions(store, job.batch_size)
+    insert = INSERT_EFFECT.replace("{name}", job.name).encode()
+
+    @single.handler
+    def note(stored: StoredMessage[Noted], tx: psycopg.Connection[TupleRow]) -> None:
+        _insert(tx, insert, SINGLE, stored)
+        if job.tell:
+            pipe.send(stored.global_position)
+        time.sleep(job.nap)
+
+    @batches.handler_of_batches
+    def note_all(stored: list[StoredMessage[Noted]], tx: psycopg.Connection[TupleRow]) -> None:
+        for each in stored:
+            _insert(tx, insert, BATCHES, each)
+        time.sleep(job.nap)
+
+    with store:
+        store.run(single, batches, workers=job.workers, lease=job.lease, hooks=_Hooks(report))
+    pipe.send(report)
+
+
+def _insert(
+    tx: psycopg.Connection[Any], statement: bytes, subscription: str, stored: StoredMessage[Noted]
+) -> None:
+    position, stream, version, message_id, writer, number = seen(stored)
+    tx.execute(statement, (subscription, position, stream, version, message_id, writer, number))

@@ -1,0 +1,212 @@
+"""What handlers take, from their annotations."""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any, Optional, Union
+
+import msgspec
+import psycopg
+import pytest
+
+from pgstore import RawMessage, StoredMessage
+from pgstore._handlers import Handler, batch_handler, message_handler, refuse_other_color
+
+
+class A(msgspec.Struct):
+    num: int
+
+
+class B(msgspec.Struct):
+    text: str
+
+
+class Other(msgspec.Struct):
+    pass
+
+
+class Own(psycopg.Connection[Any]):
+    pass
+
+
+KNOWN = frozenset({A, B})
+Tx = psycopg.Connection[Any]
+
+
+def registered(function: Callable[..., Any]) -> Handler:
+    return message_handler(function, KNOWN, psycopg.Connection)
+
+
+def annotated(annotation: Any, **others: Any) -> Callable[..., Any]:
+    """A function of a message, with these annotations."""
+    if others:
+
+        def two(message: Any, tx: Any) -> None:
+            return None
+
+        two.__annotations__ = {"message": annotation, **others}
+        return two
+
+    def one(message: Any) -> None:
+        return None
+
+    one.__annotations__ = {"message": annotation}
+    return one
+
+
+@pytest.mark.parametrize(
+    ("annotation", "types", "stored"),
+    [
+        (A, {A}, False),
+        ("A", {A}, False),
+        (A | B, {A, B}, False),
+        ("A | B", {A, B}, False),
+        (Union[A, B], {A, B}, False),  # noqa: UP007
+        (Annotated[A, "note"], {A}, False),
+        (StoredMessage[A], {A}, True),
+        ("StoredMessage[A]", {A}, True),
+        (StoredMessage[A | B], {A, B}, True),
+        (StoredMessage[A] | StoredMessage[B], {A, B}, True),
+    ],
+)
+def test_message_handler_takes_the_annotated_types(
+    annotation: Any, types: set[type], stored: bool
+) -> None:
+    handler = registered(annotated(annotation))
+    assert (set(handler.types), handler.takes_stored) == (types, stored)
+    assert not handler.takes_transaction
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        Other,
+        int,
+        Any,
+        None,
+        Optional[A],  # noqa: UP045
+        A | Other,
+        list[A],
+        StoredMessage,
+        StoredMessage[Other],
+        A | StoredMessage[B],
+        StoredMessage[A] | B,
+        list[StoredMessage[A]],
+        "A | Unheard",
+        "psycopg.Nothing",
+    ],
+)
+def test_message_handler_refuses_what_no_message_can_be(annotation: Any) -> None:
+    with pytest.raises((TypeError, AttributeError)):
+        registered(annotated(annotation))
+
+
+@pytest.mark.parametrize("second", [psycopg.Connection, Tx, Own, Any, "psycopg.Connection[Any]"])
+def test_a_second_parameter_takes_the_transaction(second: Any) -> None:
+    assert registered(annotated(A, tx=second)).takes_transaction
+
+
+@pytest.mark.parametrize("second", [int, psycopg.Cursor, psycopg.AsyncConnection, StoredMessage[A]])
+def test_another_second_parameter_is_refused(second: Any) -> None:
+    with pytest.raises(TypeError):
+        registered(annotated(A, tx=second))
+
+
+def test_parameters_that_cannot_be_given_are_refused() -> None:
+    def nothing() -> None: ...
+
+    def missing(message) -> None: ...  # type: ignore[no-untyped-def]
+
+    def three(message: A, tx: Tx, more: int) -> None: ...
+
+    def keyword(message: A, *, tx: Tx) -> None: ...
+
+    def many(*messages: A) -> None: ...
+
+    def default(message: A, tries: int = 3) -> None: ...
+
+    for function in (nothing, missing, three, keyword, many, default):
+        with pytest.raises(TypeError):
+            registered(function)
+
+
+def test_an_annotation_that_is_not_known_here_is_a_type_error() -> None:
+    class Local(msgspec.Struct):
+        pass
+
+    with pytest.raises(TypeError, match="Local"):
+        registered(annotated("Local"))
+
+
+def test_a_bound_method_and_an_untyped_transaction_are_taken() -> None:
+    class Service:
+        def on_a(self, message: A, tx) -> None:  # type: ignore[no-untyped-def]
+            pass
+
+    handler = registered(Service().on_a)
+    assert (set(handler.types), handler.takes_transaction) == ({A}, True)
+
+
+def test_a_handler_of_the_other_color_is_refused() -> None:
+    """Called and not awaited, it would be acknowledged without having done anything."""
+
+    async def asynchronous(message: A) -> None: ...
+
+    def synchronous(message: A) -> None: ...
+
+    def generator(message: A) -> Iterator[None]:
+        yield
+
+    class Callable_:
+        async def __call__(self, message: A) -> None: ...
+
+    for function in (asynchronous, generator, Callable_(), functools.partial(asynchronous)):
+        with pytest.raises(TypeError):
+            refuse_other_color(function, psycopg.Connection)
+        with pytest.raises(TypeError):
+            registered(function)
+    with pytest.raises(TypeError):
+        registered(asynchronous)
+    for wrong in (synchronous, generator):
+        with pytest.raises(TypeError):
+            message_handler(wrong, KNOWN, psycopg.AsyncConnection)
+    assert message_handler(asynchronous, KNOWN, psycopg.AsyncConnection).types == {A}
+
+
+def test_the_connection_of_the_other_color_is_refused() -> None:
+    async def wrong(message: A, tx: psycopg.Connection[Any]) -> None: ...
+
+    async def right(message: A, tx: psycopg.AsyncConnection[Any]) -> None: ...
+
+    with pytest.raises(TypeError):
+        message_handler(wrong, KNOWN, psycopg.AsyncConnection)
+    assert message_handler(right, KNOWN, psycopg.AsyncConnection).takes_transaction
+
+
+@pytest.mark.parametrize(
+    ("annotation", "types"),
+    [
+        (list[StoredMessage[A]], {A}),
+        (list[StoredMessage[A | B]], {A, B}),
+        (Sequence[StoredMessage[A]], {A}),
+        (list[StoredMessage[Any]], {A, B}),
+        ("list[StoredMessage[A]]", {A}),
+    ],
+)
+def test_batch_handler_takes_the_annotated_types(annotation: Any, types: set[type]) -> None:
+    handler = batch_handler(annotated(annotation), KNOWN, psycopg.Connection)
+    assert (set(handler.types), handler.takes_stored) == (types, True)
+    assert batch_handler(annotated(annotation, tx=Tx), KNOWN, psycopg.Connection).takes_transaction
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [A, list, list[A], list[Any], StoredMessage[A], list[StoredMessage[Other]], tuple[A], Any],
+)
+def test_batch_handler_refuses_what_no_batch_can_be(annotation: Any) -> None:
+    with pytest.raises(TypeError):
+        batch_handler(annotated(annotation), KNOWN, psycopg.Connection)
+
+
+def test_raw_messages_are_handled_as_such() -> None:
+    handler = message_handler(annotated(RawMessage), frozenset({RawMessage}), psycopg.Connection)
+    assert handler.types == {RawMessage}
