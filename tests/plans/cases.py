@@ -193,7 +193,6 @@ CASES = {
     "page of categories": Case(
         "SELECT * FROM read_all({total} / 2, 10, categories => '{{rare,big,none}}')", 60, 300
     ),
-    "position before a time": Case("SELECT position_before('-infinity')", 20, 200),
 }
 
 
