@@ -83,11 +83,14 @@ class Statements:
             "%s::text[], %s::text, %s::interval)"
         )
         self.fetch_batch = statement(
-            f"SELECT {_COLUMNS}, checkpoint, parked FROM STORE.fetch_batch({_LEASE}, %s::bigint)"
+            f"SELECT {_COLUMNS}, checkpoint, parked, false FROM STORE.fetch_batch("
+            f"{_LEASE}, %s::bigint)"
         )
         self.extend_lease = statement(f"SELECT STORE.extend_lease({_LEASE})")
         self.release_partition = statement(f"SELECT STORE.release_partition({_LEASE})")
-        self.acknowledge = statement(f"SELECT 1 FROM STORE.acknowledge({_LEASE}, %s::bigint)")
+        self.acknowledge = statement(
+            f"SELECT 1 FROM STORE.acknowledge({_LEASE}, %s::bigint, %s::boolean)"
+        )
         self.settle_parked = statement(f"SELECT 1 FROM STORE.settle_parked({_LEASE}, %s::bigint)")
         self.fail_message = statement(f"SELECT STORE.fail_message({_LEASE}, %s::bigint, %s::text)")
         self.lag = statement(
@@ -106,6 +109,10 @@ class Statements:
                 ),
                 "repartition_subscription": (
                     "SELECT 1 FROM STORE.repartition_subscription(%s::text, %s::bigint)"
+                ),
+                "partitions": (
+                    "SELECT coalesce(next_partitions, partitions) FROM STORE.list_subscriptions()"
+                    " WHERE subscription = %s::text"
                 ),
                 "list_partitions": (
                     "SELECT subscription, partition, state, checkpoint, behind, owner,"

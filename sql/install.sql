@@ -13,9 +13,9 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "32bd47204b1d56d96d588ec8dea82fbd6e2efa55dba90041dbaf8eaa6b65370b"},
-    {"number": 1, "name": "0001_messages", "checksum": "0f9e7da4fb9e6e2e424deae76b4ba047e817f59eb1c802a70aebbc3120c3c29d"},
-    {"number": 2, "name": "0002_subscriptions", "checksum": "7897c2f1b46a25bf8981834adb6e178a9e7f7bee4f35ec1f80f00295b5bc4a2c"}
+    {"number": 0, "name": "functions, views and grants", "checksum": "a5e75b89c4aae7ccaaed989a7487af1b83c549e5297861f6631232b559076de4"},
+    {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
+    {"number": 2, "name": "0002_subscriptions", "checksum": "6f9d0b93f804354fb9c5179b31025e182fb6c0bca96bd44e675b89331cccf26e"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -36,7 +36,8 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 2) AS pgstore_pending \
 \ir functions/read/get_messages.sql
 \ir functions/read/last_message.sql
 \ir functions/read/range_of_all.sql
-\ir functions/read/range_of_categories.sql
+\ir functions/read/range_of_category.sql
+\ir functions/read/range_of_several.sql
 \ir functions/read/read_all.sql
 \ir functions/read/read_category.sql
 \ir functions/read/read_page.sql

@@ -10,7 +10,7 @@ DO $$
 BEGIN
   -- One installer at a time for a store, in this database.
   PERFORM pg_advisory_xact_lock(
-    ('x' || left(md5('pgstore:install:' || current_setting('pgstore.schema')), 16))::bit(64)::bigint
+    hashtextextended('pgstore:install:' || current_setting('pgstore.schema') COLLATE "C", 0)
   );
   IF current_setting('server_version_num')::integer < 140000 THEN
     RAISE EXCEPTION USING

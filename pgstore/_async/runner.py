@@ -204,13 +204,13 @@ class AsyncRunner:
             self._leases.add(lease)
         try:
             while not self._stopping.is_set() and left(turn):
-                rows = await self._fetch(lease)
-                if not rows:
+                batch = await self._fetch(lease)
+                if not batch:
                     break
-                count, go_on = await self._delivery.handle(lease, rows, raise_errors)
+                count, released = await self._delivery.handle(lease, batch, raise_errors)
                 handled += count
-                if not go_on:
-                    break
+                if released:
+                    return handled
             await self._database.rows(self._statements.release_partition, lease.parameters)
         except LeaseLostError as error:
             _log.warning("%s", error)
@@ -231,7 +231,7 @@ class AsyncRunner:
         if rows and rows[-1][0] is None:
             # The last row only tells how far the checkpoint moves with the message before it.
             checkpoint = rows.pop()[CHECKPOINT]
-            rows[-1] = (*rows[-1][:CHECKPOINT], checkpoint, False)
+            rows[-1] = (*rows[-1][:CHECKPOINT], checkpoint, False, True)
         return rows
 
     async def _keep(self) -> None:

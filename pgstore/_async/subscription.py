@@ -1,5 +1,6 @@
 """Subscriptions: what they read, who handles it, and how to steer them."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -18,6 +19,8 @@ from pgstore.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from pgstore._async.database import AsyncDatabase
+
+_log = logging.getLogger("pgstore")
 
 F = TypeVar("F", bound=Callable[..., Any])
 Middleware = Callable[
@@ -121,7 +124,7 @@ class AsyncSubscription(Generic[E]):
         options = self.options
         start = options.start
         position = {"beginning": 0, "end": None}.get(start, 0) if isinstance(start, str) else 0
-        await self._database.rows(
+        ((new,),) = await self._database.rows(
             self._database.statements.create_subscription,
             (
                 self.name,
@@ -137,7 +140,19 @@ class AsyncSubscription(Generic[E]):
                 interval(options.retry_delay),
             ),
         )
+        if not new:
+            await self._compare_partitions()
         self._created = True
+
+    async def _compare_partitions(self) -> None:
+        # No error: a program that still says the old number must not fail for it.
+        statement = self._database.statements.of_subscription["partitions"]
+        for (partitions,) in await self._database.rows(statement, (self.name,)):
+            if partitions != self.options.partitions:
+                _log.warning(
+                    "subscription %s has %s partitions, not %s: repartition() changes that",
+                    *(self.name, partitions, self.options.partitions),
+                )
 
     async def drop(self) -> None:
         """Forget its checkpoints and what it has parked; whoever works on it loses the lease."""

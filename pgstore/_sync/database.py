@@ -46,19 +46,24 @@ class Database:
         self._pid = os.getpid()
 
     def rows(
-        self, statement: str, parameters: Parameters, conn: Connection[object] | None = None
+        self,
+        statement: str,
+        parameters: Parameters,
+        conn: Connection[object] | None = None,
+        *,
+        repeatable: bool = True,
     ) -> list[TupleRow]:
         """Run one statement of the store: on the caller's connection, or on one of the pool.
 
         On one of the pool it is its own transaction, and it is run again if the connection turns
-        out to be dead: every statement here reads, or writes messages by their ids, which has the
-        same effect as once.
+        out to be dead: nearly every statement here reads, or writes messages by their ids, or has
+        for other reasons the same effect as once.
         """
         if conn is not None:
             self.ready()
             return run(conn, statement, parameters)
         pool = self.ready()
-        for _ in range(_DEAD_CONNECTIONS):
+        for _ in range(_DEAD_CONNECTIONS if repeatable else 0):
             try:
                 return self._run_on(pool, statement, parameters)
             except psycopg.OperationalError as error:

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("pgstore")
 
-# Columns of fetch_batch after those of a message.
-CHECKPOINT, PARKED = 8, 9
+# Columns of fetch_batch after those of a message, and whether nothing comes after it, so that the
+# lease is given back with its acknowledgement.
+CHECKPOINT, PARKED, LAST = 8, 9, 10
 
 
 class Lease(msgspec.Struct, eq=False):
@@ -73,7 +74,7 @@ class Delivery:
         self._hooks = hooks
 
     def handle(self, lease: Lease, rows: list[TupleRow], raise_errors: bool) -> tuple[int, bool]:
-        """Handle a batch; how many were, and whether the partition is to be gone on with."""
+        """Handle a batch; how many were, and whether the lease is given back."""
         start = time.monotonic()
         parts = self._parts(lease, rows)
         handled = 0
@@ -93,15 +94,18 @@ class Delivery:
         if handled:
             seconds = time.monotonic() - start
             self._hooks.processed(lease.subscription.name, lease.partition, handled, seconds)
-        return handled, failure is None or self._failed(lease, failure, raise_errors)
+        if failure is not None:
+            return handled, self._failed(lease, failure, raise_errors)
+        return handled, bool(rows[-1][LAST])
 
     def _failed(self, lease: Lease, failure: Failure, raise_errors: bool) -> bool:
-        """Record a failure; whether the partition is to be gone on with."""
+        """Record a failure; whether that gives the lease back."""
         error = failure.__cause__
         assert isinstance(error, Exception)
         ((action,),) = self._database.rows(
             self._statements.fail_message,
             (*lease.parameters, str(failure.position), f"{type(error).__name__}: {error}"),
+            repeatable=False,  # it counts
         )
         _log.error(
             "subscription %s, partition %s, position %s: %s, after %s",
@@ -112,7 +116,7 @@ class Delivery:
         self._hooks.failed(lease.subscription.name, lease.partition, error, action)
         if raise_errors:
             raise error
-        return bool(action == "park")
+        return bool(action != "park")
 
     @staticmethod
     def _parts(lease: Lease, rows: list[TupleRow]) -> list[list[TupleRow]]:
@@ -156,16 +160,23 @@ class Delivery:
             if before and not before[-1][PARKED] and len(calls) > 1:
                 # What has been handled need not be handled again.
                 row = before[-1]
-                self._acknowledge(lease, (*row[:CHECKPOINT], row[3], False), None)
+                self._acknowledge(lease, (*row[:CHECKPOINT], row[3], False, False), None)
                 failure.handled = len(before)
             raise
         self._acknowledge(lease, rows[-1], None)
 
     def _acknowledge(self, lease: Lease, row: TupleRow, conn: Connection[Any] | None) -> None:
-        parked = row[PARKED]
+        if row[PARKED]:
+            self._database.rows(
+                self._statements.settle_parked,
+                (*lease.parameters, str(row[3])),
+                conn,
+                repeatable=False,  # settled twice is refused
+            )
+            return
         self._database.rows(
-            self._statements.settle_parked if parked else self._statements.acknowledge,
-            (*lease.parameters, str(row[3] if parked else row[CHECKPOINT])),
+            self._statements.acknowledge,
+            (*lease.parameters, str(row[CHECKPOINT]), "true" if row[LAST] else "false"),
             conn,
         )
 
@@ -176,7 +187,7 @@ class Delivery:
         messages = []
         for row in rows:
             try:
-                messages.append(self._decode(row[:CHECKPOINT]))
+                messages.append(self._decode(row))
             except Exception as error:
                 unknown = isinstance(error, UnknownMessageTypeError)
                 if unknown and subscription.options.unknown_types == "skip":

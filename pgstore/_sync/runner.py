@@ -206,13 +206,13 @@ class Runner:
             self._leases.add(lease)
         try:
             while not self._stopping.is_set() and left(turn):
-                rows = self._fetch(lease)
-                if not rows:
+                batch = self._fetch(lease)
+                if not batch:
                     break
-                count, go_on = self._delivery.handle(lease, rows, raise_errors)
+                count, released = self._delivery.handle(lease, batch, raise_errors)
                 handled += count
-                if not go_on:
-                    break
+                if released:
+                    return handled
             self._database.rows(self._statements.release_partition, lease.parameters)
         except LeaseLostError as error:
             _log.warning("%s", error)
@@ -233,7 +233,7 @@ class Runner:
         if rows and rows[-1][0] is None:
             # The last row only tells how far the checkpoint moves with the message before it.
             checkpoint = rows.pop()[CHECKPOINT]
-            rows[-1] = (*rows[-1][:CHECKPOINT], checkpoint, False)
+            rows[-1] = (*rows[-1][:CHECKPOINT], checkpoint, False, True)
         return rows
 
     def _keep(self) -> None:

@@ -432,7 +432,8 @@ class MessageStore(Generic[E]):
         Args:
             name: 1 to 255 bytes.
             types, category, categories, stream_pattern: what it reads, as `read_all`.
-            partitions: how many shares can be worked on at once; each is handled in order.
+            partitions: how many shares of a new one can be worked on at once; each is handled in
+                order. `repartition` changes the number of one that is there.
             partition_by: what decides the share, as `read_all`.
             start: where a new one begins: "beginning", "end", after a global position, or with the
                 messages added from a time on (aware of its zone).

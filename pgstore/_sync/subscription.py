@@ -2,6 +2,7 @@
 
 """Subscriptions: what they read, who handles it, and how to steer them."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -20,6 +21,8 @@ from pgstore.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from pgstore._sync.database import Database
+
+_log = logging.getLogger("pgstore")
 
 F = TypeVar("F", bound=Callable[..., Any])
 Middleware = Callable[[Any, Connection[Any] | None, Callable[[], None]], None]
@@ -121,7 +124,7 @@ class Subscription(Generic[E]):
         options = self.options
         start = options.start
         position = {"beginning": 0, "end": None}.get(start, 0) if isinstance(start, str) else 0
-        self._database.rows(
+        ((new,),) = self._database.rows(
             self._database.statements.create_subscription,
             (
                 self.name,
@@ -137,7 +140,19 @@ class Subscription(Generic[E]):
                 interval(options.retry_delay),
             ),
         )
+        if not new:
+            self._compare_partitions()
         self._created = True
+
+    def _compare_partitions(self) -> None:
+        # No error: a program that still says the old number must not fail for it.
+        statement = self._database.statements.of_subscription["partitions"]
+        for (partitions,) in self._database.rows(statement, (self.name,)):
+            if partitions != self.options.partitions:
+                _log.warning(
+                    "subscription %s has %s partitions, not %s: repartition() changes that",
+                    *(self.name, partitions, self.options.partitions),
+                )
 
     def drop(self) -> None:
         """Forget its checkpoints and what it has parked; whoever works on it loses the lease."""

@@ -92,7 +92,9 @@ LANGUAGE sql
 IMMUTABLE
 PARALLEL SAFE
 STRICT
-RETURN ('x' || left(md5(category_key.category), 16))::bit(64)::bigint;
+RETURN (
+  'x' || encode(substr(sha256(convert_to(category_key.category, 'UTF8')), 1, 8), 'hex')
+)::bit(64)::bigint;
 
 COMMENT ON FUNCTION category_key(text) IS
 $$Internal: 64-bit key that stands for a category in messages. Two categories may share one, so
@@ -105,12 +107,14 @@ would have to wait for.$$;
 -- name.
 DO $$
 DECLARE
-  store_hash text := md5('pgstore:' || current_schema());
+  -- SHA-2, because servers in FIPS mode refuse MD5.
+  store_hash text := encode(sha256(convert_to('pgstore:' || current_schema(), 'UTF8')), 'hex');
   constant record;
 BEGIN
   FOR constant IN
-    SELECT c.name, 'integer' AS type, ('x' || left(md5(store_hash || c.name), 8))::bit(32)::integer
-      ::text AS value
+    SELECT c.name, 'integer' AS type, (
+      'x' || encode(substr(sha256(convert_to(store_hash || c.name, 'UTF8')), 1, 4), 'hex')
+    )::bit(32)::integer::text AS value
     FROM unnest(ARRAY['stream_lock_class', 'mark_lock_class', 'bell_lock_class']) AS c (name)
     UNION ALL
     VALUES

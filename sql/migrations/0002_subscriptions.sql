@@ -107,7 +107,25 @@ COMMENT ON TABLE subscription_heads IS $$Partitions in which messages wait.$$;
 COMMENT ON COLUMN subscription_heads.subscription_id IS $$subscriptions.subscription_id.$$;
 COMMENT ON COLUMN subscription_heads.partition IS $$Number of the partition.$$;
 COMMENT ON COLUMN subscription_heads.head IS
-$$Global position of the partition's last message that was seen.$$;
+$$Global position up to which messages of the partition may wait.$$;
+
+CREATE TABLE subscription_work (
+  subscription_id bigint NOT NULL,
+  partition bigint NOT NULL,
+  head bigint NOT NULL,
+  positions bigint[] NOT NULL,
+  CONSTRAINT subscription_work_subscription_id_partition_head_pkey
+    PRIMARY KEY (subscription_id, partition, head)
+)
+WITH (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
+COMMENT ON TABLE subscription_work IS
+$$What each look for work has found for each partition, of subscriptions with more than one: so that
+no partition looks at the messages of the others.$$;
+COMMENT ON COLUMN subscription_work.subscription_id IS $$subscriptions.subscription_id.$$;
+COMMENT ON COLUMN subscription_work.partition IS $$Number of the partition.$$;
+COMMENT ON COLUMN subscription_work.head IS $$The last of positions.$$;
+COMMENT ON COLUMN subscription_work.positions IS
+$$Global positions of the messages found, in order.$$;
 
 CREATE TABLE parked_messages (
   subscription_id bigint NOT NULL,
@@ -120,6 +138,9 @@ CREATE TABLE parked_messages (
   CONSTRAINT parked_messages_subscription_id_global_position_pkey
     PRIMARY KEY (subscription_id, global_position)
 );
+CREATE INDEX parked_messages_subscription_id_partition_global_position_idx
+  ON parked_messages (subscription_id, partition, global_position)
+  WHERE replay;
 COMMENT ON TABLE parked_messages IS $$Messages that a subscription has put aside.$$;
 COMMENT ON COLUMN parked_messages.subscription_id IS $$subscriptions.subscription_id.$$;
 COMMENT ON COLUMN parked_messages.global_position IS $$The message.$$;
@@ -142,16 +163,18 @@ LANGUAGE sql
 IMMUTABLE
 PARALLEL SAFE
 RETURN CASE
-  WHEN partition_by = 'stream'
+  WHEN partition_by COLLATE "C" = 'stream'
     THEN ((stream_id & 2147483647) * 2654435761 & 4294967295) >> 12
-  ELSE ('x' || left(md5(coalesce(
+  ELSE ('x' || encode(substr(sha256(convert_to(coalesce(
     CASE
-      WHEN partition_by = 'cardinal_id' AND strpos(stream, '-') > 0
-        THEN split_part(substr(stream, strpos(stream, '-') + 1), '+', 1)
-      WHEN partition_by LIKE 'metadata:%' THEN metadata ->> substr(partition_by, 10)
+      WHEN partition_by COLLATE "C" = 'cardinal_id' AND strpos(stream COLLATE "C", '-') > 0
+        THEN split_part(
+          substr(stream, strpos(stream COLLATE "C", '-') + 1) COLLATE "C", '+', 1
+        )
+      WHEN partition_by COLLATE "C" LIKE 'metadata:%' THEN metadata ->> substr(partition_by, 10)
     END,
     stream
-  )), 12))::bit(48)::bigint
+  ), 'UTF8')), 1, 6), 'hex'))::bit(48)::bigint
 END % partitions;
 
 COMMENT ON FUNCTION partition_of(bigint, text, jsonb, bigint, text) IS

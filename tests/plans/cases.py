@@ -190,6 +190,7 @@ CASES = {
     "page of a rare category in the middle": Case(
         "SELECT * FROM read_page({total} / 2, 10, categories => '{{rare}}')", 20, 150
     ),
+    "position before a time": Case("SELECT position_before('-infinity')", 20, 200),
     "page of categories": Case(
         "SELECT * FROM read_all({total} / 2, 10, categories => '{{rare,big,none}}')", 60, 300
     ),

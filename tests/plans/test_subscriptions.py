@@ -130,15 +130,19 @@ def test_claim_in_a_rare_category_looks_at_that_category(session: Explained) -> 
     assert all(not plan.walks for plan in session.plans if "messages" in str(plan))
 
 
-def test_claim_looks_at_no_more_than_a_window(session: Explained) -> None:
-    row, rows = claim(session, subscribe(session, 8, start=0))
+@pytest.mark.parametrize(("partitions", "most"), [(1, 11_000), (2, 41_000), (8, 170_000)])
+def test_claim_looks_at_no_more_than_a_window(
+    session: Explained, partitions: int, most: int
+) -> None:
+    row, rows = claim(session, subscribe(session, partitions, start=0))
     assert row is not None
-    assert rows < 35_000
+    assert rows < most
 
 
+@pytest.mark.parametrize("partitions", [1, 8])
 @pytest.mark.parametrize("start", [0, TOTAL // 2, TOTAL - 1000])
-def test_fetch_looks_at_its_batch(session: Explained, start: int) -> None:
-    row, _ = claim(session, subscribe(session, start=start))
+def test_fetch_looks_at_its_batch(session: Explained, start: int, partitions: int) -> None:
+    row, _ = claim(session, subscribe(session, partitions, start=start))
     assert row is not None
     session.plans.clear()
     session.conn.execute("SELECT FROM fetch_batch(%s, %s, %s, 100)", row[:3])

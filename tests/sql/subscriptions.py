@@ -118,7 +118,12 @@ class Subscription:
 
     def state(self) -> list[object]:
         """Everything that is stored about it."""
-        tables = ["subscription_partitions", "subscription_heads", "parked_messages"]
+        tables = [
+            "subscription_partitions",
+            "subscription_heads",
+            "subscription_work",
+            "parked_messages",
+        ]
         return [
             self.store.query(
                 f"SELECT t.* FROM STORE.{table} AS t JOIN STORE.subscriptions AS s"

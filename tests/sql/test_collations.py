@@ -18,13 +18,20 @@ COLLATED = '(%s::text COLLATE "POSIX")'
         f"last_message({COLLATED}, 'A' COLLATE \"POSIX\")",
         f"stream_version({COLLATED})",
         f"category({COLLATED})",
+        f"read_category({COLLATED}, types => ARRAY['A'] COLLATE \"POSIX\")",
+        f"read_all(0, 10, ARRAY['A'] COLLATE \"POSIX\", ARRAY[{COLLATED}, 'x'])",
+        f"read_page(stream_pattern => {COLLATED}, partition => 0, partitions => 2,"
+        " partition_by => 'cardinal_id' COLLATE \"POSIX\")",
+        f"create_subscription({COLLATED}, ARRAY['x'] COLLATE \"POSIX\","
+        " ARRAY['A'] COLLATE \"POSIX\", 'x' COLLATE \"POSIX\", 2,"
+        " 'metadata:a' COLLATE \"POSIX\", on_failure => 'park' COLLATE \"POSIX\")",
     ],
     ids=lambda call: call.partition("(")[0],
 )
 def test_names_may_have_any_collation(store: Store, stream: str, call: str) -> None:
     store.write(f"{stream}-other")
     # Twice: the first one may be planned before the collation matters.
-    for number in range(2):
+    for number in (0, 1, 1):
         store.query(f"SELECT * FROM STORE.{call}", [f"{stream}-{number}"]).fetchall()
 
 

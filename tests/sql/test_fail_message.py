@@ -144,6 +144,48 @@ def test_parked_messages_are_dropped(store: Store) -> None:
     assert store.call("drop_parked", reader.name) == [(0,)]
 
 
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_message_that_was_not_handed_out_cannot_fail(store: Store, partitions: int) -> None:
+    reader = Subscription(store, partitions=partitions)
+    other = store.write(f"other{reader.category}-1")[1]
+    first = reader.write()
+    lease = reader.claimed()
+    lease.acknowledge(first)
+    second = reader.write()
+    lease.release()
+    lease = reader.claimed()
+    for position in (None, other, first, second + 1, 0):
+        with reader.refused("22023", argument="global_position"):
+            store.call("fail_message", *lease.key, position, "E")
+
+
+def test_parked_message_of_another_partition_is_not_settled(store: Store) -> None:
+    reader = Subscription(store, partitions=2, on_failure="park", max_attempts=1)
+    positions = [reader.write(n) for n in range(10)]
+    lease = reader.claimed()
+    parked = lease.fetch().positions[0]
+    assert lease.fail(parked) == "park"
+    store.call("replay_parked", reader.name)
+    other = reader.claimed()
+    assert other.partition != lease.partition
+    assert parked in positions
+    with reader.refused("22023", argument="global_position"):
+        other.settle(parked)
+    lease.settle(parked)
+
+
+def test_replay_does_not_end_the_pause_of_another_message(store: Store) -> None:
+    reader = Subscription(store, on_failure="park", max_attempts=2)
+    first, second = reader.write(), reader.write()
+    assert [failed(reader, first) for _ in range(2)] == ["retry", "park"]
+    reader.expire()
+    assert failed(reader, second) == "retry"
+    store.call("replay_parked", reader.name)
+    assert reader.claim() is None
+    reader.expire()
+    assert reader.claimed().fetch().parked
+
+
 def test_message_that_is_not_to_be_replayed_is_not_settled(store: Store) -> None:
     reader = Subscription(store, on_failure="park", max_attempts=1)
     position = reader.write()

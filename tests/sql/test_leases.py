@@ -300,7 +300,7 @@ def test_sweep_that_began_before_a_repartition_uses_the_new_partitions(
         "SELECT STORE.sweep_subscription(d.source, STORE.safe_position()) FROM described AS d"
     )
     assert [row["state"] for row in reader.partitions()] == ["waiting"]
-    (_, heads, _) = reader.state()
+    (_, heads, *_) = reader.state()
     assert isinstance(heads, list)
     assert [head[1:] for head in heads] == [(0, positions[-1])]
     assert reader.work() == positions
@@ -324,6 +324,98 @@ def test_worker_that_finishes_a_repartition_late_does_not_undo_the_next(
 def test_claim_refuses_a_lease_of_no_length(store: Store, lease: str | None) -> None:
     with store.refused("22023", argument="lease"):
         store.call("claim_partition", [], "w", lease)
+
+
+@pytest.mark.parametrize("names", [None, [None], ["a", None]])
+def test_claim_refuses_no_name(store: Store, names: list[str | None] | None) -> None:
+    with store.refused("22023", argument="subscriptions"):
+        store.call("claim_partition", names, "w")
+
+
+def test_partition_that_was_never_claimed_belongs_to_nobody(store: Store) -> None:
+    reader = Subscription(store)
+    position = reader.write()
+    nobody = Lease(store, reader.name, 0, 0)
+    with reader.refused("MS020"):
+        nobody.acknowledge(position)
+    with reader.refused("MS020"):
+        nobody.fetch()
+
+
+def test_acknowledge_gives_the_lease_back(store: Store, connect: Connect) -> None:
+    reader = Subscription(store)
+    first, second = reader.write(), reader.write()
+    lease = reader.claimed()
+    with connect(autocommit=False) as conn:
+        store.call("acknowledge", *lease.key, first, True, on=conn)
+        assert reader.claim() is None
+        conn.commit()
+    assert reader.claimed().fetch().positions == [second]
+    assert not lease.release()
+
+
+def test_claim_looks_at_so_much_at_a_time(store: Store) -> None:
+    """What is left out is passed over in short transactions."""
+    reader = Subscription(store, categories=None, types=["rare"], start_position=None)
+    store.query(
+        "SELECT STORE.write_batch(%s || g.n, array_fill('A'::text, '{1000}'),"
+        " array_fill('1'::jsonb, '{1000}')) FROM generate_series(1, 31) AS g (n)",
+        [f"{reader.category}-"],
+    )
+    more = (None, None, None, None)
+    assert store.call("claim_partition", [reader.name], "w") == [more]
+    assert store.call("claim_partition", [reader.name], "w") == []
+    reader.write(type_="rare")
+    assert reader.claim() is not None
+
+
+def test_finished_repartition_wakes_the_others(store: Store, connect: Connect) -> None:
+    reader = Subscription(store, partitions=1)
+    store.call("repartition_subscription", reader.name, 4)
+    ((channel,),) = store.call("wake_channel")
+    with connect() as sleeper:
+        sleeper.autocommit = True
+        sleeper.execute(f'LISTEN "{channel}"'.encode())
+        assert reader.claim() is None
+        assert len(reader.partitions()) == 4
+        assert list(sleeper.notifies(timeout=10, stop_after=1))
+
+
+def test_message_that_was_deleted_is_passed_over(store: Store) -> None:
+    for partitions in (1, 3):
+        reader = Subscription(store, partitions=partitions)
+        positions = [reader.write(stream) for stream in range(30)]
+        assert (lease := reader.claim()) is not None
+        gone = [n for n in positions if n % 3]
+        store.query("DELETE FROM STORE.messages WHERE global_position = ANY (%s)", [gone])
+        handled = lease.work(max_count=4)
+        assert sorted(handled + reader.work()) == [n for n in positions if n % 3 == 0]
+        assert reader.position() >= positions[-1]
+
+
+def test_partition_keeps_no_list_of_what_is_dealt_with(store: Store) -> None:
+    reader = Subscription(store, partitions=3)
+    for _ in range(3):
+        for stream in range(10):
+            reader.write(stream)
+        assert len(reader.work()) == 10
+    (_, _, lists, _) = reader.state()
+    assert lists == []
+
+
+def test_fetch_goes_on_within_a_list(store: Store) -> None:
+    reader = Subscription(store, partitions=2)
+    positions = []
+    for _ in range(3):  # each look makes a list of its own
+        positions += [reader.write(stream) for stream in range(20)]
+        lease = reader.claimed()
+        lease.release()
+    handled: dict[int, list[int]] = {0: [], 1: []}
+    while (claimed := reader.claim()) is not None:
+        handled[claimed.partition] += claimed.work(max_count=7)
+    assert sorted(handled[0] + handled[1]) == positions
+    assert all(handled.values())
+    assert all(each == sorted(each) for each in handled.values())
 
 
 def test_claim_refuses_an_unknown_subscription(store: Store) -> None:

@@ -26,7 +26,6 @@ def test_create_subscription_again_changes_nothing(store: Store) -> None:
         {"types": None},
         {"categories": None},
         {"stream_pattern": "%"},
-        {"partitions": 2},
         {"partition_by": "cardinal_id"},
     ],
 )
@@ -35,8 +34,20 @@ def test_create_subscription_of_something_else_is_refused(
 ) -> None:
     reader = Subscription(store, types=["A"])
     named = {"categories": [reader.category], "types": ["A"]}
-    with reader.refused("MS022", subscription=reader.name, partitions=1, **named):
+    with reader.refused("MS022", subscription=reader.name, **named):
         reader.create(**named | other)
+
+
+def test_create_subscription_again_leaves_its_partitions(store: Store) -> None:
+    reader = Subscription(store, partitions=3)
+    before = reader.state()
+    assert not reader.create(categories=[reader.category], partitions=5)
+    assert reader.state() == before
+
+
+def test_filters_are_sets(store: Store) -> None:
+    reader = Subscription(store, categories=["b", "a", "b"], types=["Y", "X"])
+    assert not reader.create(categories=["a", "b"], types=["X", "Y", "Y"])
 
 
 def test_create_subscription_again_updates_what_happens_on_failure(store: Store) -> None:
@@ -272,16 +283,19 @@ def test_repartition_refuses_a_bad_number(store: Store, partitions: int | None) 
 
 
 def test_dropped_subscription_leaves_nothing(store: Store) -> None:
-    reader = Subscription(store, on_failure="park", max_attempts=1)
+    reader = Subscription(store, on_failure="park", max_attempts=1, partitions=2)
     position = reader.write()
     lease = reader.claimed()
     lease.fail(position)
+    second = reader.write()
+    reader.claim()
+    assert all(reader.state())
     store.call("drop_subscription", reader.name)
-    assert reader.state() == [[], [], []]
+    assert not any(reader.state())
     with store.refused("MS021", subscription=reader.name):
         lease.acknowledge(position)
     assert reader.create(categories=[reader.category])
-    assert reader.work() == [position]
+    assert reader.work() == [position, second]
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,11 @@ BEGIN ATOMIC
   ) AS s
   WHERE m.global_position > range_of_all.after_position
     AND m.global_position <= range_of_all.up_to_position
-    AND (range_of_all.types IS NULL OR m.type = ANY (range_of_all.types))
-    AND (range_of_all.stream_pattern IS NULL OR s.stream LIKE range_of_all.stream_pattern)
+    AND (range_of_all.types IS NULL OR m.type = ANY (range_of_all.types COLLATE "C"))
+    AND (
+      range_of_all.stream_pattern IS NULL
+      OR s.stream LIKE range_of_all.stream_pattern COLLATE "C"
+    )
     AND (
       range_of_all.partitions IS NULL
       OR range_of_all.partition = partition_of(

@@ -30,6 +30,7 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
+SET enable_memoize = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -41,7 +42,7 @@ BEGIN
   ELSIF (max_count >= 1) IS NOT TRUE THEN
     PERFORM refuse_argument('max_count', 'must be 1 or more');
   END IF;
-  PERFORM refuse_filter(partition, partitions, partition_by);
+  PERFORM refuse_filter(partition, partitions, partition_by, stream_pattern);
   PERFORM refuse_isolation();
 
   -- A statement of its own, before the one that reads: its snapshot must be the later one.
@@ -54,12 +55,21 @@ BEGIN
     FROM range_of_all(
       after_position, safe, max_count, types, stream_pattern, partition, partitions, partition_by
     ) AS r;
+  ELSIF cardinality(categories) = 1 THEN
+    RETURN QUERY
+    SELECT
+      r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
+      NULL::bigint
+    FROM range_of_category(
+      categories[1], after_position, safe, max_count, types, stream_pattern, partition, partitions,
+      partition_by
+    ) AS r;
   ELSE
     RETURN QUERY
     SELECT
       r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
       NULL::bigint
-    FROM range_of_categories(
+    FROM range_of_several(
       categories, after_position, safe, max_count, types, stream_pattern, partition, partitions,
       partition_by
     ) AS r;

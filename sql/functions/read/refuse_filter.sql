@@ -1,7 +1,8 @@
 CREATE OR REPLACE FUNCTION refuse_filter(
   partition bigint,
   partitions bigint,
-  partition_by text
+  partition_by text,
+  stream_pattern text
 )
 RETURNS void
 LANGUAGE plpgsql
@@ -19,12 +20,16 @@ BEGIN
     PERFORM refuse_argument(
       'partition', 'must be between 0 and partitions - 1, both given or none'
     );
-  ELSIF (partition_by IN ('stream', 'cardinal_id') OR partition_by LIKE 'metadata:_%') IS NOT TRUE
-  THEN
+  ELSIF (
+    partition_by COLLATE "C" IN ('stream', 'cardinal_id')
+    OR partition_by COLLATE "C" LIKE 'metadata:_%'
+  ) IS NOT TRUE THEN
     PERFORM refuse_argument('partition_by', 'must be stream, cardinal_id or metadata:<key>');
+  ELSIF (length(stream_pattern) - length(rtrim(stream_pattern, '\'))) % 2 = 1 THEN
+    PERFORM refuse_argument('stream_pattern', 'must not end with a single backslash');
   END IF;
 END
 $$;
 
-COMMENT ON FUNCTION refuse_filter(bigint, bigint, text) IS
-$$Internal: raise 22023 unless these say which share of the messages to read.$$;
+COMMENT ON FUNCTION refuse_filter(bigint, bigint, text, text) IS
+$$Internal: raise 22023 unless these say which messages to read.$$;

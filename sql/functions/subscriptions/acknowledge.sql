@@ -2,7 +2,8 @@ CREATE OR REPLACE FUNCTION acknowledge(
   subscription text,
   partition bigint,
   token bigint,
-  checkpoint bigint
+  checkpoint bigint,
+  release boolean DEFAULT false
 )
 RETURNS void
 LANGUAGE plpgsql
@@ -26,7 +27,8 @@ BEGIN
     failed_position = CASE
       WHEN p.failed_position > acknowledge.checkpoint THEN p.failed_position
     END,
-    error = CASE WHEN p.failed_position > acknowledge.checkpoint THEN p.error END
+    error = CASE WHEN p.failed_position > acknowledge.checkpoint THEN p.error END,
+    leased_until = CASE WHEN NOT acknowledge.release THEN p.leased_until END
   WHERE p.subscription_id = source.subscription_id
     AND p.partition = acknowledge.partition
     AND p.token = acknowledge.token
@@ -37,6 +39,12 @@ BEGIN
       WHERE w.subscription_id = source.subscription_id
     );
   IF FOUND THEN
+    IF source.partitions > 1 THEN
+      DELETE FROM subscription_work AS w
+      WHERE w.subscription_id = source.subscription_id
+        AND w.partition = acknowledge.partition
+        AND w.head <= acknowledge.checkpoint;
+    END IF;
     RETURN;
   END IF;
 
@@ -54,8 +62,8 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION acknowledge(text, bigint, bigint, bigint) IS
+COMMENT ON FUNCTION acknowledge(text, bigint, bigint, bigint, boolean) IS
 $$Move the checkpoint of a leased partition: everything up to it has been dealt with. In the
-handler's own transaction, its effects and the checkpoint are one: exactly once. Raises MS020 if the
-lease is lost, which takes the handler's effects with it; 22023 if checkpoint is not one that
-fetch_batch gave.$$;
+handler's own transaction, its effects and the checkpoint are one: exactly once. With release, the
+lease is given back with it. Raises MS020 if the lease is lost, which takes the handler's effects
+with it; 22023 if checkpoint is before the last one, or beyond what fetch_batch can have given.$$;

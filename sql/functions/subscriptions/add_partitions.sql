@@ -14,10 +14,12 @@ BEGIN
   INSERT INTO subscription_partitions (
     subscription_id, partition, checkpoint, token, attempts, stopped
   )
-  SELECT add_partitions.subscription_id, g.partition, add_partitions.checkpoint, 0, 0, false
+  SELECT
+    add_partitions.subscription_id, g.partition, add_partitions.checkpoint,
+    nextval('lease_token_seq'), 0, false
   FROM generate_series(0, partitions - 1) AS g (partition);
 END
 $$;
 
 COMMENT ON FUNCTION add_partitions(bigint, bigint, bigint) IS
-$$Internal: make the partitions of a subscription.$$;
+$$Internal: make the partitions of a subscription, each with a token that nobody has.$$;

@@ -21,10 +21,13 @@ DECLARE
   swept bigint;
   source subscriptions;
   name text;
+  looks bigint := bigint '0';
   busy boolean := false;
 BEGIN
   IF (lease > '0') IS NOT TRUE THEN
     PERFORM refuse_argument('lease', 'must be more than 0');
+  ELSIF subscriptions IS NULL OR array_position(subscriptions, NULL) IS NOT NULL THEN
+    PERFORM refuse_argument('subscriptions', 'must be names');
   END IF;
   PERFORM refuse_isolation();
   safe := safe_position();
@@ -48,10 +51,12 @@ BEGIN
         EXIT WHEN NOT finish_repartition(source);
       ELSIF swept >= safe THEN
         EXIT;
-      ELSIF NOT sweep_subscription(source, safe) THEN
+      ELSIF looks = 3 OR NOT sweep_subscription(source, safe) THEN
+        -- Not all at once: it holds up others, and this transaction.
         busy := true;
         EXIT;
       END IF;
+      looks := looks + 1;
     END LOOP;
   END LOOP;
 
@@ -63,7 +68,8 @@ $$;
 
 COMMENT ON FUNCTION claim_partition(text[], text, interval) IS
 $$Lease a partition that has work, of the first of these subscriptions that has any; call it in a
-transaction of its own. No row: there is nothing to do now. A row of NULLs: others are just looking
-for work, try again in some milliseconds. The lease ends after the given time unless it is extended;
-its token is what acknowledge and the others check, so who lost the lease cannot change anything.
-Raises MS021 for an unknown subscription, and MS004 as read_all.$$;
+transaction of its own. No row: there is nothing to do now. A row of NULLs: there is more to look
+at, or others are just at it; try again in some milliseconds. The lease ends after the given time
+unless it is extended; its token is what acknowledge and the others check, so who lost the lease
+cannot change anything. Raises 22023 for a bad argument, MS021 for an unknown subscription, and
+MS004 as read_all.$$;

@@ -41,7 +41,10 @@ BEGIN
   ELSIF cardinality(types) = 0 OR array_position(types, NULL) IS NOT NULL THEN
     PERFORM refuse_argument('types', 'must be names, or NULL for all');
   END IF;
-  PERFORM refuse_filter(0, partitions, partition_by);
+  PERFORM refuse_filter(0, partitions, partition_by, stream_pattern);
+  -- Sets: their order means nothing. Of nothing: NULL.
+  categories := (SELECT array_agg(DISTINCT u.name COLLATE "C") FROM unnest(categories) AS u (name));
+  types := (SELECT array_agg(DISTINCT u.name COLLATE "C") FROM unnest(types) AS u (name));
 
   IF start_time IS NOT NULL THEN
     start_at := position_before(start_time);
@@ -70,20 +73,19 @@ BEGIN
   END IF;
 
   stored := subscription_of(subscription);
-  IF (stored.categories, stored.types, stored.stream_pattern, stored.partition_by)
-    IS DISTINCT FROM (categories, types, stream_pattern, partition_by)
-    OR coalesce(stored.next_partitions, stored.partitions) <> partitions
+  IF stored.categories IS DISTINCT FROM categories COLLATE "C"
+    OR stored.types IS DISTINCT FROM types COLLATE "C"
+    OR stored.stream_pattern IS DISTINCT FROM stream_pattern COLLATE "C"
+    OR stored.partition_by <> partition_by COLLATE "C"
   THEN
     RAISE EXCEPTION USING
       ERRCODE = 'MS022',
       MESSAGE = format('subscription %s exists and reads something else', subscription),
       DETAIL = json_build_object(
         'subscription', subscription, 'categories', stored.categories, 'types', stored.types,
-        'stream_pattern', stored.stream_pattern, 'partition_by', stored.partition_by,
-        'partitions', coalesce(stored.next_partitions, stored.partitions)
+        'stream_pattern', stored.stream_pattern, 'partition_by', stored.partition_by
       )::text,
-      HINT = 'Give it another name, drop it first, or change its partitions with '
-        'repartition_subscription.';
+      HINT = 'Give it another name, or drop it first.';
   END IF;
   UPDATE subscriptions AS s
   SET
@@ -107,5 +109,6 @@ reads all messages, or those of some categories, types or streams (filters as re
 partitions. It starts after start_position (0: at the beginning; NULL: at the end), or with the
 messages added from start_time on. A failing message is tried max_attempts times, after retry_delay
 that doubles each time; then its partition stops, or with on_failure park the message is put aside.
-For one that is there the start is ignored and the three settings of failure are updated.
+For one that is there the start and the number of partitions are as they are (see
+rewind_subscription, repartition_subscription), and the three settings of failure are updated.
 Raises 22023 for a bad argument; MS022 if it is there and reads something else.$$;

@@ -14,6 +14,7 @@ DECLARE
 BEGIN
   DELETE FROM subscription_sweeps AS w WHERE w.subscription_id = dropped;
   DELETE FROM subscription_heads AS h WHERE h.subscription_id = dropped;
+  DELETE FROM subscription_work AS w WHERE w.subscription_id = dropped;
   DELETE FROM subscription_partitions AS p WHERE p.subscription_id = dropped;
   DELETE FROM parked_messages AS k WHERE k.subscription_id = dropped;
   DELETE FROM subscriptions AS s WHERE s.subscription_id = dropped;

@@ -31,13 +31,20 @@ BEGIN
     PERFORM lost_lease(subscription, partition, token);
   END IF;
 
-  IF global_position <= leased.checkpoint THEN
-    -- A parked message that was replayed and failed once more.
-    UPDATE parked_messages AS k
-    SET attempts = k.attempts + 1, error = fail_message.error, replay = false
-    WHERE k.subscription_id = source.subscription_id
-      AND k.global_position = fail_message.global_position;
+  -- A parked message that was replayed and failed once more?
+  UPDATE parked_messages AS k
+  SET attempts = k.attempts + 1, error = fail_message.error, replay = false
+  WHERE k.subscription_id = source.subscription_id
+    AND k.global_position = fail_message.global_position
+    AND k.partition = fail_message.partition
+    AND k.replay;
+  IF FOUND THEN
     RETURN 'park';
+  ELSIF (
+    global_position > leased.checkpoint
+    AND subscription_has(source, partition, global_position - 1, global_position + 1)
+  ) IS NOT TRUE THEN
+    PERFORM refuse_argument('global_position', 'must be that of a message that fetch_batch gave');
   END IF;
 
   tried := 1 + CASE WHEN leased.failed_position = global_position THEN leased.attempts ELSE 0 END;
@@ -76,4 +83,5 @@ $$Report that handling a message failed, after the handler's transaction was rol
 what follows: retry (the partition is released and handed out again after the pause), stop (it is
 held until resume_subscription), or park (the message is put aside and the lease goes on after it).
 A message is not parked before those that come before it have been acknowledged: where its batch was
-rolled back with it, retry follows once more. Raises MS020 if the lease is lost.$$;
+rolled back with it, retry follows once more. Raises MS020 if the lease is lost; 22023 for another
+message than one that fetch_batch can have given.$$;

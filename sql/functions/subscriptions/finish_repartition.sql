@@ -36,6 +36,7 @@ BEGIN
   END IF;
 
   DELETE FROM subscription_heads AS h WHERE h.subscription_id = source.subscription_id;
+  DELETE FROM subscription_work AS w WHERE w.subscription_id = source.subscription_id;
   DELETE FROM subscription_partitions AS p WHERE p.subscription_id = source.subscription_id;
   PERFORM add_partitions(source.subscription_id, source.next_partitions, swept);
   UPDATE subscriptions AS s
@@ -48,6 +49,7 @@ BEGIN
   FROM messages AS m
   JOIN streams AS s USING (stream_id)
   WHERE k.subscription_id = source.subscription_id AND m.global_position = k.global_position;
+  PERFORM notify_sleepers();  -- there can be work for more of them now
   RETURN true;
 END
 $$;

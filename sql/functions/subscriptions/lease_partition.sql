@@ -49,6 +49,7 @@ BEGIN
       WHERE p.subscription_id = source.subscription_id
         AND p.partition = waiting.partition
         AND (p.leased_until IS NULL OR p.leased_until < clock_timestamp())
+        AND (p.retry_at IS NULL OR p.retry_at <= clock_timestamp())
       FOR UPDATE SKIP LOCKED;
       EXIT WHEN FOUND;
     END LOOP;

@@ -35,11 +35,13 @@ BEGIN
   RETURN least(
     low,
     (
-      SELECT min(m.global_position) - 1
+      SELECT m.global_position - 1
       FROM messages AS m
       WHERE m.global_position > low - 10000
         AND m.global_position <= low
         AND m.added_at >= moment
+      ORDER BY m.global_position
+      LIMIT 1
     )
   );
 END

@@ -16,7 +16,7 @@ BEGIN
   IF partitions IS NULL THEN
     PERFORM refuse_argument('partitions', 'must be between 1 and 65536');
   END IF;
-  PERFORM refuse_filter(0, partitions, 'stream');
+  PERFORM refuse_filter(0, partitions, 'stream', NULL);
   -- Not while somebody looks for work: what is known to wait is what is dealt with first.
   PERFORM FROM subscription_sweeps AS w
   WHERE w.subscription_id = source.subscription_id

@@ -27,6 +27,7 @@ BEGIN
   WHERE w.subscription_id = source.subscription_id
   FOR UPDATE;
   DELETE FROM subscription_heads AS h WHERE h.subscription_id = source.subscription_id;
+  DELETE FROM subscription_work AS w WHERE w.subscription_id = source.subscription_id;
   UPDATE subscription_partitions AS p
   SET
     checkpoint = target,

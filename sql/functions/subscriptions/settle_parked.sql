@@ -29,13 +29,16 @@ BEGIN
   DELETE FROM parked_messages AS k
   WHERE k.subscription_id = source.subscription_id
     AND k.global_position = settle_parked.global_position
+    AND k.partition = settle_parked.partition
     AND k.replay;
   IF NOT FOUND THEN
-    PERFORM refuse_argument('global_position', 'must be that of a parked message under replay');
+    PERFORM refuse_argument(
+      'global_position', 'must be that of a parked message of this partition under replay'
+    );
   END IF;
 END
 $$;
 
 COMMENT ON FUNCTION settle_parked(text, bigint, bigint, bigint) IS
 $$Acknowledge a parked message that was replayed, in the handler's own transaction. Raises MS020 if
-the lease is lost.$$;
+the lease is lost; 22023 if it is not under replay.$$;

@@ -14,25 +14,36 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
+SET enable_memoize = off
 AS $$
 #variable_conflict use_column
-DECLARE
-  share bigint := CASE WHEN source.partitions > 1 THEN source.partitions END;
 BEGIN
-  IF source.categories IS NULL THEN
+  IF source.partitions > 1 THEN
+    RETURN EXISTS (
+      SELECT
+      FROM subscription_work AS w
+      CROSS JOIN LATERAL unnest(w.positions) AS u (global_position)
+      WHERE w.subscription_id = source.subscription_id
+        AND w.partition = subscription_has.partition
+        AND w.head > after_position
+        AND u.global_position > after_position
+        AND u.global_position < before_position
+        AND EXISTS (SELECT FROM messages AS m WHERE m.global_position = u.global_position)
+    );
+  ELSIF source.categories IS NULL THEN
     RETURN EXISTS (
       SELECT
       FROM range_of_all(
-        after_position, before_position - 1, 1, source.types, source.stream_pattern, partition,
-        share, source.partition_by
+        after_position, before_position - 1, 1, source.types, source.stream_pattern, NULL, NULL,
+        source.partition_by
       ) AS r
     );
   END IF;
   RETURN EXISTS (
     SELECT
-    FROM range_of_categories(
+    FROM range_of_several(
       source.categories, after_position, before_position - 1, 1, source.types,
-      source.stream_pattern, partition, share, source.partition_by
+      source.stream_pattern, NULL, NULL, source.partition_by
     ) AS r
   );
 END

@@ -12,12 +12,14 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
+SET enable_memoize = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  window_size CONSTANT bigint := bigint '10000';
+  window_size bigint;
   from_position bigint;
   to_position bigint;
+  named boolean;
 BEGIN
   -- One looks for work at a time; the others do not wait for it.
   SELECT w.swept_position INTO from_position
@@ -31,6 +33,7 @@ BEGIN
   END IF;
   -- Once more, under the lock: its partitions may have changed since the caller read it.
   source := subscription_of(source.subscription);
+  window_size := least(10000 * source.partitions, 100000);
 
   -- What has been dealt with needs no head.
   DELETE FROM subscription_heads AS h
@@ -55,7 +58,7 @@ BEGIN
     CROSS JOIN LATERAL (
       SELECT m.global_position
       FROM messages AS m
-      -- Rows are compared as in range_of_categories.
+      -- Rows are compared as in range_of_category.
       WHERE (m.category_key, m.global_position) > (category_key(c.category), from_position)
         AND (m.category_key, m.global_position) <= (category_key(c.category), safe)
       ORDER BY m.category_key, m.global_position
@@ -65,46 +68,66 @@ BEGIN
   END IF;
   to_position := coalesce(to_position, safe);
 
-  -- Of these two, one is empty.
-  INSERT INTO subscription_heads AS h (subscription_id, partition, head)
-  SELECT source.subscription_id, f.partition, max(f.global_position)
-  FROM (
-    SELECT
-      partition_of(m.stream_id, s.stream, m.metadata, source.partitions, source.partition_by)
-        AS partition,
-      m.global_position
-    FROM messages AS m
-    CROSS JOIN LATERAL (
-      SELECT i.stream, i.category FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
-    ) AS s
-    WHERE source.categories IS NULL AND m.global_position > from_position
-      AND m.global_position <= to_position
-      AND (source.types IS NULL OR m.type = ANY (source.types))
-      AND (source.stream_pattern IS NULL OR s.stream LIKE source.stream_pattern)
-    UNION ALL
-    SELECT
-      partition_of(m.stream_id, s.stream, m.metadata, source.partitions, source.partition_by)
-        AS partition,
-      m.global_position
-    FROM unnest(source.categories) AS c (category)
-    CROSS JOIN LATERAL (
-      SELECT n.stream_id, n.global_position, n.type, n.metadata
-      FROM messages AS n
-      WHERE (n.category_key, n.global_position) > (category_key(c.category), from_position)
-        AND (n.category_key, n.global_position) <= (category_key(c.category), to_position)
-      ORDER BY n.category_key, n.global_position
-      OFFSET 0
-    ) AS m
-    CROSS JOIN LATERAL (
-      SELECT i.stream, i.category FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
-    ) AS s
-    WHERE s.category = c.category
-      AND (source.types IS NULL OR m.type = ANY (source.types))
-      AND (source.stream_pattern IS NULL OR s.stream LIKE source.stream_pattern)
-  ) AS f
-  GROUP BY f.partition
-  ON CONFLICT ON CONSTRAINT subscription_heads_subscription_id_partition_pkey
-  DO UPDATE SET head = excluded.head;
+  IF source.partitions = 1 THEN
+    -- Its fetches look at all that is there: no need to know what.
+    INSERT INTO subscription_heads AS h (subscription_id, partition, head)
+    SELECT source.subscription_id, 0, to_position
+    WHERE subscription_has(source, 0, from_position, to_position + 1)
+    ON CONFLICT ON CONSTRAINT subscription_heads_subscription_id_partition_pkey
+    DO UPDATE SET head = excluded.head;
+  ELSE
+    -- The look-up of its stream costs more than the rest of a message. That another category with
+    -- the same key is none of these, fetch_batch sees.
+    named := source.partition_by <> 'stream' OR source.stream_pattern IS NOT NULL;
+    -- Of the two halves of found, one is empty.
+    WITH found AS (
+      SELECT
+        partition_of(m.stream_id, s.stream, m.metadata, source.partitions, source.partition_by)
+          AS partition,
+        m.global_position
+      FROM messages AS m
+      LEFT JOIN LATERAL (
+        SELECT i.stream FROM streams AS i WHERE named AND i.stream_id = m.stream_id LIMIT 1
+      ) AS s ON true
+      WHERE source.categories IS NULL AND m.global_position > from_position
+        AND m.global_position <= to_position
+        AND (source.types IS NULL OR m.type = ANY (source.types))
+        AND (source.stream_pattern IS NULL OR s.stream LIKE source.stream_pattern)
+      UNION ALL
+      SELECT
+        partition_of(m.stream_id, s.stream, m.metadata, source.partitions, source.partition_by)
+          AS partition,
+        m.global_position
+      FROM unnest(source.categories) AS c (category)
+      CROSS JOIN LATERAL (
+        SELECT n.stream_id, n.global_position, n.type, n.metadata
+        FROM messages AS n
+        WHERE (n.category_key, n.global_position) > (category_key(c.category), from_position)
+          AND (n.category_key, n.global_position) <= (category_key(c.category), to_position)
+        ORDER BY n.category_key, n.global_position
+        OFFSET 0
+      ) AS m
+      LEFT JOIN LATERAL (
+        SELECT i.stream FROM streams AS i WHERE named AND i.stream_id = m.stream_id LIMIT 1
+      ) AS s ON true
+      WHERE (source.types IS NULL OR m.type = ANY (source.types))
+        AND (source.stream_pattern IS NULL OR s.stream LIKE source.stream_pattern)
+    ),
+    listed AS (
+      INSERT INTO subscription_work (subscription_id, partition, head, positions)
+      SELECT
+        source.subscription_id, f.partition, max(f.global_position),
+        array_agg(f.global_position ORDER BY f.global_position)
+      FROM found AS f
+      GROUP BY f.partition
+      RETURNING partition, head
+    )
+    INSERT INTO subscription_heads AS h (subscription_id, partition, head)
+    SELECT source.subscription_id, l.partition, l.head
+    FROM listed AS l
+    ON CONFLICT ON CONSTRAINT subscription_heads_subscription_id_partition_pkey
+    DO UPDATE SET head = excluded.head;
+  END IF;
 
   UPDATE subscription_sweeps AS w
   SET swept_position = to_position
@@ -114,6 +137,7 @@ END
 $$;
 
 COMMENT ON FUNCTION sweep_subscription(subscriptions, bigint) IS
-$$Internal: look at the next messages of a subscription, up to 10,000, and note the partitions they
-wait in. False if somebody else is at it. One look tells every partition whether it has work, so
-that finding some does not cost more with more partitions.$$;
+$$Internal: look at the next messages of a subscription, up to
+10,000 for each partition and 100,000 in all, and note the partitions they
+wait in, and where. False if somebody else is at it. One look tells every partition whether it has
+work and which, so that neither finding nor fetching it costs more with more partitions.$$;

@@ -53,13 +53,24 @@ def test_a_declaration_can_be_repeated(store: Store, category: str) -> None:
         assert seen == wanted
 
 
+def test_another_number_of_partitions_is_told(
+    store: Store, category: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.subscription(category, category=category, partitions=3).create()
+    store.subscription(category, category=category, partitions=3).create()
+    assert caplog.messages == []
+    other = store.subscription(category, category=category, partitions=2)
+    assert len(other.partitions()) == 3
+    (told,) = caplog.messages
+    assert told == f"subscription {category} has 3 partitions, not 2: repartition() changes that"
+
+
 @pytest.mark.parametrize(
     "other",
     [
         {"category": "other"},
         {"types": ["EventA"]},
         {"stream_pattern": "a%"},
-        {"partitions": 2},
         {"partition_by": "cardinal_id"},
     ],
 )
