@@ -385,7 +385,7 @@ def test_message_that_was_deleted_is_passed_over(store: Store) -> None:
     for partitions in (1, 3):
         reader = Subscription(store, partitions=partitions)
         positions = [reader.write(stream) for stream in range(30)]
-        assert (lease := reader.claim()) is not None
+        lease = reader.claimed()
         gone = [n for n in positions if n % 3]
         store.query("DELETE FROM STORE.messages WHERE global_position = ANY (%s)", [gone])
         handled = lease.work(max_count=4)

@@ -94,7 +94,7 @@ BEGIN
     retry_delay = create_subscription.retry_delay
   WHERE s.subscription_id = stored.subscription_id
     AND (s.on_failure, s.max_attempts, s.retry_delay) IS DISTINCT FROM (
-      create_subscription.on_failure, create_subscription.max_attempts,
+      create_subscription.on_failure COLLATE "C", create_subscription.max_attempts,
       create_subscription.retry_delay
     );
   RETURN false;
