@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "eeb2e852af762ea65fb9056167ab8648b907b507b62c42942d2962ec41580898"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "f23408139aac8fc2ed856297fbe30358745314d84cc4df413966d6a8406e8535"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "6f9d0b93f804354fb9c5179b31025e182fb6c0bca96bd44e675b89331cccf26e"}
   ]$manifest$, true) AS pgstore_manifest \gset

@@ -14,13 +14,9 @@ VOLATILE
 PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
-SET enable_seqscan = off
-SET enable_bitmapscan = off
+SET seq_page_cost = 1e9
 AS $$
 #variable_conflict use_column
-DECLARE
-  target record;
-  at_version bigint;
 BEGIN
   IF (octet_length(type) BETWEEN 1 AND 255 AND data IS NOT NULL) IS NOT TRUE
     OR jsonb_typeof(metadata) <> 'object'
@@ -40,49 +36,48 @@ BEGIN
     PERFORM notify_sleepers();
   END IF;
 
-  SELECT s.stream_id, s.category_key INTO target
-  FROM streams AS s
-  WHERE s.stream = write_message.stream COLLATE "C";
-  IF NOT FOUND THEN
-    PERFORM refuse_write(stream, expected_version, ARRAY[type], ARRAY[data], ARRAY[metadata], NULL);
-    target := create_stream(stream);
-  END IF;
-
-  SELECT m.version INTO at_version
-  FROM messages AS m
-  WHERE m.stream_id = target.stream_id
-  ORDER BY m.version DESC
-  LIMIT 1;
-  at_version := coalesce(at_version, 0);
-
-  IF (expected_version <> at_version) IS NOT TRUE THEN
+  -- The usual case in one statement. The stream's lock keeps its next version free, so only the id
+  -- can be in use; under another isolation level the snapshot may be too old to know the version.
+  IF current_setting('transaction_isolation') = 'read committed' THEN
     INSERT INTO messages AS m (
       global_position, stream_id, version, category_key, added_at, message_id, type, data, metadata
     )
-    VALUES (
-      nextval('global_position_seq'), target.stream_id, at_version + 1, target.category_key,
+    SELECT
+      nextval('global_position_seq'), s.stream_id, s.at_version + 1, s.category_key,
       clock_timestamp(), coalesce(write_message.message_id, new_message_id()),
       write_message.type, write_message.data, write_message.metadata
-    )
-    ON CONFLICT DO NOTHING
+    FROM (
+      SELECT
+        t.stream_id,
+        t.category_key,
+        coalesce(
+          (
+            SELECT v.version
+            FROM messages AS v
+            WHERE v.stream_id = t.stream_id
+            ORDER BY v.version DESC
+            LIMIT 1
+          ),
+          0
+        ) AS at_version
+      FROM streams AS t
+      WHERE t.stream = write_message.stream COLLATE "C"
+      OFFSET 0
+    ) AS s
+    WHERE (expected_version <> s.at_version) IS NOT TRUE
+    ON CONFLICT (message_id) DO NOTHING
     RETURNING m.version, m.global_position
     INTO write_message.version, write_message.global_position;
   END IF;
 
   IF global_position IS NULL THEN
-    -- Not the expected version, or the id is in use: a repetition, or refused.
-    PERFORM refuse_write(stream, expected_version, ARRAY[type], ARRAY[data], ARRAY[metadata], NULL);
-    SELECT r.version, r.global_position INTO version, global_position
-    FROM repeated_write(
-      target.stream_id, at_version, expected_version, ARRAY[type], ARRAY[data], ARRAY[metadata],
-      ARRAY[message_id]
-    ) AS r;
-    IF global_position IS NOT NULL THEN
-      -- A repetition writes nothing, and without an id each one of a transaction would take a mark.
-      PERFORM pg_current_xact_id();
-    ELSE
-      PERFORM refuse_version(stream, target.stream_id, at_version, expected_version);
-    END IF;
+    -- A new stream, not the expected version, or an id in use: a repetition, or refused.
+    SELECT b.version, b.global_position INTO version, global_position
+    FROM write_batch(
+      stream, ARRAY[type], ARRAY[data], ARRAY[metadata], expected_version, ARRAY[message_id]
+    ) AS b;
+    -- A repetition writes nothing, and without an id each one of a transaction would take a mark.
+    PERFORM pg_current_xact_id();
   END IF;
 END
 $$;
