@@ -71,7 +71,7 @@ class Statements:
         )
         self.horizon = statement("SELECT safe_position, in_flight FROM STORE.horizon()")
         self.fall_asleep = statement("SELECT safe_position, in_flight FROM STORE.fall_asleep()")
-        self.wake_up = statement("SELECT 1 FROM STORE.wake_up()")
+        self.wake_up = statement("SELECT safe_position, in_flight FROM STORE.wake_up()")
         self.wake_channel = statement("SELECT STORE.wake_channel()")
         self.create_subscription = statement(
             "SELECT STORE.create_subscription(%s::text, %s::text[], %s::text[], %s::text,"
@@ -79,8 +79,10 @@ class Statements:
             " %s::interval)"
         )
         self.claim_partition = statement(
-            "SELECT subscription, partition, token FROM STORE.claim_partition("
-            "%s::text[], %s::text, %s::interval)"
+            # A lease that a crash of the server takes back has done no harm: no need to wait for
+            # the disk.
+            "SELECT subscription, partition, token, set_config('synchronous_commit', 'off', true)"
+            " FROM STORE.claim_partition(%s::text[], %s::text, %s::interval)"
         )
         self.fetch_batch = statement(
             f"SELECT {_COLUMNS}, checkpoint, parked, false FROM STORE.fetch_batch("

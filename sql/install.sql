@@ -13,9 +13,9 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "f23408139aac8fc2ed856297fbe30358745314d84cc4df413966d6a8406e8535"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "e47b383ae0da16c8d23beaf0f1cab7d543cd217735f5429311a4b83e639d3893"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
-    {"number": 2, "name": "0002_subscriptions", "checksum": "6f9d0b93f804354fb9c5179b31025e182fb6c0bca96bd44e675b89331cccf26e"}
+    {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -62,6 +62,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 2) AS pgstore_pending \
 \ir functions/subscriptions/list_partitions.sql
 \ir functions/subscriptions/list_subscriptions.sql
 \ir functions/subscriptions/lost_lease.sql
+\ir functions/subscriptions/new_token.sql
 \ir functions/subscriptions/pause_subscription.sql
 \ir functions/subscriptions/position_before.sql
 \ir functions/subscriptions/release_partition.sql

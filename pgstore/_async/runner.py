@@ -191,7 +191,7 @@ class AsyncRunner:
             )
             if not rows:
                 return None
-            name, partition, token = rows[0]
+            name, partition, token, _ = rows[0]
             if name is not None:
                 return Lease(self._by_name[name], partition, token)
             await _aio.pause(_OTHERS_LOOK)

@@ -147,7 +147,7 @@ class AsyncWaker:
                 async for _ in conn.notifies(timeout=_SLICE, stop_after=1):
                     self.signal.advance()
                     found = "messages"
-            return found
         finally:
             with suppress(psycopg.OperationalError):
-                await run(conn, self._statements.wake_up, ())
+                found = await self._look(conn, self._statements.wake_up)
+        return found

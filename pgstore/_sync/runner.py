@@ -193,7 +193,7 @@ class Runner:
             )
             if not rows:
                 return None
-            name, partition, token = rows[0]
+            name, partition, token, _ = rows[0]
             if name is not None:
                 return Lease(self._by_name[name], partition, token)
             _threads.pause(_OTHERS_LOOK)

@@ -149,7 +149,7 @@ class Waker:
                 for _ in conn.notifies(timeout=_SLICE, stop_after=1):
                     self.signal.advance()
                     found = "messages"
-            return found
         finally:
             with suppress(psycopg.OperationalError):
-                run(conn, self._statements.wake_up, ())
+                found = self._look(conn, self._statements.wake_up)
+        return found

@@ -3,10 +3,7 @@
 SET LOCAL lock_timeout = '10s';
 
 CREATE SEQUENCE subscription_id_seq AS bigint;
-CREATE SEQUENCE lease_token_seq AS bigint;
 COMMENT ON SEQUENCE subscription_id_seq IS $$Internal ids of subscriptions.$$;
-COMMENT ON SEQUENCE lease_token_seq IS
-$$Fencing tokens of leases: each claim gets a higher one than all before.$$;
 
 CREATE TABLE subscriptions (
   subscription_id bigint NOT NULL,

@@ -1,5 +1,8 @@
-CREATE OR REPLACE FUNCTION wake_up()
-RETURNS void
+CREATE OR REPLACE FUNCTION wake_up(
+  OUT safe_position bigint,
+  OUT in_flight boolean
+)
+RETURNS record
 LANGUAGE plpgsql
 VOLATILE
 PARALLEL UNSAFE
@@ -10,8 +13,9 @@ AS $$
 BEGIN
   PERFORM pg_advisory_unlock_shared(bell_lock_class(), k.key)
   FROM generate_series(0, 15) AS k (key);
+  SELECT h.safe_position, h.in_flight INTO safe_position, in_flight FROM horizon() AS h;
 END
 $$;
 
 COMMENT ON FUNCTION wake_up() IS
-$$Take back one fall_asleep() of this session.$$;
+$$Take back one fall_asleep() of this session, and look how far the store can be read.$$;

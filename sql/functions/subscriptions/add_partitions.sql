@@ -16,7 +16,7 @@ BEGIN
   )
   SELECT
     add_partitions.subscription_id, g.partition, add_partitions.checkpoint,
-    nextval('lease_token_seq'), 0, false
+    new_token(0), 0, false
   FROM generate_series(0, partitions - 1) AS g (partition);
 END
 $$;

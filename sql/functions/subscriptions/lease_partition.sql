@@ -58,7 +58,7 @@ BEGIN
   RETURN QUERY
   UPDATE subscription_partitions AS p
   SET
-    token = nextval('lease_token_seq'),
+    token = new_token(p.token),
     owner = lease_partition.owner,
     lease = lease_partition.lease,
     leased_until = clock_timestamp() + lease_partition.lease

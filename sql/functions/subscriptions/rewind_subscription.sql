@@ -31,7 +31,7 @@ BEGIN
   UPDATE subscription_partitions AS p
   SET
     checkpoint = target,
-    token = nextval('lease_token_seq'),
+    token = new_token(p.token),
     leased_until = NULL,
     retry_at = NULL,
     attempts = 0,
