@@ -3,6 +3,7 @@
 See `MessageStore`, or `AsyncMessageStore` for asyncio.
 """
 
+from pgstore import _driver as _driver  # first: it says what is missing
 from pgstore._async.follower import AsyncFollower
 from pgstore._async.store import AsyncMessageStore
 from pgstore._async.subscription import AsyncSubscription

@@ -3,6 +3,8 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 
 import psycopg
 
@@ -12,7 +14,8 @@ from pgstore import _sql
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     try:
         match options.command:
             case "demo":
@@ -20,10 +23,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
                 return demo.main()
             case "install":
-                version = pgstore.install(options.dsn, name=options.store)
-                print(f"Store {options.store} is at schema version {version}.")
+                number = pgstore.install(options.dsn, name=options.store)
+                print(f"Store {options.store} is at schema version {number}.")
             case "sql-path":
                 print(_sql.ROOT)
+            case None:
+                parser.print_help(sys.stderr)
+                return 2
     except (pgstore.PgstoreError, psycopg.Error) as error:
         print(f"error: {_told(error)}", file=sys.stderr)
         return 1
@@ -34,7 +40,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pgstore", description="An event store in PostgreSQL."
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
     commands.add_parser("demo", help="show what pgstore does, on a PostgreSQL server of its own")
     install = commands.add_parser("install", help="install a store, or upgrade it; safe to repeat")
     install.add_argument(
@@ -45,6 +52,12 @@ def _parser() -> argparse.ArgumentParser:
     install.add_argument("--store", default="pgstore", metavar="NAME", help="default: %(default)s")
     commands.add_parser("sql-path", help="print the folder that holds install.sql, for psql")
     return parser
+
+
+def _version() -> str:
+    with suppress(PackageNotFoundError):  # run from its source
+        return f"pgstore {version('pgstore')}"
+    return "pgstore"
 
 
 def _told(error: Exception) -> str:

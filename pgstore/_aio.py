@@ -1,10 +1,12 @@
 """What asyncio code needs of tasks and events; `_threads` is the same for threads."""
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
+from functools import partial
 from weakref import WeakKeyDictionary
+
+from pgstore import _signals
 
 Lock = asyncio.Lock
 
@@ -101,31 +103,30 @@ async def pause(seconds: float) -> None:
 
 @asynccontextmanager
 async def stopped_by_signals(stop: Callable[[], None]) -> AsyncIterator[None]:
-    """Call `stop` on SIGTERM and SIGINT, where this thread may say so.
+    """Call `stop` on SIGTERM and SIGINT, if this is the main thread.
 
-    There is one handler of a signal in a loop: it calls what all who run in it have given.
+    The first of those who run in a loop sets the signals' handler, which calls what all of them
+    have given; the last one puts back what was there.
     """
     loop = asyncio.get_running_loop()
-    stops = _stops.setdefault(loop, [])
+    stops, handling = _stops.setdefault(loop, ([], ExitStack()))
     stops.append(stop)
     if len(stops) == 1:
-        for number in _SIGNALS:
-            with suppress(RuntimeError, ValueError, NotImplementedError):
-                loop.add_signal_handler(number, _call_all, stops)
+        handling.enter_context(_signals.handled(partial(_call_soon, loop, stops)))
     try:
         yield
     finally:
         stops.remove(stop)
         if not stops:
-            for number in _SIGNALS:
-                with suppress(RuntimeError, ValueError, NotImplementedError):
-                    loop.remove_signal_handler(number)
+            handling.close()
 
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_stops: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Callable[[], None]]] = WeakKeyDictionary()
+Stops = list[Callable[[], None]]
+_stops: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Stops, ExitStack]] = WeakKeyDictionary()
 
 
-def _call_all(stops: list[Callable[[], None]]) -> None:
+def _call_soon(loop: asyncio.AbstractEventLoop, stops: Stops) -> None:
+    """Call them in the loop, which may be anywhere when a signal arrives."""
     for stop in list(stops):
-        stop()
+        with suppress(RuntimeError):  # it is closed
+            loop.call_soon_threadsafe(stop)

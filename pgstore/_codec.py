@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from pgstore._arguments import shown
 from pgstore._messages import E, RawMessage
 from pgstore.errors import InvalidArgumentError, MessageDecodeError, UnknownMessageTypeError
 
@@ -20,6 +21,9 @@ Hook = Callable[[typing.Any], object]
 DecodeHook = Callable[[type, typing.Any], object]
 
 _MAX_TYPE_BYTES = 255
+
+# Pydantic's errors, and msgspec's from 0.21 on, are ValueErrors.
+_UNREADABLE = (ValueError, msgspec.MsgspecError)
 
 
 class Codec(Protocol[E]):
@@ -68,7 +72,7 @@ class TypedCodec(Generic[E]):
                 continue
             found = [name for name, cls in self._classes.items() if cls is each]
             if not found:
-                raise InvalidArgumentError(f"{each!r} is not a message type of this store")
+                raise InvalidArgumentError(not_a_type(each, self._encoders))
             names.extend(found)
         return tuple(names)
 
@@ -76,19 +80,16 @@ class TypedCodec(Generic[E]):
         try:
             name, encode = self._encoders[type(message)]
         except KeyError:
-            known = ", ".join(sorted(cls.__name__ for cls in self._encoders))
-            raise InvalidArgumentError(
-                f"{type(message).__name__} is not a message type of this store; it has: {known}"
-            ) from None
+            raise InvalidArgumentError(not_a_type(type(message), self._encoders)) from None
         try:
             data = encode(message)
         except UnicodeEncodeError as error:
             raise InvalidArgumentError(f"not a text of Unicode characters: {error}") from error
-        if b"null" in data:
+        if data.find(b"null") >= 0:  # in half the time of `in`
             # JSON has no NaN and no infinity: both encoders write null for them.
             try:
                 self._decoders[name](data.decode())
-            except ValueError as error:
+            except _UNREADABLE as error:
                 raise InvalidArgumentError(
                     f"this {name} could not be read back: {error} (is there a NaN or an infinity?)"
                 ) from error
@@ -103,7 +104,7 @@ class TypedCodec(Generic[E]):
             raise UnknownMessageTypeError(
                 "unknown message type", stream, version, type_name
             ) from None
-        except ValueError as error:  # msgspec's and pydantic's errors are ValueErrors
+        except _UNREADABLE as error:
             raise MessageDecodeError(
                 f"cannot decode message: {error}", stream, version, type_name
             ) from error
@@ -115,17 +116,36 @@ class RawCodec:
     types: frozenset[type] = frozenset({RawMessage})
 
     def names_of(self, types: typing.Iterable[str | type]) -> tuple[str, ...]:
-        return tuple(str(each) for each in types)
+        names = tuple(types)
+        for each in names:
+            if not isinstance(each, str):
+                raise InvalidArgumentError(
+                    f"a raw store knows no classes, only names of types: not {shown(each)}"
+                )
+        return typing.cast(tuple[str, ...], names)
 
     def encode(self, message: RawMessage) -> tuple[str, bytes]:
         try:
             message.data.decode()
             return message.type, one_line(message.data)
-        except ValueError as error:
+        except _UNREADABLE as error:
             raise InvalidArgumentError(f"not JSON in UTF-8: {error}") from error
 
     def decode(self, type_name: str, data: str, stream: str, version: int) -> RawMessage:
         return RawMessage(type_name, data.encode())
+
+
+def not_a_type(given: object, known: typing.Iterable[type]) -> str:
+    """Say that a class is none of the store's, which one of the same name may be."""
+    classes = sorted(known, key=lambda cls: cls.__name__)
+    text = f"{shown(given)} is not a message type of this store; it has: "
+    text += ", ".join(cls.__name__ for cls in classes)
+    if isinstance(given, type) and given.__name__ in [cls.__name__ for cls in classes]:
+        text += (
+            f". That is another class of the same name: {given.__name__} was defined again after "
+            "the store was made, or in another module; make the store with this one"
+        )
+    return text
 
 
 def one_line(data: bytes) -> bytes:

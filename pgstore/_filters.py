@@ -1,13 +1,11 @@
 """What to read across streams."""
 
 from collections.abc import Iterable
-from typing import TypeVar
 
 import msgspec
 
+from pgstore._arguments import number, several
 from pgstore.errors import InvalidArgumentError
-
-T = TypeVar("T")
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,8 +24,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             array(self.types),
             array(self.categories),
             self.stream_pattern,
-            text(self.partition),
-            text(self.partitions),
+            number("partition", self.partition),
+            number("partitions", self.partitions),
             self.partition_by,
         )
 
@@ -39,13 +37,6 @@ def categories_of(category: str | None, categories: Iterable[str] | None) -> tup
     if categories is not None:
         raise InvalidArgumentError("give category or categories, not both")
     return (category,)
-
-
-def several(name: str, values: Iterable[T] | None) -> tuple[T, ...] | None:
-    """An argument of several values; a text, which has letters, is meant as one."""
-    if isinstance(values, str):
-        raise InvalidArgumentError(f"{name} must be several: [{values!r}]")
-    return None if values is None else tuple(values)
 
 
 def text(value: int | None) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from psycopg import AsyncConnection, Connection
 
+from pgstore._codec import not_a_type
 from pgstore._messages import StoredMessage
 
 Function = Callable[..., typing.Any]
@@ -75,10 +76,7 @@ def _known(
 ) -> frozenset[type]:
     for cls in classes:
         if cls not in known:
-            names = ", ".join(sorted(each.__name__ for each in known))
-            raise TypeError(
-                f"{_name(function)}: {cls} is not a message type of this store; it has: {names}"
-            )
+            raise TypeError(f"{_name(function)}: {not_a_type(cls, known)}")
     return frozenset(classes)
 
 

@@ -1,10 +1,10 @@
 """What threaded code needs of tasks and events; `_aio` is the same for asyncio."""
 
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+
+from pgstore import _signals
 
 Lock = threading.Lock
 
@@ -89,16 +89,4 @@ def pause(seconds: float) -> None:
     time.sleep(seconds)
 
 
-@contextmanager
-def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` on SIGTERM and SIGINT, if this is the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, lambda *_: stop()) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+stopped_by_signals = _signals.handled

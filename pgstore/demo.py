@@ -9,6 +9,7 @@ import io
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -279,13 +280,35 @@ class UnexpectedResultError(Exception):
 
 def main() -> int:
     """Tell the story; the exit code is 0 if everything in it is true."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # whatever the terminal can show
     try:
-        tell_story()
+        with without_libpq_environment():
+            tell_story()
+        sys.stdout.flush()
     except (EmbeddedServerError, UnexpectedResultError) as error:
         sys.stdout.flush()
         print(f"\nerror: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; the server of this demo is stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read this has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     return 0
+
+
+@contextlib.contextmanager
+def without_libpq_environment() -> Iterator[None]:
+    """Leave out what PGHOST, PGOPTIONS, PGSERVICE … say: it is meant for other servers."""
+    hidden = {name: value for name, value in os.environ.items() if name.startswith("PG")}
+    for name in hidden:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def tell_story() -> None:
@@ -300,6 +323,9 @@ def tell_story() -> None:
                     print(bold(part) if _TITLE.fullmatch(part) else part)
                 else:
                     tell(part, namespace, conn)
+        except KeyboardInterrupt:
+            threading.excepthook = lambda _: None  # of the story's timer, which finds no server
+            raise
         finally:
             for value in namespace.values():
                 if isinstance(value, pgstore.MessageStore):
@@ -350,12 +376,13 @@ def run_python(code: str, namespace: dict[str, object]) -> str:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         try:
+            # Compiled first: a Ctrl-C in a text that is run sets Python's exit code.
             if is_expression(code):
-                value = eval(code, namespace)
+                value = eval(compile(code, "<demo>", "eval"), namespace)
                 if value is not None:
                     print(shown(value))
             else:
-                exec(code, namespace)
+                exec(compile(code, "<demo>", "exec"), namespace)
         except Exception as error:
             print(f"{type(error).__name__}: {error}")
     return printed.getvalue()
@@ -424,7 +451,7 @@ def table(cursor: psycopg.Cursor) -> str:
 
 
 def fitted(line: str) -> str:
-    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
+    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
 
 
 def bold(text: str) -> str:

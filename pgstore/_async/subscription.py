@@ -9,9 +9,9 @@ import msgspec
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from pgstore import _aio
+from pgstore import _aio, _handlers
 from pgstore._filters import Filter, array, interval, text
-from pgstore._handlers import Handler, batch_handler, message_handler, refuse_other_color
+from pgstore._handlers import Handler
 from pgstore._messages import E
 from pgstore._subscriptions import ParkedMessage, PartitionStatus
 from pgstore._time import deadline, left
@@ -62,7 +62,7 @@ class AsyncSubscription(Generic[E]):
         self.name = name
         self.options = options
         self.handlers: dict[type, Handler] = {}
-        self.batch_handler: Handler | None = None
+        self.batch: Handler | None = None
         self.middlewares: list[Middleware] = []
         self._known_types = known_types
         self._database = database
@@ -79,16 +79,16 @@ class AsyncSubscription(Generic[E]):
             TypeError: no message can match the annotation.
             ValueError: a type has a handler already, or the subscription handles batches.
         """
-        if self.batch_handler is not None:
+        if self.batch is not None:
             raise ValueError(f"subscription {self.name!r} has a batch handler")
-        handler = message_handler(function, self._known_types, AsyncConnection)
+        handler = _handlers.message_handler(function, self._known_types, AsyncConnection)
         for cls in handler.types:
             if cls in self.handlers:
                 raise ValueError(f"subscription {self.name!r} has a handler for {cls.__name__}")
         self.handlers.update(dict.fromkeys(handler.types, handler))
         return function
 
-    def handler_of_batches(self, function: F) -> F:
+    def batch_handler(self, function: F) -> F:
         """Register a function that takes a `list[StoredMessage[…]]`, of one partition, in order.
 
         Messages of other types than those are passed over.
@@ -97,9 +97,9 @@ class AsyncSubscription(Generic[E]):
             TypeError: the annotation is another one.
             ValueError: there is a handler already.
         """
-        if self.batch_handler is not None or self.handlers:
+        if self.batch is not None or self.handlers:
             raise ValueError(f"subscription {self.name!r} has a handler")
-        self.batch_handler = batch_handler(function, self._known_types, AsyncConnection)
+        self.batch = _handlers.batch_handler(function, self._known_types, AsyncConnection)
         return function
 
     def middleware(self, function: F) -> F:
@@ -107,9 +107,18 @@ class AsyncSubscription(Generic[E]):
 
         It gets the message (or the list), the connection or None, and what to call to go on.
         """
-        refuse_other_color(function, AsyncConnection)
+        _handlers.refuse_other_color(function, AsyncConnection)
         self.middlewares.append(function)
         return function
+
+    def refuse_to_run(self, database: "AsyncDatabase", types: frozenset[type]) -> None:
+        """Refuse if the store that is to run it would acknowledge what nobody has handled."""
+        if self._database is not database or self._known_types != types:
+            raise InvalidArgumentError(f"subscription {self.name!r} was made by another store")
+        if self.batch is None and not self.handlers:
+            raise InvalidArgumentError(
+                f"subscription {self.name!r} has no handler: its messages would be passed over"
+            )
 
     async def create(self) -> None:
         """Create it if it is not there; otherwise make sure that it reads the same.

@@ -42,7 +42,6 @@ class AsyncWaker:
         wakeup: WakeUp,
     ) -> None:
         self.signal = _aio.Signal()
-        self.closings = 0
         self._statements = statements
         self._connect = connect
         self._wakeup = wakeup
@@ -58,6 +57,8 @@ class AsyncWaker:
         if self.signal.value != seen:
             return True
         with self._lock:  # one task, however many threads begin to wait at once
+            if self.signal.value != seen:  # by `aclose`, after which there is to be no new task
+                return True
             self._waiting += 1
             self._wanted.set()
             if self._task is None or not self._task.alive:
@@ -76,11 +77,10 @@ class AsyncWaker:
     async def aclose(self) -> None:
         """End; who waits is woken."""
         with self._lock:
-            self.closings += 1
+            self.signal.advance()
             self._closed.set()
             self._wanted.set()
             task, self._task = self._task, None
-        self.signal.advance()
         if task is not None and task.alive:
             await task.join()
 

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolClosed
 
 from pgstore._statements import Statements
 from pgstore._sync.cursor import Parameters, run
@@ -44,6 +44,8 @@ class Database:
         self._pool: Pool | None = None
         self._lock = threading.Lock()
         self._pid = os.getpid()
+        self.closings = 0  # begun
+        self._closed = 0  # and done
 
     def rows(
         self,
@@ -102,19 +104,26 @@ class Database:
                 conn = _begin(pool, stack)
             yield conn
 
-    def ready(self) -> Pool:
-        """The open pool of a store that is there; installs it if this may."""
-        if self._pool is not None and self._pid != os.getpid():
+    def ready(self, closings: int | None = None) -> Pool:
+        """The open pool of a store that is there; installs it if this may.
+
+        Who began after so many closings gets none that is opened after another: PoolClosed.
+        """
+        pool = self._pool
+        if pool is not None and self._pid != os.getpid():
             # Its connections are the other process's too: answers would go to either.
             raise PgstoreError(
                 "this store was used before the process forked: make a store in each process"
             )
-        if self._pool is None:
+        if pool is None:
             with self._lock:
+                if closings is not None and self._closed > closings:
+                    raise PoolClosed("the store was closed")
                 if self._pool is None:
                     self._pool = self._open()
                     self._pid = os.getpid()
-        return self._pool
+                pool = self._pool
+        return pool
 
     def _open(self) -> Pool:
         if self._given is not None:
@@ -176,6 +185,7 @@ class Database:
     def close(self) -> None:
         """Close the pool unless it is the user's; the next operation opens a new one."""
         with self._lock:
+            self._closed = self.closings
             pool, self._pool = self._pool, None
             if pool is not None and pool is not self._given:
                 pool.close()

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Generic, Self
 
+import psycopg
 from psycopg.rows import TupleRow
 
 from pgstore._messages import E, StoredMessage
+from pgstore._sync.opening import Opening
 from pgstore._sync.waker import Waker
 from pgstore._time import deadline, left
 
@@ -29,6 +31,7 @@ class Follower(Generic[E]):
         fetch: Callable[[int], Page],
         decode: Callable[[TupleRow], StoredMessage[E]],
         waker: Waker,
+        opening: Opening,
         position: int,
         timeout: float | None,
     ) -> None:
@@ -39,7 +42,7 @@ class Follower(Generic[E]):
         self._waker = waker
         self._timeout = timeout
         self._stopped = False
-        self._closings = waker.closings
+        self._opening = opening
         self._ready: list[TupleRow] = []
 
     def stop(self) -> None:
@@ -53,25 +56,29 @@ class Follower(Generic[E]):
     def __next__(self) -> StoredMessage[E]:
         if not self._ready:
             self._fill()
-        if self._ended or not self._ready:
+        if self._ended() or not self._ready:
             raise StopIteration
         message = self._decode(self._ready[-1])  # what cannot be decoded is not passed over
         self._ready.pop()
         self.position = message.global_position
         return message
 
-    @property
     def _ended(self) -> bool:
-        return self._stopped or self._waker.closings != self._closings
+        return self._stopped or self._opening.ended
 
     def _fill(self) -> None:
         until = deadline(self._timeout)
         while True:
             seen = self._waker.signal.value
-            if self._ended:  # in this order: `stop` does it the other way round
+            if self._ended():  # in this order: `stop` does it the other way round
                 return
             self.position = self._reached
-            rows, self._reached = self._fetch(self.position)
+            try:
+                rows, self._reached = self._fetch(self.position)
+            except psycopg.OperationalError:
+                if self._ended():  # the connection was taken away from it
+                    return
+                raise
             if rows:
                 self._ready = rows[::-1]
                 return

@@ -2,44 +2,35 @@
 
 """The message store."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from types import TracebackType, UnionType
-from typing import Generic, Literal, Self, overload
-from uuid import UUID
+from typing import Literal, Self, overload
 
-import msgspec
 from psycopg import Connection
-from psycopg.rows import TupleRow
+from psycopg_pool import ConnectionPool
 
+from pgstore._arguments import count, name_of, number, one_of, refuse_source, several
+from pgstore._batches import Batch, Metadata, known_ids, metadata_text
 from pgstore._codec import Codec, DecodeHook, Hook, RawCodec, TypedCodec, message_id_of
-from pgstore._filters import Filter, categories_of, several
+from pgstore._filters import categories_of
 from pgstore._ids import new_message_id
-from pgstore._messages import E, MessagePosition, RawMessage, StoredMessage
-from pgstore._subscriptions import RunnerHooks
+from pgstore._messages import E, MessagePosition, RawMessage
+from pgstore._subscriptions import GuardedHooks, RunnerHooks
 from pgstore._sync.database import Database, Pool, PoolConnection
-from pgstore._sync.follower import Follower
+from pgstore._sync.opening import Opening
+from pgstore._sync.reader import Reader
 from pgstore._sync.runner import Runner
 from pgstore._sync.subscription import Subscription, SubscriptionOptions
 from pgstore._sync.waker import Waker, WakeUp
-from pgstore.errors import InvalidArgumentError, MessageNotFound
-
-_FIRST_PAGE = 100
-_PAGE = 1000
+from pgstore.errors import InvalidArgumentError
 
 # Longer than this, `close` does not wait for handlers.
 _PATIENCE = 30.0
 
-# Columns of read_page.
-_POSITION, _REACHED = 3, 8
 
-Metadata = Mapping[str, object]
-_encode_json = msgspec.json.Encoder().encode
-_decode_metadata = msgspec.json.Decoder(dict[str, object]).decode
-
-
-class MessageStore(Generic[E]):
+class MessageStore(Reader[E]):
     """Write and read messages of the types `E`, asynchronously."""
 
     @overload
@@ -96,13 +87,20 @@ class MessageStore(Generic[E]):
                 once a second, where a pooler in transaction mode allows no such connection.
 
         Raises:
-            InvalidArgumentError: the name cannot be a schema's.
+            InvalidArgumentError: the name cannot be a schema's, or `connection` is none of these.
             TypeError, ValueError: the message types cannot be used.
         """
-        self._database = Database(connection, name, create)
-        self._codec: Codec[E] = TypedCodec(messages, enc_hook, dec_hook)
-        self._waker = Waker(self._database.statements, self._database.connection, wakeup)
+        refuse_source(connection, ConnectionPool, "MessageStore")
+        one_of("wakeup", wakeup, "listen", "poll")
+        database = Database(connection, name_of("name", name), create)
+        codec: Codec[E] = TypedCodec(messages, enc_hook, dec_hook)
+        waker = Waker(database.statements, database.connection, wakeup)
+        super().__init__(database, codec, waker)
         self._runners: set[Runner] = set()
+
+    def __repr__(self) -> str:
+        types = ", ".join(sorted(cls.__name__ for cls in self._codec.types))
+        return f"{type(self).__name__}(name={self.name!r}, messages=[{types}])"
 
     @property
     def name(self) -> str:
@@ -113,9 +111,7 @@ class MessageStore(Generic[E]):
     def raw(self) -> "MessageStore[RawMessage]":
         """The same store with messages of any type, undecoded, on the same connections."""
         other: MessageStore[RawMessage] = object.__new__(MessageStore)
-        other._database = self._database
-        other._codec = RawCodec()
-        other._waker = self._waker
+        Reader.__init__(other, self._database, RawCodec(), self._waker)
         other._runners = self._runners
         return other
 
@@ -145,6 +141,8 @@ class MessageStore(Generic[E]):
             MessageIdInUseError: another message has this id.
             InvalidArgumentError: an argument is not what it should be.
         """
+        if type(stream) is not str:
+            name_of("stream", stream)
         type_name, data = self._codec.encode(message)
         ((version, position),) = self._database.rows(
             self._database.statements.write,
@@ -152,8 +150,8 @@ class MessageStore(Generic[E]):
                 stream,
                 type_name,
                 data.decode(),
-                None if metadata is None else _encode_json(metadata).decode(),
-                None if expected_version is None else str(expected_version),
+                None if metadata is None else metadata_text(metadata),
+                number("expected_version", expected_version),
                 str(message_id_of(message) or new_message_id()),
             ),
             conn,
@@ -175,13 +173,13 @@ class MessageStore(Generic[E]):
         `metadata` is one object for all, or a sequence with one or None for each. Returns the last
         message's position. Otherwise as `write`.
         """
-        batch = _Batch(self._codec, list(messages), metadata)
+        batch = Batch(self._codec, several("messages", messages) or (), metadata)
         ((version, position),) = self._database.rows(
             self._database.statements.write_many,
             (
-                stream,
+                name_of("stream", stream),
                 *batch.lines,
-                None if expected_version is None else str(expected_version),
+                number("expected_version", expected_version),
                 batch.message_ids,
             ),
             conn,
@@ -208,206 +206,15 @@ class MessageStore(Generic[E]):
             OptimisticConcurrencyError: the stream is not at `expected_version`; but if the rest is
                 what it already holds after that, the first answer is returned again.
         """
-        if not 0 <= expected_version <= len(messages):
-            raise InvalidArgumentError(
-                f"expected_version must be between 0 and the number of messages, {len(messages)}"
-            )
-        known_ids = []
-        for message in messages:
-            message_id = message_id_of(message)
-            if message_id is None:
-                raise InvalidArgumentError(
-                    f"synchronize needs messages with get_message_id(): {type(message).__name__}"
-                )
-            known_ids.append(str(message_id))
-        batch = _Batch(self._codec, messages[expected_version:], metadata)
+        all_messages = several("messages", messages) or ()
+        known = known_ids(all_messages, expected_version)
+        batch = Batch(self._codec, all_messages[expected_version:], metadata)
         ((version, position),) = self._database.rows(
             self._database.statements.synchronize,
-            (stream, "\n".join(known_ids[:expected_version]), *batch.lines, batch.message_ids),
+            (name_of("stream", stream), "\n".join(known), *batch.lines, batch.message_ids),
             conn,
         )
         return MessagePosition(stream, version, position)
-
-    def read(
-        self,
-        stream: str,
-        *,
-        from_version: int | None = None,
-        limit: int | None = None,
-        backward: bool = False,
-        conn: Connection[object] | None = None,
-    ) -> Iterator[StoredMessage[E]]:
-        """Iterate over a stream's messages in the order of their versions.
-
-        Lazy: reads page by page, whatever the stream's length, and holds no transaction or
-        connection open between pages.
-
-        Args:
-            from_version: the first version to read, inclusive; without it the first one, or the
-                last one when backward.
-            limit: the most messages to read.
-            backward: from high versions to low ones.
-            conn: read on this connection, within the caller's transaction.
-
-        Raises:
-            UnknownMessageTypeError, MessageDecodeError: after the messages before have been read.
-        """
-        if limit is not None and limit < 0:
-            raise InvalidArgumentError("limit must be 0 or more")
-        page = _FIRST_PAGE
-        while limit is None or limit > 0:
-            size = page if limit is None else min(page, limit)
-            rows = self._database.rows(
-                self._database.statements.read,
-                (
-                    stream,
-                    None if from_version is None else str(from_version),
-                    str(size),
-                    "true" if backward else "false",
-                ),
-                conn,
-            )
-            for row in rows:
-                yield self._stored(row)
-            if len(rows) < size:
-                return
-            from_version = rows[-1][2] + (-1 if backward else 1)
-            limit = None if limit is None else limit - size
-            page = _PAGE
-
-    def last(
-        self, stream: str, *, type: str | None = None, conn: Connection[object] | None = None
-    ) -> StoredMessage[E] | None:
-        """The stream's last message, or its last one of the type with this name; None if none."""
-        rows = self._database.rows(self._database.statements.last, (stream, type), conn)
-        return self._stored(rows[0]) if rows else None
-
-    def get(self, message_id: UUID, *, conn: Connection[object] | None = None) -> StoredMessage[E]:
-        """The message with this id.
-
-        Raises:
-            MessageNotFound: there is none.
-        """
-        found = self.get_many([message_id], conn=conn)
-        if not found:
-            raise MessageNotFound(message_id)
-        return next(iter(found.values()))
-
-    def get_many(
-        self, message_ids: Iterable[UUID], *, conn: Connection[object] | None = None
-    ) -> dict[UUID, StoredMessage[E]]:
-        """The messages with these ids, in that order; ids that do not exist are left out."""
-        rows = self._database.rows(
-            self._database.statements.get_many, ("\n".join(map(str, message_ids)),), conn
-        )
-        return {row[0]: self._stored(row) for row in rows}
-
-    def stream_version(self, stream: str, *, conn: Connection[object] | None = None) -> int:
-        """The version of the stream's last message; 0 if the stream is empty."""
-        ((version,),) = self._database.rows(
-            self._database.statements.stream_version, (stream,), conn
-        )
-        return int(version)
-
-    def safe_position(self) -> int:
-        """The global position up to which nothing is in flight; 0 while the store is empty."""
-        ((position, _),) = self._database.rows(self._database.statements.horizon, ())
-        return int(position)
-
-    def read_all(
-        self,
-        *,
-        after_position: int = 0,
-        limit: int | None = None,
-        types: Iterable[str | type] | None = None,
-        categories: Iterable[str] | None = None,
-        stream_pattern: str | None = None,
-        partition: tuple[int, int] | None = None,
-        partition_by: str = "stream",
-        conn: Connection[object] | None = None,
-    ) -> Iterator[StoredMessage[E]]:
-        """Iterate over the messages of all streams in global order, up to the safe position.
-
-        Who goes on after the last `global_position` it got sees every message exactly once. Lazy,
-        as `read`.
-
-        Args:
-            after_position: where to begin, exclusive.
-            limit: the most messages to read.
-            types: only these types, by name or class.
-            categories: only streams of these categories.
-            stream_pattern: only streams whose name is LIKE this.
-            partition: only one share: its number, from 0, and how many there are.
-            partition_by: what decides the share: "stream", "cardinal_id" (the part of the stream's
-                id before the first "+"), or "metadata:<key>".
-            conn: read on this connection, which must be under READ COMMITTED.
-
-        Raises:
-            ReadIsolationError: the connection is under another isolation level.
-        """
-        if limit is not None and limit < 0:
-            raise InvalidArgumentError("limit must be 0 or more")
-        chosen = self._filter(types, categories, stream_pattern, partition, partition_by)
-        page = _FIRST_PAGE
-        while limit is None or limit > 0:
-            size = page if limit is None else min(page, limit)
-            rows, after_position = self._page(after_position, size, chosen, conn)
-            for row in rows:
-                yield self._stored(row)
-            if len(rows) < size:
-                return
-            limit = None if limit is None else limit - size
-            page = _PAGE
-
-    def read_category(
-        self,
-        category: str,
-        *,
-        after_position: int = 0,
-        limit: int | None = None,
-        types: Iterable[str | type] | None = None,
-        stream_pattern: str | None = None,
-        partition: tuple[int, int] | None = None,
-        partition_by: str = "stream",
-        conn: Connection[object] | None = None,
-    ) -> Iterator[StoredMessage[E]]:
-        """Iterate over the messages of a category's streams in global order: see `read_all`."""
-        return self.read_all(
-            after_position=after_position,
-            limit=limit,
-            types=types,
-            categories=[category],
-            stream_pattern=stream_pattern,
-            partition=partition,
-            partition_by=partition_by,
-            conn=conn,
-        )
-
-    def follow(
-        self,
-        *,
-        after_position: int = 0,
-        types: Iterable[str | type] | None = None,
-        category: str | None = None,
-        categories: Iterable[str] | None = None,
-        stream_pattern: str | None = None,
-        partition: tuple[int, int] | None = None,
-        partition_by: str = "stream",
-        timeout: float | None = None,
-    ) -> Follower[E]:
-        """Iterate over messages in global order, those there are and then those to come, for ever.
-
-        For what is new only, begin after `safe_position()`. It ends when `timeout` seconds pass
-        without a message, by its `stop()`, and when the store is closed. Filters as `read_all`.
-        """
-        chosen = self._filter(
-            types, categories_of(category, categories), stream_pattern, partition, partition_by
-        )
-
-        def fetch(position: int) -> tuple[list[TupleRow], int]:
-            return self._page(position, _PAGE, chosen, None)
-
-        return Follower(fetch, self._stored, self._waker, after_position, timeout)
 
     def subscription(
         self,
@@ -445,6 +252,11 @@ class MessageStore(Generic[E]):
             batch_size: the most messages to fetch at once.
             acknowledge: after each "batch" or each "message".
         """
+        one_of("unknown_types", unknown_types, "refuse", "skip")
+        one_of("acknowledge", acknowledge, "batch", "message")
+        count("batch_size", batch_size, least=1)
+        count("partitions", partitions, least=1)
+        count("max_attempts", max_attempts, least=1)
         options = SubscriptionOptions(
             filter=self._filter(
                 types, categories_of(category, categories), stream_pattern, None, partition_by
@@ -458,7 +270,8 @@ class MessageStore(Generic[E]):
             batch_size=batch_size,
             acknowledge=acknowledge,
         )
-        return Subscription(name, self._database, self._codec.types, options)
+        known = self._codec.types
+        return Subscription(name_of("name", name), self._database, known, options)
 
     def run(
         self,
@@ -477,10 +290,12 @@ class MessageStore(Generic[E]):
             lease: seconds after which others take over the partitions of a process that died.
             hooks: gets what happens, for metrics.
         """
-        if workers < 1:
-            raise InvalidArgumentError("workers must be 1 or more")
-        runner = self._runner(subscriptions, lease, hooks)
+        count("workers", workers, least=1)
+        opening = Opening(self._database)
+        runner = self._runner(opening, subscriptions, lease, hooks)
         self._runners.add(runner)
+        if opening.ended:  # `close` may not have seen this one
+            runner.stop()
         try:
             runner.run(workers)
         finally:
@@ -497,12 +312,19 @@ class MessageStore(Generic[E]):
 
         The first error of a handler is raised, after it was recorded as `run` does.
         """
-        return self._runner(subscriptions, lease, hooks).run_once(raise_errors)
+        opening = Opening(self._database)
+        return self._runner(opening, subscriptions, lease, hooks).run_once(raise_errors)
 
-    def stop(self) -> None:
-        """End every `run` of this store, as SIGTERM does; from any thread or task."""
-        for runner in list(self._runners):
+    def stop(self) -> int:
+        """End every `run` of this store that has begun, as SIGTERM does; from any thread or task.
+
+        Returns how many those are. A `run` that another thread or task is about to call is not
+        among them: where it returns 0 too early, call it again.
+        """
+        runners = list(self._runners)
+        for runner in runners:
             runner.stop()
+        return len(runners)
 
     def transaction(self) -> AbstractContextManager[PoolConnection]:
         """Give a connection in a transaction, to pass as `conn=`: several writes, all or nothing.
@@ -515,8 +337,11 @@ class MessageStore(Generic[E]):
         """Close the connections that the store has opened; a pool that was given stays open.
 
         Ends its followers and every `run`, and waits for these to finish their batches in hand.
+        Operations begun later open new connections.
         """
+        self._database.closings += 1
         self.stop()
+        self._waker.ring()
         for runner in list(self._runners):
             runner.wait_until_ended(_PATIENCE)
         self._waker.close()
@@ -535,100 +360,26 @@ class MessageStore(Generic[E]):
 
     def _runner(
         self,
+        opening: Opening,
         subscriptions: Sequence[Subscription[E]],
         lease: float,
         hooks: RunnerHooks | None,
     ) -> Runner:
         if not subscriptions:
             raise InvalidArgumentError("there is no subscription to run")
+        for each in subscriptions:
+            if not isinstance(each, Subscription):
+                raise InvalidArgumentError(f"{each!r} is no subscription: store.subscription(…)")
+            each.refuse_to_run(self._database, self._codec.types)
         if len({each.name for each in subscriptions}) < len(subscriptions):
             raise InvalidArgumentError("two subscriptions to run have the same name")
+        if not isinstance(lease, int | float):
+            raise InvalidArgumentError(f"lease must be a number of seconds, not {lease!r}")
         return Runner(
-            self._database,
+            opening,
             self._waker,
             self._stored,
             subscriptions,
             lease=lease,
-            hooks=hooks or RunnerHooks(),
+            hooks=GuardedHooks(hooks),
         )
-
-    def _filter(
-        self,
-        types: Iterable[str | type] | None,
-        categories: Iterable[str] | None,
-        stream_pattern: str | None,
-        partition: tuple[int, int] | None,
-        partition_by: str,
-    ) -> Filter:
-        return Filter(
-            types=None if types is None else self._codec.names_of(several("types", types) or ()),
-            categories=several("categories", categories),
-            stream_pattern=stream_pattern,
-            partition=None if partition is None else partition[0],
-            partitions=None if partition is None else partition[1],
-            partition_by=partition_by,
-        )
-
-    def _page(
-        self,
-        after_position: int,
-        size: int,
-        chosen: Filter,
-        conn: Connection[object] | None,
-    ) -> tuple[list[TupleRow], int]:
-        """A page of messages, and the position up to which it has looked."""
-        rows = self._database.rows(
-            self._database.statements.read_page,
-            (str(after_position), str(size), *chosen.parameters()),
-            conn,
-        )
-        if rows[-1][0] is None:
-            reached = rows.pop()[_REACHED]
-            return rows, reached
-        return rows, rows[-1][_POSITION]
-
-    def _stored(self, row: TupleRow) -> StoredMessage[E]:
-        message_id, stream, version, position, type_name, data, metadata, added_at, *_ = row
-        return StoredMessage(
-            message_id,
-            stream,
-            version,
-            self._codec.decode(type_name, data, stream, version),
-            position,
-            added_at,
-            None if metadata is None else _decode_metadata(metadata),
-        )
-
-
-class _Batch(Generic[E]):
-    """The parameters of a batch: one text each, with a line for each message."""
-
-    def __init__(
-        self,
-        codec: Codec[E],
-        messages: Sequence[E],
-        metadata: Metadata | Sequence[Metadata | None] | None,
-    ) -> None:
-        encoded = [codec.encode(message) for message in messages]
-        types = "\n".join([name for name, _ in encoded])
-        data = b"\n".join([data for _, data in encoded]).decode()
-        self.lines = (types, data, self._metadata_lines(metadata, len(messages)))
-        self.message_ids = "\n".join(
-            [(message_id_of(message) or new_message_id()).hex for message in messages]
-        )
-
-    @staticmethod
-    def _metadata_lines(
-        metadata: Metadata | Sequence[Metadata | None] | None, count: int
-    ) -> str | None:
-        if metadata is None:
-            return None
-        if isinstance(metadata, Mapping):
-            return "\n".join([_encode_json(metadata).decode()] * count)
-        if len(metadata) != count:
-            raise InvalidArgumentError(
-                f"metadata has {len(metadata)} elements for {count} messages"
-            )
-        if not any(each is not None for each in metadata):
-            return None  # one empty line would be no line
-        return "\n".join(["" if each is None else _encode_json(each).decode() for each in metadata])

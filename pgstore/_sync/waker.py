@@ -44,7 +44,6 @@ class Waker:
         wakeup: WakeUp,
     ) -> None:
         self.signal = _threads.Signal()
-        self.closings = 0
         self._statements = statements
         self._connect = connect
         self._wakeup = wakeup
@@ -60,6 +59,8 @@ class Waker:
         if self.signal.value != seen:
             return True
         with self._lock:  # one task, however many threads begin to wait at once
+            if self.signal.value != seen:  # by `close`, after which there is to be no new task
+                return True
             self._waiting += 1
             self._wanted.set()
             if self._task is None or not self._task.alive:
@@ -78,11 +79,10 @@ class Waker:
     def close(self) -> None:
         """End; who waits is woken."""
         with self._lock:
-            self.closings += 1
+            self.signal.advance()
             self._closed.set()
             self._wanted.set()
             task, self._task = self._task, None
-        self.signal.advance()
         if task is not None and task.alive:
             task.join()
 

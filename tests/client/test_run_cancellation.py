@@ -65,6 +65,10 @@ async def test_stop_from_another_thread_is_prompt(
     follower = store.follow(category=category)
     task = asyncio.create_task(drain(follower, []))
     subscription = store.subscription(category, category=category)
+
+    @subscription.handler
+    async def note(message: EventA) -> None: ...
+
     run = asyncio.create_task(store.run(subscription))
     await AsyncParallel.until(watch.is_asleep)
     for stop, stopped in ((follower.stop, task), (store.stop, run)):

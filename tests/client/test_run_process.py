@@ -70,7 +70,12 @@ async def follow(store, category):
 async def main(dsn, name, category):
     store = pgstore.AsyncMessageStore[EventA](dsn, name=name, messages=EventA)
     tasks.append(asyncio.create_task(follow(store, category)))
-    tasks.append(asyncio.create_task(store.run(store.subscription(category, category=category))))
+    subscription = store.subscription(category, category=category)
+
+    @subscription.handler
+    async def note(message: EventA) -> None: ...
+
+    tasks.append(asyncio.create_task(store.run(subscription)))
     while store._waker._waiting < 2:
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)

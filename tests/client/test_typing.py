@@ -180,7 +180,7 @@ def deposited(message: pgstore.StoredMessage[A], tx: psycopg.Connection) -> None
 @balances.handler
 def withdrawn(message: B) -> None: ...
 
-@balances.handler_of_batches
+@balances.batch_handler
 def both(messages: list[pgstore.StoredMessage[A | B]], tx: psycopg.Connection) -> None: ...
 
 reveal_type(deposited)  # R: def (message: StoredMessage[A], tx: Connection[tuple[Any, ...]])

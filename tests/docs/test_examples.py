@@ -23,6 +23,7 @@ import io
 import itertools
 import json
 import re
+import subprocess
 import sys
 import tomllib
 import uuid
@@ -334,3 +335,12 @@ def test_every_fence_is_seen(page: Path) -> None:
     text = page.read_text()
     seen = sum(2 for match in FENCE.finditer(text) if match.group(4) is None)
     assert len(re.findall(r"^\s*(?:```|~~~)", text, re.MULTILINE)) == seen
+
+
+@pytest.mark.parametrize("page", PAGES[:1], ids=page_id)
+def test_readme_runs_as_the_script_that_a_newcomer_makes_of_it(database: str, page: Path) -> None:
+    script = "\n".join(block.code for block in blocks_of(page) if block.language == "python")
+    command = [sys.executable, "-W", "error", "-c", script.replace(DEMO, database)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "is at version 1, expected version 0" in done.stdout

@@ -99,7 +99,7 @@ def work(pipe: Pipe, job: Job) -> None:
             pipe.send(stored.global_position)
         time.sleep(job.nap)
 
-    @batches.handler_of_batches
+    @batches.batch_handler
     def note_all(stored: list[StoredMessage[Noted]], tx: psycopg.Connection[TupleRow]) -> None:
         for each in stored:
             _insert(tx, insert, BATCHES, each)

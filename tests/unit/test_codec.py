@@ -162,3 +162,26 @@ def test_encode_refuses_what_could_not_be_read_back(value: float) -> None:
     with pytest.raises(InvalidArgumentError):
         codec.encode(Measured(value))
     assert codec.encode(Measured(1.5)) == ("Measured", b'{"value":1.5,"error":null}')
+
+
+@pytest.mark.parametrize("types", [[Measured], ["Measured", Measured], [3]])
+def test_raw_has_no_names_of_classes(types: list[Any]) -> None:
+    with pytest.raises(InvalidArgumentError, match="names"):
+        RawCodec().names_of(types)
+    assert RawCodec().names_of(["Measured", "b"]) == ("Measured", "b")
+
+
+def test_another_class_of_the_same_name_is_told_as_such() -> None:
+    def again() -> Any:
+        class Measured(msgspec.Struct):
+            value: float
+
+        return Measured
+
+    codec = TypedCodec[Any](Measured)
+    for refused in (lambda: codec.encode(again()(1.5)), lambda: codec.names_of([again()])):
+        with pytest.raises(InvalidArgumentError, match="another class of the same name"):
+            refused()
+    with pytest.raises(InvalidArgumentError) as caught:
+        codec.encode(1)
+    assert "another class" not in str(caught.value)

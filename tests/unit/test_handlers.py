@@ -210,3 +210,9 @@ def test_batch_handler_refuses_what_no_batch_can_be(annotation: Any) -> None:
 def test_raw_messages_are_handled_as_such() -> None:
     handler = message_handler(annotated(RawMessage), frozenset({RawMessage}), psycopg.Connection)
     assert handler.types == {RawMessage}
+
+
+def test_another_class_of_the_same_name_is_told_as_such() -> None:
+    again = type("A", (), {})
+    with pytest.raises(TypeError, match="another class of the same name"):
+        registered(annotated(again))

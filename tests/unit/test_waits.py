@@ -75,3 +75,54 @@ async def test_one_signal_stops_all_that_run_in_a_loop() -> None:
         await asyncio.sleep(0.05)
         assert stopped.count("outer") == 2
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+async def test_the_last_that_ends_puts_the_signals_handlers_back() -> None:
+    def mine(*_: object) -> None: ...
+
+    stopped: list[str] = []
+    loop = asyncio.get_running_loop()
+    interrupt = signal.getsignal(signal.SIGINT)
+    before = signal.signal(signal.SIGTERM, mine)
+    try:
+        first = _aio.stopped_by_signals(lambda: stopped.append("first"))
+        second = _aio.stopped_by_signals(lambda: stopped.append("second"))
+        await first.__aenter__()
+        await second.__aenter__()
+        await first.__aexit__(None, None, None)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.raise_signal(number)
+        await asyncio.sleep(0.05)
+        assert stopped == ["second", "second"]
+        await second.__aexit__(None, None, None)
+        assert signal.getsignal(signal.SIGTERM) is mine
+        assert signal.getsignal(signal.SIGINT) is interrupt
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    heard = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, heard.set)  # is the loop's, which hears it from the OS
+    try:
+        async with _aio.stopped_by_signals(lambda: None):
+            pass
+        signal.raise_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(heard.wait(), 5)
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("color", ["tasks", "threads"])
+async def test_a_handler_that_was_set_meanwhile_stays(color: str) -> None:
+    def mine(*_: object) -> None: ...
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        if color == "tasks":
+            async with _aio.stopped_by_signals(lambda: None):
+                signal.signal(signal.SIGTERM, mine)
+        else:
+            with _threads.stopped_by_signals(lambda: None):
+                signal.signal(signal.SIGTERM, mine)
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, before)

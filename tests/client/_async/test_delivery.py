@@ -131,8 +131,13 @@ async def test_an_unknown_type_is_raised_by_run_once(
 ) -> None:
     await store.write(f"{category}-1", EventB("x"))
     narrow = await open_store(EventA)
+    subscription = narrow.subscription(category, category=category)
+
+    @subscription.handler
+    async def note(message: EventA) -> None: ...
+
     with pytest.raises(UnknownMessageTypeError):
-        await narrow.run_once(narrow.subscription(category, category=category))
+        await narrow.run_once(subscription)
 
 
 async def test_a_known_type_without_a_handler_is_passed_over(store: Store, category: str) -> None:
@@ -155,7 +160,7 @@ async def test_batches_get_the_types_of_their_annotation(store: Store, category:
     subscription = store.subscription(category, category=category, batch_size=3)
     seen: list[list[int]] = []
 
-    @subscription.handler_of_batches
+    @subscription.batch_handler
     async def note(messages: list[StoredMessage[EventA]]) -> None:
         seen.append([stored.message.num for stored in messages])
 

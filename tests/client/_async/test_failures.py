@@ -82,13 +82,13 @@ async def test_in_a_batch_the_message_that_fails_is_found(
 
     if kind == "without it":
 
-        @subscription.handler_of_batches
+        @subscription.batch_handler
         async def without(messages: list[StoredMessage[EventA]]) -> None:
             async with conn.transaction():
                 await insert(messages, conn)
     else:
 
-        @subscription.handler_of_batches
+        @subscription.batch_handler
         async def with_it(messages: list[StoredMessage[EventA]], tx: Transaction) -> None:
             await insert(messages, tx)
 

@@ -147,6 +147,111 @@ async def test_closing_the_store_ends_run_and_leaves_nothing(
     assert await owners(subscription) == []
 
 
+@pytest.mark.parametrize("takes_transaction", [False, True])
+async def test_a_run_that_outlives_its_store_does_not_open_it_again(
+    watched: Store,
+    store: Store,
+    watch: Watch,
+    category: str,
+    takes_transaction: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pgstore._async.store._PATIENCE", 0.1)
+    await store.write_many(f"{category}-1", [EventA(1), EventA(2)])
+    subscription = watched.subscription(category, category=category, batch_size=1)
+    seen: list[int] = []
+    closed: list[bool] = []
+
+    async def wait(number: int) -> None:
+        seen.append(number)
+        await AsyncParallel.until(lambda: len(closed) > 0)
+
+    if takes_transaction:
+
+        @subscription.handler
+        async def with_it(message: EventA, tx: Transaction) -> None:
+            await wait(message.num)
+    else:
+
+        @subscription.handler
+        async def without(message: EventA) -> None:
+            await wait(message.num)
+
+    async with AsyncParallel() as parallel:
+        await parallel.start(lambda: watched.run(subscription))
+        await AsyncParallel.until(lambda: len(seen) > 0)
+        await watched.aclose()
+        closed.append(True)
+        assert await parallel.results() == [None]
+    assert seen == [1]
+    assert watched._database._pool is None
+    watch.wait_until_gone()
+    handled = store.subscription(category, category=category)
+    assert (await handled.position() > 0) is takes_transaction
+
+
+async def test_a_run_that_begins_while_the_store_is_closed_ends(
+    store: Store, category: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscription = store.subscription(category, category=category)
+    make = store._runner
+
+    def late(*arguments: Any) -> Any:
+        runner = make(*arguments)
+        store._database.closings += 1  # `close` has begun, and has not seen it
+        return runner
+
+    @subscription.handler
+    async def note(message: EventA) -> None: ...
+
+    monkeypatch.setattr(store, "_runner", late)
+    async with AsyncParallel() as parallel:
+        await parallel.start(lambda: store.run(subscription))
+        assert await parallel.results() == [None]
+
+
+async def test_stop_tells_how_many_have_begun(store: Store, category: str) -> None:
+    await store.write(f"{category}-1", EventA(1))
+    subscription = store.subscription(category, category=category)
+    seen: list[int] = []
+
+    @subscription.handler
+    async def note(message: EventA) -> None:
+        seen.append(message.num)
+
+    assert store.stop() == 0
+    async with AsyncParallel() as parallel:
+        await parallel.start(lambda: store.run(subscription))
+        await AsyncParallel.until(lambda: store.stop() > 0)
+        assert await parallel.results() == [None]
+    assert store.stop() == 0
+
+
+async def test_stop_ends_a_run_that_has_done_nothing_yet(
+    store: Store, category: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.write(f"{category}-1", EventA(1))
+    subscription = store.subscription(category, category=category)
+    create = subscription.create
+    seen: list[int] = []
+    told: list[int] = []
+
+    @subscription.handler
+    async def note(message: EventA) -> None:
+        seen.append(message.num)
+
+    async def stopping() -> None:
+        told.append(store.stop())
+        await create()
+
+    monkeypatch.setattr(subscription, "create", stopping)  # the first that a run does
+    async with AsyncParallel() as parallel:
+        await parallel.start(lambda: store.run(subscription))
+        assert await parallel.results() == [None]
+    assert (told, seen) == ([1], [])
+    assert await owners(subscription) == []
+
+
 async def test_run_can_be_called_twice(store: Store, category: str) -> None:
     subscription = store.subscription(category, category=category, partitions=4)
     seen: list[int] = []

@@ -133,8 +133,13 @@ def test_an_unknown_type_is_raised_by_run_once(
 ) -> None:
     store.write(f"{category}-1", EventB("x"))
     narrow = open_store(EventA)
+    subscription = narrow.subscription(category, category=category)
+
+    @subscription.handler
+    def note(message: EventA) -> None: ...
+
     with pytest.raises(UnknownMessageTypeError):
-        narrow.run_once(narrow.subscription(category, category=category))
+        narrow.run_once(subscription)
 
 
 def test_a_known_type_without_a_handler_is_passed_over(store: Store, category: str) -> None:
@@ -157,7 +162,7 @@ def test_batches_get_the_types_of_their_annotation(store: Store, category: str) 
     subscription = store.subscription(category, category=category, batch_size=3)
     seen: list[list[int]] = []
 
-    @subscription.handler_of_batches
+    @subscription.batch_handler
     def note(messages: list[StoredMessage[EventA]]) -> None:
         seen.append([stored.message.num for stored in messages])
 

@@ -82,13 +82,13 @@ def test_in_a_batch_the_message_that_fails_is_found(
 
     if kind == "without it":
 
-        @subscription.handler_of_batches
+        @subscription.batch_handler
         def without(messages: list[StoredMessage[EventA]]) -> None:
             with conn.transaction():
                 insert(messages, conn)
     else:
 
-        @subscription.handler_of_batches
+        @subscription.batch_handler
         def with_it(messages: list[StoredMessage[EventA]], tx: Transaction) -> None:
             insert(messages, tx)
 

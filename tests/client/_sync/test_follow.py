@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import ConnectionPool
@@ -242,6 +243,61 @@ def test_closing_is_quick_while_the_server_cannot_be_reached(
         watched.close()
         assert parallel.results() == [None]
         assert time.monotonic() - before < 2
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_store_closed_while_one_fetches_is_not_opened_again(
+    watched: Store, watch: Watch, category: str, when: str
+) -> None:
+    watched.write(f"{category}-1", EventA(1))
+    follower = watched.follow(category=category)
+    fetch = follower._fetch
+
+    def closing(position: int) -> Any:
+        if when == "before":
+            watched.close()
+            return fetch(position)
+        rows = fetch(position)
+        watched.close()
+        return rows
+
+    assert next(follower).message == EventA(1)
+    follower._fetch = closing
+    assert list(follower) == []
+    assert (watched._database._pool, watched._waker._task) == (None, None)
+    watch.wait_until_gone()
+    assert watched.safe_position() > 0  # what begins now opens it
+    assert list(follower) == []
+
+
+def test_who_begins_to_wait_while_the_store_is_closed_starts_nothing(store: Store) -> None:
+    waker = store._waker
+    seen = waker.signal.value
+
+    class Passed:
+        """Whoever closes has had the lock just before."""
+
+        def __enter__(self) -> None:
+            waker.signal.advance()
+
+        def __exit__(self, *_: object) -> None: ...
+
+    waker._lock = Passed()  # type: ignore[assignment]
+    assert waker.wait(seen, 5)
+    assert waker._task is None
+
+
+def test_an_error_that_is_not_of_the_closing_is_raised(
+    store: Store, category: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower = store.follow(category=category, timeout=0)
+
+    def broken(position: int) -> Any:
+        raise psycopg.OperationalError("the connection is lost")
+
+    monkeypatch.setattr(follower, "_fetch", broken)
+    with pytest.raises(psycopg.OperationalError):
+        next(follower)
 
 
 def test_what_is_wrong_for_the_waker_reaches_who_waits(

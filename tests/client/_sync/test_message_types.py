@@ -184,7 +184,7 @@ def test_an_undecodable_payload_is_told_after_the_messages_before(
         error = caught.value
         assert (error.stream, error.version, error.type) == (stream, wrong.version, name)
         assert isinstance(error, ValueError)
-        assert isinstance(error.__cause__, ValueError)
+        assert isinstance(error.__cause__, ValueError | msgspec.MsgspecError)
         with pytest.raises(pgstore.MessageDecodeError):
             store.last(stream)
 

@@ -11,7 +11,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import PoolTimeout
 
-from pgstore import MessageStore, StoredMessage
+from pgstore import MessageStore, RunnerHooks, StoredMessage
+from pgstore._sync.database import Database
 from tests.client._sync.conftest import OpenConnection, OpenStore
 from tests.client._sync.running import Notes, numbers, owners, running
 from tests.client.messages import EventA
@@ -202,7 +203,7 @@ def test_all_connections_killed_again_and_again(
 
 def test_many_workers_in_transactions_leave_room_for_the_rest(store: Store, category: str) -> None:
     count = 12
-    store.run_once(store.subscription(f"{category}first", category=category))
+    store.safe_position()  # the pool is open, and has less room
     subscription = store.subscription(
         category, category=category, partitions=64, partition_by="metadata:n"
     )
@@ -228,20 +229,20 @@ def test_a_pool_that_has_no_connection_is_not_the_messages_failure(
     subscription = store.subscription(category, category=category, max_attempts=1)
     notes = Notes()
     seen: list[int] = []
-    transaction = store._database.transaction
+    transaction = Database.transaction
     exhausted = [True, True]
 
-    def maybe() -> Any:
+    def maybe(database: Database) -> Any:
         if exhausted:
             exhausted.pop()
             raise PoolTimeout
-        return transaction()
+        return transaction(database)
 
     @subscription.handler
     def note(message: EventA, tx: Transaction) -> None:
         seen.append(message.num)
 
-    monkeypatch.setattr(store._database, "transaction", maybe)
+    monkeypatch.setattr(Database, "transaction", maybe)
     store.write(f"{category}-1", EventA(1))
     with running(store, subscription, hooks=notes):
         Parallel.until(lambda: seen == [1])
@@ -265,6 +266,46 @@ def test_hooks_are_told_the_lag(
         Parallel.until(lambda: any(behind > 0 for _, behind in notes.lags))
         waits.clear()
         Parallel.until(lambda: notes.lags[-1] == (category, 0))
+
+
+def test_a_hook_that_fails_does_not_end_the_work(
+    store: Store,
+    category: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("pgstore._sync.runner._LAG_EVERY", 0.05)
+    subscription = store.subscription(category, category=category, retry_delay=0.01)
+    told: list[str] = []
+    seen: list[int] = []
+
+    class Broken(RunnerHooks):
+        def processed(self, subscription: str, partition: int, count: int, seconds: float) -> None:
+            told.append("processed")
+            raise ZeroDivisionError
+
+        def failed(self, subscription: str, partition: int, error: Exception, action: str) -> None:
+            told.append("failed")
+            raise ZeroDivisionError
+
+        def lag(self, subscription: str, behind: int) -> None:
+            told.append("lag")
+            raise ZeroDivisionError
+
+    @subscription.handler
+    def note(message: EventA) -> None:
+        seen.append(message.num)
+        if len(seen) == 1:
+            raise ValueError(message)
+
+    store.write(f"{category}-1", EventA(1))
+    with running(store, subscription, hooks=Broken()):
+        Parallel.until(lambda: {"processed", "failed", "lag"} <= set(told))
+        store.write(f"{category}-1", EventA(2))
+        Parallel.until(lambda: seen == [1, 1, 2])
+        Parallel.until(lambda: told.count("lag") > 1)
+    errors = [record.exc_info[0] for record in caplog.records if record.exc_info]
+    assert errors.count(ZeroDivisionError) >= 4
 
 
 def test_a_dead_workers_partition_is_taken_over(

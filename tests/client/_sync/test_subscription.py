@@ -14,6 +14,7 @@ from pgstore import (
     SubscriptionExistsError,
     SubscriptionNotFound,
 )
+from tests.client._sync.conftest import OpenStore
 from tests.client._sync.running import running
 from tests.client.messages import EventA, EventB
 
@@ -79,6 +80,7 @@ def test_another_declaration_of_the_same_name_is_refused(
 ) -> None:
     store.subscription(category, category=category).create()
     changed = store.subscription(category, **{"category": category, **other})
+    collecting(changed)
     with pytest.raises(SubscriptionExistsError) as caught:
         changed.create()
     assert caught.value.sqlstate == "MS022"
@@ -271,12 +273,73 @@ def test_drop_forgets_it(store: Store, category: str) -> None:
 
 def test_run_refuses_what_makes_no_sense(store: Store, category: str) -> None:
     subscription = store.subscription(category, category=category)
+    same_name = store.subscription(category, category="other")
+    for each in (subscription, same_name):
+        collecting(each)
+    hooks: Any = object()
+    wrong: Any = "two"
     for run in (
         lambda: store.run(),
         lambda: store.run_once(),
         lambda: store.run(subscription, workers=0),
+        lambda: store.run(subscription, workers=wrong),
         lambda: store.run(subscription, lease=0),
-        lambda: store.run(subscription, store.subscription(category, category="other")),
+        lambda: store.run(subscription, lease=wrong),
+        lambda: store.run(subscription, hooks=hooks),
+        lambda: store.run(subscription, same_name),
+        lambda: store.run(wrong),
+        lambda: store.run_once(wrong),
     ):
         with pytest.raises(InvalidArgumentError):
             run()
+
+
+def test_a_subscription_without_a_handler_is_not_run(store: Store, category: str) -> None:
+    last = fill(store, category, 1, 2)
+    idle = store.subscription(category, category=category)
+    other = store.subscription(f"{category}other", category=category)
+    seen = collecting(other)
+    for run in (
+        lambda: store.run_once(idle),
+        lambda: store.run_once(other, idle),
+        lambda: store.run(idle),
+        lambda: store.run(other, idle),
+    ):
+        with pytest.raises(InvalidArgumentError, match=rf"{category}.*handler"):
+            run()
+    assert (seen, store._runners) == ([], set())
+    assert idle.position() < last  # nothing was passed over
+    handled = collecting(idle)
+    assert store.run_once(idle) == 2
+    assert handled == [1, 2]
+
+
+def test_a_subscription_of_another_store_is_not_run(
+    open_store: OpenStore, store: Store, category: str
+) -> None:
+    subscription = store.subscription(category, category=category)
+    collecting(subscription)
+    for other in (store.raw, open_store()):
+        for run in (other.run_once, other.run):
+            with pytest.raises(InvalidArgumentError, match="another store"):
+                run(subscription)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"unknown_types": "ignore"},
+        {"acknowledge": "never"},
+        {"batch_size": 0},
+        {"batch_size": "10"},
+        {"partitions": True},
+        {"max_attempts": "3"},
+        {"types": EventA},
+        {"categories": 3},
+    ],
+)
+def test_a_declaration_of_wrong_types_is_refused_at_once(
+    store: Store, category: str, wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=next(iter(wrong))):
+        store.subscription(category, **wrong)

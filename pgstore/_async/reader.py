@@ -1,0 +1,279 @@
+"""Reading messages: of a stream, by id, and across streams."""
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Generic
+from uuid import UUID
+
+import msgspec
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from pgstore._arguments import count, name_of, number, several
+from pgstore._async.database import AsyncDatabase
+from pgstore._async.follower import AsyncFollower
+from pgstore._async.opening import AsyncOpening
+from pgstore._async.waker import AsyncWaker
+from pgstore._codec import Codec
+from pgstore._filters import Filter, categories_of
+from pgstore._messages import E, StoredMessage
+from pgstore.errors import InvalidArgumentError, MessageNotFound
+
+_FIRST_PAGE = 100
+_PAGE = 1000
+
+# Columns of read_page.
+_POSITION, _REACHED = 3, 8
+
+_decode_metadata = msgspec.json.Decoder(dict[str, object]).decode
+
+
+class AsyncReader(Generic[E]):
+    """What can be read of a store; see `AsyncMessageStore`."""
+
+    def __init__(self, database: AsyncDatabase, codec: Codec[E], waker: AsyncWaker) -> None:
+        self._database = database
+        self._codec = codec
+        self._waker = waker
+
+    async def read(
+        self,
+        stream: str,
+        *,
+        from_version: int | None = None,
+        limit: int | None = None,
+        backward: bool = False,
+        conn: AsyncConnection[object] | None = None,
+    ) -> AsyncIterator[StoredMessage[E]]:
+        """Iterate over a stream's messages in the order of their versions.
+
+        Lazy: reads page by page, whatever the stream's length, and holds no transaction or
+        connection open between pages.
+
+        Args:
+            from_version: the first version to read, inclusive; without it the first one, or the
+                last one when backward.
+            limit: the most messages to read.
+            backward: from high versions to low ones.
+            conn: read on this connection, within the caller's transaction.
+
+        Raises:
+            UnknownMessageTypeError, MessageDecodeError: after the messages before have been read.
+        """
+        name_of("stream", stream)
+        if limit is not None:
+            count("limit", limit)
+        page = _FIRST_PAGE
+        while limit is None or limit > 0:
+            size = page if limit is None else min(page, limit)
+            start = number("from_version", from_version)
+            rows = await self._database.rows(
+                self._database.statements.read,
+                (stream, start, str(size), "true" if backward else "false"),
+                conn,
+            )
+            for row in rows:
+                yield self._stored(row)
+            if len(rows) < size:
+                return
+            from_version = rows[-1][2] + (-1 if backward else 1)
+            limit = None if limit is None else limit - size
+            page = _PAGE
+
+    async def last(
+        self, stream: str, *, type: str | None = None, conn: AsyncConnection[object] | None = None
+    ) -> StoredMessage[E] | None:
+        """The stream's last message, or its last one of the type with this name; None if none."""
+        if type is not None:
+            name_of("type", type)
+        rows = await self._database.rows(
+            self._database.statements.last, (name_of("stream", stream), type), conn
+        )
+        return self._stored(rows[0]) if rows else None
+
+    async def get(
+        self, message_id: UUID, *, conn: AsyncConnection[object] | None = None
+    ) -> StoredMessage[E]:
+        """The message with this id.
+
+        Raises:
+            MessageNotFound: there is none.
+        """
+        found = await self.get_many([message_id], conn=conn)
+        if not found:
+            raise MessageNotFound(message_id)
+        return next(iter(found.values()))
+
+    async def get_many(
+        self, message_ids: Iterable[UUID], *, conn: AsyncConnection[object] | None = None
+    ) -> dict[UUID, StoredMessage[E]]:
+        """The messages with these ids, in that order; ids that do not exist are left out."""
+        rows = await self._database.rows(
+            self._database.statements.get_many,
+            ("\n".join(map(str, several("message_ids", message_ids) or ())),),
+            conn,
+        )
+        return {row[0]: self._stored(row) for row in rows}
+
+    async def stream_version(
+        self, stream: str, *, conn: AsyncConnection[object] | None = None
+    ) -> int:
+        """The version of the stream's last message; 0 if the stream is empty."""
+        ((version,),) = await self._database.rows(
+            self._database.statements.stream_version, (name_of("stream", stream),), conn
+        )
+        return int(version)
+
+    async def safe_position(self) -> int:
+        """The global position up to which nothing is in flight; 0 while the store is empty."""
+        ((position, _),) = await self._database.rows(self._database.statements.horizon, ())
+        return int(position)
+
+    async def read_all(
+        self,
+        *,
+        after_position: int = 0,
+        limit: int | None = None,
+        types: Iterable[str | type] | None = None,
+        categories: Iterable[str] | None = None,
+        stream_pattern: str | None = None,
+        partition: tuple[int, int] | None = None,
+        partition_by: str = "stream",
+        conn: AsyncConnection[object] | None = None,
+    ) -> AsyncIterator[StoredMessage[E]]:
+        """Iterate over the messages of all streams in global order, up to the safe position.
+
+        Who goes on after the last `global_position` it got sees every message exactly once. Lazy,
+        as `read`.
+
+        Args:
+            after_position: where to begin, exclusive.
+            limit: the most messages to read.
+            types: only these types, by name or class.
+            categories: only streams of these categories.
+            stream_pattern: only streams whose name is LIKE this.
+            partition: only one share: its number, from 0, and how many there are.
+            partition_by: what decides the share: "stream", "cardinal_id" (the part of the stream's
+                id before the first "+"), or "metadata:<key>".
+            conn: read on this connection, which must be under READ COMMITTED.
+
+        Raises:
+            ReadIsolationError: the connection is under another isolation level.
+        """
+        if limit is not None:
+            count("limit", limit)
+        chosen = self._filter(types, categories, stream_pattern, partition, partition_by)
+        page = _FIRST_PAGE
+        while limit is None or limit > 0:
+            size = page if limit is None else min(page, limit)
+            rows, after_position = await self._page(
+                self._database, after_position, size, chosen, conn
+            )
+            for row in rows:
+                yield self._stored(row)
+            if len(rows) < size:
+                return
+            limit = None if limit is None else limit - size
+            page = _PAGE
+
+    def read_category(
+        self,
+        category: str,
+        *,
+        after_position: int = 0,
+        limit: int | None = None,
+        types: Iterable[str | type] | None = None,
+        stream_pattern: str | None = None,
+        partition: tuple[int, int] | None = None,
+        partition_by: str = "stream",
+        conn: AsyncConnection[object] | None = None,
+    ) -> AsyncIterator[StoredMessage[E]]:
+        """Iterate over the messages of a category's streams in global order: see `read_all`."""
+        return self.read_all(
+            after_position=after_position,
+            limit=limit,
+            types=types,
+            categories=[category],
+            stream_pattern=stream_pattern,
+            partition=partition,
+            partition_by=partition_by,
+            conn=conn,
+        )
+
+    def follow(
+        self,
+        *,
+        after_position: int = 0,
+        types: Iterable[str | type] | None = None,
+        category: str | None = None,
+        categories: Iterable[str] | None = None,
+        stream_pattern: str | None = None,
+        partition: tuple[int, int] | None = None,
+        partition_by: str = "stream",
+        timeout: float | None = None,
+    ) -> AsyncFollower[E]:
+        """Iterate over messages in global order, those there are and then those to come, for ever.
+
+        For what is new only, begin after `safe_position()`. It ends when `timeout` seconds pass
+        without a message, by its `stop()`, and when the store is closed. Filters as `read_all`.
+        """
+        chosen = self._filter(
+            types, categories_of(category, categories), stream_pattern, partition, partition_by
+        )
+        number("after_position", after_position)
+        opening = AsyncOpening(self._database)
+
+        async def fetch(position: int) -> tuple[list[TupleRow], int]:
+            return await self._page(opening, position, _PAGE, chosen, None)
+
+        return AsyncFollower(fetch, self._stored, self._waker, opening, after_position, timeout)
+
+    def _filter(
+        self,
+        types: Iterable[str | type] | None,
+        categories: Iterable[str] | None,
+        stream_pattern: str | None,
+        partition: tuple[int, int] | None,
+        partition_by: str,
+    ) -> Filter:
+        share = several("partition", partition) or (None, None)
+        if len(share) != 2:
+            raise InvalidArgumentError("partition must be two numbers: which one, of how many")
+        return Filter(
+            types=None if types is None else self._codec.names_of(several("types", types) or ()),
+            categories=several("categories", categories),
+            stream_pattern=stream_pattern,
+            partition=share[0],
+            partitions=share[1],
+            partition_by=partition_by,
+        )
+
+    async def _page(
+        self,
+        database: AsyncDatabase,
+        after_position: int,
+        size: int,
+        chosen: Filter,
+        conn: AsyncConnection[object] | None,
+    ) -> tuple[list[TupleRow], int]:
+        """A page of messages, and the position up to which it has looked."""
+        rows = await database.rows(
+            self._database.statements.read_page,
+            (number("after_position", after_position), str(size), *chosen.parameters()),
+            conn,
+        )
+        if rows[-1][0] is None:
+            reached = rows.pop()[_REACHED]
+            return rows, reached
+        return rows, rows[-1][_POSITION]
+
+    def _stored(self, row: TupleRow) -> StoredMessage[E]:
+        message_id, stream, version, position, type_name, data, metadata, added_at, *_ = row
+        return StoredMessage(
+            message_id,
+            stream,
+            version,
+            self._codec.decode(type_name, data, stream, version),
+            position,
+            added_at,
+            None if metadata is None else _decode_metadata(metadata),
+        )

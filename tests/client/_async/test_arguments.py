@@ -1,0 +1,104 @@
+"""What callers pass by mistake is told by its name."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import pgstore
+from pgstore import AsyncMessageStore, InvalidArgumentError
+from tests.client._async.conftest import OpenStore
+from tests.client.messages import EventA, EventB, Signed
+
+Store = AsyncMessageStore[Any]
+
+
+async def listed(messages: Any) -> list[Any]:
+    return [stored async for stored in messages]
+
+
+CALLS: list[tuple[str, Callable[[Any], Any]]] = [
+    ("expected_version", lambda store: store.write("a-1", EventA(1), expected_version="1")),
+    ("expected_version", lambda store: store.write("a-1", EventA(1), expected_version=True)),
+    ("expected_version", lambda store: store.write("a-1", EventA(1), expected_version=1.0)),
+    ("expected_version", lambda store: store.write_many("a-1", [EventA(1)], expected_version="1")),
+    ("expected_version", lambda store: store.synchronize("a-1", [], expected_version=None)),
+    ("expected_version", lambda store: store.synchronize("a-1", [], expected_version=False)),
+    ("stream", lambda store: store.write(7, EventA(1))),
+    ("stream", lambda store: store.write(None, EventA(1))),
+    ("stream", lambda store: store.write_many(b"a-1", [EventA(1)])),
+    ("stream", lambda store: store.synchronize(7, [Signed(text="x")], expected_version=0)),
+    ("stream", lambda store: listed(store.read(7))),
+    ("stream", lambda store: store.last(None)),
+    ("stream", lambda store: store.stream_version(["a-1"])),
+    ("type", lambda store: store.last("a-1", type=EventA)),
+    ("messages", lambda store: store.write_many("a-1", EventA(1))),
+    ("messages", lambda store: store.write_many("a-1", "text")),
+    ("message_ids", lambda store: store.get_many(7)),
+    ("limit", lambda store: listed(store.read("a-1", limit="5"))),
+    ("limit", lambda store: listed(store.read("a-1", limit=-1))),
+    ("limit", lambda store: listed(store.read_all(limit=2.5))),
+    ("from_version", lambda store: listed(store.read("a-1", from_version="2"))),
+    ("after_position", lambda store: listed(store.read_all(after_position="2"))),
+    ("after_position", lambda store: listed(store.follow(after_position="2"))),
+    ("partition", lambda store: listed(store.read_all(partition=1))),
+    ("partition", lambda store: listed(store.read_all(partition=(1, 2, 3)))),
+    ("partition", lambda store: listed(store.read_all(partition=("0", 2)))),
+    ("types", lambda store: listed(store.read_all(types=EventA))),
+    ("names", lambda store: listed(store.raw.read_all(types=[EventA]))),
+    ("names", lambda store: listed(store.raw.follow(types=[EventA], timeout=0))),
+    ("name", lambda store: store.subscription(7).create()),
+]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call[0])
+async def test_an_argument_of_a_wrong_type_is_told_by_its_name(
+    open_store: OpenStore, call: tuple[str, Callable[[Any], Any]]
+) -> None:
+    store = await open_store(EventA | EventB | Signed)
+    with pytest.raises(InvalidArgumentError, match=rf"\b{call[0]}\b"):
+        await call[1](store)
+
+
+class Version(int):
+    """As an enumeration's member, or a number of numpy's."""
+
+
+class Name(str):
+    __slots__ = ()
+
+
+async def test_what_is_a_number_or_a_text_by_its_base_is_taken(store: Store, stream: str) -> None:
+    written = await store.write(Name(stream), EventA(1), expected_version=Version(0))
+    assert written.version == 1
+    assert len([stored async for stored in store.read(Name(stream), limit=Version(1))]) == 1
+
+
+async def test_repr_tells_name_and_types_and_no_secret() -> None:
+    secret = "postgresql://ada:xyzzy@localhost/demo"
+    store = AsyncMessageStore[EventA | EventB](secret, messages=EventB | EventA, name="bank")
+    kind = type(store).__name__
+    assert repr(store) == f"{kind}(name='bank', messages=[EventA, EventB])"
+    assert repr(store.raw) == f"{kind}(name='bank', messages=[RawMessage])"
+
+
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), [1.0, float("-inf")], {"deep": (1, float("nan"))}]
+)
+async def test_metadata_without_a_number_is_refused(
+    store: Store, stream: str, value: object
+) -> None:
+    metadata = {"null": None, "value": value}
+    batch: Any
+    for batch in (metadata, [None, metadata]):
+        with pytest.raises(InvalidArgumentError, match="NaN"):
+            await store.write_many(stream, [EventA(1), EventA(2)], metadata=batch)
+    with pytest.raises(InvalidArgumentError, match="NaN"):
+        await store.write(stream, EventA(1), metadata=metadata)
+    fine = {"null": None, "text": "null", "value": [1.5, None, {"NaN": "NaN"}]}
+    await store.write(stream, EventA(1), metadata=fine)
+    stored = await store.last(stream)
+    assert stored is not None
+    assert stored.metadata == fine
+    with pytest.raises(pgstore.PgstoreError):
+        await store.write(stream, EventA(1), metadata={"text": "\ud800"})

@@ -1,0 +1,110 @@
+"""What a streaming standby gives: streams, but nothing that depends on what is in flight."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+
+from pgstore import MessageStore, StandbyError, _unprivileged
+from pgstore.embedded import Server
+
+_PATIENCE = 30.0
+_FAST = {"fsync": "off", "max_connections": "20"}
+
+
+class Noted(msgspec.Struct):
+    number: int
+
+
+@pytest.fixture(scope="module")
+def primary() -> Iterator[Server]:
+    with Server(settings=_FAST) as server:
+        with MessageStore[Noted](server.dsn, messages=Noted) as store:
+            store.write_many("note-1", [Noted(1), Noted(2)])
+        yield server
+
+
+@pytest.fixture(scope="module")
+def standby(primary: Server) -> Iterator[Server]:
+    place = _unprivileged.temporary_folder()
+    folder = place / "standby"
+    folder.mkdir(mode=0o711)
+    data = folder / "data"
+    data.mkdir(mode=0o700)
+    _unprivileged.hand_over(data)
+    binaries = _unprivileged.reachable_binaries(primary.bin, place / "install")
+    backup: list[str | Path] = [binaries / "pg_basebackup", "-d", primary.dsn, "-D", data]
+    options = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
+    try:
+        subprocess.run(
+            [*backup, *options], **_unprivileged.identity(), cwd="/", check=True, timeout=60
+        )
+        with Server(folder, settings=_FAST) as server:
+            yield server
+    finally:
+        shutil.rmtree(place)
+
+
+@pytest.fixture
+def store(standby: Server) -> Iterator[MessageStore[Noted]]:
+    with MessageStore[Noted](standby.dsn, messages=Noted) as store:
+        yield store
+
+
+def test_it_is_a_standby_that_follows_its_primary(
+    primary: Server, standby: Server, store: MessageStore[Noted]
+) -> None:
+    with psycopg.connect(standby.dsn) as conn:
+        assert conn.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
+    with MessageStore[Noted](primary.dsn, messages=Noted) as writing:
+        version = writing.write("note-2", Noted(3)).version
+    until = time.monotonic() + _PATIENCE
+    while store.stream_version("note-2") < version:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_streams_and_messages_by_id_can_be_read(store: MessageStore[Noted]) -> None:
+    read = list(store.read("note-1"))
+    assert [stored.message for stored in read] == [Noted(1), Noted(2)]
+    assert store.stream_version("note-1") == 2
+    assert store.last("note-1") == store.get(read[1].message_id) == read[1]
+    assert list(store.read("note-1", backward=True, limit=1)) == [read[1]]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda store: list(store.read_all()),
+        lambda store: list(store.read_category("note")),
+        lambda store: list(store.follow(timeout=0)),
+        lambda store: store.safe_position(),
+    ],
+    ids=["read_all", "read_category", "follow", "safe_position"],
+)
+def test_reading_across_streams_is_refused(
+    store: MessageStore[Noted], read: Callable[[MessageStore[Noted]], Any]
+) -> None:
+    with pytest.raises(StandbyError) as caught:
+        read(store)
+    assert caught.value.sqlstate == "MS005"
+    assert "primary" in (caught.value.diag.message_hint or "")
+
+
+def test_sql_refuses_it_too(standby: Server) -> None:
+    with psycopg.connect(standby.dsn, autocommit=True) as conn:
+        assert conn.execute("SELECT count(*) FROM pgstore.read_stream('note-1')").fetchone() == (2,)
+        for across in ("read_all()", "read_category('note')", "horizon()", "safe_position()"):
+            with pytest.raises(StandbyError):
+                conn.execute(f"SELECT * FROM pgstore.{across}".encode())
+
+
+def test_writing_is_refused_as_of_any_table(store: MessageStore[Noted]) -> None:
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        store.write("note-1", Noted(4))
