@@ -25,12 +25,17 @@ class AsyncOpening(AsyncDatabase):
         return self._database.closings != self._closings
 
     async def rows(
-        self, statement: str, parameters: Parameters, conn: AsyncConnection[object] | None = None
+        self,
+        statement: str,
+        parameters: Parameters,
+        conn: AsyncConnection[object] | None = None,
+        *,
+        repeatable: bool = True,
     ) -> list[TupleRow]:
         """As the database; a transaction that was begun before the closing can be finished."""
         if conn is not None:
             return await run(conn, statement, parameters)
-        return await super().rows(statement, parameters)
+        return await super().rows(statement, parameters, repeatable=repeatable)
 
     async def ready(self, closings: int | None = None) -> Pool:
         """The open pool; PoolClosed after the store has been closed."""

@@ -123,8 +123,9 @@ class AsyncRunner:
         return handled
 
     async def _create(self) -> None:
-        for subscription in self._by_name.values():
-            await subscription.create()
+        for subscription in list(self._by_name.values()):
+            if not self._stopping.is_set():  # it would open a store that was closed meanwhile
+                await subscription.create()
 
     async def _until_connected(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do it, and again with growing pauses while the server cannot be reached."""
@@ -174,6 +175,8 @@ class AsyncRunner:
         while leases:
             try:
                 await self._database.rows(self._statements.release_partition, leases[-1].parameters)
+            except SubscriptionNotFound:
+                pass  # nor is there a lease
             except BaseException:
                 with self._leases_lock:
                     self._abandoned += leases
@@ -181,20 +184,34 @@ class AsyncRunner:
             leases.pop()
 
     async def _claim(self) -> Lease | None:
-        names = list(self._by_name)
-        self._turn = (self._turn + 1) % len(names)
-        names = names[self._turn :] + names[: self._turn]  # so that each comes first in turn
+        self._turn += 1
         while True:
-            rows = await self._database.rows(
-                self._statements.claim_partition,
-                (array(names), self._owner, interval(self._lease)),
-            )
+            by_name = dict(self._by_name)
+            names = list(by_name)
+            first = self._turn % len(names)
+            names = names[first:] + names[:first]  # so that each comes first in turn
+            try:
+                rows = await self._database.rows(
+                    self._statements.claim_partition,
+                    (array(names), self._owner, interval(self._lease)),
+                )
+            except SubscriptionNotFound as error:
+                self._leave_out(error)
+                continue
             if not rows:
                 return None
             name, partition, token, _ = rows[0]
             if name is not None:
-                return Lease(self._by_name[name], partition, token)
+                return Lease(by_name[name], partition, token)
             await _aio.pause(_OTHERS_LOOK)
+
+    def _leave_out(self, error: SubscriptionNotFound) -> None:
+        """Go on without a subscription that was dropped; the last one's end is the run's."""
+        with self._leases_lock:
+            if list(self._by_name) in ([], [error.subscription]):
+                raise error
+            if self._by_name.pop(error.subscription, None) is not None:
+                _log.error("subscription %s was dropped: run without it", error.subscription)
 
     async def _work_off(self, lease: Lease, raise_errors: bool) -> int:
         """Handle what waits in a partition, for some time, and give it back."""
@@ -212,7 +229,7 @@ class AsyncRunner:
                 if released:
                     return handled
             await self._database.rows(self._statements.release_partition, lease.parameters)
-        except LeaseLostError as error:
+        except (LeaseLostError, SubscriptionNotFound) as error:
             _log.warning("%s", error)
         except BaseException:
             with self._leases_lock:

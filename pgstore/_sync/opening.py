@@ -27,12 +27,17 @@ class Opening(Database):
         return self._database.closings != self._closings
 
     def rows(
-        self, statement: str, parameters: Parameters, conn: Connection[object] | None = None
+        self,
+        statement: str,
+        parameters: Parameters,
+        conn: Connection[object] | None = None,
+        *,
+        repeatable: bool = True,
     ) -> list[TupleRow]:
         """As the database; a transaction that was begun before the closing can be finished."""
         if conn is not None:
             return run(conn, statement, parameters)
-        return super().rows(statement, parameters)
+        return super().rows(statement, parameters, repeatable=repeatable)
 
     def ready(self, closings: int | None = None) -> Pool:
         """The open pool; PoolClosed after the store has been closed."""

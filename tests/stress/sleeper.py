@@ -83,7 +83,7 @@ WRONG = {
             """,
         ),
         _function(
-            "wake_up() RETURNS void",
+            "wake_up(OUT safe_position bigint, OUT in_flight boolean) RETURNS record",
             """
             BEGIN
               PERFORM CASE l.mode
@@ -96,6 +96,8 @@ WRONG = {
                 WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.pid = pg_backend_pid()
                 ORDER BY l.objid::bigint
               ) AS l;
+              SELECT h.safe_position, h.in_flight INTO safe_position, in_flight
+              FROM horizon() AS h;
             END
             """,
         ),

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgstore import AsyncMessageStore
+from pgstore import AsyncMessageStore, SubscriptionNotFound
 from tests.client._async.conftest import OpenStore
 from tests.client._async.running import numbers, owners, running
 from tests.client.messages import EventA
@@ -208,6 +208,48 @@ async def test_a_run_that_begins_while_the_store_is_closed_ends(
     async with AsyncParallel() as parallel:
         await parallel.start(lambda: store.run(subscription))
         assert await parallel.results() == [None]
+
+
+@pytest.mark.parametrize("takes_transaction", [False, True])
+async def test_a_subscription_that_is_dropped_ends_alone(
+    open_store: OpenStore, category: str, takes_transaction: bool
+) -> None:
+    store, other = await open_store(), await open_store()
+    dropped = store.subscription(f"{category}dropped", category=category)
+    kept = store.subscription(category, category=category)
+    seen: list[int] = []
+    at_work: list[int] = []
+    gone: list[bool] = []
+
+    async def wait(number: int) -> None:
+        at_work.append(number)
+        await AsyncParallel.until(lambda: len(gone) > 0)
+
+    if takes_transaction:
+
+        @dropped.handler
+        async def with_it(message: EventA, tx: Transaction) -> None:
+            await wait(message.num)
+    else:
+
+        @dropped.handler
+        async def without(message: EventA) -> None:
+            await wait(message.num)
+
+    @kept.handler
+    async def note(message: EventA) -> None:
+        seen.append(message.num)
+
+    async with running(store, dropped, kept, workers=2):
+        await store.write(f"{category}-1", EventA(1))
+        await AsyncParallel.until(lambda: (at_work, seen) == ([1], [1]))
+        await other.subscription(f"{category}dropped", category=category).drop()
+        gone.append(True)
+        await store.write(f"{category}-1", EventA(2))
+        await AsyncParallel.until(lambda: seen == [1, 2])
+    assert at_work == [1]
+    with pytest.raises(SubscriptionNotFound):  # with none left, there is nothing to do
+        await store.run(dropped)
 
 
 async def test_stop_tells_how_many_have_begun(store: Store, category: str) -> None:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgstore import MessageStore
+from pgstore import MessageStore, SubscriptionNotFound
 from tests.client._sync.conftest import OpenStore
 from tests.client._sync.running import numbers, owners, running
 from tests.client.messages import EventA
@@ -210,6 +210,48 @@ def test_a_run_that_begins_while_the_store_is_closed_ends(
     with Parallel() as parallel:
         parallel.start(lambda: store.run(subscription))
         assert parallel.results() == [None]
+
+
+@pytest.mark.parametrize("takes_transaction", [False, True])
+def test_a_subscription_that_is_dropped_ends_alone(
+    open_store: OpenStore, category: str, takes_transaction: bool
+) -> None:
+    store, other = open_store(), open_store()
+    dropped = store.subscription(f"{category}dropped", category=category)
+    kept = store.subscription(category, category=category)
+    seen: list[int] = []
+    at_work: list[int] = []
+    gone: list[bool] = []
+
+    def wait(number: int) -> None:
+        at_work.append(number)
+        Parallel.until(lambda: len(gone) > 0)
+
+    if takes_transaction:
+
+        @dropped.handler
+        def with_it(message: EventA, tx: Transaction) -> None:
+            wait(message.num)
+    else:
+
+        @dropped.handler
+        def without(message: EventA) -> None:
+            wait(message.num)
+
+    @kept.handler
+    def note(message: EventA) -> None:
+        seen.append(message.num)
+
+    with running(store, dropped, kept, workers=2):
+        store.write(f"{category}-1", EventA(1))
+        Parallel.until(lambda: (at_work, seen) == ([1], [1]))
+        other.subscription(f"{category}dropped", category=category).drop()
+        gone.append(True)
+        store.write(f"{category}-1", EventA(2))
+        Parallel.until(lambda: seen == [1, 2])
+    assert at_work == [1]
+    with pytest.raises(SubscriptionNotFound):  # with none left, there is nothing to do
+        store.run(dropped)
 
 
 def test_stop_tells_how_many_have_begun(store: Store, category: str) -> None:
