@@ -53,7 +53,8 @@ SQL_ERROR = re.compile(r"--\s*([0-9A-Z]{5}): ")
 # Strings, quoted names, dollar-quoted bodies and comments hide a semicolon.
 STATEMENT = re.compile(
     r"""(?sx)
-    (?: [^;'"$-] | '(?:[^']|'')*' | "[^"]*" | \$(\w*)\$.*?\$\1\$ | --[^\n]* | [$-] )+ ;?
+    (?: [^;'"$\\-] | '(?:[^']|'')*' | "[^"]*" | \$(\w*)\$.*?\$\1\$ | --[^\n]* | [$-] )+
+    (?: ; | \\gset )?
     (?: [ ]*--[^\n]* )?
     """
 )
@@ -106,6 +107,7 @@ class Page:
         self.namespace = vars(module)
         self.runner = asyncio.Runner()
         self.printed = io.StringIO()
+        self.variables: dict[str, object] = {}
         self.namespace.update(
             __place__=self.printed.tell,
             __value__=self.check_value,
@@ -161,8 +163,11 @@ class Page:
             refused = SQL_ERROR.search(statement)
             try:
                 with conn.cursor() as cursor:
-                    cursor.execute(statement.encode())
-                    outputs.append(psql_output(cursor))
+                    cursor.execute(self.with_variables(statement).encode())
+                    if statement.endswith(r"\gset"):
+                        self.keep_row(cursor)
+                    else:
+                        outputs.append(psql_output(cursor))
             except psycopg.Error as error:
                 expected = refused.group(1) if refused else None
                 if error.sqlstate != expected and not (block.output or "").startswith("ERROR"):
@@ -173,6 +178,18 @@ class Page:
                     pytest.fail(f"{self.path}:{line}\nthe page says {refused.group(1)}")
         if block.output is not None and not matches(outputs[-1], block.output):
             self.compare("\n".join(outputs), block.output, block.line)
+
+    def keep_row(self, cursor: psycopg.Cursor) -> None:
+        names = [column.name for column in cursor.description or ()]
+        (row,) = cursor.fetchall()
+        self.variables = dict(zip(names, row, strict=True))
+
+    def with_variables(self, statement: str) -> str:
+        """The statement with the variables that a `\\gset` before it has set, as psql does."""
+        text = statement.removesuffix(r"\gset")
+        return re.sub(
+            r"(?<!:):(\w+)", lambda found: str(self.variables.get(found[1], found[0])), text
+        )
 
     def close(self) -> None:
         for value in list(self.namespace.values()):
