@@ -54,6 +54,9 @@ BEGIN
       EXIT WHEN FOUND;
     END LOOP;
   END IF;
+  IF chosen IS NULL THEN
+    RETURN;
+  END IF;
 
   RETURN QUERY
   UPDATE subscription_partitions AS p
