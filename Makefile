@@ -30,6 +30,10 @@ SERVER_TESTS := tests/sql tests/migrations tests/concurrency tests/plans
 test-versions: $(READY) ## run the tests on older PostgreSQL versions; VERSIONS='14 16' for some (needs npm)
 	@$(BIN)/python tools/postgres_versions.py $(VERSIONS) -- -q $(SERVER_TESTS) $(ARGS)
 
+.PHONY: test-upgraded
+test-upgraded: $(READY) ## run the tests of the SQL functions on stores that were upgraded from version 1
+	@PGSTORE_TEST_UPGRADED=1 $(BIN)/python -m pytest -q tests/sql $(ARGS)
+
 .PHONY: check
 check: $(READY) ## formatting, lint, types, generated files, conventions and the docs site
 	@$(BIN)/ruff format --check --quiet .

@@ -194,7 +194,7 @@ class UnsupportedDatabaseError(StoreError, code="MS012"):
 
 
 class ReadIsolationError(StoreError, code="MS004"):
-    """Reads across streams need READ COMMITTED: an older snapshot would pass over messages."""
+    """Reading across streams, and cutting them off, needs READ COMMITTED."""
 
 
 class StandbyError(StoreError, code="MS005"):

@@ -194,6 +194,13 @@ CASES = {
     "page of categories": Case(
         "SELECT * FROM read_all({total} / 2, 10, categories => '{{rare,big,none}}')", 60, 300
     ),
+    "truncate": Case(
+        "SELECT truncate_stream('medium-2', stream_version('medium-2') / 2)", 300, 900
+    ),
+    "delete": Case("SELECT delete_stream('big-1', expected_version => 7)", 5, 100, "MS001"),
+    "one stream's statistics": Case(
+        "SELECT * FROM stream_statistics WHERE stream = 'big-1'", 3, 50
+    ),
 }
 
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-import pgstore
+from tests.released import make_store
 from tests.sql.store import Store, drop
 
 
@@ -14,7 +14,7 @@ from tests.sql.store import Store, drop
 def store(server_dsn: str) -> Iterator[Store]:
     """Install a store for the tests of a file. What they need to themselves is the stream."""
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, name=name)
+    make_store(server_dsn, name)
     with psycopg.connect(server_dsn, autocommit=True) as conn:
         yield Store(conn, name)
     drop(server_dsn, name)

@@ -50,6 +50,7 @@ BEGIN
       SELECT
         t.stream_id,
         t.category_key,
+        t.category,
         coalesce(
           (
             SELECT v.version
@@ -58,20 +59,25 @@ BEGIN
             ORDER BY v.version DESC
             LIMIT 1
           ),
-          0
+          t.floor
         ) AS at_version
       FROM streams AS t
       WHERE t.stream = write_message.stream COLLATE "C"
       OFFSET 0
     ) AS s
     WHERE (expected_version <> s.at_version) IS NOT TRUE
+      AND (
+        NOT EXISTS (SELECT FROM grants AS g WHERE g.kind = 'write' AND g.categories IS NOT NULL)
+        OR may_write(acting_role(), s.category)
+      )
     ON CONFLICT (message_id) DO NOTHING
     RETURNING m.version, m.global_position
     INTO write_message.version, write_message.global_position;
   END IF;
 
   IF global_position IS NULL THEN
-    -- A new stream, not the expected version, or an id in use: a repetition, or refused.
+    -- A new stream, not the expected version, or an id in use: a repetition, or refused. So is a
+    -- caller who may not write to the category.
     SELECT b.version, b.global_position INTO version, global_position
     FROM write_batch(
       stream, ARRAY[type], ARRAY[data], ARRAY[metadata], expected_version, ARRAY[message_id]
@@ -88,5 +94,7 @@ writes in any case, 0 only if the stream is empty, n only if it is at version n.
 message_id a new one is made. Writing the same message with the same message_id to the same place
 again stores nothing and gives the first answer, so a write whose answer was lost can be repeated.
 Locks the stream against other writers until the transaction ends. Raises 22023 for a bad argument;
-MS001 if the stream is at another version; MS002 if the message_id is used by another message;
-40001 under REPEATABLE READ and SERIALIZABLE if the snapshot is too old.$$;
+MS001 if the stream is at another version; MS002 if the message_id is used by another message; 42501
+if the role may not write to the stream's category; 40001 under REPEATABLE READ and SERIALIZABLE if
+the snapshot is too old. The id of a message that was cut off is not known any more: its repetition
+is MS001, or, without an expected version, a new message.$$;

@@ -1,0 +1,264 @@
+"""Upgrades of released versions: with data, while others work, and when a lock cannot be had."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from pgstore import _sql
+from tests.conftest import Connect
+from tests.migrations.installers import (
+    LATEST,
+    Install,
+    Rows,
+    by_python,
+    catalog,
+    code_and_detail,
+    tables,
+    write,
+)
+from tests.released import FOLDER, install_released
+
+VERSIONS = sorted(int(path.stem) for path in FOLDER.glob("*.sql"))
+
+any_version = pytest.mark.parametrize("version", VERSIONS)
+
+
+def query(conn: psycopg.Connection, name: str, text: str) -> Rows:
+    return conn.execute(sql.SQL(text).format(store=sql.Identifier(name))).fetchall()
+
+
+def fill(conn: psycopg.Connection, name: str, role: str) -> None:
+    """Streams, a subscription in the middle of its work with a parked message, and rights."""
+    for n in range(20):
+        write(conn, name, f"a-{n % 3}")
+    for text in (
+        "SELECT {store}.create_subscription('s', partitions => 4, on_failure => 'park',"
+        " max_attempts => 1)",
+        "SELECT {store}.create_subscription('t', categories => ARRAY['a'])",
+    ):
+        query(conn, name, text)
+    claimed = query(conn, name, "SELECT * FROM {store}.claim_partition(ARRAY['s'], 'me')")
+    _, partition, token, _ = claimed[0]
+    fetch = f"SELECT global_position FROM {{store}}.fetch_batch('s', {partition}, {token}, 1)"
+    ((position,),) = query(conn, name, fetch)
+    parked = f"SELECT {{store}}.fail_message('s', {partition}, {token}, {position}, 'E')"
+    assert query(conn, name, parked) == [("park",)]
+    conn.execute(
+        sql.SQL(
+            "GRANT USAGE ON SCHEMA {store} TO {role};"
+            "GRANT EXECUTE ON FUNCTION {store}.write_message TO {role}"
+        ).format(store=sql.Identifier(name), role=sql.Identifier(role))
+    )
+
+
+# What callers see of a store; an upgrade must not change it.
+SEEN = [
+    "SELECT m.* FROM {store}.all_messages AS m ORDER BY m.global_position",
+    "SELECT l.* FROM {store}.list_subscriptions() AS l",
+    "SELECT l.subscription, l.partition, l.checkpoint, l.behind, l.attempts, l.error"
+    " FROM {store}.list_partitions() AS l",
+    "SELECT l.* FROM {store}.list_parked('s') AS l",
+    "SELECT {store}.stream_version('a-0'), {store}.stream_version('none')",
+    "SELECT {store}.wake_channel(), {store}.mark_lock_class()",
+]
+
+
+@any_version
+def test_frozen_migrations_are_the_ones_in_the_tree(dsn: str, schema: str, version: int) -> None:
+    """Otherwise an upgrade would be refused; before a release, freeze it again."""
+    install_released(dsn, schema, version)
+    with psycopg.connect(dsn) as conn:
+        rows = query(conn, schema, "SELECT number, checksum FROM {store}.migrations")
+    found: dict[int, str] = dict(rows)
+    known = _sql.checksums()
+    assert {n: found[n] for n in found if n > 0} == {n: known[n] for n in found if n > 0}
+
+
+@any_version
+def test_upgrade_keeps_everything_and_goes_on(
+    dsn: str, schema: str, role: str, connect: Connect, install: Install, version: int
+) -> None:
+    install_released(dsn, schema, version)
+    conn = connect()
+    fill(conn, schema, role)
+    before = [query(conn, schema, text) for text in SEEN]
+    install(dsn, schema)
+    assert [query(conn, schema, text) for text in SEEN] == before
+    assert query(conn, schema, "SELECT {store}.schema_version()") == [(LATEST.number,)]
+
+    assert write(conn, schema, "a-1") == (8, 21)
+    assert write(connect(user=role), schema, "a-1") == (9, 22)  # its rights are still there
+    assert query(conn, schema, "SELECT {store}.truncate_stream('a-1', 9)") == [(8,)]
+    query(conn, schema, "SELECT {store}.drop_subscription('s')")
+    claimed = query(conn, schema, "SELECT * FROM {store}.claim_partition(ARRAY['t'], 'me')")
+    fetch = f"SELECT count(message_id) FROM {{store}}.fetch_batch('t', 0, {claimed[0][2]})"
+    assert query(conn, schema, fetch) == [(14,)]
+
+
+@any_version
+def test_upgraded_store_is_as_a_fresh_one(
+    dsn: str, schema: str, install: Install, version: int
+) -> None:
+    """Under the same name, because constants of a store are made of it."""
+    by_python(dsn, schema)
+    fresh = catalog(dsn, schema)
+    with psycopg.connect(dsn) as conn:
+        conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
+    install_released(dsn, schema, version)
+    assert catalog(dsn, schema)["migrations"] != fresh["migrations"]
+    install(dsn, schema)
+    upgraded = catalog(dsn, schema)
+    for kind, rows in fresh.items():
+        assert upgraded[kind] == rows, kind
+
+
+@contextmanager
+def working(*calls: Callable[[], object]) -> Iterator[list[float]]:
+    """Repeat each call in a thread of its own; how long each took. None may fail."""
+    took: list[float] = []
+    failed: list[BaseException] = []
+    stop = threading.Event()
+
+    def repeat(call: Callable[[], object]) -> None:
+        try:
+            while not stop.is_set():
+                began = time.monotonic()
+                call()
+                took.append(time.monotonic() - began)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=repeat, args=[call], daemon=True) for call in calls]
+    for thread in threads:
+        thread.start()
+    try:
+        yield took
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+    assert failed == []
+
+
+def wait_for_more(took: list[float], count: int) -> None:
+    goal, deadline = len(took) + count, time.monotonic() + 30
+    while len(took) < goal:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@any_version
+def test_writers_and_readers_go_on_during_an_upgrade(
+    dsn: str, schema: str, connect: Connect, install: Install, version: int
+) -> None:
+    install_released(dsn, schema, version)
+    setup = connect()
+    for n in range(4):
+        write(setup, schema, f"a-{n}")
+    query(setup, schema, "SELECT {store}.create_subscription('s')")
+    found: list[int] = []
+    conns = [connect() for _ in range(4)]
+
+    def read() -> int:
+        after = found[-1] if found else 0
+        rows = query(
+            conns[2], schema, f"SELECT global_position FROM {{store}}.read_all({after}, 100)"
+        )
+        found.extend(position for (position,) in rows)
+        return len(rows)
+
+    def consume() -> None:
+        claimed = query(conns[3], schema, "SELECT * FROM {store}.claim_partition('{{s}}', 'me')")
+        for _, partition, token, _ in claimed:
+            if token is not None:
+                lease = f"'s', {partition}, {token}"
+                rows = query(
+                    conns[3], schema, f"SELECT checkpoint FROM {{store}}.fetch_batch({lease})"
+                )
+                if rows:
+                    acknowledge = f"SELECT {{store}}.acknowledge({lease}, {rows[-1][0]})"
+                    query(conns[3], schema, acknowledge)
+                query(conns[3], schema, f"SELECT {{store}}.release_partition({lease})")
+
+    with working(
+        lambda: write(conns[0], schema, "a-1"),
+        lambda: write(conns[1], schema, "a-2"),
+        read,
+        consume,
+    ) as took:
+        wait_for_more(took, 100)
+        install(dsn, schema)
+        wait_for_more(took, 100)
+    assert max(took) < 3
+    while read():
+        pass
+    stored = query(setup, schema, "SELECT global_position FROM {store}.messages ORDER BY 1")
+    assert [(position,) for position in found] == stored
+    gaps = query(
+        setup,
+        schema,
+        "SELECT count(*) - max(version) FROM {store}.all_messages GROUP BY stream",
+    )
+    assert {gap for (gap,) in gaps} == {0}
+
+
+@pytest.mark.parametrize(
+    "holds",
+    [
+        "LOCK {store}.messages IN SHARE UPDATE EXCLUSIVE MODE",  # as VACUUM does
+        "LOCK {store}.messages IN ACCESS EXCLUSIVE MODE",
+        "SELECT FROM {store}.streams",
+    ],
+)
+def test_upgrade_that_cannot_have_a_lock_changes_nothing(
+    dsn: str, schema: str, connect: Connect, install: Install, holds: str
+) -> None:
+    install_released(dsn, schema, 1)
+    before = catalog(dsn, schema)
+    other = connect(autocommit=False)
+    other.execute(sql.SQL(holds).format(store=sql.Identifier(schema)))
+    began = time.monotonic()
+    with pytest.raises(Exception) as caught:  # noqa: PT011 — which one tells its SQLSTATE
+        install(dsn, schema)
+    assert code_and_detail(caught.value)[0] == "55P03"
+    assert time.monotonic() - began < 10
+    other.rollback()
+    assert catalog(dsn, schema) == before
+    install(dsn, schema)
+    assert "audit" in tables(dsn, schema)
+
+
+def test_upgrade_grants_what_it_adds_to_who_had_rights(
+    dsn: str, schema: str, role: str, connect: Connect, install: Install
+) -> None:
+    """As if read_stream were new; and the roles are gone, or are others of the same name."""
+    install(dsn, schema)
+    conn = connect()
+    for name in ("gone", "anew"):
+        conn.execute(f"CREATE ROLE {role}_{name}".encode())
+        query(conn, schema, f"SELECT {{store}}.grant_read('{role}_{name}')")
+        conn.execute(f"DROP OWNED BY {role}_{name}; DROP ROLE {role}_{name}".encode())
+    conn.execute(f"CREATE ROLE {role}_anew".encode())
+    try:
+        query(conn, schema, f"SELECT {{store}}.grant_read('{role}')")
+        revoke = "REVOKE EXECUTE ON FUNCTION {store}.read_stream FROM {role}"
+        conn.execute(
+            sql.SQL(revoke).format(store=sql.Identifier(schema), role=sql.Identifier(role))
+        )
+        install(dsn, schema)
+        assert query(connect(user=role), schema, "SELECT {store}.read_stream('a-1')") == []
+        right = f"SELECT has_schema_privilege('{role}_anew', '{schema}', 'USAGE')"
+        assert query(conn, schema, right) == [(False,)]
+    finally:
+        conn.execute(f"DROP ROLE {role}_anew".encode())
+
+
+def test_released_versions_are_listed() -> None:
+    text = (Path(FOLDER) / "README.md").read_text()
+    assert [version for version in VERSIONS if f"`{version}.sql`" not in text] == []

@@ -1,0 +1,206 @@
+"""Rights by kind: what a role may do after a grant, and after it was taken back."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tests.conftest import Connect
+from tests.sql.roles import new_role
+from tests.sql.store import Connection, Store
+from tests.sql.test_rights import relations, routines, statements
+
+KINDS = ["read", "write", "consume", "monitor", "admin"]
+
+# Functions that change rights: for the owner, whatever was granted.
+OWNERS = {f"{way}_{kind}" for way in ("grant", "revoke") for kind in KINDS}
+
+
+@pytest.fixture
+def role(store: Store) -> Iterator[str]:
+    with new_role(store) as name:
+        yield name
+
+
+def granted(store: Store, kind: str) -> set[str]:
+    ((names,),) = store.query("SELECT STORE.granted_names(%s)", [kind]).fetchall()
+    return set(names)
+
+
+def allowed(store: Store, conn: Connection) -> set[str]:
+    """Names of the functions and views that the session may use, found by using them."""
+    found = set()
+    for name, call in routines(store):
+        try:
+            with conn.transaction(force_rollback=True):
+                store.query("SET LOCAL lock_timeout = '1s'", on=conn)
+                store.query(call, on=conn)
+        except psycopg.errors.InsufficientPrivilege:
+            continue
+        except psycopg.Error:
+            pass
+        found.add(name)
+    for name, kind in relations(store):
+        try:
+            store.query(f"SELECT FROM STORE.{name} LIMIT 1", on=conn)
+        except psycopg.errors.InsufficientPrivilege:
+            continue
+        assert kind == "v", name
+        found.add(name)
+    return found
+
+
+def grant(store: Store, kind: str, role: str) -> None:
+    store.call(f"grant_{kind}", role)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_role_may_do_what_was_granted_and_nothing_else(
+    store: Store, role: str, connect: Connect, kind: str
+) -> None:
+    conn = connect(user=role)
+    assert allowed(store, conn) == set()
+    grant(store, kind, role)
+    assert allowed(store, conn) == granted(store, kind)
+    assert store.call(f"revoke_{kind}", role) == [(True,)]
+    assert allowed(store, conn) == set()
+    assert store.call(f"revoke_{kind}", role) == [(False,)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_role_may_touch_no_table(store: Store, role: str, connect: Connect, kind: str) -> None:
+    grant(store, kind, role)
+    conn = connect(user=role)
+    views = {name for name, relation in relations(store) if relation == "v"}
+    for text in statements(store):
+        if text.rpartition(".")[2] not in views:
+            with store.refused("42501"):
+                store.query(text, on=conn)
+    for text in (
+        "UPDATE STORE.messages SET type = 'x'",
+        "UPDATE STORE.all_messages SET type = 'x'",
+        "DELETE FROM STORE.type_statistics",
+        "CREATE TABLE STORE.own (n int)",
+        "CREATE FUNCTION STORE.own() RETURNS int LANGUAGE sql RETURN 1",
+        "CREATE OR REPLACE FUNCTION STORE.acting_role() RETURNS text LANGUAGE sql RETURN 'x'",
+        "DROP FUNCTION STORE.refuse_target(text, bigint)",
+        "ALTER FUNCTION STORE.write_message SECURITY INVOKER",
+        "DROP SCHEMA STORE CASCADE",
+        "COPY STORE.messages TO STDOUT",
+    ):
+        with store.refused("55000" if text.startswith(("UPDATE STORE.all", "DELETE")) else "42501"):
+            store.query(text, on=conn)
+
+
+def test_every_function_for_callers_belongs_to_somebody(store: Store) -> None:
+    rows = store.query(
+        """
+        SELECT p.proname FROM pg_proc AS p
+        WHERE p.pronamespace = %s::regnamespace
+          AND obj_description(p.oid, 'pg_proc') NOT LIKE 'Internal:%%'
+        """,
+        [store.name],
+    ).fetchall()
+    views = {name for name, kind in relations(store) if kind == "v"}
+    assert {name for (name,) in rows} | views <= granted(store, "admin") | OWNERS
+    everything = {name for name, _ in routines(store) + relations(store)}
+    for kind in KINDS:
+        assert granted(store, kind) <= everything
+    # What an internal function is granted for.
+    internal = granted(store, "admin") - {name for (name,) in rows} - views
+    assert internal == {"mark_lock_class", "subscription_health", "server_health"}
+
+
+def test_what_two_kinds_give_stays_until_both_are_revoked(
+    store: Store, role: str, connect: Connect
+) -> None:
+    grant(store, "read", role)
+    grant(store, "consume", role)
+    conn = connect(user=role)
+    store.call("revoke_consume", role)
+    assert allowed(store, conn) == granted(store, "read")
+    grant(store, "admin", role)
+    store.call("revoke_read", role)
+    assert allowed(store, conn) == granted(store, "admin")
+
+
+def test_list_grants_tells_who_may_what(store: Store, role: str) -> None:
+    grant(store, "read", role)
+    store.call("grant_write", role, ["b", "a"])
+    mine = [row for row in store.call("list_grants") if row[0] == role]
+    assert mine == [(role, "read", None, True), (role, "write", ["b", "a"], True)]
+    store.query(f"DROP OWNED BY {role}")
+    store.query(f"DROP ROLE {role}")
+    assert [row[3] for row in store.call("list_grants") if row[0] == role] == [False, False]
+    assert store.call("revoke_read", role) == [(True,)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["public", "PUBLIC", "none", "", None, "no_such_role", "a; b"])
+def test_grant_refuses_who_is_no_role(store: Store, kind: str, name: str | None) -> None:
+    with store.refused("22023", argument="role"):
+        store.call(f"grant_{kind}", name)
+
+
+@pytest.mark.parametrize("categories", [[], [None], ["a", None], ["a-1"], ["-"]])
+def test_grant_write_refuses_what_is_no_category(
+    store: Store, role: str, categories: list[str | None]
+) -> None:
+    with store.refused("22023", argument="categories"):
+        store.call("grant_write", role, categories)
+
+
+def test_grants_take_any_name_of_a_role(store: Store, connect: Connect) -> None:
+    name = f'My "odd" % röle; {uuid4().hex[:8]}'
+    quoted = '"' + name.replace('"', '""') + '"'
+    store.conn.execute(f"CREATE ROLE {quoted} LOGIN".encode())
+    try:
+        store.call("grant_write", name, ["odd"])
+        conn = connect(user=name)
+        assert store.write("odd-1", on=conn)[0] == 1
+        with store.refused("42501", role=name, category="account", stream="account-1"):
+            store.write("account-1", on=conn)
+        store.call("revoke_write", name)
+    finally:
+        store.conn.execute(f"DROP OWNED BY {quoted}".encode())
+        store.conn.execute(f"DROP ROLE {quoted}".encode())
+
+
+def test_grants_are_in_the_audit(store: Store, role: str) -> None:
+    store.call("grant_write", role, ["a"])
+    store.call("revoke_write", role)
+    assert [row[4:] for row in store.call("list_audit", 2)] == [
+        ("revoke_write", role, None, {}),
+        ("grant_write", role, None, {"categories": ["a"]}),
+    ]
+
+
+def test_audit_names_the_session_and_the_role_that_acts(
+    store: Store, stream: str, role: str, connect: Connect
+) -> None:
+    grant(store, "admin", role)
+    store.write(stream)
+    with new_role(store) as person:
+        store.query(f"GRANT {role} TO {person}")
+        conn = connect(user=person)
+        store.call("truncate_stream", stream, 1, on=conn)
+        assert store.call("list_audit", 1)[0][2:4] == (person, person)
+        store.query(f"SET ROLE {role}", on=conn)
+        store.call("truncate_stream", stream, 1, on=conn)
+        assert store.call("list_audit", 1, on=conn)[0][2:4] == (person, role)
+
+
+def test_rights_of_one_store_are_none_in_another(
+    store: Store, role: str, connect: Connect, server_dsn: str
+) -> None:
+    import pgstore
+    from tests.sql.store import drop
+
+    grant(store, "admin", role)
+    other = Store(store.conn, store.name + "_other")
+    pgstore.install(server_dsn, name=other.name)
+    try:
+        assert allowed(other, connect(user=role)) == set()
+    finally:
+        drop(server_dsn, other.name)

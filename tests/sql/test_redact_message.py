@@ -1,0 +1,80 @@
+"""The payload of a message is replaced; all else stays, and nothing of the old one is kept."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.sql.store import Store
+from tests.sql.subscriptions import Subscription
+
+
+@pytest.fixture
+def message(store: Store, stream: str) -> UUID:
+    message_id = uuid4()
+    store.write(stream, "A", '{"name": "secret-name"}', '{"user": "secret-user"}', 0, message_id)
+    return message_id
+
+
+def test_redact_message_keeps_all_but_the_payload(store: Store, message: UUID) -> None:
+    (before,) = store.call("get_message", message)
+    assert store.call("redact_message", message, '{"name": null}', "erasure") == [("",)]
+    (after,) = store.call("get_message", message)
+    assert after[5] == {"name": None}
+    assert (after[:5], after[6:]) == (before[:5], before[6:])
+
+
+def test_redact_message_replaces_the_metadata_if_it_is_given(store: Store, message: UUID) -> None:
+    store.call("redact_message", message, "{}", "erasure", metadata='{"user": null}')
+    assert store.call("get_message", message)[0][6] == {"user": None}
+
+
+def test_redact_message_is_in_the_audit_without_the_content(
+    store: Store, stream: str, message: UUID
+) -> None:
+    store.call("redact_message", message, '{"name": "new-name"}', "erasure 17", metadata="{}")
+    ((entry, _, session, acting, action, subject, reason, detail),) = store.call("list_audit", 1)
+    assert (session, acting, action, subject) == (
+        "postgres",
+        "postgres",
+        "redact_message",
+        str(message),
+    )
+    assert (reason, detail["stream"], detail["version"]) == ("erasure 17", stream, 1)
+    text = repr(store.query("SELECT a.* FROM STORE.audit AS a").fetchall())
+    assert entry > 0
+    assert not {word for word in ("secret", "new-name") if word in text}
+
+
+@pytest.mark.parametrize(
+    ("argument", "given"),
+    [
+        ("data", {"data": None}),
+        ("reason", {"reason": None}),
+        ("reason", {"reason": " "}),
+        ("metadata", {"metadata": "[]"}),
+        ("message_id", {"message_id": uuid4()}),
+        ("message_id", {"message_id": None}),
+    ],
+)
+def test_redact_message_refuses_bad_arguments(
+    store: Store, message: UUID, argument: str, given: dict[str, Any]
+) -> None:
+    named: dict[str, Any] = {"message_id": message, "data": "{}", "reason": "erasure"} | given
+    with store.refused("22023", argument=argument):
+        store.call("redact_message", **named)
+
+
+def test_redacted_message_is_not_written_again(store: Store, stream: str, message: UUID) -> None:
+    store.call("redact_message", message, "{}", "erasure")
+    with store.refused("MS002", message_id=str(message)):
+        store.write(stream, "A", '{"name": "secret-name"}', '{"user": "secret-user"}', 0, message)
+
+
+def test_redact_message_keeps_it_in_its_partition(store: Store, message: UUID) -> None:
+    """A checkpoint of another partition may have passed it already."""
+    reader = Subscription(store, partition_by="metadata:user", categories=None, partitions=8)
+    with store.refused("22023", argument="metadata"):
+        store.call("redact_message", message, "{}", "erasure", metadata='{"user": null}')
+    store.call("redact_message", message, "{}", "erasure", metadata='{"user": "secret-user"}')
+    store.call("drop_subscription", reader.name)
