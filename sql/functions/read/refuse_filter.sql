@@ -25,7 +25,7 @@ BEGIN
     OR partition_by COLLATE "C" LIKE 'metadata:_%'
   ) IS NOT TRUE THEN
     PERFORM refuse_argument('partition_by', 'must be stream, cardinal_id or metadata:<key>');
-  ELSIF (length(stream_pattern) - length(rtrim(stream_pattern, '\'))) % 2 = 1 THEN
+  ELSIF (length(stream_pattern) - length(rtrim(stream_pattern, chr(92)))) % 2 = 1 THEN
     PERFORM refuse_argument('stream_pattern', 'must not end with a single backslash');
   END IF;
 END

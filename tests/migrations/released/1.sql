@@ -5,7 +5,7 @@ DO $frozen$
 BEGIN
   PERFORM
     set_config('pgstore.schema', current_setting('pgstore.schema'), true),
-    set_config('pgstore.manifest', $manifest$[{"number": 0, "name": "functions, views and grants", "checksum": "7a6f05bf8a8d81e39408d41ac49c1994428d4c4cfbdc2d786b0c06df6729d028"}, {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"}, {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"}]$manifest$, true);
+    set_config('pgstore.manifest', $manifest$[{"number": 0, "name": "functions, views and grants", "checksum": "3c185e91ff0c83ff6197616b6d914c51ddb705c8dce19377993aa18c533f70f6"}, {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"}, {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"}]$manifest$, true);
 END
 $frozen$;
 
@@ -1169,7 +1169,7 @@ BEGIN
     OR partition_by COLLATE "C" LIKE 'metadata:_%'
   ) IS NOT TRUE THEN
     PERFORM refuse_argument('partition_by', 'must be stream, cardinal_id or metadata:<key>');
-  ELSIF (length(stream_pattern) - length(rtrim(stream_pattern, '\'))) % 2 = 1 THEN
+  ELSIF (length(stream_pattern) - length(rtrim(stream_pattern, chr(92)))) % 2 = 1 THEN
     PERFORM refuse_argument('stream_pattern', 'must not end with a single backslash');
   END IF;
 END
