@@ -8,3 +8,6 @@ BEGIN
   EXECUTE format('REVOKE ALL ON ALL ROUTINES IN SCHEMA %I FROM PUBLIC', current_schema());
 END
 $$;
+
+-- What an upgrade adds, for the roles that were granted rights before.
+DO $$ BEGIN PERFORM restore_grants(); END $$;

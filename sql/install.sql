@@ -13,9 +13,10 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "32bd47204b1d56d96d588ec8dea82fbd6e2efa55dba90041dbaf8eaa6b65370b"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "852115eeef5a3e4d02ae2839c1a9c0be986f17303e4f865be50aefd250f8c295"},
     {"number": 1, "name": "0001_messages", "checksum": "0f9e7da4fb9e6e2e424deae76b4ba047e817f59eb1c802a70aebbc3120c3c29d"},
-    {"number": 2, "name": "0002_subscriptions", "checksum": "7897c2f1b46a25bf8981834adb6e178a9e7f7bee4f35ec1f80f00295b5bc4a2c"}
+    {"number": 2, "name": "0002_subscriptions", "checksum": "7897c2f1b46a25bf8981834adb6e178a9e7f7bee4f35ec1f80f00295b5bc4a2c"},
+    {"number": 3, "name": "0003_operations", "checksum": "961b0fbf04c4e9389570929d8f14bae34946f16f849563a314494b6aac99d185"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -26,10 +27,20 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 2) AS pgstore_pending \
 \if :pgstore_pending
   \ir migrations/0002_subscriptions.sql
 \endif
+SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \gset
+\if :pgstore_pending
+  \ir migrations/0003_operations.sql
+\endif
 \ir functions/ids/new_message_id.sql
+\ir functions/monitoring/count_parked.sql
+\ir functions/monitoring/health.sql
+\ir functions/monitoring/server_health.sql
+\ir functions/monitoring/store_statistics.sql
+\ir functions/monitoring/subscription_health.sql
 \ir functions/names/category.sql
 \ir functions/order/fall_asleep.sql
 \ir functions/order/horizon.sql
+\ir functions/order/last_position.sql
 \ir functions/order/safe_position.sql
 \ir functions/order/wake_up.sql
 \ir functions/read/get_message.sql
@@ -44,6 +55,42 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 2) AS pgstore_pending \
 \ir functions/read/refuse_filter.sql
 \ir functions/read/refuse_isolation.sql
 \ir functions/read/stream_version.sql
+\ir functions/retention/apply_policy.sql
+\ir functions/retention/apply_retention.sql
+\ir functions/retention/count_kept.sql
+\ir functions/retention/cut_category.sql
+\ir functions/retention/cut_stream.sql
+\ir functions/retention/delete_stream.sql
+\ir functions/retention/drop_retention.sql
+\ir functions/retention/handled_position.sql
+\ir functions/retention/list_audit.sql
+\ir functions/retention/list_retention.sql
+\ir functions/retention/lock_stream.sql
+\ir functions/retention/record_audit.sql
+\ir functions/retention/redact_message.sql
+\ir functions/retention/set_retention.sql
+\ir functions/retention/truncate_stream.sql
+\ir functions/rights/acting_role.sql
+\ir functions/rights/grant_admin.sql
+\ir functions/rights/grant_consume.sql
+\ir functions/rights/grant_kind.sql
+\ir functions/rights/grant_monitor.sql
+\ir functions/rights/grant_objects.sql
+\ir functions/rights/grant_read.sql
+\ir functions/rights/grant_write.sql
+\ir functions/rights/granted_names.sql
+\ir functions/rights/granted_objects.sql
+\ir functions/rights/list_grants.sql
+\ir functions/rights/lock_rights.sql
+\ir functions/rights/may_write.sql
+\ir functions/rights/refuse_target.sql
+\ir functions/rights/restore_grants.sql
+\ir functions/rights/revoke_admin.sql
+\ir functions/rights/revoke_consume.sql
+\ir functions/rights/revoke_kind.sql
+\ir functions/rights/revoke_monitor.sql
+\ir functions/rights/revoke_read.sql
+\ir functions/rights/revoke_write.sql
 \ir functions/store/applied_migrations.sql
 \ir functions/store/schema_version.sql
 \ir functions/subscriptions/acknowledge.sql
@@ -86,8 +133,11 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 2) AS pgstore_pending \
 \ir functions/write/write_message.sql
 \ir functions/write/write_messages.sql
 \ir views/all_messages.sql
+\ir views/category_statistics.sql
+\ir views/stream_statistics.sql
+\ir views/type_statistics.sql
 \ir views/writers_in_flight.sql
 \ir grants.sql
 \ir record.sql
 COMMIT;
-\echo Store :schema is at schema version 2.
+\echo Store :schema is at schema version 3.

@@ -459,7 +459,11 @@ class AsyncMessageStore(Generic[E]):
             batch_size=batch_size,
             acknowledge=acknowledge,
         )
-        return AsyncSubscription(name, self._database, self._codec.types, options)
+        made: AsyncSubscription[E] = AsyncSubscription(
+            name, self._database, self._codec.types, options
+        )
+        made.store = self
+        return made
 
     async def run(
         self,

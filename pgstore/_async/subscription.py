@@ -18,6 +18,7 @@ from pgstore.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from pgstore._async.database import AsyncDatabase
+    from pgstore._async.store import AsyncMessageStore
 
 F = TypeVar("F", bound=Callable[..., Any])
 Middleware = Callable[
@@ -42,7 +43,12 @@ class SubscriptionOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AsyncSubscription(Generic[E]):
-    """A named, durable reader and its handlers. Made by `AsyncMessageStore.subscription`."""
+    """A named, durable reader and its handlers. Made by `AsyncMessageStore.subscription`.
+
+    `store` is the store that made it, whose `run` handles its messages.
+    """
+
+    store: "AsyncMessageStore[E]"
 
     def __init__(
         self,

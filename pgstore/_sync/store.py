@@ -457,7 +457,9 @@ class MessageStore(Generic[E]):
             batch_size=batch_size,
             acknowledge=acknowledge,
         )
-        return Subscription(name, self._database, self._codec.types, options)
+        made: Subscription[E] = Subscription(name, self._database, self._codec.types, options)
+        made.store = self
+        return made
 
     def run(
         self,

@@ -14,7 +14,7 @@ SELECT
   ) AS positions_waiting
 FROM pg_locks AS l
 CROSS JOIN (
-  SELECT pg_sequence_last_value('global_position_seq') AS last_position
+  SELECT last_position() AS last_position
 ) AS b
 LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
 -- A prepared transaction keeps the virtual id of its session until the server restarts; only its

@@ -55,5 +55,5 @@ $$;
 
 COMMENT ON FUNCTION read_stream(text, bigint, bigint, boolean) IS
 $$Messages of a stream in the order of their versions, at most max_count, from from_version on
-(inclusive); without it from the first message, or backward from the last. Nothing if the stream is
-empty. Raises 22023 for a bad argument.$$;
+(inclusive); without it from the first message, or backward from the last. Of a stream that was cut
+off, what is left. Nothing if the stream is empty. Raises 22023 for a bad argument.$$;

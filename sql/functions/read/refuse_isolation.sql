@@ -11,11 +11,12 @@ BEGIN
     RAISE EXCEPTION USING
       ERRCODE = 'MS004',
       MESSAGE = format(
-        'cannot read across streams under %s', upper(current_setting('transaction_isolation'))
+        'cannot read across streams, or cut them off, under %s',
+        upper(current_setting('transaction_isolation'))
       ),
       DETAIL = json_build_object('isolation', current_setting('transaction_isolation'))::text,
-      HINT = 'The transaction''s snapshot is older than the safe position, so messages could be '
-        'passed over. Read under READ COMMITTED.';
+      HINT = 'The transaction''s snapshot can be older than what was written since, so messages '
+        'could be passed over. Use READ COMMITTED.';
   END IF;
 END
 $$;

@@ -23,10 +23,12 @@ BEGIN
       ORDER BY m.version DESC
       LIMIT 1
     ),
+    (SELECT s.floor FROM streams AS s WHERE s.stream = stream_version.stream COLLATE "C"),
     0
   );
 END
 $$;
 
 COMMENT ON FUNCTION stream_version(text) IS
-$$Version of the stream's last message; 0 if the stream is empty.$$;
+$$Version of the stream's last message, also if that was cut off since; 0 if nothing was ever
+written to the stream.$$;

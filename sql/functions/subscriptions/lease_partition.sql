@@ -42,7 +42,10 @@ BEGIN
     FOR waiting IN
       SELECT DISTINCT k.partition
       FROM parked_messages AS k
-      WHERE k.subscription_id = source.subscription_id AND k.replay
+      WHERE k.subscription_id = source.subscription_id
+        AND k.replay
+        -- What was deleted since cannot be handed out.
+        AND EXISTS (SELECT FROM messages AS m WHERE m.global_position = k.global_position)
     LOOP
       SELECT p.partition INTO chosen
       FROM subscription_partitions AS p

@@ -32,12 +32,14 @@ BEGIN
     k.global_position, s.stream, m.version, m.type, m.message_id, k.partition, k.attempts,
     k.parked_at, k.replay, k.error
   FROM parked_messages AS k
-  JOIN messages AS m USING (global_position)
-  JOIN streams AS s USING (stream_id)
+  LEFT JOIN messages AS m USING (global_position)
+  LEFT JOIN streams AS s USING (stream_id)
   WHERE k.subscription_id = source.subscription_id
   ORDER BY k.global_position;
 END
 $$;
 
 COMMENT ON FUNCTION list_parked(text) IS
-$$The messages that a subscription has put aside, with the error of the last attempt.$$;
+$$The messages that a subscription has put aside, with the error of the last attempt. Of one that
+was deleted since, stream, version, type and id are NULL: it is not handed out again; drop_parked
+forgets it.$$;

@@ -18,7 +18,8 @@ BEGIN
   SET replay = true
   WHERE k.subscription_id = source.subscription_id
     AND (replay_parked.global_position IS NULL
-      OR k.global_position = replay_parked.global_position);
+      OR k.global_position = replay_parked.global_position)
+    AND EXISTS (SELECT FROM messages AS m WHERE m.global_position = k.global_position);
   GET DIAGNOSTICS marked = ROW_COUNT;
   PERFORM notify_sleepers();
   RETURN marked;
@@ -27,4 +28,4 @@ $$;
 
 COMMENT ON FUNCTION replay_parked(text, bigint) IS
 $$Have one parked message, or all, handed out again; answers how many. It is delivered by whoever
-works on its partition, and stays parked if it fails once more.$$;
+works on its partition, and stays parked if it fails once more. Not if it was deleted since.$$;

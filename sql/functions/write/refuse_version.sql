@@ -27,6 +27,8 @@ BEGIN
   ELSIF stream_id IS NULL THEN
     PERFORM create_stream(stream);
   ELSE
+    -- Or it was written and cut off since, which only its row knows: locking it raises 40001 then.
+    PERFORM FROM streams AS s WHERE s.stream_id = refuse_version.stream_id FOR SHARE;
     INSERT INTO messages (
       global_position, stream_id, version, category_key, added_at, message_id, type, data
     )

@@ -64,7 +64,7 @@ BEGIN
 
   SELECT l.version, l.global_position INTO version, global_position
   FROM last_message(stream) AS l;
-  version := coalesce(version, 0);
+  version := coalesce(version, stream_version(stream));
   global_position := coalesce(global_position, 0);
 
   -- If all of the rest is stored, it may be a repetition, which write_batch tells.
@@ -96,6 +96,7 @@ $$;
 COMMENT ON FUNCTION synchronize_stream(text, uuid[], text[], jsonb[], jsonb[], uuid[]) IS
 $$Bring a stream up to date with a list of messages whose first ones are stored already: known_ids
 are the ids of those, and the arrays (as in write_batch) hold the rest, which is written with their
-number as expected version. Answers the place of the stream's last message; 0 and 0 if it stays
-empty. Raises MS003 if the stored messages have other ids; MS001 if the stream does not end where
+number as expected version. Of messages that were cut off any id, or NULL, will do. Answers the
+place of the stream's last message; 0 and 0 if it stays empty, and position 0 if all of it was cut
+off. Raises MS003 if the stored messages have other ids; MS001 if the stream does not end where
 known_ids does; otherwise as write_batch.$$;

@@ -30,11 +30,19 @@ BEGIN
   PERFORM pg_advisory_xact_lock(stream_lock_class(), hashtext(stream COLLATE "C"));
   PERFORM announce_write();
 
-  SELECT s.stream_id, s.category_key INTO target
+  SELECT
+    s.stream_id, s.category_key, s.floor,
+    EXISTS (SELECT FROM grants AS g WHERE g.kind = 'write' AND g.categories IS NOT NULL)
+      OR current_setting('transaction_isolation') <> 'read committed' AS checked
+  INTO target
   FROM streams AS s
   WHERE s.stream = write_batch.stream COLLATE "C";
   IF NOT FOUND THEN
-    target := create_stream(stream);
+    PERFORM refuse_target(stream, NULL);
+    SELECT c.stream_id, c.category_key, bigint '0' AS floor, false AS checked INTO target
+    FROM create_stream(stream) AS c;
+  ELSIF target.checked THEN
+    PERFORM refuse_target(stream, target.stream_id);
   END IF;
 
   SELECT m.version INTO at_version
@@ -42,7 +50,7 @@ BEGIN
   WHERE m.stream_id = target.stream_id
   ORDER BY m.version DESC
   LIMIT 1;
-  at_version := coalesce(at_version, 0);
+  at_version := coalesce(at_version, target.floor);
 
   IF (expected_version <> at_version) IS NOT TRUE THEN
     written_at := clock_timestamp();

@@ -40,12 +40,20 @@ BEGIN
     PERFORM notify_sleepers();
   END IF;
 
-  SELECT s.stream_id, s.category_key INTO target
+  SELECT
+    s.stream_id, s.category_key, s.floor,
+    EXISTS (SELECT FROM grants AS g WHERE g.kind = 'write' AND g.categories IS NOT NULL)
+      OR current_setting('transaction_isolation') <> 'read committed' AS checked
+  INTO target
   FROM streams AS s
   WHERE s.stream = write_message.stream COLLATE "C";
   IF NOT FOUND THEN
     PERFORM refuse_write(stream, expected_version, ARRAY[type], ARRAY[data], ARRAY[metadata], NULL);
-    target := create_stream(stream);
+    PERFORM refuse_target(stream, NULL);
+    SELECT c.stream_id, c.category_key, bigint '0' AS floor, false AS checked INTO target
+    FROM create_stream(stream) AS c;
+  ELSIF target.checked THEN
+    PERFORM refuse_target(stream, target.stream_id);
   END IF;
 
   SELECT m.version INTO at_version
@@ -53,7 +61,7 @@ BEGIN
   WHERE m.stream_id = target.stream_id
   ORDER BY m.version DESC
   LIMIT 1;
-  at_version := coalesce(at_version, 0);
+  at_version := coalesce(at_version, target.floor);
 
   IF (expected_version <> at_version) IS NOT TRUE THEN
     INSERT INTO messages AS m (
@@ -93,5 +101,7 @@ writes in any case, 0 only if the stream is empty, n only if it is at version n.
 message_id a new one is made. Writing the same message with the same message_id to the same place
 again stores nothing and gives the first answer, so a write whose answer was lost can be repeated.
 Locks the stream against other writers until the transaction ends. Raises 22023 for a bad argument;
-MS001 if the stream is at another version; MS002 if the message_id is used by another message;
-40001 under REPEATABLE READ and SERIALIZABLE if the snapshot is too old.$$;
+MS001 if the stream is at another version; MS002 if the message_id is used by another message; 42501
+if the role may not write to the stream's category; 40001 under REPEATABLE READ and SERIALIZABLE if
+the snapshot is too old. The id of a message that was cut off is not known any more: its repetition
+is MS001, or, without an expected version, a new message.$$;

@@ -1,0 +1,74 @@
+CREATE OR REPLACE FUNCTION health()
+RETURNS TABLE (
+  name text,
+  status text,
+  value text,
+  remedy text
+)
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  store oid := quote_ident(current_schema())::regnamespace::oid;
+BEGIN
+  RETURN QUERY
+  SELECT
+    'writers_in_flight',
+    CASE
+      WHEN min(w.since) < clock_timestamp() - interval '5 minutes' THEN 'fail'
+      WHEN min(w.since) < clock_timestamp() - interval '30 seconds' THEN 'warn'
+      ELSE 'ok'
+    END,
+    coalesce(
+      string_agg(
+        format('%s since %s', coalesce('pid ' || w.pid, w.prepared_transaction), w.since), ', '
+        ORDER BY w.since
+      ) FILTER (WHERE w.since < clock_timestamp() - interval '30 seconds'),
+      'none for more than 30 seconds'
+    ),
+    'Readers across streams stop before what it may still write: end it with '
+      'pg_terminate_backend, COMMIT PREPARED or ROLLBACK PREPARED, and see who leaves transactions '
+      'open.'
+  FROM writers_in_flight AS w;
+
+  RETURN QUERY
+  SELECT h.name, h.status, h.value, h.remedy FROM subscription_health() AS h;
+
+  RETURN QUERY
+  SELECT
+    'dead_messages',
+    CASE
+      WHEN t.n_dead_tup > 100000 AND t.n_dead_tup > t.n_live_tup THEN 'fail'
+      WHEN t.n_dead_tup > 100000 AND t.n_dead_tup > 0.4 * t.n_live_tup THEN 'warn'
+      ELSE 'ok'
+    END,
+    t.n_dead_tup::text,
+    'Deleted messages wait for vacuum: VACUUM the table messages, and see what keeps autovacuum '
+      'from it.'
+  FROM pg_stat_all_tables AS t
+  WHERE t.relid = (
+    SELECT c.oid FROM pg_class AS c WHERE c.relnamespace = store AND c.relname = 'messages'
+  )
+  UNION ALL
+  SELECT
+    'table_settings',
+    CASE WHEN count(*) > 0 THEN 'warn' ELSE 'ok' END,
+    coalesce(string_agg(c.relname, ', '), 'autovacuum is on for every table'),
+    'ALTER TABLE … RESET (autovacuum_enabled).'
+  FROM pg_class AS c
+  WHERE c.relnamespace = store
+    AND c.relkind = 'r'
+    AND c.reloptions && ARRAY['autovacuum_enabled=false', 'autovacuum_enabled=off'];
+
+  RETURN QUERY
+  SELECT h.name, h.status, h.value, h.remedy FROM server_health() AS h;
+END
+$$;
+
+COMMENT ON FUNCTION health() IS
+$$What is worth a look, or an alarm: for each check its status (ok, warn, fail), what was found, and
+what to do about it. Cheap enough for every minute. Who may not see other roles' sessions
+(pg_read_all_stats) is told less. Raises MS005 on a standby.$$;

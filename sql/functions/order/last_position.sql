@@ -1,0 +1,17 @@
+CREATE OR REPLACE FUNCTION last_position()
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN pg_sequence_last_value('global_position_seq');
+END
+$$;
+
+COMMENT ON FUNCTION last_position() IS
+$$The highest global position that was ever given out, to a message that may be in flight, gone, or
+never committed; 0 while the store is empty.$$;

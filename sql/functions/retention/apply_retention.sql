@@ -1,0 +1,75 @@
+CREATE OR REPLACE FUNCTION apply_retention(
+  max_messages bigint DEFAULT 1000,
+  OUT deleted bigint,
+  OUT more boolean
+)
+RETURNS record
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET lock_timeout = '500ms'
+AS $$
+#variable_conflict use_column
+DECLARE
+  safe bigint;
+  name text;
+  policy retention_policies;
+  cut record;
+  busy_policy retention_policies;
+  busy text;
+BEGIN
+  IF (max_messages BETWEEN 1 AND 10000) IS NOT TRUE THEN
+    PERFORM refuse_argument('max_messages', 'must be between 1 and 10000');
+  END IF;
+  PERFORM refuse_isolation();
+  safe := safe_position();
+  deleted := 0;
+  more := false;
+
+  -- In any order, so that no category is always the last.
+  FOR name IN SELECT p.category FROM retention_policies AS p ORDER BY random() LOOP
+    IF deleted >= max_messages THEN
+      more := true;
+      EXIT;
+    END IF;
+    -- One works on a category at a time; the others take other categories.
+    SELECT p.* INTO policy
+    FROM retention_policies AS p
+    WHERE p.category = name
+    FOR UPDATE SKIP LOCKED;
+    CONTINUE WHEN NOT FOUND;
+    cut := apply_policy(policy, safe, max_messages - deleted);
+    deleted := deleted + cut.deleted;
+    more := more OR cut.more;
+    IF cut.busy_stream IS NOT NULL THEN
+      busy := cut.busy_stream;
+      busy_policy := policy;
+    END IF;
+  END LOOP;
+  IF deleted > 0 OR busy IS NULL THEN
+    RETURN;
+  END IF;
+
+  -- Nothing but streams that somebody writes to all the time: stand in one's row, once. No stream
+  -- was locked for deletion, and the wait is shorter than it takes the server to look for
+  -- deadlocks.
+  BEGIN
+    PERFORM pg_advisory_xact_lock(stream_lock_class(), hashtext(busy COLLATE "C"));
+    cut := apply_policy(busy_policy, safe, max_messages);
+    deleted := cut.deleted;
+  EXCEPTION WHEN lock_not_available THEN
+    more := true;
+  END;
+END
+$$;
+
+COMMENT ON FUNCTION apply_retention(bigint) IS
+$$Delete some of what the policies of set_retention say, the oldest first, at most max_messages (up
+to 10,000), in one short transaction; answers how many, and whether there are more. Call it in a
+transaction of its own, again while there are more, with a pause in between; if none was deleted
+though there are more, their streams are in use. Only the first messages of a stream ever go, none
+after the safe position, and none that a subscription still has to handle unless the policy says so.
+What is deleted is written to the audit. Several may run at once: they take different categories.
+Raises 22023 for a bad argument, MS004 and MS005 as read_all.$$;

@@ -1,0 +1,37 @@
+CREATE OR REPLACE FUNCTION cut_stream(
+  stream_id bigint,
+  category text,
+  from_version bigint,
+  to_version bigint
+)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  deleted bigint;
+BEGIN
+  DELETE FROM messages AS m
+  WHERE m.stream_id = cut_stream.stream_id
+    AND m.version >= from_version
+    AND m.version <= to_version;
+  GET DIAGNOSTICS deleted = ROW_COUNT;
+  UPDATE streams AS s
+  SET floor = to_version
+  WHERE s.stream_id = cut_stream.stream_id AND s.floor < to_version;
+  -- Fewer of the category are there than were counted.
+  UPDATE retention_policies AS p
+  SET keep_after = NULL
+  WHERE p.category = cut_stream.category AND p.keep_after IS NOT NULL;
+  RETURN deleted;
+END
+$$;
+
+COMMENT ON FUNCTION cut_stream(bigint, text, bigint, bigint) IS
+$$Internal: delete these versions, the first ones of a stream, and remember the last one. The caller
+holds the stream's lock.$$;

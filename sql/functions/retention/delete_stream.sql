@@ -1,0 +1,35 @@
+CREATE OR REPLACE FUNCTION delete_stream(
+  stream text,
+  expected_version bigint,
+  reason text DEFAULT NULL
+)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  target record := lock_stream(stream);
+  deleted bigint;
+BEGIN
+  IF expected_version <> target.version THEN
+    PERFORM refuse_version(stream, target.stream_id, target.version, expected_version);
+  END IF;
+  deleted := cut_stream(target.stream_id, category(stream), target.floor + 1, target.version);
+  PERFORM record_audit(
+    'delete_stream', stream, reason,
+    jsonb_build_object('version', target.version, 'deleted', deleted)
+  );
+  RETURN deleted;
+END
+$$;
+
+COMMENT ON FUNCTION delete_stream(text, bigint, text) IS
+$$Delete all messages of a stream, if it is at expected_version (NULL: in any case); answers how
+many. Its name and version stay: a message written to it later gets the next version, and
+expected_version 0 is refused. Locks the stream against writers until the transaction ends. Written
+to the audit. Raises 22023 if there is no such stream; MS001 if it is at another version; MS004
+unless under READ COMMITTED.$$;

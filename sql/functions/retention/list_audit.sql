@@ -1,0 +1,29 @@
+CREATE OR REPLACE FUNCTION list_audit(
+  max_count bigint DEFAULT 100,
+  before_id bigint DEFAULT NULL
+)
+RETURNS SETOF audit
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  IF (max_count >= 0) IS NOT TRUE THEN
+    PERFORM refuse_argument('max_count', 'must be 0 or more');
+  END IF;
+  RETURN QUERY
+  SELECT
+    a.audit_id, a.done_at, a.session_role, a.acting_role, a.action, a.subject, a.reason, a.detail
+  FROM audit AS a
+  WHERE a.audit_id < coalesce(before_id, 9223372036854775807)
+  ORDER BY a.audit_id DESC
+  LIMIT max_count;
+END
+$$;
+
+COMMENT ON FUNCTION list_audit(bigint, bigint) IS
+$$What was done to stored messages and to rights, the latest first, at most max_count, before entry
+before_id if that is given. Raises 22023 for a bad argument.$$;

@@ -1,0 +1,43 @@
+CREATE OR REPLACE FUNCTION lock_stream(
+  stream text,
+  OUT stream_id bigint,
+  OUT version bigint,
+  OUT floor bigint
+)
+RETURNS record
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM refuse_isolation();
+  -- In the order of apply_retention: the policy, which cut_stream changes, and then the stream.
+  PERFORM FROM retention_policies AS p WHERE p.category = category(stream) FOR UPDATE;
+  -- The lock of the stream's writers: none of them computes a version meanwhile.
+  PERFORM pg_advisory_xact_lock(stream_lock_class(), hashtext(stream COLLATE "C"));
+  SELECT s.stream_id, s.floor INTO lock_stream.stream_id, lock_stream.floor
+  FROM streams AS s
+  WHERE s.stream = lock_stream.stream COLLATE "C";
+  IF NOT FOUND THEN
+    PERFORM refuse_argument(
+      'stream', 'must be the name of a stream that was written to',
+      jsonb_build_object('stream', stream)
+    );
+  END IF;
+
+  SELECT m.version INTO version
+  FROM messages AS m
+  WHERE m.stream_id = lock_stream.stream_id
+  ORDER BY m.version DESC
+  LIMIT 1;
+  version := coalesce(version, floor);
+END
+$$;
+
+COMMENT ON FUNCTION lock_stream(text) IS
+$$Internal: lock a stream against writers until the transaction ends, and tell its version and
+floor. Raises 22023 if there is no such stream, MS004 unless under READ COMMITTED.$$;

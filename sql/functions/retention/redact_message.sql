@@ -1,0 +1,71 @@
+CREATE OR REPLACE FUNCTION redact_message(
+  message_id uuid,
+  data jsonb,
+  reason text,
+  metadata jsonb DEFAULT NULL
+)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  target record;
+BEGIN
+  IF data IS NULL THEN
+    PERFORM refuse_argument('data', 'must be a JSON value, not NULL');
+  ELSIF (reason ~ '\S') IS NOT TRUE THEN
+    PERFORM refuse_argument('reason', 'must say why');
+  ELSIF jsonb_typeof(metadata) <> 'object' THEN
+    PERFORM refuse_argument('metadata', 'must be a JSON object, or NULL to keep it');
+  END IF;
+  SELECT m.stream, m.version, m.global_position, m.metadata INTO target
+  FROM get_message(message_id) AS m;
+  -- A subscription's checkpoints mean what they mean only as long as it stays in its partition.
+  IF target.stream IS NULL THEN
+    PERFORM refuse_argument(
+      'message_id', 'must be the id of a stored message',
+      jsonb_build_object('message_id', message_id)
+    );
+  ELSIF metadata IS NOT NULL AND EXISTS (
+    SELECT
+    FROM subscriptions AS s
+    WHERE s.partition_by LIKE 'metadata:%'
+      AND target.metadata ->> substr(s.partition_by, 10)
+        IS DISTINCT FROM redact_message.metadata ->> substr(s.partition_by, 10)
+  ) THEN
+    PERFORM refuse_argument('metadata', 'must keep the key that a subscription partitions by');
+  END IF;
+
+  -- Before the row's own lock, as whoever deletes it.
+  PERFORM pg_advisory_xact_lock(stream_lock_class(), hashtext(target.stream COLLATE "C"));
+  UPDATE messages AS m
+  SET data = redact_message.data, metadata = coalesce(redact_message.metadata, m.metadata)
+  WHERE m.message_id = redact_message.message_id;
+  IF NOT FOUND THEN
+    PERFORM refuse_argument(
+      'message_id', 'must be the id of a stored message',
+      jsonb_build_object('message_id', message_id)
+    );
+  END IF;
+  PERFORM record_audit(
+    'redact_message', message_id::text, reason,
+    jsonb_build_object(
+      'stream', target.stream, 'version', target.version,
+      'global_position', target.global_position, 'metadata', metadata IS NOT NULL
+    )
+  );
+END
+$$;
+
+COMMENT ON FUNCTION redact_message(uuid, jsonb, text, jsonb) IS
+$$Replace the payload of a stored message, and its metadata if that is given; its id, place, type
+and time stay. The reason is written to the audit, the old content is not. A repetition of the
+write that stored it is refused from then on (MS002). Locks the stream against writers until the
+transaction ends. Raises 22023 for a bad argument, for an id that no message has, and for metadata
+that would move the message to another partition of a subscription.$$;

@@ -1,0 +1,32 @@
+CREATE OR REPLACE FUNCTION grant_kind(
+  role text,
+  kind text,
+  categories text[]
+)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM lock_rights();
+  IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role COLLATE "C") THEN
+    PERFORM refuse_argument(
+      'role', 'must be the name of a role', jsonb_build_object('role', role)
+    );
+  END IF;
+  INSERT INTO grants AS g (role, kind, categories)
+  VALUES (grant_kind.role, grant_kind.kind, grant_kind.categories)
+  ON CONFLICT ON CONSTRAINT grants_role_kind_pkey DO UPDATE SET categories = excluded.categories;
+  PERFORM grant_objects(role, kind);
+  PERFORM record_audit(
+    'grant_' || kind, role, NULL, jsonb_strip_nulls(jsonb_build_object('categories', categories))
+  );
+END
+$$;
+
+COMMENT ON FUNCTION grant_kind(text, text, text[]) IS
+$$Internal: grant a role a kind of rights, and remember that. Raises 22023 if there is no such
+role.$$;

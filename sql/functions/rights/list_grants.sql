@@ -1,0 +1,27 @@
+CREATE OR REPLACE FUNCTION list_grants()
+RETURNS TABLE (
+  role text,
+  kind text,
+  categories text[],
+  role_exists boolean
+)
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+  SELECT
+    g.role, g.kind, g.categories,
+    EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = g.role)
+  FROM grants AS g
+  ORDER BY g.role, g.kind;
+END
+$$;
+
+COMMENT ON FUNCTION list_grants() IS
+$$Which roles were granted which rights: read, write (with its categories, NULL for all), consume,
+monitor or admin.$$;

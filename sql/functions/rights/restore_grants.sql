@@ -1,0 +1,26 @@
+CREATE OR REPLACE FUNCTION restore_grants()
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  -- Only who still has rights: a role that was dropped is not there, and one that was made anew
+  -- under its name is another one.
+  PERFORM grant_objects(g.role, g.kind)
+  FROM grants AS g
+  JOIN pg_roles AS r ON r.rolname = g.role
+  WHERE EXISTS (
+    SELECT
+    FROM pg_namespace AS n
+    CROSS JOIN aclexplode(n.nspacl) AS a
+    WHERE n.nspname = current_schema() AND a.grantee = r.oid AND a.privilege_type = 'USAGE'
+  );
+END
+$$;
+
+COMMENT ON FUNCTION restore_grants() IS
+$$Internal: grant the roles that were granted rights what has come to belong to them; for the end of
+an upgrade.$$;

@@ -1,0 +1,19 @@
+CREATE OR REPLACE FUNCTION revoke_admin(
+  role text
+)
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN revoke_kind(role, 'admin');
+END
+$$;
+
+COMMENT ON FUNCTION revoke_admin(text) IS
+$$Take from a role what grant_admin gave it, but for what its other rights give it too; false if
+that was not granted. For the store's owner only. Written to the audit.$$;
