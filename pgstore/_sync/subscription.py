@@ -21,6 +21,7 @@ from pgstore.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from pgstore._sync.database import Database
+    from pgstore._sync.store import MessageStore
 
 _log = logging.getLogger("pgstore")
 
@@ -45,7 +46,12 @@ class SubscriptionOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Subscription(Generic[E]):
-    """A named, durable reader and its handlers. Made by `MessageStore.subscription`."""
+    """A named, durable reader and its handlers. Made by `MessageStore.subscription`.
+
+    `store` is the store that made it, whose `run` handles its messages.
+    """
+
+    store: "MessageStore[E]"
 
     def __init__(
         self,

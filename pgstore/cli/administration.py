@@ -1,0 +1,314 @@
+"""Retention, deletion, rights and the audit."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+import typer
+
+from pgstore.cli import _queries
+from pgstore.cli._app import command, group
+from pgstore.cli._call import Call
+from pgstore.cli._completion import categories as category_names
+from pgstore.cli._completion import streams as stream_names
+from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
+from pgstore.cli._layout import Column
+from pgstore.errors import InvalidArgumentError
+
+PANEL = "Administration"
+
+Category = Annotated[str, typer.Argument(metavar="CATEGORY", autocompletion=category_names)]
+Stream = Annotated[str, typer.Argument(metavar="STREAM", autocompletion=stream_names)]
+Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Kind = Literal["read", "write", "consume", "monitor", "admin"]
+
+_POLICIES = (
+    Column("category", least=16),
+    Column("max_age"),
+    Column("max_count", right=True),
+    Column("keep_unhandled", rank=1),
+    Column("reached_position", right=True, rank=2),
+    Column("handled_position", right=True, rank=3),
+)
+_GRANTS = (
+    Column("role"),
+    Column("kind"),
+    Column("categories", least=16, optional=True),
+    Column("role_exists", rank=1),
+)
+_AUDIT = (
+    Column("audit_id", title="id", right=True),
+    Column("done_at"),
+    Column("acting_role", title="role", least=10),
+    Column("action"),
+    Column("subject", least=12),
+    Column("reason", least=12, rank=1, optional=True),
+    Column("detail", least=16, rank=2),
+    Column("session_role", rank=3),
+)
+
+
+retention = group(
+    "retention", panel=PANEL, help="How long messages are kept: list, set, drop, apply."
+)
+
+
+@command("list", of=retention)
+def retention_list(call: Call) -> None:
+    """List the policies, and how far each has been applied."""
+    with call.connect() as session:
+        call.out.rows(session.rows(_queries.LIST_RETENTION), _POLICIES, empty="Everything is kept.")
+
+
+@command("set", of=retention)
+def retention_set(
+    call: Call,
+    category: Category,
+    max_age: Annotated[
+        str | None,
+        typer.Option(metavar="INTERVAL", help="PostgreSQL's: '90 days', '1 year 6 months', P90D."),
+    ] = None,
+    max_count: Annotated[
+        int | None, typer.Option(metavar="N", help="Keep the newest N of the category.")
+    ] = None,
+    unhandled: Annotated[
+        bool,
+        typer.Option("--delete-unhandled", help="Also what a subscription has not handled yet."),
+    ] = False,
+    reason: Reason = None,
+) -> None:
+    """Set the policy of a category. `retention apply` deletes; this does not.
+
+    \b
+      pgstore retention set session --max-age '90 days' --reason 'data protection'
+    """
+    with call.connect() as session:
+        session.value(_queries.SET_RETENTION, [category, max_age, max_count, not unhandled, reason])
+    call.out.done(
+        f"Category {category} has a retention policy; pgstore retention apply deletes by it.",
+        category=category,
+        max_age=max_age,
+        max_count=max_count,
+        keep_unhandled=not unhandled,
+    )
+
+
+@command("drop", of=retention)
+def retention_drop(call: Call, category: Category, reason: Reason = None) -> None:
+    """Keep the messages of a category for ever again."""
+    with call.connect() as session:
+        dropped = session.value(_queries.DROP_RETENTION, [category, reason])
+    if not dropped:
+        raise CommandError(f"category {category} has no retention policy", code=NOT_FOUND)
+    call.out.done(f"Messages of category {category} are kept.", category=category)
+
+
+@command("apply", of=retention)
+def retention_apply(
+    call: Call,
+    batch: Annotated[
+        int, typer.Option(min=1, max=10_000, metavar="N", help="Messages in a transaction.")
+    ] = 1000,
+    pause: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Between transactions.")
+    ] = 0.05,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="The most messages, about.")
+    ] = None,
+) -> None:
+    """Delete what the policies say, in small transactions, until nothing more is due.
+
+    For a job that runs now and then. Streams that somebody is writing to are left for the next
+    time.
+
+    \b
+      pgstore retention apply --batch 500 --pause 0.1
+    """
+    deleted, more = 0, True
+    with call.connect() as session:
+        while more and (limit is None or deleted < limit):
+            row = session.row(_queries.APPLY_RETENTION, [batch])
+            deleted, more = deleted + row["deleted"], row["more"]
+            if more and not row["deleted"]:
+                break  # what is left is in streams that are in use
+            if more:
+                time.sleep(pause)
+    rest = "; there is more" if more else ""
+    call.out.done(f"{_messages(deleted)} deleted{rest}.", deleted=deleted, more=more)
+
+
+@command("truncate", panel=PANEL)
+def truncate(
+    call: Call,
+    stream: Stream,
+    before: Annotated[
+        int, typer.Option("--before", metavar="VERSION", help="Keep from this version on.")
+    ],
+    reason: Reason = None,
+    yes: Yes = False,
+) -> None:
+    """Delete a stream's messages before a version. Asks first.
+
+    The stream keeps its version: the next message gets the next one.
+
+    \b
+      pgstore truncate account-1 --before 100 --reason 'snapshot at 100'
+    """
+    call.out.confirm(
+        f"All messages of stream {stream} before version {before} will be deleted.", yes=yes
+    )
+    with call.connect() as session, _found("stream", f"there is no stream {stream}"):
+        deleted = session.value(_queries.TRUNCATE_STREAM, [stream, before, reason])
+    call.out.done(
+        f"{_messages(deleted)} of stream {stream} deleted.", stream=stream, deleted=deleted
+    )
+
+
+@command("delete", panel=PANEL)
+def delete(
+    call: Call,
+    stream: Stream,
+    expected_version: Annotated[
+        int | None, typer.Option(metavar="N", help="Only if the stream is at this version.")
+    ] = None,
+    reason: Reason = None,
+    yes: Yes = False,
+) -> None:
+    """Delete all messages of a stream. Asks first.
+
+    Its name and version stay: a message written to it later gets the next version.
+
+    \b
+      pgstore delete account-1 --expected-version 12 --reason 'asked by its owner'
+    """
+    call.out.confirm(f"All messages of stream {stream} will be deleted.", yes=yes)
+    with call.connect() as session, _found("stream", f"there is no stream {stream}"):
+        deleted = session.value(_queries.DELETE_STREAM, [stream, expected_version, reason])
+    call.out.done(
+        f"{_messages(deleted)} of stream {stream} deleted.", stream=stream, deleted=deleted
+    )
+
+
+@command("redact", panel=PANEL)
+def redact(
+    call: Call,
+    message_id: Annotated[UUID, typer.Argument(metavar="ID", help="Its message_id.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.")],
+    data: Annotated[str, typer.Option("--data", metavar="JSON", help="The new payload.")] = "null",
+    metadata: Annotated[
+        str | None, typer.Option("--metadata", metavar="JSON", help="The new metadata.")
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Replace the payload of a stored message. Asks first.
+
+    Its id, place, type and time stay. WAL, replicas and backups keep the old content until they
+    are gone.
+
+    \b
+      pgstore redact 0197f0c2-5a3e-7d1c-9b1e-3f6f0a2b4c5d --data '{"name": null}' --reason 'GDPR 17'
+    """
+    call.out.confirm(f"The payload of message {message_id} will be lost.", yes=yes)
+    with call.connect() as session, _found("message_id", f"no message has the id {message_id}"):
+        session.value(_queries.REDACT_MESSAGE, [message_id, data, reason, metadata])
+    call.out.done(f"Message {message_id} is redacted.", message_id=message_id)
+
+
+@command("grants", panel=PANEL)
+def grants(call: Call) -> None:
+    """List which roles were granted what."""
+    with call.connect() as session:
+        call.out.rows(session.rows(_queries.LIST_GRANTS), _GRANTS, empty="Nothing was granted.")
+
+
+@command("grant", panel=PANEL)
+def grant(
+    call: Call,
+    kind: Annotated[
+        Kind, typer.Argument(metavar="KIND", help="read, write, consume, monitor, admin")
+    ],
+    role: Annotated[str, typer.Argument(metavar="ROLE")],
+    category: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--category",
+            metavar="NAME",
+            autocompletion=category_names,
+            help="With write: only to this category; may be repeated.",
+        ),
+    ] = None,
+) -> None:
+    """Give a role rights on the store.
+
+    read: messages. write: messages, to some categories or all. consume: work on subscriptions and
+    steer them. monitor: statistics and subscriptions. admin: all these, delete and redact.
+    Upgrades grant the role what they add. For the store's owner.
+
+    \b
+      pgstore grant write billing --category invoice --category payment
+    """
+    if category and kind != "write":
+        raise CommandError("--category goes with write", code=USAGE)
+    parameters = [role, category or None] if kind == "write" else [role]
+    with call.connect() as session, _found("role", f"there is no role {role}"):
+        session.value(_queries.GRANT[kind], parameters)
+    of = f" to {', '.join(category)}" if category else ""
+    call.out.done(f"Role {role} may {kind}{of}.", role=role, kind=kind, categories=category or None)
+
+
+@command("revoke", panel=PANEL)
+def revoke(
+    call: Call,
+    kind: Annotated[
+        Kind, typer.Argument(metavar="KIND", help="read, write, consume, monitor, admin")
+    ],
+    role: Annotated[str, typer.Argument(metavar="ROLE")],
+) -> None:
+    """Take from a role what grant gave it.
+
+    \b
+      pgstore revoke write billing
+    """
+    with call.connect() as session:
+        revoked = session.value(_queries.REVOKE[kind], [role])
+    if not revoked:
+        raise CommandError(f"role {role} was not granted {kind}", code=NOT_FOUND)
+    call.out.done(f"Role {role} may no longer {kind}.", role=role, kind=kind)
+
+
+@command("audit", panel=PANEL)
+def audit(
+    call: Call,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="The most entries.")] = 100,
+    before: Annotated[
+        int | None, typer.Option(metavar="ID", help="Only entries before this one.")
+    ] = None,
+) -> None:
+    """Show what was done to stored messages and to rights.
+
+    Who, when, what and why; the latest first.
+    """
+    with call.connect() as session:
+        rows = session.rows(_queries.LIST_AUDIT, [limit, before])
+    for row in rows:
+        row["detail"] = msgspec.Raw(row["detail"].encode())
+    call.out.rows(rows, _AUDIT, empty="Nothing was done.")
+
+
+@contextmanager
+def _found(argument: str, message: str) -> Iterator[None]:
+    """Tell apart what is not there, which the server refuses as a bad argument."""
+    try:
+        yield
+    except InvalidArgumentError as error:
+        if error.argument != argument:
+            raise
+        raise CommandError(message, code=NOT_FOUND) from error
+
+
+def _messages(count: int) -> str:
+    return "1 message" if count == 1 else f"{count} messages"

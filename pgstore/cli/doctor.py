@@ -1,0 +1,182 @@
+"""What hurts, and what to do about it."""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+import psycopg
+import typer
+from psycopg import pq
+from rich.text import Text
+
+from pgstore import _sql
+from pgstore._sync import installation
+from pgstore._version import VERSION
+from pgstore.cli import _queries
+from pgstore.cli._app import command
+from pgstore.cli._call import Call, Session
+from pgstore.cli._errors import FAILED
+from pgstore.cli._layout import Row
+from pgstore.cli._values import printable
+
+_COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+_SESSION = """
+SELECT current_setting('server_version') AS server_version,
+  current_setting('server_version_num')::integer AS server_number,
+  current_setting('server_encoding') AS server_encoding,
+  current_setting('client_encoding') AS client_encoding,
+  current_setting('default_transaction_read_only') AS read_only,
+  pg_is_in_recovery() AS standby,
+  clock_timestamp() AS now
+"""
+_MARK = "SELECT set_config('pgstore.doctor', 'here', false), pg_backend_pid() AS process"
+_LOOK = "SELECT current_setting('pgstore.doctor', true) AS mark, pg_backend_pid() AS process"
+
+
+class Check(msgspec.Struct, frozen=True):
+    """What was looked at, what was found, and what to do if that hurts."""
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    value: str
+    remedy: str | None = None
+
+
+@command("doctor", panel="Operations")
+def doctor(call: Call) -> None:
+    """Look for settings that hurt, each with its remedy.
+
+    Exits with 1 if a check has failed; warnings are not failures.
+
+    \b
+      pgstore doctor --json | jq 'select(.status != "ok")'
+    """
+    checks = [*_package()]
+    dsn = call.target.dsn
+    # As an application would connect: with the encoding and time zone that it would get.
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        checks += _session(Session(conn, call.store).row(_SESSION))
+        with psycopg.connect(dsn) as other:
+            checks.append(_pooling(conn, other))
+    with call.connect(check=False) as session:
+        checks += _store(call, session)
+    for check in checks:
+        if call.out.json:
+            call.out.document(msgspec.structs.asdict(check))
+    if not call.out.json:
+        _tell(call, checks)
+    if any(check.status == "fail" for check in checks):
+        raise typer.Exit(FAILED)
+
+
+def _package() -> list[Check]:
+    quick = pq.__impl__ != "python"
+    return [
+        Check("package", "ok", f"pgstore {VERSION}, psycopg {psycopg.__version__}"),
+        Check(
+            "psycopg implementation",
+            "ok" if quick else "warn",
+            pq.__impl__,
+            None if quick else "slow: pip install 'pgstore[binary]'",
+        ),
+    ]
+
+
+def _session(found: Row) -> list[Check]:
+    number, encoding = found["server_number"], found["client_encoding"]
+    supported = number >= 140000 and found["server_encoding"] == "UTF8"
+    writable = found["read_only"] == "off" and not found["standby"]
+    skew = abs((datetime.now(UTC) - found["now"]).total_seconds())
+    return [
+        Check(
+            "server",
+            "ok" if supported else "fail",
+            f"PostgreSQL {found['server_version']}, {found['server_encoding']}",
+            None if supported else "pgstore needs PostgreSQL 14 or newer, and the encoding UTF8",
+        ),
+        Check(
+            "primary",
+            "ok" if writable else "fail",
+            "standby" if found["standby"] else "read only" if not writable else "yes",
+            None
+            if writable
+            else "write, and read across streams, on the primary, with"
+            " default_transaction_read_only off",
+        ),
+        Check(
+            "client encoding",
+            "ok" if encoding == "UTF8" else "warn",
+            encoding,
+            None
+            if encoding == "UTF8"
+            else "connections of yours cannot pass every text: set client_encoding=utf8"
+            " in the connection string, or PGCLIENTENCODING",
+        ),
+        Check(
+            "clocks",
+            "ok" if skew < 5 else "warn",
+            f"{skew:.1f} s apart",
+            None
+            if skew < 5
+            else "added_at is the server's clock, ids hold this machine's: run NTP on both",
+        ),
+    ]
+
+
+def _pooling(conn: psycopg.Connection[object], other: psycopg.Connection[object]) -> Check:
+    """Whether a pooler gives a server session to each transaction.
+
+    The first connection sets something in its session; while the other one has a transaction, which
+    a pooler may have put on that session, the first one looks whether it still has it.
+    """
+    first, second = Session(conn, "pgstore"), Session(other, "pgstore")
+    before = first.row(_MARK)
+    during = second.row(_LOOK)
+    after = first.row(_LOOK)
+    other.rollback()
+    shared = (
+        during["mark"] == "here"
+        or after["mark"] != "here"
+        or before["process"] != after["process"]
+        or before["process"] == during["process"]
+    )
+    if shared:
+        return Check(
+            "pooler",
+            "warn",
+            "a session lasts for a transaction",
+            "give stores wakeup='poll' and a pool with prepare_threshold=None; use tail --poll",
+        )
+    if conn.info.backend_pid != before["process"]:
+        return Check("pooler", "ok", "one that keeps sessions, or many that have room")
+    return Check("pooler", "ok", "none")
+
+
+def _store(call: Call, session: Session) -> list[Check]:
+    applied = installation._applied(session.conn, call.statements)
+    newest = _sql.migrations()[-1].number
+    if not applied:
+        return [Check("store", "fail", f"{call.store} is not installed", "pgstore install")]
+    problem = installation._problem(applied, call.store)
+    version = f"{call.store} at schema version {max(applied)}, this package brings {newest}"
+    if problem is not None:
+        return [Check("store", "fail", version, str(problem))]
+    current = applied == _sql.checksums()
+    here = Check(
+        "store",
+        "ok" if current else "warn",
+        version,
+        None if current else "its functions are of another release: pgstore upgrade",
+    )
+    return [here, *(Check(**row) for row in session.rows(_queries.HEALTH))]
+
+
+def _tell(call: Call, checks: list[Check]) -> None:
+    longest = max(len(check.name) for check in checks)
+    for check in checks:
+        status = (check.status.ljust(6), _COLOURS[check.status])
+        name = (printable(check.name.replace("_", " ")).ljust(longest + 2), "bold")
+        call.out.line(Text.assemble(status, name, printable(check.value)))
+        if check.status != "ok" and check.remedy:
+            call.out.line(f"      {printable(check.remedy)}")

@@ -1,0 +1,127 @@
+"""Running the handlers of subscriptions."""
+
+import asyncio
+import importlib
+import inspect
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pgstore._async.subscription import AsyncSubscription
+from pgstore._sync.subscription import Subscription
+from pgstore.cli._app import command
+from pgstore.cli._call import Call
+from pgstore.cli._errors import USAGE, CommandError
+
+Found = Subscription[Any] | AsyncSubscription[Any]
+
+
+@command("run", panel="Subscriptions")
+def run(
+    call: Call,
+    place: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:OBJECT",
+            help="A subscription, several, or a function that answers with them.",
+        ),
+    ],
+    workers: Annotated[
+        int, typer.Option(min=1, metavar="N", help="How many partitions to work on at once.")
+    ] = 1,
+    lease: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", help="After which others take over from a process that died."
+        ),
+    ] = 30.0,
+) -> None:
+    """Run the handlers of subscriptions.
+
+    It ends by SIGTERM or Ctrl-C, when the batch in hand is finished and the leases are given back.
+    Start it as often as you like: the processes share the partitions.
+
+    The module is imported from the current folder, or wherever Python finds it. The subscriptions'
+    store is the program's: --dsn and --store are for a function that takes a store.
+
+    \b
+      pgstore run bank.projections:balances --workers 4
+    """
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    found = _imported(place)
+    if callable(found) and not isinstance(found, Subscription | AsyncSubscription):
+        if _parameters(found):
+            with call.messages() as store:
+                _run(_several(place, found(store)), workers, lease, call)
+            return
+        found = found()
+        if inspect.iscoroutine(found):
+            found = asyncio.run(found)
+    _run(_several(place, found), workers, lease, call)
+
+
+def _imported(place: str) -> Any:
+    module_name, _, attribute = place.partition(":")
+    if not module_name or not attribute:
+        raise CommandError(f"not MODULE:OBJECT: {place!r}", code=USAGE)
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        raise CommandError(f"there is no module {module_name!r} here", code=USAGE) from None
+    found: Any = module
+    for name in attribute.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            raise CommandError(f"{module_name} has no {attribute!r}", code=USAGE) from None
+    return found
+
+
+def _parameters(function: Any) -> int:
+    return sum(
+        each.default is inspect.Parameter.empty
+        for each in inspect.signature(function).parameters.values()
+    )
+
+
+def _several(place: str, found: Any) -> list[Found]:
+    several = [found] if isinstance(found, Subscription | AsyncSubscription) else found
+    if not isinstance(several, list | tuple) or not all(
+        isinstance(each, Subscription | AsyncSubscription) for each in several
+    ):
+        raise CommandError(
+            f"{place} is no subscription and no list of them: {type(found).__name__}", code=USAGE
+        )
+    if not several:
+        raise CommandError(f"{place} is empty", code=USAGE)
+    if len({id(each.store) for each in several}) > 1:
+        raise CommandError(
+            f"the subscriptions of {place} are of several stores: run one for each", code=USAGE
+        )
+    return list(several)
+
+
+def _run(subscriptions: list[Found], workers: int, lease: float, call: Call) -> None:
+    names = ", ".join(each.name for each in subscriptions)
+    call.out.note(f"Running {names} with {workers} worker{'s' * (workers > 1)} …")
+    store: Any = subscriptions[0].store
+    if isinstance(subscriptions[0], AsyncSubscription):
+        asyncio.run(_run_async(store, subscriptions, workers, lease))
+    else:
+        with store:
+            store.run(*subscriptions, workers=workers, lease=lease)
+    call.out.note("Ended.")
+
+
+async def _run_async(store: Any, subscriptions: list[Found], workers: int, lease: float) -> None:
+    async with store:
+        await store.run(*subscriptions, workers=workers, lease=lease)

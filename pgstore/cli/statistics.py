@@ -1,0 +1,207 @@
+"""How much there is of what, and how fast it grows."""
+
+import time
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.text import Text
+
+from pgstore.cli import _queries
+from pgstore.cli._app import command
+from pgstore.cli._call import Call, Session
+from pgstore.cli._completion import categories as category_names
+from pgstore.cli._layout import Column, Row
+from pgstore.cli._live import View, watch
+from pgstore.cli._values import duration, shown, volume
+from pgstore.cli.subscriptions import Sampler, summary
+
+PANEL = "Statistics"
+
+_MESSAGES = Column("messages", right=True)
+_FIRST = (
+    Column("first_position", right=True, rank=4),
+    Column("last_position", right=True, rank=3),
+    Column("first_added_at", rank=2),
+    Column("last_added_at", rank=1),
+)
+_STREAMS = (
+    Column("stream", least=16),
+    _MESSAGES,
+    Column("version", right=True),
+    Column("first_version", right=True, rank=3),
+    *_FIRST,
+)
+_CATEGORIES = (Column("category", least=16), Column("streams", right=True), _MESSAGES, *_FIRST)
+_TYPES = (
+    Column("type", least=16),
+    _MESSAGES,
+    Column("first_position", right=True, rank=3),
+    Column("last_position", right=True, rank=2),
+    Column("last_added_at", rank=1),
+)
+_ORDERINGS = {
+    "name": "stream",
+    "messages": "messages DESC, stream",
+    "recent": "last_position DESC NULLS LAST, stream",
+}
+
+Interval = Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="How often it is drawn.")]
+Times = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="So many times; otherwise until Ctrl-C.")
+]
+
+
+@command("streams", panel=PANEL)
+def streams(
+    call: Call,
+    category: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", autocompletion=category_names, help="Only of this category."),
+    ] = None,
+    sort: Annotated[
+        Literal["name", "messages", "recent"], typer.Option(help="What comes first.")
+    ] = "name",
+    limit: Annotated[
+        int, typer.Option(min=0, metavar="N", help="The most streams; 0 for all.")
+    ] = 100,
+) -> None:
+    """List streams, with how many messages each holds.
+
+    Counts every message of the category, or of the store.
+
+    \b
+      pgstore streams --category account --sort recent --limit 20
+    """
+    statement = _queries.STREAMS.replace("ORDERING", _ORDERINGS[sort])
+    with call.connect() as session:
+        rows = session.rows(
+            statement, {"category": category, "limit": limit + 1 if limit else None}
+        )
+    more = bool(limit) and len(rows) > limit
+    call.out.rows(rows[:limit] if more else rows, _STREAMS, empty="There is no stream.")
+    if more:
+        call.out.note(f"There are more than {limit}: see --limit.")
+
+
+@command("categories", panel=PANEL)
+def categories(call: Call) -> None:
+    """List categories, with how many streams and messages.
+
+    Counts every message.
+
+    \b
+      pgstore categories --json | jq .messages
+    """
+    with call.connect() as session:
+        call.out.rows(session.rows(_queries.CATEGORIES), _CATEGORIES, empty="There is no category.")
+
+
+@command("types", panel=PANEL)
+def types(call: Call) -> None:
+    """List types of messages, with how many.
+
+    Counts every message.
+    """
+    with call.connect() as session:
+        call.out.rows(session.rows(_queries.TYPES), _TYPES, empty="There is no message.")
+
+
+@command("stats", panel=PANEL)
+def stats(call: Call) -> None:
+    """Show sizes, the safe position and who holds it.
+
+    Quick: it counts nothing, the numbers of messages and streams are the server's estimates.
+
+    \b
+      pgstore stats --json
+    """
+    with call.connect() as session:
+        row = session.row(_queries.STORE_STATISTICS)
+    if call.out.json:
+        call.out.document(row)
+        return
+    call.out.record(
+        {
+            "messages": f"about {row['messages_estimate']}",
+            "streams": f"about {row['streams_estimate']}",
+            "last_position": row["last_position"],
+            "safe_position": row["safe_position"],
+            "in_flight": _in_flight(row),
+            "tables": volume(row["table_bytes"]),
+            "indexes": volume(row["index_bytes"]),
+            "dead_messages": row["dead_messages"],
+        }
+    )
+
+
+@command("top", panel=PANEL)
+def top(call: Call, interval: Interval = 2.0, times: Times = None) -> None:
+    """Watch the store live: rates, sizes, subscriptions.
+
+    Ends with Ctrl-C. messages/s are global positions given; a transaction that was rolled back has
+    used some up. With --json, a document each time.
+
+    \b
+      pgstore top --interval 1
+    """
+    with call.connect() as session:
+        meter = _Meter(session)
+        watch(call, lambda: meter.view(call), interval=interval, times=times)
+
+
+class _Meter:
+    """What `top` shows, with what has changed since it was last asked."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._subscriptions = Sampler(session)
+        self._before: tuple[int, float] | None = None
+
+    def view(self, call: Call) -> View:
+        row: dict[str, Any] = self._session.row(_queries.STORE_STATISTICS)
+        now = time.monotonic()
+        rate = None
+        if self._before is not None:
+            position, then = self._before
+            rate = (row["last_position"] - position) / (now - then)
+        self._before = (row["last_position"], now)
+        running = self._subscriptions.rows()
+        document = {
+            "at": datetime.now(UTC),
+            "messages_per_second": rate,
+            **row,
+            "subscriptions": running,
+        }
+        if call.out.json:
+            return [document], []
+        lines = [*_head(call, row, rate), Text("")]
+        lines += summary(running, call.out.width) if running else [Text("no subscriptions")]
+        return [document], lines
+
+
+def _head(call: Call, row: Row, rate: float | None) -> list[Text]:
+    fields = {
+        "messages/s": "…" if rate is None else f"{rate:.1f}",
+        "messages": f"about {row['messages_estimate']} in about {row['streams_estimate']} streams",
+        "positions": f"safe {row['safe_position']}, last {row['last_position']}",
+        "in flight": _in_flight(row),
+        "size": f"tables {volume(row['table_bytes'])}, indexes {volume(row['index_bytes'])},"
+        f" {row['dead_messages']} dead messages",
+    }
+    title = Text.assemble(("store ", "bold"), shown(call.store), "   ", shown(datetime.now(UTC)))
+    return [
+        title,
+        *(Text.assemble((name.ljust(12), "bold"), value) for name, value in fields.items()),
+    ]
+
+
+def _in_flight(row: Row) -> str:
+    started = row["oldest_writer_started_at"]
+    if not row["in_flight"]:
+        return "no writer"
+    if started is None:
+        return "writers"
+    since = duration(datetime.now(UTC) - started)
+    process = f", process {row['oldest_writer_pid']}" if row["oldest_writer_pid"] else ""
+    return f"the oldest writer began {since} ago{process}"

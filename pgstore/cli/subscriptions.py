@@ -1,0 +1,358 @@
+"""Watching and steering subscriptions."""
+
+import time
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from pgstore.cli import _queries
+from pgstore.cli._app import command, group
+from pgstore.cli._call import Call, Session
+from pgstore.cli._completion import subscriptions as names
+from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
+from pgstore.cli._layout import Column, Row, table
+from pgstore.cli._live import View, watch
+from pgstore.cli._values import moment
+from pgstore.cli.messages import as_stored
+
+PANEL = "Subscriptions"
+
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", autocompletion=names, help="The subscription.")
+]
+Position = Annotated[
+    int | None,
+    typer.Argument(metavar="[POSITION]", help="Global position of one message; otherwise all."),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+_COLOURS = {
+    "stopped": "bold red",
+    "retrying": "yellow",
+    "paused": "magenta",
+    "working": "green",
+    "waiting": "cyan",
+}
+
+
+def state_colour(row: Row) -> str:
+    """The colour of a state: red is what needs somebody."""
+    return _COLOURS.get(row["state"], "")
+
+
+_STATE = Column("state", style=state_colour)
+_BEHIND = Column("behind", right=True)
+_ERROR = Column("error", least=16, rank=3, optional=True)
+
+COLUMNS = (
+    Column("subscription"),
+    _STATE,
+    _BEHIND,
+    Column("rate", title="rate/s", right=True, rank=2, optional=True, show="{:.0f}".format),
+    Column("parked", right=True, rank=1),
+    Column("partitions", right=True, rank=4),
+    Column("position", right=True, rank=4),
+    Column("owners", title="owner", least=16, rank=2, optional=True),
+    Column("reads", least=12, rank=5),
+    _ERROR,
+)
+_PARTITIONS = (
+    Column("partition", right=True),
+    _STATE,
+    _BEHIND,
+    Column("checkpoint", right=True, rank=1),
+    Column("owner", least=16, rank=2, optional=True),
+    Column("leased_until", rank=4, optional=True),
+    Column("attempts", right=True, rank=3),
+    Column("failed_position", title="failed at", right=True, rank=3, optional=True),
+    Column("retry_at", rank=4, optional=True),
+    _ERROR,
+)
+_PARKED = (
+    Column("global_position", title="position", right=True),
+    Column("stream", least=12),
+    Column("version", right=True, rank=3),
+    Column("type", least=12),
+    Column("attempts", right=True, rank=2),
+    Column("replay", rank=2),
+    Column("parked_at", rank=4),
+    Column("error", least=16),
+    Column("message_id", rank=5),
+)
+
+
+class Sampler:
+    """Reads the subscriptions, and from one time to the next how fast each goes."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._before: dict[str, tuple[int, float]] = {}
+
+    def rows(self) -> list[Row]:
+        """The subscriptions, with their rate in positions a second from the second time on."""
+        now = time.monotonic()
+        rows = self._session.rows(_queries.SUBSCRIPTIONS)
+        for row in rows:
+            name, position = row["subscription"], row["position"]
+            then = self._before.get(name)
+            row["rate"] = then and max(position - then[0], 0) / (now - then[1])
+            row["reads"] = _reads(row)
+            self._before[name] = (position, now)
+        return list(rows)
+
+
+@command("subscriptions", panel=PANEL)
+def subscriptions(
+    call: Call,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", autocompletion=names, help="Show its partitions."),
+    ] = None,
+    watching: Annotated[
+        bool, typer.Option("--watch", "-w", help="Draw it again and again, until Ctrl-C.")
+    ] = False,
+    interval: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="How often, with --watch.")
+    ] = 2.0,
+    times: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="So many times, with --watch.")
+    ] = None,
+) -> None:
+    """List the subscriptions, or the partitions of one.
+
+    behind counts positions up to the safe one. The state is that of the partition that needs
+    attention most: paused, stopped, retrying, working, waiting (there is work, nobody does it) or
+    idle. rate, with --watch, is in positions a second.
+
+    \b
+      pgstore subscriptions --watch
+      pgstore subscriptions balances
+    """
+    with call.connect() as session:
+        sampler = Sampler(session)
+
+        def view() -> View:
+            rows = sampler.rows() if name is None else _partitions(session, name)
+            return rows, table(rows, COLUMNS if name is None else _PARTITIONS, call.out.width)
+
+        if watching:
+            watch(call, view, interval=interval, times=times)
+        elif name is None:
+            call.out.rows(sampler.rows(), COLUMNS, empty="There is no subscription.")
+        else:
+            call.out.rows(_partitions(session, name), _PARTITIONS)
+
+
+@command("pause", panel=PANEL)
+def pause(call: Call, name: Name) -> None:
+    """Hand out nothing more; batches in hand are finished."""
+    with call.connect() as session:
+        session.value(_queries.PAUSE, [name])
+    call.out.done(f"Subscription {name} is paused.", subscription=name, paused=True)
+
+
+@command("resume", panel=PANEL)
+def resume(
+    call: Call,
+    name: Name,
+    partition: Annotated[
+        int | None, typer.Option(metavar="N", help="Only this stopped partition.")
+    ] = None,
+) -> None:
+    """Go on after pause, and with stopped partitions.
+
+    The message that failed is tried again at once.
+
+    \b
+      pgstore resume balances --partition 3
+    """
+    with call.connect() as session:
+        session.value(_queries.RESUME, [name, partition])
+    of = f"Partition {partition} of subscription" if partition is not None else "Subscription"
+    call.out.done(f"{of} {name} goes on.", subscription=name, partition=partition)
+
+
+@command("rewind", panel=PANEL)
+def rewind(
+    call: Call,
+    name: Name,
+    to: Annotated[
+        str,
+        typer.Argument(
+            metavar="TO",
+            help="A global position, or a time: 2026-03-01T12:00 (local), …Z, …+02:00.",
+        ),
+    ],
+    yes: Yes = False,
+) -> None:
+    """Have it go on from another position or time.
+
+    Back, to have messages handled again, or forward, to leave some out. Asks first.
+
+    \b
+      pgstore rewind balances 0
+      pgstore rewind balances 2026-03-01T12:00+01:00
+    """
+    position, time_from = _place(to)
+    with call.connect() as session:
+        before = session.value(_queries.POSITION, [name])
+        call.out.confirm(
+            f"Subscription {name} is at position {before} and will go on after {to}.", yes=yes
+        )
+        after = session.value(_queries.REWIND, [name, position, time_from])
+    call.out.done(
+        f"Subscription {name} goes on after position {after}.",
+        subscription=name,
+        position=after,
+        position_before=before,
+    )
+
+
+@command("repartition", panel=PANEL)
+def repartition(
+    call: Call,
+    name: Name,
+    partitions: Annotated[int, typer.Argument(metavar="PARTITIONS", help="How many.")],
+) -> None:
+    """Change the number of partitions.
+
+    The workers first finish what they know of, so that all partitions stand at the same position.
+    A stopped partition has to be resumed for that, and a paused subscription too.
+
+    \b
+      pgstore repartition balances 8
+    """
+    with call.connect() as session:
+        session.value(_queries.REPARTITION, [name, partitions])
+    call.out.done(
+        f"Subscription {name} gets {partitions} partitions when its workers have caught up.",
+        subscription=name,
+        next_partitions=partitions,
+    )
+
+
+@command("drop-subscription", panel=PANEL)
+def drop_subscription(call: Call, name: Name, yes: Yes = False) -> None:
+    """Forget a subscription and what it has parked. Asks first."""
+    with call.connect() as session:
+        position = session.value(_queries.POSITION, [name])
+        call.out.confirm(
+            f"Subscription {name} is at position {position}, which will be forgotten.", yes=yes
+        )
+        session.value(_queries.DROP_SUBSCRIPTION, [name])
+    call.out.done(f"Subscription {name} is gone.", subscription=name, position=position)
+
+
+parked = group(
+    "parked", panel=PANEL, help="Messages that were put aside: list, show, replay, drop."
+)
+
+
+@command("list", of=parked)
+def parked_list(call: Call, name: Name) -> None:
+    """List what a subscription has parked, with the error of the last attempt.
+
+    \b
+      pgstore parked list balances
+    """
+    with call.connect() as session:
+        call.out.rows(session.rows(_queries.PARKED, [name]), _PARKED, empty="Nothing is parked.")
+
+
+@command("show", of=parked)
+def parked_show(
+    call: Call,
+    name: Name,
+    position: Annotated[int, typer.Argument(metavar="POSITION", help="Its global position.")],
+) -> None:
+    """Show a parked message: why, and what is in it.
+
+    \b
+      pgstore parked show balances 1042
+    """
+    with call.connect() as session:
+        found = [
+            row
+            for row in session.rows(_queries.PARKED, [name])
+            if row["global_position"] == position
+        ]
+        if not found:
+            raise _not_parked(name, position)
+        (row,) = found
+        (stored,) = map(as_stored, session.rows(_queries.MESSAGES_BY_ID, [row["message_id"]]))
+    if not call.out.json:
+        row["parked_at"] = moment(row["parked_at"])
+        stored["added_at"] = moment(stored["added_at"])
+    extra = ("partition", "attempts", "parked_at", "replay", "error")
+    call.out.record({"subscription": name} | stored | {key: row[key] for key in extra})
+
+
+@command("replay", of=parked)
+def parked_replay(call: Call, name: Name, position: Position = None) -> None:
+    """Have one parked message, or all, handed out again; what fails again stays parked.
+
+    \b
+      pgstore parked replay balances 1042
+    """
+    with call.connect() as session:
+        count = session.value(_queries.REPLAY_PARKED, [name, position])
+    if position is not None and not count:
+        raise _not_parked(name, position)
+    call.out.done(f"{_messages(count)} will be handed out again.", subscription=name, count=count)
+
+
+@command("drop", of=parked)
+def parked_drop(call: Call, name: Name, position: Position = None, yes: Yes = False) -> None:
+    """Forget one parked message, or all, as dealt with. The messages stay in the store.
+
+    \b
+      pgstore parked drop balances 1042 --yes
+    """
+    with call.connect() as session:
+        what = "Everything" if position is None else f"The message at {position}"
+        session.value(_queries.POSITION, [name])
+        call.out.confirm(f"{what} that {name} has parked will never be handled.", yes=yes)
+        count = session.value(_queries.DROP_PARKED, [name, position])
+    if position is not None and not count:
+        raise _not_parked(name, position)
+    call.out.done(f"{_messages(count)} forgotten.", subscription=name, count=count)
+
+
+def summary(rows: list[Row], width: int) -> list[Text]:
+    """The table of subscriptions, for other views."""
+    return table(rows, COLUMNS, width)
+
+
+def _partitions(session: Session, name: str) -> list[Row]:
+    session.value(_queries.POSITION, [name])  # raises if there is none
+    return list(session.rows(_queries.PARTITIONS, [name]))
+
+
+def _reads(row: Row) -> str:
+    parts = [
+        "everything" if row["categories"] is None else ", ".join(row["categories"]),
+        *([f"types {', '.join(row['types'])}"] if row["types"] is not None else []),
+        *([f"streams like {row['stream_pattern']}"] if row["stream_pattern"] else []),
+    ]
+    return "; ".join(parts)
+
+
+def _place(to: str) -> tuple[int | None, datetime | None]:
+    if to.isdecimal():
+        return int(to), None
+    try:
+        return None, datetime.fromisoformat(to).astimezone()
+    except ValueError:
+        raise CommandError(f"neither a position nor a time: {to!r}", code=USAGE) from None
+
+
+def _not_parked(name: str, position: int) -> CommandError:
+    return CommandError(
+        f"subscription {name} has parked no message at position {position}", code=NOT_FOUND
+    )
+
+
+def _messages(count: int) -> str:
+    return "1 message" if count == 1 else f"{count} messages"

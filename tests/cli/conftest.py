@@ -1,0 +1,70 @@
+"""A store on the session's server, and commands on it in this process."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import psycopg
+import pytest
+
+import pgstore
+from pgstore.__main__ import main
+
+
+class Done(NamedTuple):
+    """What a command has left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[Any]:
+        """Its output as JSON Lines."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture
+def store(dsn: str, schema: str) -> Iterator[pgstore.MessageStore[pgstore.RawMessage]]:
+    """A store of the test's own, with two streams of a category."""
+    with pgstore.MessageStore(dsn, name=schema, messages=pgstore.RawMessage) as made:
+        raw = made.raw
+        for number in (1, 2, 3):
+            raw.write("account-1", pgstore.RawMessage("Deposited", b'{"amount": %d}' % number))
+        raw.write("account-2", pgstore.RawMessage("Opened", b'{"owner": "Ada"}'))
+        yield raw
+
+
+@pytest.fixture
+def environment(dsn: str, schema: str) -> dict[str, str]:
+    """What says where the store is."""
+    return {"PGSTORE_DSN": dsn, "PGSTORE_STORE": schema}
+
+
+@pytest.fixture
+def run_here(
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Command:
+    """Run a command in this process; what it prints is as wide as it needs."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+    def run(*arguments: str) -> Done:
+        capsys.readouterr()
+        code = main(list(arguments))
+        return Done(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def admin(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection of the superuser."""
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        yield conn

@@ -1,0 +1,246 @@
+"""Commands as processes of their own: in terminals of 80 and 200 columns, in pipes, interrupted."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+import pgstore
+from tests.cli.terminal import PROGRAM, Terminal, clean, run
+
+Store = pgstore.MessageStore[pgstore.RawMessage]
+Environment = dict[str, str]
+
+LONG = b'{"note": "%s"}' % (b"a long story " * 30)
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+HANDLERS = """
+import pgstore
+
+store = pgstore.MessageStore({dsn!r}, name={name!r}, messages=pgstore.RawMessage).raw
+balances = store.subscription("balances", category="account")
+
+
+@balances.handler
+def handle(stored: pgstore.StoredMessage[pgstore.RawMessage]) -> None:
+    print("handled", stored.global_position, flush=True)
+
+
+def made():
+    return [balances]
+
+
+def made_of(given):
+    other = given.subscription("others", category="account")
+    other.handler(handle)
+    return other
+
+
+nothing = []
+number = 7
+"""
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+@pytest.mark.parametrize("command", [("read", "account-1"), ("tail",), ("streams",), ("stats",)])
+def test_lines_fit_the_terminal_and_ids_are_whole(
+    command: tuple[str, ...], columns: int, store: Store, environment: Environment
+) -> None:
+    store.write("account-1", pgstore.RawMessage("Told", LONG), metadata={"by": "Ada"})
+    with Terminal(*command, columns=columns, env=environment) as terminal:
+        assert terminal.end() == 0
+    lines = terminal.text.splitlines()
+    assert lines
+    assert max(map(len, lines)) <= columns
+    # The row's id, if there is one, is whole: 36 characters.
+    ids = re.findall(r"[0-9a-f]{8}-[0-9a-f-]*…?", terminal.text)
+    assert all(str(UUID(each)) == each for each in ids)
+    assert len(ids) == ({"read": 4, "tail": 5}.get(command[0], 0) if columns == 200 else 0)
+    if command[0] != "stats":
+        assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+0[12]:00", terminal.text)
+
+
+def test_colours_are_for_terminals_that_want_them(store: Store, environment: Environment) -> None:
+    with Terminal("read", "account-1", columns=80, env=environment) as terminal:
+        terminal.end()
+    assert COLOUR.search(terminal.raw)
+    with Terminal("read", "account-1", columns=80, env=environment | {"NO_COLOR": "1"}) as plain:
+        plain.end()
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", plain.raw)
+    assert "\x1b" not in run("read", "account-1", env=environment).stdout
+
+
+def test_the_same_type_has_the_same_colour_everywhere(
+    store: Store, environment: Environment
+) -> None:
+    found = set()
+    for command in ("read", "tail"):
+        arguments = [command, *(["account-1"] if command == "read" else [])]
+        with Terminal(*arguments, columns=80, env=environment) as terminal:
+            terminal.end()
+        found |= set(re.findall(r"(\x1b\[[0-9;]*m)Deposited", terminal.raw))
+    assert len(found) == 1
+
+
+def test_tail_follows_until_ctrl_c(store: Store, environment: Environment) -> None:
+    with Terminal(
+        "tail", "-f", "-n", "1", "--category", "account", columns=80, env=environment
+    ) as terminal:
+        terminal.wait_for("Opened")
+        store.write("order-1", pgstore.RawMessage("Placed", b"{}"))
+        store.write("account-7", pgstore.RawMessage("Closed", b"{}"))
+        terminal.wait_for("account-7")
+        assert terminal.interrupt() == 130
+    assert "Placed" not in terminal.text
+    assert "Traceback" not in terminal.text
+
+
+def test_tail_follows_as_json_into_a_pipe(store: Store, environment: Environment) -> None:
+    process = subprocess.Popen(
+        [*PROGRAM, "tail", "-f", "-n", "1", "--json", "--poll"],
+        env=clean(environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for stream in ("account-2", "account-8"):
+            assert json.loads(process.stdout.readline())["stream"] == stream
+            store.write("account-8", pgstore.RawMessage("Closed", b"{}"))
+        process.terminate()
+        assert process.stderr.read() == ""
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    "command", [("top", "--interval", "0.2"), ("subscriptions", "--watch", "--interval", "0.2")]
+)
+def test_live_views_draw_in_place_and_leave_the_screen_as_it_was(
+    command: tuple[str, ...], store: Store, environment: Environment
+) -> None:
+    store.subscription("balances", category="account").create()
+    with Terminal(*command, columns=80, env=environment) as terminal:
+        terminal.wait_for("balances", times=3)
+        assert terminal.interrupt() == 130
+    # Into the alternate screen, and out of it; the cursor hidden, and shown.
+    assert terminal.raw.count("\x1b[?1049h") == terminal.raw.count("\x1b[?1049l") == 1
+    assert terminal.raw.rfind("\x1b[?25h") > terminal.raw.rfind("\x1b[?25l")
+    assert "Traceback" not in terminal.text
+
+
+def test_a_reader_that_has_seen_enough_ends_the_command_silently(
+    store: Store, environment: Environment
+) -> None:
+    store.write_many("long-1", [pgstore.RawMessage("T", LONG)] * 3000)
+    for option in ([], ["--json"]):
+        process = subprocess.Popen(
+            [*PROGRAM, "read", "long-1", *option],
+            env=clean(environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.readline()
+            process.stdout.close()
+            assert process.stderr.read() == b""
+        assert process.returncode == 141
+
+
+def test_questions_are_asked_in_a_terminal(
+    store: Store, schema: str, environment: Environment
+) -> None:
+    with Terminal("uninstall", columns=80, env=environment) as terminal:
+        terminal.wait_for("to go on:")
+        assert "holds 4 messages" in terminal.text
+        terminal.enter("yes\n")
+        assert terminal.end() == 1
+    assert store.stream_version("account-1") == 3
+    with Terminal("uninstall", columns=80, env=environment) as terminal:
+        terminal.wait_for("to go on:")
+        assert terminal.interrupt() == 130
+    with Terminal("uninstall", columns=80, env=environment) as terminal:
+        terminal.wait_for("to go on:")
+        terminal.enter(f"{schema}\n")
+        assert terminal.end() == 0
+
+
+@pytest.fixture
+def program(store: Store, dsn: str, schema: str, tmp_path: Path) -> Path:
+    (tmp_path / "bank.py").write_text(HANDLERS.format(dsn=dsn, name=schema))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [("bank:balances", signal.SIGINT), ("bank:made", signal.SIGTERM), ("bank:made_of", None)],
+)
+def test_run_handles_messages_until_it_is_told_to_end(
+    place: str, number: int | None, program: Path, store: Store, environment: Environment
+) -> None:
+    process = subprocess.Popen(
+        [*PROGRAM, "run", place, "--workers", "2"],
+        env=clean(environment) | {"PYTHONPATH": os.pathsep.join([str(Path.cwd())])},
+        cwd=program,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for position in (1, 2, 3, 4):
+            assert process.stdout.readline() == f"handled {position}\n"
+        store.write("account-9", pgstore.RawMessage("Opened", b"{}"))
+        assert process.stdout.readline() == "handled 5\n"
+        process.send_signal(number or signal.SIGTERM)
+        said = process.stderr.read()
+    assert process.returncode == 0
+    assert said.endswith("Ended.\n")
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("place", ["bank", "bank:none", "none:x", "bank:nothing", "bank:number"])
+def test_run_refuses_what_is_no_subscription(
+    place: str, program: Path, environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pgstore.__main__ import main
+
+    monkeypatch.chdir(program)
+    monkeypatch.syspath_prepend(program)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert main(["run", place]) == 2
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_completes_commands(shell: str, environment: Environment) -> None:
+    shown = run("--show-completion", shell, env=environment)
+    assert (shown.returncode, "pgstore" in shown.stdout) == (0, True)
+
+
+def test_the_shell_completes_names_from_the_server(store: Store, environment: Environment) -> None:
+    def completed(words: str) -> list[str]:
+        asked = {
+            "_PGSTORE_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split(" ")) - 1),
+        }
+        return run(env=environment | asked).stdout.split()
+
+    assert completed("pgstore subscr") == ["subscriptions"]
+    assert completed("pgstore read acc") == ["account-1", "account-2"]
+    assert completed("pgstore tail --category a") == ["account"]
+    assert completed("pgstore read --all --type O") == ["Opened"]
+    store.subscription("balances", category="account").create()
+    assert completed("pgstore pause b") == ["balances"]
+    environment["PGSTORE_DSN"] = "host=/nowhere"
+    assert completed("pgstore read acc") == []
