@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "e8df02b28e3522e1701e143ec27094232689e8cb27b0a6f0c9f87b37ccabfaf7"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "f659cbe585bb78cc12d920c465395b0ff6d0341980fef54d63a55d0276b9dbd9"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"}
   ]$manifest$, true) AS pgstore_manifest \gset
