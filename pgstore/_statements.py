@@ -78,11 +78,11 @@ class Statements:
             " %s::bigint, %s::text, %s::bigint, %s::timestamptz, %s::text, %s::bigint,"
             " %s::interval)"
         )
-        self.claim_partition = statement(
-            # A lease that a crash of the server takes back has done no harm: no need to wait for
-            # the disk.
-            "SELECT subscription, partition, token, set_config('synchronous_commit', 'off', true)"
-            " FROM STORE.claim_partition(%s::text[], %s::text, %s::interval)"
+        # A lease that a crash of the server takes back has done no harm: no wait for the disk.
+        self.claim_batch = statement(
+            f"SELECT {_COLUMNS}, checkpoint, parked, false, subscription, partition, token"
+            " FROM set_config('synchronous_commit', 'off', true), STORE.claim_batch("
+            "%s::text[], %s::text, %s::interval, %s::bigint)"
         )
         self.fetch_batch = statement(
             f"SELECT {_COLUMNS}, checkpoint, parked, false FROM STORE.fetch_batch("

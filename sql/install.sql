@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "04a7c8fb879cd46de2f2f4e3d05d80a33c3e660a174699c73f49a2f8a512ca87"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "e0937f6fceb1b316b270d31e38f9df748b6d57d954e99a5ad2625ff37a093b24"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "961b0fbf04c4e9389570929d8f14bae34946f16f849563a314494b6aac99d185"}
@@ -96,6 +96,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \ir functions/store/schema_version.sql
 \ir functions/subscriptions/acknowledge.sql
 \ir functions/subscriptions/add_partitions.sql
+\ir functions/subscriptions/claim_batch.sql
 \ir functions/subscriptions/claim_partition.sql
 \ir functions/subscriptions/create_subscription.sql
 \ir functions/subscriptions/drop_parked.sql

@@ -14,7 +14,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
 from pgstore import _aio
-from pgstore._async.delivery import CHECKPOINT, AsyncDelivery, Lease
+from pgstore._async.delivery import CHECKPOINT, PARTITION, SUBSCRIPTION, TOKEN, AsyncDelivery, Lease
 from pgstore._async.subscription import AsyncSubscription
 from pgstore._filters import array, interval, text
 from pgstore._messages import StoredMessage
@@ -115,8 +115,8 @@ class AsyncRunner:
         await self._create()
         handled = 0
         try:
-            while (lease := await self._claim()) is not None:
-                handled += await self._work_off(lease, raise_errors)
+            while (claimed := await self._claim()) is not None:
+                handled += await self._work_off(*claimed, raise_errors)
         finally:
             with suppress(psycopg.Error):
                 await self._give_back()
@@ -152,14 +152,14 @@ class AsyncRunner:
             seen = self._waker.signal.value
             if self._stopping.is_set():  # in this order: `stop` does it the other way round
                 return
-            lease = await self._claim()
-            if lease is None:
+            claimed = await self._claim()
+            if claimed is None:
                 # Without a signal one worker looks for all, so that more of them cost no more.
                 while not await self._waker.wait(seen, _LOOK_ANYWAY) and not self._may_look():
                     if self._stopping.is_set():
                         return
             else:
-                await self._work_off(lease, False)
+                await self._work_off(*claimed, False)
 
     def _may_look(self) -> bool:
         with self._leases_lock:
@@ -183,26 +183,28 @@ class AsyncRunner:
                 raise
             leases.pop()
 
-    async def _claim(self) -> Lease | None:
+    async def _claim(self) -> tuple[Lease, list[TupleRow]] | None:
+        """Lease a partition that has work; and its first batch."""
         self._turn += 1
         while True:
             by_name = dict(self._by_name)
             names = list(by_name)
+            size = min(each.options.batch_size for each in by_name.values())
             first = self._turn % len(names)
             names = names[first:] + names[:first]  # so that each comes first in turn
             try:
                 rows = await self._database.rows(
-                    self._statements.claim_partition,
-                    (array(names), self._owner, interval(self._lease)),
+                    self._statements.claim_batch,
+                    (array(names), self._owner, interval(self._lease), text(size)),
                 )
             except SubscriptionNotFound as error:
                 self._leave_out(error)
                 continue
             if not rows:
                 return None
-            name, partition, token, _ = rows[0]
+            name, partition, token = (rows[0][at] for at in (SUBSCRIPTION, PARTITION, TOKEN))
             if name is not None:
-                return Lease(by_name[name], partition, token)
+                return Lease(by_name[name], partition, token), _batch(rows)
             await _aio.pause(_OTHERS_LOOK)
 
     def _leave_out(self, error: SubscriptionNotFound) -> None:
@@ -213,21 +215,21 @@ class AsyncRunner:
             if self._by_name.pop(error.subscription, None) is not None:
                 _log.error("subscription %s was dropped: run without it", error.subscription)
 
-    async def _work_off(self, lease: Lease, raise_errors: bool) -> int:
+    async def _work_off(self, lease: Lease, batch: list[TupleRow], raise_errors: bool) -> int:
         """Handle what waits in a partition, for some time, and give it back."""
         handled = 0
         turn = deadline(_TURN)
         with self._leases_lock:
             self._leases.add(lease)
         try:
-            while not self._stopping.is_set() and left(turn):
-                batch = await self._fetch(lease)
-                if not batch:
-                    break
+            while batch:
                 count, released = await self._delivery.handle(lease, batch, raise_errors)
                 handled += count
                 if released:
                     return handled
+                if self._stopping.is_set() or not left(turn):
+                    break
+                batch = await self._fetch(lease)
             await self._database.rows(self._statements.release_partition, lease.parameters)
         except (LeaseLostError, SubscriptionNotFound) as error:
             _log.warning("%s", error)
@@ -245,11 +247,7 @@ class AsyncRunner:
             self._statements.fetch_batch,
             (*lease.parameters, text(lease.subscription.options.batch_size)),
         )
-        if rows and rows[-1][0] is None:
-            # The last row only tells how far the checkpoint moves with the message before it.
-            checkpoint = rows.pop()[CHECKPOINT]
-            rows[-1] = (*rows[-1][:CHECKPOINT], checkpoint, False, True)
-        return rows
+        return _batch(rows)
 
     async def _keep(self) -> None:
         """Extend the leases of handlers that take long, and tell how far behind we are."""
@@ -279,3 +277,12 @@ class AsyncRunner:
                 furthest[name] = behind
         for name, behind in furthest.items():
             self._hooks.lag(name, behind)
+
+
+def _batch(rows: list[TupleRow]) -> list[TupleRow]:
+    """The messages of a batch; the last row may only tell where the checkpoint moves after them."""
+    if rows and rows[-1][0] is None:
+        checkpoint = rows.pop()[CHECKPOINT]
+        if rows:
+            rows[-1] = (*rows[-1][:CHECKPOINT], checkpoint, False, True)
+    return rows

@@ -24,6 +24,8 @@ _FALLBACK_POLL = 10.0
 _SLICE = 0.5
 _SLOW_POLL = 1.0
 _LOOK_AGAIN = (0.002, 0.25)
+# Those who were woken go first: this thread and its statements would only be in their way.
+_AFTER_YOU = 0.003
 _RECONNECT = (0.1, 5.0)
 
 
@@ -147,6 +149,7 @@ class AsyncWaker:
                 async for _ in conn.notifies(timeout=_SLICE, stop_after=1):
                     self.signal.advance()
                     found = "messages"
+                    await _aio.pause(_AFTER_YOU)
         finally:
             with suppress(psycopg.OperationalError):
                 found = await self._look(conn, self._statements.wake_up)

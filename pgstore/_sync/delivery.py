@@ -28,6 +28,9 @@ _log = logging.getLogger("pgstore")
 # lease is given back with its acknowledgement.
 CHECKPOINT, PARKED, LAST = 8, 9, 10
 
+# Columns of claim_batch after those.
+SUBSCRIPTION, PARTITION, TOKEN = 11, 12, 13
+
 
 class Lease(msgspec.Struct, eq=False):
     """A partition in hand."""

@@ -19,7 +19,7 @@ from pgstore import _threads
 from pgstore._filters import array, interval, text
 from pgstore._messages import StoredMessage
 from pgstore._subscriptions import RunnerHooks
-from pgstore._sync.delivery import CHECKPOINT, Delivery, Lease
+from pgstore._sync.delivery import CHECKPOINT, PARTITION, SUBSCRIPTION, TOKEN, Delivery, Lease
 from pgstore._sync.subscription import Subscription
 from pgstore._time import deadline, left
 from pgstore.errors import LeaseLostError, SubscriptionNotFound
@@ -117,8 +117,8 @@ class Runner:
         self._create()
         handled = 0
         try:
-            while (lease := self._claim()) is not None:
-                handled += self._work_off(lease, raise_errors)
+            while (claimed := self._claim()) is not None:
+                handled += self._work_off(*claimed, raise_errors)
         finally:
             with suppress(psycopg.Error):
                 self._give_back()
@@ -154,14 +154,14 @@ class Runner:
             seen = self._waker.signal.value
             if self._stopping.is_set():  # in this order: `stop` does it the other way round
                 return
-            lease = self._claim()
-            if lease is None:
+            claimed = self._claim()
+            if claimed is None:
                 # Without a signal one worker looks for all, so that more of them cost no more.
                 while not self._waker.wait(seen, _LOOK_ANYWAY) and not self._may_look():
                     if self._stopping.is_set():
                         return
             else:
-                self._work_off(lease, False)
+                self._work_off(*claimed, False)
 
     def _may_look(self) -> bool:
         with self._leases_lock:
@@ -185,26 +185,28 @@ class Runner:
                 raise
             leases.pop()
 
-    def _claim(self) -> Lease | None:
+    def _claim(self) -> tuple[Lease, list[TupleRow]] | None:
+        """Lease a partition that has work; and its first batch."""
         self._turn += 1
         while True:
             by_name = dict(self._by_name)
             names = list(by_name)
+            size = min(each.options.batch_size for each in by_name.values())
             first = self._turn % len(names)
             names = names[first:] + names[:first]  # so that each comes first in turn
             try:
                 rows = self._database.rows(
-                    self._statements.claim_partition,
-                    (array(names), self._owner, interval(self._lease)),
+                    self._statements.claim_batch,
+                    (array(names), self._owner, interval(self._lease), text(size)),
                 )
             except SubscriptionNotFound as error:
                 self._leave_out(error)
                 continue
             if not rows:
                 return None
-            name, partition, token, _ = rows[0]
+            name, partition, token = (rows[0][at] for at in (SUBSCRIPTION, PARTITION, TOKEN))
             if name is not None:
-                return Lease(by_name[name], partition, token)
+                return Lease(by_name[name], partition, token), _batch(rows)
             _threads.pause(_OTHERS_LOOK)
 
     def _leave_out(self, error: SubscriptionNotFound) -> None:
@@ -215,21 +217,21 @@ class Runner:
             if self._by_name.pop(error.subscription, None) is not None:
                 _log.error("subscription %s was dropped: run without it", error.subscription)
 
-    def _work_off(self, lease: Lease, raise_errors: bool) -> int:
+    def _work_off(self, lease: Lease, batch: list[TupleRow], raise_errors: bool) -> int:
         """Handle what waits in a partition, for some time, and give it back."""
         handled = 0
         turn = deadline(_TURN)
         with self._leases_lock:
             self._leases.add(lease)
         try:
-            while not self._stopping.is_set() and left(turn):
-                batch = self._fetch(lease)
-                if not batch:
-                    break
+            while batch:
                 count, released = self._delivery.handle(lease, batch, raise_errors)
                 handled += count
                 if released:
                     return handled
+                if self._stopping.is_set() or not left(turn):
+                    break
+                batch = self._fetch(lease)
             self._database.rows(self._statements.release_partition, lease.parameters)
         except (LeaseLostError, SubscriptionNotFound) as error:
             _log.warning("%s", error)
@@ -247,11 +249,7 @@ class Runner:
             self._statements.fetch_batch,
             (*lease.parameters, text(lease.subscription.options.batch_size)),
         )
-        if rows and rows[-1][0] is None:
-            # The last row only tells how far the checkpoint moves with the message before it.
-            checkpoint = rows.pop()[CHECKPOINT]
-            rows[-1] = (*rows[-1][:CHECKPOINT], checkpoint, False, True)
-        return rows
+        return _batch(rows)
 
     def _keep(self) -> None:
         """Extend the leases of handlers that take long, and tell how far behind we are."""
@@ -281,3 +279,12 @@ class Runner:
                 furthest[name] = behind
         for name, behind in furthest.items():
             self._hooks.lag(name, behind)
+
+
+def _batch(rows: list[TupleRow]) -> list[TupleRow]:
+    """The messages of a batch; the last row may only tell where the checkpoint moves after them."""
+    if rows and rows[-1][0] is None:
+        checkpoint = rows.pop()[CHECKPOINT]
+        if rows:
+            rows[-1] = (*rows[-1][:CHECKPOINT], checkpoint, False, True)
+    return rows

@@ -435,3 +435,46 @@ def test_claim_and_fetch_refuse_an_old_snapshot(
         with reader.refused("MS004", isolation=isolation.lower()):
             use()
         conn.execute("ROLLBACK")
+
+
+def claim_batch(reader: Subscription, max_count: int = 100) -> list[tuple[object, ...]]:
+    """Subscription, partition, token, position, checkpoint and replay of each row."""
+    rows = reader.store.call("claim_batch", [reader.name], "w", "1 minute", max_count)
+    return [(*row[:3], row[6], *row[11:]) for row in rows]
+
+
+def test_claim_batch_is_claim_and_fetch(store: Store) -> None:
+    reader = Subscription(store, partitions=2)
+    assert claim_batch(reader) == []
+    positions = [reader.write(1) for _ in range(3)]
+    rows = claim_batch(reader, 2)
+    ((name, partition, token),) = {row[:3] for row in rows}
+    assert [row[3:] for row in rows] == [(n, n, False) for n in positions[:2]]
+    assert claim_batch(reader) == []
+    assert isinstance(partition, int)
+    assert isinstance(token, int)
+    lease = Lease(store, str(name), partition, token)
+    lease.acknowledge(positions[1])
+    assert lease.work() == positions[2:]
+
+
+def test_claim_batch_tells_the_checkpoint_after_the_last_message(store: Store) -> None:
+    reader = Subscription(store)
+    position = reader.write()
+    last = store.write(f"other{reader.category}-1")[1]
+    assert [row[3:] for row in claim_batch(reader)] == [
+        (position, position, False),
+        (None, last, None),
+    ]
+
+
+def test_claim_batch_without_a_message_has_the_lease(store: Store) -> None:
+    reader = Subscription(store, partitions=2)
+    position = reader.write()
+    lease = reader.claimed()
+    lease.release()
+    store.query("DELETE FROM STORE.messages WHERE global_position = %s", [position])
+    ((name, partition, token, *rest),) = claim_batch(reader)
+    assert (name, partition, rest) == (reader.name, lease.partition, [None, None, None])
+    assert store.call("release_partition", name, partition, token) == [(True,)]
+    assert claim_batch(reader) == []

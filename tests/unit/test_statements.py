@@ -23,7 +23,7 @@ PARAMETERS = {
     "wake_up": 0,
     "wake_channel": 0,
     "create_subscription": 11,
-    "claim_partition": 3,
+    "claim_batch": 4,
     "fetch_batch": 4,
     "extend_lease": 3,
     "release_partition": 3,

@@ -33,22 +33,26 @@ BEGIN
   safe := safe_position();
 
   FOREACH name IN ARRAY claim_partition.subscriptions LOOP
+    source := subscription_of(name);
+    CONTINUE WHEN source.paused;
     LOOP
-      source := subscription_of(name);
-      EXIT WHEN source.paused;
-
-      RETURN QUERY
-      SELECT source.subscription, p.partition, p.token, p.checkpoint
-      FROM lease_partition(source, claim_partition.owner, claim_partition.lease) AS p;
-      IF FOUND THEN
-        RETURN;
-      END IF;
-
       SELECT w.swept_position INTO swept
       FROM subscription_sweeps AS w
       WHERE w.subscription_id = source.subscription_id;
+      -- With one partition a look for work costs less than a look at what is known.
+      IF source.partitions > 1 OR source.next_partitions IS NOT NULL OR swept >= safe OR looks > 0
+      THEN
+        RETURN QUERY
+        SELECT source.subscription, p.partition, p.token, p.checkpoint
+        FROM lease_partition(source, claim_partition.owner, claim_partition.lease) AS p;
+        IF FOUND THEN
+          RETURN;
+        END IF;
+      END IF;
+
       IF source.next_partitions IS NOT NULL THEN
         EXIT WHEN NOT finish_repartition(source);
+        source := subscription_of(name);
       ELSIF swept >= safe THEN
         EXIT;
       ELSIF looks = 3 OR NOT sweep_subscription(source, safe) THEN

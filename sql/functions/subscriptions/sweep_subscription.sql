@@ -35,16 +35,20 @@ BEGIN
   source := subscription_of(source.subscription);
   window_size := least(10000 * source.partitions, 100000);
 
-  -- What has been dealt with needs no head.
-  DELETE FROM subscription_heads AS h
-  WHERE h.subscription_id = source.subscription_id
-    AND h.head <= (
-      SELECT p.checkpoint
-      FROM subscription_partitions AS p
-      WHERE p.subscription_id = h.subscription_id AND p.partition = h.partition
-    );
+  -- What has been dealt with needs no head. The only one is written again.
+  IF source.partitions > 1 THEN
+    DELETE FROM subscription_heads AS h
+    WHERE h.subscription_id = source.subscription_id
+      AND h.head <= (
+        SELECT p.checkpoint
+        FROM subscription_partitions AS p
+        WHERE p.subscription_id = h.subscription_id AND p.partition = h.partition
+      );
+  END IF;
 
-  IF source.categories IS NULL THEN
+  IF safe - from_position <= window_size THEN
+    to_position := safe;
+  ELSIF source.categories IS NULL THEN
     SELECT m.global_position INTO to_position
     FROM messages AS m
     WHERE m.global_position > from_position AND m.global_position <= safe

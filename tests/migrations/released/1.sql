@@ -5,7 +5,7 @@ DO $frozen$
 BEGIN
   PERFORM
     set_config('pgstore.schema', current_setting('pgstore.schema'), true),
-    set_config('pgstore.manifest', $manifest$[{"number": 0, "name": "functions, views and grants", "checksum": "3c185e91ff0c83ff6197616b6d914c51ddb705c8dce19377993aa18c533f70f6"}, {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"}, {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"}]$manifest$, true);
+    set_config('pgstore.manifest', $manifest$[{"number": 0, "name": "functions, views and grants", "checksum": "f659cbe585bb78cc12d920c465395b0ff6d0341980fef54d63a55d0276b9dbd9"}, {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"}, {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"}]$manifest$, true);
 END
 $frozen$;
 
@@ -1376,6 +1376,62 @@ $$;
 COMMENT ON FUNCTION add_partitions(bigint, bigint, bigint) IS
 $$Internal: make the partitions of a subscription, each with a token that nobody has.$$;
 
+-- functions/subscriptions/claim_batch.sql
+CREATE OR REPLACE FUNCTION claim_batch(
+  subscriptions text[],
+  owner text,
+  lease interval DEFAULT '30 seconds',
+  max_count bigint DEFAULT 100
+)
+RETURNS TABLE (
+  subscription text,
+  partition bigint,
+  token bigint,
+  message_id uuid,
+  stream text,
+  version bigint,
+  global_position bigint,
+  type text,
+  data jsonb,
+  metadata jsonb,
+  added_at timestamptz,
+  checkpoint bigint,
+  parked boolean
+)
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  SELECT c.subscription, c.partition, c.token
+  INTO claim_batch.subscription, claim_batch.partition, claim_batch.token
+  FROM claim_partition(subscriptions, owner, lease) AS c;
+  IF NOT FOUND THEN
+    RETURN;
+  ELSIF subscription IS NOT NULL THEN
+    RETURN QUERY
+    SELECT
+      claim_batch.subscription, claim_batch.partition, claim_batch.token,
+      f.message_id, f.stream, f.version, f.global_position, f.type, f.data, f.metadata, f.added_at,
+      f.checkpoint, f.parked
+    FROM fetch_batch(
+      claim_batch.subscription, claim_batch.partition, claim_batch.token, max_count
+    ) AS f;
+    IF FOUND THEN
+      RETURN;
+    END IF;
+  END IF;
+  RETURN NEXT;
+END
+$$;
+
+COMMENT ON FUNCTION claim_batch(text[], text, interval, bigint) IS
+$$claim_partition and, if that has leased one, the first fetch_batch, in one round trip. If there is
+nothing to fetch, one row with the lease and without a message: release it.$$;
+
 -- functions/subscriptions/claim_partition.sql
 CREATE OR REPLACE FUNCTION claim_partition(
   subscriptions text[],
@@ -1412,22 +1468,26 @@ BEGIN
   safe := safe_position();
 
   FOREACH name IN ARRAY claim_partition.subscriptions LOOP
+    source := subscription_of(name);
+    CONTINUE WHEN source.paused;
     LOOP
-      source := subscription_of(name);
-      EXIT WHEN source.paused;
-
-      RETURN QUERY
-      SELECT source.subscription, p.partition, p.token, p.checkpoint
-      FROM lease_partition(source, claim_partition.owner, claim_partition.lease) AS p;
-      IF FOUND THEN
-        RETURN;
-      END IF;
-
       SELECT w.swept_position INTO swept
       FROM subscription_sweeps AS w
       WHERE w.subscription_id = source.subscription_id;
+      -- With one partition a look for work costs less than a look at what is known.
+      IF source.partitions > 1 OR source.next_partitions IS NOT NULL OR swept >= safe OR looks > 0
+      THEN
+        RETURN QUERY
+        SELECT source.subscription, p.partition, p.token, p.checkpoint
+        FROM lease_partition(source, claim_partition.owner, claim_partition.lease) AS p;
+        IF FOUND THEN
+          RETURN;
+        END IF;
+      END IF;
+
       IF source.next_partitions IS NOT NULL THEN
         EXIT WHEN NOT finish_repartition(source);
+        source := subscription_of(name);
       ELSIF swept >= safe THEN
         EXIT;
       ELSIF looks = 3 OR NOT sweep_subscription(source, safe) THEN
@@ -2729,16 +2789,20 @@ BEGIN
   source := subscription_of(source.subscription);
   window_size := least(10000 * source.partitions, 100000);
 
-  -- What has been dealt with needs no head.
-  DELETE FROM subscription_heads AS h
-  WHERE h.subscription_id = source.subscription_id
-    AND h.head <= (
-      SELECT p.checkpoint
-      FROM subscription_partitions AS p
-      WHERE p.subscription_id = h.subscription_id AND p.partition = h.partition
-    );
+  -- What has been dealt with needs no head. The only one is written again.
+  IF source.partitions > 1 THEN
+    DELETE FROM subscription_heads AS h
+    WHERE h.subscription_id = source.subscription_id
+      AND h.head <= (
+        SELECT p.checkpoint
+        FROM subscription_partitions AS p
+        WHERE p.subscription_id = h.subscription_id AND p.partition = h.partition
+      );
+  END IF;
 
-  IF source.categories IS NULL THEN
+  IF safe - from_position <= window_size THEN
+    to_position := safe;
+  ELSIF source.categories IS NULL THEN
     SELECT m.global_position INTO to_position
     FROM messages AS m
     WHERE m.global_position > from_position AND m.global_position <= safe
