@@ -1,19 +1,46 @@
-"""The commands: `python -m pgstore demo`, `install` and `sql-path`."""
+"""The command line. Without the extra `pgstore[cli]`: `demo`, `install` and `sql-path`."""
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 import psycopg
 
 import pgstore
-from pgstore import _sql
+from pgstore import _exits, _sql
+
+_ALWAYS = ("demo", "install", "sql-path", "-h", "--help")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code."""
-    options = _parser().parse_args(arguments)
+    if find_spec("typer") is None or find_spec("rich") is None:
+        return _without_extra(arguments)
     try:
+        if arguments is None:  # the process is ours
+            # So that a terminal is put in order, as with Ctrl-C.
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        from pgstore.cli import app
+
+        app(args=None if arguments is None else list(arguments), prog_name="pgstore")
+    except KeyboardInterrupt:
+        return _exits.INTERRUPTED
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return 0
+
+
+def _without_extra(arguments: Sequence[str] | None) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if given and given[0] not in _ALWAYS:
+            raise _exits.CommandError(
+                "this takes packages that are not installed", hint="pip install 'pgstore[cli]'"
+            )
+        options = _parser().parse_args(given)
         match options.command:
             case "demo":
                 from pgstore import demo  # needs a Unix; the other commands do not
@@ -24,35 +51,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"Store {options.store} is at schema version {version}.")
             case "sql-path":
                 print(_sql.ROOT)
-    except (pgstore.PgstoreError, psycopg.Error) as error:
-        print(f"error: {_told(error)}", file=sys.stderr)
-        return 1
+    except (pgstore.PgstoreError, psycopg.Error, _exits.CommandError) as error:
+        print(_exits.told(error), file=sys.stderr)
+        return _exits.exit_code(error)
+    except KeyboardInterrupt:
+        return _exits.INTERRUPTED
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m pgstore", description="An event store in PostgreSQL."
+        prog="pgstore",
+        description="An event store in PostgreSQL.",
+        epilog="More commands: pip install 'pgstore[cli]'",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("demo", help="show what pgstore does, on a PostgreSQL server of its own")
     install = commands.add_parser("install", help="install a store, or upgrade it; safe to repeat")
     install.add_argument(
         "--dsn",
-        default="",
-        help="connection string of the database; without it libpq's environment (PGHOST, …) counts",
+        default=os.environ.get("PGSTORE_DSN", ""),
+        help="connection string of the database; otherwise PGSTORE_DSN, or libpq's environment",
     )
-    install.add_argument("--store", default="pgstore", metavar="NAME", help="default: %(default)s")
+    install.add_argument(
+        "--store",
+        default=os.environ.get("PGSTORE_STORE", "pgstore"),
+        metavar="NAME",
+        help="otherwise PGSTORE_STORE, or pgstore",
+    )
     commands.add_parser("sql-path", help="print the folder that holds install.sql, for psql")
     return parser
-
-
-def _told(error: Exception) -> str:
-    """The error and, from the server, its hint; without the place in the SQL code."""
-    if isinstance(error, psycopg.Error) and error.diag.message_primary:
-        hint = error.diag.message_hint
-        return error.diag.message_primary + (f"\nhint: {hint}" if hint else "")
-    return str(error).strip()
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "32bd47204b1d56d96d588ec8dea82fbd6e2efa55dba90041dbaf8eaa6b65370b"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "b5e6520790c3a73e44be68f64a9e78df13e01ac4cb0c0aabb6fa27c423919963"},
     {"number": 1, "name": "0001_messages", "checksum": "0f9e7da4fb9e6e2e424deae76b4ba047e817f59eb1c802a70aebbc3120c3c29d"},
-    {"number": 2, "name": "0002_subscriptions", "checksum": "7897c2f1b46a25bf8981834adb6e178a9e7f7bee4f35ec1f80f00295b5bc4a2c"}
+    {"number": 2, "name": "0002_subscriptions", "checksum": "7897c2f1b46a25bf8981834adb6e178a9e7f7bee4f35ec1f80f00295b5bc4a2c"},
+    {"number": 3, "name": "0003_operations", "checksum": "7d452baec71f2a1d50e931999233389bf7fb1497a49241e8f8cae271e2412072"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -25,6 +26,10 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 2) AS pgstore_pending \gset
 \if :pgstore_pending
   \ir migrations/0002_subscriptions.sql
+\endif
+SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \gset
+\if :pgstore_pending
+  \ir migrations/0003_operations.sql
 \endif
 \ir functions/ids/new_message_id.sql
 \ir functions/names/category.sql
@@ -73,6 +78,22 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 2) AS pgstore_pending \
 \ir functions/subscriptions/subscription_of.sql
 \ir functions/subscriptions/subscription_position.sql
 \ir functions/subscriptions/sweep_subscription.sql
+\ir functions/transfer/export_floors.sql
+\ir functions/transfer/export_messages.sql
+\ir functions/transfer/import_floors.sql
+\ir functions/transfer/import_messages.sql
+\ir functions/transfer/import_places.sql
+\ir functions/transfer/import_rest.sql
+\ir functions/transfer/import_version.sql
+\ir functions/transfer/range_of_stream.sql
+\ir functions/transfer/refuse_import.sql
+\ir functions/transfer/refuse_message_ids.sql
+\ir functions/verify/verify_indexes.sql
+\ir functions/verify/verify_messages.sql
+\ir functions/verify/verify_objects.sql
+\ir functions/verify/verify_store.sql
+\ir functions/verify/verify_streams.sql
+\ir functions/verify/verify_subscriptions.sql
 \ir functions/write/announce_write.sql
 \ir functions/write/create_stream.sql
 \ir functions/write/enter_flight.sql
@@ -90,4 +111,4 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 2) AS pgstore_pending \
 \ir grants.sql
 \ir record.sql
 COMMIT;
-\echo Store :schema is at schema version 2.
+\echo Store :schema is at schema version 3.

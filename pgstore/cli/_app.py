@@ -1,0 +1,152 @@
+"""The application: the options that every command takes, and how a command is made."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, Concatenate, ParamSpec
+
+import typer
+
+from pgstore.cli._call import Call, Settings
+from pgstore.cli._errors import reported
+from pgstore.cli._version import VERSION
+
+P = ParamSpec("P")
+
+COMMON = "Everywhere"
+
+_Dsn = Annotated[
+    str | None,
+    typer.Option(
+        "--dsn",
+        metavar="DSN",
+        help="Connection string of the database. Otherwise PGSTORE_DSN, then libpq's environment"
+        " (PGHOST, PGSERVICE, …), then an embedded server in your data folder.",
+        rich_help_panel=COMMON,
+    ),
+]
+_Store = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="NAME",
+        help="The store: a schema's name. Otherwise PGSTORE_STORE, then pgstore.",
+        rich_help_panel=COMMON,
+    ),
+]
+_Json = Annotated[
+    bool,
+    typer.Option("--json", help="For programs: one JSON document a line.", rich_help_panel=COMMON),
+]
+_Debug = Annotated[
+    bool,
+    typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=COMMON),
+]
+_COMMON: dict[str, tuple[object, object]] = {
+    "dsn": (_Dsn, None),
+    "store": (_Store, None),
+    "json": (_Json, False),
+    "debug": (_Debug, False),
+}
+
+app = typer.Typer(
+    name="pgstore",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pgstore {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _pgstore(
+    ctx: typer.Context,
+    dsn: _Dsn = None,
+    store: _Store = None,
+    json: _Json = False,
+    debug: _Debug = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_tell_version, help="Show the version."),
+    ] = False,
+) -> None:
+    """An event store in PostgreSQL.
+
+    A first try, with nothing but pip install 'pgstore\\[cli,embedded]':
+
+    \b
+      pgstore write account-1 Deposited '{"amount": 10}'
+      pgstore read account-1
+
+    \b
+    Exit codes:
+      0  done
+      1  failed
+      2  wrong usage
+      3  the stream is at another version than expected
+      4  not found
+      5  no connection
+      6  the store is missing, or of another version
+      130  interrupted
+    """
+    ctx.obj = Settings().changed(dsn=dsn, store=store, json=json, debug=debug)
+
+
+def command(
+    name: str, *, panel: str | None = None, of: typer.Typer = app
+) -> Callable[[Callable[Concatenate[Call, P], None]], Callable[Concatenate[Call, P], None]]:
+    """Make a command of a function whose first parameter is the `Call`.
+
+    The command takes the options that are everywhere too, and tells errors in one line.
+    """
+
+    def register(
+        function: Callable[Concatenate[Call, P], None],
+    ) -> Callable[Concatenate[Call, P], None]:
+        of.command(name, rich_help_panel=panel)(_with_common_options(function))
+        return function
+
+    return register
+
+
+def group(name: str, *, panel: str, help: str) -> typer.Typer:
+    """Make a command that has commands."""
+    made = typer.Typer(
+        no_args_is_help=True,
+        help=help,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.add_typer(made, name=name, rich_help_panel=panel)
+    return made
+
+
+def _with_common_options(function: Callable[..., None]) -> Callable[..., None]:
+    signature = inspect.signature(function, eval_str=True)
+    own = list(signature.parameters.values())[1:]
+
+    @functools.wraps(function)
+    def run(ctx: typer.Context, **values: Any) -> None:
+        common = {name: values.pop(name) for name in _COMMON}
+        settings: Settings = ctx.obj.changed(**common)
+        with reported(settings.debug):
+            function(Call(settings), **values)
+
+    extra = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in _COMMON.items()
+    ]
+    context = inspect.Parameter(
+        "ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+    )
+    parameters = [context, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own), *extra]
+    # Both: which of them Typer reads depends on its version.
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run

@@ -1,0 +1,108 @@
+"""A call of a command: its options, its connections, its output."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg import Connection, sql
+from psycopg.rows import DictRow, dict_row
+
+from pgstore._messages import RawMessage
+from pgstore._statements import Statements
+from pgstore._sync.installation import ensure
+from pgstore._sync.store import MessageStore
+from pgstore._translation import translated
+from pgstore.cli._output import Output
+from pgstore.cli._target import Target, find_target, store_name
+
+Parameters = Sequence[object] | Mapping[str, object]
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """The options that every command takes, before or after its name."""
+
+    dsn: str | None = None
+    store: str | None = None
+    json: bool = False
+    debug: bool = False
+
+    def changed(self, *, dsn: str | None, store: str | None, json: bool, debug: bool) -> "Settings":
+        """The same with what was given after the command."""
+        return Settings(
+            dsn=self.dsn if dsn is None else dsn,
+            store=self.store if store is None else store,
+            json=self.json or json,
+            debug=self.debug or debug,
+        )
+
+
+class Call:
+    """What a command works with."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.out = Output(json=settings.json)
+        self.store = store_name(settings.store)
+        self.statements = Statements(self.store)  # refuses what cannot be a name
+        self._dsn = settings.dsn
+        self._target: Target | None = None
+
+    @property
+    def target(self) -> Target:
+        """The server; the embedded one is started by the first use."""
+        if self._target is None:
+            self._target = find_target(self._dsn, self.out)
+        return self._target
+
+    @contextmanager
+    def connect(self, *, check: bool = True, create: bool = False) -> Iterator["Session"]:
+        """Open one connection in autocommit mode.
+
+        With `check` the store must be there and of this package's version; on the embedded server,
+        or with `create`, it is made or upgraded.
+        """
+        with psycopg.connect(
+            self.target.dsn, autocommit=True, client_encoding="utf8", application_name="pgstore"
+        ) as conn:
+            if check:
+                create = create or self.target.embedded
+                ensure(conn, self.statements, self.store, create=create)
+            yield Session(conn, self.store)
+
+    @contextmanager
+    def messages(self, *, poll: bool = False) -> Iterator[MessageStore[RawMessage]]:
+        """Open the store as the library does: with a pool, and waiting for new messages."""
+        with MessageStore[RawMessage](
+            self.target.dsn,
+            messages=RawMessage,
+            name=self.store,
+            create=self.target.embedded,
+            wakeup="poll" if poll else "listen",
+        ) as store:
+            yield store.raw
+
+
+class Session:
+    """One connection, with statements in which STORE stands for the store's schema."""
+
+    def __init__(self, conn: Connection[Any], store: str) -> None:
+        self.conn = conn
+        self._schema = sql.Identifier(store).as_string().replace("%", "%%")
+
+    def rows(self, statement: str, parameters: Parameters = ()) -> list[DictRow]:
+        """Run a statement; its rows by the names of their columns."""
+        text = statement.replace("STORE", self._schema)
+        with translated(), self.conn.cursor(row_factory=dict_row) as cursor:
+            cursor.execute(text.encode(), parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def row(self, statement: str, parameters: Parameters = ()) -> DictRow:
+        """Run a statement that answers with one row."""
+        (row,) = self.rows(statement, parameters)
+        return row
+
+    def value(self, statement: str, parameters: Parameters = ()) -> Any:
+        """Run a statement that answers with one value."""
+        (value,) = self.row(statement, parameters).values()
+        return value

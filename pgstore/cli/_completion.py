@@ -1,0 +1,86 @@
+"""Names for the shell to complete: from the server, quickly or not at all."""
+
+from contextlib import suppress
+
+import psycopg
+import typer
+
+from pgstore.cli._target import store_name
+
+_MOST = 100
+_PATIENCE_MS = 1000
+
+_STREAMS = """
+SELECT stream FROM STORE.streams
+WHERE stream >= %(prefix)s COLLATE "C" AND starts_with(stream, %(prefix)s)
+ORDER BY stream LIMIT %(most)s
+"""
+_CATEGORIES = """
+SELECT DISTINCT category FROM STORE.streams
+WHERE stream >= %(prefix)s COLLATE "C" AND starts_with(category, %(prefix)s)
+ORDER BY category LIMIT %(most)s
+"""
+_TYPES = """
+SELECT DISTINCT type FROM STORE.messages
+WHERE starts_with(type, %(prefix)s)
+ORDER BY type LIMIT %(most)s
+"""
+_SUBSCRIPTIONS = """
+SELECT subscription FROM STORE.list_subscriptions()
+WHERE starts_with(subscription, %(prefix)s)
+ORDER BY subscription LIMIT %(most)s
+"""
+
+
+def streams(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of streams."""
+    return _names(ctx, _STREAMS, incomplete)
+
+
+def categories(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of categories."""
+    return _names(ctx, _CATEGORIES, incomplete)
+
+
+def types(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of types."""
+    return _names(ctx, _TYPES, incomplete)
+
+
+def subscriptions(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of subscriptions."""
+    return _names(ctx, _SUBSCRIPTIONS, incomplete)
+
+
+def _names(ctx: typer.Context, statement: str, prefix: str) -> list[str]:
+    from pgstore.cli._call import Session, Settings
+
+    names: list[str] = []
+    with suppress(Exception):  # a shell that asks for names is not the place for errors
+        settings = Settings()
+        for each in (ctx.parent, ctx):
+            given = each.params if each is not None else {}
+            settings = settings.changed(
+                dsn=given.get("dsn"), store=given.get("store"), json=False, debug=False
+            )
+        store = store_name(settings.store)
+        with psycopg.connect(
+            _dsn(settings.dsn),
+            autocommit=True,
+            connect_timeout=2,
+            options=f"-c statement_timeout={_PATIENCE_MS}",
+        ) as conn:
+            rows = Session(conn, store).rows(statement, {"prefix": prefix, "most": _MOST})
+            names = [value for row in rows for value in row.values() if value.isprintable()]
+    return names
+
+
+def _dsn(given: str | None) -> str:
+    from pgstore.cli._target import find_given
+
+    found = find_given(given)
+    if found is not None:
+        return found.dsn
+    from pgstore.cli import _embedded
+
+    return _embedded.address()

@@ -1,0 +1,141 @@
+"""Tables in so many cells: which columns there is room for, and how wide each is."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+from pgstore.cli._values import printable, shown
+
+_GAP = 2
+
+Row = Mapping[str, Any]
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of a table for people.
+
+    A column with a `least` may be cut down to so many cells; others are shown whole. In a narrow
+    terminal the columns with the highest `rank` are left out, those of rank 0 never. `show` makes
+    a text of the value; `style` is rich's, or what answers with it for a row. One that is
+    `optional` is left out if it is empty in the rows that decide the widths.
+    """
+
+    key: str
+    title: str | None = None
+    right: bool = False
+    rank: int = 0
+    least: int | None = None
+    style: str | Callable[[Row], str] = ""
+    show: Callable[[Any], str] | None = None
+    optional: bool = False
+
+    def heading(self) -> str:
+        """What stands above it."""
+        return self.key.replace("_", " ") if self.title is None else self.title
+
+    def cell(self, row: Row) -> str:
+        """The row's value as text that is safe to print."""
+        value = row.get(self.key)
+        if self.show is not None and value is not None:
+            return printable(self.show(value))
+        return shown(value)
+
+
+class Layout:
+    """The columns of a table, as wide as the rows that it has been shown need them."""
+
+    def __init__(self, columns: Sequence[Column], width: int, *, titles: bool = True) -> None:
+        self._columns = columns
+        self._width = width
+        self._filled: set[str] | None = None
+        self._natural = [cell_len(column.heading()) if titles else 0 for column in columns]
+        self._fitted: list[int | None] = []
+
+    def grow(self, rows: Sequence[Row]) -> None:
+        """Make room for rows."""
+        if self._filled is None:
+            self._filled = {
+                column.key
+                for column in self._columns
+                if not column.optional or any(column.cell(row) for row in rows)
+            }
+            self._natural = [
+                each
+                for each, column in zip(self._natural, self._columns, strict=True)
+                if column.key in self._filled
+            ]
+            self._columns = [c for c in self._columns if c.key in self._filled]
+        for i, column in enumerate(self._columns):
+            self._natural[i] = max(
+                self._natural[i], max((cell_len(column.cell(row)) for row in rows), default=0)
+            )
+        self._fitted = _fitted(self._natural, self._columns, self._width)
+
+    def head(self) -> Text:
+        """The line of titles."""
+        return self._line(lambda column: (column.heading(), "bold"))
+
+    def line(self, row: Row) -> Text:
+        """A row's line."""
+        return self._line(
+            lambda column: (
+                column.cell(row),
+                column.style if isinstance(column.style, str) else column.style(row),
+            )
+        )
+
+    def _line(self, cell: Callable[[Column], tuple[str, str]]) -> Text:
+        text = Text(no_wrap=True)
+        for column, width in zip(self._columns, self._fitted, strict=True):
+            if width is None:
+                continue
+            if text:
+                text.append(" " * _GAP)
+            value, style = cell(column)
+            if column.least is not None:
+                value = cut(value, width)
+            padding = " " * (width - cell_len(value))
+            if column.right:
+                text.append(padding)
+            text.append(value, style)
+            if not column.right:
+                text.append(padding)
+        text.rstrip()
+        return text
+
+
+def table(rows: Sequence[Row], columns: Sequence[Column], width: int) -> list[Text]:
+    """Lay rows out below a line of titles."""
+    layout = Layout(columns, width)
+    layout.grow(rows)
+    return [layout.head(), *map(layout.line, rows)]
+
+
+def cut(value: str, width: int) -> str:
+    """The value in at most so many cells, with … for what was left out."""
+    if cell_len(value) <= width:
+        return value
+    return set_cell_size(value, width - 1).rstrip() + "…"
+
+
+def _fitted(natural: Sequence[int], columns: Sequence[Column], width: int) -> list[int | None]:
+    """Width of each column, None for one that has no room."""
+    least = [
+        full if column.least is None else min(full, column.least)
+        for full, column in zip(natural, columns, strict=True)
+    ]
+    kept = set(range(len(columns)))
+    for i in sorted(kept, key=lambda i: (columns[i].rank, i), reverse=True):
+        if columns[i].rank == 0 or sum(least[k] + _GAP for k in kept) - _GAP <= width:
+            break
+        kept.remove(i)
+    spare = width - sum(least[k] + _GAP for k in kept) + _GAP
+    widths: list[int | None] = [None] * len(columns)
+    for i in sorted(kept):
+        more = max(min(natural[i] - least[i], spare), 0)
+        widths[i] = least[i] + more
+        spare -= more
+    return widths

@@ -1,0 +1,50 @@
+"""Views that are drawn again and again."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from pgstore.cli._call import Call
+from pgstore.cli._layout import Row
+
+# What a view shows: rows for programs, lines for people.
+View = tuple[Sequence[Row], Sequence[Text]]
+
+
+def watch(call: Call, view: Callable[[], View], *, interval: float, times: int | None) -> None:
+    """Show a view every so many seconds, so many times or until Ctrl-C.
+
+    On a terminal it is drawn in its place, and the screen is as before afterwards. Elsewhere each
+    view follows the one before.
+    """
+    if not call.out.live:
+        _repeat(interval, times, lambda: _print(call, view))
+        return
+    with Live(console=call.out.console, screen=True, auto_refresh=False) as live:
+        _repeat(interval, times, lambda: live.update(Group(*view()[1]), refresh=True))
+
+
+def _print(call: Call, view: Callable[[], View]) -> None:
+    rows, lines = view()
+    if call.out.json:
+        for row in rows:
+            call.out.document(row)
+    else:
+        for line in (*lines, Text("")):
+            call.out.line(line)
+    call.out.flush()
+
+
+def _repeat(interval: float, times: int | None, action: Callable[[], None]) -> None:
+    due = time.monotonic()
+    while times is None or times > 0:
+        action()
+        if times is not None:
+            times -= 1
+            if not times:
+                return
+        due = max(due + interval, time.monotonic())  # no hurry to make up for what was slow
+        time.sleep(max(due - time.monotonic(), 0))

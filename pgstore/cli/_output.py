@@ -1,0 +1,122 @@
+"""What commands print: tables for people, JSON Lines for programs."""
+
+import itertools
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from pgstore.cli._errors import USAGE, CommandError
+from pgstore.cli._layout import Column, Layout, Row
+from pgstore.cli._values import encoded, printable, shown
+
+__all__ = ["Column", "Output", "Row"]
+
+# Rows that decide the widths of a table's columns; and as many are laid out at once.
+_SAMPLE = 500
+
+_ENDLESS = 1_000_000
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise
+
+
+class Output:
+    """Where a command prints: results on stdout, anything else on stderr."""
+
+    def __init__(self, *, json: bool) -> None:
+        self.json = json
+        self.console = _Console(highlight=False, markup=False, soft_wrap=True)
+        self.notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+    @property
+    def width(self) -> int:
+        """Cells in a line: the terminal's, or COLUMNS; without either, what there is to show."""
+        if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
+            return shutil.get_terminal_size().columns
+        return _ENDLESS
+
+    @property
+    def live(self) -> bool:
+        """Whether somebody watches, so that a view can be drawn again and again in its place."""
+        return self.console.is_terminal and not self.json and not self.console.is_dumb_terminal
+
+    def line(self, text: str | Text) -> None:
+        """Print a line for people."""
+        self.console.print(text)
+
+    def note(self, text: str) -> None:
+        """Print on stderr what is not a result."""
+        self.notes.print(text)
+
+    def done(self, sentence: str, **fields: object) -> None:
+        """Say what was done: the sentence to people, the fields to programs."""
+        if self.json:
+            self.document(fields)
+        else:
+            self.line(printable(sentence))
+
+    def document(self, row: Row) -> None:
+        """Print a JSON document in a line."""
+        sys.stdout.write(encoded(row) + "\n")
+
+    def flush(self) -> None:
+        """Let who reads have what was printed."""
+        sys.stdout.flush()
+
+    def rows(self, rows: Iterable[Row], columns: Sequence[Column], *, empty: str = "") -> None:
+        """Print rows as they come: a table, or a document each.
+
+        `empty` is said to people, on stderr, if there is none.
+        """
+        if self.json:
+            for row in rows:
+                self.document(row)
+            return
+        layout = Layout(columns, self.width)
+        first = True
+        for batch in _batched(rows):
+            layout.grow(batch)
+            if first:
+                self.line(layout.head())
+                first = False
+            for row in batch:
+                self.line(layout.line(row))
+        if first and empty:
+            self.note(empty)
+
+    def record(self, row: Row) -> None:
+        """Print one thing: a line a field, or one document."""
+        if self.json:
+            self.document(row)
+            return
+        longest = max(map(len, row), default=0)
+        for key, value in row.items():
+            title = (key.replace("_", " ").ljust(longest + 2), "bold")
+            text = Text.assemble(title, shown(value))
+            text.rstrip()
+            self.line(text)
+
+    def confirm(self, question: str, *, yes: bool, answer: str = "yes") -> None:
+        """Go on only if the person at the terminal types the answer, or `yes` was given."""
+        if yes:
+            return
+        if not sys.stdin.isatty():
+            raise CommandError(
+                "nobody is there to be asked", code=USAGE, hint="--yes does it without asking"
+            )
+        self.notes.print(f"{printable(question)} Type {answer!r} to go on: ", end="")
+        if sys.stdin.readline().strip() != answer:
+            raise CommandError("nothing was changed")
+
+
+def _batched(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    remaining: Iterator[Any] = iter(rows)
+    while batch := list(itertools.islice(remaining, _SAMPLE)):
+        yield batch

@@ -1,0 +1,60 @@
+"""A store's SQL as one script, for people to read and for any migration tool to run."""
+
+from collections.abc import Iterable
+
+from pgstore import _sql
+from pgstore.cli._version import VERSION
+
+_HEAD = """\
+-- pgstore {version}: {what}
+-- Run it as the role that is to own the store. It is one transaction, or nothing.
+"""
+
+# After prepare.sql, which has made the schema and set search_path.
+_EXPECT = """\
+DO $$
+BEGIN
+  IF (SELECT coalesce(max(m.number), 0) FROM migrations AS m WHERE m.number > 0) <> {applied} THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'object_not_in_prerequisite_state',
+      MESSAGE = format('this script is for store %I at schema version {applied}', current_schema()),
+      HINT = 'pgstore sql --from VERSION makes one for the version that the store is at.';
+  END IF;
+END
+$$;
+"""
+
+
+def script(store: str, *, applied: int, transaction: bool = True) -> str:
+    """The SQL that brings a store from a schema version to this package's; 0 is no store."""
+    newest = _sql.migrations()[-1].number
+    what = f"store {store}, schema version {newest}"
+    if applied:
+        what = f"store {store} from schema version {applied} to {newest}"
+    pending = [each.text for each in _sql.migrations() if each.number > applied]
+    parts = [
+        _HEAD.format(version=VERSION, what=what.replace("\n", " ")),
+        *(["BEGIN ISOLATION LEVEL READ COMMITTED;\n"] if transaction else []),
+        "SET LOCAL client_min_messages = warning;\n",
+        _setting("pgstore.schema", store),
+        _setting("pgstore.manifest", _sql.manifest()),
+        _sql.read("prepare.sql"),
+        _EXPECT.format(applied=applied),
+        *pending,
+        _sql.repeated_sql(),
+        _sql.read("record.sql"),
+        *(["COMMIT;\n"] if transaction else []),
+    ]
+    return "\n".join(_ended(parts))
+
+
+def _setting(name: str, value: str) -> str:
+    quoted = value.replace("'", "''")
+    if "\\" in quoted:
+        quoted = quoted.replace("\\", "\\\\")
+        return f"SELECT set_config('{name}', E'{quoted}', true);\n"
+    return f"SELECT set_config('{name}', '{quoted}', true);\n"
+
+
+def _ended(parts: Iterable[str]) -> Iterable[str]:
+    return (part.rstrip("\n") + "\n" for part in parts)

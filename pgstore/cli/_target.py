@@ -1,0 +1,55 @@
+"""Where the server is."""
+
+import os
+
+import msgspec
+from psycopg import ConnectionInfo
+
+from pgstore.cli._output import Output
+
+# If one of these is set, libpq knows where to connect to.
+_LIBPQ = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE")
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A server: its connection string, whether it is the embedded one, how it was found."""
+
+    dsn: str
+    embedded: bool
+    found_by: str
+
+
+def store_name(given: str | None) -> str:
+    """The store's name: the option, PGSTORE_STORE, or pgstore."""
+    return given or os.environ.get("PGSTORE_STORE") or "pgstore"
+
+
+def find_target(given: str | None, out: Output) -> Target:
+    """Find the server: the option, PGSTORE_DSN, libpq's environment, or the embedded one."""
+    if found := find_given(given):
+        return found
+    from pgstore.cli import _embedded  # needs a Unix
+
+    return Target(_embedded.join(out), True, str(_embedded.folder()))
+
+
+def find_given(given: str | None) -> Target | None:
+    """Find the server that was given, if one was."""
+    if given is not None:
+        return Target(given, False, "--dsn")
+    if dsn := os.environ.get("PGSTORE_DSN"):
+        return Target(dsn, False, "PGSTORE_DSN")
+    if found := [name for name in _LIBPQ if os.environ.get(name)]:
+        return Target("", False, ", ".join(found))
+    return None
+
+
+def where(connection: ConnectionInfo) -> str:
+    """A connection to show: nothing secret."""
+    parts = {
+        "host": connection.host,
+        "port": connection.port,
+        "dbname": connection.dbname,
+        "user": connection.user,
+    }
+    return " ".join(f"{key}={value}" for key, value in parts.items() if value)

@@ -1,0 +1,240 @@
+"""Making, upgrading, describing and removing a store."""
+
+import sys
+from typing import Annotated
+
+import typer
+from psycopg import sql
+
+from pgstore import _sql
+from pgstore._sync import installation
+from pgstore.cli._app import command, group
+from pgstore.cli._call import Call, Session
+from pgstore.cli._errors import WRONG_STORE, CommandError
+from pgstore.cli._script import script
+from pgstore.cli._target import where
+from pgstore.cli._values import volume
+from pgstore.cli._version import VERSION
+from pgstore.errors import StoreError
+
+PANEL = "The store"
+
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+_SIZE = """
+SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relkind = 'r'
+"""
+_MESSAGES = "SELECT count(*) FROM STORE.messages"
+
+
+@command("install", panel=PANEL)
+def install(call: Call) -> None:
+    """Install a store, or upgrade it; safe to repeat.
+
+    One transaction. The role needs the right to create a schema, or to own one of this name that is
+    empty.
+
+    \b
+      pgstore install --dsn postgresql://localhost/demo --store bank
+    """
+    with call.connect(check=False) as session:
+        version = installation.install(session.conn, call.store)
+    call.out.done(
+        f"Store {call.store} is at schema version {version}.",
+        store=call.store,
+        schema_version=version,
+    )
+
+
+@command("upgrade", panel=PANEL)
+def upgrade(
+    call: Call,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the SQL, change nothing.")
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Change nothing; exit with 6 if there is something to do."),
+    ] = False,
+) -> None:
+    """Bring a store to this package's schema version.
+
+    One that is missing is an error.
+
+    \b
+      pgstore upgrade --check || pgstore upgrade
+      pgstore upgrade --dry-run > upgrade.sql
+    """
+    with call.connect(check=False) as session:
+        applied = _applied(call, session)
+        current = applied == _sql.checksums()
+        if check or dry_run:
+            problem = installation._problem(applied, call.store)
+            if isinstance(problem, StoreError):
+                raise problem
+        if check:
+            _tell_whether_current(call, applied, current=current)
+        elif dry_run:
+            done = f"-- Store {call.store} is up to date.".replace("\n", " ") + "\n"
+            sys.stdout.write(done if current else script(call.store, applied=max(applied)))
+        else:
+            version = installation.install(session.conn, call.store)
+            said = f"is at schema version {version}" if not current else "is up to date"
+            call.out.done(
+                f"Store {call.store} {said}.",
+                store=call.store,
+                schema_version=version,
+                changed=not current,
+            )
+
+
+@command("status", panel=PANEL)
+def status(call: Call) -> None:
+    """Show where the store is, and its version.
+
+    \b
+      pgstore status --store bank
+    """
+    with call.connect(check=False) as session:
+        connection = session.conn.info
+        applied = _applied(call, session)
+        size = session.value(_SIZE, [call.store])
+        version = session.value("SELECT current_setting('server_version')")
+        newest = _sql.migrations()[-1].number
+        state = "up to date" if applied == _sql.checksums() else "run pgstore upgrade"
+        if max(applied) > newest:
+            state = "newer than this package"
+        call.out.record(
+            {
+                "store": call.store,
+                "schema_version": max(applied),
+                "package": f"pgstore {VERSION}, schema version {newest}",
+                "state": state,
+                "server": f"PostgreSQL {version}",
+                "connection": where(connection),
+                "found_by": call.target.found_by,
+                "size": size if call.out.json else volume(size),
+            }
+        )
+
+
+@command("sql", panel=PANEL)
+def print_sql(
+    call: Call,
+    applied: Annotated[
+        int, typer.Option("--from", min=0, metavar="VERSION", help="The store's schema version.")
+    ] = 0,
+    transaction: Annotated[
+        bool,
+        typer.Option(
+            "--transaction/--no-transaction",
+            help="With BEGIN and COMMIT; without, for a tool that opens a transaction itself.",
+        ),
+    ] = True,
+) -> None:
+    """Print the store as one SQL script, for migration tools.
+
+    Plain SQL, no psql commands. With --from, what brings a store of that schema version to this
+    package's.
+
+    \b
+      pgstore sql --store bank > migrations/0042_bank.sql
+    """
+    sys.stdout.write(script(call.store, applied=applied, transaction=transaction))
+
+
+@command("sql-path", panel=PANEL)
+def sql_path(call: Call) -> None:
+    """Print the folder that holds install.sql, for psql.
+
+    \b
+      psql -v schema=bank -f "$(pgstore sql-path)/install.sql"
+    """
+    call.out.done(str(_sql.ROOT), path=str(_sql.ROOT))
+
+
+@command("uninstall", panel=PANEL)
+def uninstall(call: Call, yes: Yes = False) -> None:
+    """Drop the store with all its messages. Asks first.
+
+    The answer is the store's name.
+
+    \b
+      pgstore uninstall --store bank
+    """
+    with call.connect(check=False) as session:
+        _applied(call, session)
+        count = session.value(_MESSAGES)
+        question = f"Store {call.store} holds {count} messages. They will be gone."
+        call.out.confirm(question, yes=yes, answer=call.store)
+        session.conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(call.store)))
+    call.out.done(f"Store {call.store} is gone.", store=call.store, messages=count)
+
+
+@command("demo", panel=PANEL)
+def show_demo(call: Call) -> None:
+    """Show what pgstore does, on a server of its own."""
+    from pgstore import demo  # needs a Unix
+
+    raise typer.Exit(demo.main())
+
+
+server = group("server", panel=PANEL, help="The embedded server of your data folder.")
+
+
+@command("dsn", of=server)
+def server_dsn(call: Call) -> None:
+    """Start it if it does not run, and print its connection string.
+
+    It stays as long as somebody is connected, and 60 seconds longer, or PGSTORE_IDLE.
+
+    \b
+      psql "$(pgstore server dsn)"
+    """
+    from pgstore.cli import _embedded
+
+    dsn = _embedded.join(call.out)
+    call.out.done(dsn, dsn=dsn, folder=str(_embedded.folder()))
+
+
+@command("stop", of=server)
+def server_stop(call: Call) -> None:
+    """Stop it now, whoever is connected."""
+    from pgstore.cli import _embedded
+
+    stopped = _embedded.stop()
+    said = "has stopped" if stopped else "does not run"
+    call.out.done(f"The server in {_embedded.folder()} {said}.", stopped=stopped)
+
+
+def _tell_whether_current(call: Call, applied: dict[int, str], *, current: bool) -> None:
+    newest = _sql.migrations()[-1].number
+    version = max(applied)
+    fields = {
+        "store": call.store,
+        "schema_version": version,
+        "newest_schema_version": newest,
+        "current": current,
+    }
+    if current:
+        call.out.done(f"Store {call.store} is up to date.", **fields)
+        return
+    behind = f"is at schema version {version}, this package brings {newest}"
+    if version == newest:
+        behind = f"has the functions of another release of schema version {newest}"
+    call.out.done(f"Store {call.store} {behind}.", **fields)
+    raise typer.Exit(WRONG_STORE)
+
+
+def _applied(call: Call, session: Session) -> dict[int, str]:
+    """What has been installed; an error if there is no store."""
+    applied = installation._applied(session.conn, call.statements)
+    if not applied:
+        raise CommandError(
+            f"there is no store {call.store!r} in this database",
+            code=WRONG_STORE,
+            hint="pgstore install",
+        )
+    return applied
