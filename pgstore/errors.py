@@ -7,6 +7,7 @@
     ├── MessageNotFound                            also a LookupError
     ├── StoreNotInstalledError
     ├── StoreOutdatedError
+    ├── TransferError, in pgstore.transfer
     └── StoreError                                 also a psycopg.DatabaseError
         ├── OptimisticConcurrencyError      MS001
         ├── MessageIdInUseError             MS002

@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "e0937f6fceb1b316b270d31e38f9df748b6d57d954e99a5ad2625ff37a093b24"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "18ed8f180c3f6c3adcf99b64adb18a6cecfb98c87e0f22aec2d5b84f4e74b058"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "961b0fbf04c4e9389570929d8f14bae34946f16f849563a314494b6aac99d185"}
@@ -123,6 +123,22 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \ir functions/subscriptions/subscription_of.sql
 \ir functions/subscriptions/subscription_position.sql
 \ir functions/subscriptions/sweep_subscription.sql
+\ir functions/transfer/export_floors.sql
+\ir functions/transfer/export_messages.sql
+\ir functions/transfer/import_floors.sql
+\ir functions/transfer/import_messages.sql
+\ir functions/transfer/import_places.sql
+\ir functions/transfer/import_rest.sql
+\ir functions/transfer/import_version.sql
+\ir functions/transfer/range_of_stream.sql
+\ir functions/transfer/refuse_import.sql
+\ir functions/transfer/refuse_message_ids.sql
+\ir functions/verify/verify_indexes.sql
+\ir functions/verify/verify_messages.sql
+\ir functions/verify/verify_objects.sql
+\ir functions/verify/verify_store.sql
+\ir functions/verify/verify_streams.sql
+\ir functions/verify/verify_subscriptions.sql
 \ir functions/write/announce_write.sql
 \ir functions/write/create_stream.sql
 \ir functions/write/enter_flight.sql

@@ -5,6 +5,8 @@ from typing import NoReturn
 import pytest
 
 ALLOWED = {
+    "message_db": "npm cannot get @eventide/message-db",
+    "depeche_db": "pip cannot get depeche-db 0.13.1",
     "plpgsql_check": (
         "no server here has the extension plpgsql_check (Debian: postgresql-15-plpgsql-check)"
     ),

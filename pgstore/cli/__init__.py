@@ -11,6 +11,8 @@ from pgstore.cli import subscriptions  # isort: skip
 from pgstore.cli import running  # isort: skip
 from pgstore.cli import installation  # isort: skip
 from pgstore.cli import doctor  # isort: skip
+from pgstore.cli import transfer  # isort: skip
+from pgstore.cli import verify  # isort: skip
 from pgstore.cli import administration  # isort: skip
 
 __all__ = [
@@ -22,4 +24,6 @@ __all__ = [
     "running",
     "statistics",
     "subscriptions",
+    "transfer",
+    "verify",
 ]

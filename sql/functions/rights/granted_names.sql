@@ -34,14 +34,15 @@ BEGIN
       'safe_position', 'horizon', 'last_position', 'schema_version', 'applied_migrations',
       'subscription_position', 'list_subscriptions', 'list_partitions', 'list_parked',
       'list_retention', 'store_statistics', 'health', 'count_parked',
-    'subscription_health', 'server_health', 'stream_statistics', 'category_statistics',
+      'subscription_health', 'server_health', 'stream_statistics', 'category_statistics',
       'type_statistics', 'writers_in_flight', 'mark_lock_class'
     ]
     WHEN 'admin' THEN granted_names('read') || granted_names('write') || granted_names('consume')
       || granted_names('monitor')
       || ARRAY[
         'truncate_stream', 'delete_stream', 'redact_message', 'set_retention', 'drop_retention',
-        'apply_retention', 'list_audit', 'list_grants'
+        'apply_retention', 'list_audit', 'list_grants', 'export_messages', 'export_floors',
+        'import_messages', 'import_floors', 'verify_store'
       ]
   END;
 END

@@ -1,0 +1,254 @@
+"""Export and import."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from pgstore import transfer
+from pgstore.cli._app import command
+from pgstore.cli._call import Call
+from pgstore.cli._completion import categories, streams
+from pgstore.cli._errors import USAGE, CommandError
+from pgstore.transfer.files import STDIO
+from pgstore.transfer.importing import Source
+
+PANEL = "Moving messages"
+
+
+class From(StrEnum):
+    """What messages are imported from."""
+
+    FILE = "file"
+    MESSAGE_DB = "message-db"
+    DEPECHE = "depeche"
+
+
+class Positions(StrEnum):
+    """What becomes of global positions."""
+
+    AUTO = "auto"
+    KEEP = "keep"
+    NEW = "new"
+
+
+@command("export", panel=PANEL)
+def export(
+    call: Call,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="JSON Lines; .gz and .zst are compressed, - is standard output."
+        ),
+    ],
+    category: Annotated[
+        str | None,
+        typer.Option(
+            "--category", metavar="NAME", autocompletion=categories, help="Only this category."
+        ),
+    ] = None,
+    stream: Annotated[
+        str | None,
+        typer.Option("--stream", metavar="NAME", autocompletion=streams, help="Only this stream."),
+    ] = None,
+    after: Annotated[
+        int,
+        typer.Option(
+            "--after",
+            min=0,
+            metavar="POSITION",
+            help="Only what comes after this global position: where an earlier export ended.",
+        ),
+    ] = 0,
+) -> None:
+    """Write all messages to a file, or those of a category or a stream.
+
+    The store at one moment: everything up to the safe position, nothing in flight. The file is
+    there under its name when it is complete.
+
+    \b
+      pgstore export bank.jsonl.gz
+      pgstore export --after 120345 bank-2.jsonl.gz
+    """
+    if category is not None and stream is not None:
+        raise CommandError("export a category or a stream, not both", code=USAGE)
+    with call.connect() as session, _progress(call, "Exporting", None) as told:
+        done = transfer.export_file(
+            session.conn,
+            file,
+            store=call.store,
+            category=category,
+            stream=stream,
+            after=after,
+            on_progress=lambda messages, _: told(messages),
+        )
+    sentence = (
+        f"Exported {_count(done.messages, 'message')} up to position {done.up_to_position}"
+        f"{_floors(done.floors)}."
+    )
+    if file == STDIO:
+        call.out.note(sentence)
+        return
+    call.out.done(
+        sentence,
+        file=file,
+        bytes=Path(file).stat().st_size,
+        messages=done.messages,
+        floors=done.floors,
+        after_position=done.after_position,
+        up_to_position=done.up_to_position,
+    )
+
+
+@command("import", panel=PANEL)
+def import_(
+    call: Call,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|DSN",
+            help="An export, - for standard input; or the other store's connection string.",
+        ),
+    ],
+    kind: Annotated[From, typer.Option("--from", help="What the messages come from.")] = From.FILE,
+    positions: Annotated[
+        Positions,
+        typer.Option(
+            "--positions",
+            help="Global positions: kept in a store that is empty (auto), kept or refused (keep),"
+            " or given anew (new).",
+        ),
+    ] = Positions.AUTO,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, import nothing.")
+    ] = False,
+    source_store: Annotated[
+        str | None,
+        typer.Option("--source-store", metavar="NAME", help="depeche: the store's name."),
+    ] = None,
+    source_schema: Annotated[
+        str | None,
+        typer.Option(
+            "--source-schema",
+            metavar="NAME",
+            help="The schema of its tables; message_store for message-db.",
+        ),
+    ] = None,
+    time_zone: Annotated[
+        str,
+        typer.Option(
+            "--time-zone", metavar="NAME", help="depeche: of the sessions that wrote its times."
+        ),
+    ] = "UTC",
+    type_key: Annotated[
+        str,
+        typer.Option("--type-key", metavar="KEY", help="depeche: where a message names its type."),
+    ] = "__typename__",
+) -> None:
+    """Bring in messages with their ids, versions and times, in order.
+
+    An interrupted import is simply run again: what is there already is skipped. A message that
+    would break a stream is refused, with its line.
+
+    \b
+      pgstore import bank.jsonl.gz
+      pgstore import --from message-db postgresql://localhost/message_store
+      pgstore import --from depeche --source-store bank postgresql://localhost/old
+    """
+    found = _source(kind, source, source_store, source_schema, time_zone, type_key)
+    with call.connect() as session:
+        if dry_run:
+            checked = transfer.check(session.conn, found, store=call.store)
+            call.out.done(
+                f"{_count(checked.messages - checked.stored, 'message')} of"
+                f" {_count(checked.streams, 'stream')} can be imported,"
+                f" {checked.stored} are there already{_floors(checked.floors)}.",
+                can_be_imported=checked.messages - checked.stored,
+                stored=checked.stored,
+                floors=checked.floors,
+                streams=checked.streams,
+            )
+            return
+        with _progress(call, "Importing", found) as told:
+            done = transfer.import_from(
+                session.conn,
+                found,
+                store=call.store,
+                positions=positions.value,
+                on_progress=told,
+            )
+    kept = "their positions" if done.positions_kept else "new positions"
+    call.out.done(
+        f"Imported {_count(done.imported, 'message')} with {kept}, {done.skipped} were there"
+        f" already{_floors(done.floors)}.",
+        imported=done.imported,
+        skipped=done.skipped,
+        floors=done.floors,
+        positions_kept=done.positions_kept,
+    )
+
+
+def _source(
+    kind: From,
+    source: str,
+    source_store: str | None,
+    source_schema: str | None,
+    time_zone: str,
+    type_key: str,
+) -> Source:
+    match kind:
+        case From.FILE:
+            return transfer.FileSource(source)
+        case From.MESSAGE_DB:
+            return transfer.MessageDbSource(source, schema=source_schema or "message_store")
+        case From.DEPECHE:
+            if source_store is None:
+                raise CommandError("--from depeche takes --source-store", code=USAGE)
+            return transfer.DepecheSource(
+                source,
+                source_store,
+                schema=source_schema,
+                type_key=type_key,
+                time_zone=time_zone,
+            )
+
+
+@contextmanager
+def _progress(call: Call, title: str, source: Source | None) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, if somebody is there to see it."""
+    if call.out.json or not call.out.notes.is_terminal:
+        yield lambda _: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(show_speed=True),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=call.out.notes, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda messages: bar.update(
+            task, completed=messages, total=source.total if source is not None else None
+        )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _floors(number: int) -> str:
+    return f"; {_count(number, 'stream')} begin later, where they were cut off" if number else ""

@@ -1,0 +1,58 @@
+"""Checking a store."""
+
+import psycopg
+import typer
+
+from pgstore import transfer
+from pgstore.cli._app import command
+from pgstore.cli._call import Call
+from pgstore.cli._errors import FAILED, WRONG_STORE, CommandError
+from pgstore.cli._layout import Column
+
+PANEL = "The store"
+
+_COLUMNS = (
+    Column("check", least=30),
+    Column("checked", right=True),
+    Column("wrong", right=True, style=lambda row: "bold red" if row["wrong"] else ""),
+    Column("example", least=10),
+)
+
+
+@command("verify", panel=PANEL)
+def verify(call: Call) -> None:
+    """Check every promise of the store against what is in it.
+
+    Reads all messages several times, and keeps nobody waiting. Exits with 1 if anything is wrong.
+
+    \b
+      pgstore verify --store bank
+    """
+    with call.connect(check=False) as session:
+        try:
+            checks = transfer.verify(session.conn, store=call.store)
+        except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
+            raise CommandError(
+                f"there is no store {call.store!r} in this database that can be verified",
+                code=WRONG_STORE,
+                hint="pgstore install, or pgstore upgrade",
+            ) from None
+    rows = [
+        {
+            "check": check.check,
+            "checked": check.checked,
+            "wrong": check.wrong,
+            "example": check.example,
+        }
+        for check in checks
+    ]
+    call.out.rows(rows, _COLUMNS)
+    wrong = sum(1 for check in checks if check.wrong)
+    if not call.out.json:
+        call.out.note(
+            f"{wrong} of {len(checks)} checks found something wrong."
+            if wrong
+            else f"{len(checks)} checks found nothing wrong."
+        )
+    if wrong:
+        raise typer.Exit(FAILED)

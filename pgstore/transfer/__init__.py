@@ -1,0 +1,36 @@
+"""Move messages between stores: export, import, import from other message stores, and verify.
+
+Everything here is synchronous, works on a connection of the caller's in autocommit mode, and keeps
+its memory flat. What is promised is promised by the SQL functions `export_messages`,
+`import_messages`, `import_floors` and `verify_store`.
+"""
+
+from pgstore.transfer._errors import FileRefusedError, MessageRefusedError, TransferError
+from pgstore.transfer._format import Header
+from pgstore.transfer.checking import check
+from pgstore.transfer.exporting import Exported, export, export_file
+from pgstore.transfer.files import FileSource, open_file
+from pgstore.transfer.importing import Imported, Positions, import_from
+from pgstore.transfer.peers.depeche import DepecheSource
+from pgstore.transfer.peers.message_db import MessageDbSource
+from pgstore.transfer.verify import Check, verify
+
+__all__ = [
+    "Check",
+    "DepecheSource",
+    "Exported",
+    "FileRefusedError",
+    "FileSource",
+    "Header",
+    "Imported",
+    "MessageDbSource",
+    "MessageRefusedError",
+    "Positions",
+    "TransferError",
+    "check",
+    "export",
+    "export_file",
+    "import_from",
+    "open_file",
+    "verify",
+]

@@ -1,0 +1,127 @@
+"""Batches: what one transaction brings in, in columns. No I/O here."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from pgstore.transfer._errors import MessageRefusedError
+
+# Each may be of another stream, and takes a lock of the server's then, which has room for some
+# thousand (max_locks_per_transaction).
+MESSAGES = 2_000
+BYTES = 8_000_000
+
+
+# What is no JSON, and stands for NULL.
+NO_METADATA = b"-"
+
+
+class Messages(NamedTuple):
+    """Messages in their order, column by column; texts as the server takes them.
+
+    `places` tells where each is in what it comes from. NO_METADATA stands for none.
+    """
+
+    places: Sequence[int]
+    streams: Sequence[str]
+    versions: Sequence[int]
+    positions: Sequence[int]
+    ids: Sequence[str]
+    times: Sequence[str]
+    types: Sequence[str]
+    data: Sequence[bytes]
+    metadata: Sequence[bytes]
+
+    def part(self, low: int, high: int) -> "Messages":
+        return Messages(
+            self.places[low:high],
+            self.streams[low:high],
+            self.versions[low:high],
+            self.positions[low:high],
+            self.ids[low:high],
+            self.times[low:high],
+            self.types[low:high],
+            self.data[low:high],
+            self.metadata[low:high],
+        )
+
+
+class Floors(NamedTuple):
+    """Streams that were cut off, column by column."""
+
+    places: Sequence[int]
+    streams: Sequence[str]
+    floors: Sequence[int]
+
+
+Batch = Messages | Floors
+
+
+def message_parameters(batch: Messages, unit: str) -> list[str | None]:
+    """The parameters of IMPORT: texts, which the server makes arrays of."""
+    return [
+        names(batch.streams, batch.places, unit),
+        numbers(batch.versions),
+        names(batch.types, batch.places, unit),
+        _documents(batch.data, batch.places, unit),
+        _documents(batch.metadata, batch.places, unit),
+        names(batch.ids, batch.places, unit),
+        names(batch.times, batch.places, unit),
+        numbers(batch.positions),
+    ]
+
+
+def floor_parameters(batch: Floors, unit: str) -> list[str | None]:
+    """The parameters of IMPORT_FLOORS."""
+    return [names(batch.streams, batch.places, unit), numbers(batch.floors)]
+
+
+def numbers(values: Sequence[int]) -> str:
+    return f"{{{','.join(map(str, values))}}}"
+
+
+def names(values: Sequence[str], places: Sequence[int], unit: str) -> str:
+    """An array of texts, as PostgreSQL writes it."""
+    joined = "\0".join(values)
+    if joined.count("\0") != len(values) - 1:
+        place = next(p for p, value in zip(places, values, strict=True) if "\0" in value)
+        raise MessageRefusedError("a name cannot hold the character NUL", place=place, unit=unit)
+    quoted = joined.replace("\\", "\\\\").replace('"', '\\"').replace("\0", '","')
+    return f'{{"{quoted}"}}' if values else "{}"
+
+
+def _documents(values: Sequence[bytes], places: Sequence[int], unit: str) -> str:
+    """JSON values, one a line."""
+    joined = b"\n".join(values)
+    if joined.count(b"\n") == len(values) - 1 and b"\0" not in joined:
+        try:
+            return joined.decode()
+        except UnicodeDecodeError:
+            pass  # told below
+    for place, value in zip(places, map(bytes, values), strict=True):
+        if b"\n" in value or b"\0" in value or not _is_text(value):
+            raise MessageRefusedError(
+                "a payload that is not JSON in one line of UTF-8", place=place, unit=unit
+            )
+    raise AssertionError("one of them is wrong")
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def chunks(lines: Iterable[bytes], count: int) -> Iterator[list[bytes]]:
+    """At most so many lines at a time, and not many more than BYTES."""
+    chunk: list[bytes] = []
+    size = 0
+    for line in lines:
+        chunk.append(line)
+        size += len(line)
+        if len(chunk) >= count or size >= BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk

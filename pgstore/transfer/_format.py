@@ -1,0 +1,257 @@
+"""The lines of an export: what they say, and how they are checked. No I/O here.
+
+A file is JSON Lines: a header, the floors of streams that were cut off, the messages in global
+order, and an end that counts them. Each line ends with the CRC-32 of all that is before it in the
+file: whatever is altered, left out or put elsewhere, the first line that is wrong is known. That
+nothing is wrong, the last line tells alone.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from zlib import crc32
+
+import msgspec
+
+from pgstore.transfer._batches import NO_METADATA, Batch, Floors, Messages, chunks
+from pgstore.transfer._errors import FileRefusedError
+
+FORMAT = 1
+
+# ,"crc32":"0123abcd"}
+_KEY = b',"crc32":"'
+_CLOSE = b'"}\n'
+_LENGTH = len(_KEY) + 8 + len(_CLOSE)
+
+# More than the last line has.
+_TAIL = 1000
+
+
+class Header(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a file holds: the messages after `after_position`, up to `up_to_position`."""
+
+    format: int
+    store: str
+    schema_version: int
+    exported_at: datetime
+    after_position: int
+    up_to_position: int
+    category: str | None = None
+    stream: str | None = None
+
+
+class End(msgspec.Struct, frozen=True):
+    """How many lines there are of each kind."""
+
+    messages: int
+    floors: int
+
+
+class _HeaderLine(msgspec.Struct):
+    pgstore_export: Header
+
+
+class _EndLine(msgspec.Struct):
+    end: End
+
+
+class _FloorLine(msgspec.Struct):
+    stream: str
+    floor: int
+
+
+class _MessageLine(msgspec.Struct):
+    stream: str
+    version: int
+    global_position: int
+    message_id: str
+    added_at: str
+    type: str
+    data: msgspec.Raw
+    metadata: msgspec.Raw = msgspec.Raw(NO_METADATA)
+
+
+_decode_header = msgspec.json.Decoder(_HeaderLine).decode
+_decode_end = msgspec.json.Decoder(_EndLine).decode
+_decode_floor = msgspec.json.Decoder(_FloorLine).decode
+_decode_messages = msgspec.json.Decoder(list[_MessageLine]).decode
+_decode_message = msgspec.json.Decoder(_MessageLine).decode
+
+
+class Lines:
+    """Puts the checksum into each line of a file."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def header(self, header: Header) -> bytes:
+        return self.line(msgspec.json.encode({"pgstore_export": header}))
+
+    def end(self, end: End) -> bytes:
+        return self.line(msgspec.json.encode({"end": end}))
+
+    def line(self, text: bytes) -> bytes:
+        """A line of the file from a JSON object that is not empty."""
+        start = text[:-1]
+        total = crc32(start, self._sum)
+        end = b"%b%08x%b" % (_KEY, total, _CLOSE)
+        self._sum = crc32(end, total)
+        return start + end
+
+
+def checked(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines, as long as they are what was written. Raises FileRefusedError for the first that
+    is not, and for an end that is missing."""
+    total = number = 0
+    last = b""
+    for number, line in enumerate(lines, 1):
+        last = line
+        total = crc32(line[:-_LENGTH], total)
+        end = line[-_LENGTH:]
+        if end != b"%b%08x%b" % (_KEY, total, _CLOSE):
+            if end.startswith(_KEY) and end.endswith(_CLOSE):
+                reason = "the line was altered, or lines before it are missing"
+            else:
+                reason = "the line is cut off, or is none of an export"
+            raise FileRefusedError(reason, line=number)
+        total = crc32(end, total)
+        yield line
+    if end_of(last) is None:
+        raise FileRefusedError("the file is cut off: its last line is missing", line=number + 1)
+
+
+def is_whole(blocks: Iterable[bytes]) -> End | None:
+    """What the end of a file says if all of it is what was written, otherwise nothing.
+
+    Faster than `checked`, and does not tell which line it is.
+    """
+    total = 0
+    rest = b""
+    for block in blocks:
+        rest += block
+        if len(rest) > _TAIL:
+            total = crc32(memoryview(rest)[:-_TAIL], total)
+            rest = rest[-_TAIL:]
+    total = crc32(rest[:-_LENGTH], total)
+    if rest[-_LENGTH:] != b"%b%08x%b" % (_KEY, total, _CLOSE):
+        return None
+    return end_of(rest[rest.rfind(b"\n", 0, -1) + 1 :])
+
+
+def header_of(line: bytes) -> Header:
+    """What the first line says. Raises FileRefusedError if it is not of a format known here."""
+    try:
+        header = _decode_header(line).pgstore_export
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise FileRefusedError("this is no export of a store", line=1) from None
+    if header.format != FORMAT:
+        raise FileRefusedError(
+            f"the file has format {header.format}, this package reads {FORMAT}",
+            line=1,
+            hint="Import it with a newer pgstore.",
+        )
+    return header
+
+
+def end_of(line: bytes) -> End | None:
+    """What the last line says; nothing if it is not the last one."""
+    if not line.startswith(b'{"end":'):
+        return None
+    try:
+        return _decode_end(line).end
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def parsed(lines: Iterable[bytes], first: int, count: int) -> Iterator[Batch]:
+    """The messages and floors of checked lines, up to the end; `first` is the number of the first.
+
+    At most `count` at a time. Raises FileRefusedError for a line that is neither, and if the end
+    counts others.
+    """
+    seen = [0, 0]
+    number = first
+    for chunk in chunks(lines, count):
+        try:
+            batches: list[Batch] = [
+                _messages_of(_decode_messages(b"[%b]" % b",".join(chunk)), number)
+            ]
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # Floors or the end among them, or what is none of these.
+            batches = _one_by_one(chunk, number, seen)
+        for batch in batches:
+            seen[isinstance(batch, Floors)] += len(batch.places)
+            yield batch
+        number += len(chunk)
+
+
+def _one_by_one(chunk: list[bytes], first: int, seen: list[int]) -> list[Batch]:
+    """The lines in batches of one kind each."""
+    batches: list[Batch] = []
+    messages: list[_MessageLine] = []
+    floors: list[_FloorLine] = []
+    for number, line in enumerate(chunk, first):
+        found = _one(line, number)
+        if isinstance(found, _MessageLine):
+            if floors:
+                batches.append(_floors_of(floors, number - len(floors)))
+                floors = []
+            messages.append(found)
+            continue
+        if messages:
+            batches.append(_messages_of(messages, number - len(messages)))
+            messages = []
+        if isinstance(found, _FloorLine):
+            floors.append(found)
+            continue
+        if floors:
+            batches.append(_floors_of(floors, number - len(floors)))
+            floors = []
+        counted = [
+            seen[kind] + sum(len(b.places) for b in batches if isinstance(b, Floors) == kind)
+            for kind in (False, True)
+        ]
+        if [found.messages, found.floors] != counted:
+            raise FileRefusedError(
+                f"the end counts {found.messages} messages and {found.floors} floors, but there are"
+                f" {counted[0]} and {counted[1]}",
+                line=number,
+            )
+        if line is not chunk[-1]:
+            raise FileRefusedError("there are lines after the end", line=number + 1)
+    if messages:
+        batches.append(_messages_of(messages, first + len(chunk) - len(messages)))
+    if floors:
+        batches.append(_floors_of(floors, first + len(chunk) - len(floors)))
+    return batches
+
+
+def _one(line: bytes, number: int) -> "_MessageLine | _FloorLine | End":
+    try:
+        return _decode_message(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if (end := end_of(line)) is not None:
+            return end
+        try:
+            return _decode_floor(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise FileRefusedError(f"not a message: {error}", line=number) from None
+
+
+def _messages_of(found: list[_MessageLine], first: int) -> Messages:
+    return Messages(
+        range(first, first + len(found)),
+        [m.stream for m in found],
+        [m.version for m in found],
+        [m.global_position for m in found],
+        [m.message_id for m in found],
+        [m.added_at for m in found],
+        [m.type for m in found],
+        [m.data for m in found],
+        [m.metadata for m in found],
+    )
+
+
+def _floors_of(found: list[_FloorLine], first: int) -> Floors:
+    return Floors(
+        range(first, first + len(found)), [f.stream for f in found], [f.floor for f in found]
+    )

@@ -1,0 +1,62 @@
+"""The SQL statements of export, import and verify. STORE stands for the store's schema."""
+
+from psycopg import sql
+
+_TEXTS = "%s::text[]"
+_NUMBERS = "%s::bigint[]"
+_DATA = "string_to_array(%s::text, E'\\n')::jsonb[]"
+_METADATA = "string_to_array(%s::text, E'\\n', '-')::jsonb[]"
+_IDS = "%s::uuid[]"
+_TIMES = "%s::timestamptz[]"
+
+_ARRAYS = [_TEXTS, _NUMBERS, _TEXTS, _DATA, _METADATA, _IDS, _TIMES, _NUMBERS]
+
+IMPORT = f"SELECT imported, skipped FROM STORE.import_messages({', '.join(_ARRAYS)})"
+IMPORT_FLOORS = f"SELECT STORE.import_floors({_TEXTS}, {_NUMBERS})"
+
+# Whether the server can read these texts at all.
+READABLE = f"SELECT {', '.join(f'cardinality({array})' for array in _ARRAYS)}"
+
+IS_EMPTY = "SELECT STORE.safe_position() = 0"
+POSITION_OF = "SELECT m.global_position FROM STORE.get_messages(ARRAY[%s::uuid]) AS m"
+
+# For a check without an import.
+VERSIONS = """
+SELECT s.stream, STORE.stream_version(s.stream) FROM unnest(%s::text[]) AS s (stream)"""
+PLACES = """
+SELECT m.message_id::text, m.stream, m.version FROM STORE.get_messages(%s::uuid[]) AS m"""
+
+# Has the effect of a commit that is waited for: what was committed before without waiting is safe
+# when this is.
+FLUSH = "SELECT pg_logical_emit_message(true, 'pgstore', 'import')"
+
+SAFE_POSITION = "SELECT STORE.safe_position(), STORE.schema_version(), clock_timestamp()"
+FLOORS = "COPY (SELECT f.line FROM STORE.export_floors({category}, {stream}) AS f) TO STDOUT"
+PAGE = (
+    "COPY (SELECT e.global_position, e.line FROM STORE.export_messages({after}, {up_to}, {count},"
+    " {category}, {stream}) AS e) TO STDOUT"
+)
+
+# A JSON text has no control characters: with these, COPY changes nothing in it.
+RAW = " (FORMAT csv, DELIMITER E'\\x02', QUOTE E'\\x01')"
+
+VERIFY = "SELECT check_name, checked, wrong, example FROM STORE.verify_store()"
+APPLIED = "SELECT number, checksum FROM STORE.applied_migrations()"
+BODIES = """
+SELECT p.proname, p.prosrc
+FROM pg_proc AS p
+JOIN pg_language AS l ON l.oid = p.prolang
+WHERE p.pronamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %s::text)
+  AND l.lanname = 'plpgsql'"""
+
+
+def statement(text: str, store: str) -> str:
+    """The statement for one store, with its name quoted into it."""
+    return text.replace("STORE", sql.Identifier(store).as_string().replace("%", "%%"))
+
+
+def copy_statement(text: str, store: str, **values: str | int | None) -> str:
+    """A COPY, which takes no parameters: the values are quoted into it."""
+    quoted = {name: sql.Literal(value).as_string() for name, value in values.items()}
+    schema = sql.Identifier(store).as_string()
+    return text.replace("STORE", schema).format(**quoted) + RAW

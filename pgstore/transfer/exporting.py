@@ -1,0 +1,141 @@
+"""Export: a store, a category or a stream, as the lines of a file."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+import msgspec
+import psycopg
+from psycopg import Connection
+
+from pgstore._sync.cursor import run
+from pgstore.errors import InvalidArgumentError
+from pgstore.transfer import _statements as s
+from pgstore.transfer._format import FORMAT, End, Header, Lines
+from pgstore.transfer.files import open_file
+
+PAGE = 10_000
+_SEPARATOR = b"\x02"
+
+
+class Exported(msgspec.Struct, frozen=True):
+    """What an export has written; the next one goes on after `up_to_position`."""
+
+    messages: int
+    floors: int
+    after_position: int
+    up_to_position: int
+
+
+Progress = Callable[[int, int], None]
+"""Told after each page: messages so far, and the global position reached."""
+
+
+def export_file(
+    conn: Connection[object],
+    path: str | Path,
+    *,
+    store: str = "pgstore",
+    category: str | None = None,
+    stream: str | None = None,
+    after: int = 0,
+    on_progress: Progress | None = None,
+) -> Exported:
+    """Export to a file, which is there when it is complete; `.gz` and `.zst` are compressed."""
+    with open_file(str(path), "wb") as file:
+        return export(
+            conn, file, store=store, category=category, stream=stream, after=after,
+            on_progress=on_progress,
+        )  # fmt: skip
+
+
+def export(
+    conn: Connection[object],
+    file: IO[bytes],
+    *,
+    store: str = "pgstore",
+    category: str | None = None,
+    stream: str | None = None,
+    after: int = 0,
+    on_progress: Progress | None = None,
+) -> Exported:
+    """Write all messages after a global position, in global order; or a category's or a stream's.
+
+    It is the store at one moment: everything up to the safe position, nothing in flight. The
+    connection is in autocommit mode, and in one transaction meanwhile. Memory stays flat.
+    """
+    header = _header(conn, store, category, stream, after)
+    up_to = header.up_to_position
+    lines = Lines()
+    file.write(lines.header(header))
+    with conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        floors = 0
+        for text in _copied(conn, s.copy_statement(s.FLOORS, store, **_of(header))):
+            file.write(lines.line(text[:-1]))
+            floors += 1
+        messages, position = 0, after
+        while position < up_to:
+            page = s.copy_statement(
+                s.PAGE, store, after=position, up_to=up_to, count=PAGE, **_of(header)
+            )
+            count, reached = _write_page(conn, page, file, lines)
+            messages += count
+            position = reached if count == PAGE else up_to
+            if on_progress is not None:
+                on_progress(messages, position)
+    file.write(lines.end(End(messages=messages, floors=floors)))
+    return Exported(messages, floors, after, up_to)
+
+
+def _header(
+    conn: Connection[object], store: str, category: str | None, stream: str | None, after: int
+) -> Header:
+    """What is to be exported. Before the transaction that reads: its snapshot must be the later."""
+    if category is not None and stream is not None:
+        raise InvalidArgumentError("export a category or a stream, not both")
+    if not conn.autocommit:
+        raise InvalidArgumentError("an export takes a connection in autocommit mode")
+    if after < 0:
+        raise InvalidArgumentError("after must be a position, 0 or more")
+    ((safe, schema_version, now),) = run(conn, s.statement(s.SAFE_POSITION, store), ())
+    return Header(
+        format=FORMAT,
+        store=store,
+        schema_version=schema_version,
+        exported_at=_utc(now),
+        after_position=after,
+        up_to_position=max(safe, after),
+        category=category,
+        stream=stream,
+    )
+
+
+def _of(header: Header) -> dict[str, str | None]:
+    return {"category": header.category, "stream": header.stream}
+
+
+def _write_page(
+    conn: Connection[object], statement: str, file: IO[bytes], lines: Lines
+) -> tuple[int, int]:
+    """Write a page of messages; how many, and the last one's position."""
+    count, position = 0, b"0"
+    line = lines.line
+    write = file.write
+    for row in _copied(conn, statement):
+        position, _, text = row.partition(_SEPARATOR)
+        write(line(text[:-1]))
+        count += 1
+    return count, int(position)
+
+
+def _copied(conn: Connection[object], statement: str) -> Iterator[bytes]:
+    with psycopg.ClientCursor(conn) as cursor, cursor.copy(statement.encode()) as copy:
+        for row in copy:
+            yield bytes(row)
+
+
+def _utc(moment: object) -> datetime:
+    assert isinstance(moment, datetime)
+    return moment.astimezone(UTC)

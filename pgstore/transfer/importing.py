@@ -1,0 +1,270 @@
+"""Import: from a file or another message store, in batches that are there whole or not at all."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import Literal, Protocol
+
+import msgspec
+import psycopg
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from pgstore._sync.cursor import run
+from pgstore.errors import InvalidArgumentError, StoreError
+from pgstore.transfer import _statements as s
+from pgstore.transfer._batches import (
+    MESSAGES,
+    NO_METADATA,
+    Batch,
+    Floors,
+    Messages,
+    floor_parameters,
+    message_parameters,
+)
+from pgstore.transfer._errors import MessageRefusedError, TransferError
+
+Positions = Literal["auto", "keep", "new"]
+
+# A batch that lost against writers of the same streams is tried again.
+_RETRIED = ("40001", "40P01", "55P03")
+_ATTEMPTS = 10
+
+# The server refuses a value: it cannot be read as what it should be, or it is too large.
+_UNREADABLE = ("22", "54")
+
+
+class Source(Protocol):
+    """Where messages come from."""
+
+    @property
+    def unit(self) -> str:
+        """What `place` of a message counts."""
+        ...
+
+    @property
+    def total(self) -> int | None:
+        """How many messages there are, if that is known."""
+        ...
+
+    def read(self, count: int) -> AbstractContextManager[Iterator[Batch]]:
+        """The floors and messages in order, at most `count` at a time."""
+        ...
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """What an import has done. `skipped` messages were there already, at the same place."""
+
+    imported: int
+    skipped: int
+    floors: int
+    positions_kept: bool
+
+
+Progress = Callable[[int], None]
+"""Told after each batch: messages so far, skipped ones too."""
+
+
+def import_from(
+    conn: Connection[object],
+    source: Source,
+    *,
+    store: str = "pgstore",
+    positions: Positions = "auto",
+    batch_messages: int = MESSAGES,
+    on_progress: Progress | None = None,
+) -> Imported:
+    """Bring in messages with their ids, versions and times, in order; their streams continue.
+
+    Each batch is one transaction. What is there already, the same at the same place, is skipped:
+    an import that was interrupted is simply run again. Global positions are kept by `keep`, which
+    needs them to be above the store's last one, and by `auto` if the store was empty when the
+    import began. The connection is in autocommit mode.
+
+    Raises:
+        FileRefusedError: the file is not a complete, unaltered export.
+        MessageRefusedError: a message would break the store; nothing of its batch was stored.
+    """
+    if not conn.autocommit:
+        raise InvalidArgumentError("an import takes a connection in autocommit mode")
+    with (
+        source.read(batch_messages) as found,
+        ThreadPoolExecutor(max_workers=1, thread_name_prefix="pgstore import") as ahead,
+    ):
+        work = _Import(conn, store, source.unit, positions)
+        # The next batch is made while the server is busy with this one.
+        upcoming = ahead.submit(work.prepared, found)
+        with work.without_waiting():
+            while (prepared := upcoming.result()) is not None:
+                upcoming = ahead.submit(work.prepared, found)
+                work.store_batch(*prepared)
+                if on_progress is not None:
+                    on_progress(work.imported + work.skipped)
+        return Imported(work.imported, work.skipped, work.floors, work.keep is True)
+
+
+class _Import:
+    """One import: its connection, and what it has done so far."""
+
+    def __init__(
+        self, conn: Connection[object], store: str, unit: str, positions: Positions
+    ) -> None:
+        self.conn = conn
+        self.store = store
+        self.unit = unit
+        self.keep: bool | None = {"keep": True, "new": False}.get(positions)
+        self.imported = self.skipped = self.floors = 0
+        self._import = s.statement(s.IMPORT, store)
+        self._import_floors = s.statement(s.IMPORT_FLOORS, store)
+
+    def prepared(self, found: Iterator[Batch]) -> tuple[Batch, list[str | None]] | None:
+        """The next batch and its parameters; nothing after the last."""
+        batch = next(found, None)
+        if batch is None:
+            return None
+        if isinstance(batch, Floors):
+            return batch, floor_parameters(batch, self.unit)
+        return batch, message_parameters(batch, self.unit)
+
+    def without_waiting(self) -> "_WithoutWaiting":
+        return _WithoutWaiting(self.conn)
+
+    def store_batch(self, batch: Batch, parameters: list[str | None]) -> None:
+        """Store one batch, in a transaction of its own."""
+        if isinstance(batch, Floors):
+            ((changed,),) = self._run(self._import_floors, parameters, batch)
+            self.floors += changed
+            return
+        if self.keep is None:
+            self.keep = self._keeps(batch)
+        if not self.keep:
+            parameters = [*parameters[:-1], None]
+        ((imported, skipped),) = self._run(self._import, parameters, batch)
+        self.imported += imported
+        self.skipped += skipped
+
+    def _keeps(self, batch: Messages) -> bool:
+        """Whether `auto` keeps positions: the store is empty, or was when this import began."""
+        ((empty,),) = run(self.conn, s.statement(s.IS_EMPTY, self.store), ())
+        if empty:
+            return True
+        try:
+            rows = run(self.conn, s.statement(s.POSITION_OF, self.store), (batch.ids[0],))
+        except (InvalidArgumentError, psycopg.DataError):
+            return False  # not an id: the import says so
+        return rows == [(batch.positions[0],)]
+
+    def _run(self, statement: str, parameters: list[str | None], batch: Batch) -> list[TupleRow]:
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return run(self.conn, statement, parameters)
+            except (InvalidArgumentError, StoreError, psycopg.Error) as error:
+                if _sqlstate(error) in _RETRIED and attempt < _ATTEMPTS:
+                    time.sleep(0.01 * 2**attempt)
+                    continue
+                if refused := self._refused(error, batch):
+                    raise refused from error
+                raise
+
+    def _refused(self, error: Exception, batch: Batch) -> TransferError | None:
+        """Which message it is, and why."""
+        reason = str(error).strip().partition("\n")[0]
+        detail = getattr(error, "detail", {})
+        index = detail.get("index")
+        sqlstate = _sqlstate(error)
+        if index is None and sqlstate is not None and sqlstate[:2] in _UNREADABLE:
+            if isinstance(batch, Floors):
+                return None
+            index, reason = _unreadable(self.conn, batch, self.unit, reason)
+        if not isinstance(index, int):
+            return None
+        hint = None
+        if "last_position" in detail:
+            hint = "Import it with new positions, or into an empty store."
+        elif isinstance(error, psycopg.Error):
+            hint = error.diag.message_hint
+        return MessageRefusedError(
+            f"{reason} (stream {batch.streams[index]!r})",
+            place=batch.places[index],
+            unit=self.unit,
+            sqlstate=sqlstate,
+            hint=hint,
+        )
+
+
+def check_values(conn: Connection[object], batch: Messages, unit: str) -> None:
+    """Raise MessageRefusedError for the first message with a value that cannot be stored."""
+    if reason := _problem(conn, batch, unit):
+        index, reason = _unreadable(conn, batch, unit, reason)
+        raise MessageRefusedError(reason, place=batch.places[index], unit=unit)
+    for place, type, metadata in zip(batch.places, batch.types, batch.metadata, strict=True):
+        if not 1 <= len(type.encode()) <= 255:
+            raise MessageRefusedError(
+                "type must be a name of 1 to 255 bytes", place=place, unit=unit
+            )
+        if bytes(metadata)[:1] not in (NO_METADATA, b"{"):
+            raise MessageRefusedError(
+                "metadata must be a JSON object or NULL", place=place, unit=unit
+            )
+
+
+def _unreadable(
+    conn: Connection[object], batch: Messages, unit: str, reason: str
+) -> tuple[int, str]:
+    """The first message that the server cannot read: halve until it is alone."""
+    low, high = 0, len(batch.places)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if problem := _problem(conn, batch.part(low, middle), unit):
+            high, reason = middle, problem
+        else:
+            low = middle
+    return low, _problem(conn, batch.part(low, high), unit) or reason
+
+
+def _problem(conn: Connection[object], batch: Messages, unit: str) -> str | None:
+    """What the server has against the values of these messages; nothing if it can read them."""
+    try:
+        run(conn, s.READABLE, message_parameters(batch, unit))
+    except (InvalidArgumentError, psycopg.Error) as error:
+        if (_sqlstate(error) or "")[:2] not in _UNREADABLE:
+            raise
+        cause = error if isinstance(error, psycopg.Error) else error.__cause__
+        detail = cause.diag.message_detail if isinstance(cause, psycopg.Error) else None
+        return f"{str(error).partition(chr(10))[0]}{f': {detail}' if detail else ''}"
+    return None
+
+
+def _sqlstate(error: Exception) -> str | None:
+    """The server's code, also of an error that was translated."""
+    for each in (error.__cause__, error):
+        if isinstance(each, psycopg.Error) and each.sqlstate:
+            return each.sqlstate
+    return None
+
+
+class _WithoutWaiting:
+    """Commits that the disk is not waited for, until one at the end that stands for all.
+
+    What a crash of the server takes away before that is the end of the import, which is then run
+    again.
+    """
+
+    def __init__(self, conn: Connection[object]) -> None:
+        self.conn = conn
+
+    def __enter__(self) -> None:
+        ((self._before,),) = run(self.conn, "SELECT current_setting('synchronous_commit')", ())
+        self._set("off")
+
+    def __exit__(self, *error: object) -> None:
+        if self.conn.closed or self.conn.broken:
+            return
+        self._set(str(self._before))
+        run(self.conn, s.FLUSH, ())
+
+    def _set(self, value: str) -> None:
+        run(self.conn, "SELECT set_config('synchronous_commit', %s, false)", (value,))

@@ -1,0 +1,1 @@
+"""Other message stores in PostgreSQL, as sources of an import."""

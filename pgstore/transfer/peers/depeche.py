@@ -1,0 +1,80 @@
+"""depeche_db (0.8 to 0.13), with its table `depeche_msgs_<store>`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+
+from psycopg import sql
+
+from pgstore.transfer._batches import Batch
+from pgstore.transfer._errors import TransferError
+from pgstore.transfer.peers._reading import floors, messages, require_table, snapshot
+
+_FLOORS = """
+SELECT min(m.global_position), m.stream, min(m.version) - 1
+FROM {messages} AS m
+GROUP BY m.stream
+HAVING min(m.version) > 1
+ORDER BY 1"""
+_MESSAGES = """
+SELECT
+  m.global_position, m.stream::text, m.version, m.global_position, m.message_id::text,
+  (m.added_at AT TIME ZONE {time_zone})::text, coalesce(m.message ->> {type_key}, ''),
+  (m.message - {type_key})::text, '-'
+FROM (
+  SELECT
+    d.global_position, d.stream, d.version, d.message_id, d.added_at, d.message::jsonb AS message
+  FROM {messages} AS d
+) AS m
+ORDER BY m.global_position"""
+
+
+class DepecheSource:
+    """The messages of a depeche_db store, in the order of their global positions.
+
+    The type is taken out of the message, from `type_key`, where PydanticMessageSerializer puts it;
+    the rest of the message is the payload. Streams, versions, ids and global positions stay. The
+    times, which have no time zone, are of `time_zone`: that of the sessions that wrote them. The
+    read is one snapshot: stop the writers before the last one.
+    """
+
+    unit = "global position"
+
+    def __init__(
+        self,
+        dsn: str,
+        name: str,
+        *,
+        schema: str | None = None,
+        type_key: str = "__typename__",
+        time_zone: str = "UTC",
+    ) -> None:
+        self.dsn = dsn
+        self.name = name
+        self.schema = schema
+        self.type_key = type_key
+        self.time_zone = time_zone
+        self.total: int | None = None
+
+    @contextmanager
+    def read(self, count: int) -> Iterator[Iterator[Batch]]:
+        """The messages. Raises TransferError if there is no such store."""
+        table_name = f"depeche_msgs_{self.name}"
+        with snapshot(self.dsn) as conn:
+            require_table(conn, self.schema, table_name, f"depeche_db store {self.name!r}")
+            table = sql.Identifier(*filter(None, (self.schema, table_name)))
+            known = conn.execute(
+                "SELECT FROM pg_timezone_names AS z WHERE z.name = %s", [self.time_zone]
+            )
+            if not known.rowcount:
+                raise TransferError(f"the server knows no time zone {self.time_zone!r}")
+            total = conn.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
+            self.total = total[0] if total else None
+
+            query = sql.SQL(_MESSAGES).format(
+                messages=table, type_key=self.type_key, time_zone=self.time_zone
+            )
+            yield chain(
+                floors(conn, sql.SQL(_FLOORS).format(messages=table), count),
+                messages(conn, query, count),
+            )

@@ -1,0 +1,56 @@
+"""Message DB (message-db 1.x), with its table `message_store.messages`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+
+from psycopg import sql
+
+from pgstore.transfer._batches import Batch
+from pgstore.transfer.peers._reading import floors, messages, require_table, snapshot
+
+# Positions begin at 0 there, versions at 1 here. A stream whose first messages were deleted begins
+# later. A payload of NULL is null here; metadata of null is none.
+_FLOORS = """
+SELECT min(m.global_position), m.stream_name, min(m.position)
+FROM {messages} AS m
+GROUP BY m.stream_name
+HAVING min(m.position) > 0
+ORDER BY 1"""
+_MESSAGES = """
+SELECT
+  m.global_position, m.stream_name::text, m.position + 1, m.global_position, m.id::text,
+  m.time::text || '+00', m.type::text, coalesce(m.data, 'null')::text,
+  coalesce(nullif(m.metadata, 'null')::text, '-')
+FROM {messages} AS m
+ORDER BY m.global_position"""
+
+
+class MessageDbSource:
+    """The messages of a Message DB, in the order of their global positions.
+
+    Its position 0 becomes version 1. Its times, which have no time zone, are UTC. Ids, types,
+    payloads, metadata and global positions stay. The read is one snapshot: stop the writers before
+    the last one.
+    """
+
+    unit = "global position"
+
+    def __init__(self, dsn: str, *, schema: str = "message_store") -> None:
+        self.dsn = dsn
+        self.schema = schema
+        self.total: int | None = None
+
+    @contextmanager
+    def read(self, count: int) -> Iterator[Iterator[Batch]]:
+        """The messages. Raises TransferError if there is no Message DB."""
+        with snapshot(self.dsn) as conn:
+            require_table(conn, self.schema, "messages", "Message DB")
+            table = sql.Identifier(self.schema, "messages")
+            total = conn.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
+            self.total = total[0] if total else None
+
+            yield chain(
+                floors(conn, sql.SQL(_FLOORS).format(messages=table), count),
+                messages(conn, sql.SQL(_MESSAGES).format(messages=table), count),
+            )

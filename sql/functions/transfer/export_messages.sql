@@ -1,0 +1,74 @@
+CREATE OR REPLACE FUNCTION export_messages(
+  after_position bigint,
+  up_to_position bigint,
+  max_count bigint DEFAULT 1000,
+  category text DEFAULT NULL,
+  stream text DEFAULT NULL
+)
+RETURNS TABLE (
+  global_position bigint,
+  line text
+)
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET timezone = 'UTC'
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+BEGIN
+  IF (after_position >= 0) IS NOT TRUE THEN
+    PERFORM refuse_argument('after_position', 'must be 0 or more');
+  ELSIF (up_to_position >= 0) IS NOT TRUE THEN
+    PERFORM refuse_argument('up_to_position', 'must be 0 or more');
+  ELSIF (max_count >= 1) IS NOT TRUE THEN
+    PERFORM refuse_argument('max_count', 'must be 1 or more');
+  END IF;
+
+  RETURN QUERY
+  SELECT
+    r.global_position,
+    '{"stream":' || to_json(r.stream)::text
+    || ',"version":' || r.version
+    || ',"global_position":' || r.global_position
+    || ',"message_id":"' || r.message_id
+    || '","added_at":' || to_json(r.added_at)::text
+    || ',"type":' || to_json(r.type)::text
+    || ',"data":' || r.data::text
+    || coalesce(',"metadata":' || r.metadata::text, '') || '}'
+  FROM (
+    -- Of these three, two are empty.
+    SELECT
+      a.message_id, a.stream, a.version, a.global_position, a.type, a.data, a.metadata, a.added_at
+    FROM range_of_all(after_position, up_to_position, max_count, NULL, NULL, NULL, NULL, 'stream')
+      AS a
+    WHERE export_messages.category IS NULL AND export_messages.stream IS NULL
+    UNION ALL
+    SELECT
+      c.message_id, c.stream, c.version, c.global_position, c.type, c.data, c.metadata, c.added_at
+    FROM range_of_categories(
+      ARRAY[export_messages.category], after_position, up_to_position, max_count, NULL, NULL, NULL,
+      NULL, 'stream'
+    ) AS c
+    WHERE export_messages.category IS NOT NULL AND export_messages.stream IS NULL
+    UNION ALL
+    SELECT
+      s.message_id, s.stream, s.version, s.global_position, s.type, s.data, s.metadata, s.added_at
+    FROM range_of_stream(export_messages.stream, after_position, up_to_position, max_count) AS s
+    WHERE export_messages.stream IS NOT NULL
+  ) AS r;
+END
+$$;
+
+COMMENT ON FUNCTION export_messages(bigint, bigint, bigint, text, text) IS
+$$Messages as JSON objects, in global order: of everything, of a category or of a stream, at most
+max_count, after after_position and up to up_to_position. {"stream", "version", "global_position",
+"message_id", "added_at", "type", "data", "metadata"?}, with payloads exactly as they are stored.
+Read safe_position() first, as a statement of its own, for up_to_position; then begin a transaction,
+of REPEATABLE READ if all pages are to be of one moment. Raises 22023 for a bad argument.$$;

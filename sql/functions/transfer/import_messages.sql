@@ -1,0 +1,154 @@
+CREATE OR REPLACE FUNCTION import_messages(
+  streams text[],
+  versions bigint[],
+  types text[],
+  data jsonb[],
+  metadata jsonb[],
+  message_ids uuid[],
+  added_at timestamptz[],
+  global_positions bigint[] DEFAULT NULL,
+  OUT imported bigint,
+  OUT skipped bigint
+)
+RETURNS record
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  stream_ids bigint[];
+  category_keys bigint[];
+  misplaced bigint;
+  wanted bigint[];
+  last_position bigint;
+  first_position bigint;
+BEGIN
+  PERFORM refuse_import(
+    streams, versions, types, data, metadata, message_ids, added_at, global_positions
+  );
+
+  IF global_positions IS NULL THEN
+    -- The locks of all streams, as every writer takes them: what is checked below is then what is
+    -- written to. In the order of their keys, so that two imports do not wait for one another.
+    PERFORM pg_advisory_xact_lock(stream_lock_class(), k.key)
+    FROM (
+      SELECT DISTINCT hashtext(u.stream COLLATE "C") AS key
+      FROM unnest(streams) AS u (stream)
+      ORDER BY key
+    ) AS k;
+  ELSE
+    -- Nobody else may draw a position between the look at the last one and its change; an INSERT
+    -- takes its lock on the table before it draws one. This keeps all writers out, so it stands for
+    -- the locks of the streams. In the order in which a writer comes to the tables.
+    LOCK TABLE streams IN SHARE ROW EXCLUSIVE MODE;
+    LOCK TABLE messages IN SHARE ROW EXCLUSIVE MODE;
+  END IF;
+  PERFORM announce_write();
+
+  SELECT p.stream_ids, p.category_keys, p.misplaced INTO stream_ids, category_keys, misplaced
+  FROM import_places(streams, versions) AS p;
+
+  IF misplaced > 0 THEN
+    -- Part of an import that was interrupted, or refused.
+    wanted := import_rest(streams, versions, types, data, metadata, message_ids);
+    skipped := (cardinality(streams) - cardinality(wanted))::bigint;
+    imported := bigint '0';
+    IF wanted <> '{}' THEN
+      SELECT r.imported INTO imported
+      FROM (
+        SELECT
+          array_agg(m.stream ORDER BY w.n) AS streams,
+          array_agg(m.version ORDER BY w.n) AS versions,
+          array_agg(m.type ORDER BY w.n) AS types,
+          array_agg(m.data ORDER BY w.n) AS data,
+          array_agg(m.metadata ORDER BY w.n) AS metadata,
+          array_agg(m.message_id ORDER BY w.n) AS message_ids,
+          array_agg(m.added_at ORDER BY w.n) AS added_at,
+          array_agg(m.global_position ORDER BY w.n) AS global_positions
+        FROM unnest(wanted) AS w (n)
+        JOIN unnest(
+          streams, versions, types, data, metadata, message_ids, added_at, global_positions
+        ) WITH ORDINALITY AS m (
+          stream, version, type, data, metadata, message_id, added_at, global_position, n
+        ) USING (n)
+      ) AS a
+      CROSS JOIN LATERAL import_messages(
+        a.streams, a.versions, a.types, a.data, a.metadata, a.message_ids, a.added_at,
+        CASE WHEN import_messages.global_positions IS NOT NULL THEN a.global_positions END
+      ) AS r;
+    END IF;
+    RETURN;
+  END IF;
+
+  IF global_positions IS NOT NULL THEN
+    last_position := pg_sequence_last_value('global_position_seq');
+    first_position := global_positions[1];
+    IF first_position <= last_position THEN
+      PERFORM refuse_argument(
+        'global_positions', format('must be above the store''s last position, %s', last_position),
+        jsonb_build_object(
+          'index', 0, 'global_position', first_position, 'last_position', last_position
+        )
+      );
+    ELSIF global_positions[cardinality(global_positions)] - last_position >= 2147483648 THEN
+      -- In-flight marks hold the low half of a position: of transactions that are open now they
+      -- would be taken for others.
+      PERFORM refuse_argument(
+        'global_positions',
+        format('must be less than 2147483648 above the store''s last position, %s', last_position),
+        jsonb_build_object(
+          'index', 0, 'global_position', first_position, 'last_position', last_position
+        )
+      );
+    END IF;
+  END IF;
+
+  -- Not ON CONFLICT: that looks into every index twice.
+  BEGIN
+    INSERT INTO messages AS m (
+      global_position, stream_id, version, category_key, added_at, message_id, type, data, metadata
+    )
+    SELECT
+      coalesce(w.global_position, nextval('global_position_seq')), w.stream_id, w.version,
+      w.category_key, w.added_at, w.message_id, w.type, w.data, w.metadata
+    FROM unnest(
+      global_positions, stream_ids, versions, category_keys, added_at, message_ids, types, data,
+      metadata
+    ) AS w (
+      global_position, stream_id, version, category_key, added_at, message_id, type, data, metadata
+    );
+  EXCEPTION WHEN unique_violation THEN
+    PERFORM refuse_message_ids(message_ids, streams, versions);
+    RAISE EXCEPTION USING
+      ERRCODE = 'serialization_failure',
+      MESSAGE = 'the transaction''s snapshot is older than what is stored',
+      HINT = 'Try again, under READ COMMITTED.';
+  END;
+  imported := cardinality(streams)::bigint;
+  skipped := bigint '0';
+
+  IF global_positions IS NOT NULL THEN
+    -- Last: a sequence does not go back if something fails after it.
+    PERFORM setval('global_position_seq', global_positions[cardinality(global_positions)]);
+  END IF;
+END
+$$;
+
+COMMENT ON FUNCTION import_messages(
+  text[], bigint[], text[], jsonb[], jsonb[], uuid[], timestamptz[], bigint[]
+) IS
+$$Bring in messages of another store, of many streams at once, all or nothing: with their versions,
+ids and times, in the order given. The arrays have the same length and hold one element a message;
+metadata and its elements may be NULL. The versions must continue the streams. With
+global_positions, which rise and are all above the store's last position, the messages keep them:
+then other writers wait until the transaction ends, and one that has begun to write to the same
+stream gets 40001. Without, they get new ones, and the streams are locked until the transaction
+ends, with one lock each: not more than some thousand streams at a time. A message that is stored
+already, with the same id, content, stream and version, is skipped: an import that was interrupted
+can be repeated. Answers how many were imported and how many skipped. Raises 22023 for a bad
+message, MS001 if a version does not continue its stream, MS002 if an id is used by another
+message; DETAIL has its index, from 0. If a transaction that kept positions is rolled back after the
+call, those positions are lost: the same messages then need new ones.$$;

@@ -1,0 +1,89 @@
+CREATE OR REPLACE FUNCTION refuse_import(
+  streams text[],
+  versions bigint[],
+  types text[],
+  data jsonb[],
+  metadata jsonb[],
+  message_ids uuid[],
+  added_at timestamptz[],
+  global_positions bigint[]
+)
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  bad record;
+BEGIN
+  IF coalesce(cardinality(streams), 0) = 0 THEN
+    PERFORM refuse_argument('messages', 'must not be empty');
+  ELSIF cardinality(versions) IS DISTINCT FROM cardinality(streams)
+    OR cardinality(types) IS DISTINCT FROM cardinality(streams)
+    OR cardinality(data) IS DISTINCT FROM cardinality(streams)
+    OR cardinality(metadata) <> cardinality(streams)
+    OR cardinality(message_ids) IS DISTINCT FROM cardinality(streams)
+    OR cardinality(added_at) IS DISTINCT FROM cardinality(streams)
+    OR cardinality(global_positions) <> cardinality(streams)
+  THEN
+    PERFORM refuse_argument('messages', 'must be arrays of the same length');
+  END IF;
+
+  SELECT
+    m.n - 1 AS index,
+    CASE
+      WHEN octet_length(m.stream) BETWEEN 1 AND 1000 IS NOT TRUE THEN 'stream'
+      WHEN m.version >= 1 IS NOT TRUE THEN 'version'
+      WHEN octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE THEN 'type'
+      WHEN m.data IS NULL THEN 'data'
+      WHEN jsonb_typeof(m.metadata) <> 'object' THEN 'metadata'
+      WHEN m.message_id IS NULL THEN 'message_id'
+      WHEN isfinite(m.added_at) IS NOT TRUE THEN 'added_at'
+      ELSE 'global_position'
+    END AS argument
+  INTO bad
+  FROM unnest(
+    streams, versions, types, data, metadata, message_ids, added_at, global_positions,
+    -- What comes before each.
+    ARRAY[0] || global_positions
+  ) WITH ORDINALITY AS m (
+    stream, version, type, data, metadata, message_id, added_at, global_position, position_before, n
+  )
+  WHERE m.n <= cardinality(streams)
+    AND (
+      octet_length(m.stream) BETWEEN 1 AND 1000 IS NOT TRUE
+      OR m.version >= 1 IS NOT TRUE
+      OR octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE
+      OR m.data IS NULL
+      OR jsonb_typeof(m.metadata) <> 'object'
+      OR m.message_id IS NULL
+      OR isfinite(m.added_at) IS NOT TRUE
+      OR (global_positions IS NOT NULL AND m.global_position > m.position_before IS NOT TRUE)
+    )
+  ORDER BY m.n
+  LIMIT 1;
+  IF FOUND THEN
+    PERFORM refuse_argument(
+      bad.argument,
+      CASE bad.argument
+        WHEN 'stream' THEN 'must be a name of 1 to 1000 bytes'
+        WHEN 'version' THEN 'must be 1 or more'
+        WHEN 'type' THEN 'must be a name of 1 to 255 bytes'
+        WHEN 'data' THEN 'must be a JSON value, not NULL'
+        WHEN 'metadata' THEN 'must be a JSON object or NULL'
+        WHEN 'message_id' THEN 'must be a UUID, not NULL'
+        WHEN 'added_at' THEN 'must be a time, not NULL'
+        ELSE 'must be 1 or more, and more than that of the message before'
+      END,
+      jsonb_build_object('index', bad.index)
+    );
+  END IF;
+END
+$$;
+
+COMMENT ON FUNCTION refuse_import(
+  text[], bigint[], text[], jsonb[], jsonb[], uuid[], timestamptz[], bigint[]
+) IS
+$$Internal: raise 22023 for the first message of an import that is not one; return if all are.$$;

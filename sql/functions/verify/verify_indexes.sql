@@ -1,0 +1,67 @@
+CREATE OR REPLACE FUNCTION verify_indexes()
+RETURNS TABLE (
+  check_name text,
+  checked bigint,
+  wrong bigint,
+  example text
+)
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+BEGIN
+  -- LIMIT makes each of these one look-up in an index for each row of the table.
+  RETURN QUERY
+  SELECT
+    text 'indexes find every message', count(*), count(*) FILTER (WHERE g.wrong),
+    min(format('position %s', g.global_position)) FILTER (WHERE g.wrong)
+  FROM (
+    SELECT
+      m.global_position,
+      (
+        m.ctid = p.ctid AND m.ctid = i.ctid AND m.ctid = v.ctid AND m.ctid = c.ctid
+      ) IS NOT TRUE AS wrong
+    FROM messages AS m
+    LEFT JOIN LATERAL (
+      SELECT a.ctid FROM messages AS a WHERE a.global_position = m.global_position LIMIT 1
+    ) AS p ON true
+    LEFT JOIN LATERAL (
+      SELECT a.ctid FROM messages AS a WHERE a.message_id = m.message_id LIMIT 1
+    ) AS i ON true
+    LEFT JOIN LATERAL (
+      SELECT a.ctid FROM messages AS a
+      WHERE a.stream_id = m.stream_id AND a.version = m.version
+      LIMIT 1
+    ) AS v ON true
+    LEFT JOIN LATERAL (
+      SELECT a.ctid FROM messages AS a
+      WHERE (a.category_key, a.global_position) >= (m.category_key, m.global_position)
+      ORDER BY a.category_key, a.global_position
+      LIMIT 1
+    ) AS c ON true
+  ) AS g;
+
+  RETURN QUERY
+  SELECT
+    text 'indexes find every stream', count(*), count(*) FILTER (WHERE g.wrong),
+    min(g.stream) FILTER (WHERE g.wrong)
+  FROM (
+    SELECT
+      s.stream, (s.ctid = n.ctid AND s.ctid = i.ctid) IS NOT TRUE AS wrong
+    FROM streams AS s
+    LEFT JOIN LATERAL (
+      SELECT a.ctid FROM streams AS a WHERE a.stream = s.stream LIMIT 1
+    ) AS n ON true
+    LEFT JOIN LATERAL (
+      SELECT a.ctid FROM streams AS a WHERE a.stream_id = s.stream_id LIMIT 1
+    ) AS i ON true
+  ) AS g;
+END
+$$;
+
+COMMENT ON FUNCTION verify_indexes() IS
+$$Internal: the checks of verify_store that read the indexes.$$;

@@ -1,0 +1,52 @@
+"""The real message stores that are imported from, kept in .cache/peers."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.skips import skip
+
+CACHE = Path(__file__).parents[2] / ".cache" / "peers"
+
+MESSAGE_DB = "@eventide/message-db@1.3.1"
+DEPECHE = ["depeche_db==0.13.1", "sqlalchemy<2.1", "sniffio", "pydantic>=2", "psycopg[binary]"]
+
+
+def message_db_scripts() -> Path:
+    """The folder of Message DB's SQL files; downloaded the first time."""
+    place = CACHE / "message-db-1.3.1"
+    if not place.exists():
+        if shutil.which("npm") is None:
+            skip("message_db")
+        CACHE.mkdir(parents=True, exist_ok=True)
+        # Renamed when complete: an interrupted download is never taken for the package.
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            packed = subprocess.run(
+                ["npm", "pack", "--silent", MESSAGE_DB],
+                cwd=folder, capture_output=True, text=True, timeout=120,
+            )  # fmt: skip
+            if packed.returncode != 0:
+                skip("message_db")
+            archive = packed.stdout.split()[-1]
+            subprocess.run(["tar", "--no-same-owner", "-xzf", archive], cwd=folder, check=True)
+            (Path(folder) / "package").rename(place)
+    return place / "database"
+
+
+def depeche_python() -> Path:
+    """A Python that has depeche_db; made the first time."""
+    place = CACHE / "depeche-0.13.1"
+    if not (place / "complete").exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(place, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", place], check=True)
+        installed = subprocess.run(
+            [place / "bin" / "pip", "install", "--quiet", *DEPECHE],
+            capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        if installed.returncode != 0:
+            skip("depeche_db")
+        (place / "complete").touch()
+    return place / "bin" / "python"

@@ -1,0 +1,129 @@
+"""Import from a store that depeche_db has written."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import TupleRow
+
+from pgstore import transfer
+from pgstore.transfer import DepecheSource, MessageRefusedError, TransferError
+from tests.transfer.conftest import Place
+from tests.transfer.peers import depeche_python
+
+Connection = psycopg.Connection[TupleRow]
+
+WRITE = r"""
+import datetime, json, sys, uuid
+import psycopg, pydantic, sqlalchemy
+from depeche_db import MessageStore
+from depeche_db.tools import PydanticMessageSerializer
+
+class Message(pydantic.BaseModel):
+    id: uuid.UUID
+    def get_message_id(self):
+        return self.id
+    def get_message_time(self):
+        return datetime.datetime.now(datetime.timezone.utc)
+
+class Deposited(Message):
+    amount: float
+    note: str
+
+class Opened(Message):
+    owner: str | None
+
+dsn, name = sys.argv[1:]
+engine = sqlalchemy.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn))
+serializer = PydanticMessageSerializer(Deposited | Opened)
+store = MessageStore(name, engine, serializer)
+for n in range(30):
+    stream = f"account-{n % 4}" if n % 3 else "konto"
+    if n % 2:
+        message = Deposited(id=uuid.uuid4(), amount=n + 0.5, note="\u00e4 \U0001f600 \"\n")
+    else:
+        message = Opened(id=uuid.uuid4(), owner=None)
+    store.write(stream, message)
+reader = [
+    [m.stream, m.version, m.global_position, str(m.message_id), serializer.serialize(m.message)]
+    for name in ("konto", *(f"account-{n}" for n in range(4)))
+    for m in store.read(name)
+]
+print(json.dumps(sorted(reader, key=lambda m: m[2])))
+"""
+
+
+@pytest.fixture(scope="module")
+def depeche(server_dsn: str) -> Iterator[tuple[str, list[Any]]]:
+    """A database with a store in it, and what depeche_db reads from that."""
+    python = depeche_python()
+    database = f"depeche_{uuid4().hex}"
+    name = sql.Identifier(database)
+    with ExitStack() as stack:
+        server = stack.enter_context(psycopg.connect(server_dsn, autocommit=True))
+        server.execute(sql.SQL("CREATE DATABASE {}").format(name))
+        stack.callback(server.execute, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+        dsn = make_conninfo(server_dsn, dbname=database)
+        written = subprocess.run(
+            [python, "-c", WRITE, dsn, "bank"], capture_output=True, text=True, check=False
+        )
+        assert written.returncode == 0, written.stderr
+        yield dsn, json.loads(written.stdout)
+
+
+def test_everything_is_imported(depeche: tuple[str, list[Any]], new: Place) -> None:
+    dsn, messages = depeche
+    source = DepecheSource(dsn, "bank")
+    done = transfer.import_from(new.conn, source, store=new.name, batch_messages=7)
+    assert (done.imported, done.positions_kept) == (30, True)
+    assert source.total == 30
+    found = new.query(
+        "SELECT a.stream, a.version, a.global_position, a.message_id::text, a.type, a.data"
+        " FROM STORE.all_messages AS a ORDER BY a.global_position"
+    )
+    assert [list(row[:4]) for row in found] == [row[:4] for row in messages]
+    assert [row[5] | {"__typename__": row[4]} for row in found] == [row[4] for row in messages]
+    assert {row[4] for row in found} == {"Deposited", "Opened"}
+    assert new.wrong() == {}
+    again = transfer.import_from(new.conn, source, store=new.name)
+    assert (again.imported, again.skipped) == (0, 30)
+
+
+def test_times_are_of_the_zone_that_is_given(depeche: tuple[str, list[Any]], new: Place) -> None:
+    dsn, _ = depeche
+    source = DepecheSource(dsn, "bank", time_zone="America/Lima")
+    transfer.import_from(new.conn, source, store=new.name)
+    with psycopg.connect(dsn) as conn:
+        query = (
+            "SELECT added_at AT TIME ZONE 'America/Lima' FROM depeche_msgs_bank"
+            " ORDER BY global_position"
+        )
+        assert [row[4] for row in new.content()] == [row[0] for row in conn.execute(query)]
+
+
+def test_message_without_a_type_is_refused(depeche: tuple[str, list[Any]], new: Place) -> None:
+    dsn, _ = depeche
+    with pytest.raises(MessageRefusedError) as caught:
+        transfer.import_from(
+            new.conn, DepecheSource(dsn, "bank", type_key="missing"), store=new.name
+        )
+    assert (caught.value.place, caught.value.sqlstate) == (1, "22023")
+    assert new.content() == []
+
+
+@pytest.mark.parametrize("wrong", [{"name": "other"}, {"time_zone": "Mars/Base"}])
+def test_what_is_not_there_is_an_error(
+    depeche: tuple[str, list[Any]], new: Place, wrong: dict[str, str]
+) -> None:
+    dsn, _ = depeche
+    with pytest.raises(TransferError):
+        transfer.import_from(
+            new.conn, DepecheSource(dsn, **({"name": "bank"} | wrong)), store=new.name
+        )

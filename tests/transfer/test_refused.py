@@ -1,0 +1,270 @@
+"""What is not imported, and that it leaves nothing half-written."""
+
+import json
+import sys
+from collections.abc import Callable
+from io import BytesIO, TextIOWrapper
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import pytest
+
+from pgstore import transfer
+from pgstore.transfer import FileRefusedError, FileSource, MessageRefusedError
+from tests.transfer.conftest import Place
+
+ID = "00000000-0000-4000-8000-{:012}"
+
+
+def write_file(path: Path, lines: list[dict[str, Any]], *, counted: int | None = None) -> None:
+    """Write an export with these messages, checksums and all."""
+    header = {
+        "format": 1,
+        "store": "x",
+        "schema_version": 3,
+        "exported_at": "2026-01-01T00:00:00Z",
+        "after_position": 0,
+        "up_to_position": 99,
+    }
+    messages = sum("floor" not in line for line in lines)
+    end = {
+        "messages": messages if counted is None else counted,
+        "floors": len(lines) - messages,
+    }
+    total = 0
+    with path.open("wb") as file:
+        for line in ({"pgstore_export": header}, *lines, {"end": end}):
+            start = json.dumps(line).encode()[:-1]
+            total = crc32(start, total)
+            close = b',"crc32":"%08x"}\n' % total
+            total = crc32(close, total)
+            file.write(start + close)
+
+
+def message(number: int, stream: str = "a-1", version: int | None = None, **other: Any) -> Any:
+    return {
+        "stream": stream,
+        "version": number if version is None else version,
+        "global_position": number,
+        "message_id": ID.format(number),
+        "added_at": "2026-01-02T03:04:05.678901+00:00",
+        "type": "A",
+        "data": {"n": number},
+    } | other
+
+
+def test_written_file_is_imported(new: Place, file: Path) -> None:
+    write_file(file, [message(1), message(2), {"stream": "b-1", "floor": 4}, message(3, "b-1", 5)])
+    assert new.take(file) == transfer.Imported(3, 0, 1, True)
+    assert [row[:3] for row in new.content()] == [("a-1", 1, 1), ("a-1", 2, 2), ("b-1", 5, 3)]
+
+
+BAD: dict[str, tuple[Any, str | None]] = {
+    "a gap": (message(9, version=4), "MS001"),
+    "a version that is there": (message(9, version=2), "MS001"),
+    "a stream that begins late": (message(9, "b-1", 2), "MS001"),
+    "version 0": (message(9, version=0), "22023"),
+    "an id that is there": (message(9, version=3, message_id=ID.format(1)), "MS002"),
+    "an id in other letters": (
+        message(9, "b-1", 1, message_id=ID.format(1).replace("-", "").upper()),
+        "MS002",
+    ),
+    "a position that goes back": (message(2, version=3, message_id=ID.format(9)), "22023"),
+    "no id": (message(9, version=3, message_id="not-an-id"), "22P02"),
+    "no time": (message(9, version=3, added_at="yesterday or so"), "22007"),
+    "an endless time": (message(9, version=3, added_at="infinity"), "22023"),
+    "NUL in a payload": (message(9, version=3, data={"x": "a\0b"}), "22P05"),
+    "NUL in a key": (message(9, version=3, data={"a\0b": 1}), "22P05"),
+    "NUL in a name": (message(9, "a\0b", 1), None),
+    "metadata that is no object": (message(9, version=3, metadata=[1]), "22023"),
+    "metadata of null": (message(9, version=3, metadata=None), "22023"),
+    "no name": (message(9, "", 1), "22023"),
+    "a long name": (message(9, "ä" * 501, 1), "22023"),
+    "no type": (message(9, version=3, type=""), "22023"),
+    "a long type": (message(9, version=3, type="x" * 256), "22023"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_message_is_refused_with_its_line(new: Place, file: Path, what: str) -> None:
+    bad, sqlstate = BAD[what]
+    write_file(file, [message(1), message(2), message(3, "c-1", 1), bad, message(10, "d-1", 1)])
+    with pytest.raises(MessageRefusedError) as caught:
+        new.take(file, batch_messages=2)
+    assert caught.value.place == 5
+    assert str(caught.value).startswith("line 5: ")
+    assert caught.value.sqlstate == sqlstate
+    # The batch before it is there, its own is not.
+    assert [row[:3] for row in new.content()] == [("a-1", 1, 1), ("a-1", 2, 2)]
+    assert new.query("SELECT s.stream FROM STORE.streams AS s") == [("a-1",)]
+    assert new.wrong() == {}
+    if "position" not in what and "endless" not in what:
+        # A dry run, of a store that has the first batch, says the same.
+        with pytest.raises(MessageRefusedError) as caught:
+            transfer.check(new.conn, FileSource(file), store=new.name)
+        assert caught.value.place == 5
+
+
+WRONG: dict[str, Any] = {
+    "a text as a version": message(9, version=3) | {"version": "3"},
+    "no data": {key: value for key, value in message(9, version=3).items() if key != "data"},
+    "a number as a stream": message(9, version=3) | {"stream": 7},
+    "no object": {"message": 1},
+    "half a surrogate pair": message(9, version=3, data="\ud800"),
+    "a floor of text": {"stream": "a-1", "floor": "1"},
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_line_that_is_no_message_is_refused(new: Place, file: Path, what: str) -> None:
+    write_file(file, [message(1), message(2), WRONG[what]])
+    with pytest.raises(FileRefusedError) as caught:
+        new.take(file, batch_messages=2)
+    assert caught.value.line == 4
+
+
+def test_floor_above_a_streams_end_is_refused(new: Place, file: Path) -> None:
+    write_file(file, [message(1)])
+    new.take(file)
+    write_file(file, [{"stream": "b-1", "floor": 2}, {"stream": "a-1", "floor": 2}])
+    with pytest.raises(MessageRefusedError) as caught:
+        new.take(file)
+    assert (caught.value.place, caught.value.sqlstate) == (3, "MS001")
+    with pytest.raises(MessageRefusedError) as caught:
+        transfer.check(new.conn, FileSource(file), store=new.name)
+    assert caught.value.place == 3
+    assert new.query("SELECT s.stream FROM STORE.streams AS s") == [("a-1",)]
+
+
+def test_same_id_with_another_payload_is_refused(new: Place, file: Path) -> None:
+    write_file(file, [message(1)])
+    new.take(file)
+    write_file(file, [message(1, data={"n": "other"})])
+    with pytest.raises(MessageRefusedError) as caught:
+        new.take(file)
+    assert caught.value.sqlstate == "MS001"
+
+
+def test_kept_positions_must_be_above_the_stores(new: Place, file: Path) -> None:
+    new.write("mine-1")
+    new.write("mine-1")
+    write_file(file, [message(2, version=1)])
+    with pytest.raises(MessageRefusedError) as caught:
+        new.take(file, positions="keep")
+    assert caught.value.place == 2
+    assert not new.take(file).positions_kept
+
+
+def flipped(content: bytes) -> bytes:
+    """A payload changed into another that is as good."""
+    return content.replace(b'"n": 2', b'"n": 7', 1)
+
+
+def cut(content: bytes) -> bytes:
+    return content[:-30]
+
+
+def without_a_line(content: bytes) -> bytes:
+    lines = content.splitlines(keepends=True)
+    return b"".join(lines[:2] + lines[3:])
+
+
+def without_the_end(content: bytes) -> bytes:
+    return b"".join(content.splitlines(keepends=True)[:-1])
+
+
+def in_another_order(content: bytes) -> bytes:
+    lines = content.splitlines(keepends=True)
+    return b"".join([*lines[:2], lines[3], lines[2], *lines[4:]])
+
+
+def with_a_line_twice(content: bytes) -> bytes:
+    lines = content.splitlines(keepends=True)
+    return b"".join(lines[:4] + lines[3:])
+
+
+def longer(content: bytes) -> bytes:
+    return content + b"{}\n"
+
+
+def empty(_: bytes) -> bytes:
+    return b""
+
+
+DAMAGES: list[tuple[Callable[[bytes], bytes], int]] = [
+    (flipped, 3),
+    (cut, 6),
+    (without_a_line, 3),
+    (without_the_end, 6),
+    (in_another_order, 3),
+    (with_a_line_twice, 5),
+    (longer, 7),
+    (empty, 1),
+]
+
+
+@pytest.mark.parametrize(("damage", "line"), DAMAGES, ids=[d.__name__ for d, _ in DAMAGES])
+def test_damaged_file_is_refused_before_anything_is_written(
+    new: Place, file: Path, damage: Callable[[bytes], bytes], line: int
+) -> None:
+    write_file(file, [message(n) for n in (1, 2, 3, 4)])
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(FileRefusedError) as caught:
+        new.take(file, batch_messages=1)
+    assert caught.value.line == line
+    assert new.content() == []
+
+
+def test_damaged_compressed_file_is_refused(old: Place, new: Place, tmp_path: Path) -> None:
+    old.write("a-1")
+    file = tmp_path / "x.jsonl.gz"
+    old.export(file)
+    whole = file.read_bytes()
+    for damaged in (whole[:20], whole[:200], whole[:-4], whole[:150] + b"\xff" + whole[151:]):
+        file.write_bytes(damaged)
+        with pytest.raises(FileRefusedError):
+            new.take(file)
+    assert new.content() == []
+
+
+def test_standard_input_is_imported_up_to_the_line_that_is_wrong(
+    new: Place, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_file(file, [message(n) for n in (1, 2, 3, 4)])
+    whole = file.read_bytes()
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(flipped(whole))))
+    with pytest.raises(FileRefusedError) as caught:
+        new.take(Path("-"), batch_messages=1)
+    assert caught.value.line == 3
+    assert len(new.content()) == 1
+    monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(whole)))
+    new.take(Path("-"), batch_messages=1)
+    assert len(new.content()) == 4
+
+
+def test_end_that_counts_others_is_refused(new: Place, file: Path) -> None:
+    write_file(file, [message(1), message(2)], counted=3)
+    with pytest.raises(FileRefusedError) as caught:
+        new.take(file)
+    assert caught.value.line == 4
+
+
+def test_file_of_a_later_format_is_refused(new: Place, file: Path) -> None:
+    write_file(file, [message(1)])
+    start = file.read_bytes().split(b',"crc32"')[0].replace(b'"format": 1', b'"format": 2')
+    file.write_bytes(start + b',"crc32":"%08x"}\n' % crc32(start))
+    with pytest.raises(FileRefusedError) as caught:
+        new.take(file)
+    assert "format 2" in caught.value.reason
+
+
+def test_dry_run_counts_and_writes_nothing(new: Place, file: Path) -> None:
+    write_file(file, [{"stream": "b-1", "floor": 4}, message(1), message(2), message(3, "b-1", 5)])
+    found = transfer.check(new.conn, FileSource(file), store=new.name)
+    assert (found.messages, found.stored, found.floors, found.streams) == (3, 0, 1, 2)
+    assert new.content() == []
+    assert new.value("SELECT count(*) FROM STORE.streams") == 0
+    new.take(file)
+    found = transfer.check(new.conn, FileSource(file), store=new.name)
+    assert (found.messages, found.stored) == (3, 3)

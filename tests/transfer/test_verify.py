@@ -1,0 +1,263 @@
+"""Each check of verify sees what it is there for."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from pgstore import transfer
+from tests.transfer.conftest import Place, made_store
+
+UNIQUE = "ALTER TABLE STORE.messages DROP CONSTRAINT messages_{}_key"
+COPY = (
+    "INSERT INTO STORE.messages (global_position, stream_id, version, category_key, added_at,"
+    " message_id, type, data) SELECT {position}, {stream}, {version}, m.category_key, m.added_at,"
+    " {id}, m.type, m.data FROM STORE.messages AS m WHERE m.global_position = 3"
+)
+
+
+def copy(
+    position: str = "nextval('STORE.global_position_seq')",
+    stream: str = "m.stream_id",
+    version: str = "m.version",
+    id: str = "gen_random_uuid()",
+) -> str:
+    return COPY.format(position=position, stream=stream, version=version, id=id)
+
+
+# How a store is broken, and the check that tells.
+BREAKS: dict[str, tuple[list[str], str]] = {
+    "a gap": (
+        ["DELETE FROM STORE.messages AS m WHERE m.version = 2 AND m.stream_id = 1"],
+        "versions have no gaps",
+    ),
+    "a missing beginning": (
+        ["DELETE FROM STORE.messages AS m WHERE m.version = 1 AND m.stream_id = 1"],
+        "versions have no gaps",
+    ),
+    "a floor above messages": (
+        ["UPDATE STORE.streams AS s SET floor = 1 WHERE s.stream_id = 1"],
+        "versions have no gaps",
+    ),
+    "two messages in the wrong order": (
+        [
+            UNIQUE.format("stream_id_version"),
+            "UPDATE STORE.messages AS m SET version = 4 - m.version WHERE m.stream_id = 1",
+        ],
+        "positions rise with versions",
+    ),
+    "a message without a stream": ([copy(stream="77", version="1")], "messages have a stream"),
+    "another category's key": (
+        ["UPDATE STORE.messages AS m SET category_key = 5 WHERE m.global_position = 3"],
+        "messages have the category of their stream",
+    ),
+    "metadata that is no object": (
+        ["UPDATE STORE.messages AS m SET metadata = '[]' WHERE m.global_position = 3"],
+        "messages are well formed",
+    ),
+    "no type": (
+        ["UPDATE STORE.messages AS m SET type = '' WHERE m.global_position = 3"],
+        "messages are well formed",
+    ),
+    "an id twice": (
+        [UNIQUE.format("message_id"), copy(version="4", id="m.message_id")],
+        "message ids are unique",
+    ),
+    "a version twice": (
+        [UNIQUE.format("stream_id_version"), copy()],
+        "versions are unique in their stream",
+    ),
+    "a position twice": (
+        [
+            "ALTER TABLE STORE.messages DROP CONSTRAINT messages_global_position_pkey",
+            copy(position="3", version="4"),
+        ],
+        "global positions are unique",
+    ),
+    "a position that was not given": (
+        [copy(position="1000000", version="4")],
+        "global positions are not above the sequence",
+    ),
+    "a stream in another category": (
+        ["UPDATE STORE.streams AS s SET category = 'b' WHERE s.stream_id = 1"],
+        "streams have the category of their name",
+    ),
+    "a stream of an id that was not given": (
+        ["UPDATE STORE.streams AS s SET stream_id = 99 WHERE s.stream = 'empty-1'"],
+        "streams are well formed",
+    ),
+    "a stream twice": (
+        [
+            "ALTER TABLE STORE.streams DROP CONSTRAINT streams_stream_key",
+            "UPDATE STORE.streams AS s SET stream = 'a-1', category = 'a', category_key ="
+            " STORE.category_key('a') WHERE s.stream = 'empty-1'",
+        ],
+        "names and ids of streams are unique",
+    ),
+    "an index that misses rows": (
+        [
+            "UPDATE pg_index SET indisready = false WHERE indexrelid ="
+            " 'STORE.messages_message_id_key'::regclass",
+            copy(version="4"),
+            "UPDATE pg_index SET indisready = true WHERE indexrelid ="
+            " 'STORE.messages_message_id_key'::regclass",
+        ],
+        "indexes find every message",
+    ),
+    "an index of streams that misses rows": (
+        [
+            "UPDATE pg_index SET indisready = false WHERE indexrelid ="
+            " 'STORE.streams_stream_key'::regclass",
+            "INSERT INTO STORE.streams (stream_id, category_key, stream, category) VALUES"
+            " (nextval('STORE.stream_id_seq'), STORE.category_key('new'), 'new-1', 'new')",
+            "UPDATE pg_index SET indisready = true WHERE indexrelid ="
+            " 'STORE.streams_stream_key'::regclass",
+        ],
+        "indexes find every stream",
+    ),
+    "a partition that is gone": (
+        ["DELETE FROM STORE.subscription_partitions AS p WHERE p.partition = 1"],
+        "subscriptions have all their partitions",
+    ),
+    "a sweep that is gone": (
+        ["DELETE FROM STORE.subscription_sweeps"],
+        "subscriptions have all their partitions",
+    ),
+    "a checkpoint beyond the store": (
+        ["UPDATE STORE.subscription_partitions AS p SET checkpoint = 1000000"],
+        "checkpoints are within the store",
+    ),
+    "a partition of no subscription": (
+        ["DELETE FROM STORE.subscriptions"],
+        "checkpoints are within the store",
+    ),
+    "a parked message that is gone": (
+        [
+            "INSERT INTO STORE.parked_messages (subscription_id, global_position, partition,"
+            " attempts, parked_at, replay) VALUES (1, 1000, 0, 1, now(), false)"
+        ],
+        "parked messages are there",
+    ),
+    "a dropped constraint": (
+        [UNIQUE.format("message_id")],
+        "unique indexes are there and valid",
+    ),
+    "an index that is not valid": (
+        [
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid ="
+            " 'STORE.messages_message_id_key'::regclass"
+        ],
+        "unique indexes are there and valid",
+    ),
+    "a trigger": (
+        [
+            "CREATE TRIGGER t BEFORE INSERT ON STORE.messages FOR EACH ROW"
+            " EXECUTE FUNCTION suppress_redundant_updates_trigger()"
+        ],
+        "tables have no triggers, rules or row security",
+    ),
+    "row security": (
+        ["ALTER TABLE STORE.messages ENABLE ROW LEVEL SECURITY"],
+        "tables have no triggers, rules or row security",
+    ),
+    "another owner": (
+        ["ALTER TABLE STORE.streams OWNER TO pg_monitor"],
+        "everything belongs to the owner of the store",
+    ),
+    "a function for everybody": (
+        ["GRANT EXECUTE ON FUNCTION STORE.category TO PUBLIC"],
+        "nothing is open to everybody",
+    ),
+    "a column for everybody": (
+        ["GRANT SELECT (data) ON STORE.messages TO PUBLIC"],
+        "nothing is open to everybody",
+    ),
+    "a new function": (
+        ["CREATE FUNCTION STORE.mine() RETURNS int LANGUAGE sql RETURN 1"],
+        "nothing is open to everybody",
+    ),
+    "a role that may delete": (
+        ["GRANT DELETE ON STORE.messages TO pg_monitor"],
+        "nobody but the owner may write to tables",
+    ),
+    "a role that may draw positions": (
+        ["GRANT USAGE ON SEQUENCE STORE.global_position_seq TO pg_monitor"],
+        "nobody but the owner may write to tables",
+    ),
+    "a function with the caller's path": (
+        ["ALTER FUNCTION STORE.write_message RESET search_path"],
+        "functions are pinned to the store",
+    ),
+    "an edited migration": (
+        ["UPDATE STORE.migrations AS m SET checksum = 'x' WHERE m.number = 2"],
+        "migrations are those of this package",
+    ),
+    "an edited function": (
+        [
+            "CREATE OR REPLACE FUNCTION STORE.stream_version(stream text) RETURNS bigint LANGUAGE"
+            " plpgsql STABLE AS 'BEGIN RETURN 7; END'"
+        ],
+        "functions are those of this package",
+    ),
+    "a missing function": (
+        ["DROP FUNCTION STORE.read_stream"],
+        "functions are those of this package",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def store(server_dsn: str) -> Iterator[Place]:
+    """A store that nothing is wrong with."""
+    with made_store(server_dsn) as place:
+        for stream in ("a-1", "b-1", "a-1", "b-1", "a-1"):
+            place.write(stream)
+        place.query("SELECT STORE.create_subscription('all', partitions => 2)")
+        place.query("SELECT STORE.claim_partition('{all}', owner => 'me')")
+        place.write("empty-1")
+        place.query("DELETE FROM STORE.messages AS m WHERE m.global_position = 6")
+        place.query("UPDATE STORE.streams AS s SET floor = 1 WHERE s.stream = 'empty-1'")
+        yield place
+
+
+def test_nothing_is_wrong_with_a_store(store: Place) -> None:
+    checks = transfer.verify(store.conn, store=store.name)
+    assert [check for check in checks if check.wrong] == []
+    assert [check for check in checks if check.example is not None] == []
+    counts = {check.check: check.checked for check in checks}
+    assert counts["versions have no gaps"] == 5
+    assert counts["checkpoints are within the store"] >= 3
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_check_tells_what_is_broken(store: Place, name: str) -> None:
+    statements, expected = BREAKS[name]
+    with store.conn.transaction(force_rollback=True):
+        for statement in statements:
+            store.query(statement)
+        found = {check.check: check for check in transfer.verify(store.conn, store=store.name)}
+    assert found[expected].wrong > 0
+    assert found[expected].example
+
+
+def test_every_check_is_tested(store: Place) -> None:
+    checks = {check.check for check in transfer.verify(store.conn, store=store.name)}
+    assert {expected for _, expected in BREAKS.values()} == checks
+
+
+def test_verify_sees_nothing_wrong_while_others_write(store: Place, dsn: str) -> None:
+    with psycopg.connect(dsn) as writer:
+        writer.execute(f"SELECT FROM {store.name}.write_message('w-1', 'A', '1')".encode())
+        assert store.wrong() == {}
+        writer.rollback()
+
+
+def test_verify_knows_a_store_of_another_version(store: Place) -> None:
+    with store.conn.transaction(force_rollback=True):
+        store.query("INSERT INTO STORE.migrations VALUES (99, now(), 'later', 'x')")
+        (found,) = [
+            check
+            for check in transfer.verify(store.conn, store=store.name)
+            if check.check == "migrations are those of this package"
+        ]
+    assert (found.wrong, found.example) == (1, "migration 99: not known to this package")
