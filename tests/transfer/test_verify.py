@@ -136,7 +136,15 @@ BREAKS: dict[str, tuple[list[str], str]] = {
             "INSERT INTO STORE.parked_messages (subscription_id, global_position, partition,"
             " attempts, parked_at, replay) VALUES (1, 1000, 0, 1, now(), false)"
         ],
-        "parked messages are there",
+        "parked messages belong to subscriptions",
+    ),
+    "a list that lost what waits": (
+        [
+            "SELECT STORE.create_subscription('waits', partitions => 2)",
+            "SELECT STORE.claim_partition('{waits}', 'w')",
+            "DELETE FROM STORE.subscription_work",
+        ],
+        "what waits in partitions is listed",
     ),
     "a dropped constraint": (
         [UNIQUE.format("message_id")],

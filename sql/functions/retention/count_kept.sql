@@ -18,7 +18,7 @@ BEGIN
   IF policy.max_count IS NULL THEN
     RETURN NULL;
   ELSIF EXISTS (
-    -- Rows are compared as in range_of_categories.
+    -- Rows are compared as in range_of_category.
     SELECT
     FROM messages AS m
     WHERE (m.category_key, m.global_position)

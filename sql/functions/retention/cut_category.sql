@@ -32,7 +32,7 @@ BEGIN
     CROSS JOIN LATERAL (
       SELECT i.stream, i.category FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
     ) AS s
-    -- Rows are compared as in range_of_categories.
+    -- Rows are compared as in range_of_category.
     WHERE (m.category_key, m.global_position)
         > (category_key(policy.category), policy.reached_position)
       AND (m.category_key, m.global_position) <= (category_key(policy.category), up_to_position)

@@ -52,9 +52,9 @@ BEGIN
     UNION ALL
     SELECT
       c.message_id, c.stream, c.version, c.global_position, c.type, c.data, c.metadata, c.added_at
-    FROM range_of_categories(
-      ARRAY[export_messages.category], after_position, up_to_position, max_count, NULL, NULL, NULL,
-      NULL, 'stream'
+    FROM range_of_category(
+      export_messages.category, after_position, up_to_position, max_count, NULL, NULL, NULL, NULL,
+      'stream'
     ) AS c
     WHERE export_messages.category IS NOT NULL AND export_messages.stream IS NULL
     UNION ALL

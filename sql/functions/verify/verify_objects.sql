@@ -51,6 +51,14 @@ BEGIN
         ),
         ('subscription_sweeps_subscription_id_pkey', true, '{subscription_id}'),
         ('subscription_heads_subscription_id_partition_pkey', true, '{subscription_id,partition}'),
+        ('subscription_heads_subscription_id_head_idx', false, '{subscription_id,head}'),
+        (
+          'subscription_work_subscription_id_partition_head_pkey', true,
+          '{subscription_id,partition,head}'
+        ),
+        ('audit_audit_id_pkey', true, '{audit_id}'),
+        ('retention_policies_category_pkey', true, '{category}'),
+        ('grants_role_kind_pkey', true, '{role,kind}'),
         (
           'parked_messages_subscription_id_global_position_pkey', true,
           '{subscription_id,global_position}'
