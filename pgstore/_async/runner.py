@@ -34,6 +34,8 @@ _LOOK_ANYWAY = 2.0
 # How long a worker stays with a partition that has more, before others get their turn.
 _TURN = 1.0
 _OTHERS_LOOK = 0.01
+# In a steady flow, some messages at a time cost less than each as it comes.
+_FEW, _FLOW = 50, 0.01
 _RECONNECT = (0.1, 5.0)
 _LAG_EVERY = 10.0
 
@@ -148,6 +150,7 @@ class AsyncRunner:
     async def _work(self) -> None:
         await self._database.make_room()
         await self._give_back()
+        before = 0.0
         while True:
             seen = self._waker.signal.value
             if self._stopping.is_set():  # in this order: `stop` does it the other way round
@@ -159,7 +162,17 @@ class AsyncRunner:
                     if self._stopping.is_set():
                         return
             else:
-                await self._work_off(*claimed, False)
+                self._waker.useful = True
+                before = await self._work_and_pause(*claimed, before)
+
+    async def _work_and_pause(self, lease: Lease, batch: list[TupleRow], before: float) -> float:
+        """Work off a partition; pause if a few messages come again and again. When it began."""
+        start = time.monotonic()
+        handled = await self._work_off(lease, batch, False)
+        # With more partitions, what comes next may be another one of them.
+        if handled < _FEW and lease.subscription.options.partitions == 1 and start < before + _FLOW:
+            await _aio.wait_for(self._stopping, _FLOW)
+        return start
 
     def _may_look(self) -> bool:
         with self._leases_lock:
