@@ -30,7 +30,7 @@ _LOOK_AGAIN = (0.002, 0.25)
 _AFTER_YOU = 0.003
 # How long to wait at most before looking again, while there is always something new: if somebody
 # here wanted any of it, and if not. A system that is busy is not kept busy by those who wait.
-_BUSY = (0.02, 0.1)
+_BUSY = (0.05, 0.2)
 _RECONNECT = (0.1, 5.0)
 
 
