@@ -78,6 +78,7 @@ class AsyncFollower(Generic[E]):
                     return
                 raise
             if rows:
+                self._waker.useful = True
                 self._ready = rows[::-1]
                 return
             self.position = self._reached

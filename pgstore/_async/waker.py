@@ -26,6 +26,9 @@ _SLOW_POLL = 1.0
 _LOOK_AGAIN = (0.002, 0.25)
 # Those who were woken go first: this thread and its statements would only be in their way.
 _AFTER_YOU = 0.003
+# How long to wait at most before looking again, while there is always something new: if somebody
+# here wanted any of it, and if not. A system that is busy is not kept busy by those who wait.
+_BUSY = (0.05, 0.2)
 _RECONNECT = (0.1, 5.0)
 
 
@@ -34,7 +37,7 @@ class AsyncWaker:
 
     Who waits takes `signal.value` first, then looks, and if there was nothing waits for the signal
     to change. It changes when the safe position has moved, when a writer has rung, and when the
-    connection was lost meanwhile: it says "look", no more.
+    connection was lost meanwhile: it says "look", no more. Who has found something sets `useful`.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class AsyncWaker:
         wakeup: WakeUp,
     ) -> None:
         self.signal = _aio.Signal()
+        self.useful = False
         self._statements = statements
         self._connect = connect
         self._wakeup = wakeup
@@ -108,7 +112,7 @@ class AsyncWaker:
         if self._wakeup == "listen":
             ((channel,),) = await run(conn, self._statements.wake_channel, ())
             await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-        delay = _LOOK_AGAIN[0]
+        delay, busy = _LOOK_AGAIN[0], 0.0
         while not closed.is_set():
             if self._waiting == 0:
                 self._wanted.clear()
@@ -116,16 +120,22 @@ class AsyncWaker:
                     await _aio.wait_for(self._wanted, None)
                     continue
             found = await self._look(conn, self._statements.horizon)
+            if found == "nothing":
+                busy = 0.0
             if found == "nothing" and self._wakeup == "listen":
                 found = await self._sleep(conn, closed)
             elif found == "nothing":
                 await _aio.wait_for(closed, _SLOW_POLL)
+            elif found == "messages" and busy:
+                await _aio.wait_for(closed, busy)
             if found == "writers":
                 # Nothing rings for them: they may have tested the bell before anybody slept.
                 await _aio.wait_for(closed, delay)
                 delay = min(delay * 2, _LOOK_AGAIN[1])
             else:
                 delay = _LOOK_AGAIN[0]
+                self.useful, useful = False, self.useful
+                busy = min(2 * busy + 0.004, _BUSY[0] if useful else _BUSY[1])
 
     async def _look(
         self, conn: AsyncConnection[object], statement: str

@@ -80,6 +80,7 @@ class Follower(Generic[E]):
                     return
                 raise
             if rows:
+                self._waker.useful = True
                 self._ready = rows[::-1]
                 return
             self.position = self._reached

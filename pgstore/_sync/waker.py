@@ -28,6 +28,9 @@ _SLOW_POLL = 1.0
 _LOOK_AGAIN = (0.002, 0.25)
 # Those who were woken go first: this thread and its statements would only be in their way.
 _AFTER_YOU = 0.003
+# How long to wait at most before looking again, while there is always something new: if somebody
+# here wanted any of it, and if not. A system that is busy is not kept busy by those who wait.
+_BUSY = (0.05, 0.2)
 _RECONNECT = (0.1, 5.0)
 
 
@@ -36,7 +39,7 @@ class Waker:
 
     Who waits takes `signal.value` first, then looks, and if there was nothing waits for the signal
     to change. It changes when the safe position has moved, when a writer has rung, and when the
-    connection was lost meanwhile: it says "look", no more.
+    connection was lost meanwhile: it says "look", no more. Who has found something sets `useful`.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Waker:
         wakeup: WakeUp,
     ) -> None:
         self.signal = _threads.Signal()
+        self.useful = False
         self._statements = statements
         self._connect = connect
         self._wakeup = wakeup
@@ -110,7 +114,7 @@ class Waker:
         if self._wakeup == "listen":
             ((channel,),) = run(conn, self._statements.wake_channel, ())
             conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-        delay = _LOOK_AGAIN[0]
+        delay, busy = _LOOK_AGAIN[0], 0.0
         while not closed.is_set():
             if self._waiting == 0:
                 self._wanted.clear()
@@ -118,16 +122,22 @@ class Waker:
                     _threads.wait_for(self._wanted, None)
                     continue
             found = self._look(conn, self._statements.horizon)
+            if found == "nothing":
+                busy = 0.0
             if found == "nothing" and self._wakeup == "listen":
                 found = self._sleep(conn, closed)
             elif found == "nothing":
                 _threads.wait_for(closed, _SLOW_POLL)
+            elif found == "messages" and busy:
+                _threads.wait_for(closed, busy)
             if found == "writers":
                 # Nothing rings for them: they may have tested the bell before anybody slept.
                 _threads.wait_for(closed, delay)
                 delay = min(delay * 2, _LOOK_AGAIN[1])
             else:
                 delay = _LOOK_AGAIN[0]
+                self.useful, useful = False, self.useful
+                busy = min(2 * busy + 0.004, _BUSY[0] if useful else _BUSY[1])
 
     def _look(
         self, conn: Connection[object], statement: str
