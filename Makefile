@@ -34,6 +34,15 @@ test-versions: $(READY) ## run the tests on older PostgreSQL versions; VERSIONS=
 test-upgraded: $(READY) ## run the tests of the SQL functions on stores that were upgraded from version 1
 	@PGSTORE_TEST_UPGRADED=1 $(BIN)/python -m pytest -q tests/sql $(ARGS)
 
+.PHONY: bench
+bench: $(READY) ## measure against other stores and the limit, for half an hour; ARGS='--only writes'
+	@$(BIN)/python -m benchmarks $(ARGS)
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.report
+
+.PHONY: bench-quick
+bench-quick: $(READY) ## see whether the benchmark works; its figures mean nothing
+	@$(BIN)/python -m benchmarks --quick $(ARGS)
+
 .PHONY: check
 check: $(READY) ## formatting, lint, types, generated files, conventions and the docs site
 	@$(BIN)/ruff format --check --quiet .

@@ -13,7 +13,7 @@ import pgstore
 from pgstore import _exits, _sql
 from pgstore._version import VERSION
 
-_ALWAYS = ("demo", "install", "sql-path", "-h", "--help")
+_ALWAYS = ("demo", "install", "sql-path", "-h", "--help", "--version")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,301 @@
+"""What workloads work with: servers, databases, agents, pgbench, and the figures they fill."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from benchmarks.agents import Agent, TaskFailed
+from benchmarks.contenders import named
+from benchmarks.contenders.contract import Contender
+from benchmarks.environment import Environments
+from benchmarks.figures import Figure
+from benchmarks.flush import slow_flushes
+from benchmarks.sizes import Sizes
+from pgstore import embedded
+
+SETTINGS = {
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "shared_buffers": "2GB",
+    "max_wal_size": "16GB",
+    "checkpoint_timeout": "1h",
+    "max_connections": "300",
+    "log_min_messages": "panic",
+}
+"""The same for all: durable, and no checkpoint in the middle of a measurement."""
+
+
+class Database:
+    """A database with one contender's tables, empty at first."""
+
+    def __init__(self, bench: "Bench", contender: Contender, dsn: str) -> None:
+        self.bench = bench
+        self.contender = contender
+        self.dsn = dsn
+        self.written = 0
+        self._agent: Agent | None = None
+
+    @property
+    def agent(self) -> Agent:
+        """An agent for tasks that run one after the other."""
+        if self._agent is None:
+            self._agent = self.another_agent()
+        return self._agent
+
+    def another_agent(self) -> Agent:
+        command = self.bench.environments.command(self.contender)
+        return Agent(self.contender.name, command, self.dsn)
+
+    def value(self, query: str, *parameters: object) -> float:
+        with psycopg.connect(self.dsn, autocommit=True) as conn:
+            row = conn.execute(query.encode(), parameters or None).fetchone()
+            return float(row[0]) if row else 0.0
+
+    def execute(self, query: str) -> None:
+        with psycopg.connect(self.dsn, autocommit=True) as conn:
+            conn.execute(query.encode())
+
+    def settle(self) -> None:
+        """Bring statistics and the visibility map up to date, and have nothing left to flush."""
+        self.execute("VACUUM ANALYZE")
+        self.execute("CHECKPOINT")
+
+    def verify(self, stored: int, references: list[str]) -> None:
+        """Raise unless so many more messages are stored since the last time, with these ones."""
+        self.written += stored
+        if not self.contender.count:
+            return
+        found = int(self.value(self.contender.count))
+        if found != self.written:
+            raise TaskFailed(f"{self.contender.name}: {found} stored of {self.written} written")
+        for reference in references:
+            if self.value(self.contender.find, reference) < 1:
+                raise TaskFailed(f"{self.contender.name}: {reference} is not stored")
+
+    def pgbench(
+        self, script: str, clients: int, seconds: float, *, rate: int | None = None
+    ) -> float:
+        """Transactions a second; all of them are verified to be stored."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "script"
+            path.write_text(script)
+            done = subprocess.run(
+                [
+                    self.bench.bin / "pgbench",
+                    *("-n", "-M", "prepared", "-c", str(clients), "-j", str(min(clients, 2))),
+                    *("-T", str(max(1, round(seconds))), "-f", str(path)),
+                    *(("-R", str(rate)) if rate else ()),
+                    self.dsn,
+                ],
+                capture_output=True,
+                text=True,
+            )
+        found = re.search(r"tps = ([\d.]+)", done.stdout)
+        count = re.search(r"actually processed: (\d+)", done.stdout)
+        if done.returncode or found is None or count is None:
+            raise TaskFailed(f"{self.contender.name}: pgbench: {done.stderr.strip()[-300:]}")
+        self.verify(int(count.group(1)), [])
+        return float(found.group(1))
+
+    def close(self) -> None:
+        if self._agent is not None:
+            self._agent.close()
+
+
+class Bench:
+    """A run: its contenders, its sizes, and the figures so far."""
+
+    def __init__(self, sizes: Sizes, contenders: list[str], environments: Environments) -> None:
+        self.sizes = sizes
+        self.environments = environments
+        self.contenders = [named(name) for name in contenders]
+        self.figures: list[Figure] = []
+        self.missing: dict[str, str] = {}
+        self.workload = ""
+        self._opened = ExitStack()
+        self._server: embedded.Server | None = None
+        self._templates: dict[tuple[str, str], str] = {}
+        self._count = 0
+
+    def prepare(self) -> None:
+        """Make the environments; peers that cannot have theirs are missing."""
+        for contender in self.contenders:
+            try:
+                self.environments.prepare(contender)
+            except TaskFailed as error:
+                self.workload = "installation"
+                self.fail(contender.name, error)
+
+    @property
+    def server(self) -> embedded.Server:
+        if self._server is None:
+            self._server = self._opened.enter_context(embedded.Server(settings=SETTINGS))
+        return self._server
+
+    @property
+    def bin(self) -> Path:
+        return embedded.Server().bin
+
+    def close(self) -> None:
+        self._opened.close()
+
+    @contextmanager
+    def slow_server(self) -> Iterator[embedded.Server]:
+        """Give a server whose disk takes 1 ms for a flush."""
+        server = embedded.Server(settings=SETTINGS)
+        with slow_flushes(milliseconds=1):
+            server.start()
+        key = server_key(server)
+        try:
+            yield server
+        finally:
+            server.stop()
+            self._templates = {k: v for k, v in self._templates.items() if k[0] != key}
+
+    def offered(self, workload: str) -> list[Contender]:
+        """The contenders that can be run and take part in a workload."""
+        return [
+            contender
+            for contender in self.contenders
+            if contender.name not in self.missing
+            and workload not in contender.lacks
+            and (not contender.only or workload in contender.only)
+            and (
+                not contender.is_peer or not self.sizes.peers_in or workload in self.sizes.peers_in
+            )
+        ]
+
+    @contextmanager
+    def databases(
+        self, contenders: list[Contender], server: embedded.Server | None = None
+    ) -> Iterator[dict[str, Database]]:
+        """Give a new database to each; those that cannot have one are missing from now on."""
+        chosen = server or self.server
+        made: dict[str, Database] = {}
+        try:
+            for contender in contenders:
+                try:
+                    made[contender.name] = self._database(contender, chosen)
+                except TaskFailed as error:
+                    self.fail(contender.name, error)
+            yield dict(made)
+        finally:
+            for database in made.values():
+                database.close()
+            with psycopg.connect(chosen.dsn, autocommit=True) as conn:
+                for database in made.values():
+                    name = sql.Identifier(str(conninfo_to_dict(database.dsn)["dbname"]))
+                    conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+                conn.execute("CHECKPOINT")
+
+    @contextmanager
+    def several(
+        self, contenders: list[Contender], count: int
+    ) -> Iterator[dict[str, list[Database]]]:
+        """Give several new databases to each."""
+        with ExitStack() as opened:
+            turns = [opened.enter_context(self.databases(contenders)) for _ in range(count)]
+            yield {each.name: [turn[each.name] for turn in turns] for each in contenders}
+
+    def _database(self, contender: Contender, server: embedded.Server) -> Database:
+        self._count += 1
+        key, name = (server_key(server), contender.name), f"{contender.name}_{self._count}"
+        with psycopg.connect(server.dsn, autocommit=True) as conn:
+            if key not in self._templates:
+                template = f"{contender.name}_template"
+                conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(template)))
+                dsn = conninfo(server, contender, template)
+                with Agent(contender.name, self.environments.command(contender), dsn) as agent:
+                    agent.run("install")
+                self._templates[key] = template
+            conn.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                    sql.Identifier(name), sql.Identifier(self._templates[key])
+                )
+            )
+        return Database(self, contender, conninfo(server, contender, name))
+
+    def fail(self, name: str, error: Exception) -> None:
+        """Note that a contender cannot be measured; pgstore and the limit must be."""
+        if not named(name).is_peer:
+            raise error
+        self.missing[name] = f"{self.workload}: {error}"
+        print(f"  {name} is left out from now on: {error}", file=sys.stderr, flush=True)
+
+    def each(self, databases: dict[str, Database], work: Callable[[Database], object]) -> None:
+        """Prepare every database; a peer that fails is left out of it and of what comes."""
+        for name, database in list(databases.items()):
+            try:
+                work(database)
+            except TaskFailed as error:
+                self.fail(name, error)
+                database.close()
+                databases.pop(name)
+
+    def measure(
+        self,
+        key: str,
+        title: str,
+        unit: str,
+        work: Mapping[str, Callable[[], float | None]],
+        *,
+        better: Literal["higher", "lower"] = "higher",
+        rounds: int | None = None,
+        limit: str | None = "raw",
+    ) -> Figure:
+        """Measure contenders in interleaved rounds, one value a round.
+
+        A peer that fails is left out of the rest of this figure; a note says why.
+        """
+        figure = Figure(
+            key=key, workload=self.workload, title=title, unit=unit, better=better, limit=limit
+        )
+        failed: dict[str, str] = {}
+        for _ in range(rounds or self.sizes.rounds):
+            for name, run in work.items():
+                if name in failed:
+                    continue
+                try:
+                    value = run()
+                except TaskFailed as error:
+                    if not named(name.partition("/")[0]).is_peer:
+                        raise
+                    failed[name] = str(error)
+                    continue
+                if value is not None:
+                    figure.add(name, value)
+        figure.notes |= {name: f"failed: {reason}" for name, reason in failed.items()}
+        self.add(figure)
+        return figure
+
+    def add(self, figure: Figure) -> None:
+        """Keep a figure, and print it."""
+        figure.finish()
+        self.figures.append(figure)
+        print(f"  {figure.title}, {figure.unit}", flush=True)
+        for name, median in figure.medians.items():
+            share = figure.of_limit.get(name)
+            ratio = "" if share is None else f"  {share:.2f} of the limit"
+            print(f"    {name:<22} {median:>14,.5g}{ratio}", flush=True)
+        for name, note in figure.notes.items():
+            print(f"    {name}: {note}", flush=True)
+
+
+def conninfo(server: embedded.Server, contender: Contender, dbname: str) -> str:
+    if contender.options:
+        return make_conninfo(server.dsn, dbname=dbname, options=contender.options)
+    return make_conninfo(server.dsn, dbname=dbname)
+
+
+def server_key(server: embedded.Server) -> str:
+    return str(server.folder)

@@ -1,0 +1,24 @@
+"""The stores that are compared, one module each; see contract.py."""
+
+from importlib import import_module
+
+from benchmarks.contenders.contract import Contender
+
+CLASSES = {
+    "raw": ("raw", "Raw"),
+    "echo": ("notified", "Echo"),
+    "notified": ("notified", "Notified"),
+    "pgstore": ("pgstore", "Pgstore"),
+    "depeche": ("depeche", "Depeche"),
+    "message-db": ("message_db", "MessageDb"),
+    "eventsourcing": ("eventsourcing", "Eventsourcing"),
+    "eventsourcing-aggregates": ("eventsourcing", "Aggregates"),
+    "emmett": ("emmett", "Emmett"),
+}
+
+
+def named(name: str) -> Contender:
+    module, cls = CLASSES[name]
+    contender = getattr(import_module(f"{__name__}.{module}"), cls)()
+    assert isinstance(contender, Contender)
+    return contender

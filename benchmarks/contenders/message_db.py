@@ -1,0 +1,154 @@
+"""Message DB: its SQL functions, called by psycopg; it has no Python client of its own."""
+
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from benchmarks.contenders.contract import Client, Contender, Handle, Stop
+from benchmarks.payload import SAMPLE, TYPE, Deposited, decode, encode
+
+WRITE = "SELECT message_store.write_message(%s, %s, %s, %s::jsonb, NULL, NULL)"
+READ = "SELECT * FROM message_store.get_stream_messages(%s, %s, 1000)"
+READ_CATEGORY = "SELECT * FROM message_store.get_category_messages(%s, %s, 1000)"
+POSITION, GLOBAL_POSITION, DATA = 3, 4, 5
+CATEGORY = "account"
+POLL = 0.1
+PAGE = 1000
+PARTS = (
+    "roles/message-store",
+    "schema/message-store",
+    "tables/messages",
+    "types/message",
+    *(
+        f"functions/{name}"
+        for name in (
+            *("message-store-version", "hash-64", "category", "is-category", "id", "cardinal-id"),
+            *("acquire-lock", "stream-version", "write-message", "get-stream-messages"),
+            *("get-category-messages", "get-last-stream-message"),
+        )
+    ),
+    *("indexes/messages-id", "indexes/messages-stream", "indexes/messages-category"),
+)
+
+
+class MessageDb(Contender):
+    name = "message-db"
+    title = "Message DB"
+    needs = ("node",)
+    options = "-c search_path=message_store,public"
+    count = "SELECT count(*) FROM messages WHERE category(stream_name) <> 'position'"
+    find = "SELECT count(*) FROM messages WHERE data ->> 'reference' = %s"
+    table = "messages"
+    setting = (
+        "Its functions by prepared psycopg statements; batches by psycopg's pipeline in one"
+        " transaction. A consumer polls get_category_messages every 100 ms, 1,000 messages at once,"
+        " and writes its position as a message after each batch, as its Ruby consumers do."
+    )
+    global_order = "get_category_messages; its writes to a category stand in one row (always)."
+    lacks = {  # noqa: RUF012
+        "catch-up/partitions": "its consumer groups filter in each member; not tried",
+        "catch-up/once": "not tried",
+    }
+
+    def script(self, streams: int) -> str:
+        return f"""\
+\\set stream random(1, {streams})
+SELECT message_store.write_message(gen_random_uuid()::varchar, 'account-' || :stream, '{TYPE}',
+  '{SAMPLE}');
+"""
+
+    def client(self, dsn: str) -> Client:
+        return MessageDbClient(dsn)
+
+
+class MessageDbClient(Client):
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self.conn = psycopg.connect(dsn, autocommit=True)
+
+    def install(self) -> None:
+        from benchmarks.environment import CACHE
+        from pgstore import embedded
+
+        database = CACHE / "node" / "node_modules" / "@eventide" / "message-db" / "database"
+        command = [str(embedded.Server().psql), "-q", "-v", "ON_ERROR_STOP=1", self.dsn]
+        for part in PARTS:
+            command += ["-f", str(database / f"{part}.sql")]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def write(self, stream: str, fact: Deposited) -> None:
+        self.conn.execute(WRITE, row(stream, fact), prepare=True)
+
+    def write_many(self, stream: str, facts: Sequence[Deposited]) -> None:
+        with self.conn.transaction(), self.conn.cursor() as cursor:
+            cursor.executemany(WRITE, [row(stream, fact) for fact in facts])
+
+    def write_several(self, streams: Sequence[str], facts: Sequence[Deposited]) -> None:
+        with self.conn.transaction(), self.conn.cursor() as cursor:
+            rows = [row(stream, fact) for stream, fact in zip(streams, facts, strict=True)]
+            cursor.executemany(WRITE, rows)
+
+    def read(self, stream: str) -> Iterator[Deposited]:
+        position = 0
+        while rows := self._rows(READ, (stream, position)):
+            position = rows[-1][POSITION] + 1
+            yield from map(stored, rows)
+            if len(rows) < PAGE:
+                return
+
+    def read_all(self) -> Iterator[Deposited]:
+        position = 1
+        while rows := self._rows(READ_CATEGORY, (CATEGORY, position)):
+            position = rows[-1][GLOBAL_POSITION] + 1
+            yield from map(stored, rows)
+
+    def create_consumer(
+        self, name: str, category: str | None, partitions: int, at_end: bool
+    ) -> None:
+        if at_end:
+            ((last,),) = self._rows("SELECT max(global_position) FROM messages", ())
+            self._keep(name, (last or 0) + 1)
+
+    def consume(
+        self, name: str, handle: Handle, stop: Stop, category: str | None, partitions: int
+    ) -> None:
+        query = "SELECT data FROM message_store.get_last_stream_message(%s)"
+        kept = self._rows(query, (f"position-{name}",))
+        position = int(kept[0][0]) if kept else 1
+        while not stop.is_set():
+            while rows := self._rows(READ_CATEGORY, (category or CATEGORY, position)):
+                position = rows[-1][GLOBAL_POSITION] + 1
+                handle([stored(found) for found in rows])
+                self._keep(name, position)
+                if stop.is_set():
+                    return
+            time.sleep(POLL)
+
+    def follow(self, handle: Handle, stop: Stop) -> None:
+        self.consume("follow", handle, stop, None, 1)
+
+    def close(self) -> None:
+        self.conn.close()
+
+    def _keep(self, name: str, position: int) -> None:
+        parameters = (str(uuid4()), f"position-{name}", "Recorded", str(position))
+        self.conn.execute(WRITE, parameters, prepare=True)
+
+    def _rows(self, query: str, parameters: tuple[Any, ...]) -> list[TupleRow]:
+        with self.conn.cursor(binary=True) as cursor:
+            return cursor.execute(query, parameters, prepare=True).fetchall()
+
+
+def row(stream: str, fact: Deposited) -> tuple[str, str, str, str]:
+    return str(uuid4()), stream, TYPE, encode(fact).decode()
+
+
+def stored(found: TupleRow) -> Deposited:
+    whole: tuple[Any, ...] = (*found, decode(found[DATA]))
+    fact: Deposited = whole[-1]
+    return fact

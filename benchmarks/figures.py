@@ -1,0 +1,81 @@
+"""Figures: what was measured in each round, medians, and ratios round by round."""
+
+import math
+import statistics
+from typing import Literal
+
+import msgspec
+
+
+class Figure(msgspec.Struct, kw_only=True):
+    """One measurement of several contenders in interleaved rounds.
+
+    A contender may have fewer rounds than others; ratios take the rounds that both have.
+    """
+
+    key: str
+    workload: str
+    title: str
+    unit: str
+    better: Literal["higher", "lower"]
+    rounds: dict[str, list[float]] = {}
+    limit: str | None = "raw"
+    notes: dict[str, str] = {}
+    medians: dict[str, float] = {}
+    of_limit: dict[str, float] = {}
+
+    def add(self, contender: str, value: float) -> None:
+        self.rounds.setdefault(contender, []).append(value)
+
+    def finish(self) -> None:
+        """Fill in the medians and the share of the limit that each contender reaches."""
+        self.medians = {name: significant(self.median(name)) for name in self.rounds}
+        self.rounds = {
+            name: [significant(value) for value in values] for name, values in self.rounds.items()
+        }
+        if self.limit in self.rounds:
+            self.of_limit = {
+                name: significant(self.share(name, self.limit))
+                for name in self.rounds
+                if name != self.limit
+            }
+
+    def median(self, name: str) -> float:
+        return statistics.median(self.rounds[name])
+
+    def times(self, name: str, other: str) -> float:
+        """How many times the other's value: the median of the ratios of each round."""
+        pairs = zip(self.rounds[name], self.rounds[other], strict=False)
+        return statistics.median(divided(mine, theirs) for mine, theirs in pairs)
+
+    def share(self, name: str, other: str) -> float:
+        """How good it is against the other: 1 is as good, 2 twice as fast (or half as much)."""
+        if self.better == "higher":
+            return self.times(name, other)
+        return self.times(other, name)
+
+    def best(self, *, without: set[str]) -> str | None:
+        """The contender with the best median, of those that are left."""
+        left = [name for name in self.rounds if name not in without]
+        if not left:
+            return None
+        return (max if self.better == "higher" else min)(left, key=self.median)
+
+
+def divided(mine: float, theirs: float) -> float:
+    if theirs == 0:
+        return 1.0 if mine == 0 else math.inf
+    return mine / theirs
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value that so large a share of the values does not exceed (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def significant(value: float, digits: int = 4) -> float:
+    """The value rounded to so many digits: more would be noise."""
+    if value == 0 or not math.isfinite(value):
+        return value
+    return round(value, digits - 1 - math.floor(math.log10(abs(value))))

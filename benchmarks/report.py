@@ -1,0 +1,219 @@
+"""Write the tables and plots of docs/performance.md: `python -m benchmarks.report [RESULTS.json]`.
+
+In the page, a table stands between `<!-- NAME -->` and `<!-- /NAME -->`; no figure there is written
+by hand. Plots go to docs/performance/.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from benchmarks.figures import Figure
+from benchmarks.plots import Bar, bars, number
+from benchmarks.record import Record
+from benchmarks.targets import base, targets
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "performance.md"
+FULL = Path(__file__).parent / "results" / "full.json"
+
+MARKER = re.compile(r"<!-- ([\w-]+) -->\n.*?<!-- /\1 -->", re.DOTALL)
+
+VARIANTS = {"consumers": "consumers", "growth": "messages"}
+"""What the number in a variant's name counts."""
+
+PLOTS = {
+    "writes": ("writes/clients/spread/32", False),
+    "writes-slow-disk": ("writes-slow-disk/clients/spread/32", False),
+    "batches": ("batches/1000", False),
+    "reads": ("reads/stream", False),
+    "catch-up": ("catch-up/plain", True),
+    "latency": ("latency/idle/p50", True),
+    "consumers": ("consumers/quiet", False),
+    "order": ("order/missed", False),
+    "growth": ("growth/writes", False),
+    "snapshot": ("snapshot", False),
+}
+"""Of each plot the figure, and whether its axis is logarithmic."""
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("results", nargs="?", type=Path, default=FULL)
+    parser.add_argument("--page", type=Path, default=PAGE)
+    arguments = parser.parse_args(words)
+    record = Record.read(arguments.results)
+    page: Path = arguments.page
+    page.write_text(filled(page.read_text(), record))
+    folder = page.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    for name, text in plots(record).items():
+        (folder / f"{name}.svg").write_text(text)
+    for target in targets(record):
+        if target.met is False:
+            print(f"not met: {target.what}, against {target.against}: {target.value:.2f}")
+    return 0
+
+
+def filled(page: str, record: Record) -> str:
+    """The page with its tables made anew; ValueError for a marker that nothing belongs to."""
+
+    def table(found: re.Match[str]) -> str:
+        name = found.group(1)
+        return f"<!-- {name} -->\n\n{part(name, record)}\n\n<!-- /{name} -->"
+
+    return MARKER.sub(table, page)
+
+
+def part(name: str, record: Record) -> str:
+    """What stands between a pair of markers."""
+    if name in PARTS:
+        return PARTS[name](record)
+    found = [each for each in record.figures if each.workload == name]
+    if name not in {each.workload for each in record.figures} | set(record.seconds):
+        if name in KNOWN:
+            return "Not measured in this run."
+        raise ValueError(f"there is nothing called {name}")
+    return "\n\n".join(figure_table(each, record) for each in found) or "Not measured in this run."
+
+
+def figure_table(figure: Figure, record: Record) -> str:
+    """A figure's contenders with their medians, the best first."""
+    best_first = sorted(figure.rounds, key=figure.median, reverse=figure.better == "higher")
+    if figure.limit is None:
+        best_first = list(figure.rounds)  # variants of one contender stand together
+    of_limit = bool(figure.of_limit)
+    limit = title_of(figure.limit, figure, record) if figure.limit else ""
+    head = ["", figure.unit, *([f"share of “{limit}”"] if of_limit else [])]
+    rows = []
+    for name in best_first:
+        value = number(figure.median(name))
+        share = figure.of_limit.get(name)
+        note = "" if name not in figure.notes else f" ({figure.notes[name]})"
+        label = title_of(name, figure, record)
+        rows.append(
+            [
+                f"**{label}**" if base(name) == "pgstore" else label,
+                f"{value}{note}",
+                *(["" if share is None else f"{share:.2g}"] if of_limit else []),
+            ]
+        )
+    for name, note in figure.notes.items():
+        if name not in figure.rounds:
+            blank = [""] if of_limit else []
+            rows.append([title_of(name, figure, record), one_line(note), *blank])
+    return f"{figure.title}:\n\n{table_of(head, rows)}"
+
+
+def title_of(name: str, figure: Figure, record: Record) -> str:
+    contender, _, variant = name.partition("/")
+    title = record.contenders.get(contender, {}).get("title") or contender
+    if not variant:
+        return title
+    if variant.isdecimal():
+        return f"{title}, {int(variant):,} {VARIANTS.get(figure.workload, '')}".strip()
+    return f"{title}, {variant}"
+
+
+def table_of(head: list[str], rows: Iterable[list[str]]) -> str:
+    """A table in markdown; all columns but the first are aligned right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def one_line(text: str, most: int = 120) -> str:
+    words = " ".join(text.split()).replace("|", "/")
+    return words if len(words) <= most else words[: most - 1] + "…"
+
+
+def targets_table(record: Record) -> str:
+    answers = {None: "not measured", True: "yes", False: "**no**"}
+    return table_of(
+        ["measured in one run", "against", "target", "found", "met"],
+        [
+            [
+                each.what,
+                each.against,
+                f"{each.relation} {each.bound:g}",
+                "" if each.value is None else number(each.value),
+                answers[each.met],
+            ]
+            for each in targets(record)
+        ],
+    )
+
+
+def machine_table(record: Record) -> str:
+    rows = [[name, value] for name, value in record.machine.items()]
+    rows += [[name, value] for name, value in record.versions.items()]
+    rows.append(["command", f"`{record.command}`"])
+    rows.append(["took", f"{sum(record.seconds.values()) / 60:.0f} minutes"])
+    return table_of(["", ""], rows).replace("---:", "---")
+
+
+def settings_table(record: Record) -> str:
+    rows = [[f"`{name}`", f"`{value}`"] for name, value in record.settings.items()]
+    return table_of(["setting", "value"], rows).replace("---:", "---")
+
+
+def contenders_table(record: Record) -> str:
+    rows = [
+        [each["title"] or name, each["setting"] or "", each["order"] or "none"]
+        for name, each in record.contenders.items()
+    ]
+    text = table_of(["", "how it is used", "its order across streams"], rows).replace("---:", "---")
+    if record.missing:
+        text += "\n\nNot run, or not to the end:\n\n" + "\n".join(
+            f"- {name}: {one_line(reason)}" for name, reason in record.missing.items()
+        )
+    return text
+
+
+PARTS: dict[str, Callable[[Record], str]] = {
+    "targets": targets_table,
+    "machine": machine_table,
+    "settings": settings_table,
+    "contenders": contenders_table,
+}
+KNOWN = {
+    *("writes", "writes-slow-disk", "batches", "reads", "catch-up", "latency", "consumers"),
+    *("order", "growth", "snapshot"),
+}
+
+
+def plots(record: Record) -> dict[str, str]:
+    """The SVG of each plot whose figure, or one like it, was measured."""
+    drawn = {}
+    for name, (key, log) in PLOTS.items():
+        figure = record.figure(key) or nearest(record, key)
+        if figure is None or not figure.rounds:
+            continue
+        rows = [
+            Bar(title_of(each, figure, record), figure.median(each), kind_of(each))
+            for each in figure.rounds
+        ]
+        if figure.limit is not None:
+            rows.sort(key=lambda row: row.value, reverse=figure.better == "higher")
+        scale = ", logarithmic scale" if log else ""
+        note = f"{figure.unit}, {figure.better} is better{scale}"
+        drawn[name] = bars(figure.title, note, rows, log=log)
+    return drawn
+
+
+def nearest(record: Record, key: str) -> Figure | None:
+    """A figure of the same kind, for a run with other sizes."""
+    prefix = key.rpartition("/")[0]
+    found = [each for each in record.figures if each.key.rpartition("/")[0] == prefix]
+    return found[-1] if found else None
+
+
+def kind_of(name: str) -> str:
+    if base(name) == "pgstore":
+        return "ours"
+    return "limit" if base(name) in ("raw", "echo", "notified") else "peer"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

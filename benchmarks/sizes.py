@@ -1,0 +1,93 @@
+"""How much is measured: a full run, and a quick one that only sees whether figures come out."""
+
+import msgspec
+
+
+class Sizes(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes of a run."""
+
+    peers_in: frozenset[str]
+    """Workloads that peers take part in; if empty, all."""
+    rounds: int
+    seconds: float
+    """Of each timed round of writers."""
+    python_clients: tuple[int, ...]
+    pgbench_clients: tuple[int, ...]
+    slow_clients: tuple[int, ...]
+    """Python clients on the slow disk."""
+    streams: int
+    busy_streams: bool
+    """Whether single writes are measured on few busy streams too."""
+    batches: tuple[int, ...]
+    batch_seconds: float
+    long_stream: int
+    everything: int
+    peers_everything: int
+    """How many messages a peer is filled with for the same, if that is less."""
+    short_streams: int
+    catch_up: int
+    peers_catch_up: int
+    defaults_catch_up: int
+    rare_messages: int
+    probes: int
+    consumers: tuple[int, ...]
+    order_seconds: float
+    order_writers: int
+    growth: tuple[int, ...]
+    single_messages: int
+    """Messages that bytes are counted of."""
+
+
+FULL = Sizes(
+    peers_in=frozenset(),
+    rounds=3,
+    seconds=2,
+    python_clients=(1, 8, 32),
+    pgbench_clients=(1, 8, 32),
+    slow_clients=(32,),
+    streams=10_000,
+    busy_streams=True,
+    batches=(10, 100, 1_000, 10_000),
+    batch_seconds=0.7,
+    long_stream=10_000,
+    everything=1_000_000,
+    peers_everything=100_000,
+    short_streams=1_000,
+    catch_up=100_000,
+    peers_catch_up=20_000,
+    defaults_catch_up=2_000,
+    rare_messages=1_000_000,
+    probes=200,
+    consumers=(0, 1, 10),
+    order_seconds=8,
+    order_writers=32,
+    growth=(100_000, 1_000_000, 10_000_000),
+    single_messages=10_000,
+)
+
+QUICK = Sizes(
+    peers_in=frozenset({"writes", "batches", "catch-up", "order"}),
+    rounds=1,
+    seconds=0.5,
+    python_clients=(4,),
+    pgbench_clients=(4,),
+    slow_clients=(),
+    streams=1_000,
+    busy_streams=False,
+    batches=(10, 1_000),
+    batch_seconds=0.1,
+    long_stream=1_000,
+    everything=10_000,
+    peers_everything=1_000,
+    short_streams=50,
+    catch_up=5_000,
+    peers_catch_up=500,
+    defaults_catch_up=200,
+    rare_messages=20_000,
+    probes=10,
+    consumers=(0, 2),
+    order_seconds=1,
+    order_writers=4,
+    growth=(1_000, 10_000),
+    single_messages=500,
+)

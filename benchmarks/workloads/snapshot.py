@@ -1,0 +1,46 @@
+"""Busy streams while another session holds a snapshot: dead rows cannot be removed meanwhile."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+
+import psycopg
+
+from benchmarks.bench import Bench, Database
+from benchmarks.workloads.writes import HOT, rate
+
+LONGER = 2.5
+"""Times the usual seconds: dead rows pile up with time."""
+
+
+def run(bench: Bench) -> None:
+    clients = max(bench.sizes.python_clients)
+    with bench.databases(bench.offered("snapshot")) as databases:
+
+        def one(database: Database, held: bool) -> Callable[[], float]:
+            def measured() -> float:
+                with snapshot(database) if held else nullcontext():
+                    return rate(database, clients, bench.sizes.seconds * LONGER, HOT)
+
+            return measured
+
+        bench.measure(
+            "snapshot",
+            f"Writes by {clients} clients to {HOT} busy streams, a snapshot held or not",
+            "messages/s",
+            {
+                f"{name}/{variant}": one(database, variant == "held")
+                for name, database in databases.items()
+                for variant in ("free", "held")
+            },
+            limit=None,
+            rounds=min(2, bench.sizes.rounds),
+        )
+
+
+@contextmanager
+def snapshot(database: Database) -> Iterator[None]:
+    with psycopg.connect(database.dsn) as conn:
+        conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        conn.execute("SELECT 1 FROM pg_class LIMIT 1")
+        yield
+        conn.rollback()
