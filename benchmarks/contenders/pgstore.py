@@ -113,7 +113,7 @@ class PgstoreClient(Client):
         def batch(messages: list[pgstore.StoredMessage[Deposited]]) -> None:
             handle([stored.message for stored in messages])
 
-        batch_handler(subscription)(batch)
+        subscription.batch_handler(batch)
         self._run(subscription, stop)
 
     def consume_once(self, name: str, stop: Stop, seen: Handle) -> None:
@@ -126,7 +126,7 @@ class PgstoreClient(Client):
             tx.execute(UPSERT, ([f.reference for f in facts], [f.amount for f in facts]))
             seen(facts)
 
-        batch_handler(subscription)(batch)
+        subscription.batch_handler(batch)
         self._run(subscription, stop)
 
     def follow(self, handle: Handle, stop: Stop) -> None:
@@ -147,7 +147,3 @@ class PgstoreClient(Client):
     def _run(self, subscription: pgstore.Subscription[Deposited], stop: Stop) -> None:
         when_set(stop, self.store.stop)
         self.store.run(subscription)
-
-
-def batch_handler(subscription: pgstore.Subscription[Deposited]) -> Any:
-    return getattr(subscription, "handler_of_batches", None) or subscription.batch_handler
