@@ -1,5 +1,6 @@
 """What every test can ask for: a server, a name for a store of its own, connections."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Protocol
@@ -12,6 +13,9 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
 from tests.server import running_server
+
+# A shell that starts us in the background has us ignore it, and so would all that we start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Connect(Protocol):

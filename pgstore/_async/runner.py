@@ -34,9 +34,9 @@ _LOOK_ANYWAY = 2.0
 # How long a worker stays with a partition that has more, before others get their turn.
 _TURN = 1.0
 _OTHERS_LOOK = 0.01
-# In a steady flow, many messages now and then cost less than each as it comes. Not with several
-# partitions: there the next one may only be another of them.
-_FLOW = 0.02
+# In a flow, many messages now and then cost less than some again and again. Not with several
+# partitions: there the next ones may only be another's.
+_FLOW, _SOME = 0.02, 5
 _RECONNECT = (0.1, 5.0)
 _LAG_EVERY = 10.0
 
@@ -167,7 +167,7 @@ class AsyncRunner:
                 self._waker.useful = True
                 options = claimed[0].subscription.options
                 handled = await self._work_off(*claimed, False)
-                if flow and handled < options.batch_size and options.partitions == 1:
+                if flow and _SOME <= handled < options.batch_size and options.partitions == 1:
                     await _aio.wait_for(self._stopping, _FLOW)
                 flow = True
 

@@ -26,9 +26,10 @@ _SLOW_POLL = 1.0
 _LOOK_AGAIN = (0.002, 0.25)
 # Those who were woken go first: this thread and its statements would only be in their way.
 _AFTER_YOU = 0.003
-# How long to wait at most before looking again, while there is always something new: if somebody
-# here wanted any of it, and if not. A system that is busy is not kept busy by those who wait.
+# How long to wait at most before looking again, while so many messages a second come: if somebody
+# here wanted any of them, and if not. A system that is busy is not kept busy by those who wait.
 _BUSY = (0.05, 0.2)
+_MANY = 1000.0
 _RECONNECT = (0.1, 5.0)
 
 
@@ -113,6 +114,7 @@ class AsyncWaker:
             ((channel,),) = await run(conn, self._statements.wake_channel, ())
             await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         delay, busy = _LOOK_AGAIN[0], 0.0
+        before, start = self._safe_position, time.monotonic()
         while not closed.is_set():
             if self._waiting == 0:
                 self._wanted.clear()
@@ -120,8 +122,10 @@ class AsyncWaker:
                     await _aio.wait_for(self._wanted, None)
                     continue
             found = await self._look(conn, self._statements.horizon)
-            if found == "nothing":
+            now = time.monotonic()
+            if self._safe_position - before < _MANY * (now - start):
                 busy = 0.0
+            before, start = self._safe_position, now
             if found == "nothing" and self._wakeup == "listen":
                 found = await self._sleep(conn, closed)
             elif found == "nothing":

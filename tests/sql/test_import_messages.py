@@ -143,9 +143,9 @@ def test_import_messages_refuses_nothing(store: Store) -> None:
 
 
 def test_import_messages_keeps_positions_above_the_last(store: Store, stream: str) -> None:
-    last = last_position(store)
+    _, last = store.write(f"{stream}-before")
     with store.refused("22023", argument="global_positions", last_position=last, index=0):
-        take(store, parameters((stream, 1), positions=[max(last, 1)]))
+        take(store, parameters((stream, 1), positions=[last]))
     with store.refused("22023", argument="global_positions"):
         take(store, parameters((stream, 1), positions=[last + 2**31]))
     take(store, parameters((stream, 1), (stream, 2), positions=[last + 3, last + 2000]))

@@ -21,6 +21,8 @@ def sleep(pipe: Pipe, dsn: str, name: str, after_position: int, kind: str) -> No
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)
     logging.getLogger("pgstore").setLevel(logging.CRITICAL)
     waker._FALLBACK_POLL = async_waker._FALLBACK_POLL = _NEVER
+    # Awake for so short a time after it, all of them would hardly ever be awake at once.
+    waker._AFTER_YOU = async_waker._AFTER_YOU = 0.0
     dsn = make_conninfo(dsn, application_name=APPLICATION)
     if kind == "async":
         asyncio.run(_sleep(pipe, dsn, name, after_position))
