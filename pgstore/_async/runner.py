@@ -36,7 +36,7 @@ _TURN = 1.0
 _OTHERS_LOOK = 0.01
 # In a flow, many messages now and then cost less than some again and again. Not with several
 # partitions: there the next ones may only be another's.
-_FLOW, _SOME = 0.02, 5
+_FLOW, _SOME = 0.02, 20
 _RECONNECT = (0.1, 5.0)
 _LAG_EVERY = 10.0
 
