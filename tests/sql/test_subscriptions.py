@@ -1,6 +1,7 @@
 """Subscriptions: what they read, from where, in which order, and how they are changed."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -123,6 +124,32 @@ def test_subscription_reads_what_its_filters_leave(store: Store) -> None:
         reader.write(10 + n, type_)
         reader.write(n, "C")
     assert reader.work() == wanted
+
+
+@pytest.mark.parametrize("pattern", [None, "c%"])
+@pytest.mark.parametrize("partition_by", ["stream", "cardinal_id", "metadata:key"])
+@pytest.mark.parametrize("partitions", [1, 3])
+@pytest.mark.parametrize("categories", [0, 1, 2])
+def test_every_message_is_handed_out_once(
+    store: Store, categories: int, partitions: int, partition_by: str, pattern: str | None
+) -> None:
+    """Of everything, of one category and of two; also the last one that there is."""
+    name = f"c{uuid4().hex[:12]}"
+    reader = Subscription(
+        store,
+        categories=[name, f"{name}b"][:categories] or None,
+        partitions=partitions,
+        partition_by=partition_by,
+        stream_pattern=pattern,
+        start_position=None,
+    )
+    for _ in range(3):
+        written = [
+            store.write(f"{name}{'b' * (n % categories if categories else 0)}-{n}")[1]
+            for n in range(10)
+        ]
+        assert sorted(reader.work()) == written
+        assert reader.claim() is None
 
 
 def test_checkpoint_moves_past_what_is_left_out(store: Store) -> None:
