@@ -478,3 +478,16 @@ def test_claim_batch_without_a_message_has_the_lease(store: Store) -> None:
     assert (name, partition, rest) == (reader.name, lease.partition, [None, None, None])
     assert store.call("release_partition", name, partition, token) == [(True,)]
     assert claim_batch(reader) == []
+
+
+def test_tokens_rise_though_the_clock_does_not(store: Store) -> None:
+    reader = Subscription(store)
+    reader.write()
+    reader.claimed().release()
+    ahead = 8 * 10**15  # as if the clock had been set back since
+    store.query(
+        "UPDATE STORE.subscription_partitions AS p SET token = %s FROM STORE.subscriptions AS s"
+        " WHERE s.subscription_id = p.subscription_id AND s.subscription = %s",
+        [ahead, reader.name],
+    )
+    assert reader.claimed().token == ahead + 1
