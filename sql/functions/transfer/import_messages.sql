@@ -144,8 +144,8 @@ $$Bring in messages of another store, of many streams at once, all or nothing: w
 ids and times, in the order given. The arrays have the same length and hold one element a message;
 metadata and its elements may be NULL. The versions must continue the streams. With
 global_positions, which rise and are all above the store's last position, the messages keep them:
-then other writers wait until the transaction ends, and one that has begun to write to the same
-stream gets 40001. Without, they get new ones, and the streams are locked until the transaction
+then other writers wait until the transaction ends, and one that has looked at the same stream
+before gets 40001. Without, they get new ones, and the streams are locked until the transaction
 ends, with one lock each: not more than some thousand streams at a time. A message that is stored
 already, with the same id, content, stream and version, is skipped: an import that was interrupted
 can be repeated. Answers how many were imported and how many skipped. Raises 22023 for a bad
