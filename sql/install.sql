@@ -13,9 +13,9 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "ee44bf133501147a6c4c2df9ff6fd4c600d5cc3f5e2cceff03c837fe535c7706"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "8c185d630241b0f5db20b020357878328a11e2a91c8f0ec26848001e1aed5b87"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
-    {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
+    {"number": 2, "name": "0002_subscriptions", "checksum": "8e9ea1361cbce74699af373b1f4ab6173099ae80f4dbfe717df001a5d9cd6665"},
     {"number": 3, "name": "0003_operations", "checksum": "961b0fbf04c4e9389570929d8f14bae34946f16f849563a314494b6aac99d185"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
@@ -105,6 +105,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \ir functions/subscriptions/fail_message.sql
 \ir functions/subscriptions/fetch_batch.sql
 \ir functions/subscriptions/finish_repartition.sql
+\ir functions/subscriptions/lease_only_partition.sql
 \ir functions/subscriptions/lease_partition.sql
 \ir functions/subscriptions/list_parked.sql
 \ir functions/subscriptions/list_partitions.sql
@@ -123,6 +124,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \ir functions/subscriptions/subscription_of.sql
 \ir functions/subscriptions/subscription_position.sql
 \ir functions/subscriptions/sweep_subscription.sql
+\ir functions/subscriptions/window_end.sql
 \ir functions/transfer/export_floors.sql
 \ir functions/transfer/export_messages.sql
 \ir functions/transfer/import_floors.sql

@@ -255,7 +255,7 @@ def one_stream_each(reader: Subscription) -> list[int]:
 
 
 def test_claim_tells_that_others_look_for_work(store: Store, connect: Connect) -> None:
-    reader = Subscription(store)
+    reader = Subscription(store, partitions=2)
     reader.write()
     conn = connect(autocommit=False)
     store.query(
@@ -293,17 +293,53 @@ def test_sweep_that_began_before_a_repartition_uses_the_new_partitions(
     """A worker can read what the subscription is just before others finish changing it."""
     reader = Subscription(store, partitions=4)
     described(reader)
+    store.call("repartition_subscription", reader.name, 3)
+    assert reader.claim() is None
+    positions = [reader.write(stream) for stream in range(20)]
+    sweep = "SELECT STORE.sweep_subscription(d.source, STORE.safe_position()) FROM described AS d"
+    store.query(sweep)
+    (_, heads, *_) = reader.state()
+    assert isinstance(heads, list)
+    assert {head[1] for head in heads} == {0, 1, 2}
+    assert sorted(reader.work()) == positions
+
     store.call("repartition_subscription", reader.name, 1)
     assert reader.claim() is None
     positions = [reader.write(stream) for stream in range(20)]
-    store.query(
-        "SELECT STORE.sweep_subscription(d.source, STORE.safe_position()) FROM described AS d"
-    )
-    assert [row["state"] for row in reader.partitions()] == ["waiting"]
+    store.query(sweep)
     (_, heads, *_) = reader.state()
-    assert isinstance(heads, list)
-    assert [head[1:] for head in heads] == [(0, positions[-1])]
+    assert not heads
     assert reader.work() == positions
+
+
+def test_claim_that_began_before_a_repartition_does_not_hand_out_what_others_have(
+    store: Store, described: Describe
+) -> None:
+    """A worker that still believes there is one partition would hand out all messages as its."""
+    reader = Subscription(store, partitions=1)
+    described(reader)
+    store.call("repartition_subscription", reader.name, 4)
+    assert reader.claim() is None
+    assert len(reader.partitions()) == 4
+    positions = [reader.write(stream) for stream in range(20)]
+    leased = store.query(
+        "SELECT l.token FROM described AS d,"
+        " STORE.lease_only_partition(d.source, 'w', '1 min', STORE.safe_position()) AS l"
+    )
+    assert leased.fetchall() == []
+    assert sorted(reader.work()) == positions
+
+
+def test_repartition_of_one_partition_ends_while_messages_come(store: Store) -> None:
+    reader = Subscription(store, partitions=1)
+    positions = [reader.write(stream) for stream in range(3)]
+    lease = reader.claimed()
+    store.call("repartition_subscription", reader.name, 2)
+    positions += [reader.write(stream) for stream in range(20)]
+    assert lease.work() == positions[:3]
+    later = reader.work()  # not before it has two
+    assert len(reader.partitions()) == 2
+    assert sorted(later) == positions[3:]
 
 
 def test_worker_that_finishes_a_repartition_late_does_not_undo_the_next(

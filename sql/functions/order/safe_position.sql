@@ -8,7 +8,7 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 BEGIN
-  RETURN (SELECT h.safe_position FROM horizon() AS h);
+  RETURN (horizon()).safe_position;
 END
 $$;
 

@@ -33,10 +33,13 @@ BEGIN
     AND p.partition = acknowledge.partition
     AND p.token = acknowledge.token
     AND p.checkpoint <= acknowledge.checkpoint
-    AND acknowledge.checkpoint <= (
-      SELECT w.swept_position
-      FROM subscription_sweeps AS w
-      WHERE w.subscription_id = source.subscription_id
+    AND acknowledge.checkpoint <= coalesce(
+      p.head,
+      (
+        SELECT w.swept_position
+        FROM subscription_sweeps AS w
+        WHERE w.subscription_id = source.subscription_id
+      )
     );
   IF FOUND THEN
     IF source.partitions > 1 THEN

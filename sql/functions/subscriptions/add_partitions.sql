@@ -12,11 +12,11 @@ AS $$
 #variable_conflict use_column
 BEGIN
   INSERT INTO subscription_partitions (
-    subscription_id, partition, checkpoint, token, attempts, stopped
+    subscription_id, partition, checkpoint, token, attempts, head, stopped
   )
   SELECT
     add_partitions.subscription_id, g.partition, add_partitions.checkpoint,
-    new_token(0), 0, false
+    new_token(0), 0, CASE WHEN partitions = 1 THEN add_partitions.checkpoint END, false
   FROM generate_series(0, partitions - 1) AS g (partition);
 END
 $$;

@@ -36,26 +36,42 @@ BEGIN
     source := subscription_of(name);
     CONTINUE WHEN source.paused;
     LOOP
+      IF source.partitions = 1 THEN
+        SELECT p.partition, p.token, p.checkpoint INTO partition, token, checkpoint
+        FROM lease_only_partition(source, claim_partition.owner, claim_partition.lease, safe) AS p;
+        IF token IS NOT NULL THEN
+          subscription := source.subscription;
+          RETURN NEXT;
+          RETURN;
+        ELSIF partition IS NOT NULL THEN
+          looks := looks + 1;
+          IF looks >= 3 THEN
+            busy := true;
+            EXIT;
+          END IF;
+        ELSE
+          EXIT WHEN source.next_partitions IS NULL OR NOT finish_repartition(source);
+          source := subscription_of(name);
+        END IF;
+        CONTINUE;
+      END IF;
+
+      RETURN QUERY
+      SELECT source.subscription, p.partition, p.token, p.checkpoint
+      FROM lease_partition(source, claim_partition.owner, claim_partition.lease) AS p;
+      IF FOUND THEN
+        RETURN;
+      END IF;
+
       SELECT w.swept_position INTO swept
       FROM subscription_sweeps AS w
       WHERE w.subscription_id = source.subscription_id;
-      -- With one partition a look for work costs less than a look at what is known.
-      IF source.partitions > 1 OR source.next_partitions IS NOT NULL OR swept >= safe OR looks > 0
-      THEN
-        RETURN QUERY
-        SELECT source.subscription, p.partition, p.token, p.checkpoint
-        FROM lease_partition(source, claim_partition.owner, claim_partition.lease) AS p;
-        IF FOUND THEN
-          RETURN;
-        END IF;
-      END IF;
-
       IF source.next_partitions IS NOT NULL THEN
         EXIT WHEN NOT finish_repartition(source);
         source := subscription_of(name);
       ELSIF swept >= safe THEN
         EXIT;
-      ELSIF looks = 3 OR NOT sweep_subscription(source, safe) THEN
+      ELSIF looks >= 3 OR NOT sweep_subscription(source, safe) THEN
         -- Not all at once: it holds up others, and this transaction.
         busy := true;
         EXIT;

@@ -30,10 +30,8 @@ SET enable_memoize = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  source subscriptions := subscription_of(subscription);
-  leased subscription_partitions;
+  leased record;
   category text;
-  swept bigint;
   wanted bigint;
   work record;
   done bigint;
@@ -45,51 +43,68 @@ BEGIN
   END IF;
   PERFORM refuse_isolation();
 
-  SELECT p.* INTO leased
-  FROM subscription_partitions AS p
-  WHERE p.subscription_id = source.subscription_id
+  -- All that it needs to know, in one statement.
+  SELECT
+    s.subscription_id, s.partitions, s.paused, s.categories, s.types, s.stream_pattern,
+    s.partition_by, p.checkpoint, p.attempts, p.stopped, p.leased_until, p.lease,
+    coalesce(p.head, w.swept_position) AS swept,
+    EXISTS (
+      SELECT
+      FROM parked_messages AS k
+      WHERE k.subscription_id = s.subscription_id
+        AND k.partition = fetch_batch.partition
+        AND k.replay
+    ) AS replays
+  INTO leased
+  FROM subscriptions AS s
+  JOIN subscription_partitions AS p ON p.subscription_id = s.subscription_id
     AND p.partition = fetch_batch.partition
-    AND p.token = fetch_batch.token;
-  IF leased.token IS NULL THEN
+    AND p.token = fetch_batch.token
+  JOIN subscription_sweeps AS w ON w.subscription_id = s.subscription_id
+  WHERE s.subscription = fetch_batch.subscription COLLATE "C";
+  IF NOT FOUND THEN
+    PERFORM subscription_of(subscription);
     PERFORM lost_lease(subscription, partition, token);
-  ELSIF source.paused THEN
+  ELSIF leased.paused THEN
     RETURN;
   ELSIF leased.leased_until < clock_timestamp() + leased.lease / 2 THEN
     PERFORM extend_lease(subscription, partition, token);
   END IF;
 
-  RETURN QUERY
-  SELECT
-    m.message_id, s.stream, m.version, m.global_position, m.type, m.data, m.metadata, m.added_at,
-    leased.checkpoint, true
-  FROM parked_messages AS k
-  JOIN messages AS m USING (global_position)
-  JOIN streams AS s USING (stream_id)
-  WHERE k.subscription_id = source.subscription_id
-    AND k.partition = fetch_batch.partition
-    AND k.replay
-  ORDER BY k.global_position
-  LIMIT 1;
-  IF FOUND OR leased.stopped THEN
+  IF leased.replays THEN
+    RETURN QUERY
+    SELECT
+      m.message_id, s.stream, m.version, m.global_position, m.type, m.data, m.metadata, m.added_at,
+      leased.checkpoint, true
+    FROM parked_messages AS k
+    JOIN messages AS m USING (global_position)
+    JOIN streams AS s USING (stream_id)
+    WHERE k.subscription_id = leased.subscription_id
+      AND k.partition = fetch_batch.partition
+      AND k.replay
+    ORDER BY k.global_position
+    LIMIT 1;
+    IF FOUND THEN
+      RETURN;
+    END IF;
+  END IF;
+  IF leased.stopped THEN
     RETURN;
   END IF;
 
-  SELECT w.swept_position INTO swept
-  FROM subscription_sweeps AS w
-  WHERE w.subscription_id = source.subscription_id;
   -- After a failure one by one, so that the message that fails is alone when it fails again.
   wanted := CASE WHEN leased.attempts > 0 THEN 1 ELSE max_count END;
   -- As a variable of its own it costs less for each message.
-  category := CASE WHEN cardinality(source.categories) = 1 THEN source.categories[1] END;
-  IF source.partitions > 1 THEN
+  category := CASE WHEN cardinality(leased.categories) = 1 THEN leased.categories[1] END;
+  IF leased.partitions > 1 THEN
     <<listed>>
     FOR work IN
       SELECT w.positions
       FROM subscription_work AS w
-      WHERE w.subscription_id = source.subscription_id
+      WHERE w.subscription_id = leased.subscription_id
         AND w.partition = fetch_batch.partition
         AND w.head > leased.checkpoint
-        AND w.head <= swept
+        AND w.head <= leased.swept
       ORDER BY w.head
     LOOP
       done := width_bucket(leased.checkpoint, work.positions)::bigint;
@@ -111,7 +126,7 @@ BEGIN
         CROSS JOIN LATERAL (
           SELECT i.stream, i.category FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
         ) AS s
-        WHERE source.categories IS NULL OR s.category = ANY (source.categories)
+        WHERE leased.categories IS NULL OR s.category = ANY (leased.categories)
         ORDER BY m.global_position;
         GET DIAGNOSTICS more = ROW_COUNT;
         done := done + wanted - found_count;
@@ -119,14 +134,14 @@ BEGIN
         EXIT listed WHEN found_count = wanted;
       END LOOP;
     END LOOP;
-  ELSIF source.categories IS NULL THEN
+  ELSIF leased.categories IS NULL THEN
     RETURN QUERY
     SELECT
       r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
       r.global_position, false
     FROM range_of_all(
-      leased.checkpoint, swept, wanted, source.types, source.stream_pattern, NULL, NULL,
-      source.partition_by
+      leased.checkpoint, leased.swept, wanted, leased.types, leased.stream_pattern, NULL, NULL,
+      leased.partition_by
     ) AS r;
     GET DIAGNOSTICS found_count = ROW_COUNT;
   ELSIF category IS NOT NULL THEN
@@ -135,8 +150,8 @@ BEGIN
       r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
       r.global_position, false
     FROM range_of_category(
-      category, leased.checkpoint, swept, wanted, source.types, source.stream_pattern,
-      NULL, NULL, source.partition_by
+      category, leased.checkpoint, leased.swept, wanted, leased.types, leased.stream_pattern,
+      NULL, NULL, leased.partition_by
     ) AS r;
     GET DIAGNOSTICS found_count = ROW_COUNT;
   ELSE
@@ -145,16 +160,16 @@ BEGIN
       r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
       r.global_position, false
     FROM range_of_several(
-      source.categories, leased.checkpoint, swept, wanted, source.types, source.stream_pattern,
-      NULL, NULL, source.partition_by
+      leased.categories, leased.checkpoint, leased.swept, wanted, leased.types,
+      leased.stream_pattern, NULL, NULL, leased.partition_by
     ) AS r;
     GET DIAGNOSTICS found_count = ROW_COUNT;
   END IF;
 
-  IF found_count = 0 AND leased.checkpoint < swept THEN
-    PERFORM acknowledge(subscription, partition, token, swept);
+  IF found_count = 0 AND leased.checkpoint < leased.swept THEN
+    PERFORM acknowledge(subscription, partition, token, leased.swept);
   ELSIF found_count BETWEEN 1 AND wanted - 1 THEN
-    checkpoint := swept;
+    checkpoint := leased.swept;
     RETURN NEXT;
   END IF;
 END

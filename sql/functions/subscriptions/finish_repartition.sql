@@ -10,6 +10,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
   swept bigint;
+  head bigint;
 BEGIN
   SELECT w.swept_position INTO swept
   FROM subscription_sweeps AS w
@@ -22,6 +23,17 @@ BEGIN
   source := subscription_of(source.subscription);
   IF source.next_partitions IS NULL THEN
     RETURN true;
+  ELSIF source.partitions = 1 THEN
+    SELECT p.checkpoint, p.head INTO swept, head
+    FROM subscription_partitions AS p
+    WHERE p.subscription_id = source.subscription_id AND p.partition = 0
+    FOR UPDATE SKIP LOCKED;
+    IF (swept >= head) IS NOT TRUE THEN
+      RETURN false;
+    END IF;
+    UPDATE subscription_sweeps AS w
+    SET swept_position = swept
+    WHERE w.subscription_id = source.subscription_id;
   ELSIF EXISTS (
     SELECT
     FROM subscription_heads AS h

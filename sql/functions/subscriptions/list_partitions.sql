@@ -48,8 +48,11 @@ BEGIN
   LEFT JOIN subscription_heads AS h USING (subscription_id, partition)
   CROSS JOIN LATERAL (
     SELECT
-      coalesce(h.head > p.checkpoint, false) AS waits,
-      CASE WHEN h.head > p.checkpoint THEN p.checkpoint ELSE w.swept_position END AS reached
+      coalesce(coalesce(p.head, h.head) > p.checkpoint, false) AS waits,
+      CASE
+        WHEN p.head IS NOT NULL OR h.head > p.checkpoint THEN p.checkpoint
+        ELSE w.swept_position
+      END AS reached
   ) AS e
   ORDER BY s.subscription, p.partition;
 END

@@ -17,6 +17,13 @@ AS $$
 DECLARE
   source subscriptions := subscription_of(subscription);
 BEGIN
+  IF source.partitions = 1 THEN
+    RETURN (
+      SELECT p.checkpoint
+      FROM subscription_partitions AS p
+      WHERE p.subscription_id = source.subscription_id AND p.partition = 0
+    );
+  END IF;
   -- One statement: what it has swept and what waits belong together.
   RETURN (
     SELECT least(

@@ -16,7 +16,6 @@ SET enable_memoize = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  window_size bigint;
   from_position bigint;
   to_position bigint;
   named boolean;
@@ -33,105 +32,74 @@ BEGIN
   END IF;
   -- Once more, under the lock: its partitions may have changed since the caller read it.
   source := subscription_of(source.subscription);
-  window_size := least(10000 * source.partitions, 100000);
-
-  -- What has been dealt with needs no head. The only one is written again.
-  IF source.partitions > 1 THEN
-    DELETE FROM subscription_heads AS h
-    WHERE h.subscription_id = source.subscription_id
-      AND h.head <= (
-        SELECT p.checkpoint
-        FROM subscription_partitions AS p
-        WHERE p.subscription_id = h.subscription_id AND p.partition = h.partition
-      );
-  END IF;
-
-  IF safe - from_position <= window_size THEN
-    to_position := safe;
-  ELSIF source.categories IS NULL THEN
-    SELECT m.global_position INTO to_position
-    FROM messages AS m
-    WHERE m.global_position > from_position AND m.global_position <= safe
-    ORDER BY m.global_position
-    OFFSET window_size - 1
-    LIMIT 1;
-  ELSE
-    -- The window of the fullest category; the others' rows in it are fewer.
-    SELECT min(o.global_position) INTO to_position
-    FROM unnest(source.categories) AS c (category)
-    CROSS JOIN LATERAL (
-      SELECT m.global_position
-      FROM messages AS m
-      -- Rows are compared as in range_of_category.
-      WHERE (m.category_key, m.global_position) > (category_key(c.category), from_position)
-        AND (m.category_key, m.global_position) <= (category_key(c.category), safe)
-      ORDER BY m.category_key, m.global_position
-      OFFSET window_size - 1
-      LIMIT 1
-    ) AS o;
-  END IF;
-  to_position := coalesce(to_position, safe);
 
   IF source.partitions = 1 THEN
-    -- Its fetches look at all that is there: no need to know what.
-    INSERT INTO subscription_heads AS h (subscription_id, partition, head)
-    SELECT source.subscription_id, 0, to_position
-    WHERE subscription_has(source, 0, from_position, to_position + 1)
-    ON CONFLICT ON CONSTRAINT subscription_heads_subscription_id_partition_pkey
-    DO UPDATE SET head = excluded.head;
-  ELSE
-    -- The look-up of its stream costs more than the rest of a message. That another category with
-    -- the same key is none of these, fetch_batch sees.
-    named := source.partition_by <> 'stream' OR source.stream_pattern IS NOT NULL;
-    -- Of the two halves of found, one is empty.
-    WITH found AS (
-      SELECT
-        partition_of(m.stream_id, s.stream, m.metadata, source.partitions, source.partition_by)
-          AS partition,
-        m.global_position
-      FROM messages AS m
-      LEFT JOIN LATERAL (
-        SELECT i.stream FROM streams AS i WHERE named AND i.stream_id = m.stream_id LIMIT 1
-      ) AS s ON true
-      WHERE source.categories IS NULL AND m.global_position > from_position
-        AND m.global_position <= to_position
-        AND (source.types IS NULL OR m.type = ANY (source.types))
-        AND (source.stream_pattern IS NULL OR s.stream LIKE source.stream_pattern)
-      UNION ALL
-      SELECT
-        partition_of(m.stream_id, s.stream, m.metadata, source.partitions, source.partition_by)
-          AS partition,
-        m.global_position
-      FROM unnest(source.categories) AS c (category)
-      CROSS JOIN LATERAL (
-        SELECT n.stream_id, n.global_position, n.type, n.metadata
-        FROM messages AS n
-        WHERE (n.category_key, n.global_position) > (category_key(c.category), from_position)
-          AND (n.category_key, n.global_position) <= (category_key(c.category), to_position)
-        ORDER BY n.category_key, n.global_position
-        OFFSET 0
-      ) AS m
-      LEFT JOIN LATERAL (
-        SELECT i.stream FROM streams AS i WHERE named AND i.stream_id = m.stream_id LIMIT 1
-      ) AS s ON true
-      WHERE (source.types IS NULL OR m.type = ANY (source.types))
-        AND (source.stream_pattern IS NULL OR s.stream LIKE source.stream_pattern)
-    ),
-    listed AS (
-      INSERT INTO subscription_work (subscription_id, partition, head, positions)
-      SELECT
-        source.subscription_id, f.partition, max(f.global_position),
-        array_agg(f.global_position ORDER BY f.global_position)
-      FROM found AS f
-      GROUP BY f.partition
-      RETURNING partition, head
-    )
-    INSERT INTO subscription_heads AS h (subscription_id, partition, head)
-    SELECT source.subscription_id, l.partition, l.head
-    FROM listed AS l
-    ON CONFLICT ON CONSTRAINT subscription_heads_subscription_id_partition_pkey
-    DO UPDATE SET head = excluded.head;
+    RETURN true;
   END IF;
+
+  -- What has been dealt with needs no head.
+  DELETE FROM subscription_heads AS h
+  WHERE h.subscription_id = source.subscription_id
+    AND h.head <= (
+      SELECT p.checkpoint
+      FROM subscription_partitions AS p
+      WHERE p.subscription_id = h.subscription_id AND p.partition = h.partition
+    );
+
+  to_position := window_end(
+    source, from_position, safe, least(10000 * source.partitions, 100000)
+  );
+  -- The look-up of its stream costs more than the rest of a message. That another category with
+  -- the same key is none of these, fetch_batch sees.
+  named := source.partition_by <> 'stream' OR source.stream_pattern IS NOT NULL;
+  -- Of the two halves of found, one is empty.
+  WITH found AS (
+    SELECT
+      partition_of(m.stream_id, s.stream, m.metadata, source.partitions, source.partition_by)
+        AS partition,
+      m.global_position
+    FROM messages AS m
+    LEFT JOIN LATERAL (
+      SELECT i.stream FROM streams AS i WHERE named AND i.stream_id = m.stream_id LIMIT 1
+    ) AS s ON true
+    WHERE source.categories IS NULL AND m.global_position > from_position
+      AND m.global_position <= to_position
+      AND (source.types IS NULL OR m.type = ANY (source.types))
+      AND (source.stream_pattern IS NULL OR s.stream LIKE source.stream_pattern)
+    UNION ALL
+    SELECT
+      partition_of(m.stream_id, s.stream, m.metadata, source.partitions, source.partition_by)
+        AS partition,
+      m.global_position
+    FROM unnest(source.categories) AS c (category)
+    CROSS JOIN LATERAL (
+      SELECT n.stream_id, n.global_position, n.type, n.metadata
+      FROM messages AS n
+      WHERE (n.category_key, n.global_position) > (category_key(c.category), from_position)
+        AND (n.category_key, n.global_position) <= (category_key(c.category), to_position)
+      ORDER BY n.category_key, n.global_position
+      OFFSET 0
+    ) AS m
+    LEFT JOIN LATERAL (
+      SELECT i.stream FROM streams AS i WHERE named AND i.stream_id = m.stream_id LIMIT 1
+    ) AS s ON true
+    WHERE (source.types IS NULL OR m.type = ANY (source.types))
+      AND (source.stream_pattern IS NULL OR s.stream LIKE source.stream_pattern)
+  ),
+  listed AS (
+    INSERT INTO subscription_work (subscription_id, partition, head, positions)
+    SELECT
+      source.subscription_id, f.partition, max(f.global_position),
+      array_agg(f.global_position ORDER BY f.global_position)
+    FROM found AS f
+    GROUP BY f.partition
+    RETURNING partition, head
+  )
+  INSERT INTO subscription_heads AS h (subscription_id, partition, head)
+  SELECT source.subscription_id, l.partition, l.head
+  FROM listed AS l
+  ON CONFLICT ON CONSTRAINT subscription_heads_subscription_id_partition_pkey
+  DO UPDATE SET head = excluded.head;
 
   UPDATE subscription_sweeps AS w
   SET swept_position = to_position
