@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgstore import _sql
+from pgstore import _sql, transfer
 from tests.conftest import Connect
 from tests.migrations.installers import (
     LATEST,
@@ -95,6 +95,7 @@ def test_upgrade_keeps_everything_and_goes_on(
     assert write(conn, schema, "a-1") == (8, 21)
     assert write(connect(user=role), schema, "a-1") == (9, 22)  # its rights are still there
     assert query(conn, schema, "SELECT {store}.truncate_stream('a-1', 9)") == [(8,)]
+    assert [check for check in transfer.verify(conn, store=schema) if check.wrong] == []
     query(conn, schema, "SELECT {store}.drop_subscription('s')")
     claimed = query(conn, schema, "SELECT * FROM {store}.claim_partition(ARRAY['t'], 'me')")
     fetch = f"SELECT count(message_id) FROM {{store}}.fetch_batch('t', 0, {claimed[0][2]})"
