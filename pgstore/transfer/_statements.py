@@ -17,14 +17,23 @@ IMPORT_FLOORS = f"SELECT STORE.import_floors({_TEXTS}, {_NUMBERS})"
 # Whether the server can read these texts at all.
 READABLE = f"SELECT {', '.join(f'cardinality({array})' for array in _ARRAYS)}"
 
+# Places, from 0, of times that are none.
+ENDLESS = f"""
+SELECT t.n - 1 FROM unnest({_TIMES}) WITH ORDINALITY AS t (added_at, n)
+WHERE NOT isfinite(t.added_at) ORDER BY t.n LIMIT 1"""
+
 IS_EMPTY = "SELECT STORE.safe_position() = 0"
 POSITION_OF = "SELECT m.global_position FROM STORE.get_messages(ARRAY[%s::uuid]) AS m"
 
 # For a check without an import.
 VERSIONS = """
 SELECT s.stream, STORE.stream_version(s.stream) FROM unnest(%s::text[]) AS s (stream)"""
-PLACES = """
-SELECT m.message_id::text, m.stream, m.version FROM STORE.get_messages(%s::uuid[]) AS m"""
+PLACES = f"""
+SELECT
+  m.message_id::text, m.stream, m.version,
+  m.type = g.type AND m.data = g.data AND m.metadata IS NOT DISTINCT FROM g.metadata
+FROM unnest({_IDS}, {_TEXTS}, {_DATA}, {_METADATA}) AS g (message_id, type, data, metadata)
+JOIN STORE.get_messages({_IDS}) AS m USING (message_id)"""
 
 # Has the effect of a commit that is waited for: what was committed before without waiting is safe
 # when this is.
