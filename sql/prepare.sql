@@ -105,6 +105,10 @@ BEGIN
 END
 $$;
 
+-- From here on, who waits for a lock has others wait behind: on a view, even if nothing but
+-- functions is applied anew. Rather give up soon; a migration says for itself.
+SET LOCAL lock_timeout = '3s';
+
 CREATE TABLE IF NOT EXISTS migrations (
   number bigint NOT NULL,
   applied_at timestamptz NOT NULL,

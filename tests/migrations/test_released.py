@@ -235,6 +235,24 @@ def test_upgrade_that_cannot_have_a_lock_changes_nothing(
     assert "audit" in tables(dsn, schema)
 
 
+def test_functions_that_cannot_be_applied_anew_leave_the_store_as_it_is(
+    dsn: str, schema: str, connect: Connect, install: Install
+) -> None:
+    """A view that somebody has read, and whoever reads it next, who waits for the installer."""
+    install(dsn, schema)
+    before = catalog(dsn, schema)
+    other = connect(autocommit=False)
+    query(other, schema, "SELECT FROM {store}.all_messages")
+    reader = connect(options="-c lock_timeout=10s")
+    with working(lambda: query(reader, schema, "SELECT FROM {store}.all_messages")):
+        with pytest.raises(Exception) as caught:  # noqa: PT011 — which one tells its SQLSTATE
+            install(dsn, schema)
+    assert code_and_detail(caught.value)[0] == "55P03"
+    other.rollback()
+    assert catalog(dsn, schema) == before
+    install(dsn, schema)
+
+
 def test_upgrade_grants_what_it_adds_to_who_had_rights(
     dsn: str, schema: str, role: str, connect: Connect, install: Install
 ) -> None:
