@@ -9,5 +9,36 @@ BEGIN
 END
 $$;
 
+-- Nor is it open to whom the installer's default privileges give everything that he makes: they
+-- would write to the tables, and call what is the owner's. Rights on what was there before are
+-- somebody's own.
+DO $$
+DECLARE
+  given record;
+BEGIN
+  FOR given IN
+    SELECT DISTINCT o.kind, o.name, a.grantee::regrole AS role
+    FROM pg_namespace AS n
+    CROSS JOIN LATERAL (
+      SELECT 'SCHEMA' AS kind, n.nspname AS name, 'schema ' || n.oid AS key, n.nspacl AS acl
+      UNION ALL
+      SELECT
+        CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.relname, 'relation ' || c.oid,
+        c.relacl
+      FROM pg_class AS c WHERE c.relnamespace = n.oid
+      UNION ALL
+      SELECT 'FUNCTION', p.proname, 'function ' || p.oid, p.proacl
+      FROM pg_proc AS p WHERE p.pronamespace = n.oid
+    ) AS o
+    CROSS JOIN aclexplode(o.acl) AS a
+    WHERE n.nspname = current_schema()
+      AND a.grantee NOT IN (0, n.nspowner)
+      AND NOT current_setting('pgstore.objects')::jsonb ? o.key
+  LOOP
+    EXECUTE format('REVOKE ALL ON %s %I FROM %s', given.kind, given.name, given.role);
+  END LOOP;
+END
+$$;
+
 -- What an upgrade adds, for the roles that were granted rights before.
 DO $$ BEGIN PERFORM restore_grants(); END $$;

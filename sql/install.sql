@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "8c185d630241b0f5db20b020357878328a11e2a91c8f0ec26848001e1aed5b87"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "2e5f7810af0a65420b40bb0135d668e2f04e4725388763487a40a8f241d4acb5"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "8e9ea1361cbce74699af373b1f4ab6173099ae80f4dbfe717df001a5d9cd6665"},
     {"number": 3, "name": "0003_operations", "checksum": "961b0fbf04c4e9389570929d8f14bae34946f16f849563a314494b6aac99d185"}
@@ -63,6 +63,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \ir functions/retention/cut_stream.sql
 \ir functions/retention/delete_stream.sql
 \ir functions/retention/drop_retention.sql
+\ir functions/retention/forget_errors.sql
 \ir functions/retention/handled_position.sql
 \ir functions/retention/list_audit.sql
 \ir functions/retention/list_retention.sql
@@ -81,6 +82,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \ir functions/rights/grant_write.sql
 \ir functions/rights/granted_names.sql
 \ir functions/rights/granted_objects.sql
+\ir functions/rights/holds_kind.sql
 \ir functions/rights/list_grants.sql
 \ir functions/rights/lock_rights.sql
 \ir functions/rights/may_write.sql

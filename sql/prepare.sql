@@ -12,6 +12,23 @@ BEGIN
   PERFORM pg_advisory_xact_lock(
     hashtextextended('pgstore:install:' || current_setting('pgstore.schema') COLLATE "C", 0)
   );
+  -- What is there already, for grants.sql.
+  PERFORM set_config(
+    'pgstore.objects',
+    (
+      SELECT coalesce(json_agg(o.key), '[]')::text
+      FROM pg_namespace AS n
+      CROSS JOIN LATERAL (
+        SELECT 'schema ' || n.oid AS key
+        UNION ALL
+        SELECT 'relation ' || c.oid FROM pg_class AS c WHERE c.relnamespace = n.oid
+        UNION ALL
+        SELECT 'function ' || p.oid FROM pg_proc AS p WHERE p.pronamespace = n.oid
+      ) AS o
+      WHERE n.nspname = current_setting('pgstore.schema')
+    ),
+    true
+  );
   IF current_setting('server_version_num')::integer < 140000 THEN
     RAISE EXCEPTION USING
       ERRCODE = 'MS012',
@@ -87,6 +104,10 @@ BEGIN
   END IF;
 END
 $$;
+
+-- From here on, who waits for a lock has others wait behind: on a view, even if nothing but
+-- functions is applied anew. Rather give up soon; a migration says for itself.
+SET LOCAL lock_timeout = '3s';
 
 CREATE TABLE IF NOT EXISTS migrations (
   number bigint NOT NULL,

@@ -17,14 +17,23 @@ IMPORT_FLOORS = f"SELECT STORE.import_floors({_TEXTS}, {_NUMBERS})"
 # Whether the server can read these texts at all.
 READABLE = f"SELECT {', '.join(f'cardinality({array})' for array in _ARRAYS)}"
 
+# Places, from 0, of times that are none.
+ENDLESS = f"""
+SELECT t.n - 1 FROM unnest({_TIMES}) WITH ORDINALITY AS t (added_at, n)
+WHERE NOT isfinite(t.added_at) ORDER BY t.n LIMIT 1"""
+
 IS_EMPTY = "SELECT STORE.safe_position() = 0"
 POSITION_OF = "SELECT m.global_position FROM STORE.get_messages(ARRAY[%s::uuid]) AS m"
 
 # For a check without an import.
 VERSIONS = """
 SELECT s.stream, STORE.stream_version(s.stream) FROM unnest(%s::text[]) AS s (stream)"""
-PLACES = """
-SELECT m.message_id::text, m.stream, m.version FROM STORE.get_messages(%s::uuid[]) AS m"""
+PLACES = f"""
+SELECT
+  m.message_id::text, m.stream, m.version,
+  m.type = g.type AND m.data = g.data AND m.metadata IS NOT DISTINCT FROM g.metadata
+FROM unnest({_IDS}, {_TEXTS}, {_DATA}, {_METADATA}) AS g (message_id, type, data, metadata)
+JOIN STORE.get_messages({_IDS}) AS m USING (message_id)"""
 
 # Has the effect of a commit that is waited for: what was committed before without waiting is safe
 # when this is.
@@ -48,6 +57,71 @@ FROM pg_proc AS p
 JOIN pg_language AS l ON l.oid = p.prolang
 WHERE p.pronamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %s::text)
   AND l.lanname = 'plpgsql'"""
+
+# What the objects of a schema are, in words that do not name it: for the search path of its store.
+ON_PATH = "SELECT set_config('search_path', quote_ident(%s::text) || ', pg_temp', true)"
+DEFINITIONS = """
+WITH store AS (
+  SELECT n.oid, quote_ident(n.nspname) AS name FROM pg_namespace AS n
+  WHERE n.nspname = current_schema()
+)
+SELECT
+  'function ' || p.proname,
+  concat_ws(
+    ' ', pg_get_function_arguments(p.oid), pg_get_function_result(p.oid), p.prolang, p.prosecdef,
+    p.proisstrict, p.provolatile, p.proparallel,
+    array_to_string(
+      ARRAY(SELECT replace(c.setting, s.name, '') FROM unnest(p.proconfig) AS c (setting)), ' '
+    ),
+    pg_get_function_sqlbody(p.oid), p.prosrc
+  )
+FROM store AS s
+JOIN pg_proc AS p ON p.pronamespace = s.oid
+UNION ALL
+SELECT
+  CASE c.relkind WHEN 'v' THEN 'view ' ELSE 'table ' END || c.relname,
+  concat_ws(
+    ' ', c.relkind, c.relpersistence, pg_get_viewdef(c.oid),
+    EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhparent = c.oid),
+    (
+      SELECT string_agg(
+        concat_ws(
+          ' ', a.attname, format_type(a.atttypid, a.atttypmod), a.attcollation, a.attnotnull,
+          a.attgenerated, a.attidentity, pg_get_expr(d.adbin, d.adrelid)
+        ),
+        ', ' ORDER BY a.attnum
+      )
+      FROM pg_attribute AS a
+      LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    )
+  )
+FROM store AS s
+JOIN pg_class AS c ON c.relnamespace = s.oid AND c.relkind IN ('r', 'p', 'v', 'm', 'c')
+UNION ALL
+SELECT
+  'constraint ' || o.conname,
+  concat_ws(' ', o.conrelid::regclass, pg_get_constraintdef(o.oid), o.convalidated)
+FROM store AS s
+JOIN pg_constraint AS o ON o.connamespace = s.oid AND o.contype <> 'n'
+UNION ALL
+SELECT
+  'index ' || i.indexrelid::regclass,
+  concat_ws(
+    ' ', replace(pg_get_indexdef(i.indexrelid), s.name || '.', ''), i.indisvalid, i.indisready
+  )
+FROM store AS s
+JOIN pg_class AS c ON c.relnamespace = s.oid
+JOIN pg_index AS i ON i.indrelid = c.oid
+UNION ALL
+SELECT
+  'sequence ' || c.relname,
+  concat_ws(
+    ' ', c.relpersistence, q.seqtypid, q.seqincrement, q.seqmin, q.seqmax, q.seqcache, q.seqcycle
+  )
+FROM store AS s
+JOIN pg_class AS c ON c.relnamespace = s.oid
+JOIN pg_sequence AS q ON q.seqrelid = c.oid"""
 
 
 def statement(text: str, store: str) -> str:

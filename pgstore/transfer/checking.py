@@ -7,7 +7,14 @@ from psycopg import Connection
 
 from pgstore._sync.cursor import run
 from pgstore.transfer import _statements as s
-from pgstore.transfer._batches import MESSAGES, Batch, Floors, Messages, names
+from pgstore.transfer._batches import (
+    MESSAGES,
+    Batch,
+    Floors,
+    Messages,
+    message_parameters,
+    names,
+)
 from pgstore.transfer._errors import MessageRefusedError
 from pgstore.transfer.importing import Source, check_values
 
@@ -85,14 +92,15 @@ class _Check:
     def check_messages(self, batch: Messages) -> int:
         """Raise for the first that import_messages would refuse; how many are stored already."""
         check_values(self.conn, batch, self.unit)
-        given = names(batch.ids, batch.places, self.unit)
-        rows = run(self.conn, s.statement(s.PLACES, self.store), (given,))
-        used = {UUID(str(row[0])): (str(row[1]), int(row[2])) for row in rows}
+        _, _, types, data, metadata, ids, _, _ = message_parameters(batch, self.unit)
+        rows = run(self.conn, s.statement(s.PLACES, self.store), (ids, types, data, metadata, ids))
+        used = {UUID(row[0]): (row[1], row[2]) for row in rows}
+        same = {UUID(row[0]) for row in rows if row[3]}
         stored = 0
         for n, place in enumerate(batch.places):
             stream, version = batch.streams[n], batch.versions[n]
             here = used.get(message_id := UUID(batch.ids[n]))
-            if here == (stream, version):
+            if here == (stream, version) and message_id in same:
                 stored += 1
                 continue
             if here is not None:

@@ -71,6 +71,8 @@ def export(
     file.write(lines.header(header))
     with conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        # The file is, whatever the connection's encoding is.
+        conn.execute("SET LOCAL client_encoding = 'UTF8'")
         floors = 0
         for text in _copied(conn, s.copy_statement(s.FLOORS, store, **_of(header))):
             file.write(lines.line(text[:-1]))

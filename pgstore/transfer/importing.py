@@ -22,6 +22,7 @@ from pgstore.transfer._batches import (
     Messages,
     floor_parameters,
     message_parameters,
+    names,
 )
 from pgstore.transfer._errors import MessageRefusedError, TransferError
 
@@ -200,6 +201,8 @@ def check_values(conn: Connection[object], batch: Messages, unit: str) -> None:
     if reason := _problem(conn, batch, unit):
         index, reason = _unreadable(conn, batch, unit, reason)
         raise MessageRefusedError(reason, place=batch.places[index], unit=unit)
+    for (index,) in run(conn, s.ENDLESS, (names(batch.times, batch.places, unit),)):
+        raise MessageRefusedError("added_at must be a time", place=batch.places[index], unit=unit)
     for place, type, metadata in zip(batch.places, batch.types, batch.metadata, strict=True):
         if not 1 <= len(type.encode()) <= 255:
             raise MessageRefusedError(

@@ -1,10 +1,15 @@
 """Verify: every promise checked against the data, and the store against this package."""
 
+from hashlib import sha256
+from uuid import uuid4
+
 import msgspec
+import psycopg
 from psycopg import Connection
 
 from pgstore import _sql
 from pgstore._sync.cursor import run
+from pgstore._sync.installation import install
 from pgstore.transfer import _statements as s
 
 
@@ -20,13 +25,15 @@ class Check(msgspec.Struct, frozen=True):
 def verify(conn: Connection[object], *, store: str = "pgstore") -> list[Check]:
     """Check a store. `verify_store()` does most of it; what the package knows is compared here.
 
-    It reads the whole store. Nobody has to wait for it.
+    It reads the whole store, and makes an empty one to compare with, which is rolled back. Nobody
+    has to wait for it.
     """
     rows = run(conn, s.statement(s.VERIFY, store), ())
     return [
         *(Check(*row) for row in rows),
         _migrations(conn, store),
-        _definitions(conn, store),
+        _bodies(conn, store),
+        _objects(conn, store),
     ]
 
 
@@ -50,7 +57,7 @@ def _migrations(conn: Connection[object], store: str) -> Check:
     return Check("migrations are those of this package", len(numbers), len(wrong), example)
 
 
-def _definitions(conn: Connection[object], store: str) -> Check:
+def _bodies(conn: Connection[object], store: str) -> Check:
     """The bodies of the functions are the ones in this package's files."""
     files = {path.stem: path.read_text(encoding="utf-8") for path in _sql.repeated_files()}
     frozen = "".join(migration.text for migration in _sql.migrations())
@@ -63,3 +70,46 @@ def _definitions(conn: Connection[object], store: str) -> Check:
     return Check(
         "functions are those of this package", len({*expected} | {*bodies}), len(wrong), example
     )
+
+
+def _objects(conn: Connection[object], store: str) -> Check:
+    """All that the installer makes is as in a new store: tables, constraints, functions and all."""
+    new = f"pgstore_verify_{uuid4().hex}"
+    try:
+        with conn.transaction(force_rollback=True):
+            conn.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE")
+            install(conn, new)
+            expected = _definitions(conn, new)
+            found = _definitions(conn, store)
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction):
+        expected = found = {}  # who may not make one is told by the count
+    # Indexes that somebody adds change nothing that is promised.
+    names = expected.keys() | {name for name in found if not name.startswith("index ")}
+    wrong = sorted(name for name in names if expected.get(name) != found.get(name))
+    return Check(
+        "objects are as in a new store", len(names), len(wrong), wrong[0] if wrong else None
+    )
+
+
+def _definitions(conn: Connection[object], store: str) -> dict[str, str]:
+    """What each object of a store is, as if it had no name."""
+    run(conn, s.ON_PATH, (store,))
+    found: dict[str, str] = dict(run(conn, s.DEFINITIONS, ()))
+    for name, value in _constants(store).items():
+        if (key := f"function {name}") in found:
+            # A negative number is printed as a cast text.
+            found[key] = found[key].replace(f"'{value}'::integer", name).replace(value, name)
+    return found
+
+
+def _constants(store: str) -> dict[str, str]:
+    """The values that migration 1 makes of the store's name."""
+    base = sha256(f"pgstore:{store}".encode()).hexdigest()
+    classes = {
+        name: str(int.from_bytes(sha256(f"{base}{name}".encode()).digest()[:4], signed=True))
+        for name in ("stream_lock_class", "mark_lock_class", "bell_lock_class")
+    }
+    return classes | {
+        "mark_setting": f"pgstore.mark_{base[:16]}",
+        "wake_channel": f"pgstore_{base[:16]}",
+    }

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgstore import _sql
+from pgstore import _sql, transfer
 from tests.conftest import Connect
 from tests.migrations.installers import (
     LATEST,
@@ -95,6 +95,7 @@ def test_upgrade_keeps_everything_and_goes_on(
     assert write(conn, schema, "a-1") == (8, 21)
     assert write(connect(user=role), schema, "a-1") == (9, 22)  # its rights are still there
     assert query(conn, schema, "SELECT {store}.truncate_stream('a-1', 9)") == [(8,)]
+    assert [check for check in transfer.verify(conn, store=schema) if check.wrong] == []
     query(conn, schema, "SELECT {store}.drop_subscription('s')")
     claimed = query(conn, schema, "SELECT * FROM {store}.claim_partition(ARRAY['t'], 'me')")
     fetch = f"SELECT count(message_id) FROM {{store}}.fetch_batch('t', 0, {claimed[0][2]})"
@@ -232,6 +233,24 @@ def test_upgrade_that_cannot_have_a_lock_changes_nothing(
     assert catalog(dsn, schema) == before
     install(dsn, schema)
     assert "audit" in tables(dsn, schema)
+
+
+def test_functions_that_cannot_be_applied_anew_leave_the_store_as_it_is(
+    dsn: str, schema: str, connect: Connect, install: Install
+) -> None:
+    """A view that somebody has read, and whoever reads it next, who waits for the installer."""
+    install(dsn, schema)
+    before = catalog(dsn, schema)
+    other = connect(autocommit=False)
+    query(other, schema, "SELECT FROM {store}.all_messages")
+    reader = connect(options="-c lock_timeout=10s")
+    with working(lambda: query(reader, schema, "SELECT FROM {store}.all_messages")):
+        with pytest.raises(Exception) as caught:  # noqa: PT011 — which one tells its SQLSTATE
+            install(dsn, schema)
+    assert code_and_detail(caught.value)[0] == "55P03"
+    other.rollback()
+    assert catalog(dsn, schema) == before
+    install(dsn, schema)
 
 
 def test_upgrade_grants_what_it_adds_to_who_had_rights(

@@ -8,6 +8,7 @@ import pytest
 from psycopg import sql
 
 import pgstore
+from pgstore import transfer
 from tests.migrations.conftest import MakeDatabase
 from tests.migrations.installers import (
     LATEST,
@@ -67,7 +68,8 @@ def test_restored_store_goes_on(make_database: MakeDatabase, name: str, whole: b
     assert rows(target, name, STATE) == rows(source, name, STATE)
     before, after = catalog(source, name), catalog(target, name)
     assert [kind for kind in before if before[kind] != after[kind]] == []
-    with psycopg.connect(target) as conn:
+    with psycopg.connect(target, autocommit=True) as conn:
+        assert [check for check in transfer.verify(conn, store=name) if check.wrong] == []
         assert write(conn, name, "a-1") == (3, 7)
         assert write(conn, name, "b") == (1, 8)
     assert pgstore.install(target, name=name) == LATEST.number

@@ -8,6 +8,7 @@ from psycopg.conninfo import make_conninfo
 from tests.conftest import Connect
 from tests.migrations.conftest import MakeDatabase
 from tests.migrations.installers import Install, by_python, catalog, write
+from tests.released import install_released
 
 
 @pytest.fixture
@@ -75,3 +76,41 @@ def test_functions_belong_to_whoever_installs(
         [schema],
     )
     assert owners.fetchall() == [(role,)]
+
+
+@pytest.mark.parametrize("version", [None, 1])
+def test_default_privileges_of_the_installer_give_nobody_anything(
+    dsn: str, schema: str, role: str, connect: Connect, install: Install, version: int | None
+) -> None:
+    """Of what it makes; rights on what an upgrade finds are somebody's own."""
+    conn = connect()
+    kinds = ("SCHEMAS", "TABLES", "SEQUENCES", "FUNCTIONS")
+    if version is not None:
+        install_released(dsn, schema, version)
+        store = sql.Identifier(schema)
+        conn.execute(
+            sql.SQL(
+                "GRANT USAGE ON SCHEMA {0} TO {1}; GRANT EXECUTE ON FUNCTION {0}.read_stream TO {1}"
+            ).format(store, sql.Identifier(role))
+        )
+    for kind in kinds:
+        conn.execute(f"ALTER DEFAULT PRIVILEGES GRANT ALL ON {kind} TO {role}".encode())
+    try:
+        install(dsn, schema)
+        install(dsn, schema)
+    finally:
+        for kind in kinds:
+            conn.execute(f"ALTER DEFAULT PRIVILEGES REVOKE ALL ON {kind} FROM {role}".encode())
+    rights = conn.execute(
+        "SELECT n.nspname FROM pg_namespace AS n WHERE n.nspname = %(store)s"
+        " AND has_schema_privilege(%(role)s, n.oid, 'USAGE, CREATE')"
+        " UNION ALL SELECT c.relname FROM pg_class AS c"
+        " WHERE c.relnamespace = %(store)s::regnamespace AND c.relkind IN ('r', 'v', 'S')"
+        " AND CASE c.relkind WHEN 'S' THEN has_sequence_privilege(%(role)s, c.oid, 'USAGE, UPDATE')"
+        " ELSE has_table_privilege(%(role)s, c.oid, 'SELECT, INSERT, DELETE') END"
+        " UNION ALL SELECT p.proname FROM pg_proc AS p"
+        " WHERE p.pronamespace = %(store)s::regnamespace"
+        " AND has_function_privilege(%(role)s, p.oid, 'EXECUTE')",
+        {"store": schema, "role": role},
+    ).fetchall()
+    assert rights == ([] if version is None else [(schema,), ("read_stream",)])

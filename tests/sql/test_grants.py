@@ -136,6 +136,33 @@ def test_list_grants_tells_who_may_what(store: Store, role: str) -> None:
     assert store.call("revoke_read", role) == [(True,)]
 
 
+@pytest.mark.parametrize("kind", ["read", "monitor"])
+def test_role_made_anew_has_what_it_was_granted_and_not_what_the_old_one_had(
+    store: Store, role: str, connect: Connect, kind: str
+) -> None:
+    """Not at the next upgrade either, and nothing stays when it is revoked."""
+    for old in ("admin", "write", "consume"):
+        grant(store, old, role)
+    store.query(f"DROP OWNED BY {role}; DROP ROLE {role}; CREATE ROLE {role} LOGIN")
+    assert [row[3] for row in store.call("list_grants") if row[0] == role] == [False] * 3
+    conn = connect(user=role)
+    grant(store, kind, role)
+    store.call("restore_grants")
+    assert allowed(store, conn) == granted(store, kind)
+    assert [row[1] for row in store.call("list_grants") if row[0] == role] == [kind]
+    store.call(f"revoke_{kind}", role)
+    assert allowed(store, conn) == set()
+
+
+def test_upgrade_restores_a_kind_of_which_functions_were_made_anew(
+    store: Store, role: str, connect: Connect
+) -> None:
+    grant(store, "write", role)
+    store.query(f"REVOKE EXECUTE ON FUNCTION STORE.write_batch, STORE.write_message FROM {role}")
+    store.call("restore_grants")
+    assert allowed(store, connect(user=role)) == granted(store, "write")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["public", "PUBLIC", "none", "", None, "no_such_role", "a; b"])
 def test_grant_refuses_who_is_no_role(store: Store, kind: str, name: str | None) -> None:

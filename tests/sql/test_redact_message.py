@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from tests.conftest import Connect
 from tests.sql.store import Store
 from tests.sql.subscriptions import Subscription
 
@@ -44,6 +45,49 @@ def test_redact_message_is_in_the_audit_without_the_content(
     text = repr(store.query("SELECT a.* FROM STORE.audit AS a").fetchall())
     assert entry > 0
     assert not {word for word in ("secret", "new-name") if word in text}
+
+
+WAYS = {
+    "redact_message": "SELECT STORE.redact_message(%(id)s, '{}', 'erasure')",
+    "truncate_stream": "SELECT STORE.truncate_stream(%(stream)s, 2)",
+    "delete_stream": "SELECT STORE.delete_stream(%(stream)s, 1)",
+    "apply_retention": "SELECT STORE.apply_retention()",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("on_failure", ["park", "stop"])
+def test_what_a_handler_said_of_a_message_goes_with_its_content(
+    store: Store, way: str, on_failure: str
+) -> None:
+    """An error often quotes what it is about."""
+    reader = Subscription(store, on_failure=on_failure, max_attempts=1)
+    message_id = uuid4()
+    stream = f"{reader.category}-1"
+    _, position = store.write(stream, message_id=message_id)
+    assert reader.claimed().fail(position, "not an address: secret-address") == on_failure
+    store.call("set_retention", reader.category, max_count=0, keep_unhandled=False)
+    parameters = {"id": message_id, "stream": stream}
+    store.conn.execute(WAYS[way].replace("STORE", store.name).encode(), parameters)
+    for table in ("parked_messages", "subscription_partitions", "audit"):
+        assert "secret" not in repr(store.query(f"SELECT t.* FROM STORE.{table} AS t").fetchall())
+    store.call("drop_retention", reader.category)
+    store.call("drop_subscription", reader.name)
+
+
+def test_retention_does_not_wait_for_a_handler_to_forget_its_error(
+    store: Store, connect: Connect
+) -> None:
+    reader = Subscription(store, on_failure="park", max_attempts=1)
+    _, position = store.write(f"{reader.category}-1")
+    reader.claimed().fail(position, "secret-address")
+    handler = connect(autocommit=False)
+    store.query("SELECT FROM STORE.parked_messages AS k FOR UPDATE", on=handler)
+    store.call("set_retention", reader.category, max_count=0)
+    assert store.call("apply_retention") == [(1, False)]
+    handler.rollback()
+    store.call("drop_retention", reader.category)
+    store.call("drop_subscription", reader.name)
 
 
 @pytest.mark.parametrize(

@@ -240,6 +240,18 @@ def test_role_made_anew_under_a_name_that_had_rights_has_none(
         refused_all_ways(store, "account-1", writer)
 
 
+def test_role_made_anew_is_restricted_whatever_the_old_one_was(
+    store: Store, connect: Connect
+) -> None:
+    with new_role(store) as other:
+        store.call("grant_admin", other)
+        store.query(f"DROP OWNED BY {other}; DROP ROLE {other}; CREATE ROLE {other} LOGIN")
+        store.call("grant_write", other, [OWN])
+        conn = connect(user=other)
+        refused_all_ways(store, "account-1", conn)
+        write_all_ways(store, f"{OWN}-{uuid4()}", conn)
+
+
 def test_renamed_role_has_no_right_until_it_is_granted_again(
     store: Store, connect: Connect
 ) -> None:

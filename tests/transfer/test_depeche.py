@@ -118,6 +118,24 @@ def test_message_without_a_type_is_refused(depeche: tuple[str, list[Any]], new: 
     assert new.content() == []
 
 
+@pytest.mark.parametrize("message", ["[1]", '"text"', "null"])
+def test_message_that_is_no_object_is_refused(
+    depeche: tuple[str, list[Any]], new: Place, message: str
+) -> None:
+    dsn, _ = depeche
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("DROP TABLE IF EXISTS depeche_msgs_odd")
+        conn.execute("CREATE TABLE depeche_msgs_odd (LIKE depeche_msgs_bank)")
+        conn.execute(
+            "INSERT INTO depeche_msgs_odd SELECT m.message_id, m.global_position, m.added_at,"
+            " m.stream, m.version, %s FROM depeche_msgs_bank AS m WHERE m.global_position = 1",
+            [message],
+        )
+    with pytest.raises(MessageRefusedError) as caught:
+        transfer.import_from(new.conn, DepecheSource(dsn, "odd"), store=new.name)
+    assert caught.value.place == 1
+
+
 @pytest.mark.parametrize("wrong", [{"name": "other"}, {"time_zone": "Mars/Base"}])
 def test_what_is_not_there_is_an_error(
     depeche: tuple[str, list[Any]], new: Place, wrong: dict[str, str]

@@ -99,7 +99,7 @@ def test_message_is_refused_with_its_line(new: Place, file: Path, what: str) -> 
     assert [row[:3] for row in new.content()] == [("a-1", 1, 1), ("a-1", 2, 2)]
     assert new.query("SELECT s.stream FROM STORE.streams AS s") == [("a-1",)]
     assert new.wrong() == {}
-    if "position" not in what and "endless" not in what:
+    if "position" not in what:
         # A dry run, of a store that has the first batch, says the same.
         with pytest.raises(MessageRefusedError) as caught:
             transfer.check(new.conn, FileSource(file), store=new.name)
@@ -143,7 +143,10 @@ def test_same_id_with_another_payload_is_refused(new: Place, file: Path) -> None
     write_file(file, [message(1, data={"n": "other"})])
     with pytest.raises(MessageRefusedError) as caught:
         new.take(file)
-    assert caught.value.sqlstate == "MS001"
+    assert (caught.value.place, caught.value.sqlstate) == (2, "MS002")
+    with pytest.raises(MessageRefusedError) as caught:
+        transfer.check(new.conn, FileSource(file), store=new.name)
+    assert caught.value.place == 2
 
 
 def test_kept_positions_must_be_above_the_stores(new: Place, file: Path) -> None:

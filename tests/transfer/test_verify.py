@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg import sql
 
+import pgstore
 from pgstore import transfer
 from tests.transfer.conftest import Place, made_store
 
@@ -85,6 +87,10 @@ BREAKS: dict[str, tuple[list[str], str]] = {
     "a stream of an id that was not given": (
         ["UPDATE STORE.streams AS s SET stream_id = 99 WHERE s.stream = 'empty-1'"],
         "streams are well formed",
+    ),
+    "a stream that lost all": (
+        ["DELETE FROM STORE.messages AS m WHERE m.stream_id = 1"],
+        "streams have messages or were cut off",
     ),
     "a stream twice": (
         [
@@ -192,6 +198,35 @@ BREAKS: dict[str, tuple[list[str], str]] = {
         ["GRANT USAGE ON SEQUENCE STORE.global_position_seq TO pg_monitor"],
         "nobody but the owner may write to tables",
     ),
+    "a role that may make functions": (
+        ["GRANT CREATE ON SCHEMA STORE TO pg_monitor"],
+        "what is for the owner is granted to nobody",
+    ),
+    "a role that may grant": (
+        ["GRANT EXECUTE ON FUNCTION STORE.grant_admin TO pg_monitor"],
+        "what is for the owner is granted to nobody",
+    ),
+    "a right that is lost": (
+        [
+            "SELECT STORE.grant_read('pg_monitor')",
+            "REVOKE EXECUTE ON FUNCTION STORE.read_stream FROM pg_monitor",
+        ],
+        "roles have what was granted to them",
+    ),
+    "a view that is lost": (
+        [
+            "SELECT STORE.grant_read('pg_monitor')",
+            "REVOKE SELECT ON STORE.all_messages FROM pg_monitor",
+        ],
+        "roles have what was granted to them",
+    ),
+    "a sequence that is behind": (
+        [
+            "SELECT STORE.set_retention('a', max_count => 1)",
+            "UPDATE STORE.audit AS a SET audit_id = 1000",
+        ],
+        "sequences are at what they gave",
+    ),
     "a function with the caller's path": (
         ["ALTER FUNCTION STORE.write_message RESET search_path"],
         "functions are pinned to the store",
@@ -211,6 +246,33 @@ BREAKS: dict[str, tuple[list[str], str]] = {
         ["DROP FUNCTION STORE.read_stream"],
         "functions are those of this package",
     ),
+} | {
+    f"objects: {statement}": ([statement], "objects are as in a new store")
+    for statement in (
+        "CREATE OR REPLACE FUNCTION STORE.acting_role() RETURNS text LANGUAGE sql STABLE PARALLEL"
+        " SAFE RETURN 'postgres'",
+        "CREATE OR REPLACE FUNCTION STORE.mark_lock_class() RETURNS integer LANGUAGE sql IMMUTABLE"
+        " PARALLEL SAFE RETURN 7",
+        "ALTER FUNCTION STORE.write_message SECURITY INVOKER",
+        "ALTER FUNCTION STORE.safe_position STABLE",
+        "ALTER FUNCTION STORE.apply_retention RESET lock_timeout",
+        "DROP VIEW STORE.type_statistics",
+        "CREATE OR REPLACE VIEW STORE.all_messages AS SELECT m.message_id, s.stream, m.version,"
+        " m.global_position, m.type, m.data, m.metadata, m.added_at FROM STORE.messages AS m"
+        " JOIN STORE.streams AS s USING (stream_id) WHERE m.version > 1",
+        "ALTER TABLE STORE.streams DROP CONSTRAINT streams_stream_check",
+        "ALTER TABLE STORE.messages ADD CHECK (version < 7) NOT VALID",
+        "ALTER TABLE STORE.messages ALTER data DROP NOT NULL",
+        "ALTER TABLE STORE.streams ALTER floor DROP DEFAULT",
+        "ALTER TABLE STORE.messages ADD COLUMN more integer",
+        "ALTER TABLE STORE.messages SET UNLOGGED",
+        "CREATE TABLE STORE.more () INHERITS (STORE.messages)",
+        "DROP INDEX STORE.grants_kind_idx",
+        "ALTER SEQUENCE STORE.global_position_seq CACHE 10",
+        "ALTER SEQUENCE STORE.global_position_seq CYCLE",
+        "ALTER SEQUENCE STORE.global_position_seq MAXVALUE 1000",
+        "DROP SEQUENCE STORE.audit_id_seq",
+    )
 }
 
 
@@ -251,6 +313,56 @@ def test_check_tells_what_is_broken(store: Place, name: str) -> None:
 def test_every_check_is_tested(store: Place) -> None:
     checks = {check.check for check in transfer.verify(store.conn, store=store.name)}
     assert {expected for _, expected in BREAKS.values()} == checks
+
+
+def test_objects_of_somebody_else_are_no_harm(store: Place) -> None:
+    """What makes it slower or faster, or shows it to others, is the operator's."""
+    with store.conn.transaction(force_rollback=True):
+        for statement in (
+            "CREATE INDEX ON STORE.messages (added_at)",
+            "ALTER TABLE STORE.messages SET (fillfactor = 90)",
+            "CREATE PUBLICATION everything FOR TABLE STORE.messages",
+        ):
+            store.query(statement)
+        assert store.wrong() == {}
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["-c default_transaction_isolation=serializable", "-c default_transaction_read_only=on"],
+)
+def test_verify_leaves_nothing_behind(store: Place, dsn: str, options: str) -> None:
+    schemas = "SELECT count(*) FROM pg_namespace"
+    before = store.query(schemas)
+    with psycopg.connect(dsn, autocommit=True, options=options) as conn:
+        checks = transfer.verify(conn, store=store.name)
+        assert conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+        assert conn.execute("SHOW search_path").fetchone() == ('"$user", public',)
+    assert [check for check in checks if check.wrong] == []
+    assert checks[-1].check == "objects are as in a new store"
+    assert checks[-1].checked > 150
+    assert store.query(schemas) == before
+
+
+def test_who_may_not_make_a_store_verifies_the_rest(store: Place, dsn: str) -> None:
+    with store.conn.transaction(force_rollback=True):
+        store.query("CREATE ROLE verifier")
+        store.query("SELECT STORE.grant_admin('verifier')")
+        store.query("SET LOCAL ROLE verifier")
+        checks = transfer.verify(store.conn, store=store.name)
+    assert [check for check in checks if check.wrong] == []
+    assert (checks[-1].check, checks[-1].checked) == ("objects are as in a new store", 0)
+
+
+@pytest.mark.parametrize("name", ['odd "name" % \\', "Capitals", "x" * 63])
+def test_store_of_any_name_is_verified(dsn: str, name: str) -> None:
+    pgstore.install(dsn, name=name)
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        try:
+            checks = transfer.verify(conn, store=name)
+        finally:
+            conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+    assert [check for check in checks if check.wrong] == []
 
 
 def test_verify_sees_nothing_wrong_while_others_write(store: Place, dsn: str) -> None:

@@ -20,7 +20,9 @@ _MESSAGES = """
 SELECT
   m.global_position, m.stream::text, m.version, m.global_position, m.message_id::text,
   (m.added_at AT TIME ZONE {time_zone})::text, coalesce(m.message ->> {type_key}, ''),
-  (m.message - {type_key})::text, '-'
+  -- What is no object has no type, and is refused for that.
+  (CASE jsonb_typeof(m.message) WHEN 'object' THEN m.message - {type_key} ELSE 'null' END)::text,
+  '-'
 FROM (
   SELECT
     d.global_position, d.stream, d.version, d.message_id, d.added_at, d.message::jsonb AS message

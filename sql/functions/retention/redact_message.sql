@@ -42,6 +42,8 @@ BEGIN
     PERFORM refuse_argument('metadata', 'must keep the key that a subscription partitions by');
   END IF;
 
+  -- Before the stream's lock: it may wait for a handler, and no writer is to wait with it.
+  PERFORM forget_errors(ARRAY[target.global_position]);
   -- Before the row's own lock, as whoever deletes it.
   PERFORM pg_advisory_xact_lock(stream_lock_class(), hashtext(target.stream COLLATE "C"));
   UPDATE messages AS m
@@ -65,7 +67,8 @@ $$;
 
 COMMENT ON FUNCTION redact_message(uuid, jsonb, text, jsonb) IS
 $$Replace the payload of a stored message, and its metadata if that is given; its id, place, type
-and time stay. The reason is written to the audit, the old content is not. A repetition of the
-write that stored it is refused from then on (MS002). Locks the stream against writers until the
-transaction ends. Raises 22023 for a bad argument, for an id that no message has, and for metadata
-that would move the message to another partition of a subscription.$$;
+and time stay. What subscriptions have kept of errors with it is forgotten. The reason is written to
+the audit, the old content is not. A repetition of the write that stored it is refused from then on
+(MS002). Locks the stream against writers until the transaction ends. Raises 22023 for a bad
+argument, for an id that no message has, and for metadata that would move the message to another
+partition of a subscription.$$;

@@ -10,13 +10,18 @@ PARALLEL UNSAFE
 SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
+DECLARE
+  role_id oid;
 BEGIN
   PERFORM lock_rights();
-  IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role COLLATE "C") THEN
+  SELECT r.oid INTO role_id FROM pg_roles AS r WHERE r.rolname = role COLLATE "C";
+  IF NOT FOUND THEN
     PERFORM refuse_argument(
       'role', 'must be the name of a role', jsonb_build_object('role', role)
     );
   END IF;
+  -- What a role that was dropped had: the one that has its name now starts with nothing.
+  DELETE FROM grants AS g WHERE g.role = grant_kind.role AND NOT holds_kind(role_id, g.kind);
   INSERT INTO grants AS g (role, kind, categories)
   VALUES (grant_kind.role, grant_kind.kind, grant_kind.categories)
   ON CONFLICT ON CONSTRAINT grants_role_kind_pkey DO UPDATE SET categories = excluded.categories;

@@ -16,7 +16,7 @@ BEGIN
   RETURN QUERY
   SELECT
     g.role, g.kind, g.categories,
-    EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = g.role)
+    EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = g.role AND holds_kind(r.oid, g.kind))
   FROM grants AS g
   ORDER BY g.role, g.kind;
 END
@@ -24,4 +24,4 @@ $$;
 
 COMMENT ON FUNCTION list_grants() IS
 $$Which roles were granted which rights: read, write (with its categories, NULL for all), consume,
-monitor or admin.$$;
+monitor or admin. role_exists is false if the role is gone, or a new one has its name.$$;

@@ -24,7 +24,7 @@ BEGIN
         FROM pg_proc AS p
         CROSS JOIN aclexplode(p.proacl) AS a
         WHERE p.pronamespace = quote_ident(current_schema())::regnamespace
-          AND p.proname = 'write_batch'
+          AND p.proname = CASE g.kind WHEN 'write' THEN 'write_batch' ELSE 'redact_message' END
           AND a.grantee = r.oid
       )
   );

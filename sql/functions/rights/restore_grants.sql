@@ -7,17 +7,12 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 BEGIN
-  -- Only who still has rights: a role that was dropped is not there, and one that was made anew
-  -- under its name is another one.
+  -- Only who still has them: a role that was dropped is not there, and one that was made anew under
+  -- its name is another one.
   PERFORM grant_objects(g.role, g.kind)
   FROM grants AS g
   JOIN pg_roles AS r ON r.rolname = g.role
-  WHERE EXISTS (
-    SELECT
-    FROM pg_namespace AS n
-    CROSS JOIN aclexplode(n.nspacl) AS a
-    WHERE n.nspname = current_schema() AND a.grantee = r.oid AND a.privilege_type = 'USAGE'
-  );
+  WHERE holds_kind(r.oid, g.kind);
 END
 $$;
 

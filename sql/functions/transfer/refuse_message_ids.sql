@@ -23,10 +23,9 @@ BEGIN
   INTO bad
   FROM (
     SELECT
-      u.n, u.message_id, u.stream, u.version,
+      u.n, u.message_id,
       lag(u.n) OVER (PARTITION BY u.message_id ORDER BY u.n) AS earlier
-    FROM unnest(message_ids, streams, versions) WITH ORDINALITY
-      AS u (message_id, stream, version, n)
+    FROM unnest(message_ids) WITH ORDINALITY AS u (message_id, n)
   ) AS g
   LEFT JOIN LATERAL (
     SELECT s.stream, m.version, m.global_position
@@ -35,9 +34,7 @@ BEGIN
     WHERE m.message_id = g.message_id
     LIMIT 1
   ) AS a ON true
-  WHERE g.earlier IS NOT NULL
-    OR (a.stream, a.version) IS DISTINCT FROM (g.stream COLLATE "C", g.version)
-      AND a.stream IS NOT NULL
+  WHERE g.earlier IS NOT NULL OR a.stream IS NOT NULL
   ORDER BY g.n
   LIMIT 1;
   IF FOUND THEN

@@ -147,6 +147,63 @@ BEGIN
 
   RETURN QUERY
   SELECT
+    text 'what is for the owner is granted to nobody', count(*), count(*) FILTER (WHERE o.wrong),
+    min(o.name) FILTER (WHERE o.wrong)
+  FROM (
+    SELECT
+      n.nspname::text AS name,
+      EXISTS (
+        SELECT FROM aclexplode(n.nspacl) AS a
+        WHERE a.grantee <> n.nspowner AND a.privilege_type = 'CREATE'
+      ) AS wrong
+    FROM pg_namespace AS n WHERE n.oid = store
+    UNION ALL
+    SELECT
+      p.proname, EXISTS (SELECT FROM aclexplode(p.proacl) AS a WHERE a.grantee <> p.proowner)
+    FROM pg_proc AS p
+    WHERE p.pronamespace = store AND p.proname <> ALL (granted_names('admin'))
+  ) AS o;
+
+  RETURN QUERY
+  SELECT
+    text 'roles have what was granted to them', count(*), count(*) FILTER (WHERE g.wrong),
+    min(format('%s: %s', g.role, g.kind)) FILTER (WHERE g.wrong)
+  FROM (
+    SELECT
+      h.role, h.kind,
+      NOT has_schema_privilege(r.oid, store, 'USAGE')
+      OR EXISTS (
+        SELECT FROM pg_proc AS p
+        WHERE p.pronamespace = store AND p.proname = ANY (granted_names(h.kind))
+          AND NOT has_function_privilege(r.oid, p.oid, 'EXECUTE')
+      )
+      OR EXISTS (
+        SELECT FROM pg_class AS c
+        WHERE c.relnamespace = store AND c.relname = ANY (granted_names(h.kind))
+          AND NOT has_table_privilege(r.oid, c.oid, 'SELECT')
+      ) AS wrong
+    FROM grants AS h
+    JOIN pg_roles AS r ON r.rolname = h.role
+    WHERE holds_kind(r.oid, h.kind)
+  ) AS g;
+
+  RETURN QUERY
+  SELECT
+    text 'sequences are at what they gave', count(*), count(*) FILTER (WHERE l.wrong),
+    min(q.name) FILTER (WHERE l.wrong)
+  FROM (
+    SELECT
+      text 'audit_id_seq' AS name,
+      (SELECT max(a.audit_id) FROM audit AS a) AS highest
+    UNION ALL
+    SELECT 'subscription_id_seq', (SELECT max(s.subscription_id) FROM subscriptions AS s)
+  ) AS q
+  CROSS JOIN LATERAL (
+    SELECT q.highest > coalesce(pg_sequence_last_value(to_regclass(q.name)), 0) AS wrong
+  ) AS l;
+
+  RETURN QUERY
+  SELECT
     text 'functions are pinned to the store', count(*), count(*) FILTER (WHERE f.wrong),
     min(f.name) FILTER (WHERE f.wrong)
   FROM (

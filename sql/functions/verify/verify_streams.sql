@@ -43,6 +43,15 @@ BEGIN
     FROM streams AS s
   ) AS g;
 
+  -- The end of a stream that is missing cannot be told from one that was never written.
+  RETURN QUERY
+  SELECT
+    text 'streams have messages or were cut off', count(*),
+    count(*) FILTER (WHERE s.floor = 0 AND m.stream_id IS NULL),
+    min(s.stream) FILTER (WHERE s.floor = 0 AND m.stream_id IS NULL)
+  FROM streams AS s
+  LEFT JOIN (SELECT DISTINCT a.stream_id FROM messages AS a) AS m USING (stream_id);
+
   RETURN QUERY
   SELECT
     text 'names and ids of streams are unique', coalesce(sum(g.rows), 0)::bigint,
