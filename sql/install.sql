@@ -13,10 +13,10 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "2e5f7810af0a65420b40bb0135d668e2f04e4725388763487a40a8f241d4acb5"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "1116fb79675204b2b02b14c66c8aa7441ebb2158e5805e662cc6a17f677aef6b"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "8e9ea1361cbce74699af373b1f4ab6173099ae80f4dbfe717df001a5d9cd6665"},
-    {"number": 3, "name": "0003_operations", "checksum": "961b0fbf04c4e9389570929d8f14bae34946f16f849563a314494b6aac99d185"}
+    {"number": 3, "name": "0003_operations", "checksum": "7b96aa8baffed5470f4bdb6f49fd54eb592e4bb7904aebde3366eb8833d779d2"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -86,6 +86,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \ir functions/rights/list_grants.sql
 \ir functions/rights/lock_rights.sql
 \ir functions/rights/may_write.sql
+\ir functions/rights/note_restrictions.sql
 \ir functions/rights/refuse_target.sql
 \ir functions/rights/restore_grants.sql
 \ir functions/rights/revoke_admin.sql

@@ -58,12 +58,23 @@ CREATE TABLE grants (
   categories text[] COLLATE "C",
   CONSTRAINT grants_role_kind_pkey PRIMARY KEY (role, kind)
 );
-CREATE INDEX grants_kind_idx ON grants (kind) WHERE categories IS NOT NULL;
 COMMENT ON TABLE grants IS
 $$Which rights were granted to which roles, for upgrades to grant what they add.$$;
 COMMENT ON COLUMN grants.role IS $$Name of the role.$$;
 COMMENT ON COLUMN grants.kind IS $$read, write, consume, monitor or admin.$$;
 COMMENT ON COLUMN grants.categories IS $$Categories it may write to, or NULL for all.$$;
+
+-- A constant, so that it costs writers nothing: it is inlined into their statements. Made anew by
+-- note_restrictions when it changes, which makes the plans of all sessions anew.
+CREATE FUNCTION writers_restricted()
+RETURNS boolean
+LANGUAGE sql
+IMMUTABLE
+PARALLEL SAFE
+RETURN false;
+
+COMMENT ON FUNCTION writers_restricted() IS
+$$Internal: whether any role may write to some categories only.$$;
 
 COMMENT ON TABLE messages IS
 $$The messages. Read them through all_messages or the functions. Rows are added; they go only from

@@ -17,4 +17,5 @@ def new_role(store: Store, options: str = "LOGIN", name: str | None = None) -> I
         store.query(f"DROP OWNED BY {name}")
         store.query(f"DROP ROLE {name}")
     # Otherwise, as of any role that is not there, what it may write to would still be a rule.
-    store.query("DELETE FROM STORE.grants AS g WHERE g.role = %s", [name])
+    for kind in ("read", "write", "consume", "monitor", "admin"):
+        store.call(f"revoke_{kind}", name)

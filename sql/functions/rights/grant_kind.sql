@@ -25,6 +25,7 @@ BEGIN
   INSERT INTO grants AS g (role, kind, categories)
   VALUES (grant_kind.role, grant_kind.kind, grant_kind.categories)
   ON CONFLICT ON CONSTRAINT grants_role_kind_pkey DO UPDATE SET categories = excluded.categories;
+  PERFORM note_restrictions();
   PERFORM grant_objects(role, kind);
   PERFORM record_audit(
     'grant_' || kind, role, NULL, jsonb_strip_nulls(jsonb_build_object('categories', categories))

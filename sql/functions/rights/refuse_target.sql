@@ -12,9 +12,7 @@ AS $$
 DECLARE
   caller text := acting_role();
 BEGIN
-  IF EXISTS (SELECT FROM grants AS g WHERE g.kind = 'write' AND g.categories IS NOT NULL)
-    AND NOT may_write(caller, category(stream))
-  THEN
+  IF writers_restricted() AND NOT may_write(caller, category(stream)) THEN
     RAISE EXCEPTION USING
       ERRCODE = 'insufficient_privilege',
       MESSAGE = format('role %s may not write to category %s', caller, category(stream)),

@@ -17,6 +17,7 @@ BEGIN
   IF NOT FOUND THEN
     RETURN false;
   END IF;
+  PERFORM note_restrictions();
 
   IF EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role COLLATE "C") THEN
     -- Dynamic, because REVOKE takes no parameters. What another kind of rights that the role has

@@ -32,8 +32,7 @@ BEGIN
 
   SELECT
     s.stream_id, s.category_key, s.floor,
-    EXISTS (SELECT FROM grants AS g WHERE g.kind = 'write' AND g.categories IS NOT NULL)
-      OR current_setting('transaction_isolation') <> 'read committed' AS checked
+    writers_restricted() OR current_setting('transaction_isolation') <> 'read committed' AS checked
   INTO target
   FROM streams AS s
   WHERE s.stream = write_batch.stream COLLATE "C";

@@ -36,40 +36,51 @@ BEGIN
     PERFORM notify_sleepers();
   END IF;
 
-  -- The usual case in one statement. The stream's lock keeps its next version free, so only the id
-  -- can be in use; under another isolation level the snapshot may be too old to know the version.
-  IF current_setting('transaction_isolation') = 'read committed' THEN
+  -- The usual case in one statement. The stream's lock keeps its next version free, so only a
+  -- given id can be in use; under another isolation level the snapshot may be too old to know the
+  -- version. Two statements, because ON CONFLICT costs something.
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    NULL;
+  ELSIF message_id IS NULL THEN
     INSERT INTO messages AS m (
       global_position, stream_id, version, category_key, added_at, message_id, type, data, metadata
     )
     SELECT
-      nextval('global_position_seq'), s.stream_id, s.at_version + 1, s.category_key,
-      clock_timestamp(), coalesce(write_message.message_id, new_message_id()),
+      nextval('global_position_seq'), s.stream_id, coalesce(l.version, s.floor) + 1,
+      s.category_key, clock_timestamp(), new_message_id(),
       write_message.type, write_message.data, write_message.metadata
-    FROM (
-      SELECT
-        t.stream_id,
-        t.category_key,
-        t.category,
-        coalesce(
-          (
-            SELECT v.version
-            FROM messages AS v
-            WHERE v.stream_id = t.stream_id
-            ORDER BY v.version DESC
-            LIMIT 1
-          ),
-          t.floor
-        ) AS at_version
-      FROM streams AS t
-      WHERE t.stream = write_message.stream COLLATE "C"
-      OFFSET 0
-    ) AS s
-    WHERE (expected_version <> s.at_version) IS NOT TRUE
-      AND (
-        NOT EXISTS (SELECT FROM grants AS g WHERE g.kind = 'write' AND g.categories IS NOT NULL)
-        OR may_write(acting_role(), s.category)
-      )
+    FROM streams AS s
+    LEFT JOIN LATERAL (
+      SELECT v.version
+      FROM messages AS v
+      WHERE v.stream_id = s.stream_id
+      ORDER BY v.version DESC
+      LIMIT 1
+    ) AS l ON true
+    WHERE s.stream = write_message.stream COLLATE "C"
+      AND (expected_version <> coalesce(l.version, s.floor)) IS NOT TRUE
+      AND (NOT writers_restricted() OR may_write(acting_role(), s.category))
+    RETURNING m.version, m.global_position
+    INTO write_message.version, write_message.global_position;
+  ELSE
+    INSERT INTO messages AS m (
+      global_position, stream_id, version, category_key, added_at, message_id, type, data, metadata
+    )
+    SELECT
+      nextval('global_position_seq'), s.stream_id, coalesce(l.version, s.floor) + 1,
+      s.category_key, clock_timestamp(), write_message.message_id,
+      write_message.type, write_message.data, write_message.metadata
+    FROM streams AS s
+    LEFT JOIN LATERAL (
+      SELECT v.version
+      FROM messages AS v
+      WHERE v.stream_id = s.stream_id
+      ORDER BY v.version DESC
+      LIMIT 1
+    ) AS l ON true
+    WHERE s.stream = write_message.stream COLLATE "C"
+      AND (expected_version <> coalesce(l.version, s.floor)) IS NOT TRUE
+      AND (NOT writers_restricted() OR may_write(acting_role(), s.category))
     ON CONFLICT (message_id) DO NOTHING
     RETURNING m.version, m.global_position
     INTO write_message.version, write_message.global_position;
