@@ -18,7 +18,7 @@ class MessagePosition(msgspec.Struct, frozen=True):
     global_position: int
 
 
-class StoredMessage(msgspec.Struct, Generic[E], frozen=True, repr_omit_defaults=True):
+class StoredMessage(msgspec.Struct, Generic[E], frozen=True, repr_omit_defaults=True, gc=False):
     """A message as it is stored.
 
     `version` counts from 1 in the stream, without gaps. `global_position` increases through the

@@ -17,6 +17,8 @@ _IDS = "string_to_array(%s::text, E'\\n')::uuid[]"
 
 _FILTER = "%s::text[], %s::text[], %s::text, %s::bigint, %s::bigint, %s::text"
 _LEASE = "%s::text, %s::bigint, %s::bigint"
+# Only what says something: of most messages the checkpoint is their position.
+_OF_BATCH = "nullif(checkpoint, global_position), nullif(parked, false)"
 
 
 class Statements:
@@ -80,13 +82,13 @@ class Statements:
         )
         # A lease that a crash of the server takes back has done no harm: no wait for the disk.
         self.claim_batch = statement(
-            f"SELECT {_COLUMNS}, checkpoint, parked, false, subscription, partition, token"
+            f"SELECT {_COLUMNS}, {_OF_BATCH}, subscription, partition, token"
             " FROM set_config('synchronous_commit', 'off', true), STORE.claim_batch("
             "%s::text[], %s::text, %s::interval, %s::bigint)"
         )
-        self.fetch_batch = statement(
-            f"SELECT {_COLUMNS}, checkpoint, parked, false FROM STORE.fetch_batch("
-            f"{_LEASE}, %s::bigint)"
+        self.fetch_after = statement(
+            f"SELECT {_COLUMNS}, {_OF_BATCH} FROM STORE.fetch_after("
+            f"{_LEASE}, %s::bigint, %s::bigint)"
         )
         self.extend_lease = statement(f"SELECT STORE.extend_lease({_LEASE})")
         self.release_partition = statement(f"SELECT STORE.release_partition({_LEASE})")

@@ -4,11 +4,13 @@ import inspect
 import logging
 from collections.abc import Callable
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
+from psycopg.rows import TupleRow
 
+from pgstore._messages import StoredMessage
 from pgstore.errors import InvalidArgumentError
 
 _log = logging.getLogger("pgstore")
@@ -49,6 +51,72 @@ class ParkedMessage(msgspec.Struct, frozen=True):
     parked_at: datetime
     replay: bool
     error: str | None
+
+
+# Columns of a batch's rows after those of a message; and of claim_batch after those.
+_POSITION, _CHECKPOINT, _PARKED = 3, 8, 9
+SUBSCRIPTION, PARTITION, TOKEN = 10, 11, 12
+
+
+class Undecoded(msgspec.Struct):
+    """In place of a message that could not be decoded."""
+
+    global_position: int
+    error: Exception
+    message: None = None
+
+
+class Batch(msgspec.Struct, eq=False):
+    """Messages in hand, and the checkpoint after all of them.
+
+    If nothing comes after the `last` ones, the lease is given back with their acknowledgement. A
+    message that was `parked` is alone.
+    """
+
+    messages: list[StoredMessage[Any] | Undecoded]
+    undecoded: list[Undecoded]
+    checkpoint: int
+    last: bool = False
+    parked: bool = False
+
+    @staticmethod
+    def of(rows: list[TupleRow], decode: Callable[[TupleRow], StoredMessage[Any]]) -> "Batch":
+        """What was fetched; its last row may only have the checkpoint."""
+        batch = Batch([], [], 0, last=not rows)
+        if not rows:
+            return batch
+        row = rows[-1]
+        if row[0] is None:
+            del rows[-1]
+            batch.checkpoint, batch.last = row[_CHECKPOINT] or 0, True
+        else:
+            batch.checkpoint, batch.parked = row[_POSITION], row[_PARKED] is not None
+        # Each row goes when its message comes: fewer objects for the garbage collector to look at.
+        rows.reverse()
+        while rows:
+            row = rows.pop()
+            try:
+                batch.messages.append(decode(row))
+            except Exception as error:
+                batch.undecoded.append(Undecoded(row[_POSITION], error))
+                batch.messages.append(batch.undecoded[-1])
+        return batch
+
+    def before(self, position: int) -> "Batch":
+        """The messages before that position, as if no others had been fetched."""
+        messages = [each for each in self.messages if each.global_position < position]
+        undecoded = [each for each in self.undecoded if each.global_position < position]
+        return Batch(messages, undecoded, messages[-1].global_position if messages else 0)
+
+    def each(self) -> "list[Batch]":
+        """Every message as a batch of its own."""
+        ones = [
+            Batch([one], [one] if isinstance(one, Undecoded) else [], one.global_position)
+            for one in self.messages
+        ]
+        last = ones[-1]
+        last.checkpoint, last.last, last.parked = self.checkpoint, self.last, self.parked
+        return ones
 
 
 class RunnerHooks:

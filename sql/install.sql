@@ -13,10 +13,10 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "1116fb79675204b2b02b14c66c8aa7441ebb2158e5805e662cc6a17f677aef6b"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "2e7c3174d6ec414c471824e0a4c69386f67d9fdcdf3c5e33ce091a23aba1e74b"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
-    {"number": 2, "name": "0002_subscriptions", "checksum": "8e9ea1361cbce74699af373b1f4ab6173099ae80f4dbfe717df001a5d9cd6665"},
-    {"number": 3, "name": "0003_operations", "checksum": "7b96aa8baffed5470f4bdb6f49fd54eb592e4bb7904aebde3366eb8833d779d2"}
+    {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
+    {"number": 3, "name": "0003_operations", "checksum": "5c946560d2e4ff8ac938728544be20b2a118d7d2410746d998f28e33bb3ed397"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -106,6 +106,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \ir functions/subscriptions/drop_subscription.sql
 \ir functions/subscriptions/extend_lease.sql
 \ir functions/subscriptions/fail_message.sql
+\ir functions/subscriptions/fetch_after.sql
 \ir functions/subscriptions/fetch_batch.sql
 \ir functions/subscriptions/finish_repartition.sql
 \ir functions/subscriptions/lease_only_partition.sql

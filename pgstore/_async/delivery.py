@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import psycopg
 from psycopg import AsyncConnection
-from psycopg.rows import TupleRow
 
 from pgstore._async.subscription import AsyncSubscription
 from pgstore._handlers import Handler
-from pgstore._messages import StoredMessage
-from pgstore._subscriptions import RunnerHooks
+from pgstore._subscriptions import Batch, RunnerHooks
 from pgstore._translation import is_lost_connection
 from pgstore.errors import LeaseLostError, UnknownMessageTypeError
 
@@ -21,13 +19,6 @@ if TYPE_CHECKING:
     from pgstore._async.database import AsyncDatabase
 
 _log = logging.getLogger("pgstore")
-
-# Columns of fetch_batch after those of a message, and whether nothing comes after it, so that the
-# lease is given back with its acknowledgement.
-CHECKPOINT, PARKED, LAST = 8, 9, 10
-
-# Columns of claim_batch after those.
-SUBSCRIPTION, PARTITION, TOKEN = 11, 12, 13
 
 
 class Lease(msgspec.Struct, eq=False):
@@ -52,12 +43,16 @@ class Failure(Exception):
     def __init__(self, position: int) -> None:
         super().__init__(position)
         self.position = position
-        self.redo: list[TupleRow] = []
+        self.redo: list[Batch] = []
         self.apart = False
         self.handled = 0
 
-    def rolls_back(self, rows: list[TupleRow]) -> None:
-        self.redo = rows if self.apart else [row for row in rows if row[3] < self.position]
+    def rolls_back(self, batch: Batch, *, apart: bool = False) -> None:
+        self.apart = apart
+        if apart:
+            self.redo = batch.each()
+        elif (before := batch.before(self.position)).messages:
+            self.redo = [before]
 
 
 class AsyncDelivery:
@@ -66,40 +61,34 @@ class AsyncDelivery:
     def __init__(
         self,
         database: "AsyncDatabase",
-        decode: Callable[[TupleRow], StoredMessage[Any]],
         hooks: RunnerHooks,
     ) -> None:
         self._database = database
         self._statements = database.statements
-        self._decode = decode
         self._hooks = hooks
 
-    async def handle(
-        self, lease: Lease, rows: list[TupleRow], raise_errors: bool
-    ) -> tuple[int, bool]:
+    async def handle(self, lease: Lease, batch: Batch, raise_errors: bool) -> tuple[int, bool]:
         """Handle a batch; how many were, and whether the lease is given back."""
         start = time.monotonic()
-        parts = self._parts(lease, rows)
+        parts = batch.each() if lease.subscription.options.acknowledge == "message" else [batch]
         handled = 0
         failure = None
         while parts:
             part = parts.pop(0)
             try:
                 await self._handle_part(lease, part)
-                handled += len(part)
+                handled += len(part.messages)
             except Failure as error:
                 handled += error.handled
-                if error.apart:
-                    parts = [[row] for row in error.redo]
-                else:
+                parts = error.redo
+                if not error.apart:
                     failure = error
-                    parts = [error.redo] if error.redo else []
         if handled:
             seconds = time.monotonic() - start
             self._hooks.processed(lease.subscription.name, lease.partition, handled, seconds)
         if failure is not None:
             return handled, await self._failed(lease, failure, raise_errors)
-        return handled, bool(rows[-1][LAST])
+        return handled, batch.last
 
     async def _failed(self, lease: Lease, failure: Failure, raise_errors: bool) -> bool:
         """Record a failure; whether that gives the lease back."""
@@ -121,94 +110,77 @@ class AsyncDelivery:
             raise error
         return bool(action != "park")
 
-    @staticmethod
-    def _parts(lease: Lease, rows: list[TupleRow]) -> list[list[TupleRow]]:
-        """What is handled and acknowledged at a time."""
-        each = lease.subscription.options.acknowledge == "message"
-        return [[row] for row in rows] if each else [rows]
-
-    async def _handle_part(self, lease: Lease, rows: list[TupleRow]) -> None:
-        calls = self._calls(lease.subscription, rows)
-        batch = lease.subscription.batch is not None and len(rows) > 1
+    async def _handle_part(self, lease: Lease, batch: Batch) -> None:
+        calls = self._calls(lease.subscription, batch)
+        apart = lease.subscription.batch is not None and len(batch.messages) > 1
         if any(handler.takes_transaction for _, handler, _ in calls):
             try:
                 async with self._database.transaction() as conn:
                     for position, handler, argument in calls:
                         await self._call(lease.subscription, position, handler, argument, conn)
-                    await self._acknowledge(lease, rows[-1], conn)
+                    await self._acknowledge(lease, batch, conn)
             except Failure as failure:
-                failure.apart = batch
-                failure.rolls_back(rows)
+                failure.rolls_back(batch, apart=apart)
                 raise
             except LeaseLostError:
                 raise
             except Exception as error:
                 if _is_of_the_connection(error):
                     raise
-                committing = Failure(rows[0][3])  # or any other of them
-                committing.apart = len(rows) > 1
-                committing.rolls_back(rows)
+                committing = Failure(batch.messages[0].global_position)  # or any other of them
+                committing.rolls_back(batch, apart=len(batch.messages) > 1)
                 raise committing from error
             return
-        done = None
         try:
             for position, handler, argument in calls:
                 await self._call(lease.subscription, position, handler, argument, None)
-                done = position
         except Failure as failure:
-            if batch:
-                failure.apart = True
-                failure.rolls_back(rows)
-            before = [row for row in rows if done is not None and row[3] <= done]
-            if before and not before[-1][PARKED] and len(calls) > 1:
+            if apart:
+                failure.rolls_back(batch, apart=True)
+            elif (done := batch.before(failure.position)).messages:
                 # What has been handled need not be handled again.
-                row = before[-1]
-                await self._acknowledge(lease, (*row[:CHECKPOINT], row[3], False, False), None)
-                failure.handled = len(before)
+                await self._acknowledge(lease, done, None)
+                failure.handled = len(done.messages)
             raise
-        await self._acknowledge(lease, rows[-1], None)
+        await self._acknowledge(lease, batch, None)
 
     async def _acknowledge(
-        self, lease: Lease, row: TupleRow, conn: AsyncConnection[Any] | None
+        self, lease: Lease, batch: Batch, conn: AsyncConnection[Any] | None
     ) -> None:
-        if row[PARKED]:
+        if batch.parked:
             await self._database.rows(
                 self._statements.settle_parked,
-                (*lease.parameters, str(row[3])),
+                (*lease.parameters, str(batch.messages[0].global_position)),
                 conn,
                 repeatable=False,  # settled twice is refused
             )
             return
         await self._database.rows(
             self._statements.acknowledge,
-            (*lease.parameters, str(row[CHECKPOINT]), "true" if row[LAST] else "false"),
+            (*lease.parameters, str(batch.checkpoint), "true" if batch.last else "false"),
             conn,
         )
 
     def _calls(
-        self, subscription: AsyncSubscription[Any], rows: list[TupleRow]
+        self, subscription: AsyncSubscription[Any], batch: Batch
     ) -> list[tuple[int, Handler, Any]]:
         """The handler calls that these messages need, each with its first message's position."""
-        messages = []
-        for row in rows:
-            try:
-                messages.append(self._decode(row))
-            except Exception as error:
-                unknown = isinstance(error, UnknownMessageTypeError)
-                if unknown and subscription.options.unknown_types == "skip":
-                    continue
-                failure = Failure(row[3])
-                failure.rolls_back(rows)
-                raise failure from error
+        for bad in batch.undecoded:
+            unknown = isinstance(bad.error, UnknownMessageTypeError)
+            if not (unknown and subscription.options.unknown_types == "skip"):
+                failure = Failure(bad.global_position)
+                failure.rolls_back(batch)
+                raise failure from bad.error
         if (handler := subscription.batch) is not None:
-            batch = [stored for stored in messages if type(stored.message) in handler.types]
-            return [(batch[0].global_position, handler, batch)] if batch else []
+            types = handler.types
+            known = [stored for stored in batch.messages if type(stored.message) in types]
+            return [(known[0].global_position, handler, known)] if known else []
         found = []
-        for stored in messages:
-            handler = subscription.handlers.get(type(stored.message))
-            if handler is not None:
-                argument = stored if handler.takes_stored else stored.message
-                found.append((stored.global_position, handler, argument))
+        for stored in batch.messages:
+            one = subscription.handlers.get(type(stored.message))
+            if one is not None:
+                argument = stored if one.takes_stored else stored.message
+                found.append((stored.global_position, one, argument))
         return found
 
     async def _call(

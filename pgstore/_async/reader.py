@@ -267,13 +267,13 @@ class AsyncReader(Generic[E]):
         return rows, rows[-1][_POSITION]
 
     def _stored(self, row: TupleRow) -> StoredMessage[E]:
-        message_id, stream, version, position, type_name, data, metadata, added_at, *_ = row
+        # In the order of the fields; for speed, not by names.
         return StoredMessage(
-            message_id,
-            stream,
-            version,
-            self._codec.decode(type_name, data, stream, version),
-            position,
-            added_at,
-            None if metadata is None else _decode_metadata(metadata),
+            row[0],
+            row[1],
+            row[2],
+            self._codec.decode(row[4], row[5], row[1], row[2]),
+            row[3],
+            row[7],
+            None if row[6] is None else _decode_metadata(row[6]),
         )

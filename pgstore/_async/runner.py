@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -14,11 +15,11 @@ from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
 from pgstore import _aio
-from pgstore._async.delivery import CHECKPOINT, PARTITION, SUBSCRIPTION, TOKEN, AsyncDelivery, Lease
+from pgstore._async.delivery import AsyncDelivery, Lease
 from pgstore._async.subscription import AsyncSubscription
 from pgstore._filters import array, interval, text
 from pgstore._messages import StoredMessage
-from pgstore._subscriptions import RunnerHooks
+from pgstore._subscriptions import PARTITION, SUBSCRIPTION, TOKEN, Batch, RunnerHooks
 from pgstore._time import deadline, left
 from pgstore.errors import LeaseLostError, SubscriptionNotFound
 
@@ -57,7 +58,8 @@ class AsyncRunner:
         self._database = database
         self._statements = database.statements
         self._waker = waker
-        self._delivery = AsyncDelivery(database, decode, hooks)
+        self._decode = decode
+        self._delivery = AsyncDelivery(database, hooks)
         self._by_name = {subscription.name: subscription for subscription in subscriptions}
         self._lease = lease
         self._hooks = hooks
@@ -86,8 +88,9 @@ class AsyncRunner:
             self._ended.set()
 
     async def _run(self, workers: int) -> None:
-        # For each its transaction and what its handler does beside it; and for the leases.
-        self._database.room = max(self._database.room, 2 * workers + 2)
+        # For each its transaction, what its handler does beside it, and what is fetched meanwhile;
+        # and for the leases.
+        self._database.room = max(self._database.room, 3 * workers + 2)
         tasks = [_aio.Task(self._worker, f"pgstore-worker-{n}") for n in range(workers)]
         keeper = _aio.Task(self._keep, "pgstore-leases")
         errors = []
@@ -193,7 +196,7 @@ class AsyncRunner:
                 raise
             leases.pop()
 
-    async def _claim(self) -> tuple[Lease, list[TupleRow]] | None:
+    async def _claim(self) -> tuple[Lease, Batch] | None:
         """Lease a partition that has work; and its first batch."""
         self._turn += 1
         while True:
@@ -214,7 +217,7 @@ class AsyncRunner:
                 return None
             name, partition, token = (rows[0][at] for at in (SUBSCRIPTION, PARTITION, TOKEN))
             if name is not None:
-                return Lease(by_name[name], partition, token), _batch(rows)
+                return Lease(by_name[name], partition, token), Batch.of(rows, self._decode)
             await _aio.pause(_OTHERS_LOOK)
 
     def _leave_out(self, error: SubscriptionNotFound) -> None:
@@ -225,21 +228,29 @@ class AsyncRunner:
             if self._by_name.pop(error.subscription, None) is not None:
                 _log.error("subscription %s was dropped: run without it", error.subscription)
 
-    async def _work_off(self, lease: Lease, batch: list[TupleRow], raise_errors: bool) -> int:
+    async def _work_off(self, lease: Lease, batch: Batch, raise_errors: bool) -> int:
         """Handle what waits in a partition, for some time, and give it back."""
         handled = 0
         turn = deadline(_TURN)
+        ahead = None
         with self._leases_lock:
             self._leases.add(lease)
         try:
-            while batch:
+            while batch.messages:
+                if not batch.last and not batch.parked and left(turn):
+                    # While the handlers work, the server gets the next ones ready.
+                    position = text(batch.checkpoint)
+                    ahead = await _aio.begin(partial(self._fetch, lease, position))
                 count, released = await self._delivery.handle(lease, batch, raise_errors)
                 handled += count
                 if released:
                     return handled
                 if self._stopping.is_set() or not left(turn):
                     break
-                batch = await self._fetch(lease)
+                call, ahead = ahead, None
+                batch = await call.result() if call is not None else batch
+                if call is None or not batch.messages:
+                    batch = await self._fetch(lease, None)
             await self._database.rows(self._statements.release_partition, lease.parameters)
         except (LeaseLostError, SubscriptionNotFound) as error:
             _log.warning("%s", error)
@@ -248,16 +259,19 @@ class AsyncRunner:
                 self._abandoned.append(lease)
             raise
         finally:
+            if ahead is not None:
+                await ahead.drop()
             with self._leases_lock:
                 self._leases.discard(lease)
         return handled
 
-    async def _fetch(self, lease: Lease) -> list[TupleRow]:
+    async def _fetch(self, lease: Lease, after_position: str | None) -> Batch:
+        """The next batch, or the one after that which is in hand."""
+        size = text(lease.subscription.options.batch_size)
         rows = await self._database.rows(
-            self._statements.fetch_batch,
-            (*lease.parameters, text(lease.subscription.options.batch_size)),
+            self._statements.fetch_after, (*lease.parameters, after_position, size)
         )
-        return _batch(rows)
+        return Batch.of(rows, self._decode)
 
     async def _keep(self) -> None:
         """Extend the leases of handlers that take long, and tell how far behind we are."""
@@ -287,12 +301,3 @@ class AsyncRunner:
                 furthest[name] = behind
         for name, behind in furthest.items():
             self._hooks.lag(name, behind)
-
-
-def _batch(rows: list[TupleRow]) -> list[TupleRow]:
-    """The messages of a batch; the last row may only tell where the checkpoint moves after them."""
-    if rows and rows[-1][0] is None:
-        checkpoint = rows.pop()[CHECKPOINT]
-        if rows:
-            rows[-1] = (*rows[-1][:CHECKPOINT], checkpoint, False, True)
-    return rows

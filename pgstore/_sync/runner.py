@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -18,8 +19,8 @@ from psycopg_pool import PoolTimeout
 from pgstore import _threads
 from pgstore._filters import array, interval, text
 from pgstore._messages import StoredMessage
-from pgstore._subscriptions import RunnerHooks
-from pgstore._sync.delivery import CHECKPOINT, PARTITION, SUBSCRIPTION, TOKEN, Delivery, Lease
+from pgstore._subscriptions import PARTITION, SUBSCRIPTION, TOKEN, Batch, RunnerHooks
+from pgstore._sync.delivery import Delivery, Lease
 from pgstore._sync.subscription import Subscription
 from pgstore._time import deadline, left
 from pgstore.errors import LeaseLostError, SubscriptionNotFound
@@ -59,7 +60,8 @@ class Runner:
         self._database = database
         self._statements = database.statements
         self._waker = waker
-        self._delivery = Delivery(database, decode, hooks)
+        self._decode = decode
+        self._delivery = Delivery(database, hooks)
         self._by_name = {subscription.name: subscription for subscription in subscriptions}
         self._lease = lease
         self._hooks = hooks
@@ -88,8 +90,9 @@ class Runner:
             self._ended.set()
 
     def _run(self, workers: int) -> None:
-        # For each its transaction and what its handler does beside it; and for the leases.
-        self._database.room = max(self._database.room, 2 * workers + 2)
+        # For each its transaction, what its handler does beside it, and what is fetched meanwhile;
+        # and for the leases.
+        self._database.room = max(self._database.room, 3 * workers + 2)
         tasks = [_threads.Task(self._worker, f"pgstore-worker-{n}") for n in range(workers)]
         keeper = _threads.Task(self._keep, "pgstore-leases")
         errors = []
@@ -195,7 +198,7 @@ class Runner:
                 raise
             leases.pop()
 
-    def _claim(self) -> tuple[Lease, list[TupleRow]] | None:
+    def _claim(self) -> tuple[Lease, Batch] | None:
         """Lease a partition that has work; and its first batch."""
         self._turn += 1
         while True:
@@ -216,7 +219,7 @@ class Runner:
                 return None
             name, partition, token = (rows[0][at] for at in (SUBSCRIPTION, PARTITION, TOKEN))
             if name is not None:
-                return Lease(by_name[name], partition, token), _batch(rows)
+                return Lease(by_name[name], partition, token), Batch.of(rows, self._decode)
             _threads.pause(_OTHERS_LOOK)
 
     def _leave_out(self, error: SubscriptionNotFound) -> None:
@@ -227,21 +230,29 @@ class Runner:
             if self._by_name.pop(error.subscription, None) is not None:
                 _log.error("subscription %s was dropped: run without it", error.subscription)
 
-    def _work_off(self, lease: Lease, batch: list[TupleRow], raise_errors: bool) -> int:
+    def _work_off(self, lease: Lease, batch: Batch, raise_errors: bool) -> int:
         """Handle what waits in a partition, for some time, and give it back."""
         handled = 0
         turn = deadline(_TURN)
+        ahead = None
         with self._leases_lock:
             self._leases.add(lease)
         try:
-            while batch:
+            while batch.messages:
+                if not batch.last and not batch.parked and left(turn):
+                    # While the handlers work, the server gets the next ones ready.
+                    position = text(batch.checkpoint)
+                    ahead = _threads.begin(partial(self._fetch, lease, position))
                 count, released = self._delivery.handle(lease, batch, raise_errors)
                 handled += count
                 if released:
                     return handled
                 if self._stopping.is_set() or not left(turn):
                     break
-                batch = self._fetch(lease)
+                call, ahead = ahead, None
+                batch = call.result() if call is not None else batch
+                if call is None or not batch.messages:
+                    batch = self._fetch(lease, None)
             self._database.rows(self._statements.release_partition, lease.parameters)
         except (LeaseLostError, SubscriptionNotFound) as error:
             _log.warning("%s", error)
@@ -250,16 +261,19 @@ class Runner:
                 self._abandoned.append(lease)
             raise
         finally:
+            if ahead is not None:
+                ahead.drop()
             with self._leases_lock:
                 self._leases.discard(lease)
         return handled
 
-    def _fetch(self, lease: Lease) -> list[TupleRow]:
+    def _fetch(self, lease: Lease, after_position: str | None) -> Batch:
+        """The next batch, or the one after that which is in hand."""
+        size = text(lease.subscription.options.batch_size)
         rows = self._database.rows(
-            self._statements.fetch_batch,
-            (*lease.parameters, text(lease.subscription.options.batch_size)),
+            self._statements.fetch_after, (*lease.parameters, after_position, size)
         )
-        return _batch(rows)
+        return Batch.of(rows, self._decode)
 
     def _keep(self) -> None:
         """Extend the leases of handlers that take long, and tell how far behind we are."""
@@ -289,12 +303,3 @@ class Runner:
                 furthest[name] = behind
         for name, behind in furthest.items():
             self._hooks.lag(name, behind)
-
-
-def _batch(rows: list[TupleRow]) -> list[TupleRow]:
-    """The messages of a batch; the last row may only tell where the checkpoint moves after them."""
-    if rows and rows[-1][0] is None:
-        checkpoint = rows.pop()[CHECKPOINT]
-        if rows:
-            rows[-1] = (*rows[-1][:CHECKPOINT], checkpoint, False, True)
-    return rows

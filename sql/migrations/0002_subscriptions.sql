@@ -48,7 +48,6 @@ CREATE TABLE subscription_partitions (
   checkpoint bigint NOT NULL,
   token bigint NOT NULL,
   attempts bigint NOT NULL,
-  head bigint,
   failed_position bigint,
   leased_until timestamptz,
   retry_at timestamptz,
@@ -67,9 +66,6 @@ COMMENT ON COLUMN subscription_partitions.partition IS $$Number of the partition
 COMMENT ON COLUMN subscription_partitions.checkpoint IS
 $$Every message of the partition up to this global position has been dealt with.$$;
 COMMENT ON COLUMN subscription_partitions.token IS $$Fencing token of the last lease.$$;
-COMMENT ON COLUMN subscription_partitions.head IS
-$$Global position up to which messages may wait, if it is the only partition; else NULL, and
-subscription_heads has it.$$;
 COMMENT ON COLUMN subscription_partitions.attempts IS
 $$Failed attempts at the message at failed_position.$$;
 COMMENT ON COLUMN subscription_partitions.failed_position IS $$The message that failed, or NULL.$$;
@@ -89,8 +85,7 @@ CREATE TABLE subscription_sweeps (
   CONSTRAINT subscription_sweeps_subscription_id_pkey PRIMARY KEY (subscription_id)
 )
 WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
-COMMENT ON TABLE subscription_sweeps IS
-$$How far each subscription with more than one partition has looked for work.$$;
+COMMENT ON TABLE subscription_sweeps IS $$How far each subscription has looked for work.$$;
 COMMENT ON COLUMN subscription_sweeps.subscription_id IS $$subscriptions.subscription_id.$$;
 COMMENT ON COLUMN subscription_sweeps.swept_position IS
 $$Every message up to this global position is in subscription_heads, if it was not dealt with.$$;
@@ -105,8 +100,7 @@ CREATE TABLE subscription_heads (
 WITH (fillfactor = 50, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
 CREATE INDEX subscription_heads_subscription_id_head_idx
   ON subscription_heads (subscription_id, head);
-COMMENT ON TABLE subscription_heads IS
-$$Partitions in which messages wait, of subscriptions with more than one.$$;
+COMMENT ON TABLE subscription_heads IS $$Partitions in which messages wait.$$;
 COMMENT ON COLUMN subscription_heads.subscription_id IS $$subscriptions.subscription_id.$$;
 COMMENT ON COLUMN subscription_heads.partition IS $$Number of the partition.$$;
 COMMENT ON COLUMN subscription_heads.head IS

@@ -11,20 +11,14 @@ DECLARE
     SELECT FROM grants AS g WHERE g.kind = 'write' AND g.categories IS NOT NULL
   );
 BEGIN
-  IF restricted AND NOT writers_restricted() THEN
-    CREATE OR REPLACE FUNCTION writers_restricted()
-    RETURNS boolean
-    LANGUAGE sql
-    IMMUTABLE
-    PARALLEL SAFE
-    RETURN true;
-  ELSIF NOT restricted AND writers_restricted() THEN
-    CREATE OR REPLACE FUNCTION writers_restricted()
-    RETURNS boolean
-    LANGUAGE sql
-    IMMUTABLE
-    PARALLEL SAFE
-    RETURN false;
+  IF restricted <> writers_restricted() THEN
+    -- Dynamic, because its body is a constant.
+    EXECUTE format(
+      'CREATE OR REPLACE '
+      'FUNCTION writers_restricted() RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE '
+      'RETURN boolean %L',
+      restricted
+    );
   END IF;
 END
 $$;

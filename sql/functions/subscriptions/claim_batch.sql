@@ -38,8 +38,8 @@ BEGIN
       claim_batch.subscription, claim_batch.partition, claim_batch.token,
       f.message_id, f.stream, f.version, f.global_position, f.type, f.data, f.metadata, f.added_at,
       f.checkpoint, f.parked
-    FROM fetch_batch(
-      claim_batch.subscription, claim_batch.partition, claim_batch.token, max_count
+    FROM fetch_after(
+      claim_batch.subscription, claim_batch.partition, claim_batch.token, NULL, max_count
     ) AS f;
     IF FOUND THEN
       RETURN;

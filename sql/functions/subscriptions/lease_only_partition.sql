@@ -75,5 +75,5 @@ $$;
 
 COMMENT ON FUNCTION lease_only_partition(subscriptions, text, interval, bigint) IS
 $$Internal: look for work of a subscription with one partition, and lease that if it has some and is
-free. Its own row says what it has, so nothing is swept. A row without a token: there is more to look
-at.$$;
+free. Its own row says what it has, so nothing is swept. A row without a token: there is more to
+look at.$$;
