@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, base
 from benchmarks.plots import Bar, bars, number
-from benchmarks.record import Record
-from benchmarks.targets import base, targets
+from benchmarks.record import Record, Run
+from benchmarks.targets import targets
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
@@ -72,7 +72,7 @@ def part(name: str, record: Record) -> str:
     if name in PARTS:
         return PARTS[name](record)
     found = [each for each in record.figures if each.workload == name]
-    if name not in {each.workload for each in record.figures} | set(record.seconds):
+    if name not in {each.workload for each in record.figures} | set(record.runs):
         if name in KNOWN:
             return "Not measured in this run."
         raise ValueError(f"there is nothing called {name}")
@@ -148,9 +148,24 @@ def targets_table(record: Record) -> str:
 def machine_table(record: Record) -> str:
     rows = [[name, value] for name, value in record.machine.items()]
     rows += [[name, value] for name, value in record.versions.items()]
-    rows.append(["command", f"`{record.command}`"])
-    rows.append(["took", f"{sum(record.seconds.values()) / 60:.0f} minutes"])
+    for command, runs in by_command(record).items():
+        rows.append([f"`{command}`", told(runs, everything=len(runs) == len(record.runs))])
     return table_of(["", ""], rows).replace("---:", "---")
+
+
+def by_command(record: Record) -> dict[str, dict[str, Run]]:
+    found: dict[str, dict[str, Run]] = {}
+    for name, run in sorted(record.runs.items(), key=lambda each: each[1].at):
+        found.setdefault(run.command, {})[name] = run
+    return found
+
+
+def told(runs: dict[str, Run], *, everything: bool) -> str:
+    """When a command ran, how long it took, and what it measured if others measured the rest."""
+    first = min(run.at for run in runs.values())
+    minutes = sum(run.seconds for run in runs.values()) / 60
+    what = "" if everything else f": {', '.join(runs)}"
+    return f"{first} UTC, {minutes:.0f} minutes{what}"
 
 
 def settings_table(record: Record) -> str:

@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, base
 from benchmarks.record import Record
 
 NOT_PEERS = {"raw", "echo", "notified", "pgstore"}
@@ -75,11 +75,6 @@ def best_peer(figure: Figure, *, without: frozenset[str] = frozenset()) -> float
 def best_client(figure: Figure) -> float | None:
     """Against the best peer that has a client, or consumers: Message DB's are loops of ours."""
     return best_peer(figure, without=frozenset({"message-db"}))
-
-
-def base(name: str) -> str:
-    """A contender's name without its variant."""
-    return name.partition("/")[0]
 
 
 def title(record: Record, name: str) -> str:

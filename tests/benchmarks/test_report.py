@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.figures import Figure
 from benchmarks.plots import Bar, bars, linear_ticks, log_ticks, number, short
-from benchmarks.record import Record
+from benchmarks.record import Record, Run
 from benchmarks.report import PAGE, PARTS, filled, main, plots
 from benchmarks.targets import Target, targets
 from benchmarks.workloads import WORKLOADS
@@ -27,15 +27,18 @@ def figure(key: str, rounds: dict[str, list[float]], **more: object) -> Figure:
     return made
 
 
+def run(at: str, command: str = "python -m benchmarks") -> Run:
+    return Run(at=at, command=command, seconds=60.0)
+
+
 @pytest.fixture
 def record() -> Record:
     return Record(
-        command="python -m benchmarks",
         machine={"cpus": "2"},
         versions={"PostgreSQL": "18.0"},
         settings={"fsync": "on"},
         sizes={},
-        seconds={"writes": 60.0},
+        runs={"writes": run("2026-11-23 15:00")},
         contenders={
             "raw": {"title": "limit", "setting": "plain", "order": None},
             "pgstore": {"title": "pgstore", "setting": "defaults", "order": "safe position"},
