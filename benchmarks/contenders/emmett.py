@@ -20,6 +20,7 @@ class Emmett(Contender):
         "Its consumer, which reads below the oldest running transaction. An append is a transaction"
         " of its own: it has none over several streams."
     )
+    checkpoints_each_message = True
     lacks = {  # noqa: RUF012
         "catch-up/partitions": "a processor has one reader at a time",
         "catch-up/once": "not tried",

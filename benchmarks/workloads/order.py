@@ -73,7 +73,7 @@ def read_while_writing(
             per_second=PER_SECOND,
         )
         written = [reference for each in results for reference in each["references"]]
-        reader.wait_for(len(written), timeout=60, quiet=3)
+        reader.wait_for(len(written), timeout=60, quiet=bench.sizes.order_quiet)
         (found,) = reader.finish()
     database.verify(len(written), written[-1:])
     return set(written), found["references"]
