@@ -69,7 +69,7 @@ FULL = Sizes(
 )
 
 QUICK = Sizes(
-    peers_in=frozenset({"writes", "batches", "catch-up", "order"}),
+    peers_in=frozenset({"writes", "catch-up", "order"}),
     rounds=1,
     seconds=0.2,
     python_clients=(2,),

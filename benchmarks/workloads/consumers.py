@@ -5,9 +5,9 @@ from collections.abc import Callable
 from itertools import count
 
 from benchmarks.bench import Bench, Database
-from benchmarks.workloads.writes import script
+from benchmarks.workloads.writes import SHORTER, script
 
-SETTLING = 1.5
+SETTLING = 1.0
 """Seconds for consumers to connect, to find their partitions and to fall asleep: starting is not
 what is measured. The writers without any wait as long."""
 
@@ -56,13 +56,13 @@ def rate(
     settling = min(SETTLING, bench.sizes.seconds)
     if consumers == 0:
         time.sleep(settling)
-        return database.pgbench(text, clients, bench.sizes.seconds)
+        return database.pgbench(text, clients, bench.sizes.seconds * SHORTER)
     name = next(names)
     with database.another_agent() as agent:
         for n in range(consumers):
             agent.run("create_consumer", name=f"{name}-{n}", category=category, at_end=True)
         agent.start("consume", consumers, name=name, category=category)
         time.sleep(settling)
-        found = database.pgbench(text, clients, bench.sizes.seconds)
+        found = database.pgbench(text, clients, bench.sizes.seconds * SHORTER)
         agent.finish()
     return found

@@ -8,8 +8,8 @@ from benchmarks.agents import TaskFailed
 from benchmarks.bench import Bench, Database
 from benchmarks.workloads.batches import rate as batch_rate
 from benchmarks.workloads.latency import delays
+from benchmarks.workloads.writes import begin, script
 from benchmarks.workloads.writes import rate as write_rate
-from benchmarks.workloads.writes import script
 
 SHORT = 100
 BATCH = 1_000
@@ -28,10 +28,11 @@ def run(bench: Bench) -> None:
     with bench.several(filled, len(sizes)) as databases:
         stores: dict[str, Database] = {}
         for contender in filled:
-            # The largest takes minutes to fill: pgstore and the limit only.
-            for size in sizes[:-1] if contender.is_peer else sizes:
+            # The largest takes minutes to fill.
+            for size in sizes if contender.name == "pgstore" else sizes[:-1]:
                 database = databases[contender.name][sizes.index(size)]
                 bulk_fill(database, size)
+                begin(database, bench.sizes.streams)
                 stores[f"{contender.name}/{size}"] = database
         bytes_by_size(bench, stores)
         work_by_size(bench, stores)
@@ -46,7 +47,7 @@ def work_by_size(bench: Bench, stores: dict[str, Database]) -> None:
     def measure(
         key: str,
         title: str,
-        work: Callable[[Database], Work],
+        work: Callable[[str, Database], Work],
         chosen: dict[str, Database],
         unit: str = "messages/s",
     ) -> None:
@@ -54,25 +55,25 @@ def work_by_size(bench: Bench, stores: dict[str, Database]) -> None:
             f"growth/{key}",
             f"{title}, on so many messages",
             unit,
-            {name: work(database) for name, database in chosen.items()},
+            {name: work(name, database) for name, database in chosen.items()},
             on=chosen,
             better="lower" if unit == "ms" else "higher",
             limit=None,
         )
 
-    def by_pgbench(database: Database) -> Work:
+    def by_pgbench(_: str, database: Database) -> Work:
         text = script(database, streams)
         database.pgbench(text, clients, 0.5)  # warms up
         return lambda: database.pgbench(text, clients, seconds)
 
-    def by_client(database: Database) -> Work:
+    def by_client(_: str, database: Database) -> Work:
         return lambda: write_rate(database, 1, seconds / 2, streams)
 
-    def by_batches(database: Database) -> Work:
+    def by_batches(_: str, database: Database) -> Work:
         task = "copies" if database.contender.name == "raw" else "batches"
         return lambda: batch_rate(database, task, BATCH, bench.sizes.batch_seconds)
 
-    def from_write_to_handler(database: Database) -> Work:
+    def from_write_to_handler(_: str, database: Database) -> Work:
         return lambda: 1000 * sorted(found := delays(database, probes, 0))[len(found) // 2]
 
     measure("writes", f"Writes by pgbench, {clients} clients", by_pgbench, stores)
@@ -93,8 +94,8 @@ def bulk_fill(database: Database, size: int) -> None:
     database.settle()
 
 
-def short_reads(database: Database) -> Work:
-    most = database.written // 10
+def short_reads(name: str, database: Database) -> Work:
+    most = int(name.partition("/")[2]) // 10  # more was written meanwhile, to other streams
     streams = [f"account-filled{n}" for n in range(1, most + 1, max(1, most // SHORT))][:SHORT]
 
     def once() -> float:
@@ -106,7 +107,7 @@ def short_reads(database: Database) -> Work:
     return once
 
 
-def catch_up(database: Database) -> Work:
+def catch_up(_: str, database: Database) -> Work:
     def once() -> float:
         name = next(names)
         database.agent.run("create_consumer", name=name, at_end=True)

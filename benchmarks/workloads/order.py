@@ -10,7 +10,10 @@ STREAMS = 1_000
 PER_SECOND = 12
 """Transactions of each writer, so that every reader can keep up."""
 
-VARIANTS = {"pgstore": {"pgstore/follow": None, "pgstore/subscription": "order"}}
+VARIANTS: dict[str, dict[str, str | None]] = {
+    "raw": {"raw/position > last": None},
+    "pgstore": {"pgstore/follow": None, "pgstore/subscription": "order"},
+}
 
 
 def run(bench: Bench) -> None:

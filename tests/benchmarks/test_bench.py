@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.agents import Agent, TaskFailed, TimedOut
-from benchmarks.bench import Bench, how_long, shuffled
+from benchmarks.bench import Bench, how_long, rate_of, shuffled
 from benchmarks.contenders import CLASSES
 from benchmarks.environment import Environments
 from benchmarks.sizes import FULL
@@ -93,4 +93,12 @@ def test_a_process_that_dies_is_told_from_one_that_hangs(tmp_path: Path) -> None
 
 def test_less_than_a_second_is_counted_in_transactions() -> None:
     assert how_long(2, 0.2) == ("-t", "50")
-    assert how_long(32, 2) == ("-T", "2")
+    assert how_long(32, 2) == ("-T", "3", "-P", "1")
+
+
+def test_what_pgbench_did_before_its_first_report_does_not_count() -> None:
+    told = "number of transactions actually processed: 2500\ntps = 833.3333 (without ...)\n"
+    # 3 seconds: 500 transactions in the first one, 1,000 in each of the others.
+    assert rate_of(told, "progress: 1.0 s, 500.0 tps, lat 1 ms") == pytest.approx(1000, rel=1e-3)
+    assert rate_of(told, "") == 833.3333
+    assert rate_of("", "pgbench: error: no") is None
