@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -41,6 +41,7 @@ Each database is vacuumed, analyzed and checkpointed before each of its rounds i
 PEERS_PATIENCE = 150.0
 """Seconds after which a peer that gives no answer is ended, and left out of the workload."""
 QUERY_PATIENCE = "900s"
+LOCK_PATIENCE = "30s"
 PGBENCH_PATIENCE = 60.0
 
 
@@ -76,6 +77,7 @@ class Database:
     def _connection(self) -> psycopg.Connection[TupleRow]:
         conn = psycopg.connect(self.dsn, autocommit=True)
         conn.execute(f"SET statement_timeout = '{QUERY_PATIENCE}'")
+        conn.execute(f"SET lock_timeout = '{LOCK_PATIENCE}'")
         return conn
 
     def settle(self) -> None:
@@ -124,11 +126,14 @@ class Database:
         self.verify(int(counted.group(1)), [])
         return rate
 
-    def drop_agent(self) -> None:
-        """Have a new agent for the next task: this one failed, and may be dead."""
+    def recover(self) -> None:
+        """After a failure, have a new agent for the next task, and count what is stored."""
         if self._agent is not None:
             self._agent.end()
             self._agent = None
+        if self.contender.count:
+            with suppress(psycopg.Error):
+                self.written = int(self.value(self.contender.count))
 
     def close(self) -> None:
         if self._agent is not None:
@@ -277,7 +282,7 @@ class Bench:
                     raise
                 self.failures[f"{self.workload}/{name}"] = str(error)
                 print(f"  {name} is left out: {error}", file=sys.stderr, flush=True)
-                database.drop_agent()
+                database.recover()
                 databases.pop(name)
 
     def measure(
@@ -320,7 +325,7 @@ class Bench:
                     if isinstance(error, TimedOut):
                         self._hung[base(name)] = str(error)
                     if database is not None:
-                        database.drop_agent()
+                        database.recover()
                     continue
                 if value is not None:
                     figure.add(name, value)
