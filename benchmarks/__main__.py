@@ -113,7 +113,8 @@ def parsed(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--into", type=Path, help="a file of results to put these workloads into")
     arguments = parser.parse_args(words)
     if arguments.out is None:
-        whole = not arguments.quick and arguments.only == list(WORKLOADS)
+        everything = (list(WORKLOADS), list(CLASSES))
+        whole = not arguments.quick and (arguments.only, arguments.contenders) == everything
         folder = RESULTS if whole else Path(__file__).parents[1] / ".cache" / "bench"
         arguments.out = folder / ("full.json" if whole else "last.json")
     return arguments

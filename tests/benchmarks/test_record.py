@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.__main__ import command
+from benchmarks.__main__ import command, parsed
 from benchmarks.figures import Figure
 from benchmarks.record import Record, Run
 
@@ -65,3 +65,9 @@ def test_versions_of_those_who_were_not_there_are_kept() -> None:
 def test_the_command_is_told_without_where_its_results_went() -> None:
     words = ["--only", "reads", "--into", "x/full.json", "--out=y"]
     assert command(words) == "python -m benchmarks --only reads"
+
+
+def test_only_a_run_of_everything_goes_to_the_results_that_the_docs_show() -> None:
+    assert parsed([]).out.name == parsed(["--rounds", "1"]).out.name == "full.json"
+    for words in (["--quick"], ["--only", "reads"], ["--contenders", "raw,pgstore"]):
+        assert parsed(words).out.name == "last.json"
