@@ -55,7 +55,7 @@ def main(words: list[str] | None = None) -> int:
     folder.mkdir(exist_ok=True)
     for name, text in plots(record).items():
         (folder / f"{name}.svg").write_text(text)
-    for target in targets(record):
+    for target in [] if arguments.into else targets(record):
         if target.met is False:
             print(f"not met: {target.what}, against {target.against}: {target.value:.2f}")
     return 0
