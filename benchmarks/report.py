@@ -166,11 +166,11 @@ def by_command(record: Record) -> dict[str, dict[str, Run]]:
 
 
 def told(runs: dict[str, Run], *, everything: bool) -> str:
-    """When a command ran, how long it took, and what it measured if others measured the rest."""
+    """When (UTC) a command ran, how long it took, and what it measured unless that is all."""
     first = min(run.at for run in runs.values())
     minutes = sum(run.seconds for run in runs.values()) / 60
     what = "" if everything else f": {', '.join(runs)}"
-    return f"{first} UTC, {minutes:.0f} minutes{what}"
+    return f"{first}, {minutes:.0f} minutes{what}"
 
 
 def settings_table(record: Record) -> str:
