@@ -35,13 +35,18 @@ test-upgraded: $(READY) ## run the tests of the SQL functions on stores that wer
 	@PGSTORE_TEST_UPGRADED=1 $(BIN)/python -m pytest -q tests/sql $(ARGS)
 
 .PHONY: bench
-bench: $(READY) ## measure against other stores and the limit, for half an hour; ARGS='--only writes'
+bench: $(READY) ## measure against other stores and the limit, for 40 minutes; ARGS='--only writes'
 	@$(BIN)/python -m benchmarks $(ARGS)
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.report
 
 .PHONY: bench-quick
 bench-quick: $(READY) ## see whether the benchmark works; its figures mean nothing
 	@$(BIN)/python -m benchmarks --quick $(ARGS)
+	@$(BIN)/python -m benchmarks.report .cache/bench/last.json --into .cache/bench/pages
+
+.PHONY: bench-profile
+bench-profile: $(READY) ## see where the time goes: docs/performance/profiles.md (needs the right to trace)
+	@$(BIN)/python -m benchmarks.profiles
 
 .PHONY: check
 check: $(READY) ## formatting, lint, types, generated files, conventions and the docs site

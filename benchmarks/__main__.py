@@ -8,15 +8,18 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import psycopg
 
+from benchmarks.agents import TaskFailed
 from benchmarks.bench import SETTINGS, Bench
 from benchmarks.contenders import CLASSES
 from benchmarks.environment import Environments
 from benchmarks.machine import machine, versions
-from benchmarks.record import Record
+from benchmarks.record import Record, Run
 from benchmarks.sizes import FULL, QUICK
 from benchmarks.workloads import WORKLOADS
 
@@ -32,51 +35,65 @@ def main(words: list[str] | None = None) -> int:
         seconds=arguments.seconds or sizes.seconds,
     )
     said = command(sys.argv[1:] if words is None else words)
+    earlier = Record.read(arguments.into) if arguments.into else None
     bench = Bench(sizes, arguments.contenders, Environments())
     start = time.monotonic()
-    took: dict[str, float] = {}
+    runs: dict[str, Run] = {}
     try:
         bench.prepare()
         for name in arguments.only:
-            print(name, flush=True)
-            begin = time.monotonic()
-            bench.workload = name
-            WORKLOADS[name](bench)
-            took[name] = round(time.monotonic() - begin, 1)
-            print(f"  ({took[name]:.0f} s)", flush=True)
-            recorded(bench, said, took).write(arguments.out)
+            runs[name] = measured(bench, name, said)
+            found = recorded(bench, runs)
+            (found.into(earlier) if earlier else found).write(arguments.into or arguments.out)
     finally:
         bench.close()
-    print(f"{arguments.out.name}, in {time.monotonic() - start:.0f} s")
-    for name, reason in bench.missing.items():
-        print(f"not run: {name}: {reason}")
-    return 0
+    print(f"{(arguments.into or arguments.out).name}, in {time.monotonic() - start:.0f} s")
+    for name, reason in (bench.missing | bench.failures).items():
+        print(f"not measured: {name}: {reason}")
+    return 1 if bench.failures.keys() & runs.keys() else 0
 
 
-def recorded(bench: Bench, said: str, took: dict[str, float]) -> Record:
+def measured(bench: Bench, name: str, said: str) -> Run:
+    """Run a workload. If it fails it is noted, and the others have their turn."""
+    print(name, flush=True)
+    at, begin = datetime.now(UTC), time.monotonic()
+    bench.begin(name)
+    before = len(bench.figures)
+    try:
+        WORKLOADS[name](bench)
+    except (TaskFailed, psycopg.Error) as error:
+        bench.failures[name] = str(error)
+    if len(bench.figures) == before and name not in bench.missing:
+        bench.failures.setdefault(name, "no figure came out")
+    took = time.monotonic() - begin
+    print(f"  ({took:.0f} s)", flush=True)
+    return Run(at=f"{at:%Y-%m-%d %H:%M}", command=said, seconds=round(took, 1))
+
+
+def recorded(bench: Bench, runs: dict[str, Run]) -> Record:
     """What there is so far."""
     return Record(
-        command=said,
         machine=machine(),
         versions=versions() | bench.environments.versions(),
         settings=SETTINGS,
         sizes=msgspec.to_builtins(bench.sizes, order="sorted"),
-        seconds=took,
+        runs=runs,
         contenders={
             each.name: {"title": each.title, "setting": each.setting, "order": each.global_order}
             for each in bench.contenders
         },
-        missing=bench.missing,
+        missing=bench.missing | bench.failures,
         figures=bench.figures,
     )
 
 
 def command(words: list[str]) -> str:
     """The command, without where its results went."""
+    hidden = ("--out", "--into")
     kept = [
         word
         for before, word in zip(["", *words], words, strict=False)
-        if not word.startswith("--out") and before != "--out"
+        if not word.startswith(hidden) and before not in hidden
     ]
     return " ".join(["python -m benchmarks", *kept])
 
@@ -93,9 +110,11 @@ def parsed(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="of each timed round of writers")
     parser.add_argument("--out", type=Path, help="the file of results")
+    parser.add_argument("--into", type=Path, help="a file of results to put these workloads into")
     arguments = parser.parse_args(words)
     if arguments.out is None:
-        whole = not arguments.quick and arguments.only == list(WORKLOADS)
+        everything = (list(WORKLOADS), list(CLASSES))
+        whole = not arguments.quick and (arguments.only, arguments.contenders) == everything
         folder = RESULTS if whole else Path(__file__).parents[1] / ".cache" / "bench"
         arguments.out = folder / ("full.json" if whole else "last.json")
     return arguments

@@ -14,18 +14,26 @@ from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parent.parent
 
-PATIENCE = 120.0
+PATIENCE = 600.0
 
 
 class TaskFailed(Exception):
     """A contender could not do a task; the message says why."""
 
 
+class TimedOut(TaskFailed):
+    """A contender gave no answer in time, and was ended."""
+
+
 class Agent:
     """A process for one contender and one database; it runs one task at a time."""
 
-    def __init__(self, name: str, command: list[str], dsn: str) -> None:
+    def __init__(
+        self, name: str, command: list[str], dsn: str, *, patience: float = PATIENCE
+    ) -> None:
         self.name = name
+        self._patience = patience
+        self._timed_out = False
         self._process = subprocess.Popen(
             [*command, dsn],
             stdin=subprocess.PIPE,
@@ -91,7 +99,8 @@ class Agent:
 
     def close(self) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
@@ -100,6 +109,11 @@ class Agent:
         self._listener.join(10)
         assert self._process.stdout is not None
         self._process.stdout.close()
+
+    def end(self) -> None:
+        """End it in the middle of whatever it does."""
+        self._end()
+        self.close()
 
     def __enter__(self) -> Self:
         return self
@@ -117,7 +131,16 @@ class Agent:
     def _last_words(self) -> str:
         """Only the last line: the others have paths in them, which do not belong into results."""
         lines = "".join(self._said).strip().splitlines()
-        return lines[-1][:200] if lines else f"no answer in {PATIENCE:.0f} s"
+        return lines[-1][:200] if lines else "without a word"
+
+    def _ended(self) -> TaskFailed:
+        if self._timed_out:
+            return TimedOut(f"{self.name}: no answer in {self._patience:.0f} s")
+        return TaskFailed(f"{self.name} ended: {self._last_words()}")
+
+    def _give_up(self) -> None:
+        self._timed_out = True
+        self._end()
 
     def _end(self) -> None:
         with suppress(ProcessLookupError):
@@ -135,11 +158,11 @@ class Agent:
             self._process.stdin.write(f"{line}\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise TaskFailed(f"{self.name} ended: {self._last_words()}") from None
+            raise self._ended() from None
 
     def _answer(self) -> Any:
         assert self._process.stdout is not None
-        timer = threading.Timer(PATIENCE, self._end)
+        timer = threading.Timer(self._patience, self._give_up)
         timer.start()
         try:
             line = self._process.stdout.readline()
@@ -148,7 +171,7 @@ class Agent:
         if not line:
             self._listener.join(2)
             print("".join(self._said), file=sys.stderr)
-            raise TaskFailed(f"{self.name} ended: {self._last_words()}")
+            raise self._ended()
         answer = json.loads(line)
         if "error" in answer:
             raise TaskFailed(f"{self.name}: {answer['error']}")

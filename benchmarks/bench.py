@@ -1,10 +1,11 @@
 """What workloads work with: servers, databases, agents, pgbench, and the figures they fill."""
 
+import random
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -12,12 +13,13 @@ from typing import Literal
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
 
-from benchmarks.agents import Agent, TaskFailed
+from benchmarks.agents import Agent, TaskFailed, TimedOut
 from benchmarks.contenders import named
 from benchmarks.contenders.contract import Contender
 from benchmarks.environment import Environments
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, base
 from benchmarks.flush import slow_flushes
 from benchmarks.sizes import Sizes
 from pgstore import embedded
@@ -29,10 +31,18 @@ SETTINGS = {
     "shared_buffers": "2GB",
     "max_wal_size": "16GB",
     "checkpoint_timeout": "1h",
+    "autovacuum": "off",
     "max_connections": "300",
     "log_min_messages": "panic",
 }
-"""The same for all: durable, and no checkpoint in the middle of a measurement."""
+"""The same for all: durable, and neither a checkpoint nor autovacuum while something is measured.
+Each database is vacuumed, analyzed and checkpointed before each of its rounds instead."""
+
+PEERS_PATIENCE = 150.0
+"""Seconds after which a peer that gives no answer is ended, and left out of the workload."""
+QUERY_PATIENCE = "900s"
+LOCK_PATIENCE = "30s"
+PGBENCH_PATIENCE = 60.0
 
 
 class Database:
@@ -53,17 +63,22 @@ class Database:
         return self._agent
 
     def another_agent(self) -> Agent:
-        command = self.bench.environments.command(self.contender)
-        return Agent(self.contender.name, command, self.dsn)
+        return self.bench.agent(self.contender, self.dsn)
 
     def value(self, query: str, *parameters: object) -> float:
-        with psycopg.connect(self.dsn, autocommit=True) as conn:
+        with self._connection() as conn:
             row = conn.execute(query.encode(), parameters or None).fetchone()
             return float(row[0]) if row else 0.0
 
     def execute(self, query: str) -> None:
-        with psycopg.connect(self.dsn, autocommit=True) as conn:
+        with self._connection() as conn:
             conn.execute(query.encode())
+
+    def _connection(self) -> psycopg.Connection[TupleRow]:
+        conn = psycopg.connect(self.dsn, autocommit=True)
+        conn.execute(f"SET statement_timeout = '{QUERY_PATIENCE}'")
+        conn.execute(f"SET lock_timeout = '{LOCK_PATIENCE}'")
+        return conn
 
     def settle(self) -> None:
         """Bring statistics and the visibility map up to date, and have nothing left to flush."""
@@ -82,30 +97,43 @@ class Database:
             if self.value(self.contender.find, reference) < 1:
                 raise TaskFailed(f"{self.contender.name}: {reference} is not stored")
 
-    def pgbench(
-        self, script: str, clients: int, seconds: float, *, rate: int | None = None
-    ) -> float:
-        """Transactions a second; all of them are verified to be stored."""
+    def pgbench(self, script: str, clients: int, seconds: float) -> float:
+        """Transactions a second, after a second to warm up; all are verified to be stored.
+
+        Every run has new connections, whose first transactions take many times as long: a server
+        process has to read the catalog, and to plan what functions do.
+        """
+        name = self.contender.name
         with TemporaryDirectory() as folder:
             path = Path(folder) / "script"
             path.write_text(script)
-            done = subprocess.run(
-                [
-                    self.bench.bin / "pgbench",
-                    *("-n", "-M", "prepared", "-c", str(clients), "-j", str(min(clients, 2))),
-                    *("-T", str(max(1, round(seconds))), "-f", str(path)),
-                    *(("-R", str(rate)) if rate else ()),
-                    self.dsn,
-                ],
-                capture_output=True,
-                text=True,
-            )
-        found = re.search(r"tps = ([\d.]+)", done.stdout)
-        count = re.search(r"actually processed: (\d+)", done.stdout)
-        if done.returncode or found is None or count is None:
-            raise TaskFailed(f"{self.contender.name}: pgbench: {done.stderr.strip()[-300:]}")
-        self.verify(int(count.group(1)), [])
-        return float(found.group(1))
+            command = [
+                str(self.bench.bin / "pgbench"),
+                *("-n", "-M", "prepared", "-c", str(clients), "-j", str(min(clients, 2))),
+                *how_long(clients, seconds),
+                *("-f", str(path), self.dsn),
+            ]
+            try:
+                done = subprocess.run(
+                    command, capture_output=True, text=True, timeout=seconds + PGBENCH_PATIENCE
+                )
+            except subprocess.TimeoutExpired:
+                raise TimedOut(f"{name}: pgbench does not end") from None
+        counted = re.search(r"actually processed: (\d+)", done.stdout)
+        rate = rate_of(done.stdout, done.stderr)
+        if done.returncode or counted is None or rate is None:
+            raise TaskFailed(f"{name}: pgbench: {done.stderr.strip()[-300:]}")
+        self.verify(int(counted.group(1)), [])
+        return rate
+
+    def recover(self) -> None:
+        """After a failure, have a new agent for the next task, and count what is stored."""
+        if self._agent is not None:
+            self._agent.end()
+            self._agent = None
+        if self.contender.count:
+            with suppress(psycopg.Error):
+                self.written = int(self.value(self.contender.count))
 
     def close(self) -> None:
         if self._agent is not None:
@@ -121,11 +149,23 @@ class Bench:
         self.contenders = [named(name) for name in contenders]
         self.figures: list[Figure] = []
         self.missing: dict[str, str] = {}
+        self.failures: dict[str, str] = {}
         self.workload = ""
+        self._hung: dict[str, str] = {}
         self._opened = ExitStack()
         self._server: embedded.Server | None = None
         self._templates: dict[tuple[str, str], str] = {}
         self._count = 0
+
+    def begin(self, workload: str) -> None:
+        """Begin a workload: who hung in the last one may try again."""
+        self.workload = workload
+        self._hung.clear()
+
+    def agent(self, contender: Contender, dsn: str) -> Agent:
+        """Start a process for a contender's clients."""
+        patience = {"patience": PEERS_PATIENCE} if contender.is_peer else {}
+        return Agent(contender.name, self.environments.command(contender), dsn, **patience)
 
     def prepare(self) -> None:
         """Make the environments; peers that cannot have theirs are missing."""
@@ -186,7 +226,7 @@ class Bench:
             for contender in contenders:
                 try:
                     made[contender.name] = self._database(contender, chosen)
-                except TaskFailed as error:
+                except (TaskFailed, psycopg.Error) as error:
                     self.fail(contender.name, error)
             yield dict(made)
         finally:
@@ -215,7 +255,7 @@ class Bench:
                 template = f"{contender.name}_template"
                 conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(template)))
                 dsn = conninfo(server, contender, template)
-                with Agent(contender.name, self.environments.command(contender), dsn) as agent:
+                with self.agent(contender, dsn) as agent:
                     agent.run("install")
                 self._templates[key] = template
             conn.execute(
@@ -233,13 +273,16 @@ class Bench:
         print(f"  {name} is left out from now on: {error}", file=sys.stderr, flush=True)
 
     def each(self, databases: dict[str, Database], work: Callable[[Database], object]) -> None:
-        """Prepare every database; a peer that fails is left out of it and of what comes."""
+        """Prepare every database; a peer that fails is left out of the workload."""
         for name, database in list(databases.items()):
             try:
                 work(database)
-            except TaskFailed as error:
-                self.fail(name, error)
-                database.close()
+            except (TaskFailed, psycopg.Error) as error:
+                if not database.contender.is_peer:
+                    raise
+                self.failures[f"{self.workload}/{name}"] = str(error)
+                print(f"  {name} is left out: {error}", file=sys.stderr, flush=True)
+                database.recover()
                 databases.pop(name)
 
     def measure(
@@ -249,31 +292,44 @@ class Bench:
         unit: str,
         work: Mapping[str, Callable[[], float | None]],
         *,
+        on: Mapping[str, Database] | None = None,
         better: Literal["higher", "lower"] = "higher",
         rounds: int | None = None,
         limit: str | None = "raw",
     ) -> Figure:
         """Measure contenders in interleaved rounds, one value a round.
 
-        A peer that fails is left out of the rest of this figure; a note says why.
+        Each round has an order of its own, and `on` names the databases that are settled before
+        each value: nobody is always measured after the same neighbour, or with what a neighbour
+        left to be flushed. A peer that fails is left out of the rest of this figure, one that hangs
+        out of the rest of the workload; a note says why.
         """
         figure = Figure(
             key=key, workload=self.workload, title=title, unit=unit, better=better, limit=limit
         )
-        failed: dict[str, str] = {}
-        for _ in range(rounds or self.sizes.rounds):
-            for name, run in work.items():
+        on = on or {}
+        failed = {name: self._hung[base(name)] for name in work if base(name) in self._hung}
+        for turn in range(rounds or self.sizes.rounds):
+            for name in shuffled(list(work), f"{key} {turn}"):
                 if name in failed:
                     continue
+                database = on.get(name) or on.get(base(name))
                 try:
-                    value = run()
-                except TaskFailed as error:
-                    if not named(name.partition("/")[0]).is_peer:
+                    if database is not None:
+                        database.settle()
+                    value = work[name]()
+                except (TaskFailed, psycopg.Error) as error:
+                    if not named(base(name)).is_peer:
                         raise
                     failed[name] = str(error)
+                    if isinstance(error, TimedOut):
+                        self._hung[base(name)] = str(error)
+                    if database is not None:
+                        database.recover()
                     continue
                 if value is not None:
                     figure.add(name, value)
+        figure.rounds = {name: figure.rounds[name] for name in work if name in figure.rounds}
         figure.notes |= {name: f"failed: {reason}" for name, reason in failed.items()}
         self.add(figure)
         return figure
@@ -289,6 +345,33 @@ class Bench:
             print(f"    {name:<22} {median:>14,.5g}{ratio}", flush=True)
         for name, note in figure.notes.items():
             print(f"    {name}: {note}", flush=True)
+
+
+def shuffled(names: list[str], seed: str) -> list[str]:
+    """The names in an order that is the same in every run."""
+    random.Random(seed).shuffle(names)
+    return names
+
+
+def how_long(clients: int, seconds: float) -> tuple[str, ...]:
+    """pgbench's options: it measures whole seconds; less is given to it as transactions."""
+    if seconds < 1:
+        return "-t", str(max(1, round(500 * seconds / clients)))
+    return "-T", str(round(seconds) + 1), "-P", "1"
+
+
+def rate_of(stdout: str, stderr: str) -> float | None:
+    """Transactions a second after pgbench's first report of its progress, if there is one."""
+    count = re.search(r"actually processed: (\d+)", stdout)
+    rate = re.search(r"tps = ([\d.]+)", stdout)
+    if count is None or rate is None:
+        return None
+    first = re.search(r"progress: ([\d.]+) s, ([\d.]+) tps", stderr)
+    if first is None:
+        return float(rate[1])
+    seconds, before = float(first[1]), float(first[1]) * float(first[2])
+    left = int(count[1]) / float(rate[1]) - seconds
+    return (int(count[1]) - before) / left if left > 0 else float(rate[1])
 
 
 def conninfo(server: embedded.Server, contender: Contender, dbname: str) -> str:

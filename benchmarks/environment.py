@@ -20,6 +20,7 @@ PYTHON_PACKAGES = (
     "eventsourcing[postgres]==9.5.*",
 )
 """Beside them the same psycopg and msgspec that pgstore runs with."""
+SAMPLER = "py-spy==0.4.*"
 NODE_PACKAGES = ("@event-driven-io/emmett-postgresql@0.42.0", "@eventide/message-db@1.3.1", "pg")
 
 INSTALLATION_PATIENCE = 120
@@ -99,6 +100,15 @@ def make_venv() -> None:
         pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries=1")
         _run(bench_python(), *pip, *packages)
         _note("venv", packages)
+
+
+def sampler() -> Path:
+    """Have py-spy in the peers' environment."""
+    make_venv()
+    program = CACHE / "venv" / "bin" / "py-spy"
+    if not program.exists():
+        _run(bench_python(), "-m", "pip", "install", "--quiet", SAMPLER)
+    return program
 
 
 def make_node() -> None:

@@ -62,6 +62,11 @@ class Figure(msgspec.Struct, kw_only=True):
         return (max if self.better == "higher" else min)(left, key=self.median)
 
 
+def base(name: str) -> str:
+    """A contender's name without its variant."""
+    return name.partition("/")[0]
+
+
 def divided(mine: float, theirs: float) -> float:
     if theirs == 0:
         return 1.0 if mine == 0 else math.inf

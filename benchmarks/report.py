@@ -1,7 +1,7 @@
-"""Write the tables and plots of docs/performance.md: `python -m benchmarks.report [RESULTS.json]`.
+"""Write the tables and plots of docs/performance.md and README.md.
 
-In the page, a table stands between `<!-- NAME -->` and `<!-- /NAME -->`; no figure there is written
-by hand. Plots go to docs/performance/.
+`python -m benchmarks.report [RESULTS.json]`. In a page, a table stands between `<!-- NAME -->` and
+`<!-- /NAME -->`; no figure there is written by hand. Plots go to docs/performance/.
 """
 
 import argparse
@@ -10,13 +10,14 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, base
 from benchmarks.plots import Bar, bars, number
-from benchmarks.record import Record
-from benchmarks.targets import base, targets
+from benchmarks.record import Record, Run
+from benchmarks.targets import targets
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
+PAGES = (PAGE, ROOT / "README.md")
 FULL = Path(__file__).parent / "results" / "full.json"
 
 MARKER = re.compile(r"<!-- ([\w-]+) -->\n.*?<!-- /\1 -->", re.DOTALL)
@@ -42,16 +43,19 @@ PLOTS = {
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("results", nargs="?", type=Path, default=FULL)
-    parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--into", type=Path, help="a folder for copies, instead of the pages")
     arguments = parser.parse_args(words)
     record = Record.read(arguments.results)
-    page: Path = arguments.page
-    page.write_text(filled(page.read_text(), record))
-    folder = page.with_suffix("")
+    root: Path = arguments.into or ROOT
+    for page in PAGES:
+        place = root / page.relative_to(ROOT)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(filled(page.read_text(), record))
+    folder = root / PAGE.relative_to(ROOT).with_suffix("")
     folder.mkdir(exist_ok=True)
     for name, text in plots(record).items():
         (folder / f"{name}.svg").write_text(text)
-    for target in targets(record):
+    for target in [] if arguments.into else targets(record):
         if target.met is False:
             print(f"not met: {target.what}, against {target.against}: {target.value:.2f}")
     return 0
@@ -72,7 +76,7 @@ def part(name: str, record: Record) -> str:
     if name in PARTS:
         return PARTS[name](record)
     found = [each for each in record.figures if each.workload == name]
-    if name not in {each.workload for each in record.figures} | set(record.seconds):
+    if name not in {each.workload for each in record.figures} | set(record.runs):
         if name in KNOWN:
             return "Not measured in this run."
         raise ValueError(f"there is nothing called {name}")
@@ -113,7 +117,8 @@ def title_of(name: str, figure: Figure, record: Record) -> str:
     if not variant:
         return title
     if variant.isdecimal():
-        return f"{title}, {int(variant):,} {VARIANTS.get(figure.workload, '')}".strip()
+        counted = VARIANTS.get(figure.workload, "")
+        return f"{title}, {int(variant):,} {counted[:-1] if variant == '1' else counted}".strip()
     return f"{title}, {variant}"
 
 
@@ -148,9 +153,24 @@ def targets_table(record: Record) -> str:
 def machine_table(record: Record) -> str:
     rows = [[name, value] for name, value in record.machine.items()]
     rows += [[name, value] for name, value in record.versions.items()]
-    rows.append(["command", f"`{record.command}`"])
-    rows.append(["took", f"{sum(record.seconds.values()) / 60:.0f} minutes"])
+    for command, runs in by_command(record).items():
+        rows.append([f"`{command}`", told(runs, everything=len(runs) == len(record.runs))])
     return table_of(["", ""], rows).replace("---:", "---")
+
+
+def by_command(record: Record) -> dict[str, dict[str, Run]]:
+    found: dict[str, dict[str, Run]] = {}
+    for name, run in sorted(record.runs.items(), key=lambda each: each[1].at):
+        found.setdefault(run.command, {})[name] = run
+    return found
+
+
+def told(runs: dict[str, Run], *, everything: bool) -> str:
+    """When (UTC) a command ran, how long it took, and what it measured unless that is all."""
+    first = min(run.at for run in runs.values())
+    minutes = sum(run.seconds for run in runs.values()) / 60
+    what = "" if everything else f": {', '.join(runs)}"
+    return f"{first}, {minutes:.0f} minutes{what}"
 
 
 def settings_table(record: Record) -> str:
@@ -171,8 +191,37 @@ def contenders_table(record: Record) -> str:
     return text
 
 
+def summary_table(record: Record) -> str:
+    """A few figures: pgstore, the limit, and the best of the others."""
+    rows = []
+    for what, key in SUMMARY.items():
+        figure = record.figure(key)
+        if figure is None or "pgstore" not in figure.rounds:
+            continue
+        best = figure.best(without={name for name in figure.rounds if kind_of(name) != "peer"})
+        limit = figure.limit if figure.limit in figure.rounds else None
+        cells = [
+            "" if name is None else number(figure.median(name)) for name in ("pgstore", limit, best)
+        ]
+        if best:
+            cells[2] += f" ({title_of(best, figure, record)})"
+        rows.append([f"{what}, {figure.unit}", f"**{cells[0]}**", *cells[1:]])
+    return table_of(["", "pgstore", "limit", "best of the others"], rows)
+
+
+SUMMARY = {
+    "Single writes, 32 clients": "writes/clients/spread/32",
+    "The same where a flush takes 1 ms": "writes-slow-disk/clients/spread/32",
+    "Batches of 1,000": "batches/1000",
+    "A stream of 10,000, read and decoded": "reads/stream",
+    "Catch-up of a subscription": "catch-up/plain",
+    "From write to handler, idle, median": "latency/idle/p50",
+}
+
+
 PARTS: dict[str, Callable[[Record], str]] = {
     "targets": targets_table,
+    "summary": summary_table,
     "machine": machine_table,
     "settings": settings_table,
     "contenders": contenders_table,

@@ -17,6 +17,8 @@ Result = dict[str, Any]
 Task = Generator[None, None, Result]
 
 PROBE = "XXX"
+WARM_UP = 12
+"""Writes: drivers prepare a statement, and servers keep its plan, after 5 to 10 executions."""
 
 
 class Shared(Protocol):
@@ -60,7 +62,7 @@ def write(
     seconds: float,
     streams: int,
     category: str = "account",
-    warm_up: int = 5,
+    warm_up: int = WARM_UP,
     per_second: float = 0,
 ) -> Task:
     """Write single messages for some time, at most so many a second.
@@ -114,15 +116,17 @@ def copies(client: Any, place: Place, *, size: int, seconds: float) -> Task:
 
     facts = [deposited(n) for n in range(size)]
     ready = [encode(fact) for fact in facts]
-    client.copy("warm-1", ready)
+    for _ in range(2):
+        client.copy(client.rows("warm-1", ready))
     times: list[float] = []
     yield
     until = time.perf_counter() + seconds
     while not times or time.perf_counter() < until:
+        rows = client.rows("batch-1", ready)  # bytes that are ready to be sent
         start = time.perf_counter()
-        client.copy("batch-1", ready)
+        client.copy(rows)
         times.append(time.perf_counter() - start)
-    stored = (len(times) + 1) * size
+    stored = (len(times) + 2) * size
     return {"times": times, "stored": stored, "reference": facts[-1].reference}
 
 
@@ -259,7 +263,7 @@ def probe(
 ) -> Task:
     """Write messages that hold the time of their writing, at random moments."""
     chance = random.Random(place.number)
-    for _ in range(5):
+    for _ in range(WARM_UP):
         client.write(f"{category}-probe", deposited())
     yield
     for n in range(count):
@@ -267,7 +271,7 @@ def probe(
         fact = deposited(n)
         fact.currency, fact.reference = PROBE, repr(time.time())
         client.write(f"{category}-probe", fact)
-    return {"stored": count + 5}
+    return {"stored": count + WARM_UP}
 
 
 def write_several(

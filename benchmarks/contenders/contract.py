@@ -52,6 +52,8 @@ class Contender(ABC):
     """How it is used here, in one or two sentences."""
     global_order: ClassVar[str | None] = None
     """What it promises of an order across streams, and the setting used; None if it has none."""
+    checkpoints_each_message: ClassVar[bool] = False
+    """Whether its consumers keep one for each message, so that they get fewer to catch up with."""
     lacks: ClassVar[dict[str, str]] = {}
     """Workloads that it takes no part in, and why."""
     only: ClassVar[frozenset[str]] = frozenset()
@@ -64,7 +66,8 @@ class Contender(ABC):
     def fill(self, count: int) -> list[str]:
         """SQL that stores so many messages as writing them would have, if there is any.
 
-        All but the last one may run at the same time.
+        In streams of 10, `account-filled1` and so on. All but the last one may run at the same
+        time.
         """
         return []
 

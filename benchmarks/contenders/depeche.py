@@ -13,6 +13,16 @@ from psycopg.conninfo import conninfo_to_dict
 from benchmarks.contenders.contract import Client, Contender, Handle, Stop, when_set
 from benchmarks.payload import SAMPLE, Deposited
 
+FILL = """
+ALTER TABLE depeche_msgs_bench DISABLE TRIGGER USER;
+INSERT INTO depeche_msgs_bench (message_id, global_position, stream, version, message)
+SELECT uuidv7(), n, 'account-filled' || (n + 9) / 10, 1 + (n - 1) % 10,
+  jsonb_set('{sample}', '{{reference}}', to_jsonb(n::text))
+FROM generate_series(1, {count}) AS n;
+ALTER TABLE depeche_msgs_bench ENABLE TRIGGER USER;
+SELECT setval('depeche_msgs_bench_global_seq', {count});
+"""
+
 
 class Depeche(Contender):
     name = "depeche"
@@ -36,8 +46,11 @@ class Depeche(Contender):
     def script(self, streams: int) -> str:
         return f"""\
 \\set stream random(1, {streams})
-SELECT * FROM depeche_write_message_bench(gen_random_uuid(), 'account-' || :stream, '{SAMPLE}');
+SELECT * FROM depeche_write_message_bench(uuidv7(), 'account-' || :stream, '{SAMPLE}');
 """
+
+    def fill(self, count: int) -> list[str]:
+        return [FILL.format(count=count, sample=SAMPLE)]
 
     def imports(self) -> None:
         import depeche_db

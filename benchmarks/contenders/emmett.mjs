@@ -15,6 +15,7 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const packages = path.join(here, '..', '..', '.cache', 'bench', 'node', 'package.json');
 const require = createRequire(packages);
 const PROBE = 'XXX';
+const WARM_UP = 12;
 const NOTE = 'a payment of the usual kind, for the usual reasons, by the usual people, and no more';
 const MOST_PROCESSES = 4;
 const BATCH = 1000;
@@ -66,8 +67,7 @@ const tasks = {
       const mine = Math.ceil((streams - place.number) / place.clients);
       return `${category}-${1 + place.number + place.clients * dice(0, mine - 1)}`;
     };
-    const warmUp = 5;
-    for (let n = 0; n < warmUp; n++) await append(store, pick(), [deposited()]);
+    for (let n = 0; n < WARM_UP; n++) await append(store, pick(), [deposited()]);
     return async () => {
       const start = now();
       let written = 0;
@@ -84,7 +84,7 @@ const tasks = {
       return {
         written,
         seconds: (now() - start) / 1000,
-        stored: written + warmUp,
+        stored: written + WARM_UP,
         reference: event.data.reference,
       };
     };
@@ -200,7 +200,7 @@ const tasks = {
   },
 
   probe: async (store, place, { count, pause, category = 'account' }) => {
-    for (let n = 0; n < 5; n++) await append(store, `${category}-probe`, [deposited()]);
+    for (let n = 0; n < WARM_UP; n++) await append(store, `${category}-probe`, [deposited()]);
     return async () => {
       for (let n = 0; n < count; n++) {
         await sleep(pause * 1000 * (0.5 + Math.random()));
@@ -209,7 +209,7 @@ const tasks = {
         event.data.reference = String(now() / 1000);
         await append(store, `${category}-probe`, [event]);
       }
-      return { stored: count + 5 };
+      return { stored: count + WARM_UP };
     };
   },
 

@@ -17,9 +17,11 @@ class Emmett(Contender):
         " Consumers are its reactors, batchSize 1,000, pulling every 50 ms (its default)."
     )
     global_order = (
-        "Its consumer, which reads below the oldest running transaction. An append is a transaction"
-        " of its own: it has none over several streams."
+        "Its consumer, which reads below the oldest running transaction, ordered by transaction,"
+        " and goes on after the position of the last message. An append is a transaction of its"
+        " own: it has none over several streams."
     )
+    checkpoints_each_message = True
     lacks = {  # noqa: RUF012
         "catch-up/partitions": "a processor has one reader at a time",
         "catch-up/once": "not tried",

@@ -30,6 +30,7 @@ class Eventsourcing(Contender):
     global_order: ClassVar[str | None] = (
         "Notification ids, kept in order by its lock on the table (its default)."
     )
+    checkpoints_each_message = True
     lacks = {  # noqa: RUF012
         "batches/10000": (
             "its pipeline hangs, waiting in psycopg, when it writes 4,000 events or more at once"

@@ -35,6 +35,14 @@ PARTS = (
     *("indexes/messages-id", "indexes/messages-stream", "indexes/messages-category"),
 )
 
+FILL = """
+INSERT INTO message_store.messages (global_position, position, stream_name, type, data, id)
+SELECT n, (n - 1) % 10, 'account-filled' || (n + 9) / 10, '{type}',
+  jsonb_set('{sample}', '{{reference}}', to_jsonb(n::text)), uuidv7()
+FROM generate_series(1, {count}) AS n;
+SELECT setval('message_store.messages_global_position_seq', {count});
+"""
+
 
 class MessageDb(Contender):
     name = "message-db"
@@ -58,9 +66,12 @@ class MessageDb(Contender):
     def script(self, streams: int) -> str:
         return f"""\
 \\set stream random(1, {streams})
-SELECT message_store.write_message(gen_random_uuid()::varchar, 'account-' || :stream, '{TYPE}',
+SELECT message_store.write_message(uuidv7()::varchar, 'account-' || :stream, '{TYPE}',
   '{SAMPLE}');
 """
+
+    def fill(self, count: int) -> list[str]:
+        return [FILL.format(count=count, sample=SAMPLE, type=TYPE)]
 
     def client(self, dsn: str) -> Client:
         return MessageDbClient(dsn)

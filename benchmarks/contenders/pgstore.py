@@ -59,7 +59,7 @@ class Pgstore(Contender):
         return f"""\
 \\set stream random(1, {streams})
 SELECT * FROM pgstore.write_message('account-' || :stream, '{TYPE}', '{SAMPLE}',
-  message_id => gen_random_uuid());
+  message_id => uuidv7());
 """
 
     def fill(self, count: int) -> list[str]:

@@ -9,7 +9,6 @@ import struct
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
-from uuid import uuid4
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -96,7 +95,7 @@ class Raw(Contender):
 INSERT INTO raw.messages
   (global_position, stream_id, version, category_key, added_at, message_id, type, data)
 VALUES (nextval('raw.positions'), :stream, currval('raw.positions'),
-  {category_key("account-1")}, clock_timestamp(), gen_random_uuid(), '{TYPE}', '{SAMPLE}');
+  {category_key("account-1")}, clock_timestamp(), uuidv7(), '{TYPE}', '{SAMPLE}');
 """
 
     def fill(self, count: int) -> list[str]:
@@ -132,10 +131,10 @@ class RawClient(Client):
                 self.write(stream, fact)
 
     def write_many(self, stream: str, facts: Sequence[Deposited]) -> None:
-        self.copy(stream, [encode(fact) for fact in facts])
+        self.copy(self.rows(stream, [encode(fact) for fact in facts]))
 
-    def copy(self, stream: str, ready: Sequence[bytes]) -> None:
-        """Store encoded events by one binary COPY."""
+    def rows(self, stream: str, ready: Sequence[bytes]) -> bytes:
+        """Encoded events as rows of a binary COPY."""
         stream_id, category = self._stream_id(stream), category_key(stream)
         position = self._positions(len(ready))
         rows = bytearray(b"PGCOPY\n\xff\r\n\0" + bytes(8))
@@ -144,11 +143,14 @@ class RawClient(Client):
             position += 1
             numbers = (position, stream_id, position, category, added_at)
             rows += struct.pack("!hiqiqiqiqiq", 8, *(x for n in numbers for x in (8, n)))
-            rows += struct.pack("!i", 16) + uuid4().bytes + struct.pack("!i9s", 9, TYPE.encode())
+            rows += struct.pack("!i", 16) + pgstore.new_message_id().bytes
+            rows += struct.pack("!i9s", 9, TYPE.encode())
             rows += struct.pack("!iB", len(payload) + 1, 1) + payload
-        rows += b"\xff\xff"
+        return bytes(rows + b"\xff\xff")
+
+    def copy(self, rows: bytes) -> None:
         with self.conn.cursor() as cursor, cursor.copy(COPY) as copy:
-            copy.write(bytes(rows))
+            copy.write(rows)
 
     def read(self, stream: str) -> Iterator[Deposited]:
         return map(stored, self.read_bare(stream))

@@ -25,6 +25,7 @@ def run(bench: Bench) -> None:
                     for name, database in databases.items()
                     if key not in database.contender.lacks
                 },
+                on=databases,
             )
             for name, database in databases.items():
                 if reason := database.contender.lacks.get(key):

@@ -1,10 +1,15 @@
 """What readers cost the writers: 32 of them, with 0, 1 and 10 consumers attached."""
 
+import time
 from collections.abc import Callable
 from itertools import count
 
 from benchmarks.bench import Bench, Database
-from benchmarks.workloads.writes import script
+from benchmarks.workloads.writes import SHORTER, script
+
+SETTLING = 1.0
+"""Seconds for consumers to connect, to find their partitions and to fall asleep: starting is not
+what is measured. The writers without any wait as long."""
 
 names = (f"consumers-{n}" for n in count())
 
@@ -15,7 +20,7 @@ def run(bench: Bench) -> None:
     chosen = [each for each in bench.offered("consumers") if each.script(streams)]
     with bench.databases(chosen) as databases:
         bench.each(
-            databases, lambda database: database.pgbench(script(database, streams), clients, 1)
+            databases, lambda database: database.pgbench(script(database, streams), clients, 0.5)
         )
         for kind, category in (("quiet", "elsewhere"), ("following", None)):
 
@@ -34,8 +39,8 @@ def run(bench: Bench) -> None:
                     for name, database in databases.items()
                     for consumers in bench.sizes.consumers
                 },
+                on=databases,
                 limit=None,
-                rounds=min(2, bench.sizes.rounds),
             )
 
 
@@ -48,13 +53,16 @@ def rate(
     category: str | None,
 ) -> float:
     text = script(database, streams)
+    settling = min(SETTLING, bench.sizes.seconds)
     if consumers == 0:
-        return database.pgbench(text, clients, bench.sizes.seconds)
+        time.sleep(settling)
+        return database.pgbench(text, clients, bench.sizes.seconds * SHORTER)
     name = next(names)
     with database.another_agent() as agent:
         for n in range(consumers):
             agent.run("create_consumer", name=f"{name}-{n}", category=category, at_end=True)
         agent.start("consume", consumers, name=name, category=category)
-        found = database.pgbench(text, clients, bench.sizes.seconds)
+        time.sleep(settling)
+        found = database.pgbench(text, clients, bench.sizes.seconds * SHORTER)
         agent.finish()
     return found

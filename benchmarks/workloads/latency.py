@@ -1,6 +1,7 @@
 """From the call that writes to the handler's first line, while idle and under load."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import count
 
 from benchmarks.agents import TaskFailed
@@ -39,6 +40,7 @@ def run(bench: Bench) -> None:
                 f"{title}, {about}, median",
                 "ms",
                 {name: one(name) for name in databases},
+                on=databases,
                 better="lower",
                 limit="echo",
             )
@@ -76,13 +78,14 @@ def taken(found: list[list[float]]) -> Callable[[], float | None]:
 def delays(database: Database, probes: int, load: int) -> list[float]:
     """The delay of each probe, in seconds; the consumer gets the load's messages too."""
     name = next(names)
-    with database.another_agent() as consumer, database.another_agent() as loader:
+    with database.another_agent() as consumer, ExitStack() as opened:
+        loader = opened.enter_context(database.another_agent()) if load else None
         consumer.run("create_consumer", name=f"{name}-0", at_end=True)
         consumer.start("consume", name=name)
-        if load:
+        if loader:
             loader.start("write", LOADERS, seconds=600, streams=1_000, per_second=load / LOADERS)
         results = database.agent.run("probe", count=probes, pause=PAUSE)
-        results += loader.finish() if load else []
+        results += loader.finish() if loader else []
         stored = sum(each["stored"] for each in results)
         consumer.wait_for(stored, timeout=30, quiet=2)
         (handled,) = consumer.finish()

@@ -10,7 +10,10 @@ STREAMS = 1_000
 PER_SECOND = 12
 """Transactions of each writer, so that every reader can keep up."""
 
-VARIANTS = {"pgstore": {"pgstore/follow": None, "pgstore/subscription": "order"}}
+VARIANTS: dict[str, dict[str, str | None]] = {
+    "raw": {"raw/position > last": None},
+    "pgstore": {"pgstore/follow": None, "pgstore/subscription": "order"},
+}
 
 
 def run(bench: Bench) -> None:
@@ -73,7 +76,7 @@ def read_while_writing(
             per_second=PER_SECOND,
         )
         written = [reference for each in results for reference in each["references"]]
-        reader.wait_for(len(written), timeout=60, quiet=3)
+        reader.wait_for(len(written), timeout=60, quiet=bench.sizes.order_quiet)
         (found,) = reader.finish()
     database.verify(len(written), written[-1:])
     return set(written), found["references"]

@@ -57,6 +57,7 @@ def everything(bench: Bench, count: int) -> None:
             f"Read and decode everything in order, {count:,} messages",
             "messages/s",
             {name: all_of(database, count, peaks) for name, database in databases.items()},
+            on=databases,
         )
     bench.measure(
         f"reads/memory/{count}",

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.figures import Figure
 from benchmarks.plots import Bar, bars, linear_ticks, log_ticks, number, short
-from benchmarks.record import Record
+from benchmarks.record import Record, Run
 from benchmarks.report import PAGE, PARTS, filled, main, plots
 from benchmarks.targets import Target, targets
 from benchmarks.workloads import WORKLOADS
@@ -27,15 +27,18 @@ def figure(key: str, rounds: dict[str, list[float]], **more: object) -> Figure:
     return made
 
 
+def run(at: str, command: str = "python -m benchmarks") -> Run:
+    return Run(at=at, command=command, seconds=60.0)
+
+
 @pytest.fixture
 def record() -> Record:
     return Record(
-        command="python -m benchmarks",
         machine={"cpus": "2"},
         versions={"PostgreSQL": "18.0"},
         settings={"fsync": "on"},
         sizes={},
-        seconds={"writes": 60.0},
+        runs={"writes": run("2026-11-23 15:00")},
         contenders={
             "raw": {"title": "limit", "setting": "plain", "order": None},
             "pgstore": {"title": "pgstore", "setting": "defaults", "order": "safe position"},
@@ -81,7 +84,14 @@ def test_targets_against_peers_variants_and_times(record: Record) -> None:
         ).value
         == 7
     )
-    assert found(record, "Catch-up of a subscription", "the best peer").value == 20
+    assert (
+        found(
+            record,
+            "Catch-up of a subscription, all with 1,000 at once",
+            "the best peer, depeche_db",
+        ).value
+        == 20
+    )
     assert found(record, "Writes on 1,000 messages", "100").value == 0.95
     assert found(record, "From write to handler, idle, median", "LISTEN/NOTIFY echo").met is False
     assert found(record, "Its peak memory, ten times the messages", "MB more").value == 8
@@ -108,7 +118,7 @@ def test_a_workload_that_was_not_measured_says_so(record: Record) -> None:
 
 def test_the_page_of_the_docs_has_a_place_for_each_workload_and_plot(record: Record) -> None:
     page = PAGE.read_text()
-    for name in [*WORKLOADS, *PARTS]:
+    for name in {*WORKLOADS, *PARTS} - {"summary"}:
         assert f"<!-- {name} -->" in page, name
     for name in plots(record):
         assert f"performance/{name}.svg" in page, name
@@ -119,13 +129,17 @@ def test_missing_contenders_are_named(record: Record) -> None:
     assert "emmett: installation: there is no node and npm" in text
 
 
-def test_main_writes_the_page_and_its_plots(record: Record, tmp_path: Path) -> None:
-    page, results = tmp_path / "performance.md", tmp_path / "results.json"
-    page.write_text("<!-- targets -->\n<!-- /targets -->\n")
+def test_main_writes_the_pages_and_their_plots(record: Record, tmp_path: Path) -> None:
+    results = tmp_path / "results.json"
     record.write(results)
-    assert main([str(results), "--page", str(page)]) == 0
-    assert "| **no** |" in page.read_text()
-    assert "pgstore" in (tmp_path / "performance" / "catch-up.svg").read_text()
+    assert main([str(results), "--into", str(tmp_path)]) == 0
+    docs = tmp_path / "docs"
+    assert "| **no** |" in (docs / "performance.md").read_text()
+    assert "pgstore" in (docs / "performance" / "catch-up.svg").read_text()
+    assert (
+        "| Catch-up of a subscription, messages/s | **60.0** | 100 | 30.0 (message-db) |"
+        in (tmp_path / "README.md").read_text()
+    )
 
 
 def test_a_plot_is_xml_whose_labels_are_inside() -> None:
