@@ -5,10 +5,12 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
+import pgstore
 from tests.conftest import Connect
 from tests.sql.roles import new_role
-from tests.sql.store import Connection, Store
+from tests.sql.store import Connection, Store, drop
 from tests.sql.test_rights import relations, routines, statements
 
 KINDS = ["read", "write", "consume", "monitor", "admin"]
@@ -164,6 +166,31 @@ def test_upgrade_restores_a_kind_of_which_functions_were_made_anew(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_owner_is_granted_nothing_and_nothing_is_taken_from_him(
+    store: Store, role: str, connect: Connect, server_dsn: str, kind: str
+) -> None:
+    """Functions run as the owner: without his rights they could not call one another."""
+    name = f"{store.name}_own"
+    store.query(f"CREATE SCHEMA {name} AUTHORIZATION {role}")
+    try:
+        pgstore.install(make_conninfo(server_dsn, user=role), name=name)
+        own, conn = Store(store.conn, name), connect(user=role)
+        with own.refused("22023", argument="role"):
+            own.call(f"grant_{kind}", role, on=conn)
+        own.query("INSERT INTO STORE.grants (role, kind) VALUES (%s, %s)", [role, kind])
+        assert own.call(f"revoke_{kind}", role, on=conn) == [(True,)]
+        lost = own.query(
+            "SELECT p.proname FROM pg_proc AS p WHERE p.pronamespace = %s::regnamespace"
+            " AND NOT has_function_privilege(%s, p.oid, 'EXECUTE')",
+            [name, role],
+        ).fetchall()
+        assert lost == []
+        own.call("synchronize_stream", "account-1", [], ["A"], ["1"], on=conn)
+    finally:
+        store.query(f"DROP SCHEMA {name} CASCADE")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["public", "PUBLIC", "none", "", None, "no_such_role", "a; b"])
 def test_grant_refuses_who_is_no_role(store: Store, kind: str, name: str | None) -> None:
     with store.refused("22023", argument="role"):
@@ -221,9 +248,6 @@ def test_audit_names_the_session_and_the_role_that_acts(
 def test_rights_of_one_store_are_none_in_another(
     store: Store, role: str, connect: Connect, server_dsn: str
 ) -> None:
-    import pgstore
-    from tests.sql.store import drop
-
     grant(store, "admin", role)
     other = Store(store.conn, store.name + "_other")
     pgstore.install(server_dsn, name=other.name)
