@@ -356,6 +356,16 @@ def test_who_may_not_make_a_store_verifies_the_rest(store: Place, dsn: str) -> N
     assert (checks[-1].check, checks[-1].checked) == ("objects are as in a new store", 0)
 
 
+def test_verify_in_a_transaction_of_the_callers(store: Place, dsn: str) -> None:
+    with psycopg.connect(dsn) as conn:
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        conn.execute("SELECT 1 FROM pg_class LIMIT 1")
+        checks = transfer.verify(conn, store=store.name)
+        assert conn.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
+    assert [check for check in checks if check.wrong] == []
+    assert checks[-1].checked == 0
+
+
 @pytest.mark.parametrize("name", ['odd "name" % \\', "Capitals", "x" * 63])
 def test_store_of_any_name_is_verified(dsn: str, name: str) -> None:
     pgstore.install(dsn, name=name)
