@@ -12,7 +12,6 @@ from pgstore._sync.cursor import run
 from pgstore._sync.installation import install
 from pgstore.transfer import _statements as s
 
-
 # No right to create a schema; a standby; a transaction of the caller's of another isolation.
 _CANNOT_CREATE = (
     psycopg.errors.InsufficientPrivilege,

@@ -244,9 +244,11 @@ def test_functions_that_cannot_be_applied_anew_leave_the_store_as_it_is(
     other = connect(autocommit=False)
     query(other, schema, "SELECT FROM {store}.all_messages")
     reader = connect(options="-c lock_timeout=10s")
-    with working(lambda: query(reader, schema, "SELECT FROM {store}.all_messages")):
-        with pytest.raises(Exception) as caught:  # noqa: PT011 — which one tells its SQLSTATE
-            install(dsn, schema)
+    with (
+        working(lambda: query(reader, schema, "SELECT FROM {store}.all_messages")),
+        pytest.raises(Exception) as caught,  # noqa: PT011 — which one tells its SQLSTATE
+    ):
+        install(dsn, schema)
     assert code_and_detail(caught.value)[0] == "55P03"
     other.rollback()
     assert catalog(dsn, schema) == before

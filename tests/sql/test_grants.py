@@ -245,6 +245,36 @@ def test_audit_names_the_session_and_the_role_that_acts(
         assert store.call("list_audit", 1, on=conn)[0][2:4] == (person, role)
 
 
+def test_own_objects_of_the_same_names_hide_nothing_from_the_audit(
+    store: Store, role: str, connect: Connect
+) -> None:
+    grant(store, "admin", role)
+    stream = f"c{uuid4().hex[:12]}"
+    for _ in range(3):
+        store.write(stream)
+    conn = connect(user=role)
+    for name, kind in relations(store):
+        if kind != "S":
+            conn.execute(f"CREATE TEMP TABLE {name} (stream_id bigint, stream text)".encode())
+    for name in ("record_audit(text, text, text, jsonb)", "hashtext(text)", "acting_role()"):
+        conn.execute(
+            f"CREATE FUNCTION pg_temp.{name} RETURNS text LANGUAGE plpgsql"
+            " AS $$BEGIN RAISE EXCEPTION 'hijacked'; END$$".encode()
+        )
+    conn.execute("SET search_path TO pg_temp, pg_catalog")
+    assert store.call("truncate_stream", stream, 2, on=conn) == [(1,)]
+    store.call("set_retention", stream, max_count=1, on=conn)
+    assert store.call("apply_retention", on=conn) == [(1, False)]
+    assert store.call("delete_stream", stream, 3, on=conn) == [(1,)]
+    assert [row[2:6] for row in store.call("list_audit", 4)] == [
+        (role, role, "delete_stream", stream),
+        (role, role, "apply_retention", stream),
+        (role, role, "set_retention", stream),
+        (role, role, "truncate_stream", stream),
+    ]
+    store.call("drop_retention", stream)
+
+
 def test_rights_of_one_store_are_none_in_another(
     store: Store, role: str, connect: Connect, server_dsn: str
 ) -> None:
