@@ -26,8 +26,8 @@ _GZIP_LEVEL = 3
 class FileSource:
     """An export in a file, to import from; `-` is standard input.
 
-    A file is read twice: it is imported only if all of it is what was written. Standard input can
-    be read only once: what comes before a line that is refused is imported.
+    A file is read twice: it is imported only if all of it is what was written. Standard input, or
+    a pipe, can be read only once: what comes before a line that is refused is imported.
     """
 
     unit = "line"
@@ -42,12 +42,11 @@ class FileSource:
     @contextmanager
     def read(self, count: int) -> Iterator[Iterator[Batch]]:
         """What is in the file. Raises FileRefusedError for a file that is not an export."""
-        if self.path != STDIO:
+        once = self.path == STDIO or _is_device(self.path)
+        if not once:
             self.total = self._verified().messages
         with open_file(self.path, "rb") as file:
-            lines = _lines(file)
-            if self.path == STDIO:
-                lines = checked(lines)
+            lines = checked(_lines(file)) if once else _lines(file)
             self.header = header_of(next(lines))
             yield parsed(lines, 2, count)
 
@@ -80,13 +79,14 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
 def open_file(path: str, mode: str) -> Iterator[IO[bytes]]:
     """Open a file for `rb` or `wb`; `.gz` and `.zst` are compressed. `-` is stdin or stdout.
 
-    A file that is written is there under its name when it is complete, and not before.
+    A file that is written is there under its name when it is complete, and not before. A pipe or
+    device, which cannot be replaced, is written to.
     """
     if path == STDIO:
         stream = sys.stdin.buffer if mode == "rb" else sys.stdout.buffer
         yield stream
         stream.flush()
-    elif mode == "rb":
+    elif mode == "rb" or _is_device(path):
         with _opened(Path(path), Path(path).suffix, mode) as file:
             yield file
     else:
@@ -102,6 +102,11 @@ def open_file(path: str, mode: str) -> Iterator[IO[bytes]]:
             part.rename(path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _is_device(path: str) -> bool:
+    """Whether it is there and no file: a pipe, as the shell makes of <(…), or a terminal."""
+    return Path(path).exists() and not Path(path).is_file()
 
 
 def _opened(path: Path, suffix: str, mode: str) -> Any:

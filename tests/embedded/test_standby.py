@@ -11,7 +11,7 @@ import msgspec
 import psycopg
 import pytest
 
-from pgstore import MessageStore, StandbyError, _unprivileged
+from pgstore import MessageStore, StandbyError, _unprivileged, transfer
 from pgstore.embedded import Server
 
 _PATIENCE = 30.0
@@ -108,3 +108,11 @@ def test_sql_refuses_it_too(standby: Server) -> None:
 def test_writing_is_refused_as_of_any_table(store: MessageStore[Noted]) -> None:
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         store.write("note-1", Noted(4))
+
+
+def test_verify_checks_what_can_be_read(standby: Server) -> None:
+    with psycopg.connect(standby.dsn, autocommit=True) as conn:
+        checks = transfer.verify(conn)
+    assert [check for check in checks if check.wrong] == []
+    assert checks[0].checked >= 2
+    assert (checks[-1].check, checks[-1].checked) == ("objects are as in a new store", 0)

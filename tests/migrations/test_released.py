@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tests.migrations.installers import (
     LATEST,
     Install,
     Rows,
+    by_psql,
     by_python,
     catalog,
     code_and_detail,
@@ -209,6 +211,17 @@ def test_writers_and_readers_go_on_during_an_upgrade(
     assert {gap for (gap,) in gaps} == {0}
 
 
+@any_version
+def test_upgrade_by_several_at_once_happens_once(dsn: str, schema: str, version: int) -> None:
+    install_released(dsn, schema, version)
+    with ThreadPoolExecutor(6) as threads:
+        done = [threads.submit(each, dsn, schema) for each in (by_psql, by_python) * 3]
+    for each in done:
+        each.result()
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        assert [check for check in transfer.verify(conn, store=schema) if check.wrong] == []
+
+
 @pytest.mark.parametrize(
     "holds",
     [
@@ -244,9 +257,11 @@ def test_functions_that_cannot_be_applied_anew_leave_the_store_as_it_is(
     other = connect(autocommit=False)
     query(other, schema, "SELECT FROM {store}.all_messages")
     reader = connect(options="-c lock_timeout=10s")
-    with working(lambda: query(reader, schema, "SELECT FROM {store}.all_messages")):
-        with pytest.raises(Exception) as caught:  # noqa: PT011 — which one tells its SQLSTATE
-            install(dsn, schema)
+    with (
+        working(lambda: query(reader, schema, "SELECT FROM {store}.all_messages")),
+        pytest.raises(Exception) as caught,  # noqa: PT011 — which one tells its SQLSTATE
+    ):
+        install(dsn, schema)
     assert code_and_detail(caught.value)[0] == "55P03"
     other.rollback()
     assert catalog(dsn, schema) == before

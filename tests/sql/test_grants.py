@@ -5,10 +5,12 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
+import pgstore
 from tests.conftest import Connect
 from tests.sql.roles import new_role
-from tests.sql.store import Connection, Store
+from tests.sql.store import Connection, Store, drop
 from tests.sql.test_rights import relations, routines, statements
 
 KINDS = ["read", "write", "consume", "monitor", "admin"]
@@ -164,6 +166,31 @@ def test_upgrade_restores_a_kind_of_which_functions_were_made_anew(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_owner_is_granted_nothing_and_nothing_is_taken_from_him(
+    store: Store, role: str, connect: Connect, server_dsn: str, kind: str
+) -> None:
+    """Functions run as the owner: without his rights they could not call one another."""
+    name = f"{store.name}_own"
+    store.query(f"CREATE SCHEMA {name} AUTHORIZATION {role}")
+    try:
+        pgstore.install(make_conninfo(server_dsn, user=role), name=name)
+        own, conn = Store(store.conn, name), connect(user=role)
+        with own.refused("22023", argument="role"):
+            own.call(f"grant_{kind}", role, on=conn)
+        own.query("INSERT INTO STORE.grants (role, kind) VALUES (%s, %s)", [role, kind])
+        assert own.call(f"revoke_{kind}", role, on=conn) == [(True,)]
+        lost = own.query(
+            "SELECT p.proname FROM pg_proc AS p WHERE p.pronamespace = %s::regnamespace"
+            " AND NOT has_function_privilege(%s, p.oid, 'EXECUTE')",
+            [name, role],
+        ).fetchall()
+        assert lost == []
+        own.call("synchronize_stream", "account-1", [], ["A"], ["1"], on=conn)
+    finally:
+        store.query(f"DROP SCHEMA {name} CASCADE")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["public", "PUBLIC", "none", "", None, "no_such_role", "a; b"])
 def test_grant_refuses_who_is_no_role(store: Store, kind: str, name: str | None) -> None:
     with store.refused("22023", argument="role"):
@@ -218,12 +245,39 @@ def test_audit_names_the_session_and_the_role_that_acts(
         assert store.call("list_audit", 1, on=conn)[0][2:4] == (person, role)
 
 
+def test_own_objects_of_the_same_names_hide_nothing_from_the_audit(
+    store: Store, role: str, connect: Connect
+) -> None:
+    grant(store, "admin", role)
+    stream = f"c{uuid4().hex[:12]}"
+    for _ in range(3):
+        store.write(stream)
+    conn = connect(user=role)
+    for name, kind in relations(store):
+        if kind != "S":
+            conn.execute(f"CREATE TEMP TABLE {name} (stream_id bigint, stream text)".encode())
+    for name in ("record_audit(text, text, text, jsonb)", "hashtext(text)", "acting_role()"):
+        conn.execute(
+            f"CREATE FUNCTION pg_temp.{name} RETURNS text LANGUAGE plpgsql"
+            " AS $$BEGIN RAISE EXCEPTION 'hijacked'; END$$".encode()
+        )
+    conn.execute("SET search_path TO pg_temp, pg_catalog")
+    assert store.call("truncate_stream", stream, 2, on=conn) == [(1,)]
+    store.call("set_retention", stream, max_count=1, on=conn)
+    assert store.call("apply_retention", on=conn) == [(1, False)]
+    assert store.call("delete_stream", stream, 3, on=conn) == [(1,)]
+    assert [row[2:6] for row in store.call("list_audit", 4)] == [
+        (role, role, "delete_stream", stream),
+        (role, role, "apply_retention", stream),
+        (role, role, "set_retention", stream),
+        (role, role, "truncate_stream", stream),
+    ]
+    store.call("drop_retention", stream)
+
+
 def test_rights_of_one_store_are_none_in_another(
     store: Store, role: str, connect: Connect, server_dsn: str
 ) -> None:
-    import pgstore
-    from tests.sql.store import drop
-
     grant(store, "admin", role)
     other = Store(store.conn, store.name + "_other")
     pgstore.install(server_dsn, name=other.name)

@@ -153,6 +153,21 @@ def test_import_messages_keeps_positions_above_the_last(store: Store, stream: st
     assert store.write(stream)[1] == last + 2001
 
 
+@pytest.mark.parametrize("shape", ["[5:6]={%s,%s}", "[0:1]={%s,%s}", "{{%s},{%s}}"])
+def test_import_messages_takes_arrays_of_any_shape(store: Store, stream: str, shape: str) -> None:
+    last = last_position(store)
+    given = parameters((stream, 1), (stream, 2))
+    with store.refused("22023", argument="global_positions", last_position=last):
+        take(store, [*given[:7], shape % (last, last + 1)])
+    assert take(store, [*given[:7], shape % (last + 5, last + 6)]) == (2, 0)
+    assert last_position(store) == last + 6
+    twice = parameters((f"{stream}-b", 1), (f"{stream}-b", 2))
+    names = shape % (f"{stream}-b", f"{stream}-b")
+    ids = shape % (twice[5][0], twice[5][0])
+    with store.refused("MS002", stream=f"{stream}-b", version=1, index=1):
+        take(store, [names, shape % (1, 2), *twice[2:5], ids, *twice[6:]])
+
+
 def test_import_messages_holds_readers_back_until_it_commits(
     store: Store, stream: str, connect: Connect
 ) -> None:

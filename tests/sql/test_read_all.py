@@ -281,6 +281,11 @@ def test_read_refuses_a_bad_argument(
         filled.call(function, **named)
 
 
+@pytest.mark.parametrize("categories", ["{order}", "[0:0]={order}", "[5:5]={order}", "{{order}}"])
+def test_read_all_takes_an_array_of_any_shape(filled: Store, categories: str) -> None:
+    assert found(filled, categories=categories) == expected(categories=["order"])
+
+
 def test_read_page_refuses_to_read_nothing(filled: Store) -> None:
     with filled.refused("22023", argument="max_count"):
         filled.call("read_page", max_count=0)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -171,6 +172,22 @@ def test_file_is_utf_8_whatever_the_connection_is(old: Place, file: Path, dsn: s
         assert conn.info.encoding == "iso8859-1"
     assert done.messages == 1
     assert [line["data"] for line in _messages(file)] == ["ä €"]
+
+
+def test_pipes_are_written_to_and_read_from(old: Place, new: Place, tmp_path: Path) -> None:
+    """As the shell makes them of >(…) and <(…)."""
+    fill(old)
+    pipe = tmp_path / "pipe.jsonl.gz"
+    os.mkfifo(pipe)
+    written: list[transfer.Exported] = []
+    writer = threading.Thread(target=lambda: written.append(old.export(pipe)))
+    writer.start()
+    assert new.take(pipe).imported == 24
+    writer.join()
+    assert [done.messages for done in written] == [24]
+    assert new.content() == old.content()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe.jsonl.gz"]
+    assert pipe.is_fifo()
 
 
 def test_export_waits_for_nothing_and_skips_nothing(

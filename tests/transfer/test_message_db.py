@@ -120,6 +120,16 @@ def test_streams_that_were_cut_off_begin_later(
     assert new.value("SELECT s.floor FROM STORE.streams AS s") == 2
 
 
+def test_batches_of_large_messages_are_small(peer: Connection, message_db: str) -> None:
+    peer.execute(
+        "INSERT INTO message_store.messages (stream_name, type, position, data)"
+        " SELECT 'large', 'A', n, to_jsonb(repeat('x', 1000000)) FROM generate_series(0, 29) AS n"
+    )
+    with MessageDbSource(message_db).read(2000) as found:
+        sizes = [len(batch.places) for batch in found]
+    assert sizes == [8, 8, 8, 6]
+
+
 @pytest.mark.parametrize(
     "change",
     [

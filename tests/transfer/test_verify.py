@@ -287,6 +287,8 @@ def store(server_dsn: str) -> Iterator[Place]:
         place.write("empty-1")
         place.query("DELETE FROM STORE.messages AS m WHERE m.global_position = 6")
         place.query("UPDATE STORE.streams AS s SET floor = 1 WHERE s.stream = 'empty-1'")
+        # As small as they are, these tables could as well be read without their indexes.
+        place.query("ANALYZE STORE.messages, STORE.streams")
         yield place
 
 
@@ -352,6 +354,16 @@ def test_who_may_not_make_a_store_verifies_the_rest(store: Place, dsn: str) -> N
         checks = transfer.verify(store.conn, store=store.name)
     assert [check for check in checks if check.wrong] == []
     assert (checks[-1].check, checks[-1].checked) == ("objects are as in a new store", 0)
+
+
+def test_verify_in_a_transaction_of_the_callers(store: Place, dsn: str) -> None:
+    with psycopg.connect(dsn) as conn:
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        conn.execute("SELECT 1 FROM pg_class LIMIT 1")
+        checks = transfer.verify(conn, store=store.name)
+        assert conn.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
+    assert [check for check in checks if check.wrong] == []
+    assert checks[-1].checked == 0
 
 
 @pytest.mark.parametrize("name", ['odd "name" % \\', "Capitals", "x" * 63])

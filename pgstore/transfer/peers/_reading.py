@@ -7,7 +7,7 @@ import psycopg
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
-from pgstore.transfer._batches import Batch, Floors, Messages
+from pgstore.transfer._batches import BYTES, Batch, Floors, Messages
 from pgstore.transfer._errors import TransferError
 
 
@@ -47,10 +47,19 @@ def messages(conn: Connection[TupleRow], query: sql.Composed, count: int) -> Ite
 
 
 def _pages(conn: Connection[TupleRow], query: sql.Composed, count: int) -> Iterator[list[TupleRow]]:
+    rows: list[TupleRow] = []
+    size = 0
     with conn.cursor(name="pgstore_import") as cursor:
         cursor.execute(query)
-        while rows := cursor.fetchmany(count):
-            yield rows
+        # A hundred rows at a time, which may be large.
+        for row in cursor:
+            rows.append(row)
+            size += sum(len(value) for value in row if isinstance(value, str))
+            if len(rows) >= count or size >= BYTES:
+                yield rows
+                rows, size = [], 0
+    if rows:
+        yield rows
 
 
 def require_table(conn: Connection[TupleRow], schema: str | None, table: str, what: str) -> None:

@@ -55,7 +55,7 @@ BEGIN
     FROM range_of_all(
       after_position, safe, max_count, types, stream_pattern, partition, partitions, partition_by
     ) AS r;
-  ELSIF cardinality(categories) = 1 THEN
+  ELSIF cardinality(categories) = 1 AND categories[1] IS NOT NULL THEN
     RETURN QUERY
     SELECT
       r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,

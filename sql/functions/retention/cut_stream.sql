@@ -16,13 +16,18 @@ AS $$
 DECLARE
   deleted bigint;
 BEGIN
-  PERFORM forget_errors(array_agg(m.global_position))
+  -- LIMIT makes this one look-up for each error that is kept.
+  PERFORM forget_errors(array_agg(e.global_position))
   FROM (
     SELECT k.global_position FROM parked_messages AS k WHERE k.error IS NOT NULL
     UNION
     SELECT p.failed_position FROM subscription_partitions AS p WHERE p.error IS NOT NULL
   ) AS e (global_position)
-  JOIN messages AS m USING (global_position)
+  CROSS JOIN LATERAL (
+    SELECT a.stream_id, a.version FROM messages AS a
+    WHERE a.global_position = e.global_position
+    LIMIT 1
+  ) AS m
   WHERE m.stream_id = cut_stream.stream_id AND m.version BETWEEN from_version AND to_version;
   DELETE FROM messages AS m
   WHERE m.stream_id = cut_stream.stream_id

@@ -19,6 +19,12 @@ BEGIN
     PERFORM refuse_argument(
       'role', 'must be the name of a role', jsonb_build_object('role', role)
     );
+  ELSIF role = current_user THEN
+    -- To revoke it would take from the functions, which run as the owner, what they call.
+    PERFORM refuse_argument(
+      'role', 'must not be the owner of the store, who has every right',
+      jsonb_build_object('role', role)
+    );
   END IF;
   -- What a role that was dropped had: the one that has its name now starts with nothing.
   DELETE FROM grants AS g WHERE g.role = grant_kind.role AND NOT holds_kind(role_id, g.kind);
@@ -35,4 +41,4 @@ $$;
 
 COMMENT ON FUNCTION grant_kind(text, text, text[]) IS
 $$Internal: grant a role a kind of rights, and remember that. Raises 22023 if there is no such
-role.$$;
+role, and for the owner.$$;

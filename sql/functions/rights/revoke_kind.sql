@@ -19,7 +19,10 @@ BEGIN
   END IF;
   PERFORM note_restrictions();
 
-  IF EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role COLLATE "C") THEN
+  -- The owner may have become it since; he keeps what the functions call as him.
+  IF role <> current_user
+    AND EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role COLLATE "C")
+  THEN
     -- Dynamic, because REVOKE takes no parameters. What another kind of rights that the role has
     -- gives it too stays.
     FOR object IN

@@ -25,6 +25,7 @@ DECLARE
   wanted bigint[];
   last_position bigint;
   first_position bigint;
+  highest_position bigint;
 BEGIN
   PERFORM refuse_import(
     streams, versions, types, data, metadata, message_ids, added_at, global_positions
@@ -85,7 +86,9 @@ BEGIN
 
   IF global_positions IS NOT NULL THEN
     last_position := pg_sequence_last_value('global_position_seq');
-    first_position := global_positions[1];
+    -- Not by index: an array may begin at another one than 1.
+    SELECT min(u.position), max(u.position) INTO first_position, highest_position
+    FROM unnest(global_positions) AS u (position);
     IF first_position <= last_position THEN
       PERFORM refuse_argument(
         'global_positions', format('must be above the store''s last position, %s', last_position),
@@ -93,7 +96,7 @@ BEGIN
           'index', 0, 'global_position', first_position, 'last_position', last_position
         )
       );
-    ELSIF global_positions[cardinality(global_positions)] - last_position >= 2147483648 THEN
+    ELSIF highest_position - last_position >= 2147483648 THEN
       -- In-flight marks hold the low half of a position: of transactions that are open now they
       -- would be taken for others.
       PERFORM refuse_argument(
@@ -132,7 +135,7 @@ BEGIN
 
   IF global_positions IS NOT NULL THEN
     -- Last: a sequence does not go back if something fails after it.
-    PERFORM setval('global_position_seq', global_positions[cardinality(global_positions)]);
+    PERFORM setval('global_position_seq', highest_position);
   END IF;
 END
 $$;

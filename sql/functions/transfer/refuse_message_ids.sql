@@ -17,15 +17,17 @@ BEGIN
   SELECT
     g.n - 1 + first_index AS index,
     g.message_id,
-    coalesce(a.stream, streams[g.earlier]) AS stream,
-    coalesce(a.version, versions[g.earlier]) AS version,
+    coalesce(a.stream, g.earlier_stream) AS stream,
+    coalesce(a.version, g.earlier_version) AS version,
     a.global_position
   INTO bad
   FROM (
     SELECT
-      u.n, u.message_id,
-      lag(u.n) OVER (PARTITION BY u.message_id ORDER BY u.n) AS earlier
-    FROM unnest(message_ids) WITH ORDINALITY AS u (message_id, n)
+      u.n, u.message_id, lag(u.stream) OVER w AS earlier_stream,
+      lag(u.version) OVER w AS earlier_version
+    FROM unnest(message_ids, streams, versions) WITH ORDINALITY
+      AS u (message_id, stream, version, n)
+    WINDOW w AS (PARTITION BY u.message_id ORDER BY u.n)
   ) AS g
   LEFT JOIN LATERAL (
     SELECT s.stream, m.version, m.global_position
@@ -34,7 +36,7 @@ BEGIN
     WHERE m.message_id = g.message_id
     LIMIT 1
   ) AS a ON true
-  WHERE g.earlier IS NOT NULL OR a.stream IS NOT NULL
+  WHERE g.earlier_stream IS NOT NULL OR a.stream IS NOT NULL
   ORDER BY g.n
   LIMIT 1;
   IF FOUND THEN

@@ -10,11 +10,33 @@ STABLE
 PARALLEL SAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 BEGIN
-  -- LIMIT makes each of these one look-up in an index for each row of the table.
+  -- Without one of them this would look at each row for each row: that it is missing is told
+  -- elsewhere.
+  IF 6 > (
+    SELECT count(*)
+    FROM pg_index AS i
+    JOIN pg_class AS c ON c.oid = i.indexrelid
+    WHERE i.indrelid IN ('messages'::regclass, 'streams'::regclass)
+      AND i.indisvalid
+      AND c.relname IN (
+        'messages_global_position_pkey', 'messages_message_id_key',
+        'messages_stream_id_version_key', 'messages_category_key_global_position_idx',
+        'streams_stream_id_pkey', 'streams_stream_key'
+      )
+  ) THEN
+    RETURN QUERY VALUES
+      (text 'indexes find every message', bigint '0', bigint '0', NULL::text),
+      ('indexes find every stream', 0, 0, NULL);
+    RETURN;
+  END IF;
+
+  -- Rows come from the table itself, in the order of their place; LIMIT makes each of these one
+  -- look-up in an index.
   RETURN QUERY
   SELECT
     text 'indexes find every message', count(*), count(*) FILTER (WHERE g.wrong),
@@ -43,6 +65,7 @@ BEGIN
       ORDER BY a.category_key, a.global_position
       LIMIT 1
     ) AS c ON true
+    WHERE m.ctid >= '(0,0)'
   ) AS g;
 
   RETURN QUERY
@@ -59,6 +82,7 @@ BEGIN
     LEFT JOIN LATERAL (
       SELECT a.ctid FROM streams AS a WHERE a.stream_id = s.stream_id LIMIT 1
     ) AS i ON true
+    WHERE s.ctid >= '(0,0)'
   ) AS g;
 END
 $$;
