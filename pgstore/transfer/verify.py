@@ -107,6 +107,9 @@ def _definitions(conn: Connection[object], store: str) -> dict[str, str]:
         if (key := f"function {name}") in found:
             # A negative number is printed as a cast text.
             found[key] = found[key].replace(f"'{value}'::integer", name).replace(value, name)
+    # Which of the two it says is a check of its own.
+    if (key := "function writers_restricted") in found:
+        found[key] = found[key].replace("RETURN true", "RETURN false")
     return found
 
 

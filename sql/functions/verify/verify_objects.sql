@@ -189,6 +189,17 @@ BEGIN
 
   RETURN QUERY
   SELECT
+    text 'writers are restricted as granted', bigint '1',
+    CASE WHEN writers_restricted() = r.restricted THEN bigint '0' ELSE 1 END,
+    CASE WHEN writers_restricted() <> r.restricted THEN text 'function writers_restricted' END
+  FROM (
+    SELECT EXISTS (
+      SELECT FROM grants AS g WHERE g.kind = 'write' AND g.categories IS NOT NULL
+    ) AS restricted
+  ) AS r;
+
+  RETURN QUERY
+  SELECT
     text 'sequences are at what they gave', count(*), count(*) FILTER (WHERE l.wrong),
     min(q.name) FILTER (WHERE l.wrong)
   FROM (
