@@ -18,10 +18,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
   safe bigint;
-  swept bigint;
-  source subscriptions;
   name text;
-  looks bigint := bigint '0';
   busy boolean := false;
 BEGIN
   IF (lease > '0') IS NOT TRUE THEN
@@ -33,53 +30,14 @@ BEGIN
   safe := safe_position();
 
   FOREACH name IN ARRAY claim_partition.subscriptions LOOP
-    source := subscription_of(name);
-    CONTINUE WHEN source.paused;
-    LOOP
-      IF source.partitions = 1 THEN
-        SELECT p.partition, p.token, p.checkpoint INTO partition, token, checkpoint
-        FROM lease_only_partition(source, claim_partition.owner, claim_partition.lease, safe) AS p;
-        IF token IS NOT NULL THEN
-          subscription := source.subscription;
-          RETURN NEXT;
-          RETURN;
-        ELSIF partition IS NOT NULL THEN
-          looks := looks + 1;
-          IF looks >= 3 THEN
-            busy := true;
-            EXIT;
-          END IF;
-        ELSE
-          EXIT WHEN source.next_partitions IS NULL OR NOT finish_repartition(source);
-          source := subscription_of(name);
-        END IF;
-        CONTINUE;
-      END IF;
-
-      RETURN QUERY
-      SELECT source.subscription, p.partition, p.token, p.checkpoint
-      FROM lease_partition(source, claim_partition.owner, claim_partition.lease) AS p;
-      IF FOUND THEN
-        RETURN;
-      END IF;
-
-      SELECT w.swept_position INTO swept
-      FROM subscription_sweeps AS w
-      WHERE w.subscription_id = source.subscription_id;
-      IF source.next_partitions IS NOT NULL THEN
-        EXIT WHEN NOT finish_repartition(source);
-        source := subscription_of(name);
-      ELSIF swept >= safe THEN
-        EXIT;
-      ELSIF looks >= 3 OR NOT sweep_subscription(source, safe) THEN
-        -- Not all at once: it holds up others, and this transaction.
-        busy := true;
-        EXIT;
-      END IF;
-      looks := looks + 1;
-    END LOOP;
+    SELECT name, c.partition, c.token, c.checkpoint INTO subscription, partition, token, checkpoint
+    FROM claim_of(name, claim_partition.owner, claim_partition.lease, safe) AS c;
+    IF token IS NOT NULL THEN
+      RETURN NEXT;
+      RETURN;
+    END IF;
+    busy := busy OR FOUND;
   END LOOP;
-
   IF busy THEN
     RETURN QUERY SELECT NULL::text, NULL::bigint, NULL::bigint, NULL::bigint;
   END IF;
