@@ -1,5 +1,6 @@
 """Making, upgrading, describing and removing a store."""
 
+import shlex
 import sys
 from typing import Annotated
 
@@ -235,6 +236,6 @@ def _applied(call: Call, session: Session) -> dict[int, str]:
         raise CommandError(
             f"there is no store {call.store!r} in this database",
             code=WRONG_STORE,
-            hint="pgstore install",
+            hint=f"pgstore install --store {shlex.quote(call.store)}",
         )
     return applied
