@@ -162,7 +162,9 @@ def _store(call: Call, session: Session) -> list[Check]:
     if not applied:
         return [Check("store", "fail", f"{call.store} is not installed", "pgstore install")]
     problem = installation._problem(applied, call.store)
-    version = f"{call.store} at schema version {max(applied)}, this package brings {newest}"
+    version = f"{call.store} at schema version {max(applied)}"
+    if max(applied) != newest:
+        version += f", this package brings {newest}"
     if problem is not None:
         return [Check("store", "fail", version, str(problem))]
     current = applied == _sql.checksums()
