@@ -72,6 +72,7 @@ def test_upgrade_brings_an_older_store_up_to_date_and_check_tells(
 ) -> None:
     assert run_here("upgrade", "--check").code == 0
     assert run_here("upgrade", "--dry-run").out.startswith("-- Store")
+    assert run_here("upgrade", "--dry-run", "--json").rows[0]["sql"].startswith("-- Store")
     forget = sql.SQL("UPDATE {}.migrations SET checksum = 'other' WHERE number = 0")
     admin.execute(forget.format(sql.Identifier(schema)))
     assert run_here("upgrade", "--check").code == 6
@@ -121,6 +122,8 @@ def test_sql_makes_the_same_store_as_install(
     assert "this script is for store" in again.stderr
     # From the version before, the last migration only.
     later = run_here("sql", "--from", str(VERSION - 1)).out
+    assert run_here("sql", "--from", str(VERSION - 1), "--json").rows == [{"sql": later}]
+    assert run_here("sql", "--from", str(VERSION + 1)).code == 2
     assert _sql.migrations()[-1].text.strip() in later
     assert _sql.migrations()[0].text.strip() not in later
 
