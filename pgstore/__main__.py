@@ -1,6 +1,7 @@
 """The command line. Without the extra `pgstore[cli]`: `demo`, `install` and `sql-path`."""
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -23,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if arguments is None:  # the process is ours
             _open_what_is_closed()
+            # It tells of a connection that it gives up after Ctrl-C; children of it go on.
+            logging.getLogger("psycopg").addFilter(lambda _: False)
             # So that a terminal is put in order, as with Ctrl-C.
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         from pgstore.cli import app

@@ -3,10 +3,14 @@
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 import pgstore
+from pgstore.cli._call import Call, Settings
+from pgstore.transfer.importing import _WithoutWaiting
 from tests.cli.terminal import PROGRAM, Terminal, clean
 
 Store = pgstore.MessageStore[pgstore.RawMessage]
@@ -92,6 +96,22 @@ def test_ctrl_c_during_an_export_is_quiet_and_leaves_no_file(
     assert "%" in terminal.text
     assert "error" not in terminal.text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_between_sending_and_waiting_is_quiet_too(
+    dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupted(conn: psycopg.Connection[Any]) -> None:
+        conn.pgconn.send_query(b"SELECT pg_sleep(10)")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), Call(Settings(dsn=dsn)).connect(check=False) as session:
+        interrupted(session.conn)
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        with pytest.raises(KeyboardInterrupt), _WithoutWaiting(conn):
+            interrupted(conn)
+        assert conn.closed
+    assert caplog.records == []
 
 
 def test_an_export_into_a_pipe_ends_silently_with_its_reader(
