@@ -1,6 +1,7 @@
 """The command line. Without the extra `pgstore[cli]`: `demo`, `install` and `sql-path`."""
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -22,6 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _without_extra(arguments)
     try:
         if arguments is None:  # the process is ours
+            _open_what_is_closed()
+            # It tells of a connection that it gives up after Ctrl-C; children of it go on.
+            logging.getLogger("psycopg").addFilter(lambda _: False)
             # So that a terminal is put in order, as with Ctrl-C.
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         from pgstore.cli import app
@@ -32,6 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 0
+
+
+def _open_what_is_closed() -> None:
+    """Have all of stdin, stdout and stderr; and no socket gets the number of one."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            free = os.open(os.devnull, os.O_RDWR)  # the lowest number
+            setattr(sys, name, os.fdopen(free, "r" if name == "stdin" else "w"))
 
 
 def _without_extra(arguments: Sequence[str] | None) -> int:

@@ -1,5 +1,7 @@
 """How a command ends: its exit code, and an error in one line."""
 
+import unicodedata
+
 import psycopg
 from psycopg_pool import PoolTimeout
 
@@ -13,6 +15,13 @@ NO_CONNECTION = 5
 WRONG_STORE = 6
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+
+_UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+_RIGHTS = (
+    "The store's owner gives rights with pgstore grant."
+    " To install a store takes the right to CREATE in the database."
+)
 
 
 class CommandError(Exception):
@@ -29,8 +38,10 @@ def exit_code(error: Exception) -> int:
     match error:
         case CommandError():
             return error.code
-        case errors.InvalidArgumentError():
+        case errors.InvalidArgumentError() | UnicodeEncodeError():
             return USAGE
+        case psycopg.ProgrammingError() if error.sqlstate is None:
+            return USAGE  # a connection string that is none
         case errors.OptimisticConcurrencyError():
             return WRONG_VERSION
         case errors.MessageNotFound() | errors.SubscriptionNotFound():
@@ -56,13 +67,44 @@ def exit_code(error: Exception) -> int:
 def told(error: Exception) -> str:
     """The error in a line and, where there is one, its hint in another."""
     message, hint = str(error).strip(), getattr(error, "hint", None)
-    if isinstance(error, psycopg.Error):
-        message = error.diag.message_primary or message
-        hint = error.diag.message_hint
-        if error.sqlstate:
-            message = f"{message} ({error.sqlstate})"
-    elif not isinstance(error, CommandError | errors.PgstoreError):
-        message = f"{type(error).__name__}: {message}"
-        hint = "--debug shows where"
-    line = " ".join(message.split())
-    return f"error: {line}" + (f"\nhint: {hint}" if hint else "")
+    match error:
+        case psycopg.Error():
+            message = error.diag.message_primary or message
+            hint = error.diag.message_hint
+            if error.sqlstate:
+                message = f"{message} ({error.sqlstate})"
+            if isinstance(error, psycopg.errors.InsufficientPrivilege):
+                hint = hint or _RIGHTS
+        case errors.InvalidArgumentError(__cause__=psycopg.DataError() as cause):
+            # Where the store has refused it, DETAIL is for programs.
+            if not error.detail and cause.diag.message_detail:
+                message = f"{message}: {cause.diag.message_detail}"
+        case OSError(filename=str(), strerror=str()):
+            message = f"{error.filename}: {error.strerror}"
+        case OSError(strerror=str(reason)):
+            message = reason
+        case UnicodeEncodeError():
+            message = f"not a text of UTF-8: {error.object!r}"
+        case CommandError() | errors.PgstoreError():
+            pass
+        case _:
+            message = f"{type(error).__name__}: {message}"
+            hint = "--debug shows where"
+    line = f"error: {_one_line(message)}"
+    return f"{line}\nhint: {_one_line(hint)}" if hint else line
+
+
+def _one_line(text: str) -> str:
+    return printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    """The text with control and format characters spelled out: none can steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each.encode("unicode_escape").decode()
+        if unicodedata.category(each) in _UNPRINTABLE
+        else each
+        for each in text
+    )

@@ -13,19 +13,24 @@ def handled(call: Callable[[], object]) -> Iterator[None]:
     """Call it on SIGTERM and SIGINT, if this is the main thread.
 
     What handled them before does so again afterwards, unless somebody has set another handler
-    meanwhile.
+    meanwhile; and it handles a second SIGINT: who presses Ctrl-C again does not want to wait.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def handle(*_: object) -> None:
+    def handle(number: int, _: object) -> None:
+        if number == signal.SIGINT:
+            put_back(signal.SIGINT)
         call()
+
+    def put_back(number: signal.Signals) -> None:
+        if signal.getsignal(number) is handle:
+            signal.signal(number, signal.SIG_DFL if before[number] is None else before[number])
 
     before = {number: signal.signal(number, handle) for number in _SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            if signal.getsignal(number) is handle:
-                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for number in before:
+            put_back(number)

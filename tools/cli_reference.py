@@ -1,6 +1,7 @@
 """Write into docs/reference/cli.md what its commands print.
 
-A line of a console block that begins with `$ ` is a command; what follows is its output. The
+A line of a console block that begins with `$ ` is a command; what follows is its output. A block
+that begins otherwise stays as it is. The
 commands run in order, in one new database, with the page's Python block as bank.py beside them.
 tests/cli/test_reference.py compares the page with what they print, but for times, ids and sizes.
 """
@@ -91,7 +92,11 @@ def output_of(command: str, folder: Path, environment: dict[str, str]) -> str:
     before = dict(os.environ)
     os.environ.update(environment)
     try:
-        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        with (
+            contextlib.chdir(folder),
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+        ):
             pgstore(words[1:])
     finally:
         os.environ.clear()
@@ -132,6 +137,8 @@ def main() -> int:
         prepare(folder, page, server.dsn)
 
         def rewritten(match: re.Match[str]) -> str:
+            if not match[1].startswith("$ "):
+                return match[0]  # what is to be typed, and prints nothing of ours
             parts = ["```console\n"]
             for command, shown in examples(match[0]):
                 printed = output_of(command, folder, environment_of(server.dsn))

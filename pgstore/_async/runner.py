@@ -100,6 +100,8 @@ class AsyncRunner:
             except BaseException as error:
                 errors.append(error)
                 self.stop()
+                if isinstance(error, KeyboardInterrupt):
+                    break  # the second Ctrl-C: not to wait for the others either
         self._idle.set()  # not before: a handler that is still at it keeps its lease
         try:
             await keeper.join()

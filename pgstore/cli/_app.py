@@ -109,7 +109,8 @@ def command(
     def register(
         function: Callable[Concatenate[Call, P], None],
     ) -> Callable[Concatenate[Call, P], None]:
-        of.command(name, rich_help_panel=panel)(_with_common_options(function))
+        help = _flowing(inspect.getdoc(function) or "")
+        of.command(name, rich_help_panel=panel, help=help)(_with_common_options(function))
         return function
 
     return register
@@ -125,6 +126,13 @@ def group(name: str, *, panel: str, help: str) -> typer.Typer:
     )
     app.add_typer(made, name=name, rich_help_panel=panel)
     return made
+
+
+def _flowing(text: str) -> str:
+    """The text with each paragraph in one line, but for those that keep their lines."""
+    return "\n\n".join(
+        part if part.startswith("\b") else " ".join(part.split()) for part in text.split("\n\n")
+    )
 
 
 def _with_common_options(function: Callable[..., None]) -> Callable[..., None]:

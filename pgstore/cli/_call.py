@@ -68,7 +68,11 @@ class Call:
             if check:
                 create = create or self.target.embedded
                 ensure(conn, self.statements, self.store, create=create)
-            yield Session(conn, self.store)
+            try:
+                yield Session(conn, self.store)
+            except KeyboardInterrupt:
+                conn.close()  # which may be in the middle of a statement
+                raise
 
     @contextmanager
     def messages(self, *, poll: bool = False) -> Iterator[MessageStore[RawMessage]]:

@@ -1,4 +1,7 @@
-"""Names for the shell to complete: from the server, quickly or not at all."""
+"""Names for the shell to complete: from the server, quickly or not at all.
+
+They come from what a role may see that has been granted to read or, for subscriptions, to consume.
+"""
 
 from contextlib import suppress
 
@@ -11,17 +14,19 @@ _MOST = 100
 _PATIENCE_MS = 1000
 
 _STREAMS = """
-SELECT stream FROM STORE.streams
+SELECT stream FROM STORE.stream_statistics
 WHERE stream >= %(prefix)s COLLATE "C" AND starts_with(stream, %(prefix)s)
 ORDER BY stream LIMIT %(most)s
 """
 _CATEGORIES = """
-SELECT DISTINCT category FROM STORE.streams
+SELECT DISTINCT category FROM STORE.stream_statistics
 WHERE stream >= %(prefix)s COLLATE "C" AND starts_with(category, %(prefix)s)
 ORDER BY category LIMIT %(most)s
 """
+# Of the last messages only: all would take too long.
 _TYPES = """
-SELECT DISTINCT type FROM STORE.messages
+SELECT DISTINCT type
+FROM (SELECT type FROM STORE.all_messages ORDER BY global_position DESC LIMIT 50000) AS m
 WHERE starts_with(type, %(prefix)s)
 ORDER BY type LIMIT %(most)s
 """

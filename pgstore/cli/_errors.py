@@ -19,6 +19,7 @@ from pgstore._exits import (
     WRONG_VERSION,
     CommandError,
     exit_code,
+    printable,
     told,
 )
 
@@ -50,6 +51,7 @@ def reported(debug: bool) -> Iterator[None]:
         raise
     except Exception as error:
         if debug:
-            traceback.print_exc()
+            for line in traceback.format_exc().splitlines():
+                sys.stderr.write(printable(line) + "\n")
         sys.stderr.write(told(error) + "\n")
         raise typer.Exit(exit_code(error)) from None

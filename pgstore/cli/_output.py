@@ -52,8 +52,8 @@ class Output:
         self.console.print(text)
 
     def note(self, text: str) -> None:
-        """Print on stderr what is not a result."""
-        self.notes.print(text)
+        """Print on stderr, in a line, what is not a result."""
+        self.notes.print(printable(text))
 
     def done(self, sentence: str, **fields: object) -> None:
         """Say what was done: the sentence to people, the fields to programs."""

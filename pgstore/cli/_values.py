@@ -1,16 +1,17 @@
 """Values as people and programs get them."""
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-# What JSON allows in strings and terminals obey.
-_CONTROLS = re.compile("[\x7f-\x9f]")
+from pgstore._exits import printable
 
-_UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+__all__ = ["duration", "encoded", "moment", "printable", "shown", "volume"]
+
+# What JSON allows in strings, and terminals obey or readers of lines take for an end of line.
+_CONTROLS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def shown(value: object) -> str:
@@ -29,18 +30,6 @@ def shown(value: object) -> str:
         case dict() | msgspec.Raw():
             return printable(encoded(value))
     return printable(str(value))
-
-
-def printable(text: str) -> str:
-    """The text with control and format characters spelled out."""
-    if text.isprintable():
-        return text
-    return "".join(
-        each.encode("unicode_escape").decode()
-        if unicodedata.category(each) in _UNPRINTABLE
-        else each
-        for each in text
-    )
 
 
 def moment(value: datetime) -> str:

@@ -1,8 +1,6 @@
 """Retention, deletion, rights and the audit."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -11,12 +9,12 @@ import typer
 
 from pgstore.cli import _queries
 from pgstore.cli._app import command, group
-from pgstore.cli._call import Call
+from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import categories as category_names
 from pgstore.cli._completion import streams as stream_names
 from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
 from pgstore.cli._layout import Column
-from pgstore.errors import InvalidArgumentError
+from pgstore.errors import InvalidArgumentError, MessageNotFound
 
 PANEL = "Administration"
 
@@ -35,7 +33,7 @@ _POLICIES = (
     Column("handled_position", right=True, rank=3),
 )
 _GRANTS = (
-    Column("role"),
+    Column("role", least=16),
     Column("kind"),
     Column("categories", least=16, optional=True),
     Column("role_exists", rank=1),
@@ -158,10 +156,9 @@ def truncate(
     \b
       pgstore truncate account-1 --before 100 --reason 'snapshot at 100'
     """
-    call.out.confirm(
-        f"All messages of stream {stream} before version {before} will be deleted.", yes=yes
-    )
-    with call.connect() as session, _found("stream", f"there is no stream {stream}"):
+    with call.connect() as session:
+        question = f"Its messages before version {before} will be deleted."
+        _confirm(call, session, stream, question, yes=yes)
         deleted = session.value(_queries.TRUNCATE_STREAM, [stream, before, reason])
     call.out.done(
         f"{_messages(deleted)} of stream {stream} deleted.", stream=stream, deleted=deleted
@@ -185,8 +182,8 @@ def delete(
     \b
       pgstore delete account-1 --expected-version 12 --reason 'asked by its owner'
     """
-    call.out.confirm(f"All messages of stream {stream} will be deleted.", yes=yes)
-    with call.connect() as session, _found("stream", f"there is no stream {stream}"):
+    with call.connect() as session:
+        _confirm(call, session, stream, "All its messages will be deleted.", yes=yes)
         deleted = session.value(_queries.DELETE_STREAM, [stream, expected_version, reason])
     call.out.done(
         f"{_messages(deleted)} of stream {stream} deleted.", stream=stream, deleted=deleted
@@ -212,8 +209,12 @@ def redact(
     \b
       pgstore redact 0197f0c2-5a3e-7d1c-9b1e-3f6f0a2b4c5d --data '{"name": null}' --reason 'GDPR 17'
     """
-    call.out.confirm(f"The payload of message {message_id} will be lost.", yes=yes)
-    with call.connect() as session, _found("message_id", f"no message has the id {message_id}"):
+    with call.connect() as session:
+        found = session.rows(_queries.MESSAGES_BY_ID, [message_id])
+        if not found:
+            raise MessageNotFound(message_id)
+        place = "version {version} of stream {stream}, a {type}".format(**found[0])
+        call.out.confirm(f"The payload of {place}, will be lost.", yes=yes)
         session.value(_queries.REDACT_MESSAGE, [message_id, data, reason, metadata])
     call.out.done(f"Message {message_id} is redacted.", message_id=message_id)
 
@@ -254,8 +255,13 @@ def grant(
     if category and kind != "write":
         raise CommandError("--category goes with write", code=USAGE)
     parameters = [role, category or None] if kind == "write" else [role]
-    with call.connect() as session, _found("role", f"there is no role {role}"):
-        session.value(_queries.GRANT[kind], parameters)
+    with call.connect() as session:
+        try:
+            session.value(_queries.GRANT[kind], parameters)
+        except InvalidArgumentError as error:
+            if error.argument != "role":
+                raise
+            raise CommandError(f"there is no role {role}", code=NOT_FOUND) from error
     of = f" to {', '.join(category)}" if category else ""
     call.out.done(f"Role {role} may {kind}{of}.", role=role, kind=kind, categories=category or None)
 
@@ -299,15 +305,12 @@ def audit(
     call.out.rows(rows, _AUDIT, empty="Nothing was done.")
 
 
-@contextmanager
-def _found(argument: str, message: str) -> Iterator[None]:
-    """Tell apart what is not there, which the server refuses as a bad argument."""
-    try:
-        yield
-    except InvalidArgumentError as error:
-        if error.argument != argument:
-            raise
-        raise CommandError(message, code=NOT_FOUND) from error
+def _confirm(call: Call, session: Session, stream: str, question: str, *, yes: bool) -> None:
+    """Ask about a stream, which has to be there."""
+    version = session.value(_queries.STREAM_VERSION, [stream])
+    if not version:
+        raise CommandError(f"there is no stream {stream}", code=NOT_FOUND)
+    call.out.confirm(f"Stream {stream} is at version {version}. {question}", yes=yes)
 
 
 def _messages(count: int) -> str:

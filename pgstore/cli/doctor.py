@@ -154,12 +154,17 @@ def _pooling(conn: psycopg.Connection[object], other: psycopg.Connection[object]
 
 
 def _store(call: Call, session: Session) -> list[Check]:
-    applied = installation._applied(session.conn, call.statements)
+    try:
+        applied = installation._applied(session.conn, call.statements)
+    except psycopg.errors.InsufficientPrivilege as error:
+        return [Check("store", "fail", str(error).strip(), "ask the store's owner: pgstore grant")]
     newest = _sql.migrations()[-1].number
     if not applied:
         return [Check("store", "fail", f"{call.store} is not installed", "pgstore install")]
     problem = installation._problem(applied, call.store)
-    version = f"{call.store} at schema version {max(applied)}, this package brings {newest}"
+    version = f"{call.store} at schema version {max(applied)}"
+    if max(applied) != newest:
+        version += f", this package brings {newest}"
     if problem is not None:
         return [Check("store", "fail", version, str(problem))]
     current = applied == _sql.checksums()
@@ -169,7 +174,12 @@ def _store(call: Call, session: Session) -> list[Check]:
         version,
         None if current else "its functions are of another release: pgstore upgrade",
     )
-    return [here, *(Check(**row) for row in session.rows(_queries.HEALTH))]
+    try:
+        return [here, *(Check(**row) for row in session.rows(_queries.HEALTH))]
+    except psycopg.errors.InsufficientPrivilege:
+        role = session.conn.info.user
+        remedy = f"ask the store's owner for it: pgstore grant monitor {role}"
+        return [here, Check("health", "warn", f"role {role} may not look", remedy)]
 
 
 def _tell(call: Call, checks: list[Check]) -> None:

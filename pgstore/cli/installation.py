@@ -1,5 +1,6 @@
 """Making, upgrading, describing and removing a store."""
 
+import shlex
 import sys
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from pgstore._sync import installation
 from pgstore._version import VERSION
 from pgstore.cli._app import command, group
 from pgstore.cli._call import Call, Session
-from pgstore.cli._errors import WRONG_STORE, CommandError
+from pgstore.cli._errors import USAGE, WRONG_STORE, CommandError
 from pgstore.cli._script import script
 from pgstore.cli._target import where
 from pgstore.cli._values import volume
@@ -78,7 +79,7 @@ def upgrade(
             _tell_whether_current(call, applied, current=current)
         elif dry_run:
             done = f"-- Store {call.store} is up to date.".replace("\n", " ") + "\n"
-            sys.stdout.write(done if current else script(call.store, applied=max(applied)))
+            _tell_sql(call, done if current else script(call.store, applied=max(applied)))
         else:
             version = installation.install(session.conn, call.store)
             said = f"is at schema version {version}" if not current else "is up to date"
@@ -142,7 +143,10 @@ def print_sql(
     \b
       pgstore sql --store bank > migrations/0042_bank.sql
     """
-    sys.stdout.write(script(call.store, applied=applied, transaction=transaction))
+    newest = _sql.migrations()[-1].number
+    if applied > newest:
+        raise CommandError(f"this package brings schema version {newest}", code=USAGE)
+    _tell_sql(call, script(call.store, applied=applied, transaction=transaction))
 
 
 @command("sql-path", panel=PANEL)
@@ -209,6 +213,14 @@ def server_stop(call: Call) -> None:
     call.out.done(f"The server in {_embedded.folder()} {said}.", stopped=stopped)
 
 
+def _tell_sql(call: Call, text: str) -> None:
+    """A script as it is, for a file; to programs a document that holds it."""
+    if call.out.json:
+        call.out.document({"sql": text})
+    else:
+        sys.stdout.write(text)
+
+
 def _tell_whether_current(call: Call, applied: dict[int, str], *, current: bool) -> None:
     newest = _sql.migrations()[-1].number
     version = max(applied)
@@ -235,6 +247,6 @@ def _applied(call: Call, session: Session) -> dict[int, str]:
         raise CommandError(
             f"there is no store {call.store!r} in this database",
             code=WRONG_STORE,
-            hint="pgstore install",
+            hint=f"pgstore install --store {shlex.quote(call.store)}",
         )
     return applied

@@ -75,7 +75,14 @@ _OF_ALL = (
 @command("write", panel=PANEL)
 def write(
     call: Call,
-    stream: Annotated[str, typer.Argument(metavar="STREAM", autocompletion=streams)],
+    stream: Annotated[
+        str,
+        typer.Argument(
+            metavar="STREAM",
+            autocompletion=streams,
+            help="Its category is what stands before the first minus: account of account-1.",
+        ),
+    ],
     type: Annotated[
         str | None, typer.Argument(metavar="TYPE", autocompletion=types, help="Name of the type.")
     ] = None,
@@ -112,12 +119,14 @@ def write(
 ) -> None:
     """Append a message to a stream.
 
-    Prints the stream's version and the message's place in the store.
+    Prints the stream's version and the message's place in the store. What begins with a minus and
+    is no option goes after --.
 
     \b
       pgstore write account-1 Deposited '{"amount": 10}'
       pgstore write account-1 Deposited @deposit.json --expected-version 1
       jq -c '.[]' deposits.json | pgstore write account-1 Deposited - --lines
+      pgstore write account-1 Corrected -- -5
     """
     if lines and (metadata is not None or message_id is not None):
         raise CommandError("with --lines, metadata and ids are in the lines", code=USAGE)
@@ -159,9 +168,7 @@ def write(
 @command("read", panel=PANEL)
 def read(
     call: Call,
-    stream: Annotated[
-        str | None, typer.Argument(metavar="[STREAM]", autocompletion=streams)
-    ] = None,
+    stream: Annotated[str | None, typer.Argument(metavar="STREAM", autocompletion=streams)] = None,
     from_version: Annotated[
         int | None, typer.Option(metavar="N", help="Of a stream: the first version to read.")
     ] = None,
@@ -237,6 +244,8 @@ def tail(
     layout = Layout(_OF_ALL, call.out.width, titles=False)
     _show(call, layout, rows)
     if not follow:
+        if not rows and not call.out.json:
+            call.out.note("There is no such message.")
         return
     with (
         call.messages(poll=poll) as store,

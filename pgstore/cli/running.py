@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import inspect
 import logging
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -42,7 +43,8 @@ def run(
     """Run the handlers of subscriptions.
 
     It ends by SIGTERM or Ctrl-C, when the batch in hand is finished and the leases are given back.
-    Start it as often as you like: the processes share the partitions.
+    A second Ctrl-C ends it at once: the batch is rolled back, and others get the partition when the
+    lease ends. Start it as often as you like: the processes share the partitions.
 
     The module is imported from the current folder, or wherever Python finds it. The subscriptions'
     store is the program's: --dsn and --store are for a function that takes a store.
@@ -115,11 +117,18 @@ def _run(subscriptions: list[Found], workers: int, lease: float, call: Call) -> 
     call.out.note(f"Running {names} with {workers} worker{'s' * (workers > 1)} …")
     store: Any = subscriptions[0].store
     if isinstance(subscriptions[0], AsyncSubscription):
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            # Not asyncio's, which would cancel one worker, and wait for the others.
+            signal.signal(signal.SIGINT, _interrupt)
         asyncio.run(_run_async(store, subscriptions, workers, lease))
     else:
         with store:
             store.run(*subscriptions, workers=workers, lease=lease)
     call.out.note("Ended.")
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 async def _run_async(store: Any, subscriptions: list[Found], workers: int, lease: float) -> None:

@@ -123,8 +123,8 @@ def stats(call: Call) -> None:
         return
     call.out.record(
         {
-            "messages": f"about {row['messages_estimate']}",
-            "streams": f"about {row['streams_estimate']}",
+            "messages": _about(row, "messages_estimate"),
+            "streams": _about(row, "streams_estimate"),
             "last_position": row["last_position"],
             "safe_position": row["safe_position"],
             "in_flight": _in_flight(row),
@@ -175,15 +175,15 @@ class _Meter:
         }
         if call.out.json:
             return [document], []
-        lines = [*_head(call, row, rate), Text("")]
-        lines += summary(running, call.out.width) if running else [Text("no subscriptions")]
+        lines = [*_head(call, row, rate), Text(""), *summary(running, call.out.width)]
         return [document], lines
 
 
 def _head(call: Call, row: Row, rate: float | None) -> list[Text]:
     fields = {
         "messages/s": "…" if rate is None else f"{rate:.1f}",
-        "messages": f"about {row['messages_estimate']} in about {row['streams_estimate']} streams",
+        "messages": _about(row, "messages_estimate"),
+        "streams": _about(row, "streams_estimate"),
         "positions": f"safe {row['safe_position']}, last {row['last_position']}",
         "in flight": _in_flight(row),
         "size": f"tables {volume(row['table_bytes'])}, indexes {volume(row['index_bytes'])},"
@@ -194,6 +194,13 @@ def _head(call: Call, row: Row, rate: float | None) -> list[Text]:
         title,
         *(Text.assemble((name.ljust(12), "bold"), value) for name, value in fields.items()),
     ]
+
+
+def _about(row: Row, key: str) -> str:
+    """The server's estimate; before it has analysed the table, that is 0."""
+    if not row[key] and row["last_position"]:
+        return "not analysed yet"
+    return f"about {row[key]}"
 
 
 def _in_flight(row: Row) -> str:

@@ -24,7 +24,7 @@ Name = Annotated[
 ]
 Position = Annotated[
     int | None,
-    typer.Argument(metavar="[POSITION]", help="Global position of one message; otherwise all."),
+    typer.Argument(metavar="POSITION", help="Global position of one message; otherwise all."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
@@ -47,7 +47,7 @@ _BEHIND = Column("behind", right=True)
 _ERROR = Column("error", least=16, rank=3, optional=True)
 
 COLUMNS = (
-    Column("subscription"),
+    Column("subscription", least=16),
     _STATE,
     _BEHIND,
     Column("rate", title="rate/s", right=True, rank=2, optional=True, show="{:.0f}".format),
@@ -83,6 +83,9 @@ _PARKED = (
 )
 
 
+_NONE = "There is no subscription."
+
+
 class Sampler:
     """Reads the subscriptions, and from one time to the next how fast each goes."""
 
@@ -108,7 +111,7 @@ def subscriptions(
     call: Call,
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", autocompletion=names, help="Show its partitions."),
+        typer.Argument(metavar="NAME", autocompletion=names, help="Show its partitions."),
     ] = None,
     watching: Annotated[
         bool, typer.Option("--watch", "-w", help="Draw it again and again, until Ctrl-C.")
@@ -134,13 +137,16 @@ def subscriptions(
         sampler = Sampler(session)
 
         def view() -> View:
-            rows = sampler.rows() if name is None else _partitions(session, name)
-            return rows, table(rows, COLUMNS if name is None else _PARTITIONS, call.out.width)
+            if name is not None:
+                rows = _partitions(session, name)
+                return rows, table(rows, _PARTITIONS, call.out.width)
+            rows = sampler.rows()
+            return rows, summary(rows, call.out.width)
 
         if watching:
             watch(call, view, interval=interval, times=times)
         elif name is None:
-            call.out.rows(sampler.rows(), COLUMNS, empty="There is no subscription.")
+            call.out.rows(sampler.rows(), COLUMNS, empty=_NONE)
         else:
             call.out.rows(_partitions(session, name), _PARTITIONS)
 
@@ -321,8 +327,8 @@ def parked_drop(call: Call, name: Name, position: Position = None, yes: Yes = Fa
 
 
 def summary(rows: list[Row], width: int) -> list[Text]:
-    """The table of subscriptions, for other views."""
-    return table(rows, COLUMNS, width)
+    """The table of subscriptions, for views."""
+    return table(rows, COLUMNS, width) if rows else [Text(_NONE)]
 
 
 def _partitions(session: Session, name: str) -> list[Row]:

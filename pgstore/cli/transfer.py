@@ -1,5 +1,6 @@
 """Export and import."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -9,7 +10,6 @@ from typing import Annotated
 import typer
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TaskProgressColumn,
     TextColumn,
@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 from pgstore import transfer
+from pgstore.cli import _queries
 from pgstore.cli._app import command
 from pgstore.cli._call import Call
 from pgstore.cli._completion import categories, streams
@@ -84,7 +85,8 @@ def export(
     """
     if category is not None and stream is not None:
         raise CommandError("export a category or a stream, not both", code=USAGE)
-    with call.connect() as session, _progress(call, "Exporting", None) as told:
+    with call.connect() as session, _progress(call, "Exporting") as told:
+        end = session.value(_queries.SAFE_POSITION)
         done = transfer.export_file(
             session.conn,
             file,
@@ -92,7 +94,7 @@ def export(
             category=category,
             stream=stream,
             after=after,
-            on_progress=lambda messages, _: told(messages),
+            on_progress=lambda messages, position: told(messages, position - after, end - after),
         )
     sentence = (
         f"Exported {_count(done.messages, 'message')} up to position {done.up_to_position}"
@@ -103,7 +105,7 @@ def export(
         return
     call.out.done(
         sentence,
-        file=file,
+        file=os.fsencode(file).decode(errors="replace"),
         bytes=Path(file).stat().st_size,
         messages=done.messages,
         floors=done.floors,
@@ -181,13 +183,13 @@ def import_(
                 streams=checked.streams,
             )
             return
-        with _progress(call, "Importing", found) as told:
+        with _progress(call, "Importing") as told:
             done = transfer.import_from(
                 session.conn,
                 found,
                 store=call.store,
                 positions=positions.value,
-                on_progress=told,
+                on_progress=lambda messages: told(messages, messages, found.total),
             )
     kept = "their positions" if done.positions_kept else "new positions"
     call.out.done(
@@ -226,23 +228,23 @@ def _source(
 
 
 @contextmanager
-def _progress(call: Call, title: str, source: Source | None) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr, if somebody is there to see it."""
+def _progress(call: Call, title: str) -> Iterator[Callable[[int, int, int | None], None]]:
+    """A bar on stderr, if somebody is there to see it; it is told messages, and how far of what."""
     if call.out.json or not call.out.notes.is_terminal:
-        yield lambda _: None
+        yield lambda *_: None
         return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TaskProgressColumn(show_speed=True),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[messages]} messages"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=call.out.notes, transient=True) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda messages: bar.update(
-            task, completed=messages, total=source.total if source is not None else None
+        task = bar.add_task(title, total=None, messages=0)
+        yield lambda messages, done, total: bar.update(
+            task, completed=done, total=total, messages=messages
         )
 
 

@@ -1,6 +1,7 @@
 """Export: a store, a category or a stream, as the lines of a file."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -8,6 +9,7 @@ from typing import IO
 import msgspec
 import psycopg
 from psycopg import Connection
+from psycopg.pq import TransactionStatus
 
 from pgstore._sync.cursor import run
 from pgstore.errors import InvalidArgumentError
@@ -74,9 +76,10 @@ def export(
         # The file is, whatever the connection's encoding is.
         conn.execute("SET LOCAL client_encoding = 'UTF8'")
         floors = 0
-        for text in _copied(conn, s.copy_statement(s.FLOORS, store, **_of(header))):
-            file.write(lines.line(text[:-1]))
-            floors += 1
+        with closing(_copied(conn, s.copy_statement(s.FLOORS, store, **_of(header)))) as rows:
+            for text in rows:
+                file.write(lines.line(text[:-1]))
+                floors += 1
         messages, position = 0, after
         while position < up_to:
             page = s.copy_statement(
@@ -125,17 +128,24 @@ def _write_page(
     count, position = 0, b"0"
     line = lines.line
     write = file.write
-    for row in _copied(conn, statement):
-        position, _, text = row.partition(_SEPARATOR)
-        write(line(text[:-1]))
-        count += 1
+    with closing(_copied(conn, statement)) as rows:
+        for row in rows:
+            position, _, text = row.partition(_SEPARATOR)
+            write(line(text[:-1]))
+            count += 1
     return count, int(position)
 
 
-def _copied(conn: Connection[object], statement: str) -> Iterator[bytes]:
-    with psycopg.ClientCursor(conn) as cursor, cursor.copy(statement.encode()) as copy:
-        for row in copy:
-            yield bytes(row)
+def _copied(conn: Connection[object], statement: str) -> Generator[bytes]:
+    """Rows of a COPY. Closed before the transaction ends: as long as it runs, nothing else can."""
+    try:
+        with psycopg.ClientCursor(conn) as cursor, cursor.copy(statement.encode()) as copy:
+            for row in copy:
+                yield bytes(row)
+    finally:
+        if conn.info.transaction_status == TransactionStatus.ACTIVE:
+            # Ctrl-C at its beginning: psycopg leaves it running, and the connection of no use.
+            conn.close()
 
 
 def _utc(moment: object) -> datetime:

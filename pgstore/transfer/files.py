@@ -1,5 +1,6 @@
 """Files of an export: plain, compressed, or standard input and output."""
 
+import errno
 import gzip
 import importlib
 import os
@@ -90,6 +91,8 @@ def open_file(path: str, mode: str) -> Iterator[IO[bytes]]:
         with _opened(Path(path), Path(path).suffix, mode) as file:
             yield file
     else:
+        if Path(path).is_dir():  # told now, not when everything is written
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         part = Path(f"{path}.part")
         try:
             with _opened(part, Path(path).suffix, mode) as file:
@@ -133,5 +136,5 @@ def _zstd() -> Any:
             continue
     raise TransferError(
         "this Python cannot read or write .zst",
-        hint="Use Python 3.14 or newer, pip install backports.zstd, or .gz.",
+        hint="Use Python 3.14 or newer, pip install backports.zstd, or pipe it through zstd.",
     )

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import msgspec
 import psycopg
 from psycopg import Connection
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from pgstore._sync.cursor import run
@@ -264,6 +265,9 @@ class _WithoutWaiting:
         self._set("off")
 
     def __exit__(self, *error: object) -> None:
+        if self.conn.info.transaction_status == TransactionStatus.ACTIVE:
+            # Ctrl-C between psycopg's sending and waiting: the connection is of no use.
+            self.conn.close()
         if self.conn.closed or self.conn.broken:
             return
         self._set(str(self._before))

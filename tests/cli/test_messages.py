@@ -207,6 +207,7 @@ def test_tail_shows_the_last_messages_of_what_is_asked_for(store: Store, run_her
     assert positions("-n", "3", "--category", "account") == [2, 3, 4]
     assert positions("-n", "2", "--type", "Deposited") == [2, 3]
     assert positions("-n", "0") == []
+    assert run_here("tail", "--category", "none").err == "There is no such message.\n"
 
 
 def test_message_shows_all_of_it(store: Store, run_here: Command) -> None:
@@ -224,8 +225,10 @@ def test_message_shows_all_of_it(store: Store, run_here: Command) -> None:
 
 
 def test_nothing_in_a_message_can_steer_the_terminal(store: Store, run_here: Command) -> None:
-    store.write("evil-\x1b[2J\x9b", pgstore.RawMessage("T", '{"a": "\x9b2J\u202e"}'.encode()))
+    data = '{"a": "\x9b2J\u202e\u2028"}'
+    store.write("evil-\x1b[2J\x9b", pgstore.RawMessage("T", data.encode()))
     for arguments in (("read", "--all"), ("tail",), ("streams",), ("read", "--all", "--json")):
         out = run_here(*arguments).out
-        assert not set(out) & {"\x1b", "\x9b"}
-    assert run_here("read", "--all", "--json").rows[-1]["stream"] == "evil-\x1b[2J\x9b"
+        assert not set(out) & set("\x1b\x9b\u202e\u2028")
+    last = run_here("read", "--all", "--json").rows[-1]
+    assert (last["stream"], last["data"]) == ("evil-\x1b[2J\x9b", json.loads(data))

@@ -72,6 +72,7 @@ def test_upgrade_brings_an_older_store_up_to_date_and_check_tells(
 ) -> None:
     assert run_here("upgrade", "--check").code == 0
     assert run_here("upgrade", "--dry-run").out.startswith("-- Store")
+    assert run_here("upgrade", "--dry-run", "--json").rows[0]["sql"].startswith("-- Store")
     forget = sql.SQL("UPDATE {}.migrations SET checksum = 'other' WHERE number = 0")
     admin.execute(forget.format(sql.Identifier(schema)))
     assert run_here("upgrade", "--check").code == 6
@@ -121,6 +122,8 @@ def test_sql_makes_the_same_store_as_install(
     assert "this script is for store" in again.stderr
     # From the version before, the last migration only.
     later = run_here("sql", "--from", str(VERSION - 1)).out
+    assert run_here("sql", "--from", str(VERSION - 1), "--json").rows == [{"sql": later}]
+    assert run_here("sql", "--from", str(VERSION + 1)).code == 2
     assert _sql.migrations()[-1].text.strip() in later
     assert _sql.migrations()[0].text.strip() not in later
 
@@ -184,7 +187,7 @@ def test_streams_categories_and_types_count(store: Store, run_here: Command) -> 
 
 
 def test_stats_and_top_tell_positions_and_who_is_in_flight(
-    store: Store, dsn: str, run_here: Command
+    store: Store, schema: str, admin: psycopg.Connection[Any], run_here: Command
 ) -> None:
     with store.transaction() as conn:
         store.write("account-3", pgstore.RawMessage("Opened", b"{}"), conn=conn)
@@ -192,6 +195,10 @@ def test_stats_and_top_tell_positions_and_who_is_in_flight(
         assert (stats["safe_position"], stats["last_position"]) == (4, 5)
         assert stats["oldest_writer_pid"] == conn.info.backend_pid
         assert str(conn.info.backend_pid) in run_here("stats").out
+    # The server's estimates are 0 before it knows anything.
+    assert "about" not in run_here("stats").out + run_here("top", "--times", "1").out
+    admin.execute(sql.SQL("ANALYZE {}.messages").format(sql.Identifier(schema)))
+    assert "about 5" in run_here("stats").out
     first, second = run_here("top", "--times", "2", "--interval", "0.1", "--json").rows
     assert first["messages_per_second"] is None
     assert second["messages_per_second"] == 0

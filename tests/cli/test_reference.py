@@ -1,5 +1,6 @@
 """docs/reference/cli.md: every command is there, and prints what the page says."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -39,6 +40,7 @@ def test_commands_print_what_the_page_says(database: str, tmp_path: Path) -> Non
 
 def test_every_command_is_on_the_page() -> None:
     page = reference.PAGE.read_text()
+    assert "```console\n```" not in page
     names = [each.name for each in app.registered_commands if each.name]
     for group in app.registered_groups:
         assert group.typer_instance is not None
@@ -46,10 +48,13 @@ def test_every_command_is_on_the_page() -> None:
     assert [name for name in names if f"`pgstore {name}" not in page] == []
 
 
-@pytest.mark.parametrize("command", [[], ["write"], ["parked"], ["retention", "set"]])
+@pytest.mark.parametrize("command", [[], ["write"], ["read"], ["parked"], ["retention", "set"]])
 def test_help_fits_80_columns_and_shows_examples(command: list[str]) -> None:
     done = run(*command, "--help", env={"COLUMNS": "80"})
     assert done.returncode == 0
     assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "[[" not in done.stdout
+    if command == ["write"]:  # paragraphs are filled, examples keep their lines
+        assert re.search(r"begins +\n with a minus", done.stdout)
     if command not in ([], ["parked"]):
         assert f"pgstore {' '.join(command)} " in done.stdout

@@ -6,9 +6,12 @@ import re
 import signal
 import subprocess
 from pathlib import Path
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
+import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 import pgstore
 from tests.cli.terminal import PROGRAM, Terminal, clean, run
@@ -135,6 +138,26 @@ def test_live_views_draw_in_place_and_leave_the_screen_as_it_was(
     assert "Traceback" not in terminal.text
 
 
+@pytest.mark.parametrize("command", ["subscriptions", "top", "grants"])
+def test_long_names_are_cut_where_there_is_no_room(
+    command: str, store: Store, admin: psycopg.Connection[Any], environment: Environment
+) -> None:
+    role = f"role_{'x' * 40}_{uuid4().hex[:12]}"
+    store.subscription(f"all-{'x' * 100}").create()
+    admin.execute(f"CREATE ROLE {role}".encode())
+    try:
+        assert run("grant", "write", role, "--category", "x" * 40, env=environment).returncode == 0
+        arguments = [command, *(["--times", "1"] if command == "top" else [])]
+        with Terminal(*arguments, columns=80, env=environment) as terminal:
+            assert terminal.end() == 0
+        row = next(line for line in terminal.text.splitlines() if "xxx" in line)
+        assert len(row) <= 80
+        assert {"subscriptions": "waiting", "top": "waiting", "grants": "write"}[command] in row
+    finally:
+        run("revoke", "write", role, env=environment)
+        admin.execute(f"DROP ROLE {role}".encode())
+
+
 def test_a_reader_that_has_seen_enough_ends_the_command_silently(
     store: Store, environment: Environment
 ) -> None:
@@ -162,6 +185,11 @@ def test_questions_are_asked_in_a_terminal(
         terminal.wait_for("to go on:")
         assert "holds 4 messages" in terminal.text
         terminal.enter("yes\n")
+        assert terminal.end() == 1
+    with Terminal("delete", "account-1", columns=80, env=environment) as terminal:
+        terminal.wait_for("to go on:")
+        assert "account-1 is at version 3" in terminal.text
+        terminal.enter("no\n")
         assert terminal.end() == 1
     assert store.stream_version("account-1") == 3
     with Terminal("uninstall", columns=80, env=environment) as terminal:
@@ -229,7 +257,9 @@ def test_the_shell_completes_commands(shell: str, environment: Environment) -> N
     assert (shown.returncode, "pgstore" in shown.stdout) == (0, True)
 
 
-def test_the_shell_completes_names_from_the_server(store: Store, environment: Environment) -> None:
+def test_the_shell_completes_names_from_the_server(
+    store: Store, admin: psycopg.Connection[Any], dsn: str, environment: Environment
+) -> None:
     def completed(words: str) -> list[str]:
         asked = {
             "_PGSTORE_COMPLETE": "complete_bash",
@@ -244,5 +274,18 @@ def test_the_shell_completes_names_from_the_server(store: Store, environment: En
     assert completed("pgstore read --all --type O") == ["Opened"]
     store.subscription("balances", category="account").create()
     assert completed("pgstore pause b") == ["balances"]
+    # For a role that may read, too: it has no rights on tables.
+    role = f"reader_{uuid4().hex[:12]}"
+    admin.execute(f"CREATE ROLE {role} LOGIN".encode())
+    try:
+        assert run("grant", "read", role, env=environment).returncode == 0
+        environment["PGSTORE_DSN"] = make_conninfo(dsn, user=role)
+        assert completed("pgstore read acc") == ["account-1", "account-2"]
+        assert completed("pgstore tail --category a") == ["account"]
+        assert completed("pgstore read --all --type O") == ["Opened"]
+    finally:
+        environment["PGSTORE_DSN"] = dsn
+        run("revoke", "read", role, env=environment)
+        admin.execute(f"DROP ROLE {role}".encode())
     environment["PGSTORE_DSN"] = "host=/nowhere"
     assert completed("pgstore read acc") == []

@@ -388,6 +388,25 @@ def test_verify_sees_nothing_wrong_while_others_write(store: Place, dsn: str) ->
         writer.rollback()
 
 
+def test_verify_is_quick_where_much_waits_and_nothing_is_analysed(server_dsn: str) -> None:
+    with made_store(server_dsn) as place:
+        place.query(
+            "SELECT STORE.write_message('s-' || n % 500, 'A', '{}')"
+            " FROM generate_series(1, 40000) AS n"
+        )
+        place.query("SELECT STORE.create_subscription('waits', partitions => 4)")
+        place.query("SELECT STORE.claim_partition('{waits}', owner => 'me')")
+        # With a look at each stream or list for each message, it takes minutes.
+        place.query("SET statement_timeout = '20s'")
+        assert (
+            place.value(
+                "SELECT checked FROM STORE.verify_store()"
+                " WHERE check_name = 'what waits in partitions is listed'"
+            )
+            >= 1000
+        )
+
+
 def test_verify_knows_a_store_of_another_version(store: Place) -> None:
     with store.conn.transaction(force_rollback=True):
         store.query("INSERT INTO STORE.migrations VALUES (99, now(), 'later', 'x')")

@@ -94,6 +94,9 @@ async def test_the_last_that_ends_puts_the_signals_handlers_back() -> None:
             signal.raise_signal(number)
         await asyncio.sleep(0.05)
         assert stopped == ["second", "second"]
+        # A second SIGINT would have been what it was before; a second SIGTERM changes nothing.
+        assert signal.getsignal(signal.SIGINT) is interrupt
+        assert signal.getsignal(signal.SIGTERM) is not mine
         await second.__aexit__(None, None, None)
         assert signal.getsignal(signal.SIGTERM) is mine
         assert signal.getsignal(signal.SIGINT) is interrupt

@@ -57,33 +57,37 @@ BEGIN
   FROM (
     SELECT
       s.subscription, m.global_position,
-      l.global_position IS NULL OR (h.head >= m.global_position) IS NOT TRUE AS wrong
+      -- Not a join: nobody has analysed what an array holds, so that one would be a nested loop.
+      (p.subscription_id, p.partition, m.global_position) NOT IN (
+        SELECT k.subscription_id, k.partition, u.global_position
+        FROM subscription_work AS k
+        CROSS JOIN LATERAL unnest(k.positions) AS u (global_position)
+      )
+      OR (h.head >= m.global_position) IS NOT TRUE AS wrong
     FROM subscriptions AS s
     JOIN subscription_sweeps AS w USING (subscription_id)
-    JOIN messages AS m ON m.global_position <= w.swept_position
-      AND m.global_position > (
-        SELECT min(c.checkpoint)
-        FROM subscription_partitions AS c
-        WHERE c.subscription_id = s.subscription_id
-      )
-    JOIN streams AS i USING (stream_id)
+    CROSS JOIN LATERAL (
+      SELECT
+        n.global_position,
+        partition_of(n.stream_id, i.stream, n.metadata, s.partitions, s.partition_by) AS partition
+      FROM messages AS n
+      JOIN streams AS i USING (stream_id)
+      WHERE n.global_position <= w.swept_position
+        AND n.global_position > (
+          SELECT min(c.checkpoint)
+          FROM subscription_partitions AS c
+          WHERE c.subscription_id = s.subscription_id
+        )
+        AND (s.categories IS NULL OR i.category = ANY (s.categories))
+        AND (s.types IS NULL OR n.type = ANY (s.types))
+        AND (s.stream_pattern IS NULL OR i.stream LIKE s.stream_pattern)
+      OFFSET 0  -- first: the planner would look for the messages of each partition and stream
+    ) AS m
     JOIN subscription_partitions AS p ON p.subscription_id = s.subscription_id
-      AND p.partition = partition_of(
-        m.stream_id, i.stream, m.metadata, s.partitions, s.partition_by
-      )
-      AND p.checkpoint < m.global_position
+      AND p.partition = m.partition AND p.checkpoint < m.global_position
     LEFT JOIN subscription_heads AS h
       ON h.subscription_id = p.subscription_id AND h.partition = p.partition
-    LEFT JOIN (
-      SELECT k.subscription_id, k.partition, u.global_position
-      FROM subscription_work AS k
-      CROSS JOIN LATERAL unnest(k.positions) AS u (global_position)
-    ) AS l ON l.subscription_id = p.subscription_id AND l.partition = p.partition
-      AND l.global_position = m.global_position
     WHERE s.partitions > 1
-      AND (s.categories IS NULL OR i.category = ANY (s.categories))
-      AND (s.types IS NULL OR m.type = ANY (s.types))
-      AND (s.stream_pattern IS NULL OR i.stream LIKE s.stream_pattern)
   ) AS g;
 
   -- Not that they are stored: retention and delete_stream leave what was parked.

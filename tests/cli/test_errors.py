@@ -1,0 +1,123 @@
+"""What people and programs are told when something is wrong."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+import pgstore
+from tests.cli.conftest import Command
+from tests.cli.terminal import PROGRAM, clean
+
+Store = pgstore.MessageStore[pgstore.RawMessage]
+
+STEERING = "account-\x1b[2J\x9b\u202e"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("write", STEERING, "T", "{}", "--expected-version", "7"),
+        ("read", STEERING),
+        ("pause", STEERING),
+        ("truncate", STEERING, "--before", "2", "--yes"),
+        ("grant", "read", STEERING),
+        ("retention", "set", "account", "--max-age", STEERING),
+        ("import", STEERING),
+        ("read", "account-1", "--store", STEERING),
+        ("read", "account-1", "--dsn", STEERING),
+        ("read", "account-1", "--dsn", STEERING, "--debug"),
+    ],
+)
+def test_no_error_and_no_note_can_steer_the_terminal(
+    arguments: tuple[str, ...], store: Store, run_here: Command
+) -> None:
+    done = run_here(*arguments)
+    assert "\\x1b" in done.err
+    assert not set(done.err) & set("\x1b\x9b\u202e")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("read", "a-1", "--dsn", "nonsense"), 2, "nonsense"),
+        (("read", "a-1", "--store", "\udcff"), 2, "not a text of UTF-8"),
+        (("write", "a-1", "T", "{no json"), 2, 'Token "no" is invalid'),
+        (("write", "a-1", "T", r'"\ud800"'), 2, "surrogate"),
+        (("import", "/none/export.jsonl"), 1, "/none/export.jsonl: No such file or directory\n"),
+        (("export", "/"), 1, "/: Is a directory\n"),
+        (("status", "--store", "none"), 6, "pgstore install --store none"),
+    ],
+)
+def test_an_error_says_what_is_wrong(
+    arguments: tuple[str, ...], code: int, said: str, store: Store, run_here: Command
+) -> None:
+    done = run_here(*arguments)
+    assert (done.code, done.out) == (code, "")
+    assert said in done.err
+    assert "--debug" not in done.err
+
+
+def test_who_may_not_is_told_who_gives_rights(
+    store: Store, admin: psycopg.Connection[Any], dsn: str, run_here: Command
+) -> None:
+    role = f"reader_{uuid4().hex[:12]}"
+    admin.execute(f"CREATE ROLE {role} LOGIN".encode())
+    try:
+        theirs = ("--dsn", make_conninfo(dsn, user=role))
+        done = run_here("doctor", "--json", *theirs)
+        assert (done.code, done.rows[-1]["name"], done.rows[-1]["status"]) == (1, "store", "fail")
+        assert run_here("grant", "read", role).code == 0
+        done = run_here("stats", *theirs)
+        assert (done.code, "pgstore grant" in done.err) == (1, True)
+        # What takes no right of the store is looked at all the same.
+        done = run_here("doctor", "--json", *theirs)
+        assert (done.code, done.rows[-1]["status"]) == (0, "warn")
+        assert f"pgstore grant monitor {role}" in done.rows[-1]["remedy"]
+    finally:
+        run_here("revoke", "read", role)
+        admin.execute(f"DROP ROLE {role}".encode())
+
+
+def test_questions_are_not_asked_about_what_is_not_there(store: Store, run_here: Command) -> None:
+    for arguments in (
+        ("truncate", "none-1", "--before", "2"),
+        ("delete", "none-1"),
+        ("redact", str(uuid4()), "--reason", "asked"),
+    ):
+        assert run_here(*arguments).code == 4
+
+
+def test_an_export_that_cannot_get_its_name_is_refused_before_it_begins(
+    store: Store, run_here: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "backups").mkdir()
+    done = run_here("export", str(tmp_path / "backups"))
+    assert (done.code, done.err) == (1, f"error: {tmp_path / 'backups'}: Is a directory\n")
+    assert [each.name for each in tmp_path.iterdir()] == ["backups"]
+
+
+@pytest.mark.parametrize(
+    ("closed", "arguments", "code"),
+    [
+        (">&-", ("write", "account-1", "Deposited"), 0),
+        (">&- 2>&- <&-", ("read", "account-1"), 0),
+        ("<&-", ("write", "account-1", "Deposited", "-"), 2),
+        ("<&-", ("uninstall",), 2),
+    ],
+)
+def test_commands_run_without_stdin_stdout_and_stderr(
+    closed: str,
+    arguments: tuple[str, ...],
+    code: int,
+    store: Store,
+    environment: dict[str, str],
+) -> None:
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *PROGRAM, *arguments]
+    done = subprocess.run(shell, env=clean(environment), capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert "AttributeError" not in done.stderr
