@@ -36,6 +36,7 @@ BEGIN
         END IF;
         source := subscription_of(subscription);
       END IF;
+      EXIT WHEN looks = 2;
       CONTINUE;
     END IF;
 
