@@ -155,7 +155,7 @@ def test_import_messages_keeps_positions_above_the_last(store: Store, stream: st
 
 @pytest.mark.parametrize("shape", ["[5:6]={%s,%s}", "[0:1]={%s,%s}", "{{%s},{%s}}"])
 def test_import_messages_takes_arrays_of_any_shape(store: Store, stream: str, shape: str) -> None:
-    last = last_position(store)
+    _, last = store.write(f"{stream}-before")
     given = parameters((stream, 1), (stream, 2))
     with store.refused("22023", argument="global_positions", last_position=last):
         take(store, [*given[:7], shape % (last, last + 1)])
