@@ -221,3 +221,34 @@ def test_repartition_moves_parked_messages_along(store: Store, new: int) -> None
         lease.release()
     assert sorted(replayed) == positions
     assert reader.parked() == []
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_failure_of_a_message_that_was_deleted_meanwhile(store: Store, partitions: int) -> None:
+    """There is nothing to try again: the next ones are handed out, at once."""
+    reader = Subscription(store, partitions=partitions)
+    gone = reader.write()
+    lease = reader.claimed()
+    assert lease.fetch().positions == [gone]
+    store.query("DELETE FROM STORE.messages AS m WHERE m.global_position = %s", [gone])
+    assert lease.fail(gone) == "retry"
+    assert [row["attempts"] for row in reader.partitions()] == [0] * partitions
+    after = reader.write()
+    assert reader.work() == [after]
+
+
+def test_error_of_a_replay_that_was_deleted_meanwhile_is_not_kept(store: Store) -> None:
+    reader = Subscription(store, on_failure="park", max_attempts=1)
+    position = reader.write()
+    lease = reader.claimed()
+    assert lease.fail(position) == "park"
+    store.call("replay_parked", reader.name)
+    assert lease.fetch().parked
+    store.query("DELETE FROM STORE.messages AS m WHERE m.global_position = %s", [position])
+    assert lease.fail(position, "what the message said") == "park"
+    errors = store.query(
+        "SELECT k.error FROM STORE.parked_messages AS k JOIN STORE.subscriptions AS s"
+        " USING (subscription_id) WHERE s.subscription = %s",
+        [reader.name],
+    ).fetchall()
+    assert errors == [(None,)]

@@ -292,3 +292,23 @@ def test_when_nobody_is_restricted_any_right_will_do(
         store.query(f"GRANT USAGE ON SCHEMA STORE TO {by_hand}")
         store.query(f"GRANT EXECUTE ON FUNCTION STORE.write_message TO {by_hand}")
         assert store.write(stream, on=connect(user=by_hand))[0] == 1
+
+
+def test_restricted_writer_learns_nothing_of_other_streams(
+    store: Store, writer: Connection
+) -> None:
+    """Not by comparing ids, nor by using one again."""
+    other = f"account-{uuid4()}"
+    store.write(other)
+    ((message_id, *_),) = store.call("read_stream", other)
+    for known in ([], [message_id], [str(uuid4())]):
+        for messages in ([[], []], [["A"], ["1"]]):
+            with store.refused("42501"):
+                store.call("synchronize_stream", other, known, *messages, on=writer)
+    hidden = {"message_id": str(message_id), "stream": "", "version": 0, "global_position": 0}
+    with store.refused("MS002", **hidden):
+        store.call("write_message", f"{OWN}-1", "A", "1", message_id=message_id, on=writer)
+    store.write(f"{OWN}-2", on=writer)
+    ((own_id, *_),) = store.call("read_stream", f"{OWN}-2")
+    with store.refused("MS002", message_id=str(own_id), stream=f"{OWN}-2", version=1):
+        store.call("write_message", f"{OWN}-3", "A", "1", message_id=own_id, on=writer)

@@ -33,7 +33,14 @@ BEGIN
 
   -- A parked message that was replayed and failed once more?
   UPDATE parked_messages AS k
-  SET attempts = k.attempts + 1, error = fail_message.error, replay = false
+  SET
+    attempts = k.attempts + 1,
+    -- An error may quote its message: of one that was deleted meanwhile nothing is kept.
+    error = CASE
+      WHEN EXISTS (SELECT FROM messages AS m WHERE m.global_position = k.global_position)
+      THEN fail_message.error
+    END,
+    replay = false
   WHERE k.subscription_id = source.subscription_id
     AND k.global_position = fail_message.global_position
     AND k.partition = fail_message.partition
@@ -44,6 +51,20 @@ BEGIN
     global_position > leased.checkpoint
     AND subscription_has(source, partition, global_position - 1, global_position + 1)
   ) IS NOT TRUE THEN
+    IF global_position BETWEEN leased.checkpoint + 1 AND coalesce(
+      leased.head,
+      (
+        SELECT w.swept_position
+        FROM subscription_sweeps AS w
+        WHERE w.subscription_id = source.subscription_id
+      )
+    ) AND NOT EXISTS (
+      SELECT FROM messages AS m WHERE m.global_position = fail_message.global_position
+    ) THEN
+      -- It was deleted meanwhile: there is nothing to try again.
+      PERFORM release_partition(subscription, partition, token);
+      RETURN 'retry';
+    END IF;
     PERFORM refuse_argument('global_position', 'must be that of a message that fetch_batch gave');
   END IF;
 

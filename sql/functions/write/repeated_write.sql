@@ -75,6 +75,16 @@ BEGIN
     AND a.data = w.data
     AND a.metadata IS NOT DISTINCT FROM w.metadata;
   IF matching <> cardinality(types) OR first_version - 1 <> expected_version THEN
+    -- Where it is, is nothing for who may not write there.
+    IF writers_restricted() AND NOT may_write(acting_role(), category(other.stream)) THEN
+      RAISE EXCEPTION USING
+        ERRCODE = 'MS002',
+        MESSAGE = format('message id %s is already used', other.message_id),
+        DETAIL = json_build_object(
+          'message_id', other.message_id, 'stream', '', 'version', 0, 'global_position', 0
+        )::text,
+        HINT = 'A new message needs a new id. Nothing was stored.';
+    END IF;
     RAISE EXCEPTION USING
       ERRCODE = 'MS002',
       MESSAGE = format(

@@ -31,6 +31,10 @@ BEGIN
   ELSIF coalesce(cardinality(types), 0) <> coalesce(cardinality(data), 0) THEN
     PERFORM refuse_argument('messages', 'must be arrays of the same length');
   END IF;
+  -- Before anything is compared: what is stored is nothing for who may not write there.
+  IF writers_restricted() THEN
+    PERFORM refuse_target(stream, NULL);
+  END IF;
 
   SELECT k.n AS version, k.message_id AS given_id, m.message_id AS stored_id INTO other
   FROM unnest(known_ids) WITH ORDINALITY AS k (message_id, n)
