@@ -4,13 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
-from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from pgstore import _signals
 
 Lock = asyncio.Lock
-T = TypeVar("T")
 
 
 class Event:
@@ -70,29 +68,6 @@ class Task:
     async def join(self) -> None:
         """Wait for its end; raise what it raised."""
         await self._task
-
-
-class Call(Generic[T]):
-    """Something that is done meanwhile: `result` waits for it, and `drop` does without it."""
-
-    def __init__(self, work: Callable[[], Awaitable[T]]) -> None:
-        self._task = asyncio.ensure_future(work())
-
-    async def result(self) -> T:
-        return await self._task
-
-    async def drop(self) -> None:
-        self._task.cancel()
-        await asyncio.wait([self._task])
-        if not self._task.cancelled():
-            self._task.exception()  # seen, hence no warning
-
-
-async def begin(work: Callable[[], Awaitable[T]]) -> Call[T]:
-    """Begin a call, as far as it comes without waiting."""
-    call = Call(work)
-    await asyncio.sleep(0)
-    return call
 
 
 class Signal:

@@ -86,9 +86,8 @@ class Statements:
             " FROM set_config('synchronous_commit', 'off', true), STORE.claim_batch("
             "%s::text[], %s::text, %s::interval, %s::bigint)"
         )
-        self.fetch_after = statement(
-            f"SELECT {_COLUMNS}, {_OF_BATCH} FROM STORE.fetch_after("
-            f"{_LEASE}, %s::bigint, %s::bigint)"
+        self.fetch_batch = statement(
+            f"SELECT {_COLUMNS}, {_OF_BATCH} FROM STORE.fetch_batch({_LEASE}, %s::bigint)"
         )
         self.extend_lease = statement(f"SELECT STORE.extend_lease({_LEASE})")
         self.release_partition = statement(f"SELECT STORE.release_partition({_LEASE})")

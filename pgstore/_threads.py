@@ -3,13 +3,10 @@
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Generic, TypeVar
 
 from pgstore import _signals
 
 Lock = threading.Lock
-T = TypeVar("T")
 
 
 class Event:
@@ -63,27 +60,6 @@ class Task:
             self._thread.join(1.0)
         if self._error is not None:
             raise self._error
-
-
-class Call(Generic[T]):
-    """Something that is done meanwhile: `result` waits for it, and `drop` does without it."""
-
-    def __init__(self, work: Callable[[], T]) -> None:
-        self._results: list[T] = []
-        self._task = Task(lambda: self._results.append(work()), "pgstore-ahead")
-
-    def result(self) -> T:
-        self._task.join()
-        return self._results[0]
-
-    def drop(self) -> None:
-        with suppress(BaseException):
-            self._task.join()
-
-
-def begin(work: Callable[[], T]) -> Call[T]:
-    """Begin a call."""
-    return Call(work)
 
 
 class Signal:

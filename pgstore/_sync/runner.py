@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -90,9 +89,8 @@ class Runner:
             self._ended.set()
 
     def _run(self, workers: int) -> None:
-        # For each its transaction, what its handler does beside it, and what is fetched meanwhile;
-        # and for the leases.
-        self._database.room = max(self._database.room, 3 * workers + 2)
+        # For each its transaction and what its handler does beside it; and for the leases.
+        self._database.room = max(self._database.room, 2 * workers + 2)
         tasks = [_threads.Task(self._worker, f"pgstore-worker-{n}") for n in range(workers)]
         keeper = _threads.Task(self._keep, "pgstore-leases")
         errors = []
@@ -236,25 +234,17 @@ class Runner:
         """Handle what waits in a partition, for some time, and give it back."""
         handled = 0
         turn = deadline(_TURN)
-        ahead = None
         with self._leases_lock:
             self._leases.add(lease)
         try:
             while batch.messages:
-                if not batch.last and not batch.parked and left(turn):
-                    # While the handlers work, the server gets the next ones ready.
-                    position = text(batch.checkpoint)
-                    ahead = _threads.begin(partial(self._fetch, lease, position))
                 count, released = self._delivery.handle(lease, batch, raise_errors)
                 handled += count
                 if released:
                     return handled
                 if self._stopping.is_set() or not left(turn):
                     break
-                call, ahead = ahead, None
-                batch = call.result() if call is not None else batch
-                if call is None or not batch.messages:
-                    batch = self._fetch(lease, None)
+                batch = self._fetch(lease)
             self._database.rows(self._statements.release_partition, lease.parameters)
         except (LeaseLostError, SubscriptionNotFound) as error:
             _log.warning("%s", error)
@@ -263,17 +253,14 @@ class Runner:
                 self._abandoned.append(lease)
             raise
         finally:
-            if ahead is not None:
-                ahead.drop()
             with self._leases_lock:
                 self._leases.discard(lease)
         return handled
 
-    def _fetch(self, lease: Lease, after_position: str | None) -> Batch:
-        """The next batch, or the one after that which is in hand."""
-        size = text(lease.subscription.options.batch_size)
+    def _fetch(self, lease: Lease) -> Batch:
         rows = self._database.rows(
-            self._statements.fetch_after, (*lease.parameters, after_position, size)
+            self._statements.fetch_batch,
+            (*lease.parameters, text(lease.subscription.options.batch_size)),
         )
         return Batch.of(rows, self._decode)
 

@@ -239,34 +239,6 @@ def test_claim_batch_of_an_unknown_subscription(store: Store) -> None:
         store.call("claim_batch", ["none"], "w")
 
 
-def test_fetch_after_is_ahead_and_acknowledges_nothing(store: Store) -> None:
-    for partitions in (1, 3):
-        reader = Subscription(store, partitions=partitions)
-        positions = [reader.write() for _ in range(5)]
-        lease = reader.claimed()
-        assert lease.fetch(2).positions == positions[:2]
-        before = reader.state()
-        for after, expected in ((1, positions[2:4]), (3, positions[4:]), (4, [])):
-            rows = store.call("fetch_after", *lease.key, positions[after], 2)
-            assert [row[3] for row in rows if row[0]] == expected
-        # What is before the checkpoint is never handed out again.
-        lease.acknowledge(positions[2])
-        rows = store.call("fetch_after", *lease.key, 0, 2)
-        assert [row[3] for row in rows] == positions[3:]
-        assert before != reader.state()
-        lease.release()
-
-
-def test_fetch_after_leaves_replays_to_fetch_batch(store: Store) -> None:
-    reader = Subscription(store, on_failure="park", max_attempts=1)
-    positions = [reader.write() for _ in range(3)]
-    lease = reader.claimed()
-    lease.fail(positions[0])
-    store.call("replay_parked", reader.name)
-    assert store.call("fetch_after", *lease.key, positions[1], 10) == []
-    assert lease.fetch().parked
-
-
 def test_claim_batch_lets_a_change_of_partitions_end(store: Store) -> None:
     """What comes meanwhile waits for the new partitions."""
     reader = Subscription(store)

@@ -302,9 +302,9 @@ def test_restricted_writer_learns_nothing_of_other_streams(
     store.write(other)
     ((message_id, *_),) = store.call("read_stream", other)
     for known in ([], [message_id], [str(uuid4())]):
-        for messages in ([[], []], [["A"], ["1"]]):
+        for types, data in (("{}", "{}"), ("{A}", "{1}")):
             with store.refused("42501"):
-                store.call("synchronize_stream", other, known, *messages, on=writer)
+                store.call("synchronize_stream", other, known, types, data, on=writer)
     hidden = {"message_id": str(message_id), "stream": "", "version": 0, "global_position": 0}
     with store.refused("MS002", **hidden):
         store.call("write_message", f"{OWN}-1", "A", "1", message_id=message_id, on=writer)

@@ -24,7 +24,7 @@ PARAMETERS = {
     "wake_channel": 0,
     "create_subscription": 11,
     "claim_batch": 4,
-    "fetch_after": 5,
+    "fetch_batch": 4,
     "extend_lease": 3,
     "release_partition": 3,
     "acknowledge": 5,

@@ -126,7 +126,7 @@ BEGIN
       SELECT
         name, claim_batch.partition, claim_batch.token, f.message_id, f.stream, f.version,
         f.global_position, f.type, f.data, f.metadata, f.added_at, f.checkpoint, f.parked
-      FROM fetch_after(name, claim_batch.partition, claim_batch.token, NULL, max_count) AS f;
+      FROM fetch_batch(name, claim_batch.partition, claim_batch.token, max_count) AS f;
       IF NOT FOUND THEN
         RETURN NEXT;
       END IF;
