@@ -32,6 +32,9 @@ AS $$
 DECLARE
   leased record;
   category text;
+  categories text[];
+  types text[];
+  stream_pattern text;
   wanted bigint;
   work record;
   done bigint;
@@ -46,7 +49,7 @@ BEGIN
   -- All that it needs to know, in one statement.
   SELECT
     s.subscription_id, s.partitions, s.paused, s.categories, s.types, s.stream_pattern,
-    s.partition_by, p.checkpoint, p.attempts, p.stopped, p.leased_until, p.lease,
+    p.checkpoint, p.attempts, p.stopped, p.leased_until, p.lease,
     coalesce(p.head, w.swept_position) AS swept,
     EXISTS (
       SELECT
@@ -94,8 +97,11 @@ BEGIN
 
   -- After a failure one by one, so that the message that fails is alone when it fails again.
   wanted := CASE WHEN leased.attempts > 0 THEN 1 ELSE max_count END;
-  -- As a variable of its own it costs less for each message.
-  category := CASE WHEN cardinality(leased.categories) = 1 THEN leased.categories[1] END;
+  -- As variables of their own they cost less for each message.
+  categories := leased.categories;
+  types := leased.types;
+  stream_pattern := leased.stream_pattern;
+  category := CASE WHEN cardinality(categories) = 1 THEN categories[1] END;
   IF leased.partitions > 1 THEN
     <<listed>>
     FOR work IN
@@ -126,7 +132,7 @@ BEGIN
         CROSS JOIN LATERAL (
           SELECT i.stream, i.category FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
         ) AS s
-        WHERE leased.categories IS NULL OR s.category = ANY (leased.categories)
+        WHERE categories IS NULL OR s.category = ANY (categories)
         ORDER BY m.global_position;
         GET DIAGNOSTICS more = ROW_COUNT;
         done := done + wanted - found_count;
@@ -134,14 +140,13 @@ BEGIN
         EXIT listed WHEN found_count = wanted;
       END LOOP;
     END LOOP;
-  ELSIF leased.categories IS NULL THEN
+  ELSIF categories IS NULL THEN
     RETURN QUERY
     SELECT
       r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
       r.global_position, false
     FROM range_of_all(
-      leased.checkpoint, leased.swept, wanted, leased.types, leased.stream_pattern, NULL, NULL,
-      leased.partition_by
+      leased.checkpoint, leased.swept, wanted, types, stream_pattern, NULL, NULL, NULL
     ) AS r;
     GET DIAGNOSTICS found_count = ROW_COUNT;
   ELSIF category IS NOT NULL THEN
@@ -150,8 +155,7 @@ BEGIN
       r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
       r.global_position, false
     FROM range_of_category(
-      category, leased.checkpoint, leased.swept, wanted, leased.types, leased.stream_pattern,
-      NULL, NULL, leased.partition_by
+      category, leased.checkpoint, leased.swept, wanted, types, stream_pattern, NULL, NULL, NULL
     ) AS r;
     GET DIAGNOSTICS found_count = ROW_COUNT;
   ELSE
@@ -160,8 +164,7 @@ BEGIN
       r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
       r.global_position, false
     FROM range_of_several(
-      leased.categories, leased.checkpoint, leased.swept, wanted, leased.types,
-      leased.stream_pattern, NULL, NULL, leased.partition_by
+      categories, leased.checkpoint, leased.swept, wanted, types, stream_pattern, NULL, NULL, NULL
     ) AS r;
     GET DIAGNOSTICS found_count = ROW_COUNT;
   END IF;
