@@ -53,16 +53,37 @@ BEGIN
 
   IF (expected_version <> at_version) IS NOT TRUE THEN
     written_at := clock_timestamp();
-    INSERT INTO messages AS m (
-      global_position, stream_id, version, category_key, added_at, message_id, type, data, metadata
-    )
-    SELECT
-      nextval('global_position_seq'), target.stream_id, at_version + w.n, target.category_key,
-      written_at, coalesce(w.message_id, new_message_id()), w.type, w.data, w.metadata
-    FROM unnest(types, data, metadata, message_ids) WITH ORDINALITY
-      AS w (type, data, metadata, message_id, n)
-    ON CONFLICT DO NOTHING;
-    GET DIAGNOSTICS written = ROW_COUNT;
+    IF cardinality(types) > 1 AND current_setting('transaction_isolation') = 'read committed' THEN
+      -- The stream's lock keeps its next versions free, so only an id can be in use. That is rare:
+      -- for several messages it is cheaper to go back to before them than to ask for each.
+      BEGIN
+        INSERT INTO messages AS m (
+          global_position, stream_id, version, category_key, added_at, message_id, type, data,
+          metadata
+        )
+        SELECT
+          nextval('global_position_seq'), target.stream_id, at_version + w.n, target.category_key,
+          written_at, coalesce(w.message_id, new_message_id()), w.type, w.data, w.metadata
+        FROM unnest(types, data, metadata, message_ids) WITH ORDINALITY
+          AS w (type, data, metadata, message_id, n);
+        GET DIAGNOSTICS written = ROW_COUNT;
+      EXCEPTION
+        WHEN unique_violation THEN
+          written := 0;
+      END;
+    ELSE
+      INSERT INTO messages AS m (
+        global_position, stream_id, version, category_key, added_at, message_id, type, data,
+        metadata
+      )
+      SELECT
+        nextval('global_position_seq'), target.stream_id, at_version + w.n, target.category_key,
+        written_at, coalesce(w.message_id, new_message_id()), w.type, w.data, w.metadata
+      FROM unnest(types, data, metadata, message_ids) WITH ORDINALITY
+        AS w (type, data, metadata, message_id, n)
+      ON CONFLICT DO NOTHING;
+      GET DIAGNOSTICS written = ROW_COUNT;
+    END IF;
   END IF;
 
   IF written = cardinality(types) THEN
