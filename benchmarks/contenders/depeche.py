@@ -46,7 +46,7 @@ class Depeche(Contender):
     def script(self, streams: int) -> str:
         return f"""\
 \\set stream random(1, {streams})
-SELECT * FROM depeche_write_message_bench(uuidv7(), 'account-' || :stream, '{SAMPLE}');
+SELECT depeche_write_message_bench(uuidv7(), 'account-' || :stream, '{SAMPLE}');
 """
 
     def fill(self, count: int) -> list[str]:

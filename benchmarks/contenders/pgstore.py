@@ -58,8 +58,7 @@ class Pgstore(Contender):
     def script(self, streams: int) -> str:
         return f"""\
 \\set stream random(1, {streams})
-SELECT * FROM pgstore.write_message('account-' || :stream, '{TYPE}', '{SAMPLE}',
-  message_id => uuidv7());
+SELECT pgstore.write_message('account-' || :stream, '{TYPE}', '{SAMPLE}');
 """
 
     def fill(self, count: int) -> list[str]:
