@@ -9,6 +9,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -123,18 +124,25 @@ def _opened(path: Path, suffix: str, mode: str) -> Any:
 def _unreadable() -> tuple[type[Exception], ...]:
     """What reading a compressed file raises if it was cut off or altered."""
     found: list[type[Exception]] = [EOFError, OSError, ValueError, zlib.error]
-    with suppress(TransferError):
-        found.append(_zstd().ZstdError)
+    if (zstd := _found_zstd()) is not None:
+        found.append(zstd.ZstdError)
     return tuple(found)
 
 
 def _zstd() -> Any:
+    if (zstd := _found_zstd()) is None:
+        raise TransferError(
+            "this Python cannot read or write .zst",
+            hint="Use Python 3.14 or newer, pip install backports.zstd, or pipe it through zstd.",
+        )
+    return zstd
+
+
+@cache
+def _found_zstd() -> Any:
     for name in ("compression.zstd", "backports.zstd"):
         try:
             return importlib.import_module(name)
         except ImportError:
             continue
-    raise TransferError(
-        "this Python cannot read or write .zst",
-        hint="Use Python 3.14 or newer, pip install backports.zstd, or pipe it through zstd.",
-    )
+    return None

@@ -1,8 +1,52 @@
 -- breaking: no
 -- What operators need: floors of streams that were cut off, retention, rights and the audit. And
 -- what waits in a subscription's only partition, in its own row.
--- Writers wait for this transaction from ALTER TABLE on: rather give up soon and try again.
+-- Writers and workers wait for this transaction from its first lock on: rather give up soon and try
+-- again.
+
+-- Some take a lock on streams first and on partitions then, others the other way round. To wait
+-- long for one of them while the other is held would deadlock with either; so it is given back.
+DO $$
+BEGIN
+  FOR attempt IN 1..20 LOOP
+    BEGIN
+      SET LOCAL lock_timeout = '100ms';
+      LOCK TABLE
+        streams, subscriptions, subscription_sweeps, subscription_heads, subscription_partitions
+      IN ACCESS EXCLUSIVE MODE;
+      EXIT;
+    EXCEPTION
+      WHEN lock_not_available THEN
+        IF attempt = 20 THEN
+          RAISE;
+        END IF;
+        PERFORM pg_sleep(0.1 * random());
+    END;
+  END LOOP;
+END
+$$;
 SET LOCAL lock_timeout = '3s';
+
+ALTER TABLE subscription_partitions ADD COLUMN head bigint;
+COMMENT ON COLUMN subscription_partitions.head IS
+$$Global position up to which messages may wait, if it is the only partition; else NULL, and
+subscription_heads has it.$$;
+COMMENT ON TABLE subscription_sweeps IS
+$$How far each subscription with more than one partition has looked for work.$$;
+COMMENT ON TABLE subscription_heads IS
+$$Partitions in which messages wait, of subscriptions with more than one.$$;
+
+UPDATE subscription_partitions AS p
+SET
+  checkpoint = CASE WHEN h.head > p.checkpoint THEN p.checkpoint ELSE w.swept_position END,
+  head = w.swept_position
+FROM subscriptions AS s
+JOIN subscription_sweeps AS w USING (subscription_id)
+LEFT JOIN subscription_heads AS h USING (subscription_id)
+WHERE s.subscription_id = p.subscription_id AND s.partitions = 1;
+DELETE FROM subscription_heads AS h
+USING subscriptions AS s
+WHERE s.subscription_id = h.subscription_id AND s.partitions = 1;
 
 CREATE SEQUENCE audit_id_seq AS bigint;
 COMMENT ON SEQUENCE audit_id_seq IS $$Numbers of the audit's entries.$$;
@@ -87,24 +131,3 @@ $$Place in the stream: 1, 2, 3 … without gaps; what was cut off is missing at 
 ALTER TABLE streams ADD COLUMN floor bigint NOT NULL DEFAULT 0;
 COMMENT ON COLUMN streams.floor IS
 $$Highest version that was cut off by truncate_stream, delete_stream or retention; 0 if none.$$;
-
-ALTER TABLE subscription_partitions ADD COLUMN head bigint;
-COMMENT ON COLUMN subscription_partitions.head IS
-$$Global position up to which messages may wait, if it is the only partition; else NULL, and
-subscription_heads has it.$$;
-COMMENT ON TABLE subscription_sweeps IS
-$$How far each subscription with more than one partition has looked for work.$$;
-COMMENT ON TABLE subscription_heads IS
-$$Partitions in which messages wait, of subscriptions with more than one.$$;
-
-UPDATE subscription_partitions AS p
-SET
-  checkpoint = CASE WHEN h.head > p.checkpoint THEN p.checkpoint ELSE w.swept_position END,
-  head = w.swept_position
-FROM subscriptions AS s
-JOIN subscription_sweeps AS w USING (subscription_id)
-LEFT JOIN subscription_heads AS h USING (subscription_id)
-WHERE s.subscription_id = p.subscription_id AND s.partitions = 1;
-DELETE FROM subscription_heads AS h
-USING subscriptions AS s
-WHERE s.subscription_id = h.subscription_id AND s.partitions = 1;

@@ -165,8 +165,13 @@ def test_writers_and_readers_go_on_during_an_upgrade(
     for n in range(4):
         write(setup, schema, f"a-{n}")
     query(setup, schema, "SELECT {store}.create_subscription('s')")
+    query(
+        setup,
+        schema,
+        "SELECT {store}.create_subscription('t', partitions => 4, partition_by => 'cardinal_id')",
+    )
     found: list[int] = []
-    conns = [connect() for _ in range(4)]
+    conns = [connect() for _ in range(5)]
 
     def read() -> int:
         after = found[-1] if found else 0
@@ -176,24 +181,25 @@ def test_writers_and_readers_go_on_during_an_upgrade(
         found.extend(position for (position,) in rows)
         return len(rows)
 
-    def consume() -> None:
-        claimed = query(conns[3], schema, "SELECT * FROM {store}.claim_partition('{{s}}', 'me')")
-        for _, partition, token, _ in claimed:
+    def consume(conn: psycopg.Connection, subscription: str) -> None:
+        claim = f"SELECT * FROM {{store}}.claim_partition('{{{{{subscription}}}}}', 'me')"
+        for _, partition, token, _ in query(conn, schema, claim):
             if token is not None:
-                lease = f"'s', {partition}, {token}"
-                rows = query(
-                    conns[3], schema, f"SELECT checkpoint FROM {{store}}.fetch_batch({lease})"
-                )
-                if rows:
-                    acknowledge = f"SELECT {{store}}.acknowledge({lease}, {rows[-1][0]})"
-                    query(conns[3], schema, acknowledge)
-                query(conns[3], schema, f"SELECT {{store}}.release_partition({lease})")
+                lease = f"'{subscription}', {partition}, {token}"
+                fetch = f"SELECT checkpoint FROM {{store}}.fetch_batch({lease})"
+                if rows := query(conn, schema, fetch):
+                    with conn.transaction():  # as a handler that writes does
+                        write(conn, schema, "b-1")
+                        acknowledge = f"SELECT {{store}}.acknowledge({lease}, {rows[-1][0]})"
+                        query(conn, schema, acknowledge)
+                query(conn, schema, f"SELECT {{store}}.release_partition({lease})")
 
     with working(
         lambda: write(conns[0], schema, "a-1"),
         lambda: write(conns[1], schema, "a-2"),
         read,
-        consume,
+        lambda: consume(conns[3], "s"),
+        lambda: consume(conns[4], "t"),
     ) as took:
         wait_for_more(took, 100)
         install(dsn, schema)
