@@ -55,9 +55,9 @@ class Task:
 
     def join(self) -> None:
         """Wait for its end; raise what it raised."""
-        # In slices: a signal's handler runs between them.
+        # In slices: a signal that comes just before the wait is handled after it.
         while self._thread.is_alive():
-            self._thread.join(1.0)
+            self._thread.join(0.2)
         if self._error is not None:
             raise self._error
 
