@@ -28,6 +28,8 @@ _SLOW_POLL = 1.0
 _LOOK_AGAIN = (0.002, 0.25)
 # Those who were woken go first: this thread and its statements would only be in their way.
 _AFTER_YOU = 0.003
+# So many in a row are too many: who rings waits for all others that do.
+_RINGS = 4
 # How long to wait at most before looking again, while so many messages a second come: if somebody
 # here wanted any of them, and if not. A system that is busy is not kept busy by those who wait.
 _BUSY = (0.05, 0.2)
@@ -146,27 +148,46 @@ class Waker:
     def _look(
         self, conn: Connection[object], statement: str
     ) -> Literal["messages", "writers", "nothing"]:
+        moved, in_flight = self._horizon(conn, statement)
+        return "messages" if moved else "writers" if in_flight else "nothing"
+
+    def _horizon(self, conn: Connection[object], statement: str) -> tuple[bool, bool]:
+        """Whether the safe position has moved, and whether anything is in flight."""
         ((safe_position, in_flight),) = run(conn, statement, ())
-        if safe_position > self._safe_position:
+        moved = safe_position > self._safe_position
+        if moved:
             self._safe_position = safe_position
             self.signal.advance()
-            return "messages"
-        return "writers" if in_flight else "nothing"
+        return moved, in_flight
 
     def _sleep(
         self, conn: Connection[object], closed: _threads.Event
     ) -> Literal["messages", "writers", "nothing"]:
-        """Sleep until a writer rings; or do not, if there is something at the last look."""
+        """Sleep until many ring or somebody is in flight; or do not, if that is so already."""
         found = self._look(conn, self._statements.fall_asleep)
         try:
             until = deadline(_FALLBACK_POLL)
             while found == "nothing" and not closed.is_set() and left(until):
                 # In slices, for whoever wants to close.
-                for _ in conn.notifies(timeout=_SLICE, stop_after=1):
-                    self.signal.advance()
+                rings = self._listen(conn, _SLICE)
+                if rings == 0:
+                    continue
+                while rings < _RINGS and (more := self._listen(conn, _AFTER_YOU)):
+                    rings += more
+                # Who has rung may still have its mark: then nothing would ring when it is gone. If
+                # nobody has one, all is seen, and who comes now rings again.
+                if rings >= _RINGS or self._horizon(conn, self._statements.horizon)[1]:
                     found = "messages"
-                    _threads.pause(_AFTER_YOU)
         finally:
             with suppress(psycopg.OperationalError):
                 found = self._look(conn, self._statements.wake_up)
         return found
+
+    def _listen(self, conn: Connection[object], timeout: float) -> int:
+        """How often it rang, if it did before that time."""
+        rings = 0
+        for _ in conn.notifies(timeout=timeout, stop_after=1):
+            rings += 1
+        if rings:
+            self.signal.advance()
+        return rings

@@ -133,6 +133,13 @@ BREAKS: dict[str, tuple[list[str], str]] = {
         ["UPDATE STORE.subscription_partitions AS p SET checkpoint = 1000000"],
         "checkpoints are within the store",
     ),
+    "an only partition's head beyond the store": (
+        [
+            "SELECT STORE.create_subscription('only')",
+            "UPDATE STORE.subscription_partitions AS p SET head = 1000000 WHERE p.head >= 0",
+        ],
+        "checkpoints are within the store",
+    ),
     "a partition of no subscription": (
         ["DELETE FROM STORE.subscriptions"],
         "checkpoints are within the store",

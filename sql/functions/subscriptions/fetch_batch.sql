@@ -26,7 +26,6 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
-SET enable_memoize = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -46,6 +46,10 @@ BEGIN
       SELECT w.subscription_id, NULL, w.swept_position FROM subscription_sweeps AS w
       UNION ALL
       SELECT h.subscription_id, h.partition, h.head FROM subscription_heads AS h
+      UNION ALL
+      SELECT o.subscription_id, o.partition, o.head
+      FROM subscription_partitions AS o
+      WHERE o.head IS NOT NULL
     ) AS p
     LEFT JOIN subscriptions AS s USING (subscription_id)
   ) AS g;

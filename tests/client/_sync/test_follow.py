@@ -142,6 +142,61 @@ def test_what_is_in_flight_is_waited_for(
     assert seen == [1, 2]
 
 
+def test_a_ring_that_comes_before_its_message_does(
+    store: Store, watched: Store, watch: Watch, category: str
+) -> None:
+    # As when the notification is read between a writer's commit and the end of its mark.
+    follower, name = watched.follow(category=category), watched._database.name
+    seen: list[int] = []
+    with Parallel() as parallel:
+        parallel.start(partial(collect, follower, seen))
+        Parallel.until(watch.is_asleep)
+        before = watched._waker.signal.value
+        with store.transaction() as conn:
+            # A writer that has announced itself rings no more.
+            conn.execute(
+                f"SELECT pg_current_xact_id(), set_config({name}.mark_setting(),"
+                f" {name}.last_position()::text, true)"
+            )
+            store.write(f"{category}-1", EventA(1), conn=conn)
+            with store.transaction() as other:
+                other.execute(f"SELECT pg_notify({name}.wake_channel(), '')")
+            Parallel.until(lambda: watched._waker.signal.value > before)
+            time.sleep(0.05)
+            assert seen == []
+        start = time.monotonic()
+        Parallel.until(lambda: seen == [1])
+        assert time.monotonic() - start < 0.9
+        follower.stop()
+        parallel.results()
+
+
+def test_messages_now_and_then_are_rung_for_without_a_new_sleep(
+    watched: Store, watch: Watch, category: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waker, count = watched._waker, 20
+    follower = watched.follow(category=category)
+    seen: list[int] = []
+    asked: list[str] = []
+    look = waker._look
+
+    def spy(conn: Any, statement: str) -> Any:
+        asked.append(statement)
+        return look(conn, statement)
+
+    monkeypatch.setattr(waker, "_look", spy)
+    with Parallel() as parallel:
+        parallel.start(partial(collect, follower, seen))
+        Parallel.until(watch.is_asleep)
+        for number in range(count):
+            watched.write(f"{category}-1", EventA(number))
+            Parallel.until(lambda: len(seen) > number)  # noqa: B023
+            Parallel.until(watch.is_asleep)
+        follower.stop()
+        parallel.results()
+    assert asked.count(waker._statements.fall_asleep) < count / 2
+
+
 def test_many_followers_share_one_listening_connection(
     watched: Store, watch: Watch, category: str
 ) -> None:
