@@ -6,8 +6,9 @@ position that it saw misses messages; nobody else may. What each saw is compared
 stored, by content.
 
 `--wakeups 10000`: instead, rounds of an idle store, a write, and several sleeping processes that
-must wake, some of which are killed or disconnected; then the same with each of three wrong ways to
-wake them, until some wake-ups are lost. The processes do not look by themselves.
+must wake, some of which are killed or disconnected. Some get up whenever a writer rings, others
+sleep on. Then the same with each of three wrong ways to wake them, until some wake-ups are lost.
+The processes do not look by themselves.
 
 Ends with status 1 if something was missed, repeated or late, or if the checks could not fail.
 """
@@ -56,20 +57,24 @@ def report(outcome: Outcome) -> None:
 def wakeups(dsn: str, count: int) -> bool:
     right = []
     for writers in WRITERS:
-        name = f"right_{writers}"
-        right.append(timed(name, dsn, count // len(WRITERS), writers, None))
+        for restless in (True, False):
+            name = f"right_{writers}_{restless}".lower()
+            right.append(timed(name, dsn, count // len(WRITERS) // 2, writers, None, restless))
     wrong = [
         timed(f"wrong_{number}", dsn, count, 1, version) for number, version in enumerate(WRONG)
     ]
     return all(each.late == 0 for each in right) and all(each.late > 0 for each in wrong)
 
 
-def timed(name: str, dsn: str, count: int, writers: int, wrong: str | None) -> Wakeups:
+def timed(
+    name: str, dsn: str, count: int, writers: int, wrong: str | None, restless: bool = True
+) -> Wakeups:
     start = time.monotonic()
     enough = None if wrong is None else ENOUGH
-    found = rounds(dsn, name, count, writers=writers, wrong=wrong, enough=enough)
+    found = rounds(dsn, name, count, writers=writers, restless=restless, wrong=wrong, enough=enough)
     print(
-        f"{wrong or 'as it is'}, {writers} writers: {found.rounds:,} rounds in"
+        f"{wrong or 'as it is'}, {writers} writers, {'restless' if restless else 'sleeping on'}:"
+        f" {found.rounds:,} rounds in"
         f" {time.monotonic() - start:.0f} s, late {found.late}, sleepers killed {found.killed},"
         f" disconnected {found.disconnected}, slowest in time {found.slowest * 1000:.0f} ms",
         flush=True,

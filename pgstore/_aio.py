@@ -54,12 +54,18 @@ class Task:
     """Work in the background, from its making until `join`."""
 
     def __init__(self, work: Callable[[], Awaitable[None]], name: str) -> None:
-        self._task = asyncio.ensure_future(self._run(work))
+        self._work = work
+        self._exit: SystemExit | None = None
+        self._task = asyncio.ensure_future(self._run())
         self._task.set_name(name)
 
-    @staticmethod
-    async def _run(work: Callable[[], Awaitable[None]]) -> None:
-        await work()
+    async def _run(self) -> None:
+        try:
+            await self._work()
+        except SystemExit as error:
+            # Out of a task it would end the loop at once, under all others, and keep a connection
+            # that is just being made from noticing.
+            self._exit = error
 
     @property
     def alive(self) -> bool:
@@ -68,6 +74,8 @@ class Task:
     async def join(self) -> None:
         """Wait for its end; raise what it raised."""
         await self._task
+        if self._exit is not None:
+            raise self._exit
 
 
 class Signal:

@@ -1,5 +1,6 @@
 """Programs that run subscriptions: what signals make of them."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -164,3 +165,14 @@ def test_system_exit_in_a_handler_ends_the_program(
     assert (process.returncode, errors) == (3, "")
     (partition,) = store.subscription(category, category=category).partitions()
     assert (partition.leased_until, partition.attempts) == (None, 0)
+
+
+@pytest.mark.parametrize("kind", ["SYNC", "ASYNC"])
+def test_system_exit_in_a_handler_comes_out_of_run(
+    store: MessageStore[Any], start: Start, category: str, kind: str
+) -> None:
+    store.write(f"{category}-1", EventA(1))
+    run = re.compile(r"^( *)((?:await )?store\.run\(.*\))$", re.MULTILINE)
+    caught = r"\1try:\n\1    \2\n\1except SystemExit as error:\n\1    print(error.code)"
+    process = start(run.sub(caught, INTERRUPTED[kind]))
+    assert process.communicate(timeout=20) == ("1\n3\nend\n", "")

@@ -16,13 +16,18 @@ APPLICATION = "stress sleeper"
 _NEVER = 3600.0
 
 
-def sleep(pipe: Pipe, dsn: str, name: str, after_position: int, kind: str) -> None:
-    """Send the position of each message that it gets, by `follow` of the kind `sync` or `async`."""
+def sleep(pipe: Pipe, dsn: str, name: str, after_position: int, kind: str, restless: bool) -> None:
+    """Send the position of each message that it gets, by `follow` of the kind `sync` or `async`.
+
+    A restless one gets up whenever a writer rings, and goes back to bed, where others sleep on.
+    """
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)
     logging.getLogger("pgstore").setLevel(logging.CRITICAL)
     waker._FALLBACK_POLL = async_waker._FALLBACK_POLL = _NEVER
     # Awake for so short a time after it, all of them would hardly ever be awake at once.
     waker._AFTER_YOU = async_waker._AFTER_YOU = 0.0
+    if restless:
+        waker._RINGS = async_waker._RINGS = 1
     dsn = make_conninfo(dsn, application_name=APPLICATION)
     if kind == "async":
         asyncio.run(_sleep(pipe, dsn, name, after_position))

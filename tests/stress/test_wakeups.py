@@ -8,9 +8,12 @@ from tests.stress.wakeups import rounds
 ROUNDS = 500
 
 
+@pytest.mark.parametrize("restless", [True, False])
 @pytest.mark.parametrize("writers", [1, 3])
-def test_nobody_sleeps_through_a_message(server_dsn: str, schema: str, writers: int) -> None:
-    found = rounds(server_dsn, schema, ROUNDS // 2, writers=writers)
+def test_nobody_sleeps_through_a_message(
+    server_dsn: str, schema: str, writers: int, restless: bool
+) -> None:
+    found = rounds(server_dsn, schema, ROUNDS // 4, writers=writers, restless=restless)
 
     assert found.late == 0
     assert found.killed > 0

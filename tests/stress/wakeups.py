@@ -39,8 +39,9 @@ class Wakeups(msgspec.Struct):
 class Bedroom:
     """Sleeping processes, and the rounds that wake them."""
 
-    def __init__(self, stack: ExitStack, dsn: str, name: str, writers: int) -> None:
+    def __init__(self, stack: ExitStack, dsn: str, name: str, writers: int, restless: bool) -> None:
         self._stack = stack
+        self._restless = restless
         self._dsn = dsn
         self._name = name
         self._conn = stack.enter_context(psycopg.connect(dsn, autocommit=True))
@@ -78,7 +79,9 @@ class Bedroom:
         self.found.disconnected += count
 
     def _sleeper(self, kind: str) -> Process:
-        return self._stack.enter_context(Process(sleep, self._dsn, self._name, 0, kind))
+        return self._stack.enter_context(
+            Process(sleep, self._dsn, self._name, 0, kind, self._restless)
+        )
 
     def _write(self, conn: psycopg.Connection[TupleRow]) -> int:
         """Write a message at once; or be in flight for a while, without a position and with one."""
@@ -113,6 +116,7 @@ def rounds(
     count: int,
     *,
     writers: int,
+    restless: bool = True,
     wrong: str | None = None,
     enough: int | None = None,
     seconds: float = 3600.0,
@@ -122,7 +126,7 @@ def rounds(
     if wrong is not None:
         make_wrong(dsn, name, wrong)
     with ExitStack() as stack:
-        bedroom = Bedroom(stack, dsn, name, writers)
+        bedroom = Bedroom(stack, dsn, name, writers, restless)
         bedroom.round()  # the first one waits for everybody to be there
         found = bedroom.found = Wakeups()
         end = time.monotonic() + seconds

@@ -1,5 +1,6 @@
 """Following messages as they come."""
 
+import asyncio
 import time
 from functools import partial
 from typing import Any
@@ -164,7 +165,7 @@ async def test_a_ring_that_comes_before_its_message_does(
             async with store.transaction() as other:
                 await other.execute(f"SELECT pg_notify({name}.wake_channel(), '')")
             await AsyncParallel.until(lambda: watched._waker.signal.value > before)
-            time.sleep(0.05)
+            await asyncio.sleep(0.05)
             assert seen == []
         start = time.monotonic()
         await AsyncParallel.until(lambda: seen == [1])
