@@ -1,6 +1,7 @@
 """What asyncio code needs of tasks and events; `_threads` is the same for threads."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -84,10 +85,12 @@ class Signal:
     def __init__(self) -> None:
         self.value = 0
         self._changed = Event()
+        self._lock = threading.RLock()  # a signal's handler may come in between
 
     def advance(self) -> None:
-        self.value += 1
-        changed, self._changed = self._changed, Event()
+        with self._lock:  # `stop` may be called in any thread
+            self.value += 1
+            changed, self._changed = self._changed, Event()
         changed.set()
 
     async def wait(self, seen: int, timeout: float | None) -> bool:

@@ -24,8 +24,9 @@ _FALLBACK_POLL = 10.0
 _SLICE = 0.5
 _SLOW_POLL = 1.0
 _LOOK_AGAIN = (0.002, 0.25)
-# Those who were woken go first: this thread and its statements would only be in their way.
-_AFTER_YOU = 0.003
+# Those who were woken go first: this thread and its statements would only be in their way. psycopg
+# waits whole milliseconds, and spins for the rest.
+_AFTER_YOU = 0.0031
 # So many in a row are too many: who rings waits for all others that do.
 _RINGS = 4
 # How long to wait at most before looking again, while so many messages a second come: if somebody
@@ -40,7 +41,8 @@ class AsyncWaker:
 
     Who waits takes `signal.value` first, then looks, and if there was nothing waits for the signal
     to change. It changes when the safe position has moved, when a writer has rung, and when the
-    connection was lost meanwhile: it says "look", no more. Who has found something sets `useful`.
+    connection was lost meanwhile: it says "look", no more. Who has found something sets `useful`;
+    who has not seen up to `safe_position` looks again soon.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class AsyncWaker:
         self._statements = statements
         self._connect = connect
         self._wakeup = wakeup
-        self._safe_position = -1
+        self.safe_position = -1
         self._waiting = 0
         self._wanted = _aio.Event()
         self._closed = _aio.Event()
@@ -116,7 +118,7 @@ class AsyncWaker:
             ((channel,),) = await run(conn, self._statements.wake_channel, ())
             await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         delay, busy = _LOOK_AGAIN[0], 0.0
-        before, start = self._safe_position, time.monotonic()
+        before, start = self.safe_position, time.monotonic()
         while not closed.is_set():
             if self._waiting == 0:
                 self._wanted.clear()
@@ -125,9 +127,9 @@ class AsyncWaker:
                     continue
             found = await self._look(conn, self._statements.horizon)
             now = time.monotonic()
-            if self._safe_position - before < _MANY * (now - start):
+            if self.safe_position - before < _MANY * (now - start):
                 busy = 0.0
-            before, start = self._safe_position, now
+            before, start = self.safe_position, now
             if found == "nothing" and self._wakeup == "listen":
                 found = await self._sleep(conn, closed)
             elif found == "nothing":
@@ -152,9 +154,9 @@ class AsyncWaker:
     async def _horizon(self, conn: AsyncConnection[object], statement: str) -> tuple[bool, bool]:
         """Whether the safe position has moved, and whether anything is in flight."""
         ((safe_position, in_flight),) = await run(conn, statement, ())
-        moved = safe_position > self._safe_position
+        moved = safe_position > self.safe_position
         if moved:
-            self._safe_position = safe_position
+            self.safe_position = safe_position
             self.signal.advance()
         return moved, in_flight
 
@@ -162,7 +164,7 @@ class AsyncWaker:
         self, conn: AsyncConnection[object], closed: _aio.Event
     ) -> Literal["messages", "writers", "nothing"]:
         """Sleep until many ring or somebody is in flight; or do not, if that is so already."""
-        found = await self._look(conn, self._statements.fall_asleep)
+        found, rings = await self._look(conn, self._statements.fall_asleep), 0
         try:
             until = deadline(_FALLBACK_POLL)
             while found == "nothing" and not closed.is_set() and left(until):
@@ -174,11 +176,17 @@ class AsyncWaker:
                     rings += more
                 # Who has rung may still have its mark: then nothing would ring when it is gone. If
                 # nobody has one, all is seen, and who comes now rings again.
-                if rings >= _RINGS or (await self._horizon(conn, self._statements.horizon))[1]:
+                if (
+                    rings >= _RINGS
+                    or self._waiting == 0
+                    or (await self._horizon(conn, self._statements.horizon))[1]
+                ):
                     found = "messages"
         finally:
             with suppress(psycopg.OperationalError):
                 found = await self._look(conn, self._statements.wake_up)
+        if rings and found == "nothing":  # whoever rings for nothing is not to keep us busy
+            await _aio.pause(_AFTER_YOU)
         return found
 
     async def _listen(self, conn: AsyncConnection[object], timeout: float) -> int:

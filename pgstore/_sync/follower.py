@@ -17,6 +17,8 @@ from pgstore._time import deadline, left
 # Rows of messages, and the position up to which they are all there are.
 Page = tuple[list[TupleRow], int]
 
+_LOOK_AGAIN = 0.05
+
 
 class Follower(Generic[E]):
     """An endless iterator over messages in global order: first those there are, then as they come.
@@ -85,7 +87,13 @@ class Follower(Generic[E]):
                 return
             self.position = self._reached
             remaining = left(until)
-            if remaining == 0 or not self._waker.wait(seen, remaining):
+            if remaining == 0:
+                return
+            if self._reached < self._waker.safe_position:
+                # A writer took its mark so late that the safe position went back. If it writes
+                # nothing, nobody will ring.
+                self._waker.wait(seen, min(_LOOK_AGAIN, remaining or _LOOK_AGAIN))
+            elif not self._waker.wait(seen, remaining):
                 return
 
     def __enter__(self) -> Self:

@@ -26,8 +26,9 @@ _FALLBACK_POLL = 10.0
 _SLICE = 0.5
 _SLOW_POLL = 1.0
 _LOOK_AGAIN = (0.002, 0.25)
-# Those who were woken go first: this thread and its statements would only be in their way.
-_AFTER_YOU = 0.003
+# Those who were woken go first: this thread and its statements would only be in their way. psycopg
+# waits whole milliseconds, and spins for the rest.
+_AFTER_YOU = 0.0031
 # So many in a row are too many: who rings waits for all others that do.
 _RINGS = 4
 # How long to wait at most before looking again, while so many messages a second come: if somebody
@@ -42,7 +43,8 @@ class Waker:
 
     Who waits takes `signal.value` first, then looks, and if there was nothing waits for the signal
     to change. It changes when the safe position has moved, when a writer has rung, and when the
-    connection was lost meanwhile: it says "look", no more. Who has found something sets `useful`.
+    connection was lost meanwhile: it says "look", no more. Who has found something sets `useful`;
+    who has not seen up to `safe_position` looks again soon.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class Waker:
         self._statements = statements
         self._connect = connect
         self._wakeup = wakeup
-        self._safe_position = -1
+        self.safe_position = -1
         self._waiting = 0
         self._wanted = _threads.Event()
         self._closed = _threads.Event()
@@ -118,7 +120,7 @@ class Waker:
             ((channel,),) = run(conn, self._statements.wake_channel, ())
             conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         delay, busy = _LOOK_AGAIN[0], 0.0
-        before, start = self._safe_position, time.monotonic()
+        before, start = self.safe_position, time.monotonic()
         while not closed.is_set():
             if self._waiting == 0:
                 self._wanted.clear()
@@ -127,9 +129,9 @@ class Waker:
                     continue
             found = self._look(conn, self._statements.horizon)
             now = time.monotonic()
-            if self._safe_position - before < _MANY * (now - start):
+            if self.safe_position - before < _MANY * (now - start):
                 busy = 0.0
-            before, start = self._safe_position, now
+            before, start = self.safe_position, now
             if found == "nothing" and self._wakeup == "listen":
                 found = self._sleep(conn, closed)
             elif found == "nothing":
@@ -154,9 +156,9 @@ class Waker:
     def _horizon(self, conn: Connection[object], statement: str) -> tuple[bool, bool]:
         """Whether the safe position has moved, and whether anything is in flight."""
         ((safe_position, in_flight),) = run(conn, statement, ())
-        moved = safe_position > self._safe_position
+        moved = safe_position > self.safe_position
         if moved:
-            self._safe_position = safe_position
+            self.safe_position = safe_position
             self.signal.advance()
         return moved, in_flight
 
@@ -164,7 +166,7 @@ class Waker:
         self, conn: Connection[object], closed: _threads.Event
     ) -> Literal["messages", "writers", "nothing"]:
         """Sleep until many ring or somebody is in flight; or do not, if that is so already."""
-        found = self._look(conn, self._statements.fall_asleep)
+        found, rings = self._look(conn, self._statements.fall_asleep), 0
         try:
             until = deadline(_FALLBACK_POLL)
             while found == "nothing" and not closed.is_set() and left(until):
@@ -176,11 +178,17 @@ class Waker:
                     rings += more
                 # Who has rung may still have its mark: then nothing would ring when it is gone. If
                 # nobody has one, all is seen, and who comes now rings again.
-                if rings >= _RINGS or self._horizon(conn, self._statements.horizon)[1]:
+                if (
+                    rings >= _RINGS
+                    or self._waiting == 0
+                    or self._horizon(conn, self._statements.horizon)[1]
+                ):
                     found = "messages"
         finally:
             with suppress(psycopg.OperationalError):
                 found = self._look(conn, self._statements.wake_up)
+        if rings and found == "nothing":  # whoever rings for nothing is not to keep us busy
+            _threads.pause(_AFTER_YOU)
         return found
 
     def _listen(self, conn: Connection[object], timeout: float) -> int:

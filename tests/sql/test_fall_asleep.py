@@ -51,6 +51,27 @@ def test_fall_asleep_tells_of_writers(store: Store, stream: str, connect: Connec
     assert bells(store, sleeper) == 0
 
 
+# A writer that has tested the bell already gets its position, and is gone, between the two looks.
+COME_AND_GONE = """
+CREATE OR REPLACE FUNCTION STORE.horizon(OUT safe_position bigint, OUT in_flight boolean)
+LANGUAGE plpgsql AS $$
+BEGIN
+  safe_position := STORE.last_position();
+  PERFORM nextval('STORE.global_position_seq');
+  in_flight := false;
+END
+$$
+"""
+
+
+def test_fall_asleep_tells_of_writers_that_came_and_went(store: Store, connect: Connect) -> None:
+    sleeper = connect(autocommit=False)
+    store.query(COME_AND_GONE, on=sleeper)
+    ((_, in_flight),) = store.call("fall_asleep", on=sleeper)
+    assert in_flight is True
+    sleeper.rollback()
+
+
 def test_sleepers_sleep_at_once(store: Store, connect: Connect) -> None:
     sleepers = [connect() for _ in range(5)]
     for sleeper in sleepers:

@@ -8,6 +8,7 @@ STABLE
 PARALLEL SAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET jit = off
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$

@@ -9,6 +9,7 @@ LANGUAGE plpgsql
 VOLATILE
 PARALLEL UNSAFE
 SET search_path FROM CURRENT
+SET jit = off
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$

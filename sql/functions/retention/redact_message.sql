@@ -10,6 +10,7 @@ VOLATILE
 PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET jit = off
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$

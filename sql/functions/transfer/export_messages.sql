@@ -16,6 +16,7 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 SET timezone = 'UTC'
 SET plan_cache_mode = force_generic_plan
+SET jit = off
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET enable_hashjoin = off

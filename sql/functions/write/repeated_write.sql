@@ -14,6 +14,7 @@ LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
 SET search_path FROM CURRENT
+SET jit = off
 SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$

@@ -171,6 +171,35 @@ def test_a_ring_that_comes_before_its_message_does(
         parallel.results()
 
 
+def test_a_safe_position_that_went_back_is_waited_for(
+    store: Store, watched: Store, watch: Watch, category: str, connect: Connect
+) -> None:
+    first, name = watched.follow(category=category), watched._database.name
+    seen: list[int] = []
+    seen_late: list[int] = []
+    with Parallel() as parallel:
+        parallel.start(partial(collect, first, seen))
+        before = store.write(f"{category}-1", EventA(1)).global_position - 1
+        Parallel.until(lambda: seen == [1])
+        Parallel.until(watch.is_asleep)
+        # A writer that had read its bound before, and takes its mark only now.
+        late = connect(autocommit=False)
+        late.execute(
+            f"SELECT pg_advisory_xact_lock_shared({name}.mark_lock_class(), {before})".encode()
+        )
+        second = watched.follow(category=category, after_position=before)
+        parallel.start(partial(collect, second, seen_late))
+        time.sleep(0.1)
+        assert seen_late == []
+        late.rollback()
+        start = time.monotonic()
+        Parallel.until(lambda: seen_late == [1])
+        assert time.monotonic() - start < 0.9
+        for follower in (first, second):
+            follower.stop()
+        parallel.results()
+
+
 def test_messages_now_and_then_are_rung_for_without_a_new_sleep(
     watched: Store, watch: Watch, category: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
