@@ -107,8 +107,8 @@ class AsyncWaker:
                 if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
                     self.signal.advance()  # whoever waits looks, and meets what is wrong itself
                 if not closed.is_set():
-                    if time.monotonic() - start > _RECONNECT[1]:
-                        delay = _RECONNECT[0]
+                    if time.monotonic() - start > 10 * _RECONNECT[0]:
+                        delay = _RECONNECT[0]  # it had worked
                     _log.warning("waiting for messages: %s; again in %s s", error, delay)
                     await _aio.wait_for(closed, delay)
                     delay = min(delay * 2, _RECONNECT[1])
