@@ -229,6 +229,73 @@ async def test_messages_now_and_then_are_rung_for_without_a_new_sleep(
     assert asked.count(waker._statements.fall_asleep) < count / 2
 
 
+async def test_nobody_rings_for_long_where_nobody_waits(
+    store: Store, watched: Store, watch: Watch, category: str
+) -> None:
+    follower = watched.follow(category=category)
+    async with AsyncParallel() as parallel:
+        await parallel.start(partial(collect, follower, []))
+        await AsyncParallel.until(watch.is_asleep)
+        follower.stop()
+        await parallel.results()
+        start = time.monotonic()
+        while watch.is_asleep():
+            await store.write(f"{category}-1", EventA(1))
+            await asyncio.sleep(0.05)
+        assert time.monotonic() - start < 2
+
+
+async def test_rings_for_nothing_do_not_keep_it_busy(
+    watched: Store, watch: Watch, category: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgstore._async.waker._AFTER_YOU", 0.1)
+    waker = watched._waker
+    asked: list[str] = []
+    look = waker._look
+
+    async def spy(conn: Any, statement: str) -> Any:
+        asked.append(statement)
+        return await look(conn, statement)
+
+    async def rung(conn: Any, timeout: float) -> int:
+        return 100
+
+    follower = watched.follow(category=category)
+    async with AsyncParallel() as parallel:
+        await parallel.start(partial(collect, follower, []))
+        await AsyncParallel.until(watch.is_asleep)
+        monkeypatch.setattr(waker, "_look", spy)
+        monkeypatch.setattr(waker, "_listen", rung)
+        await AsyncParallel.until(lambda: len(asked) > 0)
+        asked.clear()
+        await asyncio.sleep(0.5)
+        follower.stop()
+        await parallel.results()
+    assert 3 <= len(asked) <= 20  # three a turn
+
+
+async def test_a_connection_that_had_worked_is_made_again_at_once(
+    watched: Store,
+    watch: Watch,
+    category: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("pgstore._async.waker._RECONNECT", (0.02, 60.0))
+    follower = watched.follow(category=category)
+    async with AsyncParallel() as parallel:
+        await parallel.start(partial(collect, follower, []))
+        for _ in range(3):
+            await AsyncParallel.until(watch.is_asleep)
+            await asyncio.sleep(0.3)
+            watch.kill()
+        await AsyncParallel.until(watch.is_asleep)
+        follower.stop()
+        await parallel.results()
+    told = [text for text in caplog.messages if "waiting for messages" in text]
+    assert [text.rpartition("; again in ")[2] for text in told] == ["0.02 s"] * 3
+
+
 async def test_many_followers_share_one_listening_connection(
     watched: Store, watch: Watch, category: str
 ) -> None:

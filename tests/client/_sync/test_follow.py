@@ -226,6 +226,73 @@ def test_messages_now_and_then_are_rung_for_without_a_new_sleep(
     assert asked.count(waker._statements.fall_asleep) < count / 2
 
 
+def test_nobody_rings_for_long_where_nobody_waits(
+    store: Store, watched: Store, watch: Watch, category: str
+) -> None:
+    follower = watched.follow(category=category)
+    with Parallel() as parallel:
+        parallel.start(partial(collect, follower, []))
+        Parallel.until(watch.is_asleep)
+        follower.stop()
+        parallel.results()
+        start = time.monotonic()
+        while watch.is_asleep():
+            store.write(f"{category}-1", EventA(1))
+            time.sleep(0.05)
+        assert time.monotonic() - start < 2
+
+
+def test_rings_for_nothing_do_not_keep_it_busy(
+    watched: Store, watch: Watch, category: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgstore._sync.waker._AFTER_YOU", 0.1)
+    waker = watched._waker
+    asked: list[str] = []
+    look = waker._look
+
+    def spy(conn: Any, statement: str) -> Any:
+        asked.append(statement)
+        return look(conn, statement)
+
+    def rung(conn: Any, timeout: float) -> int:
+        return 100
+
+    follower = watched.follow(category=category)
+    with Parallel() as parallel:
+        parallel.start(partial(collect, follower, []))
+        Parallel.until(watch.is_asleep)
+        monkeypatch.setattr(waker, "_look", spy)
+        monkeypatch.setattr(waker, "_listen", rung)
+        Parallel.until(lambda: len(asked) > 0)
+        asked.clear()
+        time.sleep(0.5)
+        follower.stop()
+        parallel.results()
+    assert 3 <= len(asked) <= 20  # three a turn
+
+
+def test_a_connection_that_had_worked_is_made_again_at_once(
+    watched: Store,
+    watch: Watch,
+    category: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("pgstore._sync.waker._RECONNECT", (0.02, 60.0))
+    follower = watched.follow(category=category)
+    with Parallel() as parallel:
+        parallel.start(partial(collect, follower, []))
+        for _ in range(3):
+            Parallel.until(watch.is_asleep)
+            time.sleep(0.3)
+            watch.kill()
+        Parallel.until(watch.is_asleep)
+        follower.stop()
+        parallel.results()
+    told = [text for text in caplog.messages if "waiting for messages" in text]
+    assert [text.rpartition("; again in ")[2] for text in told] == ["0.02 s"] * 3
+
+
 def test_many_followers_share_one_listening_connection(
     watched: Store, watch: Watch, category: str
 ) -> None:
