@@ -68,9 +68,10 @@ class Statements:
             "SELECT number, checksum FROM STORE.applied_migrations()"
         )
         self.read_page = statement(
-            f"SELECT {_COLUMNS}, reached_position FROM STORE.read_page("
+            f"SELECT {_COLUMNS}, reached_position, looked_position FROM STORE.read_page("
             f"%s::bigint, %s::bigint, {_FILTER})"
         )
+        self.safe_position = statement("SELECT STORE.safe_position()")
         self.horizon = statement("SELECT safe_position, in_flight FROM STORE.horizon()")
         self.fall_asleep = statement("SELECT safe_position, in_flight FROM STORE.fall_asleep()")
         self.wake_up = statement("SELECT safe_position, in_flight FROM STORE.wake_up()")

@@ -14,6 +14,7 @@
         ├── MessageIdMismatchError          MS003
         ├── ReadIsolationError              MS004
         ├── StandbyError                    MS005
+        ├── PositionBeyondEndError          MS006
         ├── StoreTooNewError                MS010
         ├── MigrationEditedError            MS011
         ├── UnsupportedDatabaseError        MS012
@@ -42,6 +43,7 @@ __all__ = [
     "MigrationEditedError",
     "OptimisticConcurrencyError",
     "PgstoreError",
+    "PositionBeyondEndError",
     "ReadIsolationError",
     "StandbyError",
     "StoreError",
@@ -200,6 +202,21 @@ class ReadIsolationError(StoreError, code="MS004"):
 
 class StandbyError(StoreError, code="MS005"):
     """A standby does not know what is in flight: read across streams on the primary."""
+
+
+class PositionBeyondEndError(StoreError, code="MS006"):
+    """A reader's position is beyond the last one of the store: it has seen another history.
+
+    After a failover to an asynchronous standby, a restored backup, or with a store made anew.
+    """
+
+    @property
+    def position(self) -> int:
+        return self._number("position")
+
+    @property
+    def last_position(self) -> int:
+        return self._number("last_position")
 
 
 class _SubscriptionError(StoreError):

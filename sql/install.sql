@@ -13,10 +13,11 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "762f4997e7a3608e2b97e50f97749b1ab294608f7fda60afaad9c811a20d8811"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "5b6ac47e041b59d258f092ce33040dc82823cca15342f731f39b9d7c40367a1e"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
-    {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"}
+    {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
+    {"number": 4, "name": "0004_positions", "checksum": "08d3003dee4ec4cbf4f94727d6aaa192dc974a7956beebab5107be8facd51cb4"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -31,6 +32,10 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \if :pgstore_pending
   \ir migrations/0003_operations.sql
 \endif
+SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 4) AS pgstore_pending \gset
+\if :pgstore_pending
+  \ir migrations/0004_positions.sql
+\endif
 \ir functions/ids/new_message_id.sql
 \ir functions/monitoring/count_parked.sql
 \ir functions/monitoring/health.sql
@@ -41,7 +46,11 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \ir functions/order/fall_asleep.sql
 \ir functions/order/horizon.sql
 \ir functions/order/last_position.sql
+\ir functions/order/last_visible.sql
+\ir functions/order/open_marks.sql
+\ir functions/order/refuse_position.sql
 \ir functions/order/safe_position.sql
+\ir functions/order/skip_positions.sql
 \ir functions/order/wake_up.sql
 \ir functions/read/get_message.sql
 \ir functions/read/get_messages.sql
@@ -154,6 +163,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \ir functions/write/refuse_write.sql
 \ir functions/write/repeated_write.sql
 \ir functions/write/synchronize_stream.sql
+\ir functions/write/take_mark.sql
 \ir functions/write/write_batch.sql
 \ir functions/write/write_message.sql
 \ir functions/write/write_messages.sql
@@ -165,4 +175,4 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \ir grants.sql
 \ir record.sql
 COMMIT;
-\echo Store :schema is at schema version 3.
+\echo Store :schema is at schema version 4.

@@ -10,7 +10,7 @@ from psycopg.rows import TupleRow
 
 from pgstore._arguments import count, name_of, number, several
 from pgstore._async.database import AsyncDatabase
-from pgstore._async.follower import AsyncFollower
+from pgstore._async.follower import AsyncFollower, Page
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.waker import AsyncWaker
 from pgstore._codec import Codec
@@ -22,7 +22,7 @@ _FIRST_PAGE = 100
 _PAGE = 1000
 
 # Columns of read_page.
-_POSITION, _REACHED = 3, 8
+_POSITION, _REACHED, _LOOKED = 3, 8, 9
 
 _decode_metadata = msgspec.json.Decoder(dict[str, object]).decode
 
@@ -124,8 +124,8 @@ class AsyncReader(Generic[E]):
         return int(version)
 
     async def safe_position(self) -> int:
-        """The global position up to which nothing is in flight; 0 while the store is empty."""
-        ((position, _),) = await self._database.rows(self._database.statements.horizon, ())
+        """The global position of the last message with nothing in flight before it; 0 if none."""
+        ((position,),) = await self._database.rows(self._database.statements.safe_position, ())
         return int(position)
 
     async def read_all(
@@ -158,6 +158,7 @@ class AsyncReader(Generic[E]):
 
         Raises:
             ReadIsolationError: the connection is under another isolation level.
+            PositionBeyondEndError: `after_position` is beyond the last position of the store.
         """
         if limit is not None:
             count("limit", limit)
@@ -165,7 +166,7 @@ class AsyncReader(Generic[E]):
         page = _FIRST_PAGE
         while limit is None or limit > 0:
             size = page if limit is None else min(page, limit)
-            rows, after_position = await self._page(
+            rows, after_position, _ = await self._page(
                 self._database, after_position, size, chosen, conn
             )
             for row in rows:
@@ -222,7 +223,7 @@ class AsyncReader(Generic[E]):
         number("after_position", after_position)
         opening = AsyncOpening(self._database)
 
-        async def fetch(position: int) -> tuple[list[TupleRow], int]:
+        async def fetch(position: int) -> Page:
             return await self._page(opening, position, _PAGE, chosen, None)
 
         return AsyncFollower(fetch, self._stored, self._waker, opening, after_position, timeout)
@@ -254,17 +255,17 @@ class AsyncReader(Generic[E]):
         size: int,
         chosen: Filter,
         conn: AsyncConnection[object] | None,
-    ) -> tuple[list[TupleRow], int]:
-        """A page of messages, and the position up to which it has looked."""
+    ) -> Page:
+        """A page of messages, where to go on, and how far it has looked."""
         rows = await database.rows(
             self._database.statements.read_page,
             (number("after_position", after_position), str(size), *chosen.parameters()),
             conn,
         )
         if rows[-1][0] is None:
-            reached = rows.pop()[_REACHED]
-            return rows, reached
-        return rows, rows[-1][_POSITION]
+            last = rows.pop()
+            return rows, last[_REACHED], last[_LOOKED]
+        return rows, rows[-1][_POSITION], rows[-1][_POSITION]
 
     def _stored(self, row: TupleRow) -> StoredMessage[E]:
         # In the order of the fields; for speed, not by names.

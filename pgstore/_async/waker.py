@@ -101,6 +101,8 @@ class AsyncWaker:
             start = time.monotonic()
             try:
                 async with self._connect() as conn:
+                    # A server that has crashed may have gone back.
+                    self.safe_position = -1
                     self.signal.advance()  # what was missed while there was no connection
                     await self._watch(conn, closed)
             except Exception as error:

@@ -14,8 +14,9 @@ from pgstore._sync.opening import Opening
 from pgstore._sync.waker import Waker
 from pgstore._time import deadline, left
 
-# Rows of messages, and the position up to which they are all there are.
-Page = tuple[list[TupleRow], int]
+# Rows of messages; the position to go on after, which may be stored; and the one up to which it has
+# looked, which may not: a crash of the server can give positions again that were rolled back.
+Page = tuple[list[TupleRow], int, int]
 
 _LOOK_AGAIN = 0.05
 
@@ -23,9 +24,9 @@ _LOOK_AGAIN = 0.05
 class Follower(Generic[E]):
     """An endless iterator over messages in global order: first those there are, then as they come.
 
-    `position` is how far it has read. It ends when `timeout` seconds pass without a message, after
-    `stop()`, which may be called from anywhere, at the end of its `with` block, and when the store
-    is closed.
+    `position` is how far it has read: store it, and go on after it another time. It ends when
+    `timeout` seconds pass without a message, after `stop()`, which may be called from anywhere, at
+    the end of its `with` block, and when the store is closed.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Follower(Generic[E]):
     ) -> None:
         self.position = position
         self._reached = position
+        self._looked = position
         self._fetch = fetch
         self._decode = decode
         self._waker = waker
@@ -76,7 +78,7 @@ class Follower(Generic[E]):
                 return
             self.position = self._reached
             try:
-                rows, self._reached = self._fetch(self.position)
+                rows, self._reached, self._looked = self._fetch(self.position)
             except psycopg.OperationalError:
                 if self._ended():  # the connection was taken away from it
                     return
@@ -89,7 +91,7 @@ class Follower(Generic[E]):
             remaining = left(until)
             if remaining == 0:
                 return
-            if self._reached < self._waker.safe_position:
+            if self._looked < self._waker.safe_position:
                 # A writer took its mark so late that the safe position went back. If it writes
                 # nothing, nobody will ring.
                 self._waker.wait(seen, min(_LOOK_AGAIN, remaining or _LOOK_AGAIN))

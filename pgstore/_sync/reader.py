@@ -15,7 +15,7 @@ from pgstore._codec import Codec
 from pgstore._filters import Filter, categories_of
 from pgstore._messages import E, StoredMessage
 from pgstore._sync.database import Database
-from pgstore._sync.follower import Follower
+from pgstore._sync.follower import Follower, Page
 from pgstore._sync.opening import Opening
 from pgstore._sync.waker import Waker
 from pgstore.errors import InvalidArgumentError, MessageNotFound
@@ -24,7 +24,7 @@ _FIRST_PAGE = 100
 _PAGE = 1000
 
 # Columns of read_page.
-_POSITION, _REACHED = 3, 8
+_POSITION, _REACHED, _LOOKED = 3, 8, 9
 
 _decode_metadata = msgspec.json.Decoder(dict[str, object]).decode
 
@@ -122,8 +122,8 @@ class Reader(Generic[E]):
         return int(version)
 
     def safe_position(self) -> int:
-        """The global position up to which nothing is in flight; 0 while the store is empty."""
-        ((position, _),) = self._database.rows(self._database.statements.horizon, ())
+        """The global position of the last message with nothing in flight before it; 0 if none."""
+        ((position,),) = self._database.rows(self._database.statements.safe_position, ())
         return int(position)
 
     def read_all(
@@ -156,6 +156,7 @@ class Reader(Generic[E]):
 
         Raises:
             ReadIsolationError: the connection is under another isolation level.
+            PositionBeyondEndError: `after_position` is beyond the last position of the store.
         """
         if limit is not None:
             count("limit", limit)
@@ -163,7 +164,7 @@ class Reader(Generic[E]):
         page = _FIRST_PAGE
         while limit is None or limit > 0:
             size = page if limit is None else min(page, limit)
-            rows, after_position = self._page(self._database, after_position, size, chosen, conn)
+            rows, after_position, _ = self._page(self._database, after_position, size, chosen, conn)
             for row in rows:
                 yield self._stored(row)
             if len(rows) < size:
@@ -218,7 +219,7 @@ class Reader(Generic[E]):
         number("after_position", after_position)
         opening = Opening(self._database)
 
-        def fetch(position: int) -> tuple[list[TupleRow], int]:
+        def fetch(position: int) -> Page:
             return self._page(opening, position, _PAGE, chosen, None)
 
         return Follower(fetch, self._stored, self._waker, opening, after_position, timeout)
@@ -250,17 +251,17 @@ class Reader(Generic[E]):
         size: int,
         chosen: Filter,
         conn: Connection[object] | None,
-    ) -> tuple[list[TupleRow], int]:
-        """A page of messages, and the position up to which it has looked."""
+    ) -> Page:
+        """A page of messages, where to go on, and how far it has looked."""
         rows = database.rows(
             self._database.statements.read_page,
             (number("after_position", after_position), str(size), *chosen.parameters()),
             conn,
         )
         if rows[-1][0] is None:
-            reached = rows.pop()[_REACHED]
-            return rows, reached
-        return rows, rows[-1][_POSITION]
+            last = rows.pop()
+            return rows, last[_REACHED], last[_LOOKED]
+        return rows, rows[-1][_POSITION], rows[-1][_POSITION]
 
     def _stored(self, row: TupleRow) -> StoredMessage[E]:
         # In the order of the fields; for speed, not by names.

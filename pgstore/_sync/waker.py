@@ -103,6 +103,8 @@ class Waker:
             start = time.monotonic()
             try:
                 with self._connect() as conn:
+                    # A server that has crashed may have gone back.
+                    self.safe_position = -1
                     self.signal.advance()  # what was missed while there was no connection
                     self._watch(conn, closed)
             except Exception as error:

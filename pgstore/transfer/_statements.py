@@ -22,7 +22,7 @@ ENDLESS = f"""
 SELECT t.n - 1 FROM unnest({_TIMES}) WITH ORDINALITY AS t (added_at, n)
 WHERE NOT isfinite(t.added_at) ORDER BY t.n LIMIT 1"""
 
-IS_EMPTY = "SELECT STORE.safe_position() = 0"
+IS_EMPTY = "SELECT STORE.last_position() = 0"
 POSITION_OF = "SELECT m.global_position FROM STORE.get_messages(ARRAY[%s::uuid]) AS m"
 
 # For a check without an import.

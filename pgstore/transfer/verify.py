@@ -114,13 +114,25 @@ def _definitions(conn: Connection[object], store: str) -> dict[str, str]:
 
 
 def _constants(store: str) -> dict[str, str]:
-    """The values that migration 1 makes of the store's name."""
+    """The values that migrations make of the store's name."""
     base = sha256(f"pgstore:{store}".encode()).hexdigest()
     classes = {
-        name: str(int.from_bytes(sha256(f"{base}{name}".encode()).digest()[:4], signed=True))
+        name: _lock_class(base, name)
         for name in ("stream_lock_class", "mark_lock_class", "bell_lock_class")
     }
+    # As migration 4: 65 consecutive classes that are none of the others.
+    others = {int(classes["stream_lock_class"]), int(classes["bell_lock_class"])}
+    attempt = 0
+    while (first := int(classes["mark_lock_class"])) > 2**31 - 65 or others & set(
+        range(first, first + 65)
+    ):
+        attempt += 1
+        classes["mark_lock_class"] = _lock_class(base, f"mark_lock_class{attempt}")
     return classes | {
         "mark_setting": f"pgstore.mark_{base[:16]}",
         "wake_channel": f"pgstore_{base[:16]}",
     }
+
+
+def _lock_class(base: str, name: str) -> str:
+    return str(int.from_bytes(sha256(f"{base}{name}".encode()).digest()[:4], signed=True))

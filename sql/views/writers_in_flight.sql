@@ -6,13 +6,9 @@ SELECT
   coalesce(a.usename, x.owner) AS role,
   a.application_name AS application,
   a.state,
-  b.last_position - (
-    ((b.last_position - l.objid::bigint + 2147483648) & 4294967295) - 2147483648
-  ) AS after_position,
-  greatest(
-    ((b.last_position - l.objid::bigint + 2147483648) & 4294967295) - 2147483648, 0
-  ) AS positions_waiting
-FROM pg_locks AS l
+  l.after_position,
+  greatest(b.last_position - l.after_position, 0) AS positions_waiting
+FROM open_marks() AS l
 CROSS JOIN (
   SELECT last_position() AS last_position
 ) AS b
@@ -27,10 +23,6 @@ LEFT JOIN pg_prepared_xacts AS x ON l.pid IS NULL
       AND t.pid IS NULL
       AND t.virtualtransaction = l.virtualtransaction
   )
-WHERE l.locktype = 'advisory'
-  AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-  AND l.classid::bigint = (mark_lock_class()::bigint & 4294967295)
-  AND l.objsubid = 2
 ORDER BY after_position;
 
 COMMENT ON VIEW writers_in_flight IS

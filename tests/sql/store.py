@@ -25,13 +25,17 @@ COLUMNS = [
     "added_at",
 ]
 
-# In-flight marks of a session.
+# In-flight marks of a session, of positions below 2^38.
 MARKS = """
-SELECT l.objid::bigint
-FROM pg_locks AS l
-WHERE l.pid = %s AND l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted
-  AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-  AND l.classid = (STORE.mark_lock_class()::bigint & 4294967295)::oid
+SELECT l.class << 32 | l.key
+FROM (
+  SELECT
+    a.objid::bigint AS key, (a.classid::bigint - STORE.mark_lock_class()) & 4294967295 AS class
+  FROM pg_locks AS a
+  WHERE a.pid = %s AND a.locktype = 'advisory' AND a.objsubid = 2 AND a.granted
+    AND a.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+) AS l
+WHERE l.class < 64
 """
 
 

@@ -8,8 +8,12 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 import pgstore
+from pgstore import transfer
 from tests.conftest import Connect
 from tests.sql.store import Store, drop, last_position, wait_until
+
+# Names whose first hash does not do: found by trying.
+COLLIDING = ["s37700711"]
 
 
 @pytest.fixture
@@ -23,9 +27,19 @@ def empty(server_dsn: str) -> Iterator[Store]:
 
 
 def horizon(store: Store) -> tuple[int, bool]:
-    """The safe position, by both functions, and whether anything is in flight."""
+    """How far readers can look, and whether anything is in flight.
+
+    safe_position() is that of the last message up to there.
+    """
     ((position, in_flight),) = store.call("horizon")
-    assert store.call("safe_position") == [(position,)]
+    assert (
+        store.call("safe_position")
+        == store.query(
+            "SELECT coalesce(max(m.global_position), 0) FROM STORE.messages AS m"
+            " WHERE m.global_position <= %s",
+            [position],
+        ).fetchall()
+    )
     return position, in_flight
 
 
@@ -55,7 +69,7 @@ def test_horizon_stays_before_the_oldest_writer(
     assert horizon(store) == (before, True)
     getattr(first, ends)()
     # A closed session ends a little later, maybe between two reads.
-    wait_until(lambda: store.call("safe_position")[0][0] > before)
+    wait_until(lambda: store.call("horizon")[0][0] > before)
     assert horizon(store) == (position - 1, True)
     second.rollback()
     assert horizon(store) == (last, False)
@@ -148,10 +162,14 @@ def test_horizon_ignores_the_same_store_in_another_database(
 
 
 @pytest.mark.parametrize(
-    "before", [2**31 - 2, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1, 2**32, 2**33 + 2**31 - 1, 2**40]
+    "before",
+    [
+        *[2**bits - less for bits in (31, 32, 37, 38, 53) for less in (2, 1, 0)],
+        *(2**33 + 2**31 - 1, 2**40, 3 * 2**38 - 1, 2**63 - 10),
+    ],
 )
 def test_horizon_of_long_positions(empty: Store, connect: Connect, before: int) -> None:
-    """A mark's key has 32 bits; here they, or their sign, change while it is held."""
+    """A mark has three parts; here some of them, or a sign, change while it is held."""
     empty.query("SELECT setval('STORE.global_position_seq', %s)", [before])
     assert horizon(empty) == (before, False)
     conn = connect(autocommit=False)
@@ -163,6 +181,80 @@ def test_horizon_of_long_positions(empty: Store, connect: Connect, before: int) 
     conn.commit()
     assert horizon(empty) == (before + 4, False)
     assert [row[3] for row in empty.call("read_all", before)] == [before + n for n in range(1, 5)]
+
+
+@pytest.mark.parametrize("before", [10, 2**32 - 1, 2**38 - 1, 2**40])
+@pytest.mark.parametrize("drawn", [2**31, 2**32, 2**33, 2**37, 2**38, 2**39, 2**53])
+def test_horizon_stays_before_a_writer_whatever_is_drawn_meanwhile(
+    empty: Store, connect: Connect, before: int, drawn: int
+) -> None:
+    """A forgotten prepared transaction, say."""
+    empty.query("SELECT setval('STORE.global_position_seq', %s)", [before])
+    first, second = connect(autocommit=False), connect(autocommit=False)
+    empty.write("account-1", on=first)
+    for n in range(3):
+        empty.write("account-2", on=second)  # its second write takes its mark once more
+        empty.query("SELECT setval('STORE.global_position_seq', %s)", [before + drawn + n])
+        assert horizon(empty) == (before, True)
+    assert empty.query("SELECT after_position FROM STORE.writers_in_flight").fetchone() == (before,)
+    first.rollback()
+    assert before < horizon(empty)[0] <= before + drawn
+    second.rollback()
+    assert horizon(empty) == (before + drawn + 2, False)
+
+
+def test_horizon_moves_with_every_writer_that_ends(empty: Store, connect: Connect) -> None:
+    """A bound is exact: writers that overlap hold readers only until their own end."""
+    older, newer = connect(autocommit=False), connect(autocommit=False)
+    empty.write("account-1", on=older)
+    for n in range(200):
+        empty.write("order-1")
+        last = last_position(empty)
+        empty.write(f"account-{n % 2}", on=newer)
+        older.commit()
+        assert horizon(empty) == (last, True)
+        older, newer = newer, older
+
+
+@pytest.mark.parametrize("store_name", COLLIDING)
+def test_marks_use_65_classes_that_are_none_of_the_others(
+    server_dsn: str, store_name: str, connect: Connect
+) -> None:
+    """The hash of these names gives a class from which on 65 do not fit, or hold another one."""
+    pgstore.install(server_dsn, name=store_name)
+    try:
+        store = Store(connect(), store_name)
+        ((mark, stream, bell),) = store.query(
+            "SELECT STORE.mark_lock_class(), STORE.stream_lock_class(), STORE.bell_lock_class()"
+        )
+        assert mark <= 2**31 - 65
+        assert not {stream, bell} & set(range(mark, mark + 65))
+        store.query("SELECT setval('STORE.global_position_seq', %s)", [2**38 + 63 * 2**32])
+        conn = connect(autocommit=False)
+        store.write("account-1", on=conn)
+        assert horizon(store) == (2**38 + 63 * 2**32, True)
+        conn.rollback()
+        assert [
+            check for check in transfer.verify(store.conn, store=store_name) if check.wrong
+        ] == []
+    finally:
+        drop(server_dsn, store_name)
+
+
+def test_skip_positions_sets_the_sequence_ahead(empty: Store, connect: Connect) -> None:
+    _, before = empty.write("account-1")
+    conn = connect(autocommit=False)
+    empty.write("account-2", on=conn)
+    assert empty.call("skip_positions", 500) == [(before + 501,)]
+    assert horizon(empty) == (before, True)
+    conn.commit()
+    assert empty.call("skip_positions") == [(before + 1_000_501,)]
+    assert empty.write("account-1") == (2, before + 1_000_502)
+    # A reader that had seen more on the server that was lost skips nothing.
+    assert [row[3] for row in empty.call("read_all", before + 400)] == [before + 1_000_502]
+    for positions in (0, -1, 10**12 + 1, None):
+        with empty.refused("22023", argument="positions"):
+            empty.call("skip_positions", positions)
 
 
 @pytest.mark.parametrize("isolation", ["REPEATABLE READ", "SERIALIZABLE"])

@@ -90,9 +90,19 @@ def test_read_all_begins_after_a_position(filled: Store) -> None:
         (FIRST, EVERYTHING[1:]),
         (last - 1, EVERYTHING[-1:]),
         (last, []),
-        (2**63 - 1, []),
     ]:
         assert found(filled, after) == numbers
+
+
+@pytest.mark.parametrize("beyond", [1, 2**31, 2**63 - 1 - FIRST - EVERYTHING[-1]])
+def test_reads_refuse_a_position_beyond_the_last_one(filled: Store, beyond: int) -> None:
+    """A reader that is there has seen another history, and would skip what is written next."""
+    last = FIRST + EVERYTHING[-1]
+    calls: list[tuple[object, ...]] = [("read_all",), ("read_category", "account"), ("read_page",)]
+    for function, *given in calls:
+        with filled.refused("MS006", position=last + beyond, last_position=last):
+            filled.call(str(function), *given, after_position=last + beyond)
+        assert filled.call(str(function), *given, after_position=last)[:-1] == []
 
 
 @pytest.mark.parametrize("max_count", [0, 1, 7, 40, 41, 2**63 - 1])
@@ -302,22 +312,39 @@ def test_read_page_tells_how_far_it_looked(filled: Store) -> None:
     def end(**named: Any) -> tuple[int, int | None]:
         """How many messages, and the position in the row after them."""
         rows = filled.call("read_page", **named)
-        (*messages, final) = rows or [(None,) * 9]
+        (*messages, final) = rows
         if final[0] is not None:
-            assert all(row[8] is None for row in rows)
+            assert all(row[8:] == (None, None) for row in rows)
             return len(rows), None
         assert final[:8] == (None,) * 8
+        assert final[8] == final[9]  # nothing was rolled back
         return len(messages), final[8]
 
     assert end(max_count=40) == (40, None)
     assert end(max_count=41) == (40, last)
     assert end(after_position=last) == (0, last)
-    assert end(after_position=last + 5) == (0, last + 5)
     assert end(types=["none"]) == (0, last)
     assert end(categories=["none"]) == (0, last)
     assert end(up_to_position=FIRST + 3) == (4, FIRST + 3)
     # Never back: who goes on from there would read again.
     assert end(after_position=FIRST + 9, up_to_position=FIRST + 3) == (0, FIRST + 9)
+
+
+def test_positions_of_a_rollback_are_looked_at_but_not_reached(
+    store: Store, stream: str, connect: Connect
+) -> None:
+    """A crash can have the sequence give them again: a reader must not store them."""
+    _, last = store.write(stream)
+    conn = connect(autocommit=False)
+    for _ in range(3):
+        store.write(stream, on=conn)
+    conn.rollback()
+    assert store.call("horizon") == [(last + 3, False)]
+    assert store.call("safe_position") == [(last,)]
+    for types in (None, ["none"]):
+        assert store.call("read_page", last - 1, types=types)[-1][8:] == (last, last + 3)
+    assert store.call("read_page", last + 2)[-1][8:] == (last + 2, last + 3)
+    assert store.call("read_page", last - 1, up_to_position=last + 1)[-1][8:] == (last, last + 1)
 
 
 @pytest.mark.parametrize("way", list(product(["read_all", "read_page"], [None, ["account"]])))
@@ -335,7 +362,7 @@ def test_read_stops_at_the_safe_position(
     def read(after: int) -> list[str]:
         rows = store.call(function, after, categories=categories)
         if function == "read_page":
-            assert rows.pop()[8] == store.call("safe_position")[0][0]
+            assert rows.pop()[9] == store.call("horizon")[0][0]
         return [row[1] for row in rows]
 
     assert read(after) == streams[:1]

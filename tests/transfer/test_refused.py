@@ -22,7 +22,7 @@ def write_file(path: Path, lines: list[dict[str, Any]], *, counted: int | None =
     header = {
         "format": 1,
         "store": "x",
-        "schema_version": 3,
+        "schema_version": 4,
         "exported_at": "2026-01-01T00:00:00Z",
         "after_position": 0,
         "up_to_position": 99,

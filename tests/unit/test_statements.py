@@ -17,6 +17,7 @@ PARAMETERS = {
     "stream_version": 1,
     "applied_migrations": 0,
     "read_page": 8,
+    "safe_position": 0,
     "horizon": 0,
     "lag": 0,
     "fall_asleep": 0,

@@ -24,16 +24,7 @@ BEGIN
   -- In this order: what got its position after the first step has one above last_position, and what
   -- is in flight at the second step is seen by its mark.
   last_position := pg_sequence_last_value('global_position_seq');
-  -- A mark's key is the low half of a position near last_position, below or (taken since) above it.
-  SELECT min(
-    last_position - (((last_position - l.objid::bigint + 2147483648) & 4294967295) - 2147483648)
-  )
-  INTO lowest
-  FROM pg_locks AS l
-  WHERE l.locktype = 'advisory'
-    AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-    AND l.classid::bigint = (mark_lock_class()::bigint & 4294967295)
-    AND l.objsubid = 2;
+  SELECT min(m.after_position) INTO lowest FROM open_marks() AS m;
 
   safe_position := least(last_position, lowest);
   in_flight := lowest IS NOT NULL;
@@ -41,7 +32,9 @@ END
 $$;
 
 COMMENT ON FUNCTION horizon() IS
-$$How far the store can be read in its global order without passing a message in flight: every
+$$Tell how far the store can be read in its global order without passing a message in flight: every
 position up to safe_position is visible to statements that begin after this one, or will never
 exist. in_flight tells whether any transaction that writes is open. Read it as a statement of its
-own under READ COMMITTED. Raises MS005 on a standby.$$;
+own under READ COMMITTED. Do not store safe_position outside the database: if the last writers
+rolled back, a crash of the server may give their positions again; safe_position() can be stored.
+Raises MS005 on a standby.$$;

@@ -8,10 +8,12 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 BEGIN
-  RETURN (horizon()).safe_position;
+  -- A statement of its own, before the one that reads: its snapshot must be the later one.
+  RETURN last_visible((horizon()).safe_position);
 END
 $$;
 
 COMMENT ON FUNCTION safe_position() IS
-$$The global position up to which the store can be read without passing a message in flight; 0 while
-it is empty. See horizon().$$;
+$$Return the global position of the last message that can be read without passing a message in
+flight; 0 if there is none. A reader can store it and go on after it, also after a crash of the
+server: its message is as durable as its commit. See horizon().$$;

@@ -18,7 +18,8 @@ RETURNS TABLE (
   data jsonb,
   metadata jsonb,
   added_at timestamptz,
-  reached_position bigint
+  reached_position bigint,
+  looked_position bigint
 )
 LANGUAGE plpgsql
 VOLATILE
@@ -46,12 +47,16 @@ BEGIN
   PERFORM refuse_isolation();
 
   -- A statement of its own, before the one that reads: its snapshot must be the later one.
-  safe := greatest(least(safe_position(), up_to_position), after_position);
+  safe := (horizon()).safe_position;
+  IF after_position > safe THEN
+    PERFORM refuse_position(after_position);
+  END IF;
+  safe := greatest(least(safe, up_to_position), after_position);
   IF categories IS NULL THEN
     RETURN QUERY
     SELECT
       r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
-      NULL::bigint
+      NULL::bigint, NULL::bigint
     FROM range_of_all(
       after_position, safe, max_count, types, stream_pattern, partition, partitions, partition_by
     ) AS r;
@@ -59,7 +64,7 @@ BEGIN
     RETURN QUERY
     SELECT
       r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
-      NULL::bigint
+      NULL::bigint, NULL::bigint
     FROM range_of_category(
       categories[1], after_position, safe, max_count, types, stream_pattern, partition, partitions,
       partition_by
@@ -68,7 +73,7 @@ BEGIN
     RETURN QUERY
     SELECT
       r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
-      NULL::bigint
+      NULL::bigint, NULL::bigint
     FROM range_of_several(
       categories, after_position, safe, max_count, types, stream_pattern, partition, partitions,
       partition_by
@@ -77,7 +82,8 @@ BEGIN
 
   GET DIAGNOSTICS found_count = ROW_COUNT;
   IF found_count < max_count THEN
-    reached_position := safe;
+    reached_position := greatest(last_visible(safe), after_position);
+    looked_position := safe;
     RETURN NEXT;
   END IF;
 END
@@ -86,6 +92,8 @@ $$;
 COMMENT ON FUNCTION read_page(
   bigint, bigint, text[], text[], text, bigint, bigint, text, bigint
 ) IS
-$$As read_all, for a program that follows with filters: if there are fewer than max_count messages,
-a last row without a message tells in reached_position how far it has looked, which is where to go
-on, so that what the filters leave out is not looked at again.$$;
+$$Read as read_all, for a program that follows with filters. If there are fewer than max_count
+messages, a last row without a message tells two positions. reached_position is where to go on: what
+the filters leave out up to there is not looked at again, and a reader can store it. looked_position
+is how far this call has looked, which can be further if the last writers rolled back: a reader that
+waits compares it with horizon(), and does not store it. Errors as read_all.$$;

@@ -35,14 +35,14 @@ BEGIN
       'subscription_position', 'list_subscriptions', 'list_partitions', 'list_parked',
       'list_retention', 'store_statistics', 'health', 'count_parked',
       'subscription_health', 'server_health', 'stream_statistics', 'category_statistics',
-      'type_statistics', 'writers_in_flight', 'mark_lock_class'
+      'type_statistics', 'writers_in_flight', 'mark_lock_class', 'open_marks'
     ]
     WHEN 'admin' THEN granted_names('read') || granted_names('write') || granted_names('consume')
       || granted_names('monitor')
       || ARRAY[
         'truncate_stream', 'delete_stream', 'redact_message', 'set_retention', 'drop_retention',
         'apply_retention', 'list_audit', 'list_grants', 'export_messages', 'export_floors',
-        'import_messages', 'import_floors', 'verify_store'
+        'import_messages', 'import_floors', 'verify_store', 'skip_positions'
       ]
   END;
 END

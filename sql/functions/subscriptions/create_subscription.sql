@@ -67,6 +67,7 @@ BEGIN
   RETURNING s.subscription_id INTO new_id;
 
   IF new_id IS NOT NULL THEN
+    PERFORM refuse_position(start_at);
     INSERT INTO subscription_sweeps (subscription_id, swept_position) VALUES (new_id, start_at);
     PERFORM add_partitions(new_id, partitions, start_at);
     RETURN true;

@@ -20,7 +20,7 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 DECLARE
-  safe bigint := safe_position();
+  safe bigint := (horizon()).safe_position;
 BEGIN
   RETURN QUERY
   SELECT

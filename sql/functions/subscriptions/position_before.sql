@@ -15,7 +15,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
   low bigint := bigint '0';
-  high bigint := safe_position();
+  high bigint := (horizon()).safe_position;
   middle bigint;
   probe record;
 BEGIN

@@ -11,18 +11,17 @@ DECLARE
   -- Anybody may set it, to anything.
   mark bigint := substring(current_setting(mark_setting(), true) FROM '^\d{1,18}$')::bigint;
 BEGIN
-  IF (mark BETWEEN last_position - 2147483647 AND last_position) IS NOT TRUE THEN
+  IF (mark BETWEEN 0 AND last_position) IS NOT TRUE THEN
     -- Not known to be in flight: also when the message before was written by the caller's fast path
     -- (one mark more does no harm), and after a savepoint that held the mark was rolled back. And
-    -- when the setting cannot be true: anybody may set it, and the key of a number above the last
-    -- position, or far below it, can stand for a bound that is too high.
+    -- when the setting cannot be true: a bound above the last position is too high.
     PERFORM set_config(mark_setting(), last_position::text, true);
     IF NOT enter_flight() THEN
       PERFORM notify_sleepers();
     END IF;
   ELSE
     -- The setting only says which mark to take: taking one that is held costs little.
-    PERFORM pg_advisory_xact_lock_shared(mark_lock_class(), mark::bit(32)::integer);
+    PERFORM take_mark(mark);
   END IF;
 END
 $$;

@@ -1,0 +1,31 @@
+CREATE OR REPLACE FUNCTION refuse_position(
+  global_position bigint
+)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  last_position bigint := pg_sequence_last_value('global_position_seq');
+BEGIN
+  IF global_position > last_position THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'MS006',
+      MESSAGE = format(
+        'position %s is beyond %s, the last one of this store', global_position, last_position
+      ),
+      DETAIL = json_build_object(
+        'position', global_position, 'last_position', last_position
+      )::text,
+      HINT = 'The reader has seen another history: before a failover to an asynchronous standby, '
+        'before a backup was restored, or of a store that was made anew. Compare what it has with '
+        'the messages, and go on after a position of this store.';
+  END IF;
+END
+$$;
+
+COMMENT ON FUNCTION refuse_position(bigint) IS
+$$Internal: raise MS006 if a reader's position is beyond the last one that was ever given out.$$;

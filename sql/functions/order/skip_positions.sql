@@ -1,0 +1,29 @@
+CREATE OR REPLACE FUNCTION skip_positions(
+  positions bigint DEFAULT 1000000
+)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  IF (positions BETWEEN 1 AND 1000000000000) IS NOT TRUE THEN
+    PERFORM refuse_argument('positions', 'must be between 1 and 1000000000000');
+  END IF;
+  -- One of these at a time: with two, the later setval could set the sequence back behind positions
+  -- that writers drew after the first.
+  PERFORM pg_advisory_xact_lock(hashtextextended(wake_channel() || ':skip_positions', 0));
+  RETURN setval(
+    'global_position_seq', pg_sequence_last_value('global_position_seq') + positions
+  );
+END
+$$;
+
+COMMENT ON FUNCTION skip_positions(bigint) IS
+$$Set the sequence of global positions ahead by so many, and return its new last position: for the
+server that takes over from another one after an asynchronous failover, before writers are let in.
+Then no new message gets a position that the lost server may have given to another message, so a
+consumer that had read those skips none of the new ones. Raises 22023 for a bad argument.$$;
