@@ -27,7 +27,7 @@ test: $(READY) ## run the tests; ARGS='-k write -x' goes to pytest
 SERVER_TESTS := tests/sql tests/migrations tests/concurrency tests/plans
 
 .PHONY: test-versions
-test-versions: $(READY) ## run the tests on older PostgreSQL versions; VERSIONS='14 16' for some (needs npm)
+test-versions: $(READY) ## run the tests on older PostgreSQL versions; VERSIONS='14 llvm' for some (needs npm)
 	@$(BIN)/python tools/postgres_versions.py $(VERSIONS) -- -q $(SERVER_TESTS) $(ARGS)
 
 .PHONY: test-upgraded

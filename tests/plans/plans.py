@@ -10,12 +10,14 @@ from typing import Any, Self
 import msgspec
 import psycopg
 from psycopg.errors import Diagnostic
+from psycopg.rows import TupleRow
 
 _SETTINGS = {
     "log_min_duration": "0",
     "log_nested_statements": "on",
     "log_analyze": "on",
     "log_buffers": "on",
+    "log_settings": "on",
     "log_timing": "off",
     "log_format": "json",
     "log_level": "notice",
@@ -25,15 +27,36 @@ _TOLD = ("Node Type", "Relation Name", "Index Name", "Index Cond", "Filter", "Jo
 
 Node = dict[str, Any]
 
+# The default of the setting jit_above_cost.
+JIT_ABOVE_COST = 100_000
+
 
 class Plan(msgspec.Struct):
     """How one statement was run, once."""
 
     query: str = msgspec.field(name="Query Text")
     root: Node = msgspec.field(name="Plan")
+    settings: dict[str, str] = msgspec.field(name="Settings", default_factory=dict)
+    jit: dict[str, Any] | None = msgspec.field(name="JIT", default=None)
 
     def __str__(self) -> str:
-        return "\n".join([self.query, *_lines(self.root, "")])
+        about = [f"cost {self.cost}", f"settings {self.settings}"]
+        return "\n".join([self.query, *about, *_lines(self.root, "")])
+
+    @property
+    def cost(self) -> float:
+        """What the planner thinks that it costs."""
+        return float(self.root["Total Cost"])
+
+    @property
+    def may_compile(self) -> bool:
+        """Whether the statement's settings let the server compile it, if it costs enough."""
+        return self.settings.get("jit") != "off"
+
+    @property
+    def compiled(self) -> bool:
+        """Whether a server with LLVM compiles it, also if this one has none."""
+        return self.jit is not None or (self.may_compile and self.cost > JIT_ABOVE_COST)
 
     @property
     def blocks(self) -> int:
@@ -73,7 +96,7 @@ class Explained:
         self.conn = psycopg.connect(
             dsn,
             autocommit=True,
-            options=f"-c search_path={store} -c plan_cache_mode={plan_cache_mode}",
+            options=f"-c search_path={store} -c plan_cache_mode={plan_cache_mode} -c jit=on",
         )
         self.conn.execute("LOAD 'auto_explain'")
         for name, value in _SETTINGS.items():
@@ -91,6 +114,11 @@ class Explained:
         traceback: TracebackType | None,
     ) -> None:
         self.conn.close()
+
+    def rows(self, statement: str) -> list[TupleRow]:
+        """Run a statement; its answer."""
+        self._plans = []
+        return self.conn.execute(statement.encode()).fetchall()
 
     def run(self, statement: str) -> str | None:
         """Run a statement; the code of its error, None if it succeeds."""

@@ -47,5 +47,6 @@ def test_retention_finds_messages_by_index(
         for plan in session.plans:
             walked = [node.get("Relation Name") for node in plan.walks]
             assert not {"messages", "streams", "audit"} & {*walked}, str(plan)
+            assert not plan.compiled, str(plan)
             assert plan.rows <= 5000, str(plan)
             assert plan.blocks <= 6000, str(plan)

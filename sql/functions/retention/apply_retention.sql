@@ -9,6 +9,7 @@ VOLATILE
 PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET jit = off
 SET lock_timeout = '500ms'
 AS $$
 #variable_conflict use_column

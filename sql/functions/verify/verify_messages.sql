@@ -10,6 +10,7 @@ STABLE
 PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET jit = off
 SET enable_indexscan = off
 SET enable_indexonlyscan = off
 SET enable_bitmapscan = off

@@ -10,6 +10,7 @@ STABLE
 PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN

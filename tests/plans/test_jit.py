@@ -1,0 +1,271 @@
+"""No call of a reader, writer or worker is compiled by JIT, whatever is in the store.
+
+To compile a statement takes some hundred milliseconds. PostgreSQL does it, anew for each execution,
+if the planner's estimate of the cost is high enough.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+import pgstore
+from tests.plans.cases import seed
+from tests.plans.plans import JIT_ABOVE_COST, Explained, Plan
+
+# More than this may cost no statement of a caller that calls one function.
+CALL_COSTS_AT_MOST = 1000
+
+
+class Layout(NamedTuple):
+    """So many streams, of so many messages each, written one at a time or so many in a row."""
+
+    streams: int
+    messages: int
+    in_a_row: int
+
+
+LAYOUTS = {
+    "clustered": Layout(100, 300, 300),
+    "interleaved": Layout(100, 300, 10),
+    "scattered": Layout(3000, 10, 1),
+    "one stream": Layout(1, 5000, 1),
+    "huge": Layout(100, 300, 10),
+}
+
+_FILL = """
+INSERT INTO streams (stream_id, category_key, stream, category)
+SELECT s.n, category_key('account'), 'account-' || s.n, 'account'
+FROM generate_series(1, {streams}) AS s (n);
+
+INSERT INTO messages (
+  global_position, stream_id, version, category_key, added_at, message_id, type, data
+)
+SELECT
+  m.n + 1, m.n / {in_a_row} % {streams} + 1,
+  m.n / ({in_a_row} * {streams}) * {in_a_row} + m.n % {in_a_row} + 1,
+  category_key('account'), now(), md5(m.n::text)::uuid, 'T',
+  jsonb_build_object('text', repeat('x', 1000))
+FROM generate_series(0, {streams} * {messages} - 1) AS m (n);
+
+SELECT setval('stream_id_seq', {streams}), setval('global_position_seq', {streams} * {messages});
+"""
+
+# Five per cent more, since the planner was told what is there.
+_MORE = """
+SELECT write_message(
+  'account-' || m.n % {streams} + 1, 'T', jsonb_build_object('text', repeat('x', 1000))
+)
+FROM generate_series(1, {streams} * {messages} / 20) AS m (n)
+"""
+
+# The planner multiplies the blocks that there are by the rows of a block.
+_PRETEND = """
+UPDATE pg_class AS c
+SET reltuples = 1e10
+FROM pg_index AS i
+WHERE i.indrelid IN ('messages'::regclass, 'streams'::regclass)
+  AND c.oid IN (i.indrelid, i.indexrelid)
+"""
+
+
+@pytest.fixture(scope="module", params=["empty", "tiny", *LAYOUTS])
+def layout(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def store(server_dsn: str, layout: str) -> Iterator[str]:
+    name = f"store_{uuid4().hex[:12]}"
+    pgstore.install(server_dsn, name=name)
+    with psycopg.connect(server_dsn, autocommit=True, options=f"-c search_path={name}") as conn:
+        for table in ("streams", "messages"):
+            conn.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+        fill(conn, layout)
+        yield name
+        conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+
+
+def fill(conn: psycopg.Connection[TupleRow], layout: str) -> None:
+    if layout == "tiny":
+        seed(conn, 1)
+    elif layout in LAYOUTS:
+        sizes = LAYOUTS[layout]._asdict()
+        conn.execute(_FILL.format(**sizes).encode())
+        conn.execute("VACUUM ANALYZE streams, messages")
+        if layout == "huge":
+            conn.execute(_PRETEND)
+        conn.execute(_MORE.format(**sizes).encode())
+
+
+class Calls:
+    """Calls, and the plans of all statements in them."""
+
+    def __init__(self, session: Explained) -> None:
+        self.names: set[str] = set()
+        self.outer: list[Plan] = []
+        self.inner: list[Plan] = []
+        self._session = session
+
+    def __call__(self, call: str, of: str = "*") -> list[TupleRow]:
+        """Call a function; its answer."""
+        statement = f"SELECT {of} FROM {call}"
+        rows = self._session.rows(statement)
+        self.names.add(call.partition("(")[0])
+        outer: list[Plan] = []
+        inner: list[Plan] = []
+        for plan in self._session.plans:
+            (outer if plan.query == statement else inner).append(plan)
+        assert len(outer) == 1, self._session.plans
+        self.outer += outer
+        self.inner += inner
+        return rows
+
+
+@pytest.fixture(scope="module")
+def calls(server_dsn: str, store: str) -> Iterator[Calls]:
+    """Everything that a reader, a writer or a worker may call."""
+    with Explained(server_dsn, store, "auto") as session:
+        calls = Calls(session)
+        for _ in range(2):  # the second time with what the first one has planned and written
+            write(calls)
+            read(calls)
+            sleep(calls)
+            for partitions in (1, 8):
+                consume(calls, partitions)
+        with session.conn.transaction(force_rollback=True):
+            # Now each write looks up whether its role may.
+            session.conn.execute("CREATE ROLE plans_writer")
+            session.conn.execute("SELECT grant_write('plans_writer', '{other}')")
+            write(calls)
+        with session.conn.transaction():
+            session.conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            write(calls)
+        yield calls
+
+
+def write(calls: Calls) -> None:
+    some_id = uuid4()
+    for stream in ("account-1", f"account-{uuid4()}"):
+        calls(f"write_message('{stream}', 'T', '1')")
+        for _ in range(2):
+            calls(f"write_message('{stream}', 'T', '1', message_id => '{uuid4()}')")
+        calls(
+            f"write_message('{stream}', 'T', '1', expected_version => stream_version('{stream}'))"
+        )
+        calls(f"write_batch('{stream}', '{{T,T}}', ARRAY['1', '2']::jsonb[])")
+        calls(f"""write_messages('{stream}', '[{{"type": "T", "data": 1}}]')""")
+    ids = f"ARRAY['{some_id}', '{uuid4()}']::uuid[]"
+    for _ in range(2):
+        calls(
+            f"synchronize_stream('copy-{some_id}', '{{}}', '{{T,T}}', ARRAY['1', '2']::jsonb[],"
+            f" message_ids => {ids})"
+        )
+        calls(f"write_batch('copy-{some_id}', '{{T,T}}', ARRAY['1', '2']::jsonb[], NULL, 0, {ids})")
+
+
+def read(calls: Calls) -> None:
+    calls("read_stream('account-1')")
+    calls("read_stream('account-1', backward => true, max_count => 10)")
+    calls("last_message('account-1')")
+    calls("last_message('account-1', 'none')")
+    calls("stream_version('account-1')")
+    calls("get_message(md5('7')::uuid)")
+    calls("get_messages(ARRAY(SELECT md5(n::text)::uuid FROM generate_series(1, 1000) AS s (n)))")
+    calls("read_all()")
+    calls("read_all(0, 10, types => '{none}')")
+    calls("read_all(0, 10, categories => '{account,other}')")
+    calls("read_category('account')")
+    calls("read_page(0, 10, stream_pattern => 'none%')")
+    calls("read_page(0, 10, partition => 1, partitions => 4, partition_by => 'cardinal_id')")
+    calls("applied_migrations()")
+    calls("schema_version()")
+
+
+def sleep(calls: Calls) -> None:
+    calls("safe_position()")
+    calls("last_position()")
+    calls("horizon()")
+    calls("fall_asleep()")
+    calls("wake_up()")
+
+
+def consume(calls: Calls, partitions: int) -> None:
+    name = f"s-{uuid4()}"
+    for _ in range(2):  # the second one finds it there
+        calls(
+            f"create_subscription('{name}', partitions => {partitions}, on_failure => 'park',"
+            " max_attempts => 1)"
+        )
+    calls("position_before('-infinity')")
+    calls(f"rewind_subscription('{name}', 0)")
+
+    ((_, partition, token, _),) = calls(f"claim_partition('{{{name}}}', 'w')")
+    lease = f"'{name}', {partition}, {token}"
+    position = calls(f"fetch_batch({lease}, 2)")[0][3]
+    calls(f"fail_message({lease}, {position}, 'error')")
+    calls(f"extend_lease({lease})")
+    position = calls(f"fetch_batch({lease}, 2)")[0][3]
+    calls(f"acknowledge({lease}, {position})")
+    calls(f"list_parked('{name}')")
+    calls(f"replay_parked('{name}')")
+    position = calls(f"fetch_batch({lease}, 2)")[0][3]
+    calls(f"settle_parked({lease}, {position})")
+    calls(f"release_partition({lease})")
+
+    (_, partition, token, *_), *_ = calls(f"claim_batch('{{{name}}}', 'w', '1 minute', 10)")
+    calls(f"release_partition('{name}', {partition}, {token})")
+    calls("list_subscriptions()")
+    calls("list_partitions()")
+    calls(f"subscription_position('{name}')")
+    calls(f"pause_subscription('{name}')")
+    calls(f"resume_subscription('{name}')")
+    calls(f"drop_parked('{name}')")
+    calls(f"rewind_subscription('{name}', safe_position())")
+    calls(f"repartition_subscription('{name}', {partitions + 1})")
+    calls(f"claim_partition('{{{name}}}', 'w')")
+    calls(f"drop_subscription('{name}')")
+
+
+def test_every_function_is_called(calls: Calls, server_dsn: str, store: str) -> None:
+    with psycopg.connect(server_dsn, options=f"-c search_path={store}") as conn:
+        granted = conn.execute(
+            """
+            SELECT p.proname
+            FROM pg_proc AS p
+            JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname = 'plpgsql'
+            WHERE p.pronamespace = current_schema()::regnamespace
+              AND p.proname
+                = ANY (granted_names('read') || granted_names('write') || granted_names('consume'))
+            """
+        ).fetchall()
+    assert {name for (name,) in granted} - calls.names == set()
+
+
+def test_nothing_is_compiled(calls: Calls) -> None:
+    assert [str(plan) for plan in calls.outer + calls.inner if plan.compiled] == []
+
+
+def test_statements_in_functions_must_not_be_compiled_at_any_cost(calls: Calls) -> None:
+    assert calls.inner != []
+    assert [str(plan) for plan in calls.inner if plan.may_compile] == []
+
+
+def test_a_call_costs_nearly_nothing(calls: Calls) -> None:
+    assert [str(plan) for plan in calls.outer if plan.cost > CALL_COSTS_AT_MOST] == []
+
+
+def test_a_server_with_llvm_tells_what_it_compiles(server_dsn: str, store: str) -> None:
+    with Explained(server_dsn, store, "auto") as session:
+        ((has_llvm,),) = session.rows("SELECT pg_jit_available()")
+        session.conn.execute("SET jit_above_cost = 0")
+        session.rows("SELECT sum(n) FROM generate_series(1, 10) AS s (n)")
+        assert [plan.jit is not None for plan in session.plans] == [has_llvm]
+
+
+def test_some_statement_in_a_huge_store_would_be_compiled(calls: Calls, layout: str) -> None:
+    assert layout != "huge" or max(plan.cost for plan in calls.inner) > JIT_ABOVE_COST
