@@ -22,7 +22,7 @@ from tests.faults.servers import Durable, durable_server
 
 _SHORT = 3
 # No round of a fault begins after so many seconds.
-_LIMIT = 900.0
+_LIMIT = 600.0
 
 
 def main(words: list[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from tests.faults.traffic import Traffic
 _SIZE = "512m"
 _PATIENCE = 30.0
 # Seconds; the first is longer than it takes to try a message for the last time.
-_FULL = (4.0, 0.2, 1.0)
+_FULL = (3.0, 0.2, 1.0)
 
 
 class CannotMount(Exception):

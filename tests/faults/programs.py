@@ -102,7 +102,7 @@ class Writer(Program):
             stream = self._chance.choice(STREAMS)
             if self._chance.random() < _BACK:
                 self._roll_back(stream)
-            messages = [self._next() for _ in range(self._chance.choice((1, 1, 1, 3)))]
+            messages = [self._next() for _ in range(self._chance.choice((1, 1, 2, 3)))]
             end = time.monotonic() + _PATIENCE
             while not self._write(stream, messages):
                 assert time.monotonic() < end, "a write was not answered"
@@ -113,6 +113,10 @@ class Writer(Program):
         try:
             if len(messages) == 1:
                 self._store.write(stream, messages[0])
+            elif len(messages) == 2:
+                with self._store.transaction() as tx:
+                    for each in messages:
+                        self._store.write(stream, each, conn=tx)
             else:
                 self._store.write_many(stream, messages)
         except psycopg.Error:

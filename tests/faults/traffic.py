@@ -50,6 +50,7 @@ class Traffic:
         self._job = Job(
             dsn, name, lease=2.0, workers=2, batch_size=20, on_failure="park", pooled=pooled
         )
+        self._warm = False
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -91,7 +92,9 @@ class Traffic:
         ):
             assert time.monotonic() < start + _PATIENCE, "the writers do not go on"
             time.sleep(0.005)
-        self.counts.slowest = max(self.counts.slowest, round(time.monotonic() - start, 2))
+        if self._warm:  # the first answers are not the first after something
+            self.counts.slowest = max(self.counts.slowest, round(time.monotonic() - start, 2))
+        self._warm = True
         for number, process in enumerate(self._workers):
             if not process.alive:
                 self.counts.ended += 1
