@@ -48,6 +48,10 @@ bench-quick: $(READY) ## see whether the benchmark works; its figures mean nothi
 bench-profile: $(READY) ## see where the time goes: docs/performance/profiles.md (needs the right to trace)
 	@$(BIN)/python -m benchmarks.profiles
 
+.PHONY: soak
+soak: $(READY) ## crash, promote, cut and freeze for up to an hour; ARGS=--report writes the page
+	@$(BIN)/python -m tests.faults --long $(ARGS)
+
 .PHONY: check
 check: $(READY) ## formatting, lint, types, generated files, conventions and the docs site
 	@$(BIN)/ruff format --check --quiet .

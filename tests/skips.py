@@ -7,6 +7,8 @@ import pytest
 ALLOWED = {
     "message_db": "npm cannot get @eventide/message-db",
     "depeche_db": "pip cannot get depeche-db 0.13.1",
+    "mount": "only root may mount the small file system that is filled",
+    "pgbouncer": "PgBouncer is not installed",
     "plpgsql_check": (
         "no server here has the extension plpgsql_check (Debian: postgresql-15-plpgsql-check)"
     ),

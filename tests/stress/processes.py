@@ -31,6 +31,10 @@ class Process:
         assert self._process.pid is not None
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        return self._process.is_alive()
+
     def receive(self, timeout: float) -> Any:
         """What it sends next."""
         assert self.pipe.poll(timeout), f"nothing from process {self.pid} in {timeout} s"

@@ -2,12 +2,15 @@
 
 import logging
 import time
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import msgspec
 import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
+from psycopg_pool import ConnectionPool
 
 import pgstore
 from pgstore import MessageStore, RunnerHooks, StoredMessage, Subscription
@@ -20,9 +23,18 @@ APPLICATION = "stress worker"
 PARTITIONS = 8
 SINGLE, BATCHES = "singly", "in batches"
 
+# Seconds: so short that a fault which counts against messages soon has them parked.
+_RETRY = 0.05
+
+OnFailure = Literal["stop", "park"]
+
 
 class Job(msgspec.Struct, frozen=True):
-    """How to work; `tell` has every handler call told through the pipe."""
+    """How to work.
+
+    `tell` has every handler call told through the pipe; `pooled` is for a pooler in transaction
+    mode.
+    """
 
     dsn: str
     name: str
@@ -31,6 +43,8 @@ class Job(msgspec.Struct, frozen=True):
     nap: float = 0.0
     batch_size: int = 100
     tell: bool = False
+    on_failure: OnFailure = "stop"
+    pooled: bool = False
 
 
 class Report(msgspec.Struct):
@@ -68,16 +82,41 @@ class _LostLeases(logging.Handler):
                 self._pipe.send("lost")
 
 
-def open_store(dsn: str, name: str) -> MessageStore[Noted]:
+@contextmanager
+def open_store(
+    dsn: str, name: str, message: type[Noted] = Noted, *, pooled: bool = False
+) -> Iterator[MessageStore[Noted]]:
+    """Open a store; `pooled` works through a pooler in transaction mode."""
     dsn = make_conninfo(dsn, application_name=APPLICATION)
-    return pgstore.MessageStore(dsn, name=name, messages=Noted, create=False)
+    messages = {"Noted": message}
+    if not pooled:
+        with pgstore.MessageStore(dsn, name=name, messages=messages, create=False) as store:
+            yield store
+        return
+    session = {"autocommit": True, "prepare_threshold": None}
+    with (
+        ConnectionPool(dsn, kwargs=session, min_size=1, max_size=10, open=True) as pool,
+        pgstore.MessageStore(
+            pool, name=name, messages=messages, create=False, wakeup="poll"
+        ) as pooled_store,
+    ):
+        yield pooled_store
 
 
-def subscriptions(store: MessageStore[Noted], size: int = 100) -> list[Subscription[Noted]]:
+def subscriptions(
+    store: MessageStore[Noted], size: int = 100, on_failure: OnFailure = "stop"
+) -> list[Subscription[Noted]]:
     """One that reads everything message by message, and one that reads a category in batches."""
     return [
-        store.subscription(SINGLE, partitions=PARTITIONS, batch_size=size),
-        store.subscription(BATCHES, category=CATEGORIES[0], partitions=PARTITIONS, batch_size=size),
+        store.subscription(
+            name,
+            categories=categories,
+            partitions=PARTITIONS,
+            batch_size=size,
+            on_failure=on_failure,
+            retry_delay=_RETRY,
+        )
+        for name, categories in ((SINGLE, None), (BATCHES, CATEGORIES[:1]))
     ]
 
 
@@ -88,8 +127,13 @@ def work(pipe: Pipe, job: Job) -> None:
     report = Report()
     logger.addHandler(_LostLeases(report, pipe if job.tell else None))
     logger.propagate = False
-    store = open_store(job.dsn, job.name)
-    single, batches = subscriptions(store, job.batch_size)
+    with open_store(job.dsn, job.name, pooled=job.pooled) as store:
+        _run(store, job, report, pipe)
+    pipe.send(report)
+
+
+def _run(store: MessageStore[Noted], job: Job, report: Report, pipe: Pipe) -> None:
+    single, batches = subscriptions(store, job.batch_size, job.on_failure)
     insert = INSERT_EFFECT.replace("{name}", job.name).encode()
 
     @single.handler
@@ -105,9 +149,7 @@ def work(pipe: Pipe, job: Job) -> None:
             _insert(tx, insert, BATCHES, each)
         time.sleep(job.nap)
 
-    with store:
-        store.run(single, batches, workers=job.workers, lease=job.lease, hooks=_Hooks(report))
-    pipe.send(report)
+    store.run(single, batches, workers=job.workers, lease=job.lease, hooks=_Hooks(report))
 
 
 def _insert(

@@ -1,0 +1,51 @@
+"""All faults: what each promises, and how often the long form tries it."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from tests.faults.counts import Counts, Rounds
+from tests.faults.crashes import crash, positions, shutdown
+from tests.faults.cuts import lost_answers, read_only, terminated
+from tests.faults.disks import disk_full
+from tests.faults.poolers import pooler
+from tests.faults.promotion import promotion
+from tests.faults.restores import anew, restore
+from tests.faults.servers import Durable
+from tests.faults.stopped import frozen, zombies
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing that goes wrong; `run` does it so often, and counts what it has cost."""
+
+    name: str
+    run: Callable[[Durable, Rounds], Counts]
+    long: int
+    promise: str
+
+    @property
+    def done(self) -> str:
+        """What is done in each round."""
+        return (self.run.__doc__ or "").strip()
+
+
+_ALL = "Nothing acknowledged is lost or doubled, no reader skips, programs go on by themselves"
+
+FAULTS = {
+    each.name: each
+    for each in (
+        Fault("crash", crash, 200, _ALL),
+        Fault("shutdown", shutdown, 50, _ALL),
+        Fault("positions", positions, 50, "A position that a program may store is never reused"),
+        Fault("promotion", promotion, 20, _ALL),
+        Fault("terminated", terminated, 200, _ALL),
+        Fault("lost-answers", lost_answers, 200, "A write repeated by its id is stored once"),
+        Fault("read-only", read_only, 30, _ALL),
+        Fault("disk-full", disk_full, 20, "Writes are refused, and nothing else is wrong"),
+        Fault("zombies", zombies, 50, "A lost lease changes nothing: `MS020`, effects roll back"),
+        Fault("frozen", frozen, 50, _ALL),
+        Fault("restore", restore, 20, "A copy goes on where it was; a position ahead is an error"),
+        Fault("anew", anew, 20, "A position of another store is an error, not silence"),
+        Fault("pooler", pooler, 50, _ALL),
+    )
+}

@@ -1,0 +1,97 @@
+"""PgBouncer in transaction mode ends and comes back under everything that uses it."""
+
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from pgstore import _unprivileged
+from tests.faults.counts import Counts, Rounds
+from tests.faults.servers import Durable, temporary_folder
+from tests.faults.traffic import Traffic
+
+_PATIENCE = 30.0
+
+_CONFIGURATION = """
+[databases]
+postgres = host={host} port={port} user=postgres
+[pgbouncer]
+listen_addr =
+listen_port = 6432
+unix_socket_dir = {folder}
+auth_type = any
+pool_mode = transaction
+max_client_conn = 200
+default_pool_size = 40
+"""
+
+
+class NoPooler(Exception):
+    """PgBouncer is not installed."""
+
+
+def pooler(server: Durable, rounds: Rounds) -> Counts:
+    """End PgBouncer, at once or by signal 9, and start it again."""
+    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    if program is None:
+        raise NoPooler
+    with temporary_folder() as folder:
+        configuration = _configure(folder, server)
+        process = _start(program, configuration)
+        try:
+            dsn = make_conninfo(server.dsn, host=str(configuration.parent), port=6432)
+            with Traffic(dsn, "pooler", direct=server.dsn, pooled=True) as traffic:
+                for _ in rounds:
+                    traffic.wait_until_back()
+                    time.sleep(random.uniform(0.1, 0.5))
+                    _end(process, random.choice((signal.SIGTERM, signal.SIGKILL)))
+                    time.sleep(random.choice((0.0, 0.5)))
+                    process = _start(program, configuration)
+                traffic.wait_until_back()
+                return traffic.finish()
+        finally:
+            _end(process, signal.SIGKILL)
+
+
+def _configure(folder: Path, server: Durable) -> Path:
+    place = folder / "pooler"
+    place.mkdir(mode=0o700)
+    known = conninfo_to_dict(server.dsn)
+    configuration = place / "pgbouncer.ini"
+    configuration.write_text(
+        _CONFIGURATION.format(host=known["host"], port=known["port"], folder=place)
+    )
+    for each in (place, configuration):
+        _unprivileged.hand_over(each)
+    return configuration
+
+
+def _start(program: str, configuration: Path) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        [program, "--quiet", configuration],
+        **_unprivileged.identity(),
+        cwd="/",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    dsn = f"host={configuration.parent} port=6432 user=postgres dbname=postgres"
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            psycopg.connect(dsn, connect_timeout=5).close()
+        except psycopg.OperationalError:
+            assert process.poll() is None, "PgBouncer has ended"
+            assert time.monotonic() < end, "PgBouncer does not answer"
+            time.sleep(0.02)
+        else:
+            return process
+
+
+def _end(process: subprocess.Popen[bytes], number: int) -> None:
+    process.send_signal(number)
+    process.wait(_PATIENCE)

@@ -1,0 +1,86 @@
+"""A synchronous standby takes over behind a connection string that names both servers."""
+
+import random
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
+
+from pgstore import _unprivileged
+from tests.faults.counts import Counts, Rounds
+from tests.faults.servers import Durable, temporary_folder
+from tests.faults.traffic import Traffic
+
+_PATIENCE = 30.0
+
+
+def promotion(_server: Durable, rounds: Rounds) -> Counts:
+    """Kill the primary and promote its synchronous standby, to and fro."""
+    with temporary_folder() as folder, Durable(folder / "a") as primary:
+        standby = Durable(folder / "b")
+        _make_standby(primary, standby)
+        try:
+            with Traffic(_either(primary, standby), "promotion") as traffic:
+                for _ in rounds:
+                    traffic.wait_until_back()
+                    time.sleep(random.uniform(0.1, 0.8))
+                    primary.crash()
+                    _promote(standby)
+                    traffic.wait_until_back()
+                    primary, standby = standby, primary
+                    shutil.rmtree(standby.folder)
+                    _make_standby(primary, standby)
+                traffic.wait_until_back()
+                return traffic.finish()
+        finally:
+            standby.stop()
+            primary.stop()
+
+
+def _either(primary: Durable, standby: Durable) -> str:
+    hosts = [str(conninfo_to_dict(each.dsn)["host"]) for each in (primary, standby)]
+    return make_conninfo(
+        primary.dsn, host=",".join(hosts), port="5432,5432", target_session_attrs="read-write"
+    )
+
+
+def _make_standby(primary: Durable, standby: Durable) -> None:
+    """Copy the primary, start the copy, and have writers wait for it from now on."""
+    standby.folder.mkdir(mode=0o711)
+    data = standby.folder / "data"
+    data.mkdir(mode=0o700)
+    _unprivileged.hand_over(data)
+    binaries = _unprivileged.reachable_binaries(primary.bin, standby.folder / "install")
+    backup: list[str | Path] = [binaries / "pg_basebackup", "-d", primary.dsn, "-D", data]
+    subprocess.run(
+        [*backup, "--write-recovery-conf", "--checkpoint=fast"],
+        **_unprivileged.identity(),
+        cwd="/",
+        check=True,
+        timeout=60,
+    )
+    standby.start()
+    with psycopg.connect(primary.dsn, autocommit=True) as conn:
+        conn.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        conn.execute("SELECT pg_reload_conf()")
+        _wait(conn, "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'")
+
+
+def _promote(standby: Durable) -> None:
+    with psycopg.connect(standby.dsn, autocommit=True) as conn:
+        # It was copied when nobody waited for it; nobody shall, until there is another.
+        _wait(conn, "SELECT pg_promote(false) OR NOT pg_is_in_recovery()")
+        _wait(conn, "SELECT NOT pg_is_in_recovery()")
+        conn.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        conn.execute("SELECT pg_reload_conf()")
+
+
+def _wait(conn: psycopg.Connection[TupleRow], condition: str) -> None:
+    end = time.monotonic() + _PATIENCE
+    while conn.execute(condition.encode()).fetchone() != (True,):
+        assert time.monotonic() < end, condition
+        time.sleep(0.02)

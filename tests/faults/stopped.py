@@ -1,0 +1,91 @@
+"""Processes stand still (SIGSTOP) for a while: workers beyond their lease, and server processes."""
+
+import os
+import random
+import signal
+import time
+from contextlib import ExitStack, suppress
+
+import psycopg
+
+import pgstore
+from tests.faults.counts import Counts, Rounds, check_projection, check_writes
+from tests.faults.programs import Kept
+from tests.faults.servers import Durable
+from tests.faults.traffic import Traffic
+from tests.stress.messages import create_effects, effects, stored
+from tests.stress.processes import Process
+from tests.stress.worker import SINGLE, Job, open_store, subscriptions, work
+from tests.stress.writer import STREAMS
+
+_LEASE = 1.0
+_PATIENCE = 30.0
+_STANDSTILL = 1.0
+
+_BACKENDS = """
+SELECT a.pid FROM pg_stat_activity AS a
+WHERE a.backend_type = 'client backend' AND a.pid <> pg_backend_pid() AND random() < 0.3
+"""
+
+
+def zombies(server: Durable, rounds: Rounds) -> Counts:
+    """Stop a worker within a handler until another has taken over; then let it acknowledge."""
+    counts, acknowledged = Counts(), set()
+    job = Job(server.dsn, "zombies", _LEASE, workers=1, nap=0.2, tell=True, on_failure="park")
+    pgstore.install(server.dsn, name="zombies")
+    with (
+        psycopg.connect(server.dsn, autocommit=True) as conn,
+        open_store(server.dsn, "zombies", Kept) as store,
+    ):
+        create_effects(conn, "zombies")
+        single, _ = subscriptions(store, on_failure="park")
+        for number in rounds:
+            with ExitStack() as stack:
+                zombie = stack.enter_context(Process(work, job))
+                position = store.write(STREAMS[-1], Kept(0, number)).global_position
+                acknowledged.add((0, number))
+                assert zombie.receive(_PATIENCE) == position  # it has inserted its effect
+                zombie.pause()
+                heir = stack.enter_context(Process(work, job))
+                assert heir.receive(_PATIENCE) == position
+                single.wait_until(position)
+                zombie.go_on()
+                zombie.end()
+                refused = zombie.receive(_PATIENCE) == "lost"
+                counts.accepted += not refused
+                heir.end()
+                if refused:
+                    zombie.receive(_PATIENCE)
+                heir.receive(_PATIENCE)
+        there = stored(conn, "zombies")
+        check_writes(counts, acknowledged, there)
+        check_projection(counts, effects(conn, "zombies", SINGLE), there)
+        counts.parked = len(single.parked())
+    counts.noted["acknowledgements refused"] = rounds.made - counts.accepted
+    return counts
+
+
+def frozen(server: Durable, rounds: Rounds) -> Counts:
+    """Stop a third of the server's sessions for a second."""
+    with Traffic(server.dsn, "frozen") as traffic:
+        count = 0
+        for _ in rounds:
+            traffic.wait_until_back()
+            time.sleep(random.uniform(0.0, 0.2))
+            with psycopg.connect(server.dsn, autocommit=True) as conn:
+                chosen = [pid for (pid,) in conn.execute(_BACKENDS)]
+            _signal(chosen, signal.SIGSTOP)
+            try:
+                time.sleep(_STANDSTILL)
+            finally:
+                _signal(chosen, signal.SIGCONT)
+            count += len(chosen)
+        traffic.wait_until_back()
+        traffic.counts.noted["sessions stopped"] = count
+        return traffic.finish()
+
+
+def _signal(processes: list[int], number: int) -> None:
+    for each in processes:
+        with suppress(ProcessLookupError):
+            os.kill(each, number)
