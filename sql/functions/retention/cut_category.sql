@@ -82,7 +82,10 @@ BEGIN
   INTO batch
   FROM judged AS j;
 
-  PERFORM forget_errors(batch.positions);
+  IF batch.positions IS NOT NULL THEN
+    LOCK TABLE messages, streams IN ROW EXCLUSIVE MODE;  -- as in cut_stream
+    PERFORM forget_errors(batch.positions);
+  END IF;
   DELETE FROM messages AS m
   USING unnest(batch.positions) AS u (global_position)
   WHERE m.global_position = u.global_position;

@@ -18,6 +18,9 @@ DECLARE
   failed bigint[];
   deleted bigint;
 BEGIN
+  -- Before the rows of forget_errors: an import that waits for these tables has others wait behind
+  -- it, and may itself wait for a handler that waits for one of these rows.
+  LOCK TABLE messages, streams IN ROW EXCLUSIVE MODE;
   -- LIMIT makes this one look-up for each error that is kept.
   SELECT array_agg(e.global_position) INTO failed
   FROM (

@@ -47,6 +47,7 @@ BEGIN
     BEGIN
       -- Before the row's own lock, as the functions that delete messages.
       PERFORM pg_advisory_xact_lock(stream_lock_class(), hashtext(target.stream COLLATE "C"));
+      LOCK TABLE messages IN ROW EXCLUSIVE MODE;  -- as in cut_stream
       PERFORM forget_errors(ARRAY[target.global_position]);
       PERFORM refuse_errors(ARRAY[target.global_position]);
       UPDATE messages AS m
