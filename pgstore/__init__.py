@@ -32,6 +32,8 @@ from pgstore.errors import (
     StoreTooNewError,
     SubscriptionExistsError,
     SubscriptionNotFound,
+    TransactionEndedError,
+    TransactionFailedError,
     UnknownMessageTypeError,
     UnsupportedDatabaseError,
 )
@@ -66,6 +68,8 @@ __all__ = [
     "Subscription",
     "SubscriptionExistsError",
     "SubscriptionNotFound",
+    "TransactionEndedError",
+    "TransactionFailedError",
     "UnknownMessageTypeError",
     "UnsupportedDatabaseError",
     "install",

@@ -50,7 +50,6 @@ class Lock(NamedTuple):
             return f"LOCK TABLE {self.of} IN SHARE ROW EXCLUSIVE MODE"
         return f"SELECT pg_advisory_xact_lock({self.place})"
 
-
     @property
     def name(self) -> str:
         """Which kind of lock it is, in the words of the table in docs/design.md."""
@@ -101,9 +100,7 @@ def held_by(session: Session, observer: psycopg.Connection[TupleRow]) -> Held:
     return Held(frozenset(locks), frozenset(strong))
 
 
-def settled(
-    session: Session, step: Step, observer: psycopg.Connection[TupleRow]
-) -> bool:
+def settled(session: Session, step: Step, observer: psycopg.Connection[TupleRow]) -> bool:
     """Wait until a step is done, or waits for a lock; whether it waits."""
     end = time.monotonic() + DEADLINE
     while not step.done():

@@ -28,4 +28,5 @@ $$;
 
 COMMENT ON FUNCTION refuse_errors(bigint[]) IS
 $$Internal: raise 55006 if forget_errors has left out an error on these messages. DETAIL is the
-argument of wait_for_handlers. The caller undoes what it did, so that it holds no lock, and waits.$$;
+argument of wait_for_handlers. The caller undoes what it did, so that it holds no lock, and then
+waits.$$;

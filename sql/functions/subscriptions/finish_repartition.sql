@@ -65,8 +65,11 @@ BEGIN
   ) THEN
     RETURN false;
   END IF;
-  -- The replayed ones too: a handler may be at work on one.
-  IF (SELECT count(*) FROM parked_messages AS k WHERE k.subscription_id = source.subscription_id) > (
+  IF (
+    SELECT count(*)
+    FROM parked_messages AS k
+    WHERE k.subscription_id = source.subscription_id
+  ) > (
     SELECT count(*)
     FROM (
       SELECT

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgstore import AsyncMessageStore, OptimisticConcurrencyError
+from pgstore import AsyncMessageStore, OptimisticConcurrencyError, TransactionFailedError
 from tests.client._async.conftest import OpenConnection, OpenStore
 from tests.client._async.everything import MESSAGES, do_everything
 from tests.client.messages import EventA
@@ -144,4 +144,53 @@ async def test_a_connection_that_is_closed_is_the_callers_error(
     await conn.close()
     with pytest.raises(psycopg.OperationalError, match="closed"):
         await store.write(stream, EventA(1), conn=conn)
+    assert await store.stream_version(stream) == 0
+
+
+async def test_a_block_in_which_an_error_was_caught_does_not_end_silently(
+    store: Store, stream: str
+) -> None:
+    with pytest.raises(TransactionFailedError, match="savepoint"):
+        async with store.transaction() as conn:
+            await store.write(stream, EventA(1), conn=conn)
+            with pytest.raises(OptimisticConcurrencyError):
+                await store.write(stream, EventA(2), expected_version=7, conn=conn)
+    assert await store.stream_version(stream) == 0
+    async with store.transaction() as conn:  # the pool's connection can be used again
+        await store.write(stream, EventA(1), conn=conn)
+    assert await store.stream_version(stream) == 1
+
+
+async def test_a_block_in_which_a_pipeline_failed_does_not_end_silently(
+    store: Store, stream: str
+) -> None:
+    with pytest.raises(TransactionFailedError):
+        async with store.transaction() as conn:
+            pipeline = conn.pipeline()
+            await pipeline.__aenter__()
+            await conn.execute("SELECT 1/0")
+            with pytest.raises(psycopg.errors.DivisionByZero):
+                await pipeline.__aexit__(None, None, None)
+    assert await store.stream_version(stream) == 0
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+async def test_a_block_that_ends_its_transaction_itself_does_not_end_silently(
+    store: Store, stream: str, end: str
+) -> None:
+    with pytest.raises(TransactionFailedError, match="ended"):
+        async with store.transaction() as conn:
+            await store.write(stream, EventA(1), conn=conn)
+            await conn.execute(end.encode())
+    assert await store.stream_version(stream) == (1 if end == "COMMIT" else 0)
+
+
+async def test_a_block_whose_connection_was_lost_does_not_end_silently(
+    store: Store, stream: str
+) -> None:
+    with pytest.raises(psycopg.OperationalError):
+        async with store.transaction() as conn:
+            await store.write(stream, EventA(1), conn=conn)
+            with pytest.raises(psycopg.OperationalError):
+                await conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     assert await store.stream_version(stream) == 0

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgstore import MessageStore, OptimisticConcurrencyError
+from pgstore import MessageStore, OptimisticConcurrencyError, TransactionFailedError
 from tests.client._sync.conftest import OpenConnection, OpenStore
 from tests.client._sync.everything import MESSAGES, do_everything
 from tests.client.messages import EventA
@@ -146,4 +146,47 @@ def test_a_connection_that_is_closed_is_the_callers_error(
     conn.close()
     with pytest.raises(psycopg.OperationalError, match="closed"):
         store.write(stream, EventA(1), conn=conn)
+    assert store.stream_version(stream) == 0
+
+
+def test_a_block_in_which_an_error_was_caught_does_not_end_silently(
+    store: Store, stream: str
+) -> None:
+    with pytest.raises(TransactionFailedError, match="savepoint"), store.transaction() as conn:
+        store.write(stream, EventA(1), conn=conn)
+        with pytest.raises(OptimisticConcurrencyError):
+            store.write(stream, EventA(2), expected_version=7, conn=conn)
+    assert store.stream_version(stream) == 0
+    with store.transaction() as conn:  # the pool's connection can be used again
+        store.write(stream, EventA(1), conn=conn)
+    assert store.stream_version(stream) == 1
+
+
+def test_a_block_in_which_a_pipeline_failed_does_not_end_silently(
+    store: Store, stream: str
+) -> None:
+    with pytest.raises(TransactionFailedError), store.transaction() as conn:
+        pipeline = conn.pipeline()
+        pipeline.__enter__()
+        conn.execute("SELECT 1/0")
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            pipeline.__exit__(None, None, None)
+    assert store.stream_version(stream) == 0
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+def test_a_block_that_ends_its_transaction_itself_does_not_end_silently(
+    store: Store, stream: str, end: str
+) -> None:
+    with pytest.raises(TransactionFailedError, match="ended"), store.transaction() as conn:
+        store.write(stream, EventA(1), conn=conn)
+        conn.execute(end.encode())
+    assert store.stream_version(stream) == (1 if end == "COMMIT" else 0)
+
+
+def test_a_block_whose_connection_was_lost_does_not_end_silently(store: Store, stream: str) -> None:
+    with pytest.raises(psycopg.OperationalError), store.transaction() as conn:
+        store.write(stream, EventA(1), conn=conn)
+        with pytest.raises(psycopg.OperationalError):
+            conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     assert store.stream_version(stream) == 0
