@@ -57,7 +57,7 @@ class Lease(NamedTuple):
             f"extend_lease {of}": f"SELECT extend_lease({self.key})",
             f"release_partition {of}": f"SELECT release_partition({self.key})",
             f"fail_message {of}": f"SELECT fail_message({self.key}, {self.failed}, 'E')",
-            f"fail_message {of}, replayed": f"SELECT fail_message({self.key}, {self.replayed}, 'E')",
+            f"fail_message {of}, again": f"SELECT fail_message({self.key}, {self.replayed}, 'E')",
         }
 
 

@@ -93,7 +93,7 @@ def held_by(session: Session, observer: psycopg.Connection[TupleRow]) -> Held:
     for table in TABLES:
         locked = observer.execute(
             # Two looks of one statement: the rows that there are, and those that are free.
-            f"WITH free AS MATERIALIZED (SELECT ctid FROM {table} FOR UPDATE SKIP LOCKED)"  # type: ignore[arg-type]
+            f"WITH free AS MATERIALIZED (SELECT ctid FROM {table} FOR UPDATE SKIP LOCKED)"
             f" SELECT ctid::text FROM {table} EXCEPT SELECT ctid::text FROM free"
         )
         locks |= {Lock("row", table, place) for (place,) in locked}

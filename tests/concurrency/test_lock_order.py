@@ -10,13 +10,11 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg.rows import TupleRow
 
 import pgstore
 from tests.concurrency.calls import WITHOUT_LOCKS, prepare
 from tests.concurrency.locks import Held, Lock, held_by, settled
 from tests.concurrency.sessions import Session
-
 
 _DESIGN = Path(__file__).parents[2] / "docs" / "design.md"
 
@@ -51,7 +49,7 @@ class Stage:
         self.held = {name: self._held(call) for name, call in self.calls.items()}
 
     def _held(self, call: str) -> Held:
-        self.one.run(f"BEGIN; {call}")  # type: ignore[arg-type]
+        self.one.run(f"BEGIN; {call}")
         held = held_by(self.one, self.observer)
         self.one.rollback()
         return held
@@ -59,7 +57,7 @@ class Stage:
     def waits(self, name: str) -> Iterator[Wait]:
         """For which of its locks a call waits, and what it holds then."""
         for lock in sorted(self.held[name].locks):
-            self.gate.run(f"BEGIN; {lock.take()}")  # type: ignore[arg-type]
+            self.gate.run(f"BEGIN; {lock.take()}")
             step = self.one.start(f"BEGIN; {self.calls[name]}; ROLLBACK")
             waiting = settled(self.one, step, self.observer)
             held = held_by(self.one, self.observer).locks if waiting else frozenset()
@@ -71,7 +69,7 @@ class Stage:
 
     def deadlock(self, first: str, second: str, lock: Lock) -> bool:
         """Stop the first call at a lock, run the second one against it, and let both go on."""
-        self.gate.run(f"BEGIN; {lock.take()}")  # type: ignore[arg-type]
+        self.gate.run(f"BEGIN; {lock.take()}")
         steps = []
         for session, name in ((self.one, first), (self.other, second)):
             steps.append(session.start(f"BEGIN; {self.calls[name]}; ROLLBACK"))

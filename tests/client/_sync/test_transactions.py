@@ -149,13 +149,27 @@ def test_a_connection_that_is_closed_is_the_callers_error(
     assert store.stream_version(stream) == 0
 
 
+def catch_in_block(
+    store: Store,
+    stream: str,
+    work: Callable[[psycopg.Connection[Any]], object],
+    caught: type[Exception],
+) -> None:
+    """A block that writes, catches an error of what it does then, and ends normally."""
+    with store.transaction() as conn:
+        store.write(stream, EventA(1), conn=conn)
+        with pytest.raises(caught):
+            work(conn)
+
+
 def test_a_block_in_which_an_error_was_caught_does_not_end_silently(
     store: Store, stream: str
 ) -> None:
-    with pytest.raises(TransactionFailedError, match="savepoint"), store.transaction() as conn:
-        store.write(stream, EventA(1), conn=conn)
-        with pytest.raises(OptimisticConcurrencyError):
-            store.write(stream, EventA(2), expected_version=7, conn=conn)
+    def conflict(conn: psycopg.Connection[Any]) -> None:
+        store.write(stream, EventA(2), expected_version=7, conn=conn)
+
+    with pytest.raises(TransactionFailedError, match="savepoint"):
+        catch_in_block(store, stream, conflict, OptimisticConcurrencyError)
     assert store.stream_version(stream) == 0
     with store.transaction() as conn:  # the pool's connection can be used again
         store.write(stream, EventA(1), conn=conn)
@@ -165,12 +179,21 @@ def test_a_block_in_which_an_error_was_caught_does_not_end_silently(
 def test_a_block_in_which_a_pipeline_failed_does_not_end_silently(
     store: Store, stream: str
 ) -> None:
-    with pytest.raises(TransactionFailedError), store.transaction() as conn:
-        pipeline = conn.pipeline()
-        pipeline.__enter__()
-        conn.execute("SELECT 1/0")
-        with pytest.raises(psycopg.errors.DivisionByZero):
-            pipeline.__exit__(None, None, None)
+    def pipeline(conn: psycopg.Connection[Any]) -> None:
+        with conn.pipeline():
+            conn.execute("SELECT 1/0")
+
+    with pytest.raises(TransactionFailedError):
+        catch_in_block(store, stream, pipeline, psycopg.errors.DivisionByZero)
+    assert store.stream_version(stream) == 0
+
+
+def test_a_block_whose_connection_was_lost_does_not_end_silently(store: Store, stream: str) -> None:
+    def lose(conn: psycopg.Connection[Any]) -> None:
+        conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with pytest.raises(psycopg.OperationalError, match="nothing was stored"):
+        catch_in_block(store, stream, lose, psycopg.OperationalError)
     assert store.stream_version(stream) == 0
 
 
@@ -178,15 +201,11 @@ def test_a_block_in_which_a_pipeline_failed_does_not_end_silently(
 def test_a_block_that_ends_its_transaction_itself_does_not_end_silently(
     store: Store, stream: str, end: str
 ) -> None:
-    with pytest.raises(TransactionFailedError, match="ended"), store.transaction() as conn:
-        store.write(stream, EventA(1), conn=conn)
-        conn.execute(end.encode())
+    def end_it() -> None:
+        with store.transaction() as conn:
+            store.write(stream, EventA(1), conn=conn)
+            conn.execute(end.encode())
+
+    with pytest.raises(TransactionFailedError, match="ended"):
+        end_it()
     assert store.stream_version(stream) == (1 if end == "COMMIT" else 0)
-
-
-def test_a_block_whose_connection_was_lost_does_not_end_silently(store: Store, stream: str) -> None:
-    with pytest.raises(psycopg.OperationalError), store.transaction() as conn:
-        store.write(stream, EventA(1), conn=conn)
-        with pytest.raises(psycopg.OperationalError):
-            conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
-    assert store.stream_version(stream) == 0
