@@ -33,6 +33,8 @@ from pgstore.errors import (
     StoreTooNewError,
     SubscriptionExistsError,
     SubscriptionNotFound,
+    TransactionEndedError,
+    TransactionFailedError,
     UnknownMessageTypeError,
     UnsupportedDatabaseError,
 )
@@ -68,6 +70,8 @@ __all__ = [
     "Subscription",
     "SubscriptionExistsError",
     "SubscriptionNotFound",
+    "TransactionEndedError",
+    "TransactionFailedError",
     "UnknownMessageTypeError",
     "UnsupportedDatabaseError",
     "install",

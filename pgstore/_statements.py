@@ -96,6 +96,17 @@ class Statements:
             f"SELECT 1 FROM STORE.acknowledge({_LEASE}, %s::bigint, %s::boolean)"
         )
         self.settle_parked = statement(f"SELECT 1 FROM STORE.settle_parked({_LEASE}, %s::bigint)")
+        self.begin_handling = statement(f"SELECT 1 FROM STORE.begin_handling({_LEASE})")
+        self.check_handling = statement(f"SELECT 1 FROM STORE.check_handling({_LEASE})")
+        # The same in the transaction of a handler, where it takes the lease's parameters twice.
+        self.acknowledge_handled = statement(
+            f"SELECT 1 FROM STORE.check_handling({_LEASE}),"
+            f" STORE.acknowledge({_LEASE}, %s::bigint, %s::boolean)"
+        )
+        self.settle_handled = statement(
+            f"SELECT 1 FROM STORE.check_handling({_LEASE}),"
+            f" STORE.settle_parked({_LEASE}, %s::bigint)"
+        )
         self.fail_message = statement(f"SELECT STORE.fail_message({_LEASE}, %s::bigint, %s::text)")
         self.lag = statement(
             "SELECT subscription, max(behind) FROM STORE.list_partitions() GROUP BY subscription"

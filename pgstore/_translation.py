@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 import psycopg
+from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
-from pgstore.errors import InvalidArgumentError
+from pgstore.errors import InvalidArgumentError, TransactionFailedError
 
 # The server has ended the session: by an administrator, in a crash, or for having been idle.
 _LOST = {"57P01", "57P02", "57P05"}
@@ -35,6 +37,24 @@ def translated() -> Iterator[None]:
         raise InvalidArgumentError(error.diag.message_primary or str(error)) from error
     except UnicodeEncodeError as error:
         raise InvalidArgumentError(f"not a text of Unicode characters: {error}") from error
+
+
+def refuse_failed(conn: psycopg.BaseConnection[Any]) -> None:
+    """Raise for a transaction that can no longer commit what was done in it."""
+    status = conn.info.transaction_status
+    if status == TransactionStatus.INERROR:
+        raise TransactionFailedError(
+            "nothing was stored: a statement in this transaction failed, and its error was caught. "
+            "PostgreSQL has undone the whole transaction. Do not catch the error, or put what may "
+            "fail into a savepoint: with conn.transaction()"
+        )
+    if status == TransactionStatus.IDLE:
+        raise TransactionFailedError(
+            "this transaction was ended by COMMIT or ROLLBACK before its block did: what was done "
+            "in the block was not stored as a whole"
+        )
+    if conn.closed:
+        raise psycopg.OperationalError("nothing was stored: the connection was lost")
 
 
 def is_lost_connection(error: psycopg.OperationalError) -> bool:

@@ -7,6 +7,7 @@
     ├── MessageNotFound                            also a LookupError
     ├── StoreNotInstalledError
     ├── StoreOutdatedError
+    ├── TransactionFailedError
     ├── TransferError, in pgstore.transfer
     └── StoreError                                 also a psycopg.DatabaseError
         ├── OptimisticConcurrencyError      MS001
@@ -20,7 +21,8 @@
         ├── UnsupportedDatabaseError        MS012
         ├── LeaseLostError                  MS020
         ├── SubscriptionNotFound            MS021
-        └── SubscriptionExistsError         MS022
+        ├── SubscriptionExistsError         MS022
+        └── TransactionEndedError           MS023
 
 The classes with an MS code are raised by psycopg itself, on any connection of a process that has
 imported pgstore. Everything else that the server says stays psycopg's: lost connections, time-outs,
@@ -52,6 +54,8 @@ __all__ = [
     "StoreTooNewError",
     "SubscriptionExistsError",
     "SubscriptionNotFound",
+    "TransactionEndedError",
+    "TransactionFailedError",
     "UnknownMessageTypeError",
     "UnsupportedDatabaseError",
 ]
@@ -120,6 +124,13 @@ class StoreNotInstalledError(PgstoreError):
 
 class StoreOutdatedError(PgstoreError):
     """The store is older than this package, and `create=False` says not to upgrade it."""
+
+
+class TransactionFailedError(PgstoreError):
+    """A block ended normally, but its transaction had failed or ended before: it is not stored.
+
+    An error of the database was caught inside the block, or the block ran COMMIT or ROLLBACK.
+    """
 
 
 class StoreError(PgstoreError, psycopg.DatabaseError):
@@ -239,3 +250,14 @@ class SubscriptionNotFound(_SubscriptionError, code="MS021"):
 
 class SubscriptionExistsError(_SubscriptionError, code="MS022"):
     """A subscription of this name reads something else, or in other partitions."""
+
+
+class TransactionEndedError(_SubscriptionError, code="MS023"):
+    """A handler ran COMMIT or ROLLBACK in the transaction that it was given.
+
+    What it committed stays, without an acknowledgement, and is done again with the next attempt.
+    """
+
+    @property
+    def partition(self) -> int:
+        return self._number("partition")

@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "a67132876af8b1fc1b1e6d82784979090165a70a2da3dc06144d341b6a666379"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "4e8db71660c327ad12f90ee4fd59ca6a5c87a4ae53fccce1eb5fa2a19e5c5ebf"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -79,8 +79,10 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 4) AS pgstore_pending \
 \ir functions/retention/lock_stream.sql
 \ir functions/retention/record_audit.sql
 \ir functions/retention/redact_message.sql
+\ir functions/retention/refuse_errors.sql
 \ir functions/retention/set_retention.sql
 \ir functions/retention/truncate_stream.sql
+\ir functions/retention/wait_for_handlers.sql
 \ir functions/rights/acting_role.sql
 \ir functions/rights/grant_admin.sql
 \ir functions/rights/grant_consume.sql
@@ -108,6 +110,8 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 4) AS pgstore_pending \
 \ir functions/store/schema_version.sql
 \ir functions/subscriptions/acknowledge.sql
 \ir functions/subscriptions/add_partitions.sql
+\ir functions/subscriptions/begin_handling.sql
+\ir functions/subscriptions/check_handling.sql
 \ir functions/subscriptions/claim_batch.sql
 \ir functions/subscriptions/claim_of.sql
 \ir functions/subscriptions/claim_partition.sql
@@ -123,6 +127,8 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 4) AS pgstore_pending \
 \ir functions/subscriptions/list_parked.sql
 \ir functions/subscriptions/list_partitions.sql
 \ir functions/subscriptions/list_subscriptions.sql
+\ir functions/subscriptions/lock_parked.sql
+\ir functions/subscriptions/lock_partitions.sql
 \ir functions/subscriptions/lost_lease.sql
 \ir functions/subscriptions/new_token.sql
 \ir functions/subscriptions/pause_subscription.sql

@@ -7,14 +7,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection
-from psycopg.rows import TupleRow
+from psycopg import AsyncConnection, AsyncTransaction, Pipeline
+from psycopg.rows import TupleRow, tuple_row
 from psycopg_pool import AsyncConnectionPool, PoolClosed
 
-from pgstore._async.cursor import Parameters, run
+from pgstore._async.cursor import Parameters, StoreCursor, run
 from pgstore._async.installation import ensure
 from pgstore._statements import Statements
-from pgstore._translation import is_lost_connection
+from pgstore._translation import is_lost_connection, refuse_failed
 from pgstore.errors import PgstoreError
 
 # Any: a pool of the user's may have any row factory, and connections of a class of their own.
@@ -85,13 +85,19 @@ class AsyncDatabase:
                     await conn.set_autocommit(False)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[PoolConnection]:
-        """A connection of the pool in a transaction: committed at the end, or rolled back."""
+    async def transaction(
+        self, first: tuple[str, Parameters] | None = None
+    ) -> AsyncIterator[PoolConnection]:
+        """A connection of the pool in a transaction: committed at the end, or rolled back.
+
+        A first statement, whose answer nobody needs, goes to the server together with BEGIN. Raises
+        TransactionFailedError if the block ends normally and there is nothing left to commit.
+        """
         pool = await self.ready()
         async with AsyncExitStack() as stack:
             for _ in range(_DEAD_CONNECTIONS):
                 try:
-                    conn = await _begin(pool, stack)
+                    conn = await _begin(pool, stack, first)
                     break
                 except psycopg.OperationalError as error:
                     if not is_lost_connection(error):
@@ -99,8 +105,9 @@ class AsyncDatabase:
                     await stack.aclose()
                     await pool.check()
             else:
-                conn = await _begin(pool, stack)
+                conn = await _begin(pool, stack, first)
             yield conn
+            refuse_failed(conn)
 
     async def ready(self, closings: int | None = None) -> Pool:
         """The open pool of a store that is there; installs it if this may.
@@ -189,7 +196,17 @@ class AsyncDatabase:
                 await pool.close()
 
 
-async def _begin(pool: Pool, stack: AsyncExitStack) -> PoolConnection:
+async def _begin(
+    pool: Pool, stack: AsyncExitStack, first: tuple[str, Parameters] | None
+) -> PoolConnection:
     conn: PoolConnection = await stack.enter_async_context(pool.connection())
-    await stack.enter_async_context(conn.transaction())
+    if first is None:
+        await stack.enter_async_context(conn.transaction())
+        return conn
+    async with AsyncExitStack() as together:
+        if Pipeline.is_supported():
+            await together.enter_async_context(conn.pipeline())
+        # Not conn.transaction(): in a pipeline that opens another one, which lasts as long.
+        await stack.enter_async_context(AsyncTransaction(conn))
+        await StoreCursor(conn, row_factory=tuple_row).execute(*first)
     return conn

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.pq import TransactionStatus
 
 from pgstore._async.subscription import AsyncSubscription
 from pgstore._handlers import Handler
 from pgstore._subscriptions import Batch, RunnerHooks
-from pgstore._translation import is_lost_connection
-from pgstore.errors import LeaseLostError, UnknownMessageTypeError
+from pgstore._translation import is_lost_connection, refuse_failed
+from pgstore.errors import (
+    LeaseLostError,
+    TransactionEndedError,
+    TransactionFailedError,
+    UnknownMessageTypeError,
+)
 
 if TYPE_CHECKING:
     from pgstore._async.database import AsyncDatabase
@@ -115,9 +121,11 @@ class AsyncDelivery:
         apart = lease.subscription.batch is not None and len(batch.messages) > 1
         if any(handler.takes_transaction for _, handler, _ in calls):
             try:
-                async with self._database.transaction() as conn:
+                first = (self._statements.begin_handling, lease.parameters)
+                async with self._database.transaction(first) as conn:
                     for position, handler, argument in calls:
                         await self._call(lease.subscription, position, handler, argument, conn)
+                        await self._refuse_end(lease, position, conn)
                     await self._acknowledge(lease, batch, conn)
             except Failure as failure:
                 failure.rolls_back(batch, apart=apart)
@@ -144,20 +152,30 @@ class AsyncDelivery:
             raise
         await self._acknowledge(lease, batch, None)
 
+    async def _refuse_end(self, lease: Lease, position: int, conn: AsyncConnection[Any]) -> None:
+        """Raise the failure of a handler that left its transaction failed or ended."""
+        try:
+            if conn.info.transaction_status == TransactionStatus.IDLE:
+                await self._database.rows(self._statements.check_handling, lease.parameters, conn)
+            refuse_failed(conn)
+        except (TransactionEndedError, TransactionFailedError) as error:
+            raise Failure(position) from error
+
     async def _acknowledge(
         self, lease: Lease, batch: Batch, conn: AsyncConnection[Any] | None
     ) -> None:
+        key = lease.parameters if conn is None else lease.parameters * 2
         if batch.parked:
             await self._database.rows(
-                self._statements.settle_parked,
-                (*lease.parameters, str(batch.messages[0].global_position)),
+                self._statements.settle_parked if conn is None else self._statements.settle_handled,
+                (*key, str(batch.messages[0].global_position)),
                 conn,
                 repeatable=False,  # settled twice is refused
             )
             return
         await self._database.rows(
-            self._statements.acknowledge,
-            (*lease.parameters, str(batch.checkpoint), "true" if batch.last else "false"),
+            self._statements.acknowledge if conn is None else self._statements.acknowledge_handled,
+            (*key, str(batch.checkpoint), "true" if batch.last else "false"),
             conn,
         )
 

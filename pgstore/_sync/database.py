@@ -9,14 +9,14 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import psycopg
-from psycopg import Connection
-from psycopg.rows import TupleRow
+from psycopg import Connection, Pipeline, Transaction
+from psycopg.rows import TupleRow, tuple_row
 from psycopg_pool import ConnectionPool, PoolClosed
 
 from pgstore._statements import Statements
-from pgstore._sync.cursor import Parameters, run
+from pgstore._sync.cursor import Parameters, StoreCursor, run
 from pgstore._sync.installation import ensure
-from pgstore._translation import is_lost_connection
+from pgstore._translation import is_lost_connection, refuse_failed
 from pgstore.errors import PgstoreError
 
 # Any: a pool of the user's may have any row factory, and connections of a class of their own.
@@ -87,13 +87,17 @@ class Database:
                     conn.set_autocommit(False)
 
     @contextmanager
-    def transaction(self) -> Iterator[PoolConnection]:
-        """A connection of the pool in a transaction: committed at the end, or rolled back."""
+    def transaction(self, first: tuple[str, Parameters] | None = None) -> Iterator[PoolConnection]:
+        """A connection of the pool in a transaction: committed at the end, or rolled back.
+
+        A first statement, whose answer nobody needs, goes to the server together with BEGIN. Raises
+        TransactionFailedError if the block ends normally and there is nothing left to commit.
+        """
         pool = self.ready()
         with ExitStack() as stack:
             for _ in range(_DEAD_CONNECTIONS):
                 try:
-                    conn = _begin(pool, stack)
+                    conn = _begin(pool, stack, first)
                     break
                 except psycopg.OperationalError as error:
                     if not is_lost_connection(error):
@@ -101,8 +105,9 @@ class Database:
                     stack.close()
                     pool.check()
             else:
-                conn = _begin(pool, stack)
+                conn = _begin(pool, stack, first)
             yield conn
+            refuse_failed(conn)
 
     def ready(self, closings: int | None = None) -> Pool:
         """The open pool of a store that is there; installs it if this may.
@@ -191,7 +196,15 @@ class Database:
                 pool.close()
 
 
-def _begin(pool: Pool, stack: ExitStack) -> PoolConnection:
+def _begin(pool: Pool, stack: ExitStack, first: tuple[str, Parameters] | None) -> PoolConnection:
     conn: PoolConnection = stack.enter_context(pool.connection())
-    stack.enter_context(conn.transaction())
+    if first is None:
+        stack.enter_context(conn.transaction())
+        return conn
+    with ExitStack() as together:
+        if Pipeline.is_supported():
+            together.enter_context(conn.pipeline())
+        # Not conn.transaction(): in a pipeline that opens another one, which lasts as long.
+        stack.enter_context(Transaction(conn))
+        StoreCursor(conn, row_factory=tuple_row).execute(*first)
     return conn

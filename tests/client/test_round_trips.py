@@ -276,3 +276,30 @@ def test_write_in_the_callers_transaction_is_one_round_trip(
         assert proxy.flights == [expected] * 3
         conn.rollback()
         assert store.stream_version("a-1") == 0
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_a_batch_in_the_handlers_transaction_is_four_round_trips(
+    proxy: Proxy, conninfo: str, schema: str, count: int
+) -> None:
+    """Claim; BEGIN with the mark of the handler; acknowledge; COMMIT. Another claim finds none."""
+    settings = {"autocommit": True}
+    with ConnectionPool(conninfo, min_size=1, max_size=1, kwargs=settings, open=True) as pool:
+        store = Store(pool, name=schema, messages=Event)
+        subscription = store.subscription("s")
+
+        @subscription.handler
+        def handle(message: Event, tx: Connection[TupleRow]) -> None:
+            pass
+
+        for _ in range(WARM_UP):
+            store.write("a-1", Event(1))
+            store.run_once(subscription)
+        store.write_many("a-1", [Event(n) for n in range(count)])
+        proxy.flights.clear()
+        assert store.run_once(subscription) == count
+        # Flush: of the pipeline before, which has been answered.
+        flights = [flight.removeprefix("H") for flight in proxy.flights]
+        claim, begin, acknowledge, commit, claim_again = flights
+        assert {claim, acknowledge, claim_again} == {ONE_STATEMENT}
+        assert (begin.count("S"), begin.count("E"), commit) == (1, 2, "Q")

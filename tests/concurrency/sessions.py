@@ -75,6 +75,10 @@ class Step:
         until(blocked, f"{self._session.name} for {[other.name for other in others]}")
         return self
 
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._future.done()
+
     def rows(self) -> list[TupleRow]:
         """What it answered, once it is done."""
         return self._future.result(DEADLINE)

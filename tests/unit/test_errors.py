@@ -31,6 +31,8 @@ TREE = {
     errors.LeaseLostError: (errors.StoreError,),
     errors.SubscriptionNotFound: (errors.StoreError,),
     errors.SubscriptionExistsError: (errors.StoreError,),
+    errors.TransactionEndedError: (errors.StoreError,),
+    errors.TransactionFailedError: (errors.PgstoreError,),
 }
 CODES = {
     "MS001": errors.OptimisticConcurrencyError,
@@ -45,6 +47,7 @@ CODES = {
     "MS020": errors.LeaseLostError,
     "MS021": errors.SubscriptionNotFound,
     "MS022": errors.SubscriptionExistsError,
+    "MS023": errors.TransactionEndedError,
 }
 
 

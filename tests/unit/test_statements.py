@@ -30,6 +30,10 @@ PARAMETERS = {
     "release_partition": 3,
     "acknowledge": 5,
     "settle_parked": 4,
+    "begin_handling": 3,
+    "check_handling": 3,
+    "acknowledge_handled": 8,
+    "settle_handled": 7,
     "fail_message": 5,
     "drop_subscription": 1,
     "pause_subscription": 1,
@@ -69,7 +73,7 @@ def test_name_is_quoted_and_parameters_are_cast(statement: str, name: str) -> No
     query = PostgresQuery(Transformer())
     query.convert(text, (None,) * PARAMETERS[statement])
     sent = query.query.decode()
-    assert sent.count(f"{NAMES[name]}.") == 1
+    assert sent.count(f"{NAMES[name]}.") == 1 + statement.endswith("_handled")
     for number in range(1, PARAMETERS[statement] + 1):
         assert f"${number}::" in sent
     assert f"${PARAMETERS[statement] + 1}" not in sent

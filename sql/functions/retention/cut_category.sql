@@ -82,20 +82,10 @@ BEGIN
   INTO batch
   FROM judged AS j;
 
-  -- Not what a handler has in its hands: nobody waits for it here.
-  PERFORM forget_errors(
-    ARRAY(
-      SELECT k.global_position
-      FROM parked_messages AS k
-      WHERE k.global_position = ANY (batch.positions) AND k.error IS NOT NULL
-      FOR UPDATE SKIP LOCKED
-    ) || ARRAY(
-      SELECT p.failed_position
-      FROM subscription_partitions AS p
-      WHERE p.failed_position = ANY (batch.positions) AND p.error IS NOT NULL
-      FOR UPDATE SKIP LOCKED
-    )
-  );
+  IF batch.positions IS NOT NULL THEN
+    LOCK TABLE messages, streams IN ROW EXCLUSIVE MODE;  -- as in cut_stream
+    PERFORM forget_errors(batch.positions);
+  END IF;
   DELETE FROM messages AS m
   USING unnest(batch.positions) AS u (global_position)
   WHERE m.global_position = u.global_position;

@@ -15,10 +15,14 @@ SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
+  failed bigint[];
   deleted bigint;
 BEGIN
+  -- Before the rows of forget_errors: an import that waits for these tables has others wait behind
+  -- it, and may itself wait for a handler that waits for one of these rows.
+  LOCK TABLE messages, streams IN ROW EXCLUSIVE MODE;
   -- LIMIT makes this one look-up for each error that is kept.
-  PERFORM forget_errors(array_agg(e.global_position))
+  SELECT array_agg(e.global_position) INTO failed
   FROM (
     SELECT k.global_position FROM parked_messages AS k WHERE k.error IS NOT NULL
     UNION
@@ -30,6 +34,8 @@ BEGIN
     LIMIT 1
   ) AS m
   WHERE m.stream_id = cut_stream.stream_id AND m.version BETWEEN from_version AND to_version;
+  PERFORM forget_errors(failed);
+  PERFORM refuse_errors(failed);
   DELETE FROM messages AS m
   WHERE m.stream_id = cut_stream.stream_id
     AND m.version >= from_version
@@ -48,4 +54,4 @@ $$;
 
 COMMENT ON FUNCTION cut_stream(bigint, text, bigint, bigint) IS
 $$Internal: delete these versions, the first ones of a stream, and remember the last one. The caller
-holds the stream's lock.$$;
+holds the stream's lock. Raises 55006 if a handler is at work on one that failed.$$;

@@ -13,13 +13,26 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  target record := lock_stream(stream);
+  target record;
   deleted bigint;
+  failed text;
 BEGIN
-  IF expected_version <> target.version THEN
-    PERFORM refuse_version(stream, target.stream_id, target.version, expected_version);
-  END IF;
-  deleted := cut_stream(target.stream_id, category(stream), target.floor + 1, target.version);
+  LOOP
+    BEGIN
+      target := lock_stream(stream);
+      IF expected_version <> target.version THEN
+        PERFORM refuse_version(stream, target.stream_id, target.version, expected_version);
+      END IF;
+      deleted := cut_stream(target.stream_id, category(stream), target.floor + 1, target.version);
+      EXIT;
+    EXCEPTION
+      -- A handler holds a row with an error, and may write to this stream before it commits: the
+      -- stream's lock was given back with this block.
+      WHEN object_in_use THEN
+        GET STACKED DIAGNOSTICS failed = PG_EXCEPTION_DETAIL;
+    END;
+    PERFORM wait_for_handlers(failed::bigint[]);
+  END LOOP;
   PERFORM record_audit(
     'delete_stream', stream, reason,
     jsonb_build_object('version', target.version, 'deleted', deleted)

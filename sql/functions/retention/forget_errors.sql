@@ -9,15 +9,31 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 BEGIN
-  UPDATE parked_messages AS k
-  SET error = NULL
-  WHERE k.global_position = ANY (positions) AND k.error IS NOT NULL;
+  -- The callers hold locks of streams, for which a handler may wait that holds these rows: to wait
+  -- for them here would deadlock.
+  WITH free AS MATERIALIZED (
+    SELECT p.subscription_id, p.partition
+    FROM subscription_partitions AS p
+    WHERE p.failed_position = ANY (positions) AND p.error IS NOT NULL
+    FOR UPDATE SKIP LOCKED
+  )
   UPDATE subscription_partitions AS p
   SET error = NULL
-  WHERE p.failed_position = ANY (positions) AND p.error IS NOT NULL;
+  FROM free AS f
+  WHERE p.subscription_id = f.subscription_id AND p.partition = f.partition;
+  WITH free AS MATERIALIZED (
+    SELECT k.subscription_id, k.global_position
+    FROM parked_messages AS k
+    WHERE k.global_position = ANY (positions) AND k.error IS NOT NULL
+    FOR UPDATE SKIP LOCKED
+  )
+  UPDATE parked_messages AS k
+  SET error = NULL
+  FROM free AS f
+  WHERE k.subscription_id = f.subscription_id AND k.global_position = f.global_position;
 END
 $$;
 
 COMMENT ON FUNCTION forget_errors(bigint[]) IS
-$$Internal: forget what handlers said when they failed on these messages: it may quote them. Waits
-for a handler that has one of the messages in its hands.$$;
+$$Internal: forget what handlers said when they failed on these messages: it may quote them. Leaves
+out the rows that other transactions have locked; it waits for none.$$;

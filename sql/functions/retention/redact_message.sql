@@ -43,19 +43,29 @@ BEGIN
     PERFORM refuse_argument('metadata', 'must keep the key that a subscription partitions by');
   END IF;
 
-  -- Before the stream's lock: it may wait for a handler, and no writer is to wait with it.
-  PERFORM forget_errors(ARRAY[target.global_position]);
-  -- Before the row's own lock, as whoever deletes it.
-  PERFORM pg_advisory_xact_lock(stream_lock_class(), hashtext(target.stream COLLATE "C"));
-  UPDATE messages AS m
-  SET data = redact_message.data, metadata = coalesce(redact_message.metadata, m.metadata)
-  WHERE m.message_id = redact_message.message_id;
-  IF NOT FOUND THEN
-    PERFORM refuse_argument(
-      'message_id', 'must be the id of a stored message',
-      jsonb_build_object('message_id', message_id)
-    );
-  END IF;
+  LOOP
+    BEGIN
+      -- Before the row's own lock, as the functions that delete messages.
+      PERFORM pg_advisory_xact_lock(stream_lock_class(), hashtext(target.stream COLLATE "C"));
+      LOCK TABLE messages IN ROW EXCLUSIVE MODE;  -- as in cut_stream
+      PERFORM forget_errors(ARRAY[target.global_position]);
+      PERFORM refuse_errors(ARRAY[target.global_position]);
+      UPDATE messages AS m
+      SET data = redact_message.data, metadata = coalesce(redact_message.metadata, m.metadata)
+      WHERE m.message_id = redact_message.message_id;
+      IF NOT FOUND THEN
+        PERFORM refuse_argument(
+          'message_id', 'must be the id of a stored message',
+          jsonb_build_object('message_id', message_id)
+        );
+      END IF;
+      EXIT;
+    EXCEPTION
+      WHEN object_in_use THEN
+        NULL;  -- as in delete_stream
+    END;
+    PERFORM wait_for_handlers(ARRAY[target.global_position]);
+  END LOOP;
   PERFORM record_audit(
     'redact_message', message_id::text, reason,
     jsonb_build_object(

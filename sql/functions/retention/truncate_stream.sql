@@ -13,18 +13,30 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  target record := lock_stream(stream);
+  target record;
   deleted bigint;
+  failed text;
 BEGIN
-  IF (before_version BETWEEN 1 AND target.version + 1) IS NOT TRUE THEN
-    PERFORM refuse_argument(
-      'before_version', 'must be between 1 and the version after the stream''s last one',
-      jsonb_build_object('before_version', before_version, 'version', target.version)
-    );
-  END IF;
-  deleted := cut_stream(
-    target.stream_id, category(stream), target.floor + 1, before_version - 1
-  );
+  LOOP
+    BEGIN
+      target := lock_stream(stream);
+      IF (before_version BETWEEN 1 AND target.version + 1) IS NOT TRUE THEN
+        PERFORM refuse_argument(
+          'before_version', 'must be between 1 and the version after the stream''s last one',
+          jsonb_build_object('before_version', before_version, 'version', target.version)
+        );
+      END IF;
+      deleted := cut_stream(
+        target.stream_id, category(stream), target.floor + 1, before_version - 1
+      );
+      EXIT;
+    EXCEPTION
+      -- As in delete_stream.
+      WHEN object_in_use THEN
+        GET STACKED DIAGNOSTICS failed = PG_EXCEPTION_DETAIL;
+    END;
+    PERFORM wait_for_handlers(failed::bigint[]);
+  END LOOP;
   PERFORM record_audit(
     'truncate_stream', stream, reason,
     jsonb_build_object(

@@ -15,6 +15,7 @@ DECLARE
   source subscriptions := subscription_of(subscription);
   dropped bigint;
 BEGIN
+  PERFORM lock_parked(source.subscription_id, global_position);
   DELETE FROM parked_messages AS k
   WHERE k.subscription_id = source.subscription_id
     AND (drop_parked.global_position IS NULL OR k.global_position = drop_parked.global_position);

@@ -12,6 +12,14 @@ DECLARE
   swept bigint;
   head bigint;
 BEGIN
+  -- A claim waits for no lock, so it cannot deadlock: what another transaction has locked is left
+  -- for the next claim.
+  PERFORM FROM subscriptions AS s
+  WHERE s.subscription_id = source.subscription_id
+  FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
   SELECT w.swept_position INTO swept
   FROM subscription_sweeps AS w
   WHERE w.subscription_id = source.subscription_id
@@ -43,6 +51,32 @@ BEGIN
         FROM subscription_partitions AS p
         WHERE p.subscription_id = h.subscription_id AND p.partition = h.partition
       )
+  ) THEN
+    RETURN false;
+  END IF;
+  IF source.partitions > (
+    SELECT count(*)
+    FROM (
+      SELECT
+      FROM subscription_partitions AS p
+      WHERE p.subscription_id = source.subscription_id
+      FOR UPDATE SKIP LOCKED
+    ) AS f
+  ) THEN
+    RETURN false;
+  END IF;
+  IF (
+    SELECT count(*)
+    FROM parked_messages AS k
+    WHERE k.subscription_id = source.subscription_id
+  ) > (
+    SELECT count(*)
+    FROM (
+      SELECT
+      FROM parked_messages AS k
+      WHERE k.subscription_id = source.subscription_id
+      FOR UPDATE SKIP LOCKED
+    ) AS f
   ) THEN
     RETURN false;
   END IF;

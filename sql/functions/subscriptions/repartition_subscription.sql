@@ -18,7 +18,9 @@ BEGIN
     PERFORM refuse_argument('partitions', 'must be between 1 and 65536');
   END IF;
   PERFORM refuse_filter(0, partitions, 'stream', NULL);
-  -- Not while somebody looks for work: what is known to wait is what is dealt with first.
+  -- The subscription before its sweep, as drop_subscription.
+  PERFORM FROM subscriptions AS s WHERE s.subscription_id = source.subscription_id FOR UPDATE;
+  -- Not while a worker looks for work: what is known to wait is what is dealt with first.
   PERFORM FROM subscription_sweeps AS w
   WHERE w.subscription_id = source.subscription_id
   FOR UPDATE;

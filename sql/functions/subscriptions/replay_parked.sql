@@ -15,6 +15,7 @@ DECLARE
   source subscriptions := subscription_of(subscription);
   marked bigint;
 BEGIN
+  PERFORM lock_parked(source.subscription_id, global_position);
   UPDATE parked_messages AS k
   SET replay = true
   WHERE k.subscription_id = source.subscription_id

@@ -17,6 +17,13 @@ BEGIN
   IF partition IS NULL THEN
     UPDATE subscriptions AS s SET paused = false WHERE s.subscription_id = source.subscription_id;
   END IF;
+  -- In the order of their numbers, as rewind_subscription: an UPDATE takes them in any order.
+  PERFORM FROM subscription_partitions AS p
+  WHERE p.subscription_id = source.subscription_id
+    AND (resume_subscription.partition IS NULL OR p.partition = resume_subscription.partition)
+    AND (p.stopped OR p.retry_at IS NOT NULL)
+  ORDER BY p.partition
+  FOR UPDATE;
   UPDATE subscription_partitions AS p
   SET stopped = false, retry_at = NULL, attempts = 0
   WHERE p.subscription_id = source.subscription_id

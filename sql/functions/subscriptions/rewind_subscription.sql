@@ -22,11 +22,13 @@ BEGIN
     );
   END IF;
 
-  -- Waits for who is looking for work and for acknowledgements that are not committed yet; every
-  -- lease given before is void after it.
+  -- Waits for the worker that looks for work and for acknowledgements that are not committed yet;
+  -- every lease given before is void after it. The partitions before their lists of work, as
+  -- acknowledge does.
   PERFORM FROM subscription_sweeps AS w
   WHERE w.subscription_id = source.subscription_id
   FOR UPDATE;
+  PERFORM lock_partitions(source.subscription_id);
   DELETE FROM subscription_heads AS h WHERE h.subscription_id = source.subscription_id;
   DELETE FROM subscription_work AS w WHERE w.subscription_id = source.subscription_id;
   UPDATE subscription_partitions AS p

@@ -45,8 +45,8 @@ BEGIN
     -- Nobody else may draw a position between the look at the last one and its change; an INSERT
     -- takes its lock on the table before it draws one. This keeps all writers out, so it stands for
     -- the locks of the streams. In the order in which a writer comes to the tables.
-    LOCK TABLE streams IN SHARE ROW EXCLUSIVE MODE;
     LOCK TABLE messages IN SHARE ROW EXCLUSIVE MODE;
+    LOCK TABLE streams IN SHARE ROW EXCLUSIVE MODE;
   END IF;
   PERFORM announce_write();
 

@@ -56,6 +56,7 @@ BEGIN
     ) AS s ON true;
     EXIT WHEN missing IS NULL;
 
+    LOCK TABLE messages IN ROW EXCLUSIVE MODE;  -- as in create_stream
     -- Conflicts only with a stream that came into being after the transaction's snapshot: then this
     -- raises 40001.
     INSERT INTO streams AS s (stream_id, category_key, stream, category)

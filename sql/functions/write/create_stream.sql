@@ -11,6 +11,9 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 BEGIN
+  -- The table of messages before that of streams, as a transaction that has written before, and as
+  -- an import that locks both.
+  LOCK TABLE messages IN ROW EXCLUSIVE MODE;
   -- The caller holds the stream's lock, so nobody else creates it now. A conflict means that this
   -- transaction's snapshot is older than the stream: then this raises 40001.
   INSERT INTO streams AS s (stream_id, category_key, stream, category)

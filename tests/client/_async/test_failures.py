@@ -9,6 +9,7 @@ from pgstore import (
     AsyncMessageStore,
     MessageDecodeError,
     StoredMessage,
+    TransactionFailedError,
 )
 from tests.client._async.conftest import OpenStore
 from tests.client._async.running import Notes, numbers
@@ -283,6 +284,79 @@ async def test_an_error_that_the_handler_swallows_does_not_count_as_done(
         with pytest.raises(psycopg.errors.DivisionByZero):
             await tx.execute("SELECT 1/0")
 
-    with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+    with pytest.raises(TransactionFailedError):
         await store.run_once(subscription)
-    assert (await subscription.partitions())[0].attempts == 1
+    (status,) = await subscription.partitions()
+    assert (status.attempts, status.failed_position) == (1, await store.safe_position())
+    assert "savepoint" in str(status.error)
+
+
+async def test_a_savepoint_of_a_handler_may_fail(store: Store, category: str) -> None:
+    await store.write_many(f"{category}-1", [EventA(n) for n in range(3)])
+    subscription = store.subscription(category, category=category)
+
+    @subscription.handler
+    async def swallow(message: EventA, tx: Transaction) -> None:
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            async with tx.transaction():
+                await tx.execute("SELECT 1/0")
+        await store.write(f"copy{category}", message, conn=tx)
+
+    assert await store.run_once(subscription) == 3
+    assert await numbers(store, f"copy{category}") == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "end", ["COMMIT", "ROLLBACK", "COMMIT; BEGIN", "ROLLBACK; BEGIN", "COMMIT AND CHAIN"]
+)
+@pytest.mark.parametrize("on_failure", ["stop", "park"])
+async def test_a_handler_that_ends_its_transaction_is_that_messages_failure(
+    store: Store, category: str, end: str, on_failure: Any
+) -> None:
+    await store.write_many(f"{category}-1", [EventA(n) for n in range(4)])
+    subscription = store.subscription(
+        category, category=category, max_attempts=2, retry_delay=0, on_failure=on_failure
+    )
+    tried: list[int] = []
+
+    @subscription.handler
+    async def copy(message: EventA, tx: Transaction) -> None:
+        tried.append(message.num)
+        if message.num == 2:
+            await tx.execute(end.encode())
+
+    notes = Notes()
+    await store.run_once(subscription, raise_errors=False, hooks=notes)
+    assert notes.failures == [
+        ("TransactionEndedError", "retry"),
+        ("TransactionEndedError", on_failure),
+    ]
+    assert tried.count(2) in (2, 3)  # once more, to find out which one it was
+    assert (3 in tried) is (on_failure == "park" or "BEGIN" in end or "CHAIN" in end)
+    (status,) = await subscription.partitions()
+    if on_failure == "park":
+        (parked,) = await subscription.parked()
+        assert (parked.version, parked.attempts) == (3, 2)
+        assert "was ended" in str(parked.error)
+        assert status.state == "idle"
+    else:
+        assert (status.state, status.attempts) == ("stopped", 2)
+        assert "was ended" in str(status.error)
+
+
+async def test_a_replayed_message_whose_handler_ends_its_transaction_stays_parked(
+    store: Store, category: str
+) -> None:
+    await store.write(f"{category}-1", EventA(1))
+    subscription = store.subscription(
+        category, category=category, max_attempts=1, on_failure="park"
+    )
+
+    @subscription.handler
+    async def end(message: EventA, tx: Transaction) -> None:
+        await tx.execute("COMMIT; BEGIN")
+
+    for attempts in (1, 2):
+        await store.run_once(subscription, raise_errors=False)
+        assert [each.attempts for each in await subscription.parked()] == [attempts]
+        await subscription.replay()

@@ -1,6 +1,6 @@
 """transaction() and conn=: several writes and the caller's own rows, all or nothing."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgstore import AsyncMessageStore, OptimisticConcurrencyError
+from pgstore import AsyncMessageStore, OptimisticConcurrencyError, TransactionFailedError
 from tests.client._async.conftest import OpenConnection, OpenStore
 from tests.client._async.everything import MESSAGES, do_everything
 from tests.client.messages import EventA
@@ -145,3 +145,67 @@ async def test_a_connection_that_is_closed_is_the_callers_error(
     with pytest.raises(psycopg.OperationalError, match="closed"):
         await store.write(stream, EventA(1), conn=conn)
     assert await store.stream_version(stream) == 0
+
+
+async def catch_in_block(
+    store: Store,
+    stream: str,
+    work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[object]],
+    caught: type[Exception],
+) -> None:
+    """A block that writes, catches an error of what it does then, and ends normally."""
+    async with store.transaction() as conn:
+        await store.write(stream, EventA(1), conn=conn)
+        with pytest.raises(caught):
+            await work(conn)
+
+
+async def test_a_block_in_which_an_error_was_caught_does_not_end_silently(
+    store: Store, stream: str
+) -> None:
+    async def conflict(conn: psycopg.AsyncConnection[Any]) -> None:
+        await store.write(stream, EventA(2), expected_version=7, conn=conn)
+
+    with pytest.raises(TransactionFailedError, match="savepoint"):
+        await catch_in_block(store, stream, conflict, OptimisticConcurrencyError)
+    assert await store.stream_version(stream) == 0
+    async with store.transaction() as conn:  # the pool's connection can be used again
+        await store.write(stream, EventA(1), conn=conn)
+    assert await store.stream_version(stream) == 1
+
+
+async def test_a_block_in_which_a_pipeline_failed_does_not_end_silently(
+    store: Store, stream: str
+) -> None:
+    async def pipeline(conn: psycopg.AsyncConnection[Any]) -> None:
+        async with conn.pipeline():
+            await conn.execute("SELECT 1/0")
+
+    with pytest.raises(TransactionFailedError):
+        await catch_in_block(store, stream, pipeline, psycopg.errors.DivisionByZero)
+    assert await store.stream_version(stream) == 0
+
+
+async def test_a_block_whose_connection_was_lost_does_not_end_silently(
+    store: Store, stream: str
+) -> None:
+    async def lose(conn: psycopg.AsyncConnection[Any]) -> None:
+        await conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with pytest.raises(psycopg.OperationalError, match="nothing was stored"):
+        await catch_in_block(store, stream, lose, psycopg.OperationalError)
+    assert await store.stream_version(stream) == 0
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+async def test_a_block_that_ends_its_transaction_itself_does_not_end_silently(
+    store: Store, stream: str, end: str
+) -> None:
+    async def end_it() -> None:
+        async with store.transaction() as conn:
+            await store.write(stream, EventA(1), conn=conn)
+            await conn.execute(end.encode())
+
+    with pytest.raises(TransactionFailedError, match="ended"):
+        await end_it()
+    assert await store.stream_version(stream) == (1 if end == "COMMIT" else 0)

@@ -11,6 +11,7 @@ from pgstore import (
     MessageDecodeError,
     MessageStore,
     StoredMessage,
+    TransactionFailedError,
 )
 from tests.client._sync.conftest import OpenStore
 from tests.client._sync.running import Notes, numbers
@@ -279,6 +280,78 @@ def test_an_error_that_the_handler_swallows_does_not_count_as_done(
         with pytest.raises(psycopg.errors.DivisionByZero):
             tx.execute("SELECT 1/0")
 
-    with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+    with pytest.raises(TransactionFailedError):
         store.run_once(subscription)
-    assert subscription.partitions()[0].attempts == 1
+    (status,) = subscription.partitions()
+    assert (status.attempts, status.failed_position) == (1, store.safe_position())
+    assert "savepoint" in str(status.error)
+
+
+def test_a_savepoint_of_a_handler_may_fail(store: Store, category: str) -> None:
+    store.write_many(f"{category}-1", [EventA(n) for n in range(3)])
+    subscription = store.subscription(category, category=category)
+
+    @subscription.handler
+    def swallow(message: EventA, tx: Transaction) -> None:
+        with pytest.raises(psycopg.errors.DivisionByZero), tx.transaction():
+            tx.execute("SELECT 1/0")
+        store.write(f"copy{category}", message, conn=tx)
+
+    assert store.run_once(subscription) == 3
+    assert numbers(store, f"copy{category}") == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "end", ["COMMIT", "ROLLBACK", "COMMIT; BEGIN", "ROLLBACK; BEGIN", "COMMIT AND CHAIN"]
+)
+@pytest.mark.parametrize("on_failure", ["stop", "park"])
+def test_a_handler_that_ends_its_transaction_is_that_messages_failure(
+    store: Store, category: str, end: str, on_failure: Any
+) -> None:
+    store.write_many(f"{category}-1", [EventA(n) for n in range(4)])
+    subscription = store.subscription(
+        category, category=category, max_attempts=2, retry_delay=0, on_failure=on_failure
+    )
+    tried: list[int] = []
+
+    @subscription.handler
+    def copy(message: EventA, tx: Transaction) -> None:
+        tried.append(message.num)
+        if message.num == 2:
+            tx.execute(end.encode())
+
+    notes = Notes()
+    store.run_once(subscription, raise_errors=False, hooks=notes)
+    assert notes.failures == [
+        ("TransactionEndedError", "retry"),
+        ("TransactionEndedError", on_failure),
+    ]
+    assert tried.count(2) in (2, 3)  # once more, to find out which one it was
+    assert (3 in tried) is (on_failure == "park" or "BEGIN" in end or "CHAIN" in end)
+    (status,) = subscription.partitions()
+    if on_failure == "park":
+        (parked,) = subscription.parked()
+        assert (parked.version, parked.attempts) == (3, 2)
+        assert "was ended" in str(parked.error)
+        assert status.state == "idle"
+    else:
+        assert (status.state, status.attempts) == ("stopped", 2)
+        assert "was ended" in str(status.error)
+
+
+def test_a_replayed_message_whose_handler_ends_its_transaction_stays_parked(
+    store: Store, category: str
+) -> None:
+    store.write(f"{category}-1", EventA(1))
+    subscription = store.subscription(
+        category, category=category, max_attempts=1, on_failure="park"
+    )
+
+    @subscription.handler
+    def end(message: EventA, tx: Transaction) -> None:
+        tx.execute("COMMIT; BEGIN")
+
+    for attempts in (1, 2):
+        store.run_once(subscription, raise_errors=False)
+        assert [each.attempts for each in subscription.parked()] == [attempts]
+        subscription.replay()

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgstore import MessageStore, OptimisticConcurrencyError
+from pgstore import MessageStore, OptimisticConcurrencyError, TransactionFailedError
 from tests.client._sync.conftest import OpenConnection, OpenStore
 from tests.client._sync.everything import MESSAGES, do_everything
 from tests.client.messages import EventA
@@ -147,3 +147,65 @@ def test_a_connection_that_is_closed_is_the_callers_error(
     with pytest.raises(psycopg.OperationalError, match="closed"):
         store.write(stream, EventA(1), conn=conn)
     assert store.stream_version(stream) == 0
+
+
+def catch_in_block(
+    store: Store,
+    stream: str,
+    work: Callable[[psycopg.Connection[Any]], object],
+    caught: type[Exception],
+) -> None:
+    """A block that writes, catches an error of what it does then, and ends normally."""
+    with store.transaction() as conn:
+        store.write(stream, EventA(1), conn=conn)
+        with pytest.raises(caught):
+            work(conn)
+
+
+def test_a_block_in_which_an_error_was_caught_does_not_end_silently(
+    store: Store, stream: str
+) -> None:
+    def conflict(conn: psycopg.Connection[Any]) -> None:
+        store.write(stream, EventA(2), expected_version=7, conn=conn)
+
+    with pytest.raises(TransactionFailedError, match="savepoint"):
+        catch_in_block(store, stream, conflict, OptimisticConcurrencyError)
+    assert store.stream_version(stream) == 0
+    with store.transaction() as conn:  # the pool's connection can be used again
+        store.write(stream, EventA(1), conn=conn)
+    assert store.stream_version(stream) == 1
+
+
+def test_a_block_in_which_a_pipeline_failed_does_not_end_silently(
+    store: Store, stream: str
+) -> None:
+    def pipeline(conn: psycopg.Connection[Any]) -> None:
+        with conn.pipeline():
+            conn.execute("SELECT 1/0")
+
+    with pytest.raises(TransactionFailedError):
+        catch_in_block(store, stream, pipeline, psycopg.errors.DivisionByZero)
+    assert store.stream_version(stream) == 0
+
+
+def test_a_block_whose_connection_was_lost_does_not_end_silently(store: Store, stream: str) -> None:
+    def lose(conn: psycopg.Connection[Any]) -> None:
+        conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with pytest.raises(psycopg.OperationalError, match="nothing was stored"):
+        catch_in_block(store, stream, lose, psycopg.OperationalError)
+    assert store.stream_version(stream) == 0
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+def test_a_block_that_ends_its_transaction_itself_does_not_end_silently(
+    store: Store, stream: str, end: str
+) -> None:
+    def end_it() -> None:
+        with store.transaction() as conn:
+            store.write(stream, EventA(1), conn=conn)
+            conn.execute(end.encode())
+
+    with pytest.raises(TransactionFailedError, match="ended"):
+        end_it()
+    assert store.stream_version(stream) == (1 if end == "COMMIT" else 0)

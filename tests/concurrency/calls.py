@@ -1,0 +1,197 @@
+"""Every call that takes locks, on a store in which each of them has something to lock."""
+
+from typing import NamedTuple
+
+from tests.concurrency.sessions import Session
+
+# Functions that are not STABLE only because they must look anew each time, or make something that
+# is not stored. Those of sleeping readers share the bell keys, which a writer holds for an instant.
+WITHOUT_LOCKS = {
+    "begin_handling",
+    "fall_asleep",
+    "health",
+    "horizon",
+    "last_position",
+    "list_partitions",
+    "list_retention",
+    "new_message_id",
+    "position_before",
+    "read_all",
+    "read_category",
+    "read_page",
+    "safe_position",
+    "store_statistics",
+    "wake_up",
+}
+
+_WRITE = "SELECT write_message('a-1', 'T', '1')"
+
+
+class Lease(NamedTuple):
+    """A leased partition: its messages that failed and that wait to be replayed, and its end."""
+
+    subscription: str
+    partition: int
+    token: int
+    failed: int
+    replayed: int
+    checkpoint: int
+
+    @property
+    def key(self) -> str:
+        return f"'{self.subscription}', {self.partition}, {self.token}"
+
+    def calls(self) -> dict[str, str]:
+        """What a worker calls, and handlers that do so before and after they have written."""
+        of = self.subscription
+        acknowledge = f"SELECT acknowledge({self.key}, {self.checkpoint})"
+        settle = f"SELECT settle_parked({self.key}, {self.replayed})"
+        return {
+            f"acknowledge {of}": acknowledge,
+            f"settle_parked {of}": settle,
+            f"write, then acknowledge {of}": f"{_WRITE}; {acknowledge}",
+            f"acknowledge {of}, then write": f"{acknowledge}; {_WRITE}",
+            f"write, then settle_parked {of}": f"{_WRITE}; {settle}",
+            f"settle_parked {of}, then write": f"{settle}; {_WRITE}",
+            f"fetch_batch {of}": f"SELECT fetch_batch({self.key})",
+            f"extend_lease {of}": f"SELECT extend_lease({self.key})",
+            f"release_partition {of}": f"SELECT release_partition({self.key})",
+            f"fail_message {of}": f"SELECT fail_message({self.key}, {self.failed}, 'E')",
+            f"fail_message {of}, again": f"SELECT fail_message({self.key}, {self.replayed}, 'E')",
+        }
+
+
+def _of_subscription(name: str) -> dict[str, str]:
+    return {
+        f"{function} {name}": f"SELECT {function}({arguments})"
+        for function, arguments in {
+            "claim_batch": f"'{{{name}}}', 'other'",
+            "claim_partition": f"'{{{name}}}', 'other'",
+            "create_subscription": f"'{name}', '{{a,b}}', retry_delay => '7s'",
+            "drop_parked": f"'{name}'",
+            "drop_subscription": f"'{name}'",
+            "pause_subscription": f"'{name}'",
+            "replay_parked": f"'{name}'",
+            "repartition_subscription": f"'{name}', 5",
+            "resume_subscription": f"'{name}'",
+            "rewind_subscription": f"'{name}', 0",
+        }.items()
+    }
+
+
+_IMPORT = (
+    "SELECT import_messages('{%s,imported-1}', '{%s,1}', '{T,T}', '{1,1}', NULL,"
+    " ARRAY[new_message_id(), new_message_id()], ARRAY[now(), now()]%s)"
+)
+_POSITIONS = ", ARRAY[last_position() + 1000, last_position() + 1001]"
+
+_REDACT = (
+    "SELECT redact_message((SELECT m.message_id FROM messages AS m WHERE m.global_position = %s),"
+    " '0', 'reason')"
+)
+
+_OTHERS = {
+    "write_message": _WRITE,
+    "write_message, new stream": "SELECT write_message('new-1', 'T', '1')",
+    "write_message, new stream, serializable": (
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SELECT write_message('new-1', 'T', '1')"
+    ),
+    "write_messages": """SELECT write_messages('a-1', '[{"type": "T", "data": 1}]')""",
+    "write_batch": "SELECT write_batch('a-1', '{T,T}', '{1,2}')",
+    "write_batch, new stream": "SELECT write_batch('new-1', '{T,T}', '{1,2}')",
+    "synchronize_stream": "SELECT synchronize_stream('new-1', '{}', '{T}', '{1}')",
+    "truncate_stream": "SELECT truncate_stream('a-1', 3)",
+    "delete_stream": "SELECT delete_stream('a-1', NULL)",
+    "redact_message, parked": _REDACT % 1,
+    "redact_message, failed": _REDACT % 2,
+    "set_retention": "SELECT set_retention('a', max_count => 1)",
+    "drop_retention": "SELECT drop_retention('a')",
+    "apply_retention": "SELECT apply_retention()",
+    "import_messages": _IMPORT % ("a-1", 4, ""),
+    "import_messages, positions": _IMPORT % ("a-1", 4, _POSITIONS),
+    "import_floors": "SELECT import_floors('{a-1,floors-1}', '{1,2}')",
+}
+
+
+def _rights(role: str) -> dict[str, str]:
+    calls = {}
+    for kind in ("read", "write", "consume", "monitor", "admin"):
+        grant = f"SELECT grant_{kind}('{role}')"
+        calls[f"grant_{kind}"] = grant
+        calls[f"revoke_{kind}"] = f"SELECT revoke_{kind}('{role}')"
+    calls["grant_write, categories"] = f"SELECT grant_write('{role}', '{{a}}')"
+    return calls
+
+
+def prepare(session: Session, role: str) -> dict[str, str]:
+    """Fill a store so that no call lacks something to lock; the calls, each a transaction's."""
+    for stream in ["a-1"] * 3 + ["a-2", "a-3", "b-1", "b-2"] * 3:
+        session.run("SELECT write_message(%s, 'T', '1')", stream)
+    session.run("SELECT set_retention('a', max_count => 0, keep_unhandled => false)")
+    calls = dict(_OTHERS) | _rights(role)
+    session.run(f"SELECT grant_read('{role}'), grant_admin('{role}')")
+    leases = {name: _leased(session, name, n) for name, n in {"one": 1, "four": 4}.items()}
+    for name, n in {"few": 2, "growing": 1}.items():
+        _to_be_repartitioned(session, name, n)
+    for name, n in {"free": 1, "free_four": 4}.items():
+        _create(session, name, n)
+    for lease in leases.values():
+        calls |= lease.calls()
+    for name in (*leases, "few", "growing", "free", "free_four"):
+        calls |= _of_subscription(name)
+    return calls
+
+
+def _create(session: Session, name: str, partitions: int, max_attempts: int = 1) -> None:
+    session.run(
+        "SELECT create_subscription(%s, '{a,b}', partitions => %s, on_failure => 'park',"
+        " max_attempts => %s, retry_delay => '0')",
+        name,
+        partitions,
+        max_attempts,
+    )
+
+
+def _claim(session: Session, name: str) -> tuple[int, int] | None:
+    """Lease a partition for an hour; its number and the token."""
+    claim = "SELECT partition, token FROM claim_partition(ARRAY[%s], 'me', '1 hour')"
+    while rows := session.run(claim, name):
+        if rows[0][1] is not None:
+            return rows[0][0], rows[0][1]
+    return None
+
+
+def _leased(session: Session, name: str, partitions: int) -> Lease:
+    """A leased partition with a parked message under replay, and one that failed once."""
+    _create(session, name, partitions)
+    claimed = _claim(session, name)
+    assert claimed is not None
+    fetch = "SELECT global_position FROM fetch_batch(%s, %s, %s)"
+    fail = "SELECT fail_message(%s, %s, %s, %s, 'E')"
+    found = [position for (position,) in session.run(fetch, name, *claimed) if position]
+    parked, failing = found[:2]
+    session.run(fail, name, *claimed, parked)
+    _create(session, name, partitions, max_attempts=5)
+    session.run(fail, name, *claimed, failing)
+    session.run("SELECT replay_parked(%s)", name)
+    # Not by a claim, which takes what waits longest. Half of it is over, so a fetch extends it.
+    ((partition, token),) = session.run(
+        "UPDATE subscription_partitions AS p"
+        " SET leased_until = now() + interval '1 hour', lease = '3 hours'"
+        " FROM subscriptions AS s WHERE s.subscription_id = p.subscription_id"
+        " AND s.subscription = %s AND p.partition = %s RETURNING p.partition, p.token",
+        name,
+        claimed[0],
+    )
+    return Lease(name, partition, token, failing, parked, found[-1])
+
+
+def _to_be_repartitioned(session: Session, name: str, partitions: int) -> None:
+    """A subscription that has handled everything but what it parked, and is to grow."""
+    _create(session, name, partitions)
+    while (claimed := _claim(session, name)) is not None:
+        key = (name, *claimed)
+        rows = session.run("SELECT global_position, checkpoint FROM fetch_batch(%s, %s, %s)", *key)
+        session.run("SELECT fail_message(%s, %s, %s, %s, 'E')", *key, rows[0][0])
+        session.run("SELECT acknowledge(%s, %s, %s, %s, true)", *key, rows[-1][1])
+    session.run("SELECT repartition_subscription(%s, 3)", name)
