@@ -269,3 +269,12 @@ def test_a_server_with_llvm_tells_what_it_compiles(server_dsn: str, store: str) 
 
 def test_some_statement_in_a_huge_store_would_be_compiled(calls: Calls, layout: str) -> None:
     assert layout != "huge" or max(plan.cost for plan in calls.inner) > JIT_ABOVE_COST
+
+
+def test_a_write_finds_its_stream_by_index(calls: Calls) -> None:
+    writes = [
+        plan for plan in calls.inner if plan.query.lstrip().startswith("INSERT INTO messages")
+    ]
+    assert writes != []
+    for plan in writes:
+        assert plan.walks == [], str(plan)

@@ -33,8 +33,16 @@ BEGIN
     k.global_position, s.stream, m.version, m.type, m.message_id, k.partition, k.attempts,
     k.parked_at, k.replay, k.error
   FROM parked_messages AS k
-  LEFT JOIN messages AS m USING (global_position)
-  LEFT JOIN streams AS s USING (stream_id)
+  -- LIMIT keeps this one look-up for each, whatever the planner thinks of the sizes.
+  LEFT JOIN LATERAL (
+    SELECT i.stream_id, i.version, i.type, i.message_id
+    FROM messages AS i
+    WHERE i.global_position = k.global_position
+    LIMIT 1
+  ) AS m ON true
+  LEFT JOIN LATERAL (
+    SELECT i.stream FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
+  ) AS s ON true
   WHERE k.subscription_id = source.subscription_id
   ORDER BY k.global_position;
 END
