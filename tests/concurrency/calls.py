@@ -109,6 +109,7 @@ _OTHERS = {
     "apply_retention": "SELECT apply_retention()",
     "import_messages": _IMPORT % ("a-1", 4, ""),
     "import_messages, positions": _IMPORT % ("a-1", 4, _POSITIONS),
+    "skip_positions": "SELECT skip_positions()",
     "import_floors": "SELECT import_floors('{a-1,floors-1}', '{1,2}')",
 }
 

@@ -5,6 +5,7 @@ if the planner's estimate of the cost is high enough.
 """
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -111,6 +112,9 @@ class Calls:
         self.inner: list[Plan] = []
         self._session = session
 
+    def transaction(self) -> AbstractContextManager[object]:
+        return self._session.conn.transaction()
+
     def __call__(self, call: str, of: str = "*") -> list[TupleRow]:
         """Call a function; its answer."""
         statement = f"SELECT {of} FROM {call}"
@@ -215,6 +219,9 @@ def consume(calls: Calls, partitions: int) -> None:
     calls(f"replay_parked('{name}')")
     position = calls(f"fetch_batch({lease}, 2)")[0][3]
     calls(f"settle_parked({lease}, {position})")
+    with calls.transaction():
+        calls(f"begin_handling({lease})")
+        calls(f"check_handling({lease})")
     calls(f"release_partition({lease})")
 
     (_, partition, token, *_), *_ = calls(f"claim_batch('{{{name}}}', 'w', '1 minute', 10)")

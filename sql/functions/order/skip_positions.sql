@@ -7,6 +7,7 @@ VOLATILE
 PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -15,7 +16,7 @@ BEGIN
   END IF;
   -- One of these at a time: with two, the later setval could set the sequence back behind positions
   -- that writers drew after the first.
-  PERFORM pg_advisory_xact_lock(hashtextextended(wake_channel() || ':skip_positions', 0));
+  PERFORM lock_rights();
   RETURN setval(
     'global_position_seq', pg_sequence_last_value('global_position_seq') + positions
   );

@@ -15,4 +15,5 @@ END
 $$;
 
 COMMENT ON FUNCTION lock_rights() IS
-$$Internal: have one change the rights on the store at a time, and not during an upgrade.$$;
+$$Internal: let one session at a time change the rights on the store, or skip positions, and none
+during an upgrade.$$;
