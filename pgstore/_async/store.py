@@ -330,6 +330,10 @@ class AsyncMessageStore(AsyncReader[E]):
         """Give a connection in a transaction, to pass as `conn=`: several writes, all or nothing.
 
         Committed at the end of the block, rolled back if it raises.
+
+        Raises:
+            TransactionFailedError: the block ended normally, but an error of the database was
+                caught inside it, or it ran COMMIT or ROLLBACK.
         """
         return self._database.transaction()
 

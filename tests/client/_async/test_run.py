@@ -232,11 +232,11 @@ async def test_a_pool_that_has_no_connection_is_not_the_messages_failure(
     transaction = AsyncDatabase.transaction
     exhausted = [True, True]
 
-    def maybe(database: AsyncDatabase) -> Any:
+    def maybe(database: AsyncDatabase, *first: Any) -> Any:
         if exhausted:
             exhausted.pop()
             raise PoolTimeout
-        return transaction(database)
+        return transaction(database, *first)
 
     @subscription.handler
     async def note(message: EventA, tx: Transaction) -> None:

@@ -232,11 +232,11 @@ def test_a_pool_that_has_no_connection_is_not_the_messages_failure(
     transaction = Database.transaction
     exhausted = [True, True]
 
-    def maybe(database: Database) -> Any:
+    def maybe(database: Database, *first: Any) -> Any:
         if exhausted:
             exhausted.pop()
             raise PoolTimeout
-        return transaction(database)
+        return transaction(database, *first)
 
     @subscription.handler
     def note(message: EventA, tx: Transaction) -> None:
