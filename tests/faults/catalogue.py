@@ -1,4 +1,4 @@
-"""All faults: what each promises, and how often the long form tries it."""
+"""All faults: what each promises, and how often the long and the short form try it."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from tests.faults.poolers import pooler
 from tests.faults.promotion import promotion
 from tests.faults.restores import anew, restore
 from tests.faults.servers import Durable
-from tests.faults.stopped import frozen, zombies
+from tests.faults.stopped import frozen, frozen_waker, zombies
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -22,6 +22,7 @@ class Fault(msgspec.Struct, frozen=True):
     run: Callable[[Durable, Rounds], Counts]
     long: int
     promise: str
+    short: int = 2
 
     @property
     def done(self) -> str:
@@ -44,6 +45,7 @@ FAULTS = {
         Fault("disk-full", disk_full, 20, "Writes are refused, and nothing else is wrong"),
         Fault("zombies", zombies, 50, "A lost lease changes nothing: `MS020`, effects roll back"),
         Fault("frozen", frozen, 50, _ALL),
+        Fault("frozen-waker", frozen_waker, 10, "Readers look past a session that is silent", 1),
         Fault("restore", restore, 20, "A copy goes on where it was; a position ahead is an error"),
         Fault("anew", anew, 20, "A position of another store is an error, not silence"),
         Fault("pooler", pooler, 50, _ALL),

@@ -21,10 +21,18 @@ from tests.stress.writer import STREAMS
 _LEASE = 1.0
 _PATIENCE = 30.0
 _STANDSTILL = 1.0
+# Seconds; readers look by themselves every ten.
+_HELD_UP = 25.0
 
 _BACKENDS = """
 SELECT a.pid FROM pg_stat_activity AS a
 WHERE a.backend_type = 'client backend' AND a.pid <> pg_backend_pid() AND random() < 0.3
+"""
+
+_LISTENERS = """
+SELECT a.pid FROM pg_stat_activity AS a
+WHERE a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
+  AND a.query ~ '(horizon|fall_asleep|wake_up)\\('
 """
 
 
@@ -82,6 +90,33 @@ def frozen(server: Durable, rounds: Rounds) -> Counts:
             count += len(chosen)
         traffic.wait_until_back()
         traffic.counts.noted["sessions stopped"] = count
+        return traffic.finish()
+
+
+def frozen_waker(server: Durable, rounds: Rounds) -> Counts:
+    """Stop the sessions that listen for new messages, until all readers have got some anyway."""
+    with Traffic(server.dsn, "frozen_waker") as traffic:
+        slowest = 0.0
+        for _ in rounds:
+            traffic.wait_until_back()
+            with psycopg.connect(server.dsn, autocommit=True) as conn:
+                chosen = [pid for (pid,) in conn.execute(_LISTENERS)]
+            assert chosen, "nobody listens"
+            _signal(chosen, signal.SIGSTOP)
+            start = time.monotonic()
+            try:
+                time.sleep(_STANDSTILL)  # what readers have then was written before or meanwhile
+                position = max(each.last for each in traffic.readers)
+                while any(each.last < position for each in traffic.readers):
+                    if time.monotonic() > start + _HELD_UP:
+                        traffic.counts.ended += 1
+                        break
+                    time.sleep(0.05)
+            finally:
+                _signal(chosen, signal.SIGCONT)
+            slowest = max(slowest, time.monotonic() - start)
+        traffic.wait_until_back()
+        traffic.counts.noted["seconds until they had them"] = round(slowest)
         return traffic.finish()
 
 

@@ -11,7 +11,6 @@ from tests.faults.poolers import NoPooler
 from tests.faults.servers import Durable, durable_server
 from tests.skips import skip
 
-ROUNDS = 2
 SECONDS = 30.0
 
 
@@ -23,7 +22,7 @@ def server() -> Iterator[Durable]:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_promise_is_kept(server: Durable, name: str) -> None:
-    rounds = Rounds(ROUNDS, SECONDS)
+    rounds = Rounds(FAULTS[name].short, SECONDS)
     try:
         counts = FAULTS[name].run(server, rounds)
     except CannotMount:
