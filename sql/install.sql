@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "762f4997e7a3608e2b97e50f97749b1ab294608f7fda60afaad9c811a20d8811"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "7dcf47554a9fa394c5feb8128fbc946708529fb0f43c289ee458c5507cda9afb"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"}
@@ -116,6 +116,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \ir functions/subscriptions/list_subscriptions.sql
 \ir functions/subscriptions/lost_lease.sql
 \ir functions/subscriptions/new_token.sql
+\ir functions/subscriptions/next_claim.sql
 \ir functions/subscriptions/pause_subscription.sql
 \ir functions/subscriptions/position_before.sql
 \ir functions/subscriptions/release_partition.sql

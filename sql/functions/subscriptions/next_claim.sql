@@ -28,8 +28,13 @@ BEGIN
       FROM subscription_heads AS h
       WHERE s.partitions > 1 AND h.subscription_id = s.subscription_id
     ) AS w
-    JOIN subscription_partitions AS p
-      ON p.subscription_id = s.subscription_id AND p.partition = w.partition
+    -- OFFSET 0, because the planner may begin a join with all partitions (tests/plans).
+    CROSS JOIN LATERAL (
+      SELECT q.leased_until, q.retry_at, q.stopped, q.checkpoint, q.head
+      FROM subscription_partitions AS q
+      WHERE q.subscription_id = s.subscription_id AND q.partition = w.partition
+      OFFSET 0
+    ) AS p
     CROSS JOIN LATERAL (SELECT greatest(p.leased_until, p.retry_at) AS due) AS d
     WHERE s.subscription = ANY (next_claim.subscriptions COLLATE "C")
       AND NOT s.paused
