@@ -6,6 +6,7 @@ from concurrent import futures
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
@@ -86,6 +87,37 @@ async def test_whatever_is_raised_is_that_messages_failure(
         await subscription.wait_until(await store.safe_position())
     assert notes.failures == [(type(error).__name__, action) for action in ("retry", "park")]
     assert [(each.version, each.error) for each in await subscription.parked()] == [(2, text)]
+
+
+class Odd(msgspec.Struct):
+    """A message that cannot be made."""
+
+    num: int
+
+    def __post_init__(self) -> None:
+        if self.num == 1:
+            raise Unusual("\0")
+
+
+async def test_whatever_decoding_raises_is_that_messages_failure(
+    open_store: OpenStore, store: Store, category: str
+) -> None:
+    await store.write_many(f"{category}-1", [EventA(number) for number in range(3)])
+    other = await open_store({"EventA": Odd})
+    subscription = other.subscription(
+        category, category=category, on_failure="park", max_attempts=1, retry_delay=0
+    )
+    seen: list[int] = []
+
+    @subscription.handler
+    async def note(message: Odd) -> None:
+        seen.append(message.num)
+
+    async with running(other, subscription):
+        await AsyncParallel.until(lambda: seen == [0, 2])
+    (parked,) = await subscription.parked()
+    assert parked.version == 2
+    assert parked.error == "Unusual: \\x00"
 
 
 async def test_what_a_hook_raises_does_not_end_the_run(store: Store, category: str) -> None:

@@ -8,6 +8,7 @@ from concurrent import futures
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 
@@ -88,6 +89,37 @@ def test_whatever_is_raised_is_that_messages_failure(
         subscription.wait_until(store.safe_position())
     assert notes.failures == [(type(error).__name__, action) for action in ("retry", "park")]
     assert [(each.version, each.error) for each in subscription.parked()] == [(2, text)]
+
+
+class Odd(msgspec.Struct):
+    """A message that cannot be made."""
+
+    num: int
+
+    def __post_init__(self) -> None:
+        if self.num == 1:
+            raise Unusual("\0")
+
+
+def test_whatever_decoding_raises_is_that_messages_failure(
+    open_store: OpenStore, store: Store, category: str
+) -> None:
+    store.write_many(f"{category}-1", [EventA(number) for number in range(3)])
+    other = open_store({"EventA": Odd})
+    subscription = other.subscription(
+        category, category=category, on_failure="park", max_attempts=1, retry_delay=0
+    )
+    seen: list[int] = []
+
+    @subscription.handler
+    def note(message: Odd) -> None:
+        seen.append(message.num)
+
+    with running(other, subscription):
+        Parallel.until(lambda: seen == [0, 2])
+    (parked,) = subscription.parked()
+    assert parked.version == 2
+    assert parked.error == "Unusual: \\x00"
 
 
 def test_what_a_hook_raises_does_not_end_the_run(store: Store, category: str) -> None:
