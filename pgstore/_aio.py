@@ -7,7 +7,7 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from weakref import WeakKeyDictionary
 
-from pgstore import _signals
+from pgstore import _failures, _signals
 
 Lock = asyncio.Lock
 
@@ -110,6 +110,21 @@ async def wait_for(event: Event, timeout: float | None) -> bool:
 
 async def pause(seconds: float) -> None:
     await asyncio.sleep(seconds)
+
+
+def ends(error: BaseException) -> bool:
+    """Tell whether it is to end this task, and no failure of what the task has called.
+
+    Nobody has cancelled the task whose `cancelling()` is 0: what was called has raised that by
+    itself. Without a task its coroutine is being closed.
+    """
+    if isinstance(error, Exception):
+        return False
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return task is None or task.cancelling() > 0 or _failures.ends(error)
 
 
 @asynccontextmanager

@@ -82,10 +82,20 @@ class Statements:
             " %s::interval)"
         )
         # A lease that a crash of the server takes back has done no harm: no wait for the disk.
-        self.claim_batch = statement(
-            f"SELECT {_COLUMNS}, {_OF_BATCH}, subscription, partition, token"
+        claimed = f"SELECT {_COLUMNS}, {_OF_BATCH}, subscription, partition, token"
+        claim = (
             " FROM set_config('synchronous_commit', 'off', true), STORE.claim_batch("
             "%s::text[], %s::text, %s::interval, %s::bigint)"
+        )
+        self.claim_batch = statement(claimed + claim)
+        # A claim and, if there is nothing to claim, one row that ends with the seconds until there
+        # can be something, in one round trip: an idle worker runs no statement more for it.
+        self.look = statement(
+            f"WITH claimed AS MATERIALIZED ({claimed}, NULL::float8{claim})"
+            " SELECT claimed.* FROM claimed"
+            f" UNION ALL SELECT {'NULL, ' * 13}"
+            "coalesce(extract(epoch FROM STORE.next_claim(%s::text[]))::float8, 'infinity')"
+            " WHERE NOT EXISTS (SELECT FROM claimed)"
         )
         self.fetch_batch = statement(
             f"SELECT {_COLUMNS}, {_OF_BATCH} FROM STORE.fetch_batch({_LEASE}, %s::bigint)"

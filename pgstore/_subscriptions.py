@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 from psycopg.rows import TupleRow
 
+from pgstore._failures import ends
 from pgstore._messages import StoredMessage
 from pgstore.errors import InvalidArgumentError
 
@@ -53,16 +54,16 @@ class ParkedMessage(msgspec.Struct, frozen=True):
     error: str | None
 
 
-# Columns of a batch's rows after those of a message; and of claim_batch after those.
+# Columns of a batch's rows after those of a message; and of a claim after those.
 _POSITION, _CHECKPOINT, _PARKED = 3, 8, 9
-SUBSCRIPTION, PARTITION, TOKEN = 10, 11, 12
+SUBSCRIPTION, PARTITION, TOKEN, PAUSE = 10, 11, 12, 13
 
 
 class Undecoded(msgspec.Struct):
     """In place of a message that could not be decoded."""
 
     global_position: int
-    error: Exception
+    error: BaseException
     message: None = None
 
 
@@ -97,7 +98,9 @@ class Batch(msgspec.Struct, eq=False):
             row = rows.pop()
             try:
                 batch.messages.append(decode(row))
-            except Exception as error:
+            except BaseException as error:
+                if ends(error):
+                    raise
                 batch.undecoded.append(Undecoded(row[_POSITION], error))
                 batch.messages.append(batch.undecoded[-1])
         return batch
@@ -107,6 +110,12 @@ class Batch(msgspec.Struct, eq=False):
         messages = [each for each in self.messages if each.global_position < position]
         undecoded = [each for each in self.undecoded if each.global_position < position]
         return Batch(messages, undecoded, messages[-1].global_position if messages else 0)
+
+    def without(self, handled: int) -> "Batch":
+        """The rest, after its first so many messages were handled and acknowledged."""
+        return Batch(
+            self.messages[handled:], self.undecoded, self.checkpoint, self.last, self.parked
+        )
 
     def each(self) -> "list[Batch]":
         """Every message as a batch of its own."""
@@ -125,7 +134,7 @@ class RunnerHooks:
     def processed(self, subscription: str, partition: int, count: int, seconds: float) -> None:
         """So many messages have been handled and acknowledged."""
 
-    def failed(self, subscription: str, partition: int, error: Exception, action: str) -> None:
+    def failed(self, subscription: str, partition: int, error: BaseException, action: str) -> None:
         """Handling failed; action is `retry`, `stop` or `park`."""
 
     def lag(self, subscription: str, behind: int) -> None:
@@ -146,7 +155,7 @@ class GuardedHooks(RunnerHooks):
     def processed(self, subscription: str, partition: int, count: int, seconds: float) -> None:
         self._guard(lambda: self._hooks.processed(subscription, partition, count, seconds))
 
-    def failed(self, subscription: str, partition: int, error: Exception, action: str) -> None:
+    def failed(self, subscription: str, partition: int, error: BaseException, action: str) -> None:
         self._guard(lambda: self._hooks.failed(subscription, partition, error, action))
 
     def lag(self, subscription: str, behind: int) -> None:
@@ -156,5 +165,7 @@ class GuardedHooks(RunnerHooks):
     def _guard(call: Callable[[], None]) -> None:
         try:
             call()
-        except Exception:
+        except BaseException as error:
+            if ends(error):
+                raise
             _log.exception("subscriptions: a hook failed")

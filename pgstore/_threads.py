@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from pgstore import _signals
+from pgstore import _failures, _signals
 
 Lock = threading.Lock
 
@@ -89,4 +89,5 @@ def pause(seconds: float) -> None:
     time.sleep(seconds)
 
 
+ends = _failures.ends
 stopped_by_signals = _signals.handled

@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "63c3b1f186ed0d1442f720edfc0b353374b3c0b9e603b480c71416b635af2827"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "09b66915df76c18c176137234a8eb1cea4a682ce7533e7a11861eb6714ccbb31"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -131,6 +131,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 4) AS pgstore_pending \
 \ir functions/subscriptions/lock_partitions.sql
 \ir functions/subscriptions/lost_lease.sql
 \ir functions/subscriptions/new_token.sql
+\ir functions/subscriptions/next_claim.sql
 \ir functions/subscriptions/pause_subscription.sql
 \ir functions/subscriptions/position_before.sql
 \ir functions/subscriptions/release_partition.sql

@@ -9,8 +9,12 @@ import msgspec
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow
 
+from pgstore import _aio
+from pgstore._async.cursor import Parameters
 from pgstore._async.subscription import AsyncSubscription
+from pgstore._failures import TRIES, description, is_conflict, pause_after
 from pgstore._handlers import Handler
 from pgstore._subscriptions import Batch, RunnerHooks
 from pgstore._translation import is_lost_connection, refuse_failed
@@ -77,16 +81,28 @@ class AsyncDelivery:
         """Handle a batch; how many were, and whether the lease is given back."""
         start = time.monotonic()
         parts = batch.each() if lease.subscription.options.acknowledge == "message" else [batch]
-        handled = 0
+        handled = tries = 0
         failure = None
         while parts:
             part = parts.pop(0)
             try:
                 await self._handle_part(lease, part)
                 handled += len(part.messages)
+                tries = 0
             except Failure as error:
                 handled += error.handled
-                parts = error.redo
+                tries = 0 if error.handled else tries
+                if tries < TRIES and is_conflict(error.__cause__):
+                    # Two transactions were in each other's way: no message is to blame for that.
+                    _log.info(
+                        "subscription %s, partition %s: %s, tried again",
+                        *(lease.subscription.name, lease.partition, type(error.__cause__).__name__),
+                    )
+                    await _aio.pause(pause_after(tries))
+                    tries += 1
+                    parts.insert(0, part.without(error.handled))
+                    continue
+                tries, parts = 0, error.redo
                 if not error.apart:
                     failure = error
         if handled:
@@ -99,10 +115,10 @@ class AsyncDelivery:
     async def _failed(self, lease: Lease, failure: Failure, raise_errors: bool) -> bool:
         """Record a failure; whether that gives the lease back."""
         error = failure.__cause__
-        assert isinstance(error, Exception)
-        ((action,),) = await self._database.rows(
+        assert error is not None
+        ((action,),) = await self._alone(
             self._statements.fail_message,
-            (*lease.parameters, str(failure.position), f"{type(error).__name__}: {error}"),
+            (*lease.parameters, str(failure.position), description(error)),
             repeatable=False,  # it counts
         )
         _log.error(
@@ -164,20 +180,33 @@ class AsyncDelivery:
     async def _acknowledge(
         self, lease: Lease, batch: Batch, conn: AsyncConnection[Any] | None
     ) -> None:
-        key = lease.parameters if conn is None else lease.parameters * 2
+        run = self._statements
+        handled = conn is not None
+        key = lease.parameters * 2 if handled else lease.parameters
         if batch.parked:
-            await self._database.rows(
-                self._statements.settle_parked if conn is None else self._statements.settle_handled,
-                (*key, str(batch.messages[0].global_position)),
-                conn,
-                repeatable=False,  # settled twice is refused
-            )
-            return
-        await self._database.rows(
-            self._statements.acknowledge if conn is None else self._statements.acknowledge_handled,
-            (*key, str(batch.checkpoint), "true" if batch.last else "false"),
-            conn,
-        )
+            statement = run.settle_handled if handled else run.settle_parked
+            parameters: Parameters = (*key, str(batch.messages[0].global_position))
+        else:
+            statement = run.acknowledge_handled if handled else run.acknowledge
+            released = "true" if batch.last else "false"
+            parameters = (*key, str(batch.checkpoint), released)
+        if conn is not None:
+            await self._database.rows(statement, parameters, conn)
+        else:  # settled twice is refused
+            await self._alone(statement, parameters, repeatable=not batch.parked)
+
+    async def _alone(
+        self, statement: str, parameters: Parameters, *, repeatable: bool
+    ) -> list[TupleRow]:
+        """Run a statement that is a transaction of its own, again where others were in its way."""
+        for tries in range(TRIES):
+            try:
+                return await self._database.rows(statement, parameters, repeatable=repeatable)
+            except psycopg.OperationalError as error:
+                if not is_conflict(error):
+                    raise
+                await _aio.pause(pause_after(tries))
+        return await self._database.rows(statement, parameters, repeatable=repeatable)
 
     def _calls(
         self, subscription: AsyncSubscription[Any], batch: Batch
@@ -220,7 +249,9 @@ class AsyncDelivery:
             call = _around(middleware, argument, conn, call)
         try:
             await call()
-        except Exception as error:
+        except BaseException as error:
+            if _aio.ends(error):
+                raise
             if conn is not None and conn.closed:
                 # Which is not the message's fault, whatever the handler made of it.
                 raise psycopg.OperationalError("the connection was lost") from error

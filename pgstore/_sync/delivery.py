@@ -11,9 +11,13 @@ import msgspec
 import psycopg
 from psycopg import Connection
 from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow
 
+from pgstore import _threads
+from pgstore._failures import TRIES, description, is_conflict, pause_after
 from pgstore._handlers import Handler
 from pgstore._subscriptions import Batch, RunnerHooks
+from pgstore._sync.cursor import Parameters
 from pgstore._sync.subscription import Subscription
 from pgstore._translation import is_lost_connection, refuse_failed
 from pgstore.errors import (
@@ -79,16 +83,28 @@ class Delivery:
         """Handle a batch; how many were, and whether the lease is given back."""
         start = time.monotonic()
         parts = batch.each() if lease.subscription.options.acknowledge == "message" else [batch]
-        handled = 0
+        handled = tries = 0
         failure = None
         while parts:
             part = parts.pop(0)
             try:
                 self._handle_part(lease, part)
                 handled += len(part.messages)
+                tries = 0
             except Failure as error:
                 handled += error.handled
-                parts = error.redo
+                tries = 0 if error.handled else tries
+                if tries < TRIES and is_conflict(error.__cause__):
+                    # Two transactions were in each other's way: no message is to blame for that.
+                    _log.info(
+                        "subscription %s, partition %s: %s, tried again",
+                        *(lease.subscription.name, lease.partition, type(error.__cause__).__name__),
+                    )
+                    _threads.pause(pause_after(tries))
+                    tries += 1
+                    parts.insert(0, part.without(error.handled))
+                    continue
+                tries, parts = 0, error.redo
                 if not error.apart:
                     failure = error
         if handled:
@@ -101,10 +117,10 @@ class Delivery:
     def _failed(self, lease: Lease, failure: Failure, raise_errors: bool) -> bool:
         """Record a failure; whether that gives the lease back."""
         error = failure.__cause__
-        assert isinstance(error, Exception)
-        ((action,),) = self._database.rows(
+        assert error is not None
+        ((action,),) = self._alone(
             self._statements.fail_message,
-            (*lease.parameters, str(failure.position), f"{type(error).__name__}: {error}"),
+            (*lease.parameters, str(failure.position), description(error)),
             repeatable=False,  # it counts
         )
         _log.error(
@@ -164,20 +180,31 @@ class Delivery:
             raise Failure(position) from error
 
     def _acknowledge(self, lease: Lease, batch: Batch, conn: Connection[Any] | None) -> None:
-        key = lease.parameters if conn is None else lease.parameters * 2
+        run = self._statements
+        handled = conn is not None
+        key = lease.parameters * 2 if handled else lease.parameters
         if batch.parked:
-            self._database.rows(
-                self._statements.settle_parked if conn is None else self._statements.settle_handled,
-                (*key, str(batch.messages[0].global_position)),
-                conn,
-                repeatable=False,  # settled twice is refused
-            )
-            return
-        self._database.rows(
-            self._statements.acknowledge if conn is None else self._statements.acknowledge_handled,
-            (*key, str(batch.checkpoint), "true" if batch.last else "false"),
-            conn,
-        )
+            statement = run.settle_handled if handled else run.settle_parked
+            parameters: Parameters = (*key, str(batch.messages[0].global_position))
+        else:
+            statement = run.acknowledge_handled if handled else run.acknowledge
+            released = "true" if batch.last else "false"
+            parameters = (*key, str(batch.checkpoint), released)
+        if conn is not None:
+            self._database.rows(statement, parameters, conn)
+        else:  # settled twice is refused
+            self._alone(statement, parameters, repeatable=not batch.parked)
+
+    def _alone(self, statement: str, parameters: Parameters, *, repeatable: bool) -> list[TupleRow]:
+        """Run a statement that is a transaction of its own, again where others were in its way."""
+        for tries in range(TRIES):
+            try:
+                return self._database.rows(statement, parameters, repeatable=repeatable)
+            except psycopg.OperationalError as error:
+                if not is_conflict(error):
+                    raise
+                _threads.pause(pause_after(tries))
+        return self._database.rows(statement, parameters, repeatable=repeatable)
 
     def _calls(
         self, subscription: Subscription[Any], batch: Batch
@@ -220,7 +247,9 @@ class Delivery:
             call = _around(middleware, argument, conn, call)
         try:
             call()
-        except Exception as error:
+        except BaseException as error:
+            if _threads.ends(error):
+                raise
             if conn is not None and conn.closed:
                 # Which is not the message's fault, whatever the handler made of it.
                 raise psycopg.OperationalError("the connection was lost") from error

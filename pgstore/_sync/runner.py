@@ -18,7 +18,7 @@ from psycopg_pool import PoolTimeout
 from pgstore import _threads
 from pgstore._filters import array, interval, text
 from pgstore._messages import StoredMessage
-from pgstore._subscriptions import PARTITION, SUBSCRIPTION, TOKEN, Batch, RunnerHooks
+from pgstore._subscriptions import PARTITION, PAUSE, SUBSCRIPTION, TOKEN, Batch, RunnerHooks
 from pgstore._sync.delivery import Delivery, Lease
 from pgstore._sync.subscription import Subscription
 from pgstore._time import deadline, left
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("pgstore")
 
-# How long a worker that found nothing waits at most: a lease of a worker that died, or a pause
-# after a failure, ends without anybody ringing.
+# How long a worker that found nothing waits at most. A lease of a worker that died, or a pause
+# after a failure, ends without a notification: each look that finds nothing asks when the next one
+# does, and the next look comes then. What another process has begun since is found after this time.
 _LOOK_ANYWAY = 2.0
 # How long a worker stays with a partition that has more, before others get their turn.
 _TURN = 1.0
@@ -66,10 +67,11 @@ class Runner:
         self._hooks = hooks
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._turn = 0
+        self._workers = 1
         self._leases: set[Lease] = set()
         self._leases_lock = threading.Lock()
         self._abandoned: list[Lease] = []
-        self._next_look = deadline(_LOOK_ANYWAY)
+        self._next_look = deadline(0)
         self._stopping = _threads.Event()
         self._idle = _threads.Event()
         self._ended = _threads.Event()
@@ -91,6 +93,7 @@ class Runner:
     def _run(self, workers: int) -> None:
         # For each its transaction and what its handler does beside it; and for the leases.
         self._database.room = max(self._database.room, 2 * workers + 2)
+        self._workers = workers
         tasks = [_threads.Task(self._worker, f"pgstore-worker-{n}") for n in range(workers)]
         keeper = _threads.Task(self._keep, "pgstore-leases")
         errors = []
@@ -156,25 +159,36 @@ class Runner:
     def _work(self) -> None:
         self._database.make_room()
         self._give_back()
-        flow = False
+        flow = looks = False
         while True:
             seen = self._waker.signal.value
             if self._stopping.is_set():  # in this order: `stop` does it the other way round
                 return
-            claimed = self._claim()
+            looks = looks or self._may_look()
+            claimed = self._claim(looks)
             if claimed is None:
                 flow = False
-                # Without a signal one worker looks for all, so that more of them cost no more.
-                while not self._waker.wait(seen, _LOOK_ANYWAY) and not self._may_look():
-                    if self._stopping.is_set():
-                        return
-            else:
-                self._waker.useful = True
-                options = claimed[0].subscription.options
-                handled = self._work_off(*claimed, False)
-                if flow and _SOME <= handled < options.batch_size and options.partitions == 1:
-                    _threads.wait_for(self._stopping, _FLOW)
-                flow = True
+                looks = self._wait(seen)
+                continue
+            if looks:
+                looks = False
+                self._look_soon()
+            self._waker.useful = True
+            options = claimed[0].subscription.options
+            handled = self._work_off(*claimed, False)
+            if flow and _SOME <= handled < options.batch_size and options.partitions == 1:
+                _threads.wait_for(self._stopping, _FLOW)
+            flow = True
+
+    def _wait(self, seen: int) -> bool:
+        """Wait for the signal, or until a look is due; whether it is this worker that looks."""
+        while not self._stopping.is_set():
+            # Without a signal one worker looks for all, so that more of them cost no more.
+            if self._may_look():
+                return True
+            if self._waker.wait(seen, left(self._next_look)):
+                break
+        return False
 
     def _may_look(self) -> bool:
         with self._leases_lock:
@@ -182,6 +196,17 @@ class Runner:
                 return False
             self._next_look = deadline(_LOOK_ANYWAY)
             return True
+
+    def _look_within(self, seconds: float) -> None:
+        with self._leases_lock:
+            if seconds < (left(self._next_look) or 0):
+                self._next_look = deadline(seconds)
+
+    def _look_soon(self) -> None:
+        """Have another worker look: this look has found work instead of when the next is due."""
+        self._look_within(0)
+        if self._workers > 1:
+            self._waker.ring()
 
     def _give_back(self) -> None:
         """Release what could not be released when it should: others need not wait for its end."""
@@ -198,8 +223,11 @@ class Runner:
                 raise
             leases.pop()
 
-    def _claim(self) -> tuple[Lease, Batch] | None:
-        """Lease a partition that has work; and its first batch."""
+    def _claim(self, looks: bool = False) -> tuple[Lease, Batch] | None:
+        """Lease a partition that has work; and its first batch.
+
+        A claim that looks and finds nothing notes when the next look is due, in the same statement.
+        """
         self._turn += 1
         while True:
             by_name = dict(self._by_name)
@@ -208,14 +236,19 @@ class Runner:
             first = self._turn % len(names)
             names = names[first:] + names[:first]  # so that each comes first in turn
             try:
-                rows = self._database.rows(
-                    self._statements.claim_batch,
-                    (array(names), self._owner, interval(self._lease), text(size)),
+                parameters = (array(names), self._owner, interval(self._lease), text(size))
+                rows = (
+                    self._database.rows(self._statements.look, (*parameters, array(names)))
+                    if looks
+                    else self._database.rows(self._statements.claim_batch, parameters)
                 )
             except SubscriptionNotFound as error:
                 self._leave_out(error)
                 continue
             if not rows:
+                return None
+            if looks and (pause := rows[0][PAUSE]) is not None:
+                self._look_within(pause)
                 return None
             name, partition, token = (rows[0][at] for at in (SUBSCRIPTION, PARTITION, TOKEN))
             if name is not None:
@@ -241,6 +274,8 @@ class Runner:
                 count, released = self._delivery.handle(lease, batch, raise_errors)
                 handled += count
                 if released:
+                    if count < len(batch.messages):
+                        self._look_within(0)  # a message has failed, and will be due
                     return handled
                 if self._stopping.is_set() or not left(turn):
                     break

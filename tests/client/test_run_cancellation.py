@@ -103,16 +103,65 @@ async def test_a_cancelled_run_ends_its_workers_and_gives_its_leases_back(
     assert [each.leased_until for each in await subscription.partitions()] == [None] * 8
 
 
-async def test_a_handler_that_is_cancelled_from_inside_ends_the_run(
+async def test_a_task_that_is_cancelled_inside_a_handler_is_the_messages_failure(
     store: Store, category: str
 ) -> None:
+    await store.write_many(f"{category}-1", [EventA(1), EventA(2)])
+    subscription = store.subscription(
+        category, category=category, on_failure="park", max_attempts=1
+    )
+    seen: list[int] = []
+
+    @subscription.handler
+    async def work(message: EventA, tx: Transaction) -> None:
+        if message.num == 1:
+            task = asyncio.create_task(asyncio.sleep(60))
+            asyncio.get_running_loop().call_soon(task.cancel)
+            await task
+        seen.append(message.num)
+
+    run = asyncio.create_task(store.run(subscription))
+    await AsyncParallel.until(lambda: seen == [2])
+    store.stop()
+    await run
+    assert [each.error for each in await subscription.parked()] == ["CancelledError: "]
+
+
+@pytest.mark.parametrize("group", [False, True])
+async def test_cancelling_ends_the_run_whatever_a_handler_makes_of_it(
+    store: Store, category: str, group: bool
+) -> None:
     await store.write(f"{category}-1", EventA(1))
-    subscription = store.subscription(category, category=category)
+    subscription = store.subscription(category, category=category, max_attempts=1)
+    started: list[int] = []
 
     @subscription.handler
     async def work(message: EventA) -> None:
-        raise asyncio.CancelledError
+        started.append(message.num)
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError as error:
+            raise BaseExceptionGroup("all", [error]) if group else error  # noqa: B904
 
-    with pytest.raises(asyncio.CancelledError):
-        await store.run(subscription, lease=60)
-    assert (await subscription.partitions())[0].leased_until is None
+    run = asyncio.create_task(store.run(subscription, lease=60))
+    await AsyncParallel.until(lambda: started == [1])
+    run.cancel()
+    with pytest.raises(BaseExceptionGroup if group else asyncio.CancelledError):
+        await asyncio.wait_for(run, 5)
+    (partition,) = await subscription.partitions()
+    assert (partition.leased_until, partition.attempts) == (None, 0)
+
+
+async def test_run_once_in_time_out_ends_in_time(store: Store, category: str) -> None:
+    await store.write(f"{category}-1", EventA(1))
+    subscription = store.subscription(category, category=category, max_attempts=1)
+
+    @subscription.handler
+    async def work(message: EventA, tx: Transaction) -> None:
+        await asyncio.sleep(60)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await store.run_once(subscription)
+    (partition,) = await subscription.partitions()
+    assert (partition.leased_until, partition.attempts) == (None, 0)

@@ -119,6 +119,21 @@ def test_claim_costs_the_same_with_more_partitions(session: Explained) -> None:
     assert max(many) < 30
 
 
+def test_next_claim_looks_at_partitions_where_messages_wait(session: Explained) -> None:
+    found = {}
+    for partitions in (10, 1000):
+        name = subscribe(session, partitions, category := f"c{uuid4().hex[:12]}")
+        write(session.conn, category, 1)
+        row, _ = claim(session, name)
+        assert row is not None
+        session.plans.clear()
+        query = "SELECT next_claim(%s) > '0' FROM generate_series(1, 7)"
+        waits = session.conn.execute(query, ([name],)).fetchall()
+        assert waits == [(True,)] * 7
+        found[partitions] = max(plan.rows for plan in session.plans)
+    assert found[1000] <= found[10] < 10
+
+
 def test_claim_in_a_rare_category_looks_at_that_category(session: Explained) -> None:
     name = subscribe(session, 4, "rare", start=TOTAL - 10_000)
     row, rows = claim(session, name)

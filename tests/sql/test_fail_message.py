@@ -252,3 +252,18 @@ def test_error_of_a_replay_that_was_deleted_meanwhile_is_not_kept(store: Store) 
         [reader.name],
     ).fetchall()
     assert errors == [(None,)]
+
+
+@pytest.mark.parametrize("on_failure", ["stop", "park"])
+def test_long_error_is_cut(store: Store, on_failure: str) -> None:
+    reader = Subscription(store, on_failure=on_failure, max_attempts=1)
+    position = reader.write()
+    lease = reader.claimed()
+    lease.fail(position, "é" * 30_000)
+    errors = [row["error"] for row in reader.partitions()] + [row[3] for row in reader.parked()]
+    if on_failure == "park":
+        store.call("replay_parked", reader.name)
+        lease.fail(position, "è" * 30_000)
+        errors += [row[3] for row in reader.parked()]
+    kept = ["é" * 10_000, "è" * 10_000] if on_failure == "park" else ["é" * 10_000]
+    assert [error for error in errors if error] == kept

@@ -62,7 +62,7 @@ class _Hooks(RunnerHooks):
     def processed(self, subscription: str, partition: int, count: int, seconds: float) -> None:
         self._report.processed += count
 
-    def failed(self, subscription: str, partition: int, error: Exception, action: str) -> None:
+    def failed(self, subscription: str, partition: int, error: BaseException, action: str) -> None:
         self._report.failed.append(f"{type(error).__name__}: {error}")
 
 

@@ -25,6 +25,7 @@ PARAMETERS = {
     "wake_channel": 0,
     "create_subscription": 11,
     "claim_batch": 4,
+    "look": 5,
     "fetch_batch": 4,
     "extend_lease": 3,
     "release_partition": 3,
@@ -73,7 +74,8 @@ def test_name_is_quoted_and_parameters_are_cast(statement: str, name: str) -> No
     query = PostgresQuery(Transformer())
     query.convert(text, (None,) * PARAMETERS[statement])
     sent = query.query.decode()
-    assert sent.count(f"{NAMES[name]}.") == 1 + statement.endswith("_handled")
+    twice = statement == "look" or statement.endswith("_handled")
+    assert sent.count(f"{NAMES[name]}.") == (2 if twice else 1)
     for number in range(1, PARAMETERS[statement] + 1):
         assert f"${number}::" in sent
     assert f"${PARAMETERS[statement] + 1}" not in sent

@@ -24,7 +24,7 @@ BEGIN
     WHEN 'consume' THEN ARRAY[
       'create_subscription', 'drop_subscription', 'pause_subscription', 'resume_subscription',
       'rewind_subscription', 'repartition_subscription', 'claim_partition', 'claim_batch',
-      'fetch_batch', 'extend_lease', 'acknowledge', 'fail_message', 'begin_handling',
+      'next_claim', 'fetch_batch', 'extend_lease', 'acknowledge', 'fail_message', 'begin_handling',
       'check_handling',
       'release_partition', 'settle_parked', 'replay_parked', 'drop_parked',
       'subscription_position', 'position_before', 'list_subscriptions', 'list_partitions',

@@ -18,6 +18,8 @@ AS $$
 #variable_conflict use_column
 DECLARE
   source subscriptions := subscription_of(subscription);
+  -- Some errors quote megabytes: every list of partitions would carry them.
+  told text := left(error, 10000);
   leased subscription_partitions;
   tried bigint;
   parks boolean;
@@ -39,7 +41,7 @@ BEGIN
     -- An error may quote its message: of one that was deleted meanwhile nothing is kept.
     error = CASE
       WHEN EXISTS (SELECT FROM messages AS m WHERE m.global_position = k.global_position)
-      THEN fail_message.error
+      THEN told
     END,
     replay = false
   WHERE k.subscription_id = source.subscription_id
@@ -77,7 +79,7 @@ BEGIN
     )
     VALUES (
       source.subscription_id, fail_message.global_position, fail_message.partition, tried,
-      clock_timestamp(), false, fail_message.error
+      clock_timestamp(), false, told
     )
     ON CONFLICT ON CONSTRAINT parked_messages_subscription_id_global_position_pkey
     DO UPDATE SET
@@ -90,7 +92,7 @@ BEGIN
   SET
     attempts = tried,
     failed_position = fail_message.global_position,
-    error = fail_message.error,
+    error = told,
     stopped = tried >= source.max_attempts AND NOT parks,
     leased_until = NULL,
     retry_at = clock_timestamp()
@@ -105,5 +107,6 @@ $$Report that handling a message failed, after the handler's transaction was rol
 what follows: retry (the partition is released and handed out again after the pause), stop (it is
 held until resume_subscription), or park (the message is put aside and the lease goes on after it).
 A message is not parked before those that come before it have been acknowledged: where its batch was
-rolled back with it, retry follows once more. Raises MS020 if the lease is lost; 22023 for another
-message than one that fetch_batch can have given.$$;
+rolled back with it, retry follows once more. Of the error, the first 10,000 characters are kept.
+Raises MS020 if the lease is lost; 22023 for another message than one that fetch_batch can have
+given.$$;

@@ -20,7 +20,7 @@ class Notes(RunnerHooks):
         assert seconds >= 0
         self.handled.append(count)
 
-    def failed(self, subscription: str, partition: int, error: Exception, action: str) -> None:
+    def failed(self, subscription: str, partition: int, error: BaseException, action: str) -> None:
         self.failures.append((type(error).__name__, action))
 
     def lag(self, subscription: str, behind: int) -> None:

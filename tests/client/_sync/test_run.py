@@ -284,7 +284,9 @@ def test_a_hook_that_fails_does_not_end_the_work(
             told.append("processed")
             raise ZeroDivisionError
 
-        def failed(self, subscription: str, partition: int, error: Exception, action: str) -> None:
+        def failed(
+            self, subscription: str, partition: int, error: BaseException, action: str
+        ) -> None:
             told.append("failed")
             raise ZeroDivisionError
 
@@ -324,5 +326,7 @@ def test_a_dead_workers_partition_is_taken_over(
     claim = f'SELECT token FROM "{store.name}".claim_partition(%s, %s, %s)'.encode()
     conn.execute(claim, ([category], "dead", "300 ms"))
     assert store.run_once(subscription) == 0
+    before = time.monotonic()
     with running(store, subscription):
         Parallel.until(lambda: seen == [1])
+    assert time.monotonic() - before < 1.5  # when the lease ends, not two seconds later

@@ -21,8 +21,8 @@ Store = MessageStore[Any]
 Transaction = psycopg.Connection[Any]
 
 
-class Broken(BaseException):
-    """As KeyboardInterrupt and the like, which tests had better not raise."""
+class Broken(SystemExit):
+    """As what ends a program."""
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_run_once_gives_the_lease_back_when_the_connection_is_lost(
 
 
 @pytest.mark.parametrize("takes_transaction", [False, True])
-def test_what_is_no_exception_ends_the_run_and_gives_the_lease_back(
+def test_what_is_to_end_the_program_ends_the_run_and_gives_the_lease_back(
     store: Store, category: str, takes_transaction: bool
 ) -> None:
     store.write(f"{category}-1", EventA(1))
