@@ -13,10 +13,11 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "762f4997e7a3608e2b97e50f97749b1ab294608f7fda60afaad9c811a20d8811"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "4ae35be9ee7061df1791ca24be728e5f233d37d710753ead730c10ec3f48e60d"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
-    {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"}
+    {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
+    {"number": 4, "name": "0004_delivery", "checksum": "c4732df0d61c3f40148f2b271cb734cd91e91007e0c7599d13146c507e6e3595"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -31,9 +32,14 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \if :pgstore_pending
   \ir migrations/0003_operations.sql
 \endif
+SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 4) AS pgstore_pending \gset
+\if :pgstore_pending
+  \ir migrations/0004_delivery.sql
+\endif
 \ir functions/ids/new_message_id.sql
 \ir functions/monitoring/count_parked.sql
 \ir functions/monitoring/health.sql
+\ir functions/monitoring/list_stuck.sql
 \ir functions/monitoring/server_health.sql
 \ir functions/monitoring/store_statistics.sql
 \ir functions/monitoring/subscription_health.sql
@@ -97,11 +103,14 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \ir functions/rights/revoke_write.sql
 \ir functions/store/applied_migrations.sql
 \ir functions/store/schema_version.sql
+\ir functions/subscriptions/abandon_partition.sql
 \ir functions/subscriptions/acknowledge.sql
 \ir functions/subscriptions/add_partitions.sql
+\ir functions/subscriptions/begin_lease.sql
 \ir functions/subscriptions/claim_batch.sql
 \ir functions/subscriptions/claim_of.sql
 \ir functions/subscriptions/claim_partition.sql
+\ir functions/subscriptions/count_lost_lease.sql
 \ir functions/subscriptions/create_subscription.sql
 \ir functions/subscriptions/drop_parked.sql
 \ir functions/subscriptions/drop_subscription.sql
@@ -115,6 +124,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \ir functions/subscriptions/list_partitions.sql
 \ir functions/subscriptions/list_subscriptions.sql
 \ir functions/subscriptions/lost_lease.sql
+\ir functions/subscriptions/may_lease.sql
 \ir functions/subscriptions/new_token.sql
 \ir functions/subscriptions/pause_subscription.sql
 \ir functions/subscriptions/position_before.sql
@@ -165,4 +175,4 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \ir grants.sql
 \ir record.sql
 COMMIT;
-\echo Store :schema is at schema version 3.
+\echo Store :schema is at schema version 4.

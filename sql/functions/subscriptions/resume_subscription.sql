@@ -17,7 +17,7 @@ BEGIN
     UPDATE subscriptions AS s SET paused = false WHERE s.subscription_id = source.subscription_id;
   END IF;
   UPDATE subscription_partitions AS p
-  SET stopped = false, retry_at = NULL, attempts = 0
+  SET stopped = false, retry_at = NULL, attempts = 0, leases = 0
   WHERE p.subscription_id = source.subscription_id
     AND (resume_subscription.partition IS NULL OR p.partition = resume_subscription.partition)
     AND (p.stopped OR p.retry_at IS NOT NULL);
