@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from pgstore._async.subscription import AsyncSubscription
 from pgstore._handlers import Handler
 from pgstore._subscriptions import Batch, RunnerHooks
-from pgstore._translation import is_lost_connection
+from pgstore._translation import is_lost_connection, is_of_the_server
 from pgstore.errors import LeaseLostError, UnknownMessageTypeError
 
 if TYPE_CHECKING:
@@ -27,9 +27,11 @@ class Lease(msgspec.Struct, eq=False):
     subscription: AsyncSubscription[Any]
     partition: int
     token: int
+    # What the server ended the handler's transaction with: its message may be to blame.
+    lost: str | None = None
 
     @property
-    def parameters(self) -> tuple[str, str, str]:
+    def parameters(self) -> tuple[str, ...]:
         return (self.subscription.name, str(self.partition), str(self.token))
 
 
@@ -94,6 +96,8 @@ class AsyncDelivery:
         """Record a failure; whether that gives the lease back."""
         error = failure.__cause__
         assert isinstance(error, Exception)
+        if is_of_the_server(error):
+            raise psycopg.OperationalError("the server could not do what was asked") from error
         ((action,),) = await self._database.rows(
             self._statements.fail_message,
             (*lease.parameters, str(failure.position), f"{type(error).__name__}: {error}"),
@@ -114,6 +118,7 @@ class AsyncDelivery:
         calls = self._calls(lease.subscription, batch)
         apart = lease.subscription.batch is not None and len(batch.messages) > 1
         if any(handler.takes_transaction for _, handler, _ in calls):
+            conn = None
             try:
                 async with self._database.transaction() as conn:
                     for position, handler, argument in calls:
@@ -125,6 +130,10 @@ class AsyncDelivery:
             except LeaseLostError:
                 raise
             except Exception as error:
+                if conn is not None and conn.closed:
+                    cause = type(error.__cause__ or error).__name__
+                    lease.lost = f"the connection of the handler's transaction was lost: {cause}"
+                    raise psycopg.OperationalError("the connection was lost") from error
                 if _is_of_the_connection(error):
                     raise
                 committing = Failure(batch.messages[0].global_position)  # or any other of them
@@ -204,7 +213,7 @@ class AsyncDelivery:
             await call()
         except Exception as error:
             if conn is not None and conn.closed:
-                # Which is not the message's fault, whatever the handler made of it.
+                # Whatever the handler made of it; abandon_partition sees whose fault it can be.
                 raise psycopg.OperationalError("the connection was lost") from error
             raise Failure(position) from error
 

@@ -30,7 +30,10 @@ BEGIN
     RETURN false;
   END IF;
   PERFORM count_lost_lease(source, lost, error);
-  PERFORM release_partition(subscription, partition, token);
+  -- Without a pause: most connections are lost without any message's doing.
+  UPDATE subscription_partitions AS p
+  SET leased_until = NULL, retry_at = NULL
+  WHERE p.subscription_id = source.subscription_id AND p.partition = abandon_partition.partition;
   RETURN true;
 END
 $$;
