@@ -51,4 +51,4 @@ COMMENT ON FUNCTION count_lost_lease(subscriptions, subscription_partitions, tex
 $$Internal: count a lease that ended without being given back, while the server went on: the message
 in hand may have ended its worker. If that was one message alone, and the same one from the lease's
 beginning, this is a failed attempt at it: answers what follows, as fail_message. If it was one of
-several, nobody knows which: as many are handed out one at a time. NULL if no attempt was counted.$$;
+several, nobody knows which: as many are handed out one at a time. NULL if nothing was counted.$$;
