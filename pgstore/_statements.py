@@ -102,6 +102,7 @@ class Statements:
         )
         self.extend_lease = statement(f"SELECT STORE.extend_lease({_LEASE})")
         self.release_partition = statement(f"SELECT STORE.release_partition({_LEASE})")
+        self.abandon_partition = statement(f"SELECT STORE.abandon_partition({_LEASE}, %s::text)")
         self.acknowledge = statement(
             f"SELECT 1 FROM STORE.acknowledge({_LEASE}, %s::bigint, %s::boolean)"
         )

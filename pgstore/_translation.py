@@ -57,6 +57,20 @@ def refuse_failed(conn: psycopg.BaseConnection[Any]) -> None:
         raise psycopg.OperationalError("nothing was stored: the connection was lost")
 
 
+# States of the server in which any statement can fail: out of disk, memory or connections (53),
+# ending or starting (57P0x), its files fail (58), or read-only, as a standby is.
+_PASSING = ("53", "57P0", "58", "25006")
+
+
+def is_of_the_server(error: BaseException | None) -> bool:
+    """Tell whether an error, or what it was raised from, is of the server's state."""
+    while error is not None:
+        if isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith(_PASSING):
+            return True
+        error = error.__cause__
+    return False
+
+
 def is_lost_connection(error: psycopg.OperationalError) -> bool:
     """Tell whether a connection turned out to be dead, so that another one may do better."""
     if isinstance(error, PoolClosed | PoolTimeout | TooManyRequests):

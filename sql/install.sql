@@ -13,11 +13,11 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "09b66915df76c18c176137234a8eb1cea4a682ce7533e7a11861eb6714ccbb31"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "9037bc5623a3f5dcf6701bb56ccd972ab6f9f06de673666131ae4a7e2b910fa5"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
-    {"number": 4, "name": "0004_positions", "checksum": "08d3003dee4ec4cbf4f94727d6aaa192dc974a7956beebab5107be8facd51cb4"}
+    {"number": 4, "name": "0004_reliability", "checksum": "df81913c528449c577848e19c20a6c1970f612aaa726a55ad7426e8a68684ad5"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -34,11 +34,12 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \endif
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 4) AS pgstore_pending \gset
 \if :pgstore_pending
-  \ir migrations/0004_positions.sql
+  \ir migrations/0004_reliability.sql
 \endif
 \ir functions/ids/new_message_id.sql
 \ir functions/monitoring/count_parked.sql
 \ir functions/monitoring/health.sql
+\ir functions/monitoring/list_stuck.sql
 \ir functions/monitoring/server_health.sql
 \ir functions/monitoring/store_statistics.sql
 \ir functions/monitoring/subscription_health.sql
@@ -108,13 +109,16 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 4) AS pgstore_pending \
 \ir functions/rights/revoke_write.sql
 \ir functions/store/applied_migrations.sql
 \ir functions/store/schema_version.sql
+\ir functions/subscriptions/abandon_partition.sql
 \ir functions/subscriptions/acknowledge.sql
 \ir functions/subscriptions/add_partitions.sql
 \ir functions/subscriptions/begin_handling.sql
+\ir functions/subscriptions/begin_lease.sql
 \ir functions/subscriptions/check_handling.sql
 \ir functions/subscriptions/claim_batch.sql
 \ir functions/subscriptions/claim_of.sql
 \ir functions/subscriptions/claim_partition.sql
+\ir functions/subscriptions/count_lost_lease.sql
 \ir functions/subscriptions/create_subscription.sql
 \ir functions/subscriptions/drop_parked.sql
 \ir functions/subscriptions/drop_subscription.sql
@@ -130,6 +134,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 4) AS pgstore_pending \
 \ir functions/subscriptions/lock_parked.sql
 \ir functions/subscriptions/lock_partitions.sql
 \ir functions/subscriptions/lost_lease.sql
+\ir functions/subscriptions/may_lease.sql
 \ir functions/subscriptions/new_token.sql
 \ir functions/subscriptions/next_claim.sql
 \ir functions/subscriptions/pause_subscription.sql

@@ -17,7 +17,7 @@ from pgstore._async.subscription import AsyncSubscription
 from pgstore._failures import TRIES, description, is_conflict, pause_after
 from pgstore._handlers import Handler
 from pgstore._subscriptions import Batch, RunnerHooks
-from pgstore._translation import is_lost_connection, refuse_failed
+from pgstore._translation import is_lost_connection, is_of_the_server, refuse_failed
 from pgstore.errors import (
     LeaseLostError,
     TransactionEndedError,
@@ -37,9 +37,11 @@ class Lease(msgspec.Struct, eq=False):
     subscription: AsyncSubscription[Any]
     partition: int
     token: int
+    # What the server ended the handler's transaction with: its message may be to blame.
+    lost: str | None = None
 
     @property
-    def parameters(self) -> tuple[str, str, str]:
+    def parameters(self) -> tuple[str, ...]:
         return (self.subscription.name, str(self.partition), str(self.token))
 
 
@@ -116,6 +118,8 @@ class AsyncDelivery:
         """Record a failure; whether that gives the lease back."""
         error = failure.__cause__
         assert error is not None
+        if is_of_the_server(error):
+            raise psycopg.OperationalError("the server could not do what was asked") from error
         ((action,),) = await self._alone(
             self._statements.fail_message,
             (*lease.parameters, str(failure.position), description(error)),
@@ -136,6 +140,7 @@ class AsyncDelivery:
         calls = self._calls(lease.subscription, batch)
         apart = lease.subscription.batch is not None and len(batch.messages) > 1
         if any(handler.takes_transaction for _, handler, _ in calls):
+            conn = None
             try:
                 first = (self._statements.begin_handling, lease.parameters)
                 async with self._database.transaction(first) as conn:
@@ -149,6 +154,10 @@ class AsyncDelivery:
             except LeaseLostError:
                 raise
             except Exception as error:
+                if conn is not None and conn.closed:
+                    cause = type(error.__cause__ or error).__name__
+                    lease.lost = f"the connection of the handler's transaction was lost: {cause}"
+                    raise psycopg.OperationalError("the connection was lost") from error
                 if _is_of_the_connection(error):
                     raise
                 committing = Failure(batch.messages[0].global_position)  # or any other of them
@@ -253,7 +262,7 @@ class AsyncDelivery:
             if _aio.ends(error):
                 raise
             if conn is not None and conn.closed:
-                # Which is not the message's fault, whatever the handler made of it.
+                # Whatever the handler made of it; abandon_partition sees whose fault it can be.
                 raise psycopg.OperationalError("the connection was lost") from error
             raise Failure(position) from error
 

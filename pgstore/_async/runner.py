@@ -211,8 +211,11 @@ class AsyncRunner:
         with self._leases_lock:
             leases, self._abandoned = self._abandoned, []
         while leases:
+            statement, parameters = self._statements.release_partition, leases[-1].parameters
+            if lost := leases[-1].lost:
+                statement, parameters = self._statements.abandon_partition, (*parameters, lost)
             try:
-                await self._database.rows(self._statements.release_partition, leases[-1].parameters)
+                await self._database.rows(statement, parameters)
             except SubscriptionNotFound:
                 pass  # nor is there a lease
             except BaseException:

@@ -19,7 +19,7 @@ from pgstore._handlers import Handler
 from pgstore._subscriptions import Batch, RunnerHooks
 from pgstore._sync.cursor import Parameters
 from pgstore._sync.subscription import Subscription
-from pgstore._translation import is_lost_connection, refuse_failed
+from pgstore._translation import is_lost_connection, is_of_the_server, refuse_failed
 from pgstore.errors import (
     LeaseLostError,
     TransactionEndedError,
@@ -39,9 +39,11 @@ class Lease(msgspec.Struct, eq=False):
     subscription: Subscription[Any]
     partition: int
     token: int
+    # What the server ended the handler's transaction with: its message may be to blame.
+    lost: str | None = None
 
     @property
-    def parameters(self) -> tuple[str, str, str]:
+    def parameters(self) -> tuple[str, ...]:
         return (self.subscription.name, str(self.partition), str(self.token))
 
 
@@ -118,6 +120,8 @@ class Delivery:
         """Record a failure; whether that gives the lease back."""
         error = failure.__cause__
         assert error is not None
+        if is_of_the_server(error):
+            raise psycopg.OperationalError("the server could not do what was asked") from error
         ((action,),) = self._alone(
             self._statements.fail_message,
             (*lease.parameters, str(failure.position), description(error)),
@@ -138,6 +142,7 @@ class Delivery:
         calls = self._calls(lease.subscription, batch)
         apart = lease.subscription.batch is not None and len(batch.messages) > 1
         if any(handler.takes_transaction for _, handler, _ in calls):
+            conn = None
             try:
                 first = (self._statements.begin_handling, lease.parameters)
                 with self._database.transaction(first) as conn:
@@ -151,6 +156,10 @@ class Delivery:
             except LeaseLostError:
                 raise
             except Exception as error:
+                if conn is not None and conn.closed:
+                    cause = type(error.__cause__ or error).__name__
+                    lease.lost = f"the connection of the handler's transaction was lost: {cause}"
+                    raise psycopg.OperationalError("the connection was lost") from error
                 if _is_of_the_connection(error):
                     raise
                 committing = Failure(batch.messages[0].global_position)  # or any other of them
@@ -251,7 +260,7 @@ class Delivery:
             if _threads.ends(error):
                 raise
             if conn is not None and conn.closed:
-                # Which is not the message's fault, whatever the handler made of it.
+                # Whatever the handler made of it; abandon_partition sees whose fault it can be.
                 raise psycopg.OperationalError("the connection was lost") from error
             raise Failure(position) from error
 

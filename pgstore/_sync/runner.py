@@ -213,8 +213,11 @@ class Runner:
         with self._leases_lock:
             leases, self._abandoned = self._abandoned, []
         while leases:
+            statement, parameters = self._statements.release_partition, leases[-1].parameters
+            if lost := leases[-1].lost:
+                statement, parameters = self._statements.abandon_partition, (*parameters, lost)
             try:
-                self._database.rows(self._statements.release_partition, leases[-1].parameters)
+                self._database.rows(statement, parameters)
             except SubscriptionNotFound:
                 pass  # nor is there a lease
             except BaseException:

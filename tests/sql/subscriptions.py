@@ -137,8 +137,8 @@ class Subscription:
         """Have every lease end, and every pause after a failure, as if time had passed."""
         self.store.query(
             "UPDATE STORE.subscription_partitions AS p"
-            " SET leased_until = least(p.leased_until, now() - interval '1 second'),"
-            " retry_at = least(p.retry_at, now() - interval '1 second')"
+            " SET leased_until = p.leased_until - 2 * greatest(p.lease, interval '1 second'),"
+            " retry_at = p.retry_at - interval '2 hours'"
             " FROM STORE.subscriptions AS s"
             " WHERE s.subscription_id = p.subscription_id AND s.subscription = %s",
             [self.name],

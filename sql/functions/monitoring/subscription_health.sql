@@ -46,6 +46,20 @@ BEGIN
   FROM list_partitions() AS l
   UNION ALL
   SELECT
+    'subscription_stuck',
+    CASE WHEN count(*) > 0 THEN 'warn' ELSE 'ok' END,
+    coalesce(
+      string_agg(
+        format('%s/%s: %s leases at %s', k.subscription, k.partition, k.leases_since, k.checkpoint),
+        ', '
+      ),
+      'none'
+    ),
+    'The checkpoint has not moved over several leases. list_partitions() shows who works on it and '
+      'the last error; see why its workers end, and which message comes after the checkpoint.'
+  FROM list_stuck() AS k
+  UNION ALL
+  SELECT
     'parked_messages',
     CASE WHEN sum(k.parked) > 0 THEN 'warn' ELSE 'ok' END,
     coalesce(

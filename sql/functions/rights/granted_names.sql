@@ -25,8 +25,8 @@ BEGIN
       'create_subscription', 'drop_subscription', 'pause_subscription', 'resume_subscription',
       'rewind_subscription', 'repartition_subscription', 'claim_partition', 'claim_batch',
       'next_claim', 'fetch_batch', 'extend_lease', 'acknowledge', 'fail_message', 'begin_handling',
-      'check_handling',
-      'release_partition', 'settle_parked', 'replay_parked', 'drop_parked',
+      'check_handling', 'abandon_partition', 'release_partition', 'settle_parked', 'replay_parked',
+      'drop_parked',
       'subscription_position', 'position_before', 'list_subscriptions', 'list_partitions',
       'list_parked', 'safe_position', 'horizon', 'last_position', 'wake_channel', 'fall_asleep',
       'wake_up', 'applied_migrations', 'schema_version'
@@ -34,7 +34,7 @@ BEGIN
     WHEN 'monitor' THEN ARRAY[
       'safe_position', 'horizon', 'last_position', 'schema_version', 'applied_migrations',
       'subscription_position', 'list_subscriptions', 'list_partitions', 'list_parked',
-      'list_retention', 'store_statistics', 'health', 'count_parked',
+      'list_retention', 'store_statistics', 'health', 'count_parked', 'list_stuck',
       'subscription_health', 'server_health', 'stream_statistics', 'category_statistics',
       'type_statistics', 'writers_in_flight', 'mark_lock_class', 'open_marks'
     ]

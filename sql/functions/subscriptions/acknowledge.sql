@@ -29,7 +29,11 @@ BEGIN
       WHEN p.failed_position > acknowledge.checkpoint THEN p.failed_position
     END,
     error = CASE WHEN p.failed_position > acknowledge.checkpoint THEN p.error END,
-    leased_until = CASE WHEN NOT acknowledge.release THEN p.leased_until END
+    leased_until = CASE WHEN NOT acknowledge.release THEN p.leased_until END,
+    leases = CASE WHEN p.checkpoint = acknowledge.checkpoint THEN p.leases ELSE 0 END,
+    alone = CASE
+      WHEN p.checkpoint = acknowledge.checkpoint THEN p.alone ELSE greatest(p.alone - 1, 0)
+    END
   WHERE p.subscription_id = source.subscription_id
     AND p.partition = acknowledge.partition
     AND p.token = acknowledge.token

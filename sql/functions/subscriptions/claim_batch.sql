@@ -53,7 +53,8 @@ BEGIN
 
   FOREACH name IN ARRAY claim_batch.subscriptions LOOP
     -- The usual case in few statements, because a message waits for them: a subscription with one
-    -- partition that reads all types, and nothing that is out of the ordinary.
+    -- partition that reads all types, and nothing that is out of the ordinary. It reads messages
+    -- where the others look whether there are any.
     SELECT p.subscription_id, p.checkpoint, s.categories, new_token(p.token) AS token
     INTO free
     FROM subscriptions AS s
@@ -66,7 +67,9 @@ BEGIN
       AND p.head IS NOT NULL
       AND p.checkpoint < safe
       AND p.failed_position IS NULL
+      AND p.alone = 0
       AND p.leased_until IS NULL
+      AND p.retry_at IS NULL
       AND NOT EXISTS (
         SELECT FROM parked_messages AS k WHERE k.subscription_id = s.subscription_id AND k.replay
       )
@@ -100,13 +103,17 @@ BEGIN
       END IF;
       GET DIAGNOSTICS found_count = ROW_COUNT;
       IF found_count > 0 THEN
+        -- As begin_lease, of a lease that follows no other; a call would be a tenth of the claim.
         UPDATE subscription_partitions AS p
         SET
           token = free.token,
           owner = claim_batch.owner,
           lease = claim_batch.lease,
           leased_until = clock_timestamp() + claim_batch.lease,
-          head = safe
+          head = safe,
+          leases = p.leases + 1,
+          batch_size = greatest(p.batch_size, least(max_count, 1000)),
+          server_started_at = pg_postmaster_start_time()
         WHERE p.subscription_id = free.subscription_id AND p.partition = 0;
         IF found_count < max_count THEN
           subscription := name;

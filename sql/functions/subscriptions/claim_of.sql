@@ -40,11 +40,13 @@ BEGIN
       CONTINUE;
     END IF;
 
-    RETURN QUERY
-    SELECT p.partition, p.token, p.checkpoint
+    SELECT p.partition, p.token, p.checkpoint INTO partition, token, checkpoint
     FROM lease_partition(source, claim_of.owner, claim_of.lease) AS p;
-    IF FOUND THEN
+    IF token IS NOT NULL THEN
+      RETURN NEXT;
       RETURN;
+    ELSIF partition IS NOT NULL THEN
+      CONTINUE;
     END IF;
     SELECT w.swept_position INTO swept
     FROM subscription_sweeps AS w

@@ -32,6 +32,12 @@ BEGIN
   FOR UPDATE;
   IF leased.token IS NULL THEN
     PERFORM lost_lease(subscription, partition, token);
+  ELSIF leased.leased_until IS NULL THEN
+    -- The lease was given back with the failure: the answer was lost, and this asks for it again.
+    IF (leased.failed_position = global_position) IS NOT TRUE THEN
+      PERFORM lost_lease(subscription, partition, token);
+    END IF;
+    RETURN CASE WHEN leased.stopped THEN 'stop' ELSE 'retry' END;
   END IF;
 
   -- A parked message that was replayed and failed once more?
@@ -107,6 +113,6 @@ $$Report that handling a message failed, after the handler's transaction was rol
 what follows: retry (the partition is released and handed out again after the pause), stop (it is
 held until resume_subscription), or park (the message is put aside and the lease goes on after it).
 A message is not parked before those that come before it have been acknowledged: where its batch was
-rolled back with it, retry follows once more. Of the error, the first 10,000 characters are kept.
-Raises MS020 if the lease is lost; 22023 for another message than one that fetch_batch can have
-given.$$;
+rolled back with it, retry follows once more. To report a failure again, after a lost answer, does
+not count it again. Of the error, the first 10,000 characters are kept. Raises MS020 if the lease is
+lost; 22023 for another message than one that fetch_batch can have given.$$;

@@ -49,7 +49,7 @@ BEGIN
   -- All that it needs to know, in one statement.
   SELECT
     s.subscription_id, s.partitions, s.paused, s.categories, s.types, s.stream_pattern,
-    p.checkpoint, p.attempts, p.stopped, p.leased_until, p.lease,
+    p.checkpoint, p.attempts, p.alone, p.batch_size, p.stopped, p.leased_until, p.lease,
     coalesce(p.head, w.swept_position) AS swept,
     EXISTS (
       SELECT
@@ -70,8 +70,19 @@ BEGIN
     PERFORM lost_lease(subscription, partition, token);
   ELSIF leased.paused THEN
     RETURN;
-  ELSIF leased.leased_until < clock_timestamp() + leased.lease / 2 THEN
+  ELSIF (
+    leased.leased_until NOT BETWEEN clock_timestamp() + leased.lease / 2
+      AND clock_timestamp() + leased.lease
+  ) THEN
     PERFORM extend_lease(subscription, partition, token);
+  END IF;
+  -- How many the worker can have in hand, if it ends. Once: it is the most there ever were.
+  IF leased.batch_size < least(max_count, 1000) THEN
+    UPDATE subscription_partitions AS p
+    SET batch_size = greatest(p.batch_size, least(max_count, 1000))
+    WHERE p.subscription_id = leased.subscription_id
+      AND p.partition = fetch_batch.partition
+      AND p.token = fetch_batch.token;
   END IF;
 
   IF leased.replays THEN
@@ -96,7 +107,7 @@ BEGIN
   END IF;
 
   -- After a failure one by one, so that the message that fails is alone when it fails again.
-  wanted := CASE WHEN leased.attempts > 0 THEN 1 ELSE max_count END;
+  wanted := CASE WHEN leased.attempts > 0 OR leased.alone > 0 THEN 1 ELSE max_count END;
   -- As variables of their own they cost less for each message.
   categories := leased.categories;
   types := leased.types;

@@ -24,8 +24,7 @@ BEGIN
     AND p.partition = 0
     -- It has none if the partitions have changed since the caller read the subscription.
     AND p.head IS NOT NULL
-    AND (p.leased_until IS NULL OR p.leased_until < clock_timestamp())
-    AND (p.retry_at IS NULL OR p.retry_at <= clock_timestamp())
+    AND may_lease(p.leased_until, p.lease, p.retry_at)
   FOR UPDATE SKIP LOCKED;
   IF free.partition IS NULL THEN
     RETURN;
@@ -61,16 +60,10 @@ BEGIN
     END IF;
   END IF;
 
-  RETURN QUERY
-  UPDATE subscription_partitions AS p
-  SET
-    token = new_token(p.token),
-    owner = lease_only_partition.owner,
-    lease = lease_only_partition.lease,
-    leased_until = clock_timestamp() + lease_only_partition.lease,
-    head = greatest(p.head, safe)
-  WHERE p.subscription_id = source.subscription_id AND p.partition = 0
-  RETURNING p.*;
+  RETURN NEXT begin_lease(
+    source, free, new_token(free.token), lease_only_partition.owner, lease_only_partition.lease,
+    greatest(free.head, safe), 0
+  );
 END
 $$;
 

@@ -17,7 +17,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
   waiting record;
-  chosen bigint;
+  free subscription_partitions;
 BEGIN
   -- What waits longest comes first, and no partition that is idle is looked at. A loop, because for
   -- a join the planner may begin with the partitions (tests/plans).
@@ -27,19 +27,18 @@ BEGIN
     WHERE h.subscription_id = source.subscription_id
     ORDER BY h.head
   LOOP
-    SELECT p.partition INTO chosen
+    SELECT p.* INTO free
     FROM subscription_partitions AS p
     WHERE p.subscription_id = source.subscription_id
       AND p.partition = waiting.partition
       AND p.checkpoint < waiting.head
       AND NOT p.stopped
-      AND (p.leased_until IS NULL OR p.leased_until < clock_timestamp())
-      AND (p.retry_at IS NULL OR p.retry_at <= clock_timestamp())
+      AND may_lease(p.leased_until, p.lease, p.retry_at)
     FOR UPDATE SKIP LOCKED;
     EXIT WHEN FOUND;
   END LOOP;
 
-  IF chosen IS NULL THEN
+  IF free.partition IS NULL THEN
     FOR waiting IN
       SELECT DISTINCT k.partition
       FROM parked_messages AS k
@@ -48,31 +47,25 @@ BEGIN
         -- What was deleted since cannot be handed out.
         AND EXISTS (SELECT FROM messages AS m WHERE m.global_position = k.global_position)
     LOOP
-      SELECT p.partition INTO chosen
+      SELECT p.* INTO free
       FROM subscription_partitions AS p
       WHERE p.subscription_id = source.subscription_id
         AND p.partition = waiting.partition
-        AND (p.leased_until IS NULL OR p.leased_until < clock_timestamp())
-        AND (p.retry_at IS NULL OR p.retry_at <= clock_timestamp())
+        AND may_lease(p.leased_until, p.lease, p.retry_at)
       FOR UPDATE SKIP LOCKED;
       EXIT WHEN FOUND;
     END LOOP;
   END IF;
-  IF chosen IS NULL THEN
+  IF free.partition IS NULL THEN
     RETURN;
   END IF;
 
-  RETURN QUERY
-  UPDATE subscription_partitions AS p
-  SET
-    token = new_token(p.token),
-    owner = lease_partition.owner,
-    lease = lease_partition.lease,
-    leased_until = clock_timestamp() + lease_partition.lease
-  WHERE p.subscription_id = source.subscription_id AND p.partition = chosen
-  RETURNING p.*;
+  RETURN NEXT begin_lease(
+    source, free, new_token(free.token), lease_partition.owner, lease_partition.lease, free.head, 0
+  );
 END
 $$;
 
 COMMENT ON FUNCTION lease_partition(subscriptions, text, interval) IS
-$$Internal: lease a partition that is known to have work and is free.$$;
+$$Internal: lease a partition that is known to have work and is free. A row without a token: look
+again.$$;

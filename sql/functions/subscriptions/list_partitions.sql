@@ -30,7 +30,7 @@ BEGIN
     CASE
       WHEN s.paused THEN 'paused'
       WHEN p.stopped THEN 'stopped'
-      WHEN p.leased_until >= clock_timestamp() THEN 'working'
+      WHEN p.leased_until BETWEEN clock_timestamp() AND clock_timestamp() + p.lease THEN 'working'
       WHEN e.waits AND p.retry_at > clock_timestamp() THEN 'retrying'
       WHEN e.waits OR e.reached < safe THEN 'waiting'
       ELSE 'idle'

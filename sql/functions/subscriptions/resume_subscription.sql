@@ -25,7 +25,7 @@ BEGIN
   ORDER BY p.partition
   FOR UPDATE;
   UPDATE subscription_partitions AS p
-  SET stopped = false, retry_at = NULL, attempts = 0
+  SET stopped = false, retry_at = NULL, attempts = 0, leases = 0
   WHERE p.subscription_id = source.subscription_id
     AND (resume_subscription.partition IS NULL OR p.partition = resume_subscription.partition)
     AND (p.stopped OR p.retry_at IS NOT NULL);

@@ -19,11 +19,11 @@ DECLARE
   source subscriptions := subscription_of(subscription);
 BEGIN
   -- The lease is locked for as long as the transaction lasts, so that nobody replays it meanwhile.
-  PERFORM FROM subscription_partitions AS p
+  UPDATE subscription_partitions AS p
+  SET leases = 0  -- progress, if not of the checkpoint
   WHERE p.subscription_id = source.subscription_id
     AND p.partition = settle_parked.partition
-    AND p.token = settle_parked.token
-  FOR UPDATE;
+    AND p.token = settle_parked.token;
   IF NOT FOUND THEN
     PERFORM lost_lease(subscription, partition, token);
   END IF;

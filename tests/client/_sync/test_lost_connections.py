@@ -1,160 +1,137 @@
 # Generated from tests/client/_async/test_lost_connections.py by `python tools/unasync.py`.
 
-"""Connections that die: between operations, in the middle of one, before an answer arrives."""
+"""Handlers whose connection the server ends, and servers that cannot do what handlers ask."""
 
-import time
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
-from psycopg_pool import ConnectionPool, PoolTimeout
 
 from pgstore import MessageStore
-from tests.client._sync.conftest import OpenConnection, OpenStore
-from tests.client._sync.everything import MESSAGES, do_everything
+from tests.client._sync.running import Notes, numbers, owners
 from tests.client.messages import EventA
-from tests.client.parallel import Parallel
-from tests.client.proxy import Proxy
-from tests.client.waiting import Watch
-from tests.conftest import Connect
 
-pytestmark = pytest.mark.filterwarnings("error")
+Store = MessageStore[Any]
+Transaction = psycopg.Connection[Any]
 
-
-@pytest.fixture
-def watch(connect: Connect) -> Watch:
-    return Watch(connect(), f"store {uuid4()}")
+ENDS = {
+    "its own backend": "SELECT pg_terminate_backend(pg_backend_pid())",
+    "idle in a transaction": "SET LOCAL idle_in_transaction_session_timeout = '1ms'",
+}
 
 
-@pytest.fixture
-def mortal(open_store: OpenStore, dsn: str, watch: Watch) -> MessageStore[Any]:
-    """A store whose connections the test can find."""
-    return open_store(MESSAGES, connection=make_conninfo(dsn, application_name=watch.name))
-
-
-def test_the_next_operation_just_works(
-    mortal: MessageStore[Any], watch: Watch, stream: str
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("max_attempts", [1, 3])
+def test_message_whose_handler_has_its_connection_ended_is_parked_and_no_other(
+    store: Store, category: str, end: str, max_attempts: int
 ) -> None:
-    operations: list[Any] = [
-        lambda: mortal.write(stream, EventA(1)),
-        lambda: mortal.write_many(stream, [EventA(2), EventA(3)]),
-        lambda: mortal.stream_version(stream),
-        lambda: mortal.last(stream),
-        lambda: mortal.get_many([]),
-        lambda: next(mortal.read(stream)),
-        lambda: mortal.synchronize(f"{stream}-2", [], expected_version=0),
-    ]
-    for operation in operations:
-        mortal.stream_version(stream)
-        assert watch.kill() > 0
-        operation()
-    assert mortal.stream_version(stream) == 3
-
-
-def test_the_next_transaction_just_works(
-    mortal: MessageStore[Any], watch: Watch, stream: str
-) -> None:
-    mortal.stream_version(stream)
-    assert watch.kill() > 0
-    with mortal.transaction() as conn:
-        mortal.write(stream, EventA(1), conn=conn)
-    assert mortal.stream_version(stream) == 1
-
-
-def test_read_goes_on_when_connections_die_between_pages(
-    open_store: OpenStore, dsn: str, watch: Watch, long_stream: str
-) -> None:
-    store = open_store(connection=make_conninfo(dsn, application_name=watch.name))
-    count = 0
-    for _ in store.read(long_stream):
-        count += 1
-        if count in (100, 1100):
-            assert watch.kill() > 0
-    assert count == 1150
-
-
-def test_a_pool_of_the_callers_recovers_too(
-    open_store: OpenStore, dsn: str, watch: Watch, stream: str
-) -> None:
-    conninfo = make_conninfo(dsn, application_name=watch.name)
-    with ConnectionPool(conninfo, min_size=3, timeout=5, open=False) as pool:
-        store = open_store(MESSAGES, connection=pool)
-        pool.wait()
-        store.stream_version(stream)
-        assert watch.kill() >= 3
-        do_everything(store, stream)
-
-
-def test_an_idle_session_timeout_is_survived(
-    open_store: OpenStore, dsn: str, watch: Watch, stream: str
-) -> None:
-    store = open_store(
-        connection=make_conninfo(
-            dsn, application_name=watch.name, options="-c idle_session_timeout=50"
-        )
+    store.write_many(f"{category}-1", [EventA(number) for number in range(9)])
+    subscription = store.subscription(
+        category, category=category, on_failure="park", max_attempts=max_attempts
     )
-    store.write(stream, EventA(1))
-    watch.wait_until_gone()
-    assert store.write(stream, EventA(2)).version == 2
+
+    @subscription.handler
+    def copy(message: EventA, tx: Transaction) -> None:
+        store.write(f"copy{category}", message, conn=tx)
+        if message.num == 5:
+            tx.execute(ENDS[end])
+            with store.transaction() as conn:
+                conn.execute("SELECT pg_sleep(0.1)")
+            tx.execute("SELECT 1")
+
+    lost = 0
+    for _ in range(max_attempts + 3):
+        try:
+            store.run_once(subscription)
+            break
+        except psycopg.OperationalError:
+            lost += 1
+    assert owners(subscription) == []
+    (parked,) = subscription.parked()
+    assert (parked.version, parked.attempts) == (6, max_attempts)
+    assert parked.error is not None
+    assert parked.error.startswith("the connection of the handler's transaction was lost: ")
+    assert numbers(store, f"copy{category}") == [0, 1, 2, 3, 4, 6, 7, 8]
+    assert lost == max_attempts + 2
 
 
-def test_a_write_killed_half_way_is_repeated_and_stored_once(
-    mortal: MessageStore[Any], watch: Watch, open_connection: OpenConnection, stream: str
+PASSING = {
+    "53100": psycopg.errors.DiskFull,
+    "53300": psycopg.errors.TooManyConnections,
+    "57P01": psycopg.errors.AdminShutdown,
+    "58030": psycopg.errors.IoError,
+    "25006": psycopg.errors.ReadOnlySqlTransaction,
+}
+
+
+@pytest.mark.parametrize("sqlstate", PASSING)
+@pytest.mark.parametrize("takes_transaction", [False, True])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_the_server_cannot_do_is_no_failure_of_the_message(
+    store: Store, category: str, sqlstate: str, takes_transaction: bool, wrapped: bool
 ) -> None:
-    blocking = open_connection(autocommit=False)
-    mortal.write(stream, EventA(0), conn=blocking)  # holds the stream's lock
-    with Parallel() as parallel:
-        parallel.start(lambda: mortal.write(stream, EventA(1)))
-        Parallel.until(watch.is_blocked)
-        assert watch.kill() > 0
-        Parallel.until(watch.is_blocked)  # again, on another connection
-        blocking.commit()
-        (position,) = parallel.results()
-    assert position.version == 2
-    assert [stored.message.num for stored in mortal.read(stream)] == [0, 1]
+    store.write_many(f"{category}-1", [EventA(number) for number in range(4)])
+    subscription = store.subscription(
+        category, category=category, on_failure="park", max_attempts=1
+    )
+    seen: list[int] = []
+    broken = [True]
 
+    def handle(number: int) -> None:
+        seen.append(number)
+        if number == 2 and broken:
+            if wrapped:
+                raise ValueError("no") from PASSING[sqlstate]("no")
+            raise PASSING[sqlstate]("no")
 
-@pytest.mark.parametrize("pooled", [False, True])
-def test_a_write_whose_answer_is_lost_is_stored_once(
-    open_store: OpenStore, dsn: str, stream: str, pooled: bool
-) -> None:
-    with Proxy.running(dsn) as proxy:
-        pool = ConnectionPool(proxy.dsn, min_size=1, timeout=5, open=False)
-        with pool:
-            store = open_store(MESSAGES, connection=pool if pooled else proxy.dsn)
-            store.write(stream, EventA(1))
-            proxy.lose_answer_to(b"write_message")
-            second = store.write(stream, EventA(2), expected_version=1)
-            proxy.lose_answer_to(b"write_batch")
-            fourth = store.write_many(stream, [EventA(3), EventA(4)])
-            assert proxy.lost == 2
-            assert (second.version, fourth.version) == (2, 4)
-            assert [stored.message.num for stored in store.read(stream)] == [1, 2, 3, 4]
-            store.close()
+    if takes_transaction:
 
+        @subscription.handler
+        def with_it(message: EventA, tx: Transaction) -> None:
+            handle(message.num)
+    else:
 
-def test_an_answer_lost_in_the_callers_transaction_is_the_callers(
-    open_store: OpenStore, dsn: str, stream: str
-) -> None:
-    with Proxy.running(dsn) as proxy:
-        store = open_store(connection=dsn)
-        conn = psycopg.Connection.connect(proxy.dsn)
-        proxy.lose_answer_to(b"write_message")
+        @subscription.handler
+        def without(message: EventA) -> None:
+            handle(message.num)
+
+    notes = Notes()
+    for _ in range(3):
         with pytest.raises(psycopg.OperationalError):
-            store.write(stream, EventA(1), conn=conn)
-        assert conn.closed
-        assert store.stream_version(stream) == 0
+            store.run_once(subscription, raise_errors=False, hooks=notes)
+    assert owners(subscription) == []
+    (partition,) = subscription.partitions()
+    assert (partition.attempts, notes.failures, subscription.parked()) == (0, [], [])
+    broken.clear()
+    store.run_once(subscription)
+    if not takes_transaction:  # what was handled before is not handled again
+        assert seen == [0, 1, 2, 2, 2, 2, 3]
 
 
-def test_an_exhausted_pool_is_waited_for_once(open_store: OpenStore, dsn: str, stream: str) -> None:
-    with ConnectionPool(dsn, min_size=1, max_size=1, timeout=0.3, open=False) as pool:
-        store = open_store(connection=pool)
-        store.stream_version(stream)
-        with pool.connection():
-            before = time.monotonic()
-            with pytest.raises(PoolTimeout):
-                store.stream_version(stream)
-            assert time.monotonic() - before < 0.55
-        assert store.stream_version(stream) == 0
+def test_full_disk_at_the_commit_is_no_failure_of_the_message(
+    store: Store, category: str, open_connection: Any
+) -> None:
+    store.write_many(f"{category}-1", [EventA(number) for number in range(3)])
+    subscription = store.subscription(
+        category, category=category, on_failure="park", max_attempts=1
+    )
+    table = f"t{category}"
+    conn = open_connection()
+    conn.execute(
+        f"""CREATE TABLE {table} (num int);
+        CREATE FUNCTION {table}() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION USING ERRCODE = '53100', MESSAGE = 'no space left'; END $$;
+        CREATE CONSTRAINT TRIGGER full_disk AFTER INSERT ON {table}
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {table}()""".encode()
+    )
+
+    @subscription.handler
+    def insert(message: EventA, tx: Transaction) -> None:
+        tx.execute(f"INSERT INTO {table} VALUES ({message.num})".encode())
+
+    with pytest.raises(psycopg.OperationalError):
+        store.run_once(subscription)
+    conn.execute(f"DROP TRIGGER full_disk ON {table}".encode())
+    assert store.run_once(subscription) == 3
+    assert subscription.parked() == []
+    conn.execute(f"DROP TABLE {table}; DROP FUNCTION {table}()".encode())

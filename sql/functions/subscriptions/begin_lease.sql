@@ -1,0 +1,49 @@
+CREATE OR REPLACE FUNCTION begin_lease(
+  source subscriptions,
+  free subscription_partitions,
+  token bigint,
+  owner text,
+  lease interval,
+  head bigint,
+  max_count bigint
+)
+RETURNS subscription_partitions
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  leased subscription_partitions;
+BEGIN
+  IF free.leased_until IS NOT NULL AND count_lost_lease(
+    source, free, 'the worker ended without releasing its lease'
+  ) = 'stop' THEN
+    leased.partition := free.partition;
+    RETURN leased;
+  END IF;
+  UPDATE subscription_partitions AS p
+  SET
+    token = begin_lease.token,
+    owner = begin_lease.owner,
+    lease = begin_lease.lease,
+    leased_until = clock_timestamp() + begin_lease.lease,
+    -- If the lease before counts as a failure: its time was the pause.
+    retry_at = NULL,
+    head = begin_lease.head,
+    leases = p.leases + 1,
+    batch_size = greatest(p.batch_size, least(max_count, 1000)),
+    server_started_at = pg_postmaster_start_time()
+  WHERE p.subscription_id = source.subscription_id AND p.partition = free.partition
+  RETURNING p.* INTO leased;
+  RETURN leased;
+END
+$$;
+
+COMMENT ON FUNCTION begin_lease(
+  subscriptions, subscription_partitions, bigint, text, interval, bigint, bigint
+) IS
+$$Internal: lease a partition that the caller has locked and found free, for a worker that
+fetches so many messages at once. If the lease before was neither given back nor failed, it is
+counted; if that stops the partition, the answer has no token.$$;

@@ -1,0 +1,17 @@
+CREATE OR REPLACE FUNCTION may_lease(
+  leased_until timestamptz,
+  lease interval,
+  retry_at timestamptz
+)
+RETURNS boolean
+LANGUAGE sql
+VOLATILE
+PARALLEL SAFE
+RETURN
+  (leased_until BETWEEN clock_timestamp() AND clock_timestamp() + lease) IS NOT TRUE
+  AND (retry_at <= clock_timestamp()) IS NOT FALSE;
+
+COMMENT ON FUNCTION may_lease(timestamptz, interval, timestamptz) IS
+$$Internal: whether a partition is free by its times: nobody has a lease of it, and no pause after a
+failure is left. A lease that ends later than its length from now is over too: the clock was ahead
+when it began, and its end may be hours away. Inlined into the statements of the claims.$$;

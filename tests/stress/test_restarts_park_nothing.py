@@ -1,0 +1,87 @@
+"""Ten restarts of the server with one message in hand: it is not to blame, and is not parked."""
+
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+from psycopg.rows import TupleRow
+
+from pgstore import MessageStore, _unprivileged
+from pgstore.embedded import Server
+from tests.stress.messages import Noted
+
+RESTARTS = 10
+PATIENCE = 60
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    folder = _unprivileged.temporary_folder()
+    try:
+        with Server(folder / "server", settings={"restart_after_crash": "on"}) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder)
+
+
+def restarted(server: Server) -> None:
+    server.stop()
+    server.start()
+
+
+def crashed(server: Server) -> None:
+    """At once, as a machine that fails."""
+    file = server.folder / "data/postmaster.pid"
+    os.kill(int(file.read_text().split()[0]), signal.SIGQUIT)
+    end = time.monotonic() + PATIENCE
+    while file.exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    restarted(server)
+
+
+def crashed_in_a_session(server: Server) -> None:
+    """The postmaster goes on, and ends all sessions."""
+    with psycopg.connect(server.dsn) as conn:
+        os.kill(conn.info.backend_pid, signal.SIGKILL)
+        with pytest.raises(psycopg.OperationalError):
+            while True:
+                conn.execute("SELECT 1")
+
+
+@pytest.mark.parametrize("restart", [restarted, crashed, crashed_in_a_session])
+def test_ten_restarts_of_the_server_park_nothing(
+    server: Server, restart: Callable[[Server], None]
+) -> None:
+    with MessageStore(server.dsn, name="restarted", messages=Noted) as store:
+        # With one attempt, the first that is counted parks it.
+        subscription = store.subscription("single", on_failure="park", max_attempts=1)
+        deliveries = 0
+        in_hand, go_on = threading.Semaphore(0), threading.Semaphore(0)
+
+        @subscription.handler
+        def note(message: Noted, tx: psycopg.Connection[TupleRow]) -> None:
+            nonlocal deliveries
+            deliveries += 1
+            in_hand.release()
+            assert go_on.acquire(timeout=PATIENCE)
+            tx.execute("SELECT 1")
+
+        position = store.write("left-1", Noted(0, 1)).global_position
+        thread = threading.Thread(target=lambda: store.run(subscription, lease=1.0))
+        thread.start()
+        for _ in range(RESTARTS):
+            assert in_hand.acquire(timeout=PATIENCE)
+            restart(server)
+            go_on.release()
+        for _ in range(RESTARTS):  # the last one may come twice
+            go_on.release()
+        subscription.wait_until(position, timeout=PATIENCE)
+        store.stop()
+        thread.join(20)
+        assert subscription.parked() == []
+        assert deliveries > RESTARTS
