@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolClosed
 
+from pgstore import _aio
 from pgstore._async.cursor import Parameters, run
 from pgstore._async.installation import ensure
 from pgstore._statements import Statements
@@ -40,6 +41,7 @@ class AsyncDatabase:
         self._conninfo = source if isinstance(source, str) else ""
         self._given = None if source is None or isinstance(source, str) else source
         self._pool: Pool | None = None
+        self._end: _aio.LoopEnd | None = None
         self._lock = asyncio.Lock()
         self._pid = os.getpid()
         self.closings = 0  # begun
@@ -118,7 +120,9 @@ class AsyncDatabase:
                 if closings is not None and self._closed > closings:
                     raise PoolClosed("the store was closed")
                 if self._pool is None:
-                    self._pool = await self._open()
+                    pool = await self._open()
+                    self._end = _aio.LoopEnd(pool.close)
+                    self._pool = pool
                     self._pid = os.getpid()
                 pool = self._pool
         return pool
@@ -146,8 +150,7 @@ class AsyncDatabase:
             open=False,
         )
         try:
-            # With its connection: asked before it is there, the pool would open another, and
-            # psycopg_pool keeps asyncio from ending while it connects (test_process).
+            # With its connection: asked before it is there, the pool would open another.
             await pool.open(wait=True)
         except BaseException:
             await pool.close()
@@ -185,6 +188,8 @@ class AsyncDatabase:
         async with self._lock:
             self._closed = self.closings
             pool, self._pool = self._pool, None
+            if self._end is not None:
+                self._end.forget()
             if pool is not None and pool is not self._given:
                 await pool.close()
 

@@ -13,6 +13,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolClosed
 
+from pgstore import _threads
 from pgstore._statements import Statements
 from pgstore._sync.cursor import Parameters, run
 from pgstore._sync.installation import ensure
@@ -42,6 +43,7 @@ class Database:
         self._conninfo = source if isinstance(source, str) else ""
         self._given = None if source is None or isinstance(source, str) else source
         self._pool: Pool | None = None
+        self._end: _threads.LoopEnd | None = None
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self.closings = 0  # begun
@@ -120,7 +122,9 @@ class Database:
                 if closings is not None and self._closed > closings:
                     raise PoolClosed("the store was closed")
                 if self._pool is None:
-                    self._pool = self._open()
+                    pool = self._open()
+                    self._end = _threads.LoopEnd(pool.close)
+                    self._pool = pool
                     self._pid = os.getpid()
                 pool = self._pool
         return pool
@@ -148,8 +152,7 @@ class Database:
             open=False,
         )
         try:
-            # With its connection: asked before it is there, the pool would open another, and
-            # psycopg_pool keeps asyncio from ending while it connects (test_process).
+            # With its connection: asked before it is there, the pool would open another.
             pool.open(wait=True)
         except BaseException:
             pool.close()
@@ -187,6 +190,8 @@ class Database:
         with self._lock:
             self._closed = self.closings
             pool, self._pool = self._pool, None
+            if self._end is not None:
+                self._end.forget()
             if pool is not None and pool is not self._given:
                 pool.close()
 
