@@ -279,6 +279,7 @@ class AsyncMessageStore(AsyncReader[E]):
         workers: int = 1,
         lease: float = 30.0,
         hooks: RunnerHooks | None = None,
+        signals: bool = True,
     ) -> None:
         """Handle the subscriptions' messages until SIGTERM or SIGINT, or `stop()`.
 
@@ -289,6 +290,8 @@ class AsyncMessageStore(AsyncReader[E]):
             workers: how many partitions to work on at once.
             lease: seconds after which others take over the partitions of a process that died.
             hooks: gets what happens, for metrics.
+            signals: whether SIGTERM and SIGINT end it, in the main thread. Handlers that were there
+                before are called too. With False they are left alone.
         """
         count("workers", workers, least=1)
         opening = AsyncOpening(self._database)
@@ -297,7 +300,7 @@ class AsyncMessageStore(AsyncReader[E]):
         if opening.ended:  # `close` may not have seen this one
             runner.stop()
         try:
-            await runner.run(workers)
+            await runner.run(workers, signals=signals)
         finally:
             self._runners.discard(runner)
 

@@ -281,6 +281,7 @@ class MessageStore(Reader[E]):
         workers: int = 1,
         lease: float = 30.0,
         hooks: RunnerHooks | None = None,
+        signals: bool = True,
     ) -> None:
         """Handle the subscriptions' messages until SIGTERM or SIGINT, or `stop()`.
 
@@ -291,6 +292,8 @@ class MessageStore(Reader[E]):
             workers: how many partitions to work on at once.
             lease: seconds after which others take over the partitions of a process that died.
             hooks: gets what happens, for metrics.
+            signals: whether SIGTERM and SIGINT end it, in the main thread. Handlers that were there
+                before are called too. With False they are left alone.
         """
         count("workers", workers, least=1)
         opening = Opening(self._database)
@@ -299,7 +302,7 @@ class MessageStore(Reader[E]):
         if opening.ended:  # `close` may not have seen this one
             runner.stop()
         try:
-            runner.run(workers)
+            runner.run(workers, signals=signals)
         finally:
             self._runners.discard(runner)
 
