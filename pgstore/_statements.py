@@ -72,9 +72,12 @@ class Statements:
             f"%s::bigint, %s::bigint, {_FILTER})"
         )
         self.horizon = statement("SELECT safe_position, in_flight FROM STORE.horizon()")
-        self.fall_asleep = statement("SELECT safe_position, in_flight FROM STORE.fall_asleep()")
-        self.wake_up = statement("SELECT safe_position, in_flight FROM STORE.wake_up()")
-        self.wake_channel = statement("SELECT STORE.wake_channel()")
+        self.fall_asleep = statement(
+            "SELECT safe_position, in_flight FROM STORE.fall_asleep(%s::integer)"
+        )
+        self.wake_up = statement("SELECT safe_position, in_flight FROM STORE.wake_up(%s::integer)")
+        self.wake_channel = statement("SELECT STORE.wake_channel(), pg_backend_pid()")
+        self.notify = "SELECT pg_backend_pid() FROM pg_notify(%s::text, '')"
         self.create_subscription = statement(
             "SELECT STORE.create_subscription(%s::text, %s::text[], %s::text[], %s::text,"
             " %s::bigint, %s::text, %s::bigint, %s::timestamptz, %s::text, %s::bigint,"

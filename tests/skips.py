@@ -7,6 +7,7 @@ import pytest
 ALLOWED = {
     "message_db": "npm cannot get @eventide/message-db",
     "depeche_db": "pip cannot get depeche-db 0.13.1",
+    "pgbouncer": "there is no program pgbouncer here (Debian: pgbouncer)",
     "plpgsql_check": (
         "no server here has the extension plpgsql_check (Debian: postgresql-15-plpgsql-check)"
     ),

@@ -26,6 +26,9 @@ Pool = AsyncConnectionPool[Any]
 # opening when all were ended come back after its check.
 _DEAD_CONNECTIONS = 4
 
+# So long, a waker that has only a question waits for a connection.
+_FREE_SOON = 1.0
+
 # Of the store's own connections, whatever the connection string or the environment says.
 _OWN: dict[str, Any] = {"autocommit": True, "client_encoding": "utf8"}
 
@@ -33,11 +36,14 @@ _OWN: dict[str, Any] = {"autocommit": True, "client_encoding": "utf8"}
 class AsyncDatabase:
     """The store's way to its database: a pool, its own or the user's."""
 
-    def __init__(self, source: str | Pool | None, name: str, create: bool) -> None:
+    def __init__(
+        self, source: str | Pool | None, name: str, create: bool, prepare_threshold: int | None = 5
+    ) -> None:
         self.name = name
         self.room = 10
         self.statements = Statements(name)
         self._create = create
+        self._own = {**_OWN, "prepare_threshold": prepare_threshold}
         self._conninfo = source if isinstance(source, str) else ""
         self._given = None if source is None or isinstance(source, str) else source
         self._pool: Pool | None = None
@@ -139,11 +145,11 @@ class AsyncDatabase:
                         await conn.set_autocommit(restore)
             return self._given
         # A plain connection first: a wrong address is an error now, not a time-out of the pool.
-        async with await AsyncConnection.connect(self._conninfo, **_OWN) as conn:
+        async with await AsyncConnection.connect(self._conninfo, **self._own) as conn:
             await ensure(conn, self.statements, self.name, create=self._create)
         pool: Pool = AsyncConnectionPool(
             self._conninfo,
-            kwargs=_OWN,
+            kwargs=self._own,
             min_size=1,
             max_size=self.room,
             name=f"pgstore {self.name}",
@@ -156,6 +162,16 @@ class AsyncDatabase:
             await pool.close()
             raise
         return pool
+
+    async def notify(self, channel: str) -> int | None:
+        """Notify on a connection of the pool; the process of its session, None if none is free."""
+        pool = await self.ready()
+        try:
+            async with pool.connection(timeout=_FREE_SOON) as conn:
+                ((pid,),) = await run(conn, self.statements.notify, (channel,))
+        except psycopg.OperationalError:  # a PoolTimeout, too
+            return None
+        return int(pid)
 
     async def make_room(self) -> None:
         """Let the store's own pool have `room` connections; one of the user's is as it is."""

@@ -42,6 +42,7 @@ class AsyncMessageStore(AsyncReader[E]):
         enc_hook: Hook | None = None,
         dec_hook: DecodeHook | None = None,
         wakeup: WakeUp = "listen",
+        prepare_threshold: int | None = 5,
     ) -> None: ...
 
     @overload
@@ -55,6 +56,7 @@ class AsyncMessageStore(AsyncReader[E]):
         enc_hook: Hook | None = None,
         dec_hook: DecodeHook | None = None,
         wakeup: WakeUp = "listen",
+        prepare_threshold: int | None = 5,
     ) -> None: ...
 
     def __init__(
@@ -67,6 +69,7 @@ class AsyncMessageStore(AsyncReader[E]):
         enc_hook: Hook | None = None,
         dec_hook: DecodeHook | None = None,
         wakeup: WakeUp = "listen",
+        prepare_threshold: int | None = 5,
     ) -> None:
         """Make a store; it connects when it is first used.
 
@@ -82,7 +85,11 @@ class AsyncMessageStore(AsyncReader[E]):
                 older than this package is an error.
             enc_hook, dec_hook: msgspec's hooks for types that it does not know.
             wakeup: how to learn of new messages: "listen" on a connection of its own, or "poll",
-                once a second, where a pooler in transaction mode allows no such connection.
+                once a second. A store that listens finds out whether a pooler keeps notifications
+                from it, and polls then.
+            prepare_threshold: after how many runs on a connection a statement is prepared; None for
+                never, where a pooler gives a session to each transaction. A pool of the caller's
+                has its own, in its `kwargs`.
 
         Raises:
             InvalidArgumentError: the name cannot be a schema's, or `connection` is none of these.
@@ -90,9 +97,13 @@ class AsyncMessageStore(AsyncReader[E]):
         """
         refuse_source(connection, AsyncConnectionPool, "AsyncMessageStore")
         one_of("wakeup", wakeup, "listen", "poll")
-        database = AsyncDatabase(connection, name_of("name", name), create)
+        if prepare_threshold != 5 and isinstance(connection, AsyncConnectionPool):
+            raise InvalidArgumentError(
+                "prepare_threshold belongs into the kwargs of the pool that is given"
+            )
+        database = AsyncDatabase(connection, name_of("name", name), create, prepare_threshold)
         codec: Codec[E] = TypedCodec(messages, enc_hook, dec_hook)
-        waker = AsyncWaker(database.statements, database.connection, wakeup)
+        waker = AsyncWaker(database.statements, database.connection, database.notify, wakeup)
         super().__init__(database, codec, waker)
         self._runners: set[AsyncRunner] = set()
 

@@ -28,6 +28,9 @@ Pool = ConnectionPool[Any]
 # opening when all were ended come back after its check.
 _DEAD_CONNECTIONS = 4
 
+# So long, a waker that has only a question waits for a connection.
+_FREE_SOON = 1.0
+
 # Of the store's own connections, whatever the connection string or the environment says.
 _OWN: dict[str, Any] = {"autocommit": True, "client_encoding": "utf8"}
 
@@ -35,11 +38,14 @@ _OWN: dict[str, Any] = {"autocommit": True, "client_encoding": "utf8"}
 class Database:
     """The store's way to its database: a pool, its own or the user's."""
 
-    def __init__(self, source: str | Pool | None, name: str, create: bool) -> None:
+    def __init__(
+        self, source: str | Pool | None, name: str, create: bool, prepare_threshold: int | None = 5
+    ) -> None:
         self.name = name
         self.room = 10
         self.statements = Statements(name)
         self._create = create
+        self._own = {**_OWN, "prepare_threshold": prepare_threshold}
         self._conninfo = source if isinstance(source, str) else ""
         self._given = None if source is None or isinstance(source, str) else source
         self._pool: Pool | None = None
@@ -141,11 +147,11 @@ class Database:
                         conn.set_autocommit(restore)
             return self._given
         # A plain connection first: a wrong address is an error now, not a time-out of the pool.
-        with Connection.connect(self._conninfo, **_OWN) as conn:
+        with Connection.connect(self._conninfo, **self._own) as conn:
             ensure(conn, self.statements, self.name, create=self._create)
         pool: Pool = ConnectionPool(
             self._conninfo,
-            kwargs=_OWN,
+            kwargs=self._own,
             min_size=1,
             max_size=self.room,
             name=f"pgstore {self.name}",
@@ -158,6 +164,16 @@ class Database:
             pool.close()
             raise
         return pool
+
+    def notify(self, channel: str) -> int | None:
+        """Notify on a connection of the pool; the process of its session, None if none is free."""
+        pool = self.ready()
+        try:
+            with pool.connection(timeout=_FREE_SOON) as conn:
+                ((pid,),) = run(conn, self.statements.notify, (channel,))
+        except psycopg.OperationalError:  # a PoolTimeout, too
+            return None
+        return int(pid)
 
     def make_room(self) -> None:
         """Let the store's own pool have `room` connections; one of the user's is as it is."""

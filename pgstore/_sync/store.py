@@ -44,6 +44,7 @@ class MessageStore(Reader[E]):
         enc_hook: Hook | None = None,
         dec_hook: DecodeHook | None = None,
         wakeup: WakeUp = "listen",
+        prepare_threshold: int | None = 5,
     ) -> None: ...
 
     @overload
@@ -57,6 +58,7 @@ class MessageStore(Reader[E]):
         enc_hook: Hook | None = None,
         dec_hook: DecodeHook | None = None,
         wakeup: WakeUp = "listen",
+        prepare_threshold: int | None = 5,
     ) -> None: ...
 
     def __init__(
@@ -69,6 +71,7 @@ class MessageStore(Reader[E]):
         enc_hook: Hook | None = None,
         dec_hook: DecodeHook | None = None,
         wakeup: WakeUp = "listen",
+        prepare_threshold: int | None = 5,
     ) -> None:
         """Make a store; it connects when it is first used.
 
@@ -84,7 +87,11 @@ class MessageStore(Reader[E]):
                 older than this package is an error.
             enc_hook, dec_hook: msgspec's hooks for types that it does not know.
             wakeup: how to learn of new messages: "listen" on a connection of its own, or "poll",
-                once a second, where a pooler in transaction mode allows no such connection.
+                once a second. A store that listens finds out whether a pooler keeps notifications
+                from it, and polls then.
+            prepare_threshold: after how many runs on a connection a statement is prepared; None for
+                never, where a pooler gives a session to each transaction. A pool of the caller's
+                has its own, in its `kwargs`.
 
         Raises:
             InvalidArgumentError: the name cannot be a schema's, or `connection` is none of these.
@@ -92,9 +99,13 @@ class MessageStore(Reader[E]):
         """
         refuse_source(connection, ConnectionPool, "MessageStore")
         one_of("wakeup", wakeup, "listen", "poll")
-        database = Database(connection, name_of("name", name), create)
+        if prepare_threshold != 5 and isinstance(connection, ConnectionPool):
+            raise InvalidArgumentError(
+                "prepare_threshold belongs into the kwargs of the pool that is given"
+            )
+        database = Database(connection, name_of("name", name), create, prepare_threshold)
         codec: Codec[E] = TypedCodec(messages, enc_hook, dec_hook)
-        waker = Waker(database.statements, database.connection, wakeup)
+        waker = Waker(database.statements, database.connection, database.notify, wakeup)
         super().__init__(database, codec, waker)
         self._runners: set[Runner] = set()
 
