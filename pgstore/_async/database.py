@@ -14,7 +14,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed
 from pgstore import _aio
 from pgstore._async.cursor import Parameters, run
 from pgstore._async.installation import ensure
-from pgstore._statements import Statements
+from pgstore._statements import NOTIFY, Statements
 from pgstore._translation import is_lost_connection
 from pgstore.errors import PgstoreError
 
@@ -168,7 +168,7 @@ class AsyncDatabase:
         pool = await self.ready()
         try:
             async with pool.connection(timeout=_FREE_SOON) as conn:
-                ((pid,),) = await run(conn, self.statements.notify, (channel,))
+                ((pid,),) = await run(conn, NOTIFY, (channel,))
         except psycopg.OperationalError:  # a PoolTimeout, too
             return None
         return int(pid)

@@ -14,7 +14,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolClosed
 
 from pgstore import _threads
-from pgstore._statements import Statements
+from pgstore._statements import NOTIFY, Statements
 from pgstore._sync.cursor import Parameters, run
 from pgstore._sync.installation import ensure
 from pgstore._translation import is_lost_connection
@@ -170,7 +170,7 @@ class Database:
         pool = self.ready()
         try:
             with pool.connection(timeout=_FREE_SOON) as conn:
-                ((pid,),) = run(conn, self.statements.notify, (channel,))
+                ((pid,),) = run(conn, NOTIFY, (channel,))
         except psycopg.OperationalError:  # a PoolTimeout, too
             return None
         return int(pid)

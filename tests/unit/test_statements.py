@@ -21,7 +21,6 @@ PARAMETERS = {
     "lag": 0,
     "fall_asleep": 1,
     "wake_up": 1,
-    "notify": 1,
     "wake_channel": 0,
     "create_subscription": 11,
     "claim_batch": 4,
