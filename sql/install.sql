@@ -13,10 +13,11 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "762f4997e7a3608e2b97e50f97749b1ab294608f7fda60afaad9c811a20d8811"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "e1238dce321ab0ccf36717430daf49c8bc8004bdf86fb30aa1e9c2227ad3dbb6"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
-    {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"}
+    {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
+    {"number": 4, "name": "0004_sleepers", "checksum": "d7bfb9d57ebcc9407ac421017f6bf160a1aa42feb35179c55dfea6db30b4fbba"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -31,6 +32,10 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \if :pgstore_pending
   \ir migrations/0003_operations.sql
 \endif
+SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 4) AS pgstore_pending \gset
+\if :pgstore_pending
+  \ir migrations/0004_sleepers.sql
+\endif
 \ir functions/ids/new_message_id.sql
 \ir functions/monitoring/count_parked.sql
 \ir functions/monitoring/health.sql
@@ -41,6 +46,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \ir functions/order/fall_asleep.sql
 \ir functions/order/horizon.sql
 \ir functions/order/last_position.sql
+\ir functions/order/refuse_session.sql
 \ir functions/order/safe_position.sql
 \ir functions/order/wake_up.sql
 \ir functions/read/get_message.sql
@@ -165,4 +171,4 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 \ir grants.sql
 \ir record.sql
 COMMIT;
-\echo Store :schema is at schema version 3.
+\echo Store :schema is at schema version 4.

@@ -9,8 +9,8 @@ VOLATILE
 PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
--- A bell key is held by a writer for an instant only. A session that holds one for longer is hostile
--- or broken: raise 55P03 instead of waiting for it.
+-- A writer holds a bell key for an instant only. A session that holds one for longer is hostile or
+-- broken: raise 55P03 instead of waiting for it.
 SET lock_timeout = '1s'
 AS $$
 #variable_conflict use_column
