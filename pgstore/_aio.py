@@ -79,6 +79,33 @@ class Task:
             raise self._exit
 
 
+class LoopEnd:
+    """Close something when the loop ends, unless it is forgotten before.
+
+    A worker of psycopg_pool that is cancelled while it connects goes on and waits for work. So
+    `asyncio.run`, which cancels each task once and waits for all, would never end. The worker ends
+    when its pool is closed.
+    """
+
+    def __init__(self, close: Callable[[], Awaitable[None]]) -> None:
+        self._task = asyncio.ensure_future(self._wait(close))
+        self._task.set_name("pgstore-end")
+        self._forgotten = False
+
+    async def _wait(self, close: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            if not self._forgotten:
+                await close()
+            raise
+
+    def forget(self) -> None:
+        self._forgotten = True
+        if not self._task.get_loop().is_closed():
+            self._task.cancel()
+
+
 class Signal:
     """A number that only grows, and those who wait for it to change."""
 

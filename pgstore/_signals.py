@@ -1,36 +1,66 @@
 """SIGTERM and SIGINT, which end what runs."""
 
+import asyncio
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
 def handled(call: Callable[[], object]) -> Iterator[None]:
-    """Call it on SIGTERM and SIGINT, if this is the main thread.
+    """Call it on SIGTERM and SIGINT, if this is the main thread; then the handler that was there.
 
-    What handled them before does so again afterwards, unless somebody has set another handler
-    meanwhile; and it handles a second SIGINT: who presses Ctrl-C again does not want to wait.
+    That handler is put back afterwards, unless the program has set another one meanwhile; and it
+    alone handles a second SIGINT: a user who presses Ctrl-C again does not want to wait. The first
+    one does not call what Python and asyncio do by default, which would interrupt what `call` ends.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    before: dict[signal.Signals, Any] = {}
+    ended = False
 
-    def handle(number: int, _: object) -> None:
-        if number == signal.SIGINT:
-            put_back(signal.SIGINT)
-        call()
+    def handle(number: int, frame: FrameType | None) -> None:
+        name = signal.Signals(number)
+        if name is signal.SIGINT:
+            put_back(name)
+        if not ended:  # a handler that was set meanwhile may go on to call this one
+            call()
+        if not _is_default(before[name]):
+            before[name](number, frame)
 
-    def put_back(number: signal.Signals) -> None:
-        if signal.getsignal(number) is handle:
-            signal.signal(number, signal.SIG_DFL if before[number] is None else before[number])
+    def put_back(name: signal.Signals) -> None:
+        if signal.getsignal(name) is handle:
+            signal.signal(name, before[name])
 
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    for name in _SIGNALS:
+        # A signal that is ignored stays so. A handler that is not Python's (None) stays too: it
+        # could be neither called nor put back.
+        if signal.getsignal(name) not in (signal.SIG_IGN, None):
+            before[name] = signal.getsignal(name)
+            signal.signal(name, handle)
     try:
         yield
     finally:
-        for number in before:
-            put_back(number)
+        ended = True
+        for name in before:
+            put_back(name)
+
+
+def interrupt(*_: object) -> None:
+    """Raise KeyboardInterrupt, as Python does by default, also where asyncio would not."""
+    raise KeyboardInterrupt
+
+
+def _is_default(handler: Any) -> bool:
+    """Whether it is what Python, asyncio or our command line does with a signal by itself."""
+    if handler in (signal.SIG_DFL, signal.default_int_handler, interrupt):
+        return True
+    # asyncio.run's is a functools.partial of a method of its Runner.
+    method = getattr(getattr(handler, "func", None), "__func__", None)
+    return method is not None and method is getattr(asyncio.Runner, "_on_sigint", None)

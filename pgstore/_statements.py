@@ -20,6 +20,9 @@ _LEASE = "%s::text, %s::bigint, %s::bigint"
 # Only what says something: of most messages the checkpoint is their position.
 _OF_BATCH = "nullif(checkpoint, global_position), nullif(parked, false)"
 
+# Notify, and tell which session has done so.
+NOTIFY = "SELECT pg_backend_pid() FROM pg_notify(%s::text, '')"
+
 
 class Statements:
     """The statements of the store in one schema, with the schema's name quoted into them.
@@ -73,9 +76,11 @@ class Statements:
         )
         self.safe_position = statement("SELECT STORE.safe_position()")
         self.horizon = statement("SELECT safe_position, in_flight FROM STORE.horizon()")
-        self.fall_asleep = statement("SELECT safe_position, in_flight FROM STORE.fall_asleep()")
-        self.wake_up = statement("SELECT safe_position, in_flight FROM STORE.wake_up()")
-        self.wake_channel = statement("SELECT STORE.wake_channel()")
+        self.fall_asleep = statement(
+            "SELECT safe_position, in_flight FROM STORE.fall_asleep(%s::integer)"
+        )
+        self.wake_up = statement("SELECT safe_position, in_flight FROM STORE.wake_up(%s::integer)")
+        self.wake_channel = statement("SELECT STORE.wake_channel(), pg_backend_pid()")
         self.create_subscription = statement(
             "SELECT STORE.create_subscription(%s::text, %s::text[], %s::text[], %s::text,"
             " %s::bigint, %s::text, %s::bigint, %s::timestamptz, %s::text, %s::bigint,"

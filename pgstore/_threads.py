@@ -62,6 +62,14 @@ class Task:
             raise self._error
 
 
+class LoopEnd:
+    """Do nothing: the threads of a pool are daemons, which end with the program."""
+
+    def __init__(self, close: Callable[[], None]) -> None: ...
+
+    def forget(self) -> None: ...
+
+
 class Signal:
     """A number that only grows, and those who wait for it to change."""
 

@@ -8,7 +8,7 @@ ALLOWED = {
     "message_db": "npm cannot get @eventide/message-db",
     "depeche_db": "pip cannot get depeche-db 0.13.1",
     "mount": "only root may mount the small file system that is filled",
-    "pgbouncer": "PgBouncer is not installed",
+    "pgbouncer": "there is no program pgbouncer here (Debian: pgbouncer)",
     "plpgsql_check": (
         "no server here has the extension plpgsql_check (Debian: postgresql-15-plpgsql-check)"
     ),

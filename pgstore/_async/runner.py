@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -79,10 +79,12 @@ class AsyncRunner:
         self._stopping.set()
         self._waker.ring()
 
-    async def run(self, workers: int) -> None:
-        """Work until `stop`."""
+    async def run(self, workers: int, *, signals: bool) -> None:
+        """Work until `stop`, which SIGTERM and SIGINT call too with `signals`."""
         try:
-            async with _aio.stopped_by_signals(self.stop):
+            async with AsyncExitStack() as stack:
+                if signals:
+                    await stack.enter_async_context(_aio.stopped_by_signals(self.stop))
                 await self._until_connected(self._create)
                 await self._run(workers)
         finally:

@@ -3,10 +3,11 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from typing import Literal
+from uuid import uuid4
 
 import psycopg
 from psycopg import AsyncConnection, sql
@@ -34,6 +35,8 @@ _RINGS = 4
 _BUSY = (0.05, 0.2)
 _MANY = 1000.0
 _RECONNECT = (0.1, 5.0)
+# A notification that has not come after so long does not come.
+_NOTIFIED = 1.0
 
 
 class AsyncWaker:
@@ -49,13 +52,17 @@ class AsyncWaker:
         self,
         statements: Statements,
         connect: Callable[[], AbstractAsyncContextManager[AsyncConnection[object]]],
+        notify: Callable[[str], Awaitable[int | None]],
         wakeup: WakeUp,
     ) -> None:
         self.signal = _aio.Signal()
         self.useful = False
         self._statements = statements
         self._connect = connect
+        self._notify = notify
         self._wakeup = wakeup
+        self._session: str | None = None  # the process of the one that sleeps, once it may
+        self._told: str | None = None
         self.safe_position = -1
         self._waiting = 0
         self._wanted = _aio.Event()
@@ -116,9 +123,8 @@ class AsyncWaker:
                     delay = min(delay * 2, _RECONNECT[1])
 
     async def _watch(self, conn: AsyncConnection[object], closed: _aio.Event) -> None:
-        if self._wakeup == "listen":
-            ((channel,),) = await run(conn, self._statements.wake_channel, ())
-            await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        self._session = None
+        sleeps = None if self._wakeup == "listen" else False
         delay, busy = _LOOK_AGAIN[0], 0.0
         before, start = self.safe_position, time.monotonic()
         while not closed.is_set():
@@ -132,8 +138,16 @@ class AsyncWaker:
             if self.safe_position - before < _MANY * (now - start):
                 busy = 0.0
             before, start = self.safe_position, now
-            if found == "nothing" and self._wakeup == "listen":
-                found = await self._sleep(conn, closed)
+            if found == "nothing" and sleeps is None:
+                sleeps = await self._may_sleep(conn, closed)
+            if found == "nothing" and sleeps:
+                try:
+                    found = await self._sleep(conn, closed)
+                except psycopg.errors.ObjectNotInPrerequisiteState:
+                    sleeps = self._polls("its session is shared")
+                except psycopg.errors.LockNotAvailable as error:
+                    self._polls(str(error))
+                    await _aio.wait_for(closed, _SLOW_POLL)
             elif found == "nothing":
                 await _aio.wait_for(closed, _SLOW_POLL)
             elif found == "messages" and busy:
@@ -147,15 +161,49 @@ class AsyncWaker:
                 self.useful, useful = False, self.useful
                 busy = min(2 * busy + 0.004, _BUSY[0] if useful else _BUSY[1])
 
+    async def _may_sleep(self, conn: AsyncConnection[object], closed: _aio.Event) -> bool | None:
+        """Whether notifications come to this session; None if nobody could send one.
+
+        Through a pooler the session may be another's in the next transaction: then they come to
+        that one, and what is announced there stays.
+        """
+        ((channel, session),) = await run(conn, self._statements.wake_channel, ())
+        # On a channel of its own: nobody else is to be woken, nor to answer.
+        own = f"pgstore_{uuid4().hex}"
+        await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(own)))
+        notifier = await self._notify(own)
+        heard = False
+        until = deadline(_NOTIFIED)
+        while notifier is not None and not heard and left(until) and not closed.is_set():
+            async for notification in conn.notifies(timeout=_SLICE, stop_after=1):
+                heard = notification.channel == own
+        await conn.execute(sql.SQL("UNLISTEN {}").format(sql.Identifier(own)))
+        if notifier is None or closed.is_set():
+            return None
+        if not heard or notifier == session:
+            return self._polls("no notification comes through its connection, as behind a pooler")
+        await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        self._session = str(session)
+        return True
+
+    def _polls(self, reason: str) -> bool:
+        """Tell once why this polls; False."""
+        if reason != self._told:
+            self._told = reason
+            _log.warning("waiting for messages: look once a second: %s", reason)
+        return False
+
     async def _look(
-        self, conn: AsyncConnection[object], statement: str
+        self, conn: AsyncConnection[object], statement: str, *parameters: str | None
     ) -> Literal["messages", "writers", "nothing"]:
-        moved, in_flight = await self._horizon(conn, statement)
+        moved, in_flight = await self._horizon(conn, statement, *parameters)
         return "messages" if moved else "writers" if in_flight else "nothing"
 
-    async def _horizon(self, conn: AsyncConnection[object], statement: str) -> tuple[bool, bool]:
+    async def _horizon(
+        self, conn: AsyncConnection[object], statement: str, *parameters: str | None
+    ) -> tuple[bool, bool]:
         """Whether the safe position has moved, and whether anything is in flight."""
-        ((safe_position, in_flight),) = await run(conn, statement, ())
+        ((safe_position, in_flight),) = await run(conn, statement, parameters)
         moved = safe_position > self.safe_position
         if moved:
             self.safe_position = safe_position
@@ -166,7 +214,8 @@ class AsyncWaker:
         self, conn: AsyncConnection[object], closed: _aio.Event
     ) -> Literal["messages", "writers", "nothing"]:
         """Sleep until many ring or somebody is in flight; or do not, if that is so already."""
-        found, rings = await self._look(conn, self._statements.fall_asleep), 0
+        found, rings = await self._look(conn, self._statements.fall_asleep, self._session), 0
+        self._told = None
         try:
             until = deadline(_FALLBACK_POLL)
             while found == "nothing" and not closed.is_set() and left(until):
@@ -186,7 +235,7 @@ class AsyncWaker:
                     found = "messages"
         finally:
             with suppress(psycopg.OperationalError):
-                found = await self._look(conn, self._statements.wake_up)
+                found = await self._look(conn, self._statements.wake_up, self._session)
         if rings and found == "nothing":  # whoever rings for nothing is not to keep us busy
             await _aio.pause(_AFTER_YOU)
         return found

@@ -13,7 +13,8 @@ from psycopg import Connection, Pipeline, Transaction
 from psycopg.rows import TupleRow, tuple_row
 from psycopg_pool import ConnectionPool, PoolClosed
 
-from pgstore._statements import Statements
+from pgstore import _threads
+from pgstore._statements import NOTIFY, Statements
 from pgstore._sync.cursor import Parameters, StoreCursor, run
 from pgstore._sync.installation import ensure
 from pgstore._translation import is_lost_connection, refuse_failed
@@ -27,6 +28,9 @@ Pool = ConnectionPool[Any]
 # opening when all were ended come back after its check.
 _DEAD_CONNECTIONS = 4
 
+# So long, a waker that has only a question waits for a connection.
+_FREE_SOON = 1.0
+
 # Of the store's own connections, whatever the connection string or the environment says.
 _OWN: dict[str, Any] = {"autocommit": True, "client_encoding": "utf8"}
 
@@ -34,14 +38,18 @@ _OWN: dict[str, Any] = {"autocommit": True, "client_encoding": "utf8"}
 class Database:
     """The store's way to its database: a pool, its own or the user's."""
 
-    def __init__(self, source: str | Pool | None, name: str, create: bool) -> None:
+    def __init__(
+        self, source: str | Pool | None, name: str, create: bool, prepare_threshold: int | None = 5
+    ) -> None:
         self.name = name
         self.room = 10
         self.statements = Statements(name)
         self._create = create
+        self._own = {**_OWN, "prepare_threshold": prepare_threshold}
         self._conninfo = source if isinstance(source, str) else ""
         self._given = None if source is None or isinstance(source, str) else source
         self._pool: Pool | None = None
+        self._end: _threads.LoopEnd | None = None
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self.closings = 0  # begun
@@ -125,7 +133,9 @@ class Database:
                 if closings is not None and self._closed > closings:
                     raise PoolClosed("the store was closed")
                 if self._pool is None:
-                    self._pool = self._open()
+                    pool = self._open()
+                    self._end = _threads.LoopEnd(pool.close)
+                    self._pool = pool
                     self._pid = os.getpid()
                 pool = self._pool
         return pool
@@ -142,24 +152,33 @@ class Database:
                         conn.set_autocommit(restore)
             return self._given
         # A plain connection first: a wrong address is an error now, not a time-out of the pool.
-        with Connection.connect(self._conninfo, **_OWN) as conn:
+        with Connection.connect(self._conninfo, **self._own) as conn:
             ensure(conn, self.statements, self.name, create=self._create)
         pool: Pool = ConnectionPool(
             self._conninfo,
-            kwargs=_OWN,
+            kwargs=self._own,
             min_size=1,
             max_size=self.room,
             name=f"pgstore {self.name}",
             open=False,
         )
         try:
-            # With its connection: asked before it is there, the pool would open another, and
-            # psycopg_pool keeps asyncio from ending while it connects (test_process).
+            # With its connection: asked before it is there, the pool would open another.
             pool.open(wait=True)
         except BaseException:
             pool.close()
             raise
         return pool
+
+    def notify(self, channel: str) -> int | None:
+        """Notify on a connection of the pool; the process of its session, None if none is free."""
+        pool = self.ready()
+        try:
+            with pool.connection(timeout=_FREE_SOON) as conn:
+                ((pid,),) = run(conn, NOTIFY, (channel,))
+        except psycopg.OperationalError:  # a PoolTimeout, too
+            return None
+        return int(pid)
 
     def make_room(self) -> None:
         """Let the store's own pool have `room` connections; one of the user's is as it is."""
@@ -192,6 +211,8 @@ class Database:
         with self._lock:
             self._closed = self.closings
             pool, self._pool = self._pool, None
+            if self._end is not None:
+                self._end.forget()
             if pool is not None and pool is not self._given:
                 pool.close()
 

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -81,10 +81,12 @@ class Runner:
         self._stopping.set()
         self._waker.ring()
 
-    def run(self, workers: int) -> None:
-        """Work until `stop`."""
+    def run(self, workers: int, *, signals: bool) -> None:
+        """Work until `stop`, which SIGTERM and SIGINT call too with `signals`."""
         try:
-            with _threads.stopped_by_signals(self.stop):
+            with ExitStack() as stack:
+                if signals:
+                    stack.enter_context(_threads.stopped_by_signals(self.stop))
                 self._until_connected(self._create)
                 self._run(workers)
         finally:

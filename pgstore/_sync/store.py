@@ -44,6 +44,7 @@ class MessageStore(Reader[E]):
         enc_hook: Hook | None = None,
         dec_hook: DecodeHook | None = None,
         wakeup: WakeUp = "listen",
+        prepare_threshold: int | None = 5,
     ) -> None: ...
 
     @overload
@@ -57,6 +58,7 @@ class MessageStore(Reader[E]):
         enc_hook: Hook | None = None,
         dec_hook: DecodeHook | None = None,
         wakeup: WakeUp = "listen",
+        prepare_threshold: int | None = 5,
     ) -> None: ...
 
     def __init__(
@@ -69,6 +71,7 @@ class MessageStore(Reader[E]):
         enc_hook: Hook | None = None,
         dec_hook: DecodeHook | None = None,
         wakeup: WakeUp = "listen",
+        prepare_threshold: int | None = 5,
     ) -> None:
         """Make a store; it connects when it is first used.
 
@@ -84,7 +87,11 @@ class MessageStore(Reader[E]):
                 older than this package is an error.
             enc_hook, dec_hook: msgspec's hooks for types that it does not know.
             wakeup: how to learn of new messages: "listen" on a connection of its own, or "poll",
-                once a second, where a pooler in transaction mode allows no such connection.
+                once a second. A store that listens finds out whether a pooler keeps notifications
+                from it, and polls then.
+            prepare_threshold: after how many runs on a connection a statement is prepared; None for
+                never, where a pooler gives a session to each transaction. A pool of the caller's
+                has its own, in its `kwargs`.
 
         Raises:
             InvalidArgumentError: the name cannot be a schema's, or `connection` is none of these.
@@ -92,9 +99,13 @@ class MessageStore(Reader[E]):
         """
         refuse_source(connection, ConnectionPool, "MessageStore")
         one_of("wakeup", wakeup, "listen", "poll")
-        database = Database(connection, name_of("name", name), create)
+        if prepare_threshold != 5 and isinstance(connection, ConnectionPool):
+            raise InvalidArgumentError(
+                "prepare_threshold belongs into the kwargs of the pool that is given"
+            )
+        database = Database(connection, name_of("name", name), create, prepare_threshold)
         codec: Codec[E] = TypedCodec(messages, enc_hook, dec_hook)
-        waker = Waker(database.statements, database.connection, wakeup)
+        waker = Waker(database.statements, database.connection, database.notify, wakeup)
         super().__init__(database, codec, waker)
         self._runners: set[Runner] = set()
 
@@ -281,6 +292,7 @@ class MessageStore(Reader[E]):
         workers: int = 1,
         lease: float = 30.0,
         hooks: RunnerHooks | None = None,
+        signals: bool = True,
     ) -> None:
         """Handle the subscriptions' messages until SIGTERM or SIGINT, or `stop()`.
 
@@ -291,6 +303,8 @@ class MessageStore(Reader[E]):
             workers: how many partitions to work on at once.
             lease: seconds after which others take over the partitions of a process that died.
             hooks: gets what happens, for metrics.
+            signals: whether SIGTERM and SIGINT end it, in the main thread. Handlers that were there
+                before are called too. With False they are left alone.
         """
         count("workers", workers, least=1)
         opening = Opening(self._database)
@@ -299,7 +313,7 @@ class MessageStore(Reader[E]):
         if opening.ended:  # `close` may not have seen this one
             runner.stop()
         try:
-            runner.run(workers)
+            runner.run(workers, signals=signals)
         finally:
             self._runners.discard(runner)
 

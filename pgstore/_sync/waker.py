@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Literal
+from uuid import uuid4
 
 import psycopg
 from psycopg import Connection, sql
@@ -36,6 +37,8 @@ _RINGS = 4
 _BUSY = (0.05, 0.2)
 _MANY = 1000.0
 _RECONNECT = (0.1, 5.0)
+# A notification that has not come after so long does not come.
+_NOTIFIED = 1.0
 
 
 class Waker:
@@ -51,13 +54,17 @@ class Waker:
         self,
         statements: Statements,
         connect: Callable[[], AbstractContextManager[Connection[object]]],
+        notify: Callable[[str], int | None],
         wakeup: WakeUp,
     ) -> None:
         self.signal = _threads.Signal()
         self.useful = False
         self._statements = statements
         self._connect = connect
+        self._notify = notify
         self._wakeup = wakeup
+        self._session: str | None = None  # the process of the one that sleeps, once it may
+        self._told: str | None = None
         self.safe_position = -1
         self._waiting = 0
         self._wanted = _threads.Event()
@@ -118,9 +125,8 @@ class Waker:
                     delay = min(delay * 2, _RECONNECT[1])
 
     def _watch(self, conn: Connection[object], closed: _threads.Event) -> None:
-        if self._wakeup == "listen":
-            ((channel,),) = run(conn, self._statements.wake_channel, ())
-            conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        self._session = None
+        sleeps = None if self._wakeup == "listen" else False
         delay, busy = _LOOK_AGAIN[0], 0.0
         before, start = self.safe_position, time.monotonic()
         while not closed.is_set():
@@ -134,8 +140,16 @@ class Waker:
             if self.safe_position - before < _MANY * (now - start):
                 busy = 0.0
             before, start = self.safe_position, now
-            if found == "nothing" and self._wakeup == "listen":
-                found = self._sleep(conn, closed)
+            if found == "nothing" and sleeps is None:
+                sleeps = self._may_sleep(conn, closed)
+            if found == "nothing" and sleeps:
+                try:
+                    found = self._sleep(conn, closed)
+                except psycopg.errors.ObjectNotInPrerequisiteState:
+                    sleeps = self._polls("its session is shared")
+                except psycopg.errors.LockNotAvailable as error:
+                    self._polls(str(error))
+                    _threads.wait_for(closed, _SLOW_POLL)
             elif found == "nothing":
                 _threads.wait_for(closed, _SLOW_POLL)
             elif found == "messages" and busy:
@@ -149,15 +163,49 @@ class Waker:
                 self.useful, useful = False, self.useful
                 busy = min(2 * busy + 0.004, _BUSY[0] if useful else _BUSY[1])
 
+    def _may_sleep(self, conn: Connection[object], closed: _threads.Event) -> bool | None:
+        """Whether notifications come to this session; None if nobody could send one.
+
+        Through a pooler the session may be another's in the next transaction: then they come to
+        that one, and what is announced there stays.
+        """
+        ((channel, session),) = run(conn, self._statements.wake_channel, ())
+        # On a channel of its own: nobody else is to be woken, nor to answer.
+        own = f"pgstore_{uuid4().hex}"
+        conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(own)))
+        notifier = self._notify(own)
+        heard = False
+        until = deadline(_NOTIFIED)
+        while notifier is not None and not heard and left(until) and not closed.is_set():
+            for notification in conn.notifies(timeout=_SLICE, stop_after=1):
+                heard = notification.channel == own
+        conn.execute(sql.SQL("UNLISTEN {}").format(sql.Identifier(own)))
+        if notifier is None or closed.is_set():
+            return None
+        if not heard or notifier == session:
+            return self._polls("no notification comes through its connection, as behind a pooler")
+        conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        self._session = str(session)
+        return True
+
+    def _polls(self, reason: str) -> bool:
+        """Tell once why this polls; False."""
+        if reason != self._told:
+            self._told = reason
+            _log.warning("waiting for messages: look once a second: %s", reason)
+        return False
+
     def _look(
-        self, conn: Connection[object], statement: str
+        self, conn: Connection[object], statement: str, *parameters: str | None
     ) -> Literal["messages", "writers", "nothing"]:
-        moved, in_flight = self._horizon(conn, statement)
+        moved, in_flight = self._horizon(conn, statement, *parameters)
         return "messages" if moved else "writers" if in_flight else "nothing"
 
-    def _horizon(self, conn: Connection[object], statement: str) -> tuple[bool, bool]:
+    def _horizon(
+        self, conn: Connection[object], statement: str, *parameters: str | None
+    ) -> tuple[bool, bool]:
         """Whether the safe position has moved, and whether anything is in flight."""
-        ((safe_position, in_flight),) = run(conn, statement, ())
+        ((safe_position, in_flight),) = run(conn, statement, parameters)
         moved = safe_position > self.safe_position
         if moved:
             self.safe_position = safe_position
@@ -168,7 +216,8 @@ class Waker:
         self, conn: Connection[object], closed: _threads.Event
     ) -> Literal["messages", "writers", "nothing"]:
         """Sleep until many ring or somebody is in flight; or do not, if that is so already."""
-        found, rings = self._look(conn, self._statements.fall_asleep), 0
+        found, rings = self._look(conn, self._statements.fall_asleep, self._session), 0
+        self._told = None
         try:
             until = deadline(_FALLBACK_POLL)
             while found == "nothing" and not closed.is_set() and left(until):
@@ -188,7 +237,7 @@ class Waker:
                     found = "messages"
         finally:
             with suppress(psycopg.OperationalError):
-                found = self._look(conn, self._statements.wake_up)
+                found = self._look(conn, self._statements.wake_up, self._session)
         if rings and found == "nothing":  # whoever rings for nothing is not to keep us busy
             _threads.pause(_AFTER_YOU)
         return found

@@ -63,7 +63,11 @@ class Call:
         or with `create`, it is made or upgraded.
         """
         with psycopg.connect(
-            self.target.dsn, autocommit=True, client_encoding="utf8", application_name="pgstore"
+            self.target.dsn,
+            autocommit=True,
+            client_encoding="utf8",
+            application_name="pgstore",
+            prepare_threshold=None,  # a pooler may give each transaction another session
         ) as conn:
             if check:
                 create = create or self.target.embedded
@@ -75,7 +79,9 @@ class Call:
                 raise
 
     @contextmanager
-    def messages(self, *, poll: bool = False) -> Iterator[MessageStore[RawMessage]]:
+    def messages(
+        self, *, poll: bool = False, prepare_threshold: int | None = 5
+    ) -> Iterator[MessageStore[RawMessage]]:
         """Open the store as the library does: with a pool, and waiting for new messages."""
         with MessageStore[RawMessage](
             self.target.dsn,
@@ -83,6 +89,7 @@ class Call:
             name=self.store,
             create=self.target.embedded,
             wakeup="poll" if poll else "listen",
+            prepare_threshold=prepare_threshold,
         ) as store:
             yield store.raw
 

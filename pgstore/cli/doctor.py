@@ -146,7 +146,7 @@ def _pooling(conn: psycopg.Connection[object], other: psycopg.Connection[object]
             "pooler",
             "warn",
             "a session lasts for a transaction",
-            "give stores wakeup='poll' and a pool with prepare_threshold=None; use tail --poll",
+            "give stores prepare_threshold=None; they poll, as tail -f does",
         )
     if conn.info.backend_pid != before["process"]:
         return Check("pooler", "ok", "one that keeps sessions, or many that have room")

@@ -248,7 +248,7 @@ def tail(
             call.out.note("There is no such message.")
         return
     with (
-        call.messages(poll=poll) as store,
+        call.messages(poll=poll, prepare_threshold=None) as store,
         store.follow(after_position=safe, types=type or None, categories=category or None) as new,
     ):
         for stored in new:

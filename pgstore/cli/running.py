@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pgstore import _signals
 from pgstore._async.subscription import AsyncSubscription
 from pgstore._sync.subscription import Subscription
 from pgstore.cli._app import command
@@ -119,16 +120,12 @@ def _run(subscriptions: list[Found], workers: int, lease: float, call: Call) -> 
     if isinstance(subscriptions[0], AsyncSubscription):
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             # Not asyncio's, which would cancel one worker, and wait for the others.
-            signal.signal(signal.SIGINT, _interrupt)
+            signal.signal(signal.SIGINT, _signals.interrupt)
         asyncio.run(_run_async(store, subscriptions, workers, lease))
     else:
         with store:
             store.run(*subscriptions, workers=workers, lease=lease)
     call.out.note("Ended.")
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 async def _run_async(store: Any, subscriptions: list[Found], workers: int, lease: float) -> None:

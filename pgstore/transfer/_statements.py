@@ -11,8 +11,11 @@ _TIMES = "%s::timestamptz[]"
 
 _ARRAYS = [_TEXTS, _NUMBERS, _TEXTS, _DATA, _METADATA, _IDS, _TIMES, _NUMBERS]
 
-IMPORT = f"SELECT imported, skipped FROM STORE.import_messages({', '.join(_ARRAYS)})"
-IMPORT_FLOORS = f"SELECT STORE.import_floors({_TEXTS}, {_NUMBERS})"
+# Commits that the disk is not waited for, until FLUSH stands for all. For the transaction only: the
+# session may be another client's in the next one, behind a pooler.
+_UNWAITED = "set_config('synchronous_commit', 'off', true)"
+IMPORT = f"SELECT imported, skipped FROM {_UNWAITED}, STORE.import_messages({', '.join(_ARRAYS)})"
+IMPORT_FLOORS = f"SELECT f FROM {_UNWAITED}, STORE.import_floors({_TEXTS}, {_NUMBERS}) AS f"
 
 # Whether the server can read these texts at all.
 READABLE = f"SELECT {', '.join(f'cardinality({array})' for array in _ARRAYS)}"

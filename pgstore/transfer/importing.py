@@ -260,9 +260,7 @@ class _WithoutWaiting:
     def __init__(self, conn: Connection[object]) -> None:
         self.conn = conn
 
-    def __enter__(self) -> None:
-        ((self._before,),) = run(self.conn, "SELECT current_setting('synchronous_commit')", ())
-        self._set("off")
+    def __enter__(self) -> None: ...
 
     def __exit__(self, *error: object) -> None:
         if self.conn.info.transaction_status == TransactionStatus.ACTIVE:
@@ -270,8 +268,4 @@ class _WithoutWaiting:
             self.conn.close()
         if self.conn.closed or self.conn.broken:
             return
-        self._set(str(self._before))
         run(self.conn, s.FLUSH, ())
-
-    def _set(self, value: str) -> None:
-        run(self.conn, "SELECT set_config('synchronous_commit', %s, false)", (value,))

@@ -108,3 +108,46 @@ def test_store_used_before_a_fork_is_refused_in_the_child(dsn: str, schema: str)
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "7 2\n"), done.stderr
+
+
+FAILING = """
+import asyncio, sys
+from psycopg_pool import AsyncConnectionPool
+import pgstore
+from tests.client.messages import EventA
+
+async def main(dsn, name, stream, kind, opened):
+    source = dsn
+    if kind == "the caller's pool":
+        source = AsyncConnectionPool(dsn, min_size=1, max_size=10, open=False)
+        await source.open(wait=True)
+    store = pgstore.AsyncMessageStore[EventA](source, name=name, messages=EventA)
+    if opened == "opened":
+        await store.write(stream, EventA(1))
+    writes = [asyncio.create_task(store.write(f"{stream}{n}", EventA(n))) for n in range(10)]
+    await asyncio.sleep(0.005 if opened == "opening" else 0)
+    while opened == "opened" and store._database._pool.get_stats()["connections_num"] < 2:
+        await asyncio.sleep(0)
+    raise SystemExit(3)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("opened", ["opened", "opening"])
+@pytest.mark.parametrize("kind", ["own pool", "the caller's pool"])
+def test_a_program_that_fails_while_the_pool_grows_ends(
+    dsn: str, shared: str, stream: str, kind: str, opened: str
+) -> None:
+    """A worker of psycopg_pool that is cancelled while it connects goes on as if nothing were."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", FAILING, dsn, shared, stream, kind, opened],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=15,
+        check=False,
+    )
+    # The pool's logger tells of the connections that it could not make.
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("error connecting")]
+    assert (done.returncode, done.stdout, lines) == (3, "", [])

@@ -1,5 +1,11 @@
 """fall_asleep and wake_up: announce a sleeper, look, and take it back."""
 
+import json
+import time
+
+import psycopg
+import pytest
+
 from tests.conftest import Connect
 from tests.sql.store import Connection, Store
 
@@ -77,3 +83,46 @@ def test_sleepers_sleep_at_once(store: Store, connect: Connect) -> None:
     for sleeper in sleepers:
         store.call("fall_asleep", on=sleeper)
     assert [bells(store, sleeper) for sleeper in sleepers] == [16] * 5
+
+
+@pytest.mark.parametrize("function", ["fall_asleep", "wake_up"])
+def test_another_session_than_the_callers_is_refused(
+    store: Store, connect: Connect, function: str
+) -> None:
+    sleeper, other = connect(), connect()
+    own = sleeper.info.backend_pid
+    store.call("fall_asleep", own, on=sleeper)
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as refused:
+        store.call(function, own, on=other)
+    assert json.loads(refused.value.diag.message_detail or "") == {
+        "backend_pid": own,
+        "actual_backend_pid": other.info.backend_pid,
+    }
+    assert (bells(store, sleeper), bells(store, other)) == (16, 0)
+    store.call("wake_up", own, on=sleeper)
+    assert bells(store, sleeper) == 0
+
+
+def test_a_key_that_is_held_for_long_ends_the_wait_and_leaves_none(
+    store: Store, connect: Connect
+) -> None:
+    hostile, sleeper = connect(), connect()
+    store.query("SELECT pg_advisory_lock(STORE.bell_lock_class(), 9)", on=hostile)
+    before = time.monotonic()
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        store.call("fall_asleep", on=sleeper)
+    assert time.monotonic() - before < 5
+    assert bells(store, sleeper) == 0
+
+
+def test_an_error_in_the_look_leaves_no_key(store: Store, connect: Connect) -> None:
+    sleeper = connect(autocommit=False)
+    store.query(
+        "CREATE OR REPLACE FUNCTION STORE.horizon(OUT safe_position bigint, OUT in_flight boolean)"
+        " LANGUAGE plpgsql AS 'BEGIN safe_position := 1 / 0; END'",
+        on=sleeper,
+    )
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        store.call("fall_asleep", on=sleeper)
+    sleeper.rollback()
+    assert bells(store, sleeper) == 0

@@ -77,7 +77,8 @@ WRONG = {
     # Who does not get the role relies on the one that has it.
     "one sleeper for all": [
         _function(
-            "fall_asleep(OUT safe_position bigint, OUT in_flight boolean) RETURNS record",
+            "fall_asleep(backend_pid integer DEFAULT NULL,"
+            " OUT safe_position bigint, OUT in_flight boolean) RETURNS record",
             f"""
             BEGIN
               IF pg_try_advisory_lock(bell_lock_class(), {_ROLE}) THEN
@@ -90,7 +91,8 @@ WRONG = {
             """,
         ),
         _function(
-            "wake_up(OUT safe_position bigint, OUT in_flight boolean) RETURNS record",
+            "wake_up(backend_pid integer DEFAULT NULL,"
+            " OUT safe_position bigint, OUT in_flight boolean) RETURNS record",
             """
             BEGIN
               PERFORM CASE l.mode

@@ -49,6 +49,19 @@ def test_pages_and_batches_are_joined(
         assert [line["version"] for line in _messages(file)] == [1, 2, 3, 4, 5]
 
 
+def test_an_import_changes_no_setting_of_its_session(old: Place, new: Place, file: Path) -> None:
+    """Behind a pooler the session is another client's between two batches."""
+    fill(old)
+    old.export(file)
+    found: list[object] = []
+    new.take(
+        file,
+        batch_messages=3,
+        on_progress=lambda _: found.append(new.value("SHOW synchronous_commit")),
+    )
+    assert set(found) == {"on"}
+
+
 def test_writing_goes_on_after_the_imported_positions(old: Place, new: Place, file: Path) -> None:
     fill(old)
     last = old.content()[-1][2]

@@ -212,9 +212,9 @@ async def test_messages_now_and_then_are_rung_for_without_a_new_sleep(
     asked: list[str] = []
     look = waker._look
 
-    async def spy(conn: Any, statement: str) -> Any:
+    async def spy(conn: Any, statement: str, *parameters: str) -> Any:
         asked.append(statement)
-        return await look(conn, statement)
+        return await look(conn, statement, *parameters)
 
     monkeypatch.setattr(waker, "_look", spy)
     async with AsyncParallel() as parallel:
@@ -253,9 +253,9 @@ async def test_rings_for_nothing_do_not_keep_it_busy(
     asked: list[str] = []
     look = waker._look
 
-    async def spy(conn: Any, statement: str) -> Any:
+    async def spy(conn: Any, statement: str, *parameters: str) -> Any:
         asked.append(statement)
-        return await look(conn, statement)
+        return await look(conn, statement, *parameters)
 
     async def rung(conn: Any, timeout: float) -> int:
         return 100

@@ -209,9 +209,9 @@ def test_messages_now_and_then_are_rung_for_without_a_new_sleep(
     asked: list[str] = []
     look = waker._look
 
-    def spy(conn: Any, statement: str) -> Any:
+    def spy(conn: Any, statement: str, *parameters: str) -> Any:
         asked.append(statement)
-        return look(conn, statement)
+        return look(conn, statement, *parameters)
 
     monkeypatch.setattr(waker, "_look", spy)
     with Parallel() as parallel:
@@ -250,9 +250,9 @@ def test_rings_for_nothing_do_not_keep_it_busy(
     asked: list[str] = []
     look = waker._look
 
-    def spy(conn: Any, statement: str) -> Any:
+    def spy(conn: Any, statement: str, *parameters: str) -> Any:
         asked.append(statement)
-        return look(conn, statement)
+        return look(conn, statement, *parameters)
 
     def rung(conn: Any, timeout: float) -> int:
         return 100

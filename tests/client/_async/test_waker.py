@@ -1,0 +1,79 @@
+"""A waker that may not sleep: it looks once a second, and says so once."""
+
+import time
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool
+
+from tests.client._async.conftest import OpenStore
+from tests.client.messages import EventA
+from tests.client.parallel import AsyncParallel
+from tests.client.waiting import Watch
+from tests.conftest import Connect
+
+
+@pytest.fixture
+def watch(connect: Connect) -> Watch:
+    return Watch(connect(), f"store {uuid4()}")
+
+
+async def collect(follower: Any, seen: list[int]) -> None:
+    async for stored in follower:
+        seen.append(stored.message.num)  # noqa: PERF401 - one by one, for who looks meanwhile
+
+
+async def test_a_bell_key_that_another_session_holds_delays_messages_and_stops_none(
+    open_store: OpenStore,
+    dsn: str,
+    watch: Watch,
+    connect: Connect,
+    shared: str,
+    category: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hostile = connect()
+    hostile.execute(
+        sql.SQL("SELECT pg_advisory_lock({}.bell_lock_class(), 3)").format(sql.Identifier(shared))
+    )
+    store = await open_store(connection=make_conninfo(dsn, application_name=watch.name))
+    follower = store.follow(category=category)
+    seen: list[int] = []
+    async with AsyncParallel() as parallel:
+        await parallel.start(partial(collect, follower, seen))
+        for number in range(2):
+            await AsyncParallel.until(watch.is_blocked)
+            before = time.monotonic()
+            await store.write(f"{category}-1", EventA(number))
+            await AsyncParallel.until(lambda: len(seen) > number)  # noqa: B023
+            assert time.monotonic() - before < 5
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+        hostile.close()
+        await AsyncParallel.until(watch.is_asleep)
+        follower.stop()
+        await parallel.results()
+    assert len(caplog.records) == 1
+
+
+async def test_it_sleeps_once_a_connection_of_the_pool_is_free_to_notify_it(
+    open_store: OpenStore, dsn: str, watch: Watch, category: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    conninfo = make_conninfo(dsn, application_name=watch.name)
+    async with AsyncConnectionPool(conninfo, min_size=1, max_size=1, open=False) as pool:
+        store = await open_store(connection=pool)
+        follower = store.follow(category=category)
+        async with AsyncParallel() as parallel:
+            await store.stream_version("none")
+            async with pool.connection():
+                await store._waker.wait(store._waker.signal.value, 0.5)
+                assert await store._waker._notify("none") is None
+                assert not watch.is_asleep()
+            await parallel.start(partial(collect, follower, []))
+            await AsyncParallel.until(watch.is_asleep)
+            follower.stop()
+            await parallel.results()
+    assert caplog.records == []
