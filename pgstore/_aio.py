@@ -2,8 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from weakref import WeakKeyDictionary
 
@@ -110,6 +110,20 @@ async def wait_for(event: Event, timeout: float | None) -> bool:
 
 async def pause(seconds: float) -> None:
     await asyncio.sleep(seconds)
+
+
+@contextmanager
+def cancelled_for_good() -> Iterator[None]:
+    """Cancel the task again after this block if it was cancelled within.
+
+    psycopg_pool's workers take a cancellation while they connect for a failure, and would go on.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        if (task := asyncio.current_task()) is not None:
+            asyncio.get_running_loop().call_soon(task.cancel)
+        raise
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from pgstore import _signals
 
@@ -87,6 +88,11 @@ def wait_for(event: Event, timeout: float | None) -> bool:
 
 def pause(seconds: float) -> None:
     time.sleep(seconds)
+
+
+def cancelled_for_good() -> AbstractContextManager[None]:
+    """Nothing: threads are not cancelled."""
+    return nullcontext()
 
 
 stopped_by_signals = _signals.handled

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -9,12 +10,16 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool, PoolClosed
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
+from pgstore import _aio
+from pgstore._async.connecting import connecting
 from pgstore._async.cursor import Parameters, run
 from pgstore._async.installation import ensure
+from pgstore._connecting import limits
+from pgstore._outages import Outage
 from pgstore._statements import Statements
-from pgstore._translation import is_lost_connection
+from pgstore._translation import is_elsewhere, is_lost_connection, passes
 from pgstore.errors import PgstoreError
 
 # Any: a pool of the user's may have any row factory, and connections of a class of their own.
@@ -22,7 +27,7 @@ PoolConnection = AsyncConnection[Any]
 Pool = AsyncConnectionPool[Any]
 
 # So many may come out of a pool in a row before an operation gives up: those that the pool was
-# opening when all were ended come back after its check.
+# opening when all were ended come back after it was drained.
 _DEAD_CONNECTIONS = 4
 
 # Of the store's own connections, whatever the connection string or the environment says.
@@ -36,6 +41,8 @@ class AsyncDatabase:
         self.name = name
         self.room = 10
         self.statements = Statements(name)
+        self.outage = Outage(name)
+        self.refusal: BaseException | None = None  # why the pool cannot connect, while it cannot
         self._create = create
         self._conninfo = source if isinstance(source, str) else ""
         self._given = None if source is None or isinstance(source, str) else source
@@ -44,6 +51,8 @@ class AsyncDatabase:
         self._pid = os.getpid()
         self.closings = 0  # begun
         self._closed = 0  # and done
+        self._renewed = 0.0  # when the pool was drained
+        self._end = _aio.Event()  # of the pool's attempts to connect
 
     async def rows(
         self,
@@ -57,23 +66,60 @@ class AsyncDatabase:
 
         On one of the pool it is its own transaction, and it is run again if the connection turns
         out to be dead: nearly every statement here reads, or writes messages by their ids, or has
-        for other reasons the same effect as once.
+        for other reasons the same effect as once. It is also run once more, on a new connection, if
+        the server was read-only: the address may lead to another one by now.
         """
         if conn is not None:
             await self.ready()
             return await run(conn, statement, parameters)
         pool = await self.ready()
-        for _ in range(_DEAD_CONNECTIONS if repeatable else 0):
+        tries, elsewhere = _DEAD_CONNECTIONS if repeatable else 0, 1
+        while True:
+            began = time.monotonic()
             try:
                 return await self._run_on(pool, statement, parameters)
-            except psycopg.OperationalError as error:
-                if not is_lost_connection(error):
+            except psycopg.Error as error:
+                if is_elsewhere(error):
+                    elsewhere -= 1
+                elif is_lost_connection(error):
+                    tries -= 1
+                else:
                     raise
-                await pool.check()
-        return await self._run_on(pool, statement, parameters)
+                await self.renew(pool, began)
+                if min(tries, elsewhere) < 0:
+                    raise
+
+    async def renew(self, pool: Pool, began: float) -> None:
+        """Replace the pool's connections, unless that was done since then.
+
+        To check them instead would wait for those whose server is silent.
+        """
+        if began > self._renewed:
+            self._renewed = time.monotonic()
+            await pool.drain()
+
+    @asynccontextmanager
+    async def taken(self, pool: Pool, handlers: bool = False) -> AsyncIterator[PoolConnection]:
+        """A connection of the pool; if there is none in time, the error says why."""
+        try:
+            conn = await pool.getconn()
+        except PoolTimeout as error:
+            raise self.explained(error) from error
+        try:
+            async with conn:
+                yield conn
+        finally:
+            await pool.putconn(conn)
+
+    def explained(self, error: PoolTimeout) -> psycopg.OperationalError:
+        """The error of a pool that cannot connect, with the reason."""
+        if self.refusal is None:
+            return error
+        kind = PoolTimeout if passes(self.refusal) else psycopg.OperationalError
+        return kind(f"{error}: {self.refusal}")
 
     async def _run_on(self, pool: Pool, statement: str, parameters: Parameters) -> list[TupleRow]:
-        async with pool.connection() as conn:
+        async with self.taken(pool) as conn:
             if conn.autocommit:
                 return await run(conn, statement, parameters)
             # A pool of the user's. Without this there would be three round trips, not one.
@@ -88,19 +134,31 @@ class AsyncDatabase:
     async def transaction(self) -> AsyncIterator[PoolConnection]:
         """A connection of the pool in a transaction: committed at the end, or rolled back."""
         pool = await self.ready()
+        began = time.monotonic()
         async with AsyncExitStack() as stack:
             for _ in range(_DEAD_CONNECTIONS):
                 try:
-                    conn = await _begin(pool, stack)
+                    conn = await self._begin(pool, stack)
                     break
                 except psycopg.OperationalError as error:
                     if not is_lost_connection(error):
                         raise
                     await stack.aclose()
-                    await pool.check()
+                    await self.renew(pool, began)
+                    began = time.monotonic()
             else:
-                conn = await _begin(pool, stack)
-            yield conn
+                conn = await self._begin(pool, stack)
+            try:
+                yield conn
+            except psycopg.Error as error:
+                if is_elsewhere(error):
+                    await self.renew(pool, began)
+                raise
+
+    async def _begin(self, pool: Pool, stack: AsyncExitStack) -> PoolConnection:
+        conn = await stack.enter_async_context(self.taken(pool, True))
+        await stack.enter_async_context(conn.transaction())
+        return conn
 
     async def ready(self, closings: int | None = None) -> Pool:
         """The open pool of a store that is there; installs it if this may.
@@ -134,12 +192,16 @@ class AsyncDatabase:
                     if not conn.closed:
                         await conn.set_autocommit(restore)
             return self._given
+        options = limits(self._conninfo) | _OWN
         # A plain connection first: a wrong address is an error now, not a time-out of the pool.
-        async with await AsyncConnection.connect(self._conninfo, **_OWN) as conn:
+        async with await AsyncConnection.connect(self._conninfo, **options) as conn:
             await ensure(conn, self.statements, self.name, create=self._create)
+        self._end = _aio.Event()
         pool: Pool = AsyncConnectionPool(
             self._conninfo,
-            kwargs=_OWN,
+            connection_class=connecting(self, self._end),
+            kwargs=options,
+            num_workers=1,  # which connects: a server that comes back is not to be overrun
             min_size=1,
             max_size=self.room,
             name=f"pgstore {self.name}",
@@ -150,6 +212,7 @@ class AsyncDatabase:
             # psycopg_pool keeps asyncio from ending while it connects (test_process).
             await pool.open(wait=True)
         except BaseException:
+            self._end.set()
             await pool.close()
             raise
         return pool
@@ -166,7 +229,7 @@ class AsyncDatabase:
         pool = await self.ready()
         if pool is self._given and not isinstance(pool.conninfo, str):
             # Made by a function of the user's, which only the pool calls.
-            async with pool.connection() as conn:
+            async with self.taken(pool) as conn:
                 await conn.set_autocommit(True)
                 try:
                     yield conn
@@ -176,7 +239,7 @@ class AsyncDatabase:
             return
         conninfo = pool.conninfo if isinstance(pool.conninfo, str) else self._conninfo
         kwargs = pool.kwargs if isinstance(pool.kwargs, dict) else {}
-        options = {**kwargs, "autocommit": True}
+        options = limits(conninfo, kwargs) | kwargs | {"autocommit": True}
         async with await AsyncConnection.connect(conninfo, **options) as conn:
             yield conn
 
@@ -186,10 +249,5 @@ class AsyncDatabase:
             self._closed = self.closings
             pool, self._pool = self._pool, None
             if pool is not None and pool is not self._given:
+                self._end.set()
                 await pool.close()
-
-
-async def _begin(pool: Pool, stack: AsyncExitStack) -> PoolConnection:
-    conn: PoolConnection = await stack.enter_async_context(pool.connection())
-    await stack.enter_async_context(conn.transaction())
-    return conn

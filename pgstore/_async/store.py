@@ -92,7 +92,7 @@ class AsyncMessageStore(AsyncReader[E]):
         one_of("wakeup", wakeup, "listen", "poll")
         database = AsyncDatabase(connection, name_of("name", name), create)
         codec: Codec[E] = TypedCodec(messages, enc_hook, dec_hook)
-        waker = AsyncWaker(database.statements, database.connection, wakeup)
+        waker = AsyncWaker(database.statements, database.connection, wakeup, database.outage)
         super().__init__(database, codec, waker)
         self._runners: set[AsyncRunner] = set()
 

@@ -94,7 +94,7 @@ class MessageStore(Reader[E]):
         one_of("wakeup", wakeup, "listen", "poll")
         database = Database(connection, name_of("name", name), create)
         codec: Codec[E] = TypedCodec(messages, enc_hook, dec_hook)
-        waker = Waker(database.statements, database.connection, wakeup)
+        waker = Waker(database.statements, database.connection, wakeup, database.outage)
         super().__init__(database, codec, waker)
         self._runners: set[Runner] = set()
 
