@@ -303,12 +303,8 @@ class AsyncRunner:
                     next_lag = time.monotonic() + _LAG_EVERY
                     await self._tell_lag()
             except Exception as error:
-                if not passes(error):
+                if not passes(error):  # the workers tell of the others
                     raise
-                self._database.outage.met(self._idle, error)
-            else:
-                self._database.outage.over(self._idle)
-        self._database.outage.left(self._idle)
 
     async def _extend_leases(self) -> None:
         with self._leases_lock:
