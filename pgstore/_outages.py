@@ -4,6 +4,8 @@ import logging
 import threading
 import time
 
+import psycopg
+
 _log = logging.getLogger("pgstore")
 
 
@@ -25,7 +27,8 @@ class Outage:
         with self._lock:
             if not self._waiting:
                 self._began = time.monotonic()
-                text = " ".join(str(error).split()) or type(error).__name__
+                said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+                text = " ".join((said or str(error)).split()) or type(error).__name__
                 _log.warning("store %s: %s; waiting until that passes", self._store, text)
             self._waiting.add(by)
 

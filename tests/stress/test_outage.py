@@ -3,6 +3,7 @@
 PGSTORE_TEST_OUTAGES   seconds of the outages, "2" unless given; try "2 8 20 90"
 """
 
+import logging
 import os
 import shutil
 import threading
@@ -83,7 +84,8 @@ def test_all_are_back_within_a_second(
         until(lambda: set(followed) == set(handled) == {1, 2})
         assert time.monotonic() - start < 1.5
         until(lambda: any("works again" in text for text in caplog.messages))
-        print(f"outage of {seconds} s: back after {time.monotonic() - start:.2f} s")
+        took = f"{time.monotonic() - start:.2f} s after an outage of {seconds:g} s"
+        logging.getLogger("tests").warning("back %s", took)
         store.stop()
         follower.stop()
         for thread in threads:
