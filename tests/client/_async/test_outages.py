@@ -193,6 +193,9 @@ async def test_stop_ends_a_run_whose_server_is_silent(
                 through._waker.ring()
             if where == "in a handler":
                 await AsyncParallel.until(lambda: handled == [1, 2])
+            (runner,) = through._runners
+            if where == "claiming":
+                await AsyncParallel.until(lambda: len(runner._database.silence._used) > 0)
             start = time.monotonic()
             assert through.stop() == 1
             assert await parallel.results() == [None]
