@@ -14,6 +14,25 @@ from pgstore.errors import InvalidArgumentError, TransactionFailedError
 # The server has ended the session: by an administrator, in a crash, or for having been idle.
 _LOST = {"57P01", "57P02", "57P05"}
 
+_ELSEWHERE = {"25006", "MS005"}
+
+# Not 57P04: the database was dropped.
+_PASSING = _ELSEWHERE | {"55006", "55P03", "57014", "57P01", "57P02", "57P03", "57P05", "26000"}
+# Connections, rolled back transactions, resources, the system around the server, and its internal
+# errors: some pass, and none is what a caller did.
+_PASSING_CLASSES = {"08", "40", "53", "58", "XX"}
+
+_OF_THE_POOL = (PoolClosed, PoolTimeout, TooManyRequests)
+
+_REFUSALS = (
+    "password authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "is not permitted to log in",
+    "permission denied for database",
+    '" does not exist',
+)
+
 _NUL = "names and payloads cannot hold the character NUL (\\0): PostgreSQL has no place for it"
 
 
@@ -59,20 +78,52 @@ def refuse_failed(conn: psycopg.BaseConnection[Any]) -> None:
 
 # States of the server in which any statement can fail: out of disk, memory or connections (53),
 # ending or starting (57P0x), its files fail (58), or read-only, as a standby is.
-_PASSING = ("53", "57P0", "58", "25006")
+_OF_THE_SERVER = ("53", "57P0", "58", "25006")
 
 
 def is_of_the_server(error: BaseException | None) -> bool:
     """Tell whether an error, or what it was raised from, is of the server's state."""
     while error is not None:
-        if isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith(_PASSING):
+        if isinstance(error, psycopg.Error) and (error.sqlstate or "").startswith(_OF_THE_SERVER):
             return True
         error = error.__cause__
     return False
 
 
-def is_lost_connection(error: psycopg.OperationalError) -> bool:
+def is_lost_connection(error: BaseException) -> bool:
     """Tell whether a connection turned out to be dead, so that another one may do better."""
-    if isinstance(error, PoolClosed | PoolTimeout | TooManyRequests):
+    if not isinstance(error, psycopg.OperationalError) or isinstance(error, _OF_THE_POOL):
         return False
-    return error.sqlstate is None or error.sqlstate in _LOST
+    if error.sqlstate is None:
+        return not _is_refused(error)
+    return error.sqlstate in _LOST
+
+
+def is_elsewhere(error: BaseException) -> bool:
+    """Tell whether a connection leads to a standby or a server that is read-only.
+
+    The address may lead to the primary by now. Nothing has been done.
+    """
+    return isinstance(error, psycopg.Error) and error.sqlstate in _ELSEWHERE
+
+
+def passes(error: BaseException) -> bool:
+    """Tell whether what runs on waits and tries again: the server, or the way to it, will change.
+
+    Everything else ends it: rights, a store that is missing or too new, what is no server's error.
+    """
+    if isinstance(error, psycopg.Error) and error.sqlstate is not None:
+        return error.sqlstate in _PASSING or error.sqlstate[:2] in _PASSING_CLASSES
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return not isinstance(error, PoolClosed) and not _is_refused(error)
+    return isinstance(error, OSError)  # no more files, no such host
+
+
+def _is_refused(error: psycopg.Error) -> bool:
+    """Tell whether the server has refused the role, its password or the database.
+
+    libpq gives no SQLSTATE of an attempt to connect, so this reads the text. In a text of another
+    language it finds nothing; then it is waited for, which is the safe side.
+    """
+    text = str(error)
+    return error.sqlstate is None and any(refusal in text for refusal in _REFUSALS)

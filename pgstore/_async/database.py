@@ -2,20 +2,25 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection, AsyncTransaction, Pipeline
 from psycopg.rows import TupleRow, tuple_row
-from psycopg_pool import AsyncConnectionPool, PoolClosed
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from pgstore import _aio
+from pgstore._async.connecting import connecting
 from pgstore._async.cursor import Parameters, StoreCursor, run
 from pgstore._async.installation import ensure
+from pgstore._connecting import limits
+from pgstore._outages import Outage
 from pgstore._statements import NOTIFY, Statements
-from pgstore._translation import is_lost_connection, refuse_failed
+from pgstore._translation import is_elsewhere, is_lost_connection, passes, refuse_failed
 from pgstore.errors import PgstoreError
 
 # Any: a pool of the user's may have any row factory, and connections of a class of their own.
@@ -23,7 +28,7 @@ PoolConnection = AsyncConnection[Any]
 Pool = AsyncConnectionPool[Any]
 
 # So many may come out of a pool in a row before an operation gives up: those that the pool was
-# opening when all were ended come back after its check.
+# opening when all were ended come back after it was drained.
 _DEAD_CONNECTIONS = 4
 
 # So long, a waker that has only a question waits for a connection.
@@ -42,16 +47,20 @@ class AsyncDatabase:
         self.name = name
         self.room = 10
         self.statements = Statements(name)
+        self.outage = Outage(name)
+        self.refusal: BaseException | None = None  # why the pool cannot connect, while it cannot
         self._create = create
         self._own = {**_OWN, "prepare_threshold": prepare_threshold}
         self._conninfo = source if isinstance(source, str) else ""
         self._given = None if source is None or isinstance(source, str) else source
         self._pool: Pool | None = None
-        self._end: _aio.LoopEnd | None = None
+        self._loop_end: _aio.LoopEnd | None = None
         self._lock = asyncio.Lock()
         self._pid = os.getpid()
         self.closings = 0  # begun
         self._closed = 0  # and done
+        self._renewed = 0.0  # when the pool was drained
+        self._end = _aio.Event()  # of the pool's attempts to connect
 
     async def rows(
         self,
@@ -65,23 +74,60 @@ class AsyncDatabase:
 
         On one of the pool it is its own transaction, and it is run again if the connection turns
         out to be dead: nearly every statement here reads, or writes messages by their ids, or has
-        for other reasons the same effect as once.
+        for other reasons the same effect as once. It is also run once more, on a new connection, if
+        the server was read-only: the address may lead to another one by now.
         """
         if conn is not None:
             await self.ready()
             return await run(conn, statement, parameters)
         pool = await self.ready()
-        for _ in range(_DEAD_CONNECTIONS if repeatable else 0):
+        tries, elsewhere = _DEAD_CONNECTIONS if repeatable else 0, 1
+        while True:
+            began = time.monotonic()
             try:
                 return await self._run_on(pool, statement, parameters)
-            except psycopg.OperationalError as error:
-                if not is_lost_connection(error):
+            except psycopg.Error as error:
+                if is_elsewhere(error):
+                    elsewhere -= 1
+                elif is_lost_connection(error):
+                    tries -= 1
+                else:
                     raise
-                await pool.check()
-        return await self._run_on(pool, statement, parameters)
+                await self.renew(pool, began)
+                if min(tries, elsewhere) < 0:
+                    raise
+
+    async def renew(self, pool: Pool, began: float) -> None:
+        """Replace the pool's connections, unless that was done since then.
+
+        To check them instead would wait for those whose server is silent.
+        """
+        if began > self._renewed:
+            self._renewed = time.monotonic()
+            await pool.drain()
+
+    @asynccontextmanager
+    async def taken(self, pool: Pool, handlers: bool = False) -> AsyncIterator[PoolConnection]:
+        """A connection of the pool; if there is none in time, the error says why."""
+        try:
+            conn = await pool.getconn()
+        except PoolTimeout as error:
+            raise self.explained(error) from error
+        try:
+            async with conn:
+                yield conn
+        finally:
+            await pool.putconn(conn)
+
+    def explained(self, error: PoolTimeout) -> psycopg.OperationalError:
+        """The error of a pool that cannot connect, with the reason."""
+        if self.refusal is None:
+            return error
+        kind = PoolTimeout if passes(self.refusal) else psycopg.OperationalError
+        return kind(f"{error}: {self.refusal}")
 
     async def _run_on(self, pool: Pool, statement: str, parameters: Parameters) -> list[TupleRow]:
-        async with pool.connection() as conn:
+        async with self.taken(pool) as conn:
             if conn.autocommit:
                 return await run(conn, statement, parameters)
             # A pool of the user's. Without this there would be three round trips, not one.
@@ -102,20 +148,42 @@ class AsyncDatabase:
         TransactionFailedError if the block ends normally and there is nothing left to commit.
         """
         pool = await self.ready()
+        began = time.monotonic()
         async with AsyncExitStack() as stack:
             for _ in range(_DEAD_CONNECTIONS):
                 try:
-                    conn = await _begin(pool, stack, first)
+                    conn = await self._begin(pool, stack, first)
                     break
                 except psycopg.OperationalError as error:
                     if not is_lost_connection(error):
                         raise
                     await stack.aclose()
-                    await pool.check()
+                    await self.renew(pool, began)
+                    began = time.monotonic()
             else:
-                conn = await _begin(pool, stack, first)
-            yield conn
+                conn = await self._begin(pool, stack, first)
+            try:
+                yield conn
+            except psycopg.Error as error:
+                if is_elsewhere(error):
+                    await self.renew(pool, began)
+                raise
             refuse_failed(conn)
+
+    async def _begin(
+        self, pool: Pool, stack: AsyncExitStack, first: tuple[str, Parameters] | None
+    ) -> PoolConnection:
+        conn: PoolConnection = await stack.enter_async_context(self.taken(pool, True))
+        if first is None:
+            await stack.enter_async_context(conn.transaction())
+            return conn
+        async with AsyncExitStack() as together:
+            if Pipeline.is_supported():
+                await together.enter_async_context(conn.pipeline())
+            # Not conn.transaction(): in a pipeline that opens another one, which lasts as long.
+            await stack.enter_async_context(AsyncTransaction(conn))
+            await StoreCursor(conn, row_factory=tuple_row).execute(*first)
+        return conn
 
     async def ready(self, closings: int | None = None) -> Pool:
         """The open pool of a store that is there; installs it if this may.
@@ -134,7 +202,7 @@ class AsyncDatabase:
                     raise PoolClosed("the store was closed")
                 if self._pool is None:
                     pool = await self._open()
-                    self._end = _aio.LoopEnd(pool.close)
+                    self._loop_end = _aio.LoopEnd(partial(self._close, pool))
                     self._pool = pool
                     self._pid = os.getpid()
                 pool = self._pool
@@ -151,12 +219,16 @@ class AsyncDatabase:
                     if not conn.closed:
                         await conn.set_autocommit(restore)
             return self._given
+        options = limits(self._conninfo) | self._own
         # A plain connection first: a wrong address is an error now, not a time-out of the pool.
-        async with await AsyncConnection.connect(self._conninfo, **self._own) as conn:
+        async with await AsyncConnection.connect(self._conninfo, **options) as conn:
             await ensure(conn, self.statements, self.name, create=self._create)
+        self._end = _aio.Event()
         pool: Pool = AsyncConnectionPool(
             self._conninfo,
-            kwargs=self._own,
+            connection_class=connecting(self, self._end),
+            kwargs=options,
+            num_workers=1,  # which connects: a server that comes back is not to be overrun
             min_size=1,
             max_size=self.room,
             name=f"pgstore {self.name}",
@@ -166,7 +238,7 @@ class AsyncDatabase:
             # With its connection: asked before it is there, the pool would open another.
             await pool.open(wait=True)
         except BaseException:
-            await pool.close()
+            await self._close(pool)
             raise
         return pool
 
@@ -192,7 +264,7 @@ class AsyncDatabase:
         pool = await self.ready()
         if pool is self._given and not isinstance(pool.conninfo, str):
             # Made by a function of the user's, which only the pool calls.
-            async with pool.connection() as conn:
+            async with self.taken(pool) as conn:
                 await conn.set_autocommit(True)
                 try:
                     yield conn
@@ -202,7 +274,7 @@ class AsyncDatabase:
             return
         conninfo = pool.conninfo if isinstance(pool.conninfo, str) else self._conninfo
         kwargs = pool.kwargs if isinstance(pool.kwargs, dict) else {}
-        options = {**kwargs, "autocommit": True}
+        options = limits(conninfo, kwargs) | kwargs | {"autocommit": True}
         async with await AsyncConnection.connect(conninfo, **options) as conn:
             yield conn
 
@@ -211,23 +283,11 @@ class AsyncDatabase:
         async with self._lock:
             self._closed = self.closings
             pool, self._pool = self._pool, None
-            if self._end is not None:
-                self._end.forget()
+            if self._loop_end is not None:
+                self._loop_end.forget()
             if pool is not None and pool is not self._given:
-                await pool.close()
+                await self._close(pool)
 
-
-async def _begin(
-    pool: Pool, stack: AsyncExitStack, first: tuple[str, Parameters] | None
-) -> PoolConnection:
-    conn: PoolConnection = await stack.enter_async_context(pool.connection())
-    if first is None:
-        await stack.enter_async_context(conn.transaction())
-        return conn
-    async with AsyncExitStack() as together:
-        if Pipeline.is_supported():
-            await together.enter_async_context(conn.pipeline())
-        # Not conn.transaction(): in a pipeline that opens another one, which lasts as long.
-        await stack.enter_async_context(AsyncTransaction(conn))
-        await StoreCursor(conn, row_factory=tuple_row).execute(*first)
-    return conn
+    async def _close(self, pool: Pool) -> None:
+        self._end.set()
+        await pool.close()

@@ -1,6 +1,8 @@
 """Following messages as they come."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from types import TracebackType
 from typing import Generic, Self
 
@@ -9,14 +11,18 @@ from psycopg.rows import TupleRow
 
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.waker import AsyncWaker
+from pgstore._connecting import PACE
 from pgstore._messages import E, StoredMessage
 from pgstore._time import deadline, left
+from pgstore._translation import passes
 
 # Rows of messages; the position to go on after, which may be stored; and the one up to which it has
 # looked, which may not: a crash of the server can give positions again that were rolled back.
 Page = tuple[list[TupleRow], int, int]
 
 _LOOK_AGAIN = 0.05
+# So long it waits for a connection at least, whatever its `timeout`.
+_PATIENCE = 5.0
 
 
 class AsyncFollower(Generic[E]):
@@ -24,7 +30,8 @@ class AsyncFollower(Generic[E]):
 
     `position` is how far it has read: store it, and go on after it another time. It ends when
     `timeout` seconds pass without a message, after `stop()`, which may be called from anywhere, at
-    the end of its `with` block, and when the store is closed.
+    the end of its `with` block, and when the store is closed. It waits while the server cannot be
+    reached or read from; if `timeout` seconds pass meanwhile, it raises the reason.
     """
 
     def __init__(
@@ -69,7 +76,14 @@ class AsyncFollower(Generic[E]):
         return self._stopped or self._opening.ended
 
     async def _fill(self) -> None:
-        until = deadline(self._timeout)
+        outage = self._opening.outage
+        try:
+            await self._wait(deadline(self._timeout), partial(outage.over, self))
+        finally:
+            outage.left(self)
+
+    async def _wait(self, until: float | None, through: Callable[[], None]) -> None:
+        self._opening.until = until and max(until, time.monotonic() + _PATIENCE)
         while True:
             seen = self._waker.signal.value
             if self._ended():  # in this order: `stop` does it the other way round
@@ -77,10 +91,16 @@ class AsyncFollower(Generic[E]):
             self.position = self._reached
             try:
                 rows, self._reached, self._looked = await self._fetch(self.position)
-            except psycopg.OperationalError:
-                if self._ended():  # the connection was taken away from it
-                    return
-                raise
+            except Exception as error:
+                if self._ended() and isinstance(error, psycopg.OperationalError):
+                    return  # the connection was taken away from it
+                remaining = left(until)
+                if remaining == 0 or not passes(error):
+                    raise
+                self._opening.outage.met(self, error)
+                await self._waker.wait(seen, PACE if remaining is None else min(PACE, remaining))
+                continue
+            through()
             if rows:
                 self._waker.useful = True
                 self._ready = rows[::-1]

@@ -1,12 +1,21 @@
 """The database for work that ends when the store is closed."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
+from psycopg_pool import PoolTimeout
 
 from pgstore._async.cursor import Parameters, run
-from pgstore._async.database import AsyncDatabase, Pool
+from pgstore._async.database import AsyncDatabase, Pool, PoolConnection
+from pgstore._connecting import Silence
+from pgstore._time import deadline, left
+from pgstore._translation import passes
+
+# Who waits for a connection finds out in such steps that it need not.
+_SLICE = 0.5
 
 
 class AsyncOpening(AsyncDatabase):
@@ -15,6 +24,8 @@ class AsyncOpening(AsyncDatabase):
     def __init__(self, database: AsyncDatabase) -> None:
         self._database = database
         self._closings = database.closings
+        self.silence = Silence()
+        self.until: float | None = None  # do not wait for a connection after that
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._database, name)
@@ -40,3 +51,26 @@ class AsyncOpening(AsyncDatabase):
     async def ready(self, closings: int | None = None) -> Pool:
         """The open pool; PoolClosed after the store has been closed."""
         return await self._database.ready(self._closings)
+
+    async def renew(self, pool: Pool, began: float) -> None:
+        """As the database, whose pool others use too."""
+        await self._database.renew(pool, began)
+
+    @asynccontextmanager
+    async def taken(self, pool: Pool, handlers: bool = False) -> AsyncIterator[PoolConnection]:
+        """As the database; but nobody waits long for one that it needs no longer."""
+        until = deadline(pool.timeout)
+        while True:
+            try:
+                conn = await pool.getconn(_SLICE)
+                break
+            except PoolTimeout as error:
+                over = self.ended or self.silence.stopping or 0 in (left(until), left(self.until))
+                if over or (self.refusal is not None and not passes(self.refusal)):
+                    raise self.explained(error) from error
+        try:
+            with self.silence.of(conn, handlers):
+                async with conn:
+                    yield conn
+        finally:
+            await pool.putconn(conn)

@@ -7,23 +7,25 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.rows import TupleRow
-from psycopg_pool import PoolTimeout
 
 from pgstore import _aio
 from pgstore._async.delivery import AsyncDelivery, Lease
 from pgstore._async.subscription import AsyncSubscription
+from pgstore._connecting import PACE
 from pgstore._filters import array, interval, text
 from pgstore._messages import StoredMessage
 from pgstore._subscriptions import PARTITION, PAUSE, SUBSCRIPTION, TOKEN, Batch, RunnerHooks
 from pgstore._time import deadline, left
+from pgstore._translation import passes
 from pgstore.errors import LeaseLostError, SubscriptionNotFound
 
 if TYPE_CHECKING:
-    from pgstore._async.database import AsyncDatabase
+    from pgstore._async.opening import AsyncOpening
     from pgstore._async.waker import AsyncWaker
 
 _log = logging.getLogger("pgstore")
@@ -38,8 +40,11 @@ _OTHERS_LOOK = 0.01
 # In a flow, many messages now and then cost less than some again and again. Not with several
 # partitions: there the next ones may only be another's.
 _FLOW, _SOME = 0.02, 20
-_RECONNECT = (0.1, 5.0)
 _LAG_EVERY = 10.0
+# After `stop`: how long the server may take to answer a statement of ours; one of a handler may
+# take as long as a lease. When it was silent once, the next ones have to be quick.
+_ANSWER, _NEXT_ANSWER = 10.0, 1.0
+_LOOK_FOR_SILENCE = 0.1
 
 
 class AsyncRunner:
@@ -47,7 +52,7 @@ class AsyncRunner:
 
     def __init__(
         self,
-        database: "AsyncDatabase",
+        database: "AsyncOpening",
         waker: "AsyncWaker",
         decode: Callable[[TupleRow], StoredMessage[Any]],
         subscriptions: Sequence[AsyncSubscription[Any]],
@@ -76,19 +81,33 @@ class AsyncRunner:
 
     def stop(self) -> None:
         """Finish the batches in hand, give the leases back, and end."""
+        self._database.silence.stopping = True
         self._stopping.set()
         self._waker.ring()
 
     async def run(self, workers: int, *, signals: bool) -> None:
         """Work until `stop`, which SIGTERM and SIGINT call too with `signals`."""
+        insisting = _aio.Task(self._insist, "pgstore-stop")
         try:
             async with AsyncExitStack() as stack:
                 if signals:
                     await stack.enter_async_context(_aio.stopped_by_signals(self.stop))
-                await self._until_connected(self._create)
+                await self._until_connected(self._begin)
                 await self._run(workers)
         finally:
+            self._stopping.set()
             self._ended.set()
+            await insisting.join()
+
+    async def _insist(self) -> None:
+        """After `stop`, end the connections whose server is silent: nobody waits for these."""
+        await _aio.wait_for(self._stopping, None)
+        ours, handlers = _ANSWER, max(self._lease, _ANSWER)
+        while not await _aio.wait_for(self._ended, _LOOK_FOR_SILENCE):
+            if self._database.silence.cut(ours, handlers):
+                if ours == _ANSWER:
+                    _log.warning("subscriptions: the server is silent, and not waited for")
+                ours = _NEXT_ANSWER
 
     async def _run(self, workers: int) -> None:
         # For each its transaction and what its handler does beside it; and for the leases.
@@ -133,21 +152,32 @@ class AsyncRunner:
                 await self._give_back()
         return handled
 
+    async def _begin(self, through: Callable[[], None]) -> None:
+        await self._create()
+        through()
+
     async def _create(self) -> None:
         for subscription in list(self._by_name.values()):
             if not self._stopping.is_set():  # it would open a store that was closed meanwhile
                 await subscription.create()
 
-    async def _until_connected(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do it, and again with growing pauses while the server cannot be reached."""
-        delay = _RECONNECT[0]
-        while not self._stopping.is_set():
-            try:
-                return await work()
-            except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
-                _log.warning("subscriptions: %s; again in %s s", error, delay)
-                await _aio.wait_for(self._stopping, delay)
-                delay = min(delay * 2, _RECONNECT[1])
+    async def _until_connected(self, work: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
+        """Do it, and again as long as it meets what passes; it calls back when it gets through."""
+        by = object()
+        outage = self._database.outage
+        try:
+            while not self._stopping.is_set():
+                try:
+                    return await work(partial(outage.over, by))
+                except Exception as error:
+                    if self._stopping.is_set() and isinstance(error, psycopg.OperationalError):
+                        return  # of a store that was closed, or a connection that was cut
+                    if not passes(error):
+                        raise
+                    outage.met(by, error)
+                await _aio.wait_for(self._stopping, PACE)
+        finally:
+            outage.left(by)
 
     async def _worker(self) -> None:
         try:
@@ -156,7 +186,7 @@ class AsyncRunner:
         finally:
             self.stop()
 
-    async def _work(self) -> None:
+    async def _work(self, through: Callable[[], None]) -> None:
         await self._database.make_room()
         await self._give_back()
         flow = looks = False
@@ -166,6 +196,7 @@ class AsyncRunner:
                 return
             looks = looks or self._may_look()
             claimed = await self._claim(looks)
+            through()
             if claimed is None:
                 flow = False
                 looks = await self._wait(seen)
@@ -311,8 +342,9 @@ class AsyncRunner:
                 if time.monotonic() >= next_lag:
                     next_lag = time.monotonic() + _LAG_EVERY
                     await self._tell_lag()
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                _log.warning("subscriptions: %s", error)
+            except Exception as error:
+                if not passes(error):  # the workers tell of the others
+                    raise
 
     async def _extend_leases(self) -> None:
         with self._leases_lock:

@@ -103,7 +103,9 @@ class AsyncMessageStore(AsyncReader[E]):
             )
         database = AsyncDatabase(connection, name_of("name", name), create, prepare_threshold)
         codec: Codec[E] = TypedCodec(messages, enc_hook, dec_hook)
-        waker = AsyncWaker(database.statements, database.connection, database.notify, wakeup)
+        waker = AsyncWaker(
+            database.statements, database.connection, database.notify, wakeup, database.outage
+        )
         super().__init__(database, codec, waker)
         self._runners: set[AsyncRunner] = set()
 

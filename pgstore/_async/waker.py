@@ -14,8 +14,11 @@ from psycopg import AsyncConnection, sql
 
 from pgstore import _aio
 from pgstore._async.cursor import run
+from pgstore._connecting import PACE, cut
+from pgstore._outages import Outage
 from pgstore._statements import Statements
 from pgstore._time import deadline, left
+from pgstore._translation import passes
 
 WakeUp = Literal["listen", "poll"]
 
@@ -34,9 +37,14 @@ _RINGS = 4
 # here wanted any of them, and if not. A system that is busy is not kept busy by those who wait.
 _BUSY = (0.05, 0.2)
 _MANY = 1000.0
-_RECONNECT = (0.1, 5.0)
 # A notification that has not come after so long does not come.
 _NOTIFIED = 1.0
+# So long after its last answer the listening connection is taken for dead: it looks more often.
+_SILENT = _FALLBACK_POLL + 2.0
+# A connection that had answered for so long is made anew at once: its end is no outage yet.
+_WORKED = 1.0
+# How long `aclose` waits for the server's last answer.
+_PATIENCE = 2.0
 
 
 class AsyncWaker:
@@ -54,6 +62,7 @@ class AsyncWaker:
         connect: Callable[[], AbstractAsyncContextManager[AsyncConnection[object]]],
         notify: Callable[[str], Awaitable[int | None]],
         wakeup: WakeUp,
+        outage: Outage,
     ) -> None:
         self.signal = _aio.Signal()
         self.useful = False
@@ -67,8 +76,12 @@ class AsyncWaker:
         self._waiting = 0
         self._wanted = _aio.Event()
         self._closed = _aio.Event()
+        self._ended = _aio.Event()
         self._lock = threading.Lock()
         self._task: _aio.Task | None = None
+        self._outage = outage
+        self._conn: AsyncConnection[object] | None = None
+        self._answered = 0.0
 
     async def wait(self, seen: int, timeout: float | None) -> bool:
         """Wait until `signal.value` is not `seen` any more; False after `timeout` seconds."""
@@ -78,15 +91,41 @@ class AsyncWaker:
             if self.signal.value != seen:  # by `aclose`, after which there is to be no new task
                 return True
             self._waiting += 1
-            self._wanted.set()
+            if not self._wanted.is_set():  # so nothing was asked lately
+                self._answered = time.monotonic()
+                self._wanted.set()
             if self._task is None or not self._task.alive:
-                self._closed = _aio.Event()
-                self._task = _aio.Task(partial(self._work, self._closed), "pgstore-waker")
+                self._closed, self._ended = _aio.Event(), _aio.Event()
+                work = partial(self._work, self._closed, self._ended)
+                self._task = _aio.Task(work, "pgstore-waker")
+        until = deadline(timeout)
         try:
-            return await self.signal.wait(seen, timeout)
+            while not await self.signal.wait(seen, self._patience(until)):
+                if left(until) == 0:
+                    return False
+                if self._patience(None) == 0:
+                    self._give_up_silent()
+            return True
         finally:
             with self._lock:
                 self._waiting -= 1
+
+    def _patience(self, until: float | None) -> float:
+        """Seconds until a deadline, or until the listening connection is to have answered."""
+        silent = left(self._answered + _SILENT)
+        remaining = left(until)
+        assert silent is not None
+        return silent if remaining is None else min(silent, remaining)
+
+    def _give_up_silent(self) -> None:
+        """Have everybody look through the pool, and the listening connection made anew."""
+        with self._lock:
+            if self._patience(None):  # another one was first
+                return
+            self._answered = time.monotonic()
+            if self._conn is not None:
+                cut(self._conn)
+            self.signal.advance()
 
     def ring(self) -> None:
         """Have everybody who waits look."""
@@ -100,27 +139,32 @@ class AsyncWaker:
             self._wanted.set()
             task, self._task = self._task, None
         if task is not None and task.alive:
+            if not await _aio.wait_for(self._ended, _PATIENCE) and self._conn is not None:
+                cut(self._conn)
             await task.join()
 
-    async def _work(self, closed: _aio.Event) -> None:
-        delay = _RECONNECT[0]
-        while not closed.is_set():
-            start = time.monotonic()
-            try:
-                async with self._connect() as conn:
-                    # A server that has crashed may have gone back.
-                    self.safe_position = -1
-                    self.signal.advance()  # what was missed while there was no connection
-                    await self._watch(conn, closed)
-            except Exception as error:
-                if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-                    self.signal.advance()  # whoever waits looks, and meets what is wrong itself
-                if not closed.is_set():
-                    if time.monotonic() - start > 10 * _RECONNECT[0]:
-                        delay = _RECONNECT[0]  # it had worked
-                    _log.warning("waiting for messages: %s; again in %s s", error, delay)
-                    await _aio.wait_for(closed, delay)
-                    delay = min(delay * 2, _RECONNECT[1])
+    async def _work(self, closed: _aio.Event, ended: _aio.Event) -> None:
+        try:
+            while not closed.is_set():
+                began = time.monotonic()
+                try:
+                    async with self._connect() as conn:
+                        self._conn, self._answered = conn, time.monotonic()
+                        self.safe_position = -1  # a server that has crashed may have gone back
+                        self.signal.advance()  # what was missed while there was no connection
+                        await self._watch(conn, closed)
+                except Exception as error:
+                    if not passes(error):
+                        self.signal.advance()  # whoever waits looks, and meets what is wrong itself
+                    worked = self._answered > began + _WORKED
+                    if not closed.is_set() and not worked:
+                        self._outage.met(self, error)
+                        await _aio.wait_for(closed, PACE)
+                finally:
+                    self._conn = None
+        finally:
+            self._outage.left(self)
+            ended.set()
 
     async def _watch(self, conn: AsyncConnection[object], closed: _aio.Event) -> None:
         self._session = None
@@ -204,6 +248,8 @@ class AsyncWaker:
     ) -> tuple[bool, bool]:
         """Whether the safe position has moved, and whether anything is in flight."""
         ((safe_position, in_flight),) = await run(conn, statement, parameters)
+        self._answered = time.monotonic()
+        self._outage.over(self)
         moved = safe_position > self.safe_position
         if moved:
             self.safe_position = safe_position

@@ -4,20 +4,25 @@
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
 from psycopg import Connection, Pipeline, Transaction
 from psycopg.rows import TupleRow, tuple_row
-from psycopg_pool import ConnectionPool, PoolClosed
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from pgstore import _threads
+from pgstore._connecting import limits
+from pgstore._outages import Outage
 from pgstore._statements import NOTIFY, Statements
+from pgstore._sync.connecting import connecting
 from pgstore._sync.cursor import Parameters, StoreCursor, run
 from pgstore._sync.installation import ensure
-from pgstore._translation import is_lost_connection, refuse_failed
+from pgstore._translation import is_elsewhere, is_lost_connection, passes, refuse_failed
 from pgstore.errors import PgstoreError
 
 # Any: a pool of the user's may have any row factory, and connections of a class of their own.
@@ -25,7 +30,7 @@ PoolConnection = Connection[Any]
 Pool = ConnectionPool[Any]
 
 # So many may come out of a pool in a row before an operation gives up: those that the pool was
-# opening when all were ended come back after its check.
+# opening when all were ended come back after it was drained.
 _DEAD_CONNECTIONS = 4
 
 # So long, a waker that has only a question waits for a connection.
@@ -44,16 +49,20 @@ class Database:
         self.name = name
         self.room = 10
         self.statements = Statements(name)
+        self.outage = Outage(name)
+        self.refusal: BaseException | None = None  # why the pool cannot connect, while it cannot
         self._create = create
         self._own = {**_OWN, "prepare_threshold": prepare_threshold}
         self._conninfo = source if isinstance(source, str) else ""
         self._given = None if source is None or isinstance(source, str) else source
         self._pool: Pool | None = None
-        self._end: _threads.LoopEnd | None = None
+        self._loop_end: _threads.LoopEnd | None = None
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self.closings = 0  # begun
         self._closed = 0  # and done
+        self._renewed = 0.0  # when the pool was drained
+        self._end = _threads.Event()  # of the pool's attempts to connect
 
     def rows(
         self,
@@ -67,23 +76,60 @@ class Database:
 
         On one of the pool it is its own transaction, and it is run again if the connection turns
         out to be dead: nearly every statement here reads, or writes messages by their ids, or has
-        for other reasons the same effect as once.
+        for other reasons the same effect as once. It is also run once more, on a new connection, if
+        the server was read-only: the address may lead to another one by now.
         """
         if conn is not None:
             self.ready()
             return run(conn, statement, parameters)
         pool = self.ready()
-        for _ in range(_DEAD_CONNECTIONS if repeatable else 0):
+        tries, elsewhere = _DEAD_CONNECTIONS if repeatable else 0, 1
+        while True:
+            began = time.monotonic()
             try:
                 return self._run_on(pool, statement, parameters)
-            except psycopg.OperationalError as error:
-                if not is_lost_connection(error):
+            except psycopg.Error as error:
+                if is_elsewhere(error):
+                    elsewhere -= 1
+                elif is_lost_connection(error):
+                    tries -= 1
+                else:
                     raise
-                pool.check()
-        return self._run_on(pool, statement, parameters)
+                self.renew(pool, began)
+                if min(tries, elsewhere) < 0:
+                    raise
+
+    def renew(self, pool: Pool, began: float) -> None:
+        """Replace the pool's connections, unless that was done since then.
+
+        To check them instead would wait for those whose server is silent.
+        """
+        if began > self._renewed:
+            self._renewed = time.monotonic()
+            pool.drain()
+
+    @contextmanager
+    def taken(self, pool: Pool, handlers: bool = False) -> Iterator[PoolConnection]:
+        """A connection of the pool; if there is none in time, the error says why."""
+        try:
+            conn = pool.getconn()
+        except PoolTimeout as error:
+            raise self.explained(error) from error
+        try:
+            with conn:
+                yield conn
+        finally:
+            pool.putconn(conn)
+
+    def explained(self, error: PoolTimeout) -> psycopg.OperationalError:
+        """The error of a pool that cannot connect, with the reason."""
+        if self.refusal is None:
+            return error
+        kind = PoolTimeout if passes(self.refusal) else psycopg.OperationalError
+        return kind(f"{error}: {self.refusal}")
 
     def _run_on(self, pool: Pool, statement: str, parameters: Parameters) -> list[TupleRow]:
-        with pool.connection() as conn:
+        with self.taken(pool) as conn:
             if conn.autocommit:
                 return run(conn, statement, parameters)
             # A pool of the user's. Without this there would be three round trips, not one.
@@ -102,20 +148,42 @@ class Database:
         TransactionFailedError if the block ends normally and there is nothing left to commit.
         """
         pool = self.ready()
+        began = time.monotonic()
         with ExitStack() as stack:
             for _ in range(_DEAD_CONNECTIONS):
                 try:
-                    conn = _begin(pool, stack, first)
+                    conn = self._begin(pool, stack, first)
                     break
                 except psycopg.OperationalError as error:
                     if not is_lost_connection(error):
                         raise
                     stack.close()
-                    pool.check()
+                    self.renew(pool, began)
+                    began = time.monotonic()
             else:
-                conn = _begin(pool, stack, first)
-            yield conn
+                conn = self._begin(pool, stack, first)
+            try:
+                yield conn
+            except psycopg.Error as error:
+                if is_elsewhere(error):
+                    self.renew(pool, began)
+                raise
             refuse_failed(conn)
+
+    def _begin(
+        self, pool: Pool, stack: ExitStack, first: tuple[str, Parameters] | None
+    ) -> PoolConnection:
+        conn: PoolConnection = stack.enter_context(self.taken(pool, True))
+        if first is None:
+            stack.enter_context(conn.transaction())
+            return conn
+        with ExitStack() as together:
+            if Pipeline.is_supported():
+                together.enter_context(conn.pipeline())
+            # Not conn.transaction(): in a pipeline that opens another one, which lasts as long.
+            stack.enter_context(Transaction(conn))
+            StoreCursor(conn, row_factory=tuple_row).execute(*first)
+        return conn
 
     def ready(self, closings: int | None = None) -> Pool:
         """The open pool of a store that is there; installs it if this may.
@@ -134,7 +202,7 @@ class Database:
                     raise PoolClosed("the store was closed")
                 if self._pool is None:
                     pool = self._open()
-                    self._end = _threads.LoopEnd(pool.close)
+                    self._loop_end = _threads.LoopEnd(partial(self._close, pool))
                     self._pool = pool
                     self._pid = os.getpid()
                 pool = self._pool
@@ -151,12 +219,16 @@ class Database:
                     if not conn.closed:
                         conn.set_autocommit(restore)
             return self._given
+        options = limits(self._conninfo) | self._own
         # A plain connection first: a wrong address is an error now, not a time-out of the pool.
-        with Connection.connect(self._conninfo, **self._own) as conn:
+        with Connection.connect(self._conninfo, **options) as conn:
             ensure(conn, self.statements, self.name, create=self._create)
+        self._end = _threads.Event()
         pool: Pool = ConnectionPool(
             self._conninfo,
-            kwargs=self._own,
+            connection_class=connecting(self, self._end),
+            kwargs=options,
+            num_workers=1,  # which connects: a server that comes back is not to be overrun
             min_size=1,
             max_size=self.room,
             name=f"pgstore {self.name}",
@@ -166,7 +238,7 @@ class Database:
             # With its connection: asked before it is there, the pool would open another.
             pool.open(wait=True)
         except BaseException:
-            pool.close()
+            self._close(pool)
             raise
         return pool
 
@@ -192,7 +264,7 @@ class Database:
         pool = self.ready()
         if pool is self._given and not isinstance(pool.conninfo, str):
             # Made by a function of the user's, which only the pool calls.
-            with pool.connection() as conn:
+            with self.taken(pool) as conn:
                 conn.set_autocommit(True)
                 try:
                     yield conn
@@ -202,7 +274,7 @@ class Database:
             return
         conninfo = pool.conninfo if isinstance(pool.conninfo, str) else self._conninfo
         kwargs = pool.kwargs if isinstance(pool.kwargs, dict) else {}
-        options = {**kwargs, "autocommit": True}
+        options = limits(conninfo, kwargs) | kwargs | {"autocommit": True}
         with Connection.connect(conninfo, **options) as conn:
             yield conn
 
@@ -211,21 +283,11 @@ class Database:
         with self._lock:
             self._closed = self.closings
             pool, self._pool = self._pool, None
-            if self._end is not None:
-                self._end.forget()
+            if self._loop_end is not None:
+                self._loop_end.forget()
             if pool is not None and pool is not self._given:
-                pool.close()
+                self._close(pool)
 
-
-def _begin(pool: Pool, stack: ExitStack, first: tuple[str, Parameters] | None) -> PoolConnection:
-    conn: PoolConnection = stack.enter_context(pool.connection())
-    if first is None:
-        stack.enter_context(conn.transaction())
-        return conn
-    with ExitStack() as together:
-        if Pipeline.is_supported():
-            together.enter_context(conn.pipeline())
-        # Not conn.transaction(): in a pipeline that opens another one, which lasts as long.
-        stack.enter_context(Transaction(conn))
-        StoreCursor(conn, row_factory=tuple_row).execute(*first)
-    return conn
+    def _close(self, pool: Pool) -> None:
+        self._end.set()
+        pool.close()

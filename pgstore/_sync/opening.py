@@ -2,13 +2,22 @@
 
 """The database for work that ends when the store is closed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
+from psycopg_pool import PoolTimeout
 
+from pgstore._connecting import Silence
 from pgstore._sync.cursor import Parameters, run
-from pgstore._sync.database import Database, Pool
+from pgstore._sync.database import Database, Pool, PoolConnection
+from pgstore._time import deadline, left
+from pgstore._translation import passes
+
+# Who waits for a connection finds out in such steps that it need not.
+_SLICE = 0.5
 
 
 class Opening(Database):
@@ -17,6 +26,8 @@ class Opening(Database):
     def __init__(self, database: Database) -> None:
         self._database = database
         self._closings = database.closings
+        self.silence = Silence()
+        self.until: float | None = None  # do not wait for a connection after that
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._database, name)
@@ -42,3 +53,25 @@ class Opening(Database):
     def ready(self, closings: int | None = None) -> Pool:
         """The open pool; PoolClosed after the store has been closed."""
         return self._database.ready(self._closings)
+
+    def renew(self, pool: Pool, began: float) -> None:
+        """As the database, whose pool others use too."""
+        self._database.renew(pool, began)
+
+    @contextmanager
+    def taken(self, pool: Pool, handlers: bool = False) -> Iterator[PoolConnection]:
+        """As the database; but nobody waits long for one that it needs no longer."""
+        until = deadline(pool.timeout)
+        while True:
+            try:
+                conn = pool.getconn(_SLICE)
+                break
+            except PoolTimeout as error:
+                over = self.ended or self.silence.stopping or 0 in (left(until), left(self.until))
+                if over or (self.refusal is not None and not passes(self.refusal)):
+                    raise self.explained(error) from error
+        try:
+            with self.silence.of(conn, handlers), conn:
+                yield conn
+        finally:
+            pool.putconn(conn)

@@ -9,23 +9,25 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.rows import TupleRow
-from psycopg_pool import PoolTimeout
 
 from pgstore import _threads
+from pgstore._connecting import PACE
 from pgstore._filters import array, interval, text
 from pgstore._messages import StoredMessage
 from pgstore._subscriptions import PARTITION, PAUSE, SUBSCRIPTION, TOKEN, Batch, RunnerHooks
 from pgstore._sync.delivery import Delivery, Lease
 from pgstore._sync.subscription import Subscription
 from pgstore._time import deadline, left
+from pgstore._translation import passes
 from pgstore.errors import LeaseLostError, SubscriptionNotFound
 
 if TYPE_CHECKING:
-    from pgstore._sync.database import Database
+    from pgstore._sync.opening import Opening
     from pgstore._sync.waker import Waker
 
 _log = logging.getLogger("pgstore")
@@ -40,8 +42,11 @@ _OTHERS_LOOK = 0.01
 # In a flow, many messages now and then cost less than some again and again. Not with several
 # partitions: there the next ones may only be another's.
 _FLOW, _SOME = 0.02, 20
-_RECONNECT = (0.1, 5.0)
 _LAG_EVERY = 10.0
+# After `stop`: how long the server may take to answer a statement of ours; one of a handler may
+# take as long as a lease. When it was silent once, the next ones have to be quick.
+_ANSWER, _NEXT_ANSWER = 10.0, 1.0
+_LOOK_FOR_SILENCE = 0.1
 
 
 class Runner:
@@ -49,7 +54,7 @@ class Runner:
 
     def __init__(
         self,
-        database: "Database",
+        database: "Opening",
         waker: "Waker",
         decode: Callable[[TupleRow], StoredMessage[Any]],
         subscriptions: Sequence[Subscription[Any]],
@@ -78,19 +83,33 @@ class Runner:
 
     def stop(self) -> None:
         """Finish the batches in hand, give the leases back, and end."""
+        self._database.silence.stopping = True
         self._stopping.set()
         self._waker.ring()
 
     def run(self, workers: int, *, signals: bool) -> None:
         """Work until `stop`, which SIGTERM and SIGINT call too with `signals`."""
+        insisting = _threads.Task(self._insist, "pgstore-stop")
         try:
             with ExitStack() as stack:
                 if signals:
                     stack.enter_context(_threads.stopped_by_signals(self.stop))
-                self._until_connected(self._create)
+                self._until_connected(self._begin)
                 self._run(workers)
         finally:
+            self._stopping.set()
             self._ended.set()
+            insisting.join()
+
+    def _insist(self) -> None:
+        """After `stop`, end the connections whose server is silent: nobody waits for these."""
+        _threads.wait_for(self._stopping, None)
+        ours, handlers = _ANSWER, max(self._lease, _ANSWER)
+        while not _threads.wait_for(self._ended, _LOOK_FOR_SILENCE):
+            if self._database.silence.cut(ours, handlers):
+                if ours == _ANSWER:
+                    _log.warning("subscriptions: the server is silent, and not waited for")
+                ours = _NEXT_ANSWER
 
     def _run(self, workers: int) -> None:
         # For each its transaction and what its handler does beside it; and for the leases.
@@ -135,21 +154,32 @@ class Runner:
                 self._give_back()
         return handled
 
+    def _begin(self, through: Callable[[], None]) -> None:
+        self._create()
+        through()
+
     def _create(self) -> None:
         for subscription in list(self._by_name.values()):
             if not self._stopping.is_set():  # it would open a store that was closed meanwhile
                 subscription.create()
 
-    def _until_connected(self, work: Callable[[], None]) -> None:
-        """Do it, and again with growing pauses while the server cannot be reached."""
-        delay = _RECONNECT[0]
-        while not self._stopping.is_set():
-            try:
-                return work()
-            except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
-                _log.warning("subscriptions: %s; again in %s s", error, delay)
-                _threads.wait_for(self._stopping, delay)
-                delay = min(delay * 2, _RECONNECT[1])
+    def _until_connected(self, work: Callable[[Callable[[], None]], None]) -> None:
+        """Do it, and again as long as it meets what passes; it calls back when it gets through."""
+        by = object()
+        outage = self._database.outage
+        try:
+            while not self._stopping.is_set():
+                try:
+                    return work(partial(outage.over, by))
+                except Exception as error:
+                    if self._stopping.is_set() and isinstance(error, psycopg.OperationalError):
+                        return  # of a store that was closed, or a connection that was cut
+                    if not passes(error):
+                        raise
+                    outage.met(by, error)
+                _threads.wait_for(self._stopping, PACE)
+        finally:
+            outage.left(by)
 
     def _worker(self) -> None:
         try:
@@ -158,7 +188,7 @@ class Runner:
         finally:
             self.stop()
 
-    def _work(self) -> None:
+    def _work(self, through: Callable[[], None]) -> None:
         self._database.make_room()
         self._give_back()
         flow = looks = False
@@ -168,6 +198,7 @@ class Runner:
                 return
             looks = looks or self._may_look()
             claimed = self._claim(looks)
+            through()
             if claimed is None:
                 flow = False
                 looks = self._wait(seen)
@@ -313,8 +344,9 @@ class Runner:
                 if time.monotonic() >= next_lag:
                     next_lag = time.monotonic() + _LAG_EVERY
                     self._tell_lag()
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-                _log.warning("subscriptions: %s", error)
+            except Exception as error:
+                if not passes(error):  # the workers tell of the others
+                    raise
 
     def _extend_leases(self) -> None:
         with self._leases_lock:

@@ -105,7 +105,9 @@ class MessageStore(Reader[E]):
             )
         database = Database(connection, name_of("name", name), create, prepare_threshold)
         codec: Codec[E] = TypedCodec(messages, enc_hook, dec_hook)
-        waker = Waker(database.statements, database.connection, database.notify, wakeup)
+        waker = Waker(
+            database.statements, database.connection, database.notify, wakeup, database.outage
+        )
         super().__init__(database, codec, waker)
         self._runners: set[Runner] = set()
 

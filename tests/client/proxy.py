@@ -1,4 +1,4 @@
-"""A TCP proxy in front of the server, to lose an answer on the way."""
+"""A TCP proxy in front of the server: it loses answers, is down, silent, or leads elsewhere."""
 
 import socket
 import threading
@@ -17,9 +17,10 @@ class Proxy:
     """
 
     def __init__(self, dsn: str) -> None:
-        with psycopg.connect(dsn) as conn:
-            self._host, self._port = conn.info.host, conn.info.port
+        self.lead_to(dsn)
         self.lost = 0
+        self._down = False
+        self._frozen = threading.Event()
         self._doomed: bytes | None = None
         self._listener = socket.create_server(("127.0.0.1", 0))
         port = self._listener.getsockname()[1]
@@ -46,15 +47,42 @@ class Proxy:
         """Lose the answer to the next request that contains these bytes."""
         self._doomed = request
 
+    def lead_to(self, dsn: str) -> None:
+        """Connect to this server from now on; connections that are there stay where they are."""
+        with psycopg.connect(dsn) as conn:
+            self._host, self._port = conn.info.host, conn.info.port
+
+    def go_down(self) -> None:
+        """Close all connections, and accept none."""
+        self._down = True
+        for each in self._sockets[1:]:
+            _close(each)
+
+    def come_up(self) -> None:
+        self._down = False
+
+    def freeze(self, *, new: bool) -> None:
+        """Pass nothing on any more on the connections there are, nor on new ones if `new`.
+
+        They stay open, as those of a stopped process or a host that has vanished.
+        """
+        self._frozen.set()
+        if not new:
+            self._frozen = threading.Event()
+
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                if self._down:
+                    _close(client)
+                    continue
                 server = self._connect()
                 self._sockets += [client, server]
                 lost = threading.Event()
                 for target in (self._requests, self._answers):
-                    thread = threading.Thread(target=target, args=(client, server, lost))
+                    arguments = (client, server, lost, self._frozen)
+                    thread = threading.Thread(target=target, args=arguments)
                     self._threads.append(thread)
                     thread.start()
 
@@ -66,19 +94,33 @@ class Proxy:
         return server
 
     def _requests(
-        self, client: socket.socket, server: socket.socket, lost: threading.Event
+        self,
+        client: socket.socket,
+        server: socket.socket,
+        lost: threading.Event,
+        frozen: threading.Event,
     ) -> None:
         with suppress(OSError):
             while sent := client.recv(1 << 20):
+                if frozen.is_set():
+                    continue
                 if self._doomed and self._doomed in sent:
                     self._doomed = None
                     lost.set()
                 server.sendall(sent)
         _close(server)
 
-    def _answers(self, client: socket.socket, server: socket.socket, lost: threading.Event) -> None:
+    def _answers(
+        self,
+        client: socket.socket,
+        server: socket.socket,
+        lost: threading.Event,
+        frozen: threading.Event,
+    ) -> None:
         with suppress(OSError):
             while answer := server.recv(1 << 20):
+                if frozen.is_set():
+                    continue
                 if lost.is_set():
                     self.lost += 1
                     break

@@ -1,0 +1,47 @@
+"""Outages of the server: told once when they begin, and once when they are over."""
+
+import logging
+import threading
+import time
+
+import psycopg
+
+_log = logging.getLogger("pgstore")
+
+
+class Outage:
+    """What those who wait for the server know of one another.
+
+    The pool, the listening connection, workers and followers all meet an outage, each again and
+    again. It begins with the first of them, and is over when the last one has got through.
+    """
+
+    def __init__(self, store: str) -> None:
+        self._store = store
+        self._waiting: set[object] = set()
+        self._began = 0.0
+        self._lock = threading.Lock()
+
+    def met(self, by: object, error: BaseException) -> None:
+        """Note that somebody waits because of this error."""
+        with self._lock:
+            if not self._waiting:
+                self._began = time.monotonic()
+                said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+                text = " ".join((said or str(error)).split()) or type(error).__name__
+                _log.warning("store %s: %s; waiting until that passes", self._store, text)
+            self._waiting.add(by)
+
+    def over(self, by: object) -> None:
+        """Note that somebody got through."""
+        if by in self._waiting:
+            with self._lock:
+                self._waiting.discard(by)
+                if not self._waiting:
+                    seconds = time.monotonic() - self._began
+                    _log.warning("store %s: works again, after %.1f s", self._store, seconds)
+
+    def left(self, by: object) -> None:
+        """Note that somebody waits no longer, though it did not get through."""
+        with self._lock:
+            self._waiting.discard(by)

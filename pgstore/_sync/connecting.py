@@ -1,0 +1,50 @@
+# Generated from pgstore/_async/connecting.py by `python tools/unasync.py`.
+
+"""Connections of the store's own pool."""
+
+from typing import Any, Protocol, Self
+
+import psycopg
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from pgstore import _threads
+from pgstore._connecting import PACE
+from pgstore._outages import Outage
+from pgstore._translation import passes
+
+
+class Noting(Protocol):
+    """Whose connections they are."""
+
+    outage: Outage
+    refusal: BaseException | None
+
+
+def connecting(owner: Noting, end: _threads.Event) -> type[Connection[TupleRow]]:
+    """The class of connections that are made as soon as the server is there, until `end` is set.
+
+    psycopg_pool itself doubles its pauses, up to minutes, and logs each attempt.
+    """
+
+    class Persistent(Connection[TupleRow]):
+        @classmethod
+        def connect(cls, conninfo: str = "", **options: Any) -> Self:
+            attempt = object()
+            try:
+                while True:
+                    try:
+                        conn = super().connect(conninfo, **options)
+                    except (psycopg.Error, OSError) as error:
+                        owner.refusal = error
+                        owner.outage.met(attempt, error)
+                        if not passes(error) or _threads.wait_for(end, PACE):
+                            raise
+                    else:
+                        owner.refusal = None
+                        owner.outage.over(attempt)
+                        return conn
+            finally:
+                owner.outage.left(attempt)
+
+    return Persistent

@@ -1,0 +1,154 @@
+"""An address that leads to a standby, which becomes the primary later."""
+
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import psycopg
+import pytest
+
+from pgstore import MessageStore, _unprivileged
+from pgstore.embedded import Server
+from tests.client.proxy import Proxy
+
+_PATIENCE = 30.0
+_FAST = {"fsync": "off", "max_connections": "20"}
+
+
+class Noted(msgspec.Struct):
+    number: int
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + _PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def primary() -> Iterator[Server]:
+    with Server(settings=_FAST) as server:
+        yield server
+
+
+@pytest.fixture
+def standby(primary: Server) -> Iterator[Server]:
+    place = _unprivileged.temporary_folder()
+    folder = place / "standby"
+    folder.mkdir(mode=0o711)
+    data = folder / "data"
+    data.mkdir(mode=0o700)
+    _unprivileged.hand_over(data)
+    binaries = _unprivileged.reachable_binaries(primary.bin, place / "install")
+    backup: list[str | Path] = [binaries / "pg_basebackup", "-d", primary.dsn, "-D", data]
+    options = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
+    identity = _unprivileged.identity()
+    try:
+        subprocess.run([*backup, *options], **identity, cwd="/", check=True, timeout=60)
+        with Server(folder, settings=_FAST) as server:
+            yield server
+    finally:
+        shutil.rmtree(place)
+
+
+def test_what_runs_on_waits_until_the_address_leads_to_a_primary(
+    primary: Server, standby: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    followed: list[int] = []
+    handled: list[int] = []
+    with (
+        Proxy.running(primary.dsn) as proxy,
+        MessageStore[Noted](proxy.dsn, messages=Noted) as store,
+    ):
+        subscription = store.subscription("notes", category="note")
+
+        @subscription.handler
+        def note(message: Noted) -> None:
+            handled.append(message.number)
+
+        threads = [
+            threading.Thread(target=lambda: store.run(subscription, workers=2, lease=5.0)),
+            threading.Thread(target=lambda: followed.extend(s.message.number for s in follower)),
+        ]
+        store.write("note-1", Noted(1))
+        follower = store.follow(category="note")
+        for thread in threads:
+            thread.start()
+        until(lambda: followed == handled == [1])
+        until(lambda: subscription.position() > 0)
+        with psycopg.connect(primary.dsn) as conn:
+            (end,) = conn.execute("SELECT pg_current_wal_flush_lsn()").fetchone() or ("",)
+        with psycopg.connect(standby.dsn, autocommit=True) as conn:
+            replayed = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
+            until(lambda: conn.execute(replayed, (end,)).fetchone() == (True,))
+            proxy.lead_to(standby.dsn)
+            primary.stop()
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+                store.write("note-1", Noted(2))
+            until(lambda: len(caplog.records) > 0)
+            time.sleep(1)  # several attempts of each
+            conn.execute("SELECT pg_promote()")
+        before = time.monotonic()
+        store.write("note-1", Noted(2))
+        until(lambda: set(followed) == set(handled) == {1, 2})
+        assert time.monotonic() - before < 1
+        until(lambda: any("works again" in each.getMessage() for each in caplog.records))
+        follower.stop()
+        assert store.stop() == 1
+        for thread in threads:
+            thread.join(_PATIENCE)
+    told = [each.getMessage() for each in caplog.records if each.name == "pgstore"]
+    assert len(told) == 2
+    assert "works again" in told[1]
+
+
+def test_connections_to_what_is_read_only_are_not_kept(primary: Server, standby: Server) -> None:
+    with (
+        Proxy.running(standby.dsn) as proxy,
+        MessageStore[Noted](primary.dsn, messages=Noted) as install,
+    ):
+        install.safe_position()
+        with psycopg.connect(standby.dsn, autocommit=True) as conn:
+            there = "SELECT to_regproc('pgstore.write_message') IS NOT NULL"
+            until(lambda: conn.execute(there).fetchone() == (True,))
+        with MessageStore[Noted](proxy.dsn, messages=Noted) as store:
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+                store.write("note-1", Noted(1))
+            proxy.lead_to(primary.dsn)  # connections to the standby stay open
+            assert store.write("note-1", Noted(1)).version == 1
+
+
+def test_a_server_that_is_read_only_for_a_while_ends_nothing(
+    primary: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    handled: list[int] = []
+    with MessageStore[Noted](primary.dsn, messages=Noted) as store:
+        subscription = store.subscription("notes", category="note")
+
+        @subscription.handler
+        def note(message: Noted) -> None:
+            handled.append(message.number)
+
+        thread = threading.Thread(target=lambda: store.run(subscription))
+        thread.start()
+        store.write("note-1", Noted(1))
+        until(lambda: handled == [1])
+        with psycopg.connect(primary.dsn, autocommit=True) as conn:
+            conn.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+            conn.execute("SELECT pg_reload_conf()")
+            until(lambda: any(each.name == "pgstore" for each in caplog.records))
+            conn.execute("SET default_transaction_read_only = off")
+            conn.execute("ALTER SYSTEM RESET default_transaction_read_only")
+            conn.execute("SELECT pg_reload_conf()")
+        store.write("note-1", Noted(2))
+        until(lambda: handled == [1, 2])
+        until(lambda: any("works again" in each.getMessage() for each in caplog.records))
+        assert store.stop() == 1
+        thread.join(_PATIENCE)
+    told = [each.getMessage() for each in caplog.records if each.name == "pgstore"]
+    assert len(told) == 2
