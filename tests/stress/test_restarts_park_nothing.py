@@ -23,7 +23,7 @@ PATIENCE = 60
 def server() -> Iterator[Server]:
     folder = _unprivileged.temporary_folder()
     try:
-        with Server(folder / "server", settings={"restart_after_crash": "on"}) as server:
+        with Server(folder / "server") as server:
             yield server
     finally:
         shutil.rmtree(folder)
@@ -44,16 +44,7 @@ def crashed(server: Server) -> None:
     restarted(server)
 
 
-def crashed_in_a_session(server: Server) -> None:
-    """The postmaster goes on, and ends all sessions."""
-    with psycopg.connect(server.dsn) as conn:
-        os.kill(conn.info.backend_pid, signal.SIGKILL)
-        with pytest.raises(psycopg.OperationalError):
-            while True:
-                conn.execute("SELECT 1")
-
-
-@pytest.mark.parametrize("restart", [restarted, crashed, crashed_in_a_session])
+@pytest.mark.parametrize("restart", [restarted, crashed])
 def test_ten_restarts_of_the_server_park_nothing(
     server: Server, restart: Callable[[Server], None]
 ) -> None:
