@@ -15,6 +15,7 @@ WITHOUT_LOCKS = {
     "list_partitions",
     "list_retention",
     "new_message_id",
+    "next_claim",
     "position_before",
     "read_all",
     "read_category",
@@ -56,6 +57,7 @@ class Lease(NamedTuple):
             f"fetch_batch {of}": f"SELECT fetch_batch({self.key})",
             f"extend_lease {of}": f"SELECT extend_lease({self.key})",
             f"release_partition {of}": f"SELECT release_partition({self.key})",
+            f"abandon_partition {of}": f"SELECT abandon_partition({self.key}, 'E')",
             f"fail_message {of}": f"SELECT fail_message({self.key}, {self.failed}, 'E')",
             f"fail_message {of}, again": f"SELECT fail_message({self.key}, {self.replayed}, 'E')",
         }

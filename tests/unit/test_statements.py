@@ -29,6 +29,7 @@ PARAMETERS = {
     "fetch_batch": 4,
     "extend_lease": 3,
     "release_partition": 3,
+    "abandon_partition": 4,
     "acknowledge": 5,
     "settle_parked": 4,
     "begin_handling": 3,

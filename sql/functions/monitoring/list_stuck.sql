@@ -12,6 +12,7 @@ STABLE
 PARALLEL SAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN

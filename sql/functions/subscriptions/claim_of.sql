@@ -40,6 +40,12 @@ BEGIN
       CONTINUE;
     END IF;
 
+    SELECT w.swept_position INTO swept
+    FROM subscription_sweeps AS w
+    WHERE w.subscription_id = source.subscription_id;
+    IF swept > safe THEN
+      PERFORM refuse_position(swept);
+    END IF;
     SELECT p.partition, p.token, p.checkpoint INTO partition, token, checkpoint
     FROM lease_partition(source, claim_of.owner, claim_of.lease) AS p;
     IF token IS NOT NULL THEN
@@ -48,9 +54,6 @@ BEGIN
     ELSIF partition IS NOT NULL THEN
       CONTINUE;
     END IF;
-    SELECT w.swept_position INTO swept
-    FROM subscription_sweeps AS w
-    WHERE w.subscription_id = source.subscription_id;
     IF source.next_partitions IS NOT NULL THEN
       IF NOT finish_repartition(source) THEN
         RETURN;

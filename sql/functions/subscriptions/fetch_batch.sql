@@ -91,8 +91,18 @@ BEGIN
       m.message_id, s.stream, m.version, m.global_position, m.type, m.data, m.metadata, m.added_at,
       leased.checkpoint, true
     FROM parked_messages AS k
-    JOIN messages AS m USING (global_position)
-    JOIN streams AS s USING (stream_id)
+    -- LIMIT keeps these look-ups, whatever the planner thinks of the sizes.
+    CROSS JOIN LATERAL (
+      SELECT
+        i.message_id, i.stream_id, i.version, i.global_position, i.type, i.data, i.metadata,
+        i.added_at
+      FROM messages AS i
+      WHERE i.global_position = k.global_position
+      LIMIT 1
+    ) AS m
+    CROSS JOIN LATERAL (
+      SELECT i.stream FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
+    ) AS s
     WHERE k.subscription_id = leased.subscription_id
       AND k.partition = fetch_batch.partition
       AND k.replay

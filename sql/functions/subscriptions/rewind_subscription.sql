@@ -39,6 +39,8 @@ BEGIN
     leased_until = NULL,
     retry_at = NULL,
     attempts = 0,
+    leases = 0,
+    alone = 0,
     failed_position = NULL,
     error = NULL,
     stopped = false

@@ -29,7 +29,10 @@ BEGIN
         AND w.head > after_position
         AND u.global_position > after_position
         AND u.global_position < before_position
-        AND EXISTS (SELECT FROM messages AS m WHERE m.global_position = u.global_position)
+        -- Not EXISTS: for a join the planner may walk along all messages (tests/plans).
+        AND (
+          SELECT m.global_position FROM messages AS m WHERE m.global_position = u.global_position
+        ) IS NOT NULL
     );
   ELSIF source.categories IS NULL THEN
     RETURN EXISTS (
