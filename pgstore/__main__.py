@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import psycopg
 
 import pgstore
-from pgstore import _exits, _sql
+from pgstore import _exits, _signals, _sql
 from pgstore._version import VERSION
 
 _ALWAYS = ("demo", "install", "sql-path", "-h", "--help", "--version")
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # It tells of a connection that it gives up after Ctrl-C; children of it go on.
             logging.getLogger("psycopg").addFilter(lambda _: False)
             # So that a terminal is put in order, as with Ctrl-C.
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+            signal.signal(signal.SIGTERM, _signals.terminate)
         from pgstore.cli import app
 
         app(args=None if arguments is None else list(arguments), prog_name="pgstore")

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,9 +58,14 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def terminate(*_: object) -> None:
+    """Exit as a program that SIGTERM has ended: our command line's own handler."""
+    sys.exit(128 + signal.SIGTERM)
+
+
 def _is_default(handler: Any) -> bool:
     """Whether it is what Python, asyncio or our command line does with a signal by itself."""
-    if handler in (signal.SIG_DFL, signal.default_int_handler, interrupt):
+    if handler in (signal.SIG_DFL, signal.default_int_handler, interrupt, terminate):
         return True
     # asyncio.run's is a functools.partial of a method of its Runner.
     method = getattr(getattr(handler, "func", None), "__func__", None)

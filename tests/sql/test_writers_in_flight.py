@@ -26,7 +26,7 @@ def test_writers_in_flight_names_sessions(store: Store, stream: str, connect: Co
     ]
     ((found, role, prepared), _) = rows(store, "w.since, w.role, w.prepared_transaction")
     assert (found, role, prepared) == (since, "postgres", None)
-    assert store.call("safe_position") == [(before,)]
+    assert store.call("horizon") == [(before, True)]
 
 
 def test_writers_in_flight_names_prepared_transactions(
