@@ -99,9 +99,7 @@ def frozen_waker(server: Durable, rounds: Rounds) -> Counts:
         slowest = 0.0
         for _ in rounds:
             traffic.wait_until_back()
-            with psycopg.connect(server.dsn, autocommit=True) as conn:
-                chosen = [pid for (pid,) in conn.execute(_LISTENERS)]
-            assert chosen, "nobody listens"
+            chosen = _listeners(server)
             _signal(chosen, signal.SIGSTOP)
             start = time.monotonic()
             try:
@@ -118,6 +116,16 @@ def frozen_waker(server: Durable, rounds: Rounds) -> Counts:
         traffic.wait_until_back()
         traffic.counts.noted["seconds until they had them"] = round(slowest)
         return traffic.finish()
+
+
+def _listeners(server: Durable) -> list[int]:
+    """The sessions that listen, as soon as there are any."""
+    end = time.monotonic() + _PATIENCE
+    with psycopg.connect(server.dsn, autocommit=True) as conn:
+        while not (chosen := [pid for (pid,) in conn.execute(_LISTENERS)]):
+            assert time.monotonic() < end, "nobody listens"
+            time.sleep(0.01)
+    return chosen
 
 
 def _signal(processes: list[int], number: int) -> None:
