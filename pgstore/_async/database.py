@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -242,14 +242,19 @@ class AsyncDatabase:
             raise
         return pool
 
-    async def notify(self, channel: str) -> int | None:
+    async def notify(
+        self, channel: str, using: Callable[[PoolConnection | None], None]
+    ) -> int | None:
         """Notify on a connection of the pool; the process of its session, None if none is free."""
         pool = await self.ready()
         try:
             async with pool.connection(timeout=_FREE_SOON) as conn:
+                using(conn)
                 ((pid,),) = await run(conn, NOTIFY, (channel,))
         except psycopg.OperationalError:  # a PoolTimeout, too
             return None
+        finally:
+            using(None)
         return int(pid)
 
     async def make_room(self) -> None:

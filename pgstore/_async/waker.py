@@ -21,6 +21,8 @@ from pgstore._time import deadline, left
 from pgstore._translation import passes
 
 WakeUp = Literal["listen", "poll"]
+# Notifies a channel, and tells on which connection while it does: the process of its session.
+Notify = Callable[[str, Callable[[AsyncConnection[object] | None], None]], Awaitable[int | None]]
 
 _log = logging.getLogger("pgstore")
 
@@ -60,7 +62,7 @@ class AsyncWaker:
         self,
         statements: Statements,
         connect: Callable[[], AbstractAsyncContextManager[AsyncConnection[object]]],
-        notify: Callable[[str], Awaitable[int | None]],
+        notify: Notify,
         wakeup: WakeUp,
         outage: Outage,
     ) -> None:
@@ -68,6 +70,7 @@ class AsyncWaker:
         self.useful = False
         self._statements = statements
         self._connect = connect
+        self._notifier: AsyncConnection[object] | None = None
         self._notify = notify
         self._wakeup = wakeup
         self._session: str | None = None  # the process of the one that sleeps, once it may
@@ -123,9 +126,13 @@ class AsyncWaker:
             if self._patience(None):  # another one was first
                 return
             self._answered = time.monotonic()
-            if self._conn is not None:
-                cut(self._conn)
+            self._cut()
             self.signal.advance()
+
+    def _cut(self) -> None:
+        for conn in (self._conn, self._notifier):
+            if conn is not None:
+                cut(conn)
 
     def ring(self) -> None:
         """Have everybody who waits look."""
@@ -139,8 +146,8 @@ class AsyncWaker:
             self._wanted.set()
             task, self._task = self._task, None
         if task is not None and task.alive:
-            if not await _aio.wait_for(self._ended, _PATIENCE) and self._conn is not None:
-                cut(self._conn)
+            if not await _aio.wait_for(self._ended, _PATIENCE):
+                self._cut()
             await task.join()
 
     async def _work(self, closed: _aio.Event, ended: _aio.Event) -> None:
@@ -215,7 +222,7 @@ class AsyncWaker:
         # On a channel of its own: nobody else is to be woken, nor to answer.
         own = f"pgstore_{uuid4().hex}"
         await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(own)))
-        notifier = await self._notify(own)
+        notifier = await self._notify(own, self._note)
         heard = False
         until = deadline(_NOTIFIED)
         while notifier is not None and not heard and left(until) and not closed.is_set():
@@ -229,6 +236,10 @@ class AsyncWaker:
         await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         self._session = str(session)
         return True
+
+    def _note(self, conn: AsyncConnection[object] | None) -> None:
+        """Note which connection of the pool notifies: its server may be silent too."""
+        self._notifier = conn
 
     def _polls(self, reason: str) -> bool:
         """Tell once why this polls; False."""

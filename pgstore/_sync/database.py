@@ -5,7 +5,7 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -242,14 +242,17 @@ class Database:
             raise
         return pool
 
-    def notify(self, channel: str) -> int | None:
+    def notify(self, channel: str, using: Callable[[PoolConnection | None], None]) -> int | None:
         """Notify on a connection of the pool; the process of its session, None if none is free."""
         pool = self.ready()
         try:
             with pool.connection(timeout=_FREE_SOON) as conn:
+                using(conn)
                 ((pid,),) = run(conn, NOTIFY, (channel,))
         except psycopg.OperationalError:  # a PoolTimeout, too
             return None
+        finally:
+            using(None)
         return int(pid)
 
     def make_room(self) -> None:

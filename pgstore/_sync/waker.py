@@ -23,6 +23,8 @@ from pgstore._time import deadline, left
 from pgstore._translation import passes
 
 WakeUp = Literal["listen", "poll"]
+# Notifies a channel, and tells on which connection while it does: the process of its session.
+Notify = Callable[[str, Callable[[Connection[object] | None], None]], int | None]
 
 _log = logging.getLogger("pgstore")
 
@@ -62,7 +64,7 @@ class Waker:
         self,
         statements: Statements,
         connect: Callable[[], AbstractContextManager[Connection[object]]],
-        notify: Callable[[str], int | None],
+        notify: Notify,
         wakeup: WakeUp,
         outage: Outage,
     ) -> None:
@@ -70,6 +72,7 @@ class Waker:
         self.useful = False
         self._statements = statements
         self._connect = connect
+        self._notifier: Connection[object] | None = None
         self._notify = notify
         self._wakeup = wakeup
         self._session: str | None = None  # the process of the one that sleeps, once it may
@@ -125,9 +128,13 @@ class Waker:
             if self._patience(None):  # another one was first
                 return
             self._answered = time.monotonic()
-            if self._conn is not None:
-                cut(self._conn)
+            self._cut()
             self.signal.advance()
+
+    def _cut(self) -> None:
+        for conn in (self._conn, self._notifier):
+            if conn is not None:
+                cut(conn)
 
     def ring(self) -> None:
         """Have everybody who waits look."""
@@ -141,8 +148,8 @@ class Waker:
             self._wanted.set()
             task, self._task = self._task, None
         if task is not None and task.alive:
-            if not _threads.wait_for(self._ended, _PATIENCE) and self._conn is not None:
-                cut(self._conn)
+            if not _threads.wait_for(self._ended, _PATIENCE):
+                self._cut()
             task.join()
 
     def _work(self, closed: _threads.Event, ended: _threads.Event) -> None:
@@ -217,7 +224,7 @@ class Waker:
         # On a channel of its own: nobody else is to be woken, nor to answer.
         own = f"pgstore_{uuid4().hex}"
         conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(own)))
-        notifier = self._notify(own)
+        notifier = self._notify(own, self._note)
         heard = False
         until = deadline(_NOTIFIED)
         while notifier is not None and not heard and left(until) and not closed.is_set():
@@ -231,6 +238,10 @@ class Waker:
         conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         self._session = str(session)
         return True
+
+    def _note(self, conn: Connection[object] | None) -> None:
+        """Note which connection of the pool notifies: its server may be silent too."""
+        self._notifier = conn
 
     def _polls(self, reason: str) -> bool:
         """Tell once why this polls; False."""
