@@ -141,8 +141,10 @@ async def test_a_listening_backend_that_is_stopped_holds_nobody_for_long(
         async with AsyncParallel() as parallel:
             await parallel.start(partial(follow, watched, category, seen))
             await store.write(f"{category}-1", EventA(1))
-            await AsyncParallel.until(lambda: seen == [1] and watched._waker._waiting == 1)
-            conn = watched._waker._conn
+            waker = watched._waker
+            await AsyncParallel.until(lambda: seen == [1] and waker._waiting == 1)
+            await AsyncParallel.until(lambda: waker._conn is not None)
+            conn = waker._conn
             assert conn is not None
             backend = conn.info.backend_pid
             os.kill(backend, signal.SIGSTOP)

@@ -142,8 +142,10 @@ def test_a_listening_backend_that_is_stopped_holds_nobody_for_long(
         with Parallel() as parallel:
             parallel.start(partial(follow, watched, category, seen))
             store.write(f"{category}-1", EventA(1))
-            Parallel.until(lambda: seen == [1] and watched._waker._waiting == 1)
-            conn = watched._waker._conn
+            waker = watched._waker
+            Parallel.until(lambda: seen == [1] and waker._waiting == 1)
+            Parallel.until(lambda: waker._conn is not None)
+            conn = waker._conn
             assert conn is not None
             backend = conn.info.backend_pid
             os.kill(backend, signal.SIGSTOP)
