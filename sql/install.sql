@@ -17,7 +17,8 @@ SELECT
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
-    {"number": 4, "name": "0004_reliability", "checksum": "df81913c528449c577848e19c20a6c1970f612aaa726a55ad7426e8a68684ad5"}
+    {"number": 4, "name": "0004_reliability", "checksum": "df81913c528449c577848e19c20a6c1970f612aaa726a55ad7426e8a68684ad5"},
+    {"number": 5, "name": "0005_guarded", "checksum": "ef47dc47c2e86b72c21061aa6af4a3e3e990de0a69a35612a621758dad2117c1"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -35,6 +36,10 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 3) AS pgstore_pending \
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 4) AS pgstore_pending \gset
 \if :pgstore_pending
   \ir migrations/0004_reliability.sql
+\endif
+SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 5) AS pgstore_pending \gset
+\if :pgstore_pending
+  \ir migrations/0005_guarded.sql
 \endif
 \ir functions/ids/new_message_id.sql
 \ir functions/monitoring/count_parked.sql
@@ -188,4 +193,4 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 4) AS pgstore_pending \
 \ir grants.sql
 \ir record.sql
 COMMIT;
-\echo Store :schema is at schema version 4.
+\echo Store :schema is at schema version 5.
