@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import threading
 import time
 from contextlib import ExitStack, suppress
 
@@ -34,6 +35,10 @@ SELECT a.pid FROM pg_stat_activity AS a
 WHERE a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
   AND a.query ~ '(horizon|fall_asleep|wake_up)\\('
 """
+
+# As many as take one in each of the parts of the server's table of locks.
+_LOCKS = "SELECT pg_advisory_lock(n), pg_advisory_unlock(n) FROM generate_series(1, 200) AS n"
+_ANSWER = 5.0
 
 
 def zombies(server: Durable, rounds: Rounds) -> Counts:
@@ -95,8 +100,11 @@ def frozen(server: Durable, rounds: Rounds) -> Counts:
 
 def frozen_waker(server: Durable, rounds: Rounds) -> Counts:
     """Stop the sessions that listen for new messages, until all readers have got some anyway."""
-    with Traffic(server.dsn, "frozen_waker") as traffic:
-        slowest = 0.0
+    with (
+        psycopg.connect(server.dsn, autocommit=True) as conn,
+        Traffic(server.dsn, "frozen_waker") as traffic,
+    ):
+        slowest, stood_still = 0.0, 0
         for _ in rounds:
             traffic.wait_until_back()
             chosen = _listeners(server)
@@ -107,15 +115,29 @@ def frozen_waker(server: Durable, rounds: Rounds) -> Counts:
                 position = max(each.last for each in traffic.readers)
                 while any(each.last < position for each in traffic.readers):
                     if time.monotonic() > start + _HELD_UP:
-                        traffic.counts.ended += 1
+                        if _stands_still(conn):
+                            stood_still += 1
+                        else:
+                            traffic.counts.ended += 1
                         break
                     time.sleep(0.05)
             finally:
                 _signal(chosen, signal.SIGCONT)
-            slowest = max(slowest, time.monotonic() - start)
+            if (took := time.monotonic() - start) < _HELD_UP:
+                slowest = max(slowest, took)
         traffic.wait_until_back()
         traffic.counts.noted["seconds until they had them"] = round(slowest)
+        if stood_still:
+            traffic.counts.noted["times the server stood still for all"] = stood_still
         return traffic.finish()
+
+
+def _stands_still(conn: psycopg.Connection) -> bool:
+    """Whether a stopped session holds a lock of the server's own, so that nobody gets any lock."""
+    probe = threading.Thread(target=lambda: conn.execute(_LOCKS).fetchall(), daemon=True)
+    probe.start()
+    probe.join(_ANSWER)
+    return probe.is_alive()
 
 
 def _listeners(server: Durable) -> list[int]:
