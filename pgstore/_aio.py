@@ -2,14 +2,17 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from pgstore import _failures, _signals
 
 Lock = asyncio.Lock
+
+A = TypeVar("A")
 
 
 class Event:
@@ -77,6 +80,15 @@ class Task:
         await self._task
         if self._exit is not None:
             raise self._exit
+
+
+async def finish(call: Callable[[A], Coroutine[None, None, None]], argument: A) -> None:
+    """Call it and let it come to its end, also if this task is cancelled meanwhile.
+
+    psycopg_pool loses a connection whose return is cancelled while the pool's lock is taken: each
+    such cancellation would make the pool smaller for good.
+    """
+    await asyncio.shield(call(argument))
 
 
 class LoopEnd:

@@ -3,10 +3,13 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from pgstore import _failures, _signals
 
 Lock = threading.Lock
+
+A = TypeVar("A")
 
 
 class Event:
@@ -60,6 +63,11 @@ class Task:
             self._thread.join(0.2)
         if self._error is not None:
             raise self._error
+
+
+def finish(call: Callable[[A], None], argument: A) -> None:
+    """Call it: nothing interrupts a thread."""
+    call(argument)
 
 
 class LoopEnd:

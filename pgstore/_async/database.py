@@ -117,7 +117,7 @@ class AsyncDatabase:
             async with conn:
                 yield conn
         finally:
-            await pool.putconn(conn)
+            await _aio.finish(pool.putconn, conn)
 
     def explained(self, error: PoolTimeout) -> psycopg.OperationalError:
         """The error of a pool that cannot connect, with the reason."""
@@ -210,7 +210,7 @@ class AsyncDatabase:
 
     async def _open(self) -> Pool:
         if self._given is not None:
-            async with self._given.connection() as conn:
+            async with self.taken(self._given) as conn:
                 restore = conn.autocommit
                 await conn.set_autocommit(True)
                 try:

@@ -8,13 +8,17 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
+from pgstore import _aio
 from pgstore._async.cursor import Parameters, run
 from pgstore._async.database import AsyncDatabase, Pool, PoolConnection
 from pgstore._connecting import Silence
 from pgstore._time import deadline, left
 from pgstore._translation import passes
 
-# Who waits for a connection finds out in such steps that it need not.
+# A worker that waits for a connection looks after this many seconds whether it is still to wait.
+# The pool then puts it at the end of the queue, so each step is twice as long as the one before:
+# with equal steps, callers that keep all connections in use would never let it have one. While the
+# pool cannot connect, nobody gets a connection, and the steps stay short.
 _SLICE = 0.5
 
 
@@ -59,18 +63,20 @@ class AsyncOpening(AsyncDatabase):
     @asynccontextmanager
     async def taken(self, pool: Pool, handlers: bool = False) -> AsyncIterator[PoolConnection]:
         """As the database; but nobody waits long for one that it needs no longer."""
-        until = deadline(pool.timeout)
+        until, step = deadline(pool.timeout), _SLICE
         while True:
             try:
-                conn = await pool.getconn(_SLICE)
+                ends = [each for each in (left(until), left(self.until)) if each is not None]
+                conn = await pool.getconn(max(min(step, *ends), _SLICE))
                 break
             except PoolTimeout as error:
                 over = self.ended or self.silence.stopping or 0 in (left(until), left(self.until))
                 if over or (self.refusal is not None and not passes(self.refusal)):
                     raise self.explained(error) from error
+                step = _SLICE if self.refusal is not None else 2 * step
         try:
             with self.silence.of(conn, handlers):
                 async with conn:
                     yield conn
         finally:
-            await pool.putconn(conn)
+            await _aio.finish(pool.putconn, conn)

@@ -119,7 +119,7 @@ class Database:
             with conn:
                 yield conn
         finally:
-            pool.putconn(conn)
+            _threads.finish(pool.putconn, conn)
 
     def explained(self, error: PoolTimeout) -> psycopg.OperationalError:
         """The error of a pool that cannot connect, with the reason."""
@@ -210,7 +210,7 @@ class Database:
 
     def _open(self) -> Pool:
         if self._given is not None:
-            with self._given.connection() as conn:
+            with self.taken(self._given) as conn:
                 restore = conn.autocommit
                 conn.set_autocommit(True)
                 try:

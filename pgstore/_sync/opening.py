@@ -10,13 +10,17 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
+from pgstore import _threads
 from pgstore._connecting import Silence
 from pgstore._sync.cursor import Parameters, run
 from pgstore._sync.database import Database, Pool, PoolConnection
 from pgstore._time import deadline, left
 from pgstore._translation import passes
 
-# Who waits for a connection finds out in such steps that it need not.
+# A worker that waits for a connection looks after this many seconds whether it is still to wait.
+# The pool then puts it at the end of the queue, so each step is twice as long as the one before:
+# with equal steps, callers that keep all connections in use would never let it have one. While the
+# pool cannot connect, nobody gets a connection, and the steps stay short.
 _SLICE = 0.5
 
 
@@ -61,17 +65,19 @@ class Opening(Database):
     @contextmanager
     def taken(self, pool: Pool, handlers: bool = False) -> Iterator[PoolConnection]:
         """As the database; but nobody waits long for one that it needs no longer."""
-        until = deadline(pool.timeout)
+        until, step = deadline(pool.timeout), _SLICE
         while True:
             try:
-                conn = pool.getconn(_SLICE)
+                ends = [each for each in (left(until), left(self.until)) if each is not None]
+                conn = pool.getconn(max(min(step, *ends), _SLICE))
                 break
             except PoolTimeout as error:
                 over = self.ended or self.silence.stopping or 0 in (left(until), left(self.until))
                 if over or (self.refusal is not None and not passes(self.refusal)):
                     raise self.explained(error) from error
+                step = _SLICE if self.refusal is not None else 2 * step
         try:
             with self.silence.of(conn, handlers), conn:
                 yield conn
         finally:
-            pool.putconn(conn)
+            _threads.finish(pool.putconn, conn)

@@ -124,3 +124,34 @@ async def test_first_use_can_be_cancelled_and_tried_again(
     before = await store.stream_version(stream)
     assert (await store.write(stream, EventA(2))).version == before + 1
     await store.aclose()
+
+
+async def test_a_cancelled_return_to_the_pool_loses_no_connection(
+    store: Store, category: str
+) -> None:
+    pool = await store._database.ready()
+    leave = asyncio.Event()
+    subscription = store.subscription(category, category=category)
+
+    @subscription.handler
+    async def wait(event: EventA, conn: psycopg.AsyncConnection[Any]) -> None:
+        await leave.wait()
+
+    async def work() -> None:
+        async with store.transaction():
+            await leave.wait()
+
+    await store.write(f"{category}-1", EventA(1))
+    for each in (work, lambda: store.run_once(subscription)):
+        leave.clear()
+        task = asyncio.ensure_future(each())
+        await AsyncParallel.until(lambda: pool.get_stats()["pool_available"] == 0)
+        await asyncio.sleep(0.1)  # run_once takes it for its claim first
+        async with pool._lock:  # as when another task is given a connection
+            leave.set()
+            await AsyncParallel.until(lambda: bool(pool._lock._waiters))
+            task.cancel()
+            await asyncio.wait([task], timeout=0.1)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await AsyncParallel.until(lambda: pool.get_stats()["pool_available"] == 1)

@@ -89,3 +89,35 @@ async def test_everything_at_once_on_a_pool_of_two(
                 )
             )
             assert await parallel.results() == [None] * AsyncParallel.MANY
+
+
+async def test_callers_that_keep_a_pool_in_use_leave_a_follower_its_turn(
+    dsn: str, open_store: OpenStore, category: str
+) -> None:
+    pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] = AsyncConnectionPool(
+        dsn, min_size=1, max_size=1, open=False
+    )
+    async with pool:
+        store = await open_store(connection=pool)
+        await store.write(f"{category}-1", EventA(1))
+        seen: list[int] = []
+        taken: list[int] = []
+
+        async def hold() -> None:
+            # As long as it takes to see that the follower never gets it.
+            while not seen and len(taken) < 60:
+                async with pool.connection() as conn:
+                    taken.append(1)
+                    await conn.execute("SELECT pg_sleep(0.2)")
+
+        async def follow() -> None:
+            async for stored in store.follow(category=category):
+                seen.append(stored.message.num)
+                return
+
+        async with AsyncParallel() as parallel:
+            await parallel.start(hold, hold, hold, hold)
+            await AsyncParallel.until(lambda: len(taken) > 0)
+            await parallel.start(follow)
+            await parallel.results()
+        assert len(taken) < 60

@@ -83,3 +83,35 @@ def test_everything_at_once_on_a_pool_of_two(dsn: str, open_store: OpenStore, st
                 )
             )
             assert parallel.results() == [None] * Parallel.MANY
+
+
+def test_callers_that_keep_a_pool_in_use_leave_a_follower_its_turn(
+    dsn: str, open_store: OpenStore, category: str
+) -> None:
+    pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
+        dsn, min_size=1, max_size=1, open=False
+    )
+    with pool:
+        store = open_store(connection=pool)
+        store.write(f"{category}-1", EventA(1))
+        seen: list[int] = []
+        taken: list[int] = []
+
+        def hold() -> None:
+            # As long as it takes to see that the follower never gets it.
+            while not seen and len(taken) < 60:
+                with pool.connection() as conn:
+                    taken.append(1)
+                    conn.execute("SELECT pg_sleep(0.2)")
+
+        def follow() -> None:
+            for stored in store.follow(category=category):
+                seen.append(stored.message.num)
+                return
+
+        with Parallel() as parallel:
+            parallel.start(hold, hold, hold, hold)
+            Parallel.until(lambda: len(taken) > 0)
+            parallel.start(follow)
+            parallel.results()
+        assert len(taken) < 60
