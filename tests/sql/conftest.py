@@ -6,6 +6,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+import pgstore
 from tests.released import make_store
 from tests.sql.store import Store, drop
 
@@ -29,3 +30,13 @@ def stream() -> str:
 def schema(store: Store) -> str:
     """The file's store, so that `connect` closes its connections before that is dropped."""
     return store.name
+
+
+@pytest.fixture
+def empty(server_dsn: str) -> Iterator[Store]:
+    """A store of its own, in which nothing was written."""
+    name = f"store_{uuid4().hex[:12]}"
+    pgstore.install(server_dsn, name=name)
+    with psycopg.connect(server_dsn, autocommit=True) as conn:
+        yield Store(conn, name)
+    drop(server_dsn, name)

@@ -1,6 +1,6 @@
 """Up to where the store can be read: whose open transactions hold that back, and whose do not."""
 
-from collections.abc import Iterator
+import threading
 from uuid import uuid4
 
 import psycopg
@@ -14,16 +14,6 @@ from tests.sql.store import Store, drop, last_position, wait_until
 
 # Names whose first hash does not do: found by trying.
 COLLIDING = ["s37700711"]
-
-
-@pytest.fixture
-def empty(server_dsn: str) -> Iterator[Store]:
-    """A store of its own, in which nothing was written."""
-    name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, name=name)
-    with psycopg.connect(server_dsn, autocommit=True) as conn:
-        yield Store(conn, name)
-    drop(server_dsn, name)
 
 
 def horizon(store: Store) -> tuple[int, bool]:
@@ -255,6 +245,28 @@ def test_skip_positions_sets_the_sequence_ahead(empty: Store, connect: Connect) 
     for positions in (0, -1, 10**12 + 1, None):
         with empty.refused("22023", argument="positions"):
             empty.call("skip_positions", positions)
+
+
+def test_skip_positions_gives_no_position_twice(empty: Store, connect: Connect) -> None:
+    conn, drawn = connect(), list[int]()
+    ended = threading.Event()
+
+    def draw() -> None:
+        statement = (
+            f"SELECT nextval('{empty.name}.global_position_seq') FROM generate_series(1, %s)"
+        )
+        while not ended.is_set():
+            drawn.extend(position for (position,) in conn.execute(statement.encode(), [1000]))
+
+    drawing = threading.Thread(target=draw)
+    drawing.start()
+    try:
+        for _ in range(1000):
+            empty.call("skip_positions", 1)
+    finally:
+        ended.set()
+        drawing.join()
+    assert len(drawn) == len(set(drawn))
 
 
 @pytest.mark.parametrize("isolation", ["REPEATABLE READ", "SERIALIZABLE"])

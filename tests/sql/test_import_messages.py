@@ -146,11 +146,29 @@ def test_import_messages_keeps_positions_above_the_last(store: Store, stream: st
     _, last = store.write(f"{stream}-before")
     with store.refused("22023", argument="global_positions", last_position=last, index=0):
         take(store, parameters((stream, 1), positions=[last]))
-    with store.refused("22023", argument="global_positions"):
-        take(store, parameters((stream, 1), positions=[last + 2**31]))
     take(store, parameters((stream, 1), (stream, 2), positions=[last + 3, last + 2000]))
     assert last_position(store) == last + 2000
     assert store.write(stream)[1] == last + 2001
+
+
+@pytest.mark.parametrize("above", [2**31, 2**32, 2**53])
+def test_import_messages_keeps_positions_far_above_the_last(
+    empty: Store, connect: Connect, above: int
+) -> None:
+    """A store whose positions were skipped, after a failover, can be copied as it is."""
+    _, before = empty.write("account-1")
+    marked = connect(autocommit=False)
+    marked.execute(f"SET search_path TO {empty.name}")
+    marked.execute("SELECT announce_write()")  # as a writer that is to draw its position
+    take(empty, parameters(("account-2", 1), positions=[before + above]))
+    ((safe,),) = empty.query("SELECT safe_position FROM STORE.horizon()").fetchall()
+    assert safe == before
+    marked.rollback()
+    ((safe,),) = empty.query("SELECT safe_position FROM STORE.horizon()").fetchall()
+    assert safe == before + above
+    assert empty.write("account-2") == (2, before + above + 1)
+    with empty.refused("22023", argument="global_positions", global_position=2**62):
+        take(empty, parameters(("account-3", 1), positions=[2**62]))
 
 
 @pytest.mark.parametrize("shape", ["[5:6]={%s,%s}", "[0:1]={%s,%s}", "{{%s},{%s}}"])

@@ -287,6 +287,35 @@ def test_parked_message_that_is_gone_is_listed_and_not_handed_out(
     assert store.call("drop_parked", reader.name) == [(1,)]
 
 
+@pytest.mark.parametrize("holder", ["replay_parked", "resume_subscription"])
+def test_message_whose_error_is_locked_is_left_for_later(
+    store: Store, category: str, connect: Connect, holder: str
+) -> None:
+    """Otherwise the error, which may quote the message, would stay when the message is gone."""
+    fails = "park" if holder == "replay_parked" else "stop"
+    reader = Subscription(store, categories=[category], on_failure=fails, max_attempts=1)
+    (failed,) = fill(store, category, 1)
+    lease = reader.claimed()
+    lease.fetch(1)
+    assert lease.fail(failed, "it says: secret") == fails
+    lease.release()
+    store.call("set_retention", category, max_count=0, keep_unhandled=False)
+    conn = connect(autocommit=False)
+    if holder == "replay_parked":
+        store.call("replay_parked", reader.name, failed, on=conn)
+    else:
+        store.call("resume_subscription", reader.name, on=conn)
+    assert apply(store) == (0, True)
+    assert left(store, category) == [failed]
+    conn.commit()
+    assert everything(store) == 1
+    errors = store.query(
+        "SELECT error FROM STORE.parked_messages UNION ALL"
+        " SELECT error FROM STORE.subscription_partitions"
+    )
+    assert [row for row in errors if row != (None,)] == []
+
+
 def test_truncated_category_is_counted_again(store: Store, category: str) -> None:
     positions = fill(store, category, 10, streams=2)
     store.call("set_retention", category, max_count=4)

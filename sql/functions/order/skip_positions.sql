@@ -17,6 +17,13 @@ BEGIN
   -- One of these at a time: with two, the later setval could set the sequence back behind positions
   -- that writers drew after the first.
   PERFORM lock_rights();
+  IF positions <= 100000 THEN
+    -- One by one: writers can draw more than a few between the look at the last position and
+    -- setval, which would then set the sequence back, and give theirs again.
+    RETURN (
+      SELECT max(nextval('global_position_seq')) FROM generate_series(1, skip_positions.positions)
+    );
+  END IF;
   RETURN setval(
     'global_position_seq', pg_sequence_last_value('global_position_seq') + positions
   );

@@ -84,7 +84,17 @@ BEGIN
 
   IF batch.positions IS NOT NULL THEN
     LOCK TABLE messages, streams IN ROW EXCLUSIVE MODE;  -- as in cut_stream
-    PERFORM forget_errors(batch.positions);
+    BEGIN
+      PERFORM forget_errors(batch.positions);
+      PERFORM refuse_errors(batch.positions);
+    EXCEPTION
+      -- Another transaction holds a row with an error, which may quote its message: to delete the
+      -- message now would leave the error there for good.
+      WHEN object_in_use THEN
+        deleted := 0;
+        more := true;
+        RETURN;
+    END;
   END IF;
   DELETE FROM messages AS m
   USING unnest(batch.positions) AS u (global_position)
@@ -121,4 +131,5 @@ $$;
 
 COMMENT ON FUNCTION cut_category(retention_policies, bigint, bigint) IS
 $$Internal: delete what has expired among the oldest messages of a category, except in streams that
-somebody writes to, the first of which is busy_stream. The caller has locked the policy.$$;
+somebody writes to, the first of which is busy_stream. Deletes nothing while another transaction has
+locked the error of one of these messages. The caller has locked the policy.$$;

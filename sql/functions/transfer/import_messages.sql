@@ -97,15 +97,12 @@ BEGIN
           'index', 0, 'global_position', first_position, 'last_position', last_position
         )
       );
-    ELSIF highest_position - last_position >= 2147483648 THEN
-      -- In-flight marks hold the low half of a position: of transactions that are open now they
-      -- would be taken for others.
+    ELSIF highest_position >= 4611686018427387904 THEN
+      -- 2^62: the sequence goes on after it, and a store whose sequence is at its end takes no more
+      -- messages.
       PERFORM refuse_argument(
-        'global_positions',
-        format('must be less than 2147483648 above the store''s last position, %s', last_position),
-        jsonb_build_object(
-          'index', 0, 'global_position', first_position, 'last_position', last_position
-        )
+        'global_positions', 'must be less than 4611686018427387904',
+        jsonb_build_object('global_position', highest_position)
       );
     END IF;
   END IF;
