@@ -1,6 +1,7 @@
 """What asyncio code needs of tasks and events; `_threads` is the same for threads."""
 
 import asyncio
+import inspect
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import ExitStack, asynccontextmanager, suppress
@@ -13,6 +14,7 @@ from pgstore import _failures, _signals
 Lock = asyncio.Lock
 
 A = TypeVar("A")
+T = TypeVar("T")
 
 
 class Event:
@@ -80,6 +82,14 @@ class Task:
         await self._task
         if self._exit is not None:
             raise self._exit
+
+
+async def called(value: T | Callable[[], T | Awaitable[T]]) -> T:
+    """The value, or what the function that is given instead of it returns."""
+    if not callable(value):
+        return value
+    result = value()
+    return await result if inspect.isawaitable(result) else result
 
 
 async def finish(call: Callable[[A], Coroutine[None, None, None]], argument: A) -> None:

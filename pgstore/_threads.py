@@ -10,6 +10,7 @@ from pgstore import _failures, _signals
 Lock = threading.Lock
 
 A = TypeVar("A")
+T = TypeVar("T")
 
 
 class Event:
@@ -63,6 +64,11 @@ class Task:
             self._thread.join(0.2)
         if self._error is not None:
             raise self._error
+
+
+def called(value: T | Callable[[], T]) -> T:
+    """The value, or what the function that is given instead of it returns."""
+    return value() if callable(value) else value
 
 
 def finish(call: Callable[[A], None], argument: A) -> None:

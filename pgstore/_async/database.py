@@ -267,18 +267,9 @@ class AsyncDatabase:
     async def connection(self) -> AsyncIterator[PoolConnection]:
         """A connection beside the pool, in autocommit mode: for a session that waits."""
         pool = await self.ready()
-        if pool is self._given and not isinstance(pool.conninfo, str):
-            # Made by a function of the user's, which only the pool calls.
-            async with self.taken(pool) as conn:
-                await conn.set_autocommit(True)
-                try:
-                    yield conn
-                finally:
-                    if not conn.closed:
-                        await conn.set_autocommit(False)
-            return
-        conninfo = pool.conninfo if isinstance(pool.conninfo, str) else self._conninfo
-        kwargs = pool.kwargs if isinstance(pool.kwargs, dict) else {}
+        # Of a pool of the user's either may be a function: of a password that changes, for example.
+        conninfo = await _aio.called(pool.conninfo) or ""
+        kwargs = await _aio.called(pool.kwargs) or {}
         options = limits(conninfo, kwargs) | kwargs | {"autocommit": True}
         async with await AsyncConnection.connect(conninfo, **options) as conn:
             yield conn

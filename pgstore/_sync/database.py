@@ -265,18 +265,9 @@ class Database:
     def connection(self) -> Iterator[PoolConnection]:
         """A connection beside the pool, in autocommit mode: for a session that waits."""
         pool = self.ready()
-        if pool is self._given and not isinstance(pool.conninfo, str):
-            # Made by a function of the user's, which only the pool calls.
-            with self.taken(pool) as conn:
-                conn.set_autocommit(True)
-                try:
-                    yield conn
-                finally:
-                    if not conn.closed:
-                        conn.set_autocommit(False)
-            return
-        conninfo = pool.conninfo if isinstance(pool.conninfo, str) else self._conninfo
-        kwargs = pool.kwargs if isinstance(pool.kwargs, dict) else {}
+        # Of a pool of the user's either may be a function: of a password that changes, for example.
+        conninfo = _threads.called(pool.conninfo) or ""
+        kwargs = _threads.called(pool.kwargs) or {}
         options = limits(conninfo, kwargs) | kwargs | {"autocommit": True}
         with Connection.connect(conninfo, **options) as conn:
             yield conn

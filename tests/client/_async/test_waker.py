@@ -77,3 +77,27 @@ async def test_it_sleeps_once_a_connection_of_the_pool_is_free_to_notify_it(
             follower.stop()
             await parallel.results()
     assert caplog.records == []
+
+
+async def test_a_pool_that_asks_functions_how_to_connect_keeps_its_only_connection(
+    open_store: OpenStore, dsn: str, watch: Watch, category: str
+) -> None:
+    async def conninfo() -> str:
+        return dsn
+
+    async def kwargs() -> dict[str, Any]:
+        return {"application_name": watch.name}
+
+    async with AsyncConnectionPool(
+        conninfo, kwargs=kwargs, min_size=1, max_size=1, timeout=5, open=False
+    ) as pool:
+        store = await open_store(connection=pool)
+        follower = store.follow(category=category)
+        seen: list[int] = []
+        async with AsyncParallel() as parallel:
+            await parallel.start(partial(collect, follower, seen))
+            await AsyncParallel.until(watch.is_asleep)
+            await store.write(f"{category}-1", EventA(1))
+            await AsyncParallel.until(lambda: seen == [1])
+            follower.stop()
+            await parallel.results()

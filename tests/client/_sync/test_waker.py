@@ -79,3 +79,27 @@ def test_it_sleeps_once_a_connection_of_the_pool_is_free_to_notify_it(
             follower.stop()
             parallel.results()
     assert caplog.records == []
+
+
+def test_a_pool_that_asks_functions_how_to_connect_keeps_its_only_connection(
+    open_store: OpenStore, dsn: str, watch: Watch, category: str
+) -> None:
+    def conninfo() -> str:
+        return dsn
+
+    def kwargs() -> dict[str, Any]:
+        return {"application_name": watch.name}
+
+    with ConnectionPool(
+        conninfo, kwargs=kwargs, min_size=1, max_size=1, timeout=5, open=False
+    ) as pool:
+        store = open_store(connection=pool)
+        follower = store.follow(category=category)
+        seen: list[int] = []
+        with Parallel() as parallel:
+            parallel.start(partial(collect, follower, seen))
+            Parallel.until(watch.is_asleep)
+            store.write(f"{category}-1", EventA(1))
+            Parallel.until(lambda: seen == [1])
+            follower.stop()
+            parallel.results()
