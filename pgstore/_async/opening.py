@@ -23,7 +23,7 @@ _SLICE = 0.5
 
 
 class AsyncOpening(AsyncDatabase):
-    """The database until the store is closed: what was begun before does not open it again."""
+    """The database until the store is closed: work that began before does not open it again."""
 
     def __init__(self, database: AsyncDatabase) -> None:
         self._database = database

@@ -52,10 +52,10 @@ _PATIENCE = 2.0
 class AsyncWaker:
     """Knows when it is worth looking for new messages.
 
-    Who waits takes `signal.value` first, then looks, and if there was nothing waits for the signal
-    to change. It changes when the safe position has moved, when a writer has rung, and when the
-    connection was lost meanwhile: it says "look", no more. Who has found something sets `useful`;
-    who has not seen up to `safe_position` looks again soon.
+    A reader takes `signal.value` first, then looks for messages, and if there are none waits for
+    the signal to change. The signal changes when the safe position has moved, when a writer has
+    notified, and when the connection was lost meanwhile: it says "look", no more. A reader that has
+    found messages sets `useful`; one that has not read up to `safe_position` looks again soon.
     """
 
     def __init__(

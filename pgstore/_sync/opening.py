@@ -25,7 +25,7 @@ _SLICE = 0.5
 
 
 class Opening(Database):
-    """The database until the store is closed: what was begun before does not open it again."""
+    """The database until the store is closed: work that began before does not open it again."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

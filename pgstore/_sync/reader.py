@@ -140,8 +140,8 @@ class Reader(Generic[E]):
     ) -> Iterator[StoredMessage[E]]:
         """Iterate over the messages of all streams in global order, up to the safe position.
 
-        Who goes on after the last `global_position` it got sees every message exactly once. Lazy,
-        as `read`.
+        A reader that passes the last `global_position` it received as `after_position` sees every
+        message exactly once. Lazy, as `read`.
 
         Args:
             after_position: where to begin, exclusive.

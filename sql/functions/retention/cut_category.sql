@@ -20,7 +20,7 @@ SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  -- Infinity is older than nothing.
+  -- max_age NULL: nothing expires by age.
   expires_before timestamptz := coalesce(clock_timestamp() - policy.max_age, '-infinity');
   batch record;
 BEGIN
@@ -49,8 +49,8 @@ BEGIN
     GROUP BY o.stream_id, o.stream
     HAVING min(o.version) FILTER (WHERE NOT o.expired) IS DISTINCT FROM min(o.version)
   ),
-  -- The lock of the stream's writers: none of them computes a version while its last message goes.
-  -- Whose lock is taken is left for another time.
+  -- The lock of the stream's writers: none of them computes a version while the stream's last message
+  -- is deleted. A stream that another transaction has locked is left for another call.
   tried AS MATERIALIZED (
     SELECT
       p.stream_id, p.stream, p.stop, p.first_position,

@@ -9,8 +9,8 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 BEGIN
-  -- The callers hold locks of streams, for which a handler may wait that holds these rows: to wait
-  -- for them here would deadlock.
+  -- The callers hold locks of streams. A handler that holds these rows may wait for such a lock, so
+  -- to wait for the rows here would deadlock.
   WITH free AS MATERIALIZED (
     SELECT p.subscription_id, p.partition
     FROM subscription_partitions AS p

@@ -30,7 +30,7 @@ BEGIN
     RETURN false;
   END IF;
   PERFORM count_lost_lease(source, lost, error);
-  -- Without a pause: most connections are lost without any message's doing.
+  -- Without a pause: most connections are lost for a reason that is no message's.
   UPDATE subscription_partitions AS p
   SET leased_until = NULL, retry_at = NULL
   WHERE p.subscription_id = source.subscription_id AND p.partition = abandon_partition.partition;
@@ -39,7 +39,7 @@ END
 $$;
 
 COMMENT ON FUNCTION abandon_partition(text, bigint, bigint, text) IS
-$$Give a lease back whose handler lost its connection, and so its transaction, whoever ended it.
+$$Give a lease back after the handler's connection, and so its transaction, was lost for any reason.
 Counts as a worker that ended without releasing its lease: a failed attempt, with this error, at a
-message that was in hand alone, and nothing if the server has restarted since the lease began. False
-if the lease was lost. Raises MS021 for an unknown subscription.$$;
+message that was handed out alone, and nothing if the server has restarted since the lease began.
+False if the lease was lost. Raises MS021 for an unknown subscription.$$;

@@ -23,4 +23,4 @@ $$;
 
 COMMENT ON FUNCTION begin_handling(text, bigint, bigint) IS
 $$Mark the transaction of a handler with its lease, as its first statement, for check_handling. A
-guard against mistakes: whoever runs in the transaction can set the mark again.$$;
+guard against mistakes: any statement of the transaction can set the mark again.$$;

@@ -29,7 +29,7 @@ BEGIN
     owner = begin_lease.owner,
     lease = begin_lease.lease,
     leased_until = clock_timestamp() + begin_lease.lease,
-    -- If the lease before counts as a failure: its time was the pause.
+    -- The lease before, if it counts as a failure, has lasted longer than the pause would.
     retry_at = NULL,
     head = begin_lease.head,
     leases = p.leases + 1,
@@ -45,5 +45,5 @@ COMMENT ON FUNCTION begin_lease(
   subscriptions, subscription_partitions, bigint, text, interval, bigint, bigint
 ) IS
 $$Internal: lease a partition that the caller has locked and found free, for a worker that
-fetches so many messages at once. If the lease before was neither given back nor failed, it is
-counted; if that stops the partition, the answer has no token.$$;
+fetches max_count messages at once; return its row. A lease before that was neither given back nor
+failed is counted. If that stops the partition, the row has no token.$$;

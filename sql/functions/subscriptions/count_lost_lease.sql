@@ -17,8 +17,8 @@ DECLARE
   first_position bigint;
   waiting bigint;
 BEGIN
-  -- If the server has ended since, or its processes have in a crash of one of them, that ended the
-  -- worker's transactions. If the clock was ahead, nobody knows how long the worker was silent.
+  -- A restart of the server, or a crash of one of its processes, which ends all sessions, has ended
+  -- the worker's transactions. If the clock was ahead, how long the worker was silent is not known.
   IF lost.server_started_at IS DISTINCT FROM pg_postmaster_start_time()
     OR pg_stat_get_bgwriter_stat_reset_time()
       > to_timestamp(0) + lost.token * interval '1 microsecond'
@@ -48,7 +48,8 @@ END
 $$;
 
 COMMENT ON FUNCTION count_lost_lease(subscriptions, subscription_partitions, text) IS
-$$Internal: count a lease that ended without being given back, while the server went on: the message
-in hand may have ended its worker. If that was one message alone, and the same one from the lease's
-beginning, this is a failed attempt at it: answers what follows, as fail_message. If it was one of
-several, nobody knows which: as many are handed out one at a time. NULL if nothing was counted.$$;
+$$Internal: count a lease that ended without being given back, while the server continued: a message
+that was handed out may have ended its worker. If one message was handed out alone, and the
+checkpoint has not moved since the lease began, this is a failed attempt at it; return what follows,
+as fail_message. If there were several, it is not known which: as many are handed out one at a time.
+Return NULL if nothing was counted.$$;

@@ -30,7 +30,7 @@ BEGIN
   IF NOT FOUND THEN
     RETURN false;
   END IF;
-  -- Once more, under the lock: somebody may have finished it since the caller read it.
+  -- Once more, under the lock: another claim may have finished it since the caller read it.
   source := subscription_of(source.subscription);
   IF source.next_partitions IS NULL THEN
     RETURN true;
@@ -113,4 +113,4 @@ $$;
 
 COMMENT ON FUNCTION finish_repartition(subscriptions) IS
 $$Internal: give a subscription its new partitions if the old ones have dealt with all that was
-known to wait; false if they have not, or somebody else is at it.$$;
+known to wait; false if they have not, or another transaction has locked one of them.$$;

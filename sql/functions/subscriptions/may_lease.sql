@@ -12,6 +12,6 @@ RETURN
   AND (retry_at <= clock_timestamp()) IS NOT FALSE;
 
 COMMENT ON FUNCTION may_lease(timestamptz, interval, timestamptz) IS
-$$Internal: whether a partition is free by its times: nobody has a lease of it, and no pause after a
-failure is left. A lease that ends later than its length from now is over too: the clock was ahead
+$$Internal: return whether a partition is free by its times: no worker has a lease of it, and no
+pause after a failure is left. A lease that ends later than its length from now is over too: the clock was ahead
 when it began, and its end may be hours away. Inlined into the statements of the claims.$$;
