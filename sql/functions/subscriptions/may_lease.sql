@@ -13,5 +13,6 @@ RETURN
 
 COMMENT ON FUNCTION may_lease(timestamptz, interval, timestamptz) IS
 $$Internal: return whether a partition is free by its times: no worker has a lease of it, and no
-pause after a failure is left. A lease that ends later than its length from now is over too: the clock was ahead
-when it began, and its end may be hours away. Inlined into the statements of the claims.$$;
+pause after a failure is left. A lease that ends later than its length from now is over too: the
+clock was ahead when it began, and its end may be hours away. Inlined into the statements of the
+claims.$$;
