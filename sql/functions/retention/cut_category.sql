@@ -49,8 +49,8 @@ BEGIN
     GROUP BY o.stream_id, o.stream
     HAVING min(o.version) FILTER (WHERE NOT o.expired) IS DISTINCT FROM min(o.version)
   ),
-  -- The lock of the stream's writers: none of them computes a version while the stream's last message
-  -- is deleted. A stream that another transaction has locked is left for another call.
+  -- The lock of the stream's writers: none of them computes a version while the stream's last
+  -- message is deleted. A stream that another transaction has locked is left for another call.
   tried AS MATERIALIZED (
     SELECT
       p.stream_id, p.stream, p.stop, p.first_position,

@@ -76,8 +76,8 @@ BEGIN
   ) THEN
     PERFORM extend_lease(subscription, partition, token);
   END IF;
-  -- If the worker ends, it can have received this many messages that are not acknowledged. The column
-  -- only grows, so most calls update nothing.
+  -- If the worker ends, it can have received this many messages that are not acknowledged. The
+  -- column only grows, so most calls update nothing.
   IF leased.batch_size < least(max_count, 1000) THEN
     UPDATE subscription_partitions AS p
     SET batch_size = greatest(p.batch_size, least(max_count, 1000))
