@@ -42,4 +42,5 @@ read_all stops at the safe position, before anything in flight. Only those of so
 categories, of streams whose name is LIKE stream_pattern, and of one partition of so many, by hash
 of the stream, of the stream's cardinal_id (its id up to the first "+") or of metadata:<key>; a NULL
 leaves out that filter. Raises 22023 for a bad argument, MS004 under REPEATABLE READ and
-SERIALIZABLE, MS005 on a standby, MS006 if after_position is beyond the last position of the store.$$;
+SERIALIZABLE, MS005 on a standby, MS006 if after_position is beyond the last position of the
+store.$$;
