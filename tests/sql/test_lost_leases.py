@@ -185,7 +185,7 @@ def test_count_of_a_lost_lease_is_on_disk_before_the_message_is_handed_out(
     store.query("SET LOCAL synchronous_commit = off", on=conn)
     assert store.call("claim_batch", [reader.name], "w", on=conn)
     ((setting,),) = store.query("SHOW synchronous_commit", on=conn).fetchall()
-    assert setting == ("on" if alone else "off")
+    assert setting == ("local" if alone else "off")
 
 
 @pytest.mark.parametrize("partitions", [1, 3])

@@ -27,8 +27,9 @@ BEGIN
     RETURN NULL;
   END IF;
   -- A count that a crash of the server takes back would never reach the last attempt.
+  -- Not on: the claim would wait for a synchronous standby that may be absent.
   IF current_setting('synchronous_commit') = 'off' THEN
-    PERFORM set_config('synchronous_commit', 'on', true);
+    PERFORM set_config('synchronous_commit', 'local', true);
   END IF;
 
   SELECT min(f.global_position), count(f.global_position) INTO first_position, waiting
