@@ -154,7 +154,7 @@ def test_message_that_was_not_handed_out_cannot_fail(store: Store, partitions: i
     second = reader.write()
     lease.release()
     lease = reader.claimed()
-    for position in (None, other, first, second + 1, 0):
+    for position in (None, other, first, second + 1, 0, -(2**63), 2**63 - 1):
         with reader.refused("22023", argument="global_position"):
             store.call("fail_message", *lease.key, position, "E")
 

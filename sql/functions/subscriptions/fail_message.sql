@@ -58,6 +58,7 @@ BEGIN
     RETURN 'park';
   ELSIF (
     global_position > leased.checkpoint
+    AND global_position < 9223372036854775807
     AND subscription_has(source, partition, global_position - 1, global_position + 1)
   ) IS NOT TRUE THEN
     IF global_position BETWEEN leased.checkpoint + 1 AND coalesce(
