@@ -7,11 +7,13 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import NoReturn
 
 import psycopg
 
 import pgstore
 from pgstore import _exits, _signals, _sql
+from pgstore._text import one_line
 from pgstore._version import VERSION
 
 _ALWAYS = ("demo", "install", "sql-path", "-h", "--help", "--version")
@@ -75,8 +77,13 @@ def _without_extra(arguments: Sequence[str] | None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="pgstore",
         description="An event store in PostgreSQL.",
         epilog="More commands: pip install 'pgstore[cli]'",

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
+from pgstore._text import masked
 from pgstore.errors import InvalidArgumentError
 
 T = TypeVar("T")
@@ -15,27 +16,27 @@ def number(name: str, value: int | None) -> str | None:
     if value is None:
         return None
     if type(value) is not int and (isinstance(value, bool) or not hasattr(value, "__index__")):
-        raise InvalidArgumentError(f"{name} must be a whole number, not {value!r}")
+        raise InvalidArgumentError(f"{name} must be a whole number, not {shown(value)}")
     return str(value)
 
 
 def count(name: str, value: int, *, least: int = 0) -> None:
     """Refuse what is not a number of things, or too small a one."""
     if number(name, value) is None or value < least:
-        raise InvalidArgumentError(f"{name} must be {least} or more, not {value!r}")
+        raise InvalidArgumentError(f"{name} must be {least} or more, not {shown(value)}")
 
 
 def one_of(name: str, value: str, *choices: str) -> None:
     """Refuse what is none of the choices."""
     if value not in choices:
         wanted = " or ".join(f'"{choice}"' for choice in choices)
-        raise InvalidArgumentError(f"{name} must be {wanted}, not {value!r}")
+        raise InvalidArgumentError(f"{name} must be {wanted}, not {shown(value)}")
 
 
 def name_of(argument: str, value: str) -> str:
     """A name, which must be a text."""
     if not isinstance(value, str):
-        raise InvalidArgumentError(f"{argument} must be a str, not {value!r}")
+        raise InvalidArgumentError(f"{argument} must be a str, not {shown(value)}")
     return value
 
 
@@ -49,7 +50,7 @@ def several(name: str, values: Iterable[T] | None) -> tuple[T, ...] | None:
 
 
 def shown(value: object) -> str:
-    return value.__name__ if isinstance(value, type) else repr(value)
+    return value.__name__ if isinstance(value, type) else masked(repr(value))
 
 
 def refuse_source(source: object, pool: type[Any], store: str) -> None:

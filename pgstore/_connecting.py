@@ -1,6 +1,7 @@
 """Parameters of the store's own connections, and how to end one whose server is silent."""
 
 import os
+import re
 import socket
 import threading
 import time
@@ -11,6 +12,8 @@ from typing import Any
 import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
+
+from pgstore.errors import InvalidArgumentError
 
 # Seconds between two attempts to connect, for as long as it takes: an outage of two hours is to be
 # over as fast as one of two seconds.
@@ -25,6 +28,61 @@ _LIMITS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,  # milliseconds
 }
+
+
+_URI = re.compile("postgres(ql)?://")
+_DRIVER = re.compile(r"\s*(postgres(?:ql)?)\+(\w+):", re.IGNORECASE)
+
+_ESCAPES = (
+    "in the user's name and the password of a URI, write % as %25, @ as %40, / as %2F, ? as %3F"
+)
+
+
+def checked(conninfo: str) -> str:
+    """The connection string, which can be parsed and, it seems, means what it says.
+
+    Raises InvalidArgumentError without a part of it: libpq's errors and psycopg's quote what they
+    cannot read, and take what follows an unescaped @ or / of a password for a host or a port.
+    """
+    if problem := _problem_of(conninfo):
+        raise InvalidArgumentError(
+            f"the connection string, which is not shown as it may hold a password, {problem}"
+        )
+    return conninfo
+
+
+def _problem_of(conninfo: str) -> str | None:
+    if found := _DRIVER.match(conninfo):
+        return f"names SQLAlchemy's driver: drop +{found[2].lower()}, write {found[1].lower()}://"
+    if "\0" in conninfo:
+        return "holds the character NUL"
+    is_uri = _URI.match(conninfo) is not None
+    try:
+        found_in_it = conninfo_to_dict(conninfo)
+    except UnicodeEncodeError:
+        return "is not a text of Unicode characters"
+    except psycopg.Error:
+        if is_uri:
+            return f"cannot be read: {_ESCAPES} and a space as %20, and check its options"
+        return (
+            "cannot be read: write postgresql://user:password@host/dbname, or pairs as in"
+            " host=… password='…', with quotes around a value that holds a space"
+        )
+    if is_uri and _has_stray_at(conninfo):
+        return f"has an @ too many: {_ESCAPES}"
+    if any("@" in host[1:] for host in str(found_in_it.get("host", "")).split(",")):
+        return "has an @ in its host: give user and password as options of their own"
+    if not all(re.fullmatch("[0-9]*", n) for n in str(found_in_it.get("port", "")).split(",")):
+        return "has a port that is not a number" + (f": {_ESCAPES}" if is_uri else "")
+    if "://" in str(found_in_it.get("dbname", "")):
+        return "has a URI for its dbname: give the URI alone"
+    return None
+
+
+def _has_stray_at(uri: str) -> bool:
+    """Tell whether libpq would take a part of the password for a host or a database."""
+    place = uri.partition("://")[2].partition("?")[0]
+    return place.count("@") > 1 or "@" in place.partition("/")[2]
 
 
 def limits(conninfo: str, given: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 """How a command ends: its exit code, and an error in one line."""
 
-import unicodedata
-
 import psycopg
 from psycopg_pool import PoolTimeout
 
 from pgstore import errors
+from pgstore._text import one_line
 
 FAILED = 1
 USAGE = 2
@@ -15,8 +14,6 @@ NO_CONNECTION = 5
 WRONG_STORE = 6
 INTERRUPTED = 130
 BROKEN_PIPE = 141
-
-_UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 _RIGHTS = (
     "The store's owner gives rights with pgstore grant."
@@ -90,21 +87,5 @@ def told(error: Exception) -> str:
         case _:
             message = f"{type(error).__name__}: {message}"
             hint = "--debug shows where"
-    line = f"error: {_one_line(message)}"
-    return f"{line}\nhint: {_one_line(hint)}" if hint else line
-
-
-def _one_line(text: str) -> str:
-    return printable(" ".join(text.split()))
-
-
-def printable(text: str) -> str:
-    """The text with control and format characters spelled out: none can steer a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(
-        each.encode("unicode_escape").decode()
-        if unicodedata.category(each) in _UNPRINTABLE
-        else each
-        for each in text
-    )
+    line = f"error: {one_line(message)}"
+    return f"{line}\nhint: {one_line(hint)}" if hint else line

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import psycopg
 
+from pgstore._text import masked
+
 # Of an error's text: as many characters as fail_message keeps.
 _LONGEST = 10_000
 
@@ -32,7 +34,7 @@ def description(error: BaseException) -> str:
         if ends(failure):
             raise
         text = f"{type(error).__name__}, and its text cannot be made: {type(failure).__name__}"
-    text = text.replace("\0", "\\x00").encode(errors="backslashreplace").decode()
+    text = masked(text).replace("\0", "\\x00").encode(errors="backslashreplace").decode()
     return text[:_LONGEST]
 
 

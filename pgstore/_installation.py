@@ -2,6 +2,7 @@
 
 import psycopg
 
+from pgstore._connecting import checked
 from pgstore._statements import Statements
 from pgstore._sync import installation
 
@@ -13,9 +14,10 @@ def install(conninfo: str = "", *, name: str = "pgstore") -> int:
     create a schema, or to own the one with this name; not a superuser.
 
     Raises:
+        InvalidArgumentError: not a connection string, or not a name.
         StoreTooNewError, MigrationEditedError: refused, and nothing was changed.
         UnsupportedDatabaseError: PostgreSQL older than 14, or a database that is not UTF8.
     """
     Statements(name)  # refuses what cannot be a name
-    with psycopg.connect(conninfo, autocommit=True, client_encoding="utf8") as conn:
+    with psycopg.connect(checked(conninfo), autocommit=True, client_encoding="utf8") as conn:
         return installation.install(conn, name)

@@ -1,12 +1,12 @@
 """Outages of the server: told once when they begin, and once when they are over."""
 
-import logging
 import threading
 import time
 
 import psycopg
 
-_log = logging.getLogger("pgstore")
+from pgstore._log import log
+from pgstore._text import one_line
 
 
 class Outage:
@@ -28,8 +28,8 @@ class Outage:
             if not self._waiting:
                 self._began = time.monotonic()
                 said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-                text = " ".join((said or str(error)).split()) or type(error).__name__
-                _log.warning("store %s: %s; waiting until that passes", self._store, text)
+                text = one_line(said or str(error)) or type(error).__name__
+                log.warning("store %s: %s; waiting until that passes", self._store, text)
             self._waiting.add(by)
 
     def over(self, by: object) -> None:
@@ -39,7 +39,7 @@ class Outage:
                 self._waiting.discard(by)
                 if not self._waiting:
                     seconds = time.monotonic() - self._began
-                    _log.warning("store %s: works again, after %.1f s", self._store, seconds)
+                    log.warning("store %s: works again, after %.1f s", self._store, seconds)
 
     def left(self, by: object) -> None:
         """Note that somebody waits no longer, though it did not get through."""

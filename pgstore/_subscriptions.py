@@ -1,7 +1,6 @@
 """The values around subscriptions."""
 
 import inspect
-import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal
@@ -11,10 +10,9 @@ import msgspec
 from psycopg.rows import TupleRow
 
 from pgstore._failures import ends
+from pgstore._log import log
 from pgstore._messages import StoredMessage
 from pgstore.errors import InvalidArgumentError
-
-_log = logging.getLogger("pgstore")
 
 State = Literal["idle", "waiting", "working", "retrying", "stopped", "paused"]
 
@@ -168,4 +166,4 @@ class GuardedHooks(RunnerHooks):
         except BaseException as error:
             if ends(error):
                 raise
-            _log.exception("subscriptions: a hook failed")
+            log.exception("subscriptions: a hook failed")

@@ -35,6 +35,8 @@ from urllib.parse import quote
 import psycopg
 
 from pgstore import _postmaster, _unprivileged
+from pgstore._connecting import checked
+from pgstore._text import masked, printable
 
 __all__ = ["EmbeddedServerError", "Server"]
 
@@ -96,6 +98,7 @@ class Server:
         self._settings = dict(settings or {})
         if reserved := _RESERVED_SETTINGS & self._settings.keys():
             raise ValueError(f"set by pgstore itself: {', '.join(sorted(reserved))}")
+        checked(self._settings.get("primary_conninfo", ""))
         self._timeout = timeout
         self._temporary = folder is None
         self._folder = None if folder is None else Path(folder).resolve()
@@ -415,4 +418,5 @@ def _environment() -> dict[str, str]:
 
 
 def _last_lines(output: bytes) -> str:
-    return "\n".join(output.decode(errors="replace").splitlines()[-20:])
+    lines = output.decode(errors="replace").splitlines()[-20:]
+    return "\n".join(printable(masked(line)) for line in lines)

@@ -35,6 +35,8 @@ from uuid import UUID
 import msgspec
 import psycopg
 
+from pgstore._text import printable
+
 __all__ = [
     "InvalidArgumentError",
     "LeaseLostError",
@@ -62,7 +64,10 @@ __all__ = [
 
 
 class PgstoreError(Exception):
-    """Base of all errors of pgstore."""
+    """Base of all errors of pgstore. Its text is printable, whatever it quotes."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class InvalidArgumentError(PgstoreError, ValueError):
@@ -93,7 +98,7 @@ class _UnreadableError(PgstoreError):
 
     def __str__(self) -> str:
         place = f"version {self.version} of stream {self.stream!r}"
-        return f"{self.message} (type {self.type!r}, {place})"
+        return printable(f"{self.message} (type {self.type!r}, {place})")
 
 
 class UnknownMessageTypeError(_UnreadableError, LookupError):
@@ -138,7 +143,7 @@ class StoreError(PgstoreError, psycopg.DatabaseError):
 
     def __str__(self) -> str:
         # Not psycopg's text, which goes on with DETAIL, HINT and CONTEXT: those are in `diag`.
-        return self.diag.message_primary or super().__str__()
+        return printable(self.diag.message_primary or super().__str__())
 
     @property
     def detail(self) -> Mapping[str, object]:

@@ -9,6 +9,7 @@ from psycopg.rows import TupleRow
 from pgstore import _aio
 from pgstore._connecting import PACE
 from pgstore._outages import Outage
+from pgstore._text import one_line
 from pgstore._translation import passes
 
 
@@ -37,7 +38,8 @@ def connecting(owner: Noting, end: _aio.Event) -> type[AsyncConnection[TupleRow]
                         owner.refusal = error
                         owner.outage.met(attempt, error)
                         if not passes(error) or await _aio.wait_for(end, PACE):
-                            raise
+                            # psycopg_pool logs it, with whatever the server said.
+                            raise psycopg.OperationalError(one_line(str(error))) from error
                     else:
                         owner.refusal = None
                         owner.outage.over(attempt)

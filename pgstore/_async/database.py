@@ -17,9 +17,10 @@ from pgstore import _aio
 from pgstore._async.connecting import connecting
 from pgstore._async.cursor import Parameters, StoreCursor, run
 from pgstore._async.installation import ensure
-from pgstore._connecting import limits
+from pgstore._connecting import checked, limits
 from pgstore._outages import Outage
 from pgstore._statements import NOTIFY, Statements
+from pgstore._text import one_line
 from pgstore._translation import is_elsewhere, is_lost_connection, passes, refuse_failed
 from pgstore.errors import PgstoreError
 
@@ -51,7 +52,7 @@ class AsyncDatabase:
         self.refusal: BaseException | None = None  # why the pool cannot connect, while it cannot
         self._create = create
         self._own = {**_OWN, "prepare_threshold": prepare_threshold}
-        self._conninfo = source if isinstance(source, str) else ""
+        self._conninfo = checked(source) if isinstance(source, str) else ""
         self._given = None if source is None or isinstance(source, str) else source
         self._pool: Pool | None = None
         self._loop_end: _aio.LoopEnd | None = None
@@ -124,7 +125,7 @@ class AsyncDatabase:
         if self.refusal is None:
             return error
         kind = PoolTimeout if passes(self.refusal) else psycopg.OperationalError
-        return kind(f"{error}: {self.refusal}")
+        return kind(f"{error}: {one_line(str(self.refusal))}")
 
     async def _run_on(self, pool: Pool, statement: str, parameters: Parameters) -> list[TupleRow]:
         async with self.taken(pool) as conn:

@@ -1,6 +1,5 @@
 """Handing messages to the handlers, and acknowledging them."""
 
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from pgstore._async.cursor import Parameters
 from pgstore._async.subscription import AsyncSubscription
 from pgstore._failures import TRIES, description, is_conflict, pause_after
 from pgstore._handlers import Handler
+from pgstore._log import log
 from pgstore._subscriptions import Batch, RunnerHooks
 from pgstore._translation import is_lost_connection, is_of_the_server, refuse_failed
 from pgstore.errors import (
@@ -27,8 +27,6 @@ from pgstore.errors import (
 
 if TYPE_CHECKING:
     from pgstore._async.database import AsyncDatabase
-
-_log = logging.getLogger("pgstore")
 
 
 class Lease(msgspec.Struct, eq=False):
@@ -96,7 +94,7 @@ class AsyncDelivery:
                 tries = 0 if error.handled else tries
                 if tries < TRIES and is_conflict(error.__cause__):
                     # Two transactions were in each other's way: no message is to blame for that.
-                    _log.info(
+                    log.info(
                         "subscription %s, partition %s: %s, tried again",
                         *(lease.subscription.name, lease.partition, type(error.__cause__).__name__),
                     )
@@ -125,7 +123,7 @@ class AsyncDelivery:
             (*lease.parameters, str(failure.position), description(error)),
             repeatable=False,  # it counts
         )
-        _log.error(
+        log.error(
             "subscription %s, partition %s, position %s: %s, after %s",
             *(lease.subscription.name, lease.partition, failure.position, action),
             type(error).__name__,

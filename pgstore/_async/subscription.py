@@ -1,6 +1,5 @@
 """Subscriptions: what they read, who handles it, and how to steer them."""
 
-import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -12,6 +11,7 @@ from psycopg.rows import TupleRow
 from pgstore import _aio, _handlers
 from pgstore._filters import Filter, array, interval, text
 from pgstore._handlers import Handler
+from pgstore._log import log
 from pgstore._messages import E
 from pgstore._subscriptions import ParkedMessage, PartitionStatus
 from pgstore._time import deadline, left
@@ -20,8 +20,6 @@ from pgstore.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from pgstore._async.database import AsyncDatabase
     from pgstore._async.store import AsyncMessageStore
-
-_log = logging.getLogger("pgstore")
 
 F = TypeVar("F", bound=Callable[..., Any])
 Middleware = Callable[
@@ -164,7 +162,7 @@ class AsyncSubscription(Generic[E]):
         statement = self._database.statements.of_subscription["partitions"]
         for (partitions,) in await self._database.rows(statement, (self.name,)):
             if partitions != self.options.partitions:
-                _log.warning(
+                log.warning(
                     "subscription %s has %s partitions, not %s: repartition() changes that",
                     *(self.name, partitions, self.options.partitions),
                 )

@@ -1,6 +1,5 @@
 """Waiting for new messages: one connection that sleeps for all who wait in this process."""
 
-import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -15,6 +14,7 @@ from psycopg import AsyncConnection, sql
 from pgstore import _aio
 from pgstore._async.cursor import run
 from pgstore._connecting import PACE, cut
+from pgstore._log import log
 from pgstore._outages import Outage
 from pgstore._statements import Statements
 from pgstore._time import deadline, left
@@ -23,8 +23,6 @@ from pgstore._translation import passes
 WakeUp = Literal["listen", "poll"]
 # Notifies a channel, and tells on which connection while it does: the process of its session.
 Notify = Callable[[str, Callable[[AsyncConnection[object] | None], None]], Awaitable[int | None]]
-
-_log = logging.getLogger("pgstore")
 
 _FALLBACK_POLL = 10.0
 _SLICE = 0.5
@@ -245,7 +243,7 @@ class AsyncWaker:
         """Tell once why this polls; False."""
         if reason != self._told:
             self._told = reason
-            _log.warning("waiting for messages: look once a second: %s", reason)
+            log.warning("waiting for messages: look once a second: %s", reason)
         return False
 
     async def _look(

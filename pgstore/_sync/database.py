@@ -16,12 +16,13 @@ from psycopg.rows import TupleRow, tuple_row
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from pgstore import _threads
-from pgstore._connecting import limits
+from pgstore._connecting import checked, limits
 from pgstore._outages import Outage
 from pgstore._statements import NOTIFY, Statements
 from pgstore._sync.connecting import connecting
 from pgstore._sync.cursor import Parameters, StoreCursor, run
 from pgstore._sync.installation import ensure
+from pgstore._text import one_line
 from pgstore._translation import is_elsewhere, is_lost_connection, passes, refuse_failed
 from pgstore.errors import PgstoreError
 
@@ -53,7 +54,7 @@ class Database:
         self.refusal: BaseException | None = None  # why the pool cannot connect, while it cannot
         self._create = create
         self._own = {**_OWN, "prepare_threshold": prepare_threshold}
-        self._conninfo = source if isinstance(source, str) else ""
+        self._conninfo = checked(source) if isinstance(source, str) else ""
         self._given = None if source is None or isinstance(source, str) else source
         self._pool: Pool | None = None
         self._loop_end: _threads.LoopEnd | None = None
@@ -126,7 +127,7 @@ class Database:
         if self.refusal is None:
             return error
         kind = PoolTimeout if passes(self.refusal) else psycopg.OperationalError
-        return kind(f"{error}: {self.refusal}")
+        return kind(f"{error}: {one_line(str(self.refusal))}")
 
     def _run_on(self, pool: Pool, statement: str, parameters: Parameters) -> list[TupleRow]:
         with self.taken(pool) as conn:

@@ -2,7 +2,6 @@
 
 """Handing messages to the handlers, and acknowledging them."""
 
-import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from psycopg.rows import TupleRow
 from pgstore import _threads
 from pgstore._failures import TRIES, description, is_conflict, pause_after
 from pgstore._handlers import Handler
+from pgstore._log import log
 from pgstore._subscriptions import Batch, RunnerHooks
 from pgstore._sync.cursor import Parameters
 from pgstore._sync.subscription import Subscription
@@ -29,8 +29,6 @@ from pgstore.errors import (
 
 if TYPE_CHECKING:
     from pgstore._sync.database import Database
-
-_log = logging.getLogger("pgstore")
 
 
 class Lease(msgspec.Struct, eq=False):
@@ -98,7 +96,7 @@ class Delivery:
                 tries = 0 if error.handled else tries
                 if tries < TRIES and is_conflict(error.__cause__):
                     # Two transactions were in each other's way: no message is to blame for that.
-                    _log.info(
+                    log.info(
                         "subscription %s, partition %s: %s, tried again",
                         *(lease.subscription.name, lease.partition, type(error.__cause__).__name__),
                     )
@@ -127,7 +125,7 @@ class Delivery:
             (*lease.parameters, str(failure.position), description(error)),
             repeatable=False,  # it counts
         )
-        _log.error(
+        log.error(
             "subscription %s, partition %s, position %s: %s, after %s",
             *(lease.subscription.name, lease.partition, failure.position, action),
             type(error).__name__,

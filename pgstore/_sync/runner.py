@@ -2,7 +2,6 @@
 
 """Running the handlers of subscriptions."""
 
-import logging
 import os
 import socket
 import threading
@@ -18,6 +17,7 @@ from psycopg.rows import TupleRow
 from pgstore import _threads
 from pgstore._connecting import PACE
 from pgstore._filters import array, interval, text
+from pgstore._log import log
 from pgstore._messages import StoredMessage
 from pgstore._subscriptions import PARTITION, PAUSE, SUBSCRIPTION, TOKEN, Batch, RunnerHooks
 from pgstore._sync.delivery import Delivery, Lease
@@ -29,8 +29,6 @@ from pgstore.errors import LeaseLostError, SubscriptionNotFound
 if TYPE_CHECKING:
     from pgstore._sync.opening import Opening
     from pgstore._sync.waker import Waker
-
-_log = logging.getLogger("pgstore")
 
 # How long a worker that found nothing waits at most. A lease of a worker that died, or a pause
 # after a failure, ends without a notification: each look that finds nothing asks when the next one
@@ -108,7 +106,7 @@ class Runner:
         while not _threads.wait_for(self._ended, _LOOK_FOR_SILENCE):
             if self._database.silence.cut(ours, handlers):
                 if ours == _ANSWER:
-                    _log.warning("subscriptions: the server is silent, and not waited for")
+                    log.warning("subscriptions: the server is silent, and not waited for")
                 ours = _NEXT_ANSWER
 
     def _run(self, workers: int) -> None:
@@ -134,7 +132,7 @@ class Runner:
         try:
             self._give_back()
         except psycopg.Error as error:
-            _log.warning("subscriptions: leases were not given back: %s", error)
+            log.warning("subscriptions: leases were not given back: %s", error)
         if errors:
             raise errors[0]
 
@@ -297,7 +295,7 @@ class Runner:
             if list(self._by_name) in ([], [error.subscription]):
                 raise error
             if self._by_name.pop(error.subscription, None) is not None:
-                _log.error("subscription %s was dropped: run without it", error.subscription)
+                log.error("subscription %s was dropped: run without it", error.subscription)
 
     def _work_off(self, lease: Lease, batch: Batch, raise_errors: bool) -> int:
         """Handle what waits in a partition, for some time, and give it back."""
@@ -318,7 +316,7 @@ class Runner:
                 batch = self._fetch(lease)
             self._database.rows(self._statements.release_partition, lease.parameters)
         except (LeaseLostError, SubscriptionNotFound) as error:
-            _log.warning("%s", error)
+            log.warning("%s", error)
         except BaseException:
             with self._leases_lock:
                 self._abandoned.append(lease)

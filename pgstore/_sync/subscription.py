@@ -2,7 +2,6 @@
 
 """Subscriptions: what they read, who handles it, and how to steer them."""
 
-import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -14,6 +13,7 @@ from psycopg.rows import TupleRow
 from pgstore import _handlers, _threads
 from pgstore._filters import Filter, array, interval, text
 from pgstore._handlers import Handler
+from pgstore._log import log
 from pgstore._messages import E
 from pgstore._subscriptions import ParkedMessage, PartitionStatus
 from pgstore._time import deadline, left
@@ -22,8 +22,6 @@ from pgstore.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from pgstore._sync.database import Database
     from pgstore._sync.store import MessageStore
-
-_log = logging.getLogger("pgstore")
 
 F = TypeVar("F", bound=Callable[..., Any])
 Middleware = Callable[[Any, Connection[Any] | None, Callable[[], None]], None]
@@ -164,7 +162,7 @@ class Subscription(Generic[E]):
         statement = self._database.statements.of_subscription["partitions"]
         for (partitions,) in self._database.rows(statement, (self.name,)):
             if partitions != self.options.partitions:
-                _log.warning(
+                log.warning(
                     "subscription %s has %s partitions, not %s: repartition() changes that",
                     *(self.name, partitions, self.options.partitions),
                 )

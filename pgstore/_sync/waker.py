@@ -2,7 +2,6 @@
 
 """Waiting for new messages: one connection that sleeps for all who wait in this process."""
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from psycopg import Connection, sql
 
 from pgstore import _threads
 from pgstore._connecting import PACE, cut
+from pgstore._log import log
 from pgstore._outages import Outage
 from pgstore._statements import Statements
 from pgstore._sync.cursor import run
@@ -25,8 +25,6 @@ from pgstore._translation import passes
 WakeUp = Literal["listen", "poll"]
 # Notifies a channel, and tells on which connection while it does: the process of its session.
 Notify = Callable[[str, Callable[[Connection[object] | None], None]], int | None]
-
-_log = logging.getLogger("pgstore")
 
 _FALLBACK_POLL = 10.0
 _SLICE = 0.5
@@ -247,7 +245,7 @@ class Waker:
         """Tell once why this polls; False."""
         if reason != self._told:
             self._told = reason
-            _log.warning("waiting for messages: look once a second: %s", reason)
+            log.warning("waiting for messages: look once a second: %s", reason)
         return False
 
     def _look(

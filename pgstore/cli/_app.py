@@ -2,11 +2,14 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
+from typer.core import TyperGroup
 
+from pgstore._text import one_line
 from pgstore._version import VERSION
 from pgstore.cli._call import Call, Settings
 from pgstore.cli._errors import reported
@@ -49,8 +52,31 @@ _COMMON: dict[str, tuple[object, object]] = {
     "debug": (_Debug, False),
 }
 
+
+@contextmanager
+def _legible() -> Iterator[None]:
+    """Let errors of usage quote what was given without passwords and control characters."""
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message") and hasattr(error, "message"):
+            error.message = one_line(error.message)
+        raise
+
+
+class _Commands(TyperGroup):
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        with _legible():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _legible():
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
     name="pgstore",
+    cls=_Commands,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -28,6 +28,9 @@ class Settings(msgspec.Struct, frozen=True):
     json: bool = False
     debug: bool = False
 
+    def __repr__(self) -> str:
+        return f"Settings(store={self.store!r})"  # without the password
+
     def changed(self, *, dsn: str | None, store: str | None, json: bool, debug: bool) -> "Settings":
         """The same with what was given after the command."""
         return Settings(

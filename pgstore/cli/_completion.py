@@ -3,6 +3,7 @@
 They come from what a role may see that has been granted to read or, for subscriptions, to consume.
 """
 
+import re
 from contextlib import suppress
 
 import psycopg
@@ -11,6 +12,9 @@ import typer
 from pgstore.cli._target import store_name
 
 _MOST = 100
+# Shells take what is offered as part of the command, and zsh evaluates it: names that would be
+# an option, or more than a word to a shell, are not offered.
+_OFFERED = re.compile(r"\w[\w.,:@%+/-]*")
 _PATIENCE_MS = 1000
 
 _STREAMS = """
@@ -76,7 +80,7 @@ def _names(ctx: typer.Context, statement: str, prefix: str) -> list[str]:
             options=f"-c statement_timeout={_PATIENCE_MS}",
         ) as conn:
             rows = Session(conn, store).rows(statement, {"prefix": prefix, "most": _MOST})
-            names = [value for row in rows for value in row.values() if value.isprintable()]
+            names = [value for row in rows for value in row.values() if _OFFERED.fullmatch(value)]
     return names
 
 

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,9 +18,9 @@ from pgstore._exits import (
     WRONG_VERSION,
     CommandError,
     exit_code,
-    printable,
     told,
 )
+from pgstore._log import traceback_of
 
 __all__ = [
     "FAILED",
@@ -51,7 +50,6 @@ def reported(debug: bool) -> Iterator[None]:
         raise
     except Exception as error:
         if debug:
-            for line in traceback.format_exc().splitlines():
-                sys.stderr.write(printable(line) + "\n")
+            sys.stderr.write(traceback_of(error) + "\n")
         sys.stderr.write(told(error) + "\n")
         raise typer.Exit(exit_code(error)) from None

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from pgstore._text import masked
 from pgstore.cli._errors import USAGE, CommandError
 from pgstore.cli._layout import Column, Layout, Row
 from pgstore.cli._values import encoded, printable, shown
@@ -53,7 +54,7 @@ class Output:
 
     def note(self, text: str) -> None:
         """Print on stderr, in a line, what is not a result."""
-        self.notes.print(printable(text))
+        self.notes.print(printable(masked(text)))
 
     def done(self, sentence: str, **fields: object) -> None:
         """Say what was done: the sentence to people, the fields to programs."""

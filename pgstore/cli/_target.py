@@ -5,6 +5,7 @@ import os
 import msgspec
 from psycopg import ConnectionInfo
 
+from pgstore._connecting import checked
 from pgstore.cli._output import Output
 
 # If one of these is set, libpq knows where to connect to.
@@ -17,6 +18,9 @@ class Target(msgspec.Struct, frozen=True):
     dsn: str
     embedded: bool
     found_by: str
+
+    def __repr__(self) -> str:
+        return f"Target(found_by={self.found_by!r})"  # without the password
 
 
 def store_name(given: str | None) -> str:
@@ -36,9 +40,9 @@ def find_target(given: str | None, out: Output) -> Target:
 def find_given(given: str | None) -> Target | None:
     """Find the server that was given, if one was."""
     if given is not None:
-        return Target(given, False, "--dsn")
+        return Target(checked(given), False, "--dsn")
     if dsn := os.environ.get("PGSTORE_DSN"):
-        return Target(dsn, False, "PGSTORE_DSN")
+        return Target(checked(dsn), False, "PGSTORE_DSN")
     if found := [name for name in _LIBPQ if os.environ.get(name)]:
         return Target("", False, ", ".join(found))
     return None

@@ -13,6 +13,7 @@ import typer
 
 from pgstore import _signals
 from pgstore._async.subscription import AsyncSubscription
+from pgstore._log import Formatter
 from pgstore._sync.subscription import Subscription
 from pgstore.cli._app import command
 from pgstore.cli._call import Call
@@ -53,9 +54,9 @@ def run(
     \b
       pgstore run bank.projections:balances --workers 4
     """
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    on_stderr = logging.StreamHandler()
+    on_stderr.setFormatter(Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[on_stderr])
     found = _imported(place)
     if callable(found) and not isinstance(found, Subscription | AsyncSubscription):
         if _parameters(found):

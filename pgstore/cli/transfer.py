@@ -212,6 +212,10 @@ def _source(
 ) -> Source:
     match kind:
         case From.FILE:
+            if source.startswith(("postgres://", "postgresql")) and ":" in source:
+                raise CommandError(
+                    "that is a connection string, not a file", code=USAGE, hint="see --from"
+                )
             return transfer.FileSource(source)
         case From.MESSAGE_DB:
             return transfer.MessageDbSource(source, schema=source_schema or "message_store")

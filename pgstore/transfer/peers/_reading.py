@@ -7,6 +7,7 @@ import psycopg
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
+from pgstore._connecting import checked
 from pgstore.transfer._batches import BYTES, Batch, Floors, Messages
 from pgstore.transfer._errors import TransferError
 
@@ -14,7 +15,7 @@ from pgstore.transfer._errors import TransferError
 @contextmanager
 def snapshot(dsn: str) -> Iterator[Connection[TupleRow]]:
     """A connection in a read-only transaction that sees one moment; times are written in UTC."""
-    with psycopg.connect(dsn, client_encoding="utf8", application_name="pgstore") as conn:
+    with psycopg.connect(checked(dsn), client_encoding="utf8", application_name="pgstore") as conn:
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         conn.execute("SET LOCAL timezone = 'UTC'")
         conn.execute("SET LOCAL datestyle = 'ISO'")

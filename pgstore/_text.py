@@ -1,0 +1,39 @@
+"""Text from outside, as it may be logged, printed or put into an error."""
+
+import re
+import unicodedata
+
+# Control and format characters, lone surrogates, line and paragraph separators.
+_UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+# To the last @ and to the end of the line: a password may itself hold what would end it. Of other
+# systems' URLs only what is surely a password: http://host:80/path may be followed by an @ too.
+_SECRETS = (
+    (re.compile(r"(postgres[\w+]*:/{1,2}[^\s:/@]*:).*@", re.IGNORECASE), r"\1…@"),
+    (re.compile(r"(://[^\s:/@]*:)[^\s/]*@"), r"\1…@"),
+    (re.compile(r"(password\s*=).*", re.IGNORECASE), r"\1…"),
+)
+
+
+def printable(text: str) -> str:
+    """The text with control and format characters spelled out: none can steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each.encode("unicode_escape").decode()
+        if unicodedata.category(each) in _UNPRINTABLE
+        else each
+        for each in text
+    )
+
+
+def masked(text: str) -> str:
+    """The text without the password of a connection string that stands in it."""
+    for secret, instead in _SECRETS:
+        text = secret.sub(instead, text)
+    return text
+
+
+def one_line(text: str) -> str:
+    """The text in a line, printable, without a connection string's password."""
+    return printable(masked(" ".join(text.split())))
