@@ -65,8 +65,8 @@ def _problem_of(conninfo: str) -> str | None:
         if is_uri:
             return f"cannot be read: {_ESCAPES} and a space as %20, and check its options"
         return (
-            "cannot be read: write postgresql://user:password@host/dbname, or pairs as in"
-            " host=… password='…', with quotes around a value that holds a space"
+            "cannot be read: it is a URI that begins with postgresql://, or pairs of name=value;"
+            " put single quotes around a value that holds a space, and check the names"
         )
     if is_uri and _has_stray_at(conninfo):
         return f"has an @ too many: {_ESCAPES}"

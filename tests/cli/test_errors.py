@@ -16,6 +16,7 @@ from tests.cli.terminal import PROGRAM, clean
 Store = pgstore.MessageStore[pgstore.RawMessage]
 
 STEERING = "account-\x1b[2J\x9b\u202e"
+STEERING_DSN = make_conninfo(host=f"/{STEERING}")
 
 
 @pytest.mark.parametrize(
@@ -29,8 +30,11 @@ STEERING = "account-\x1b[2J\x9b\u202e"
         ("retention", "set", "account", "--max-age", STEERING),
         ("import", STEERING),
         ("read", "account-1", "--store", STEERING),
-        ("read", "account-1", "--dsn", STEERING),
-        ("read", "account-1", "--dsn", STEERING, "--debug"),
+        ("read", "account-1", "--dsn", STEERING_DSN),
+        ("read", "account-1", "--dsn", STEERING_DSN, "--debug"),
+        ("read", "account-1", STEERING),
+        ("read", f"--{STEERING}"),
+        (STEERING,),
     ],
 )
 def test_no_error_and_no_note_can_steer_the_terminal(
@@ -44,7 +48,7 @@ def test_no_error_and_no_note_can_steer_the_terminal(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("read", "a-1", "--dsn", "nonsense"), 2, "nonsense"),
+        (("read", "a-1", "--dsn", "nonsense"), 2, "a URI that begins with postgresql://"),
         (("read", "a-1", "--store", "\udcff"), 2, "not a text of UTF-8"),
         (("write", "a-1", "T", "{no json"), 2, 'Token "no" is invalid'),
         (("write", "a-1", "T", r'"\ud800"'), 2, "surrogate"),
