@@ -33,9 +33,7 @@ _LIMITS = {
 _URI = re.compile("postgres(ql)?://")
 _DRIVER = re.compile(r"\s*(postgres(?:ql)?)\+(\w+):", re.IGNORECASE)
 
-_ESCAPES = (
-    "in the user's name and the password of a URI, write % as %25, @ as %40, / as %2F, ? as %3F"
-)
+_ESCAPES = "in the user's name and the password of a URI, write % as %25, @ as %40 and / as %2F"
 
 
 def checked(conninfo: str) -> str:
@@ -63,7 +61,7 @@ def _problem_of(conninfo: str) -> str | None:
         return "is not a text of Unicode characters"
     except psycopg.Error:
         if is_uri:
-            return f"cannot be read: {_ESCAPES} and a space as %20, and check its options"
+            return f"cannot be read: {_ESCAPES}, a space as %20, and check its options"
         return (
             "cannot be read: it is a URI that begins with postgresql://, or pairs of name=value;"
             " put single quotes around a value that holds a space, and check the names"
@@ -81,8 +79,10 @@ def _problem_of(conninfo: str) -> str | None:
 
 def _has_stray_at(uri: str) -> bool:
     """Tell whether libpq would take a part of the password for a host or a database."""
-    place = uri.partition("://")[2].partition("?")[0]
-    return place.count("@") > 1 or "@" in place.partition("/")[2]
+    place = uri.partition("://")[2]
+    if "@" in place.partition("/")[0]:
+        place = place.partition("@")[2]
+    return "@" in place.partition("?")[0]
 
 
 def limits(conninfo: str, given: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -5,9 +5,12 @@ import re
 import traceback
 from types import TracebackType
 
-from pgstore._text import masked, one_line, printable
+from pgstore._text import masked, printable
 
 _ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+
+# Characters of one message: an error may quote a payload of megabytes.
+_LONGEST = 10_000
 
 # A place in the code, with its source: the one part of a traceback that has several lines.
 _FRAME = re.compile(r'[ |+-]*File "')
@@ -17,7 +20,7 @@ class Formatter(logging.Formatter):
     """For what others log too, where the log is the terminal."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return printable(masked(super().formatMessage(record)))
+        return _legible(super().formatMessage(record))
 
     def formatException(self, ei: _ExcInfo) -> str:
         return traceback_of(ei[1])
@@ -27,9 +30,17 @@ def traceback_of(error: BaseException | None) -> str:
     """The error's traceback; each message in it is a line."""
     if error is None:
         return ""
-    parts = traceback.format_exception(error)
+    whole = traceback.TracebackException.from_exception(error)
+    waiting = [whole]
+    while waiting:
+        each = waiting.pop()
+        # Python would begin a line with every line of a note.
+        notes = each.__notes__ if isinstance(each.__notes__, list) else []
+        each.__notes__ = [f"    {_legible(_text_of(note))}" for note in notes]
+        waiting += filter(None, (each.__cause__, each.__context__, *(each.exceptions or ())))
+    parts = whole.format()
     return "\n".join(
-        printable(masked(line))
+        _legible(line)
         for part in parts
         for line in (part.splitlines() if _FRAME.match(part) else [part.strip("\n")])
     )
@@ -47,7 +58,19 @@ def _prepare(record: logging.LogRecord) -> bool:
 def _argument(value: object) -> object:
     if isinstance(value, int | float):
         return value
-    return one_line(str(value)) if isinstance(value, BaseException) else printable(str(value))
+    text = _text_of(value)
+    return _legible(" ".join(text.split()) if isinstance(value, BaseException) else text)
+
+
+def _text_of(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # of a handler's error: not to end what logs it
+        return f"<{type(value).__name__}, whose text cannot be made>"
+
+
+def _legible(text: str) -> str:
+    return printable(masked(text[:_LONGEST])) + "…" * (len(text) > _LONGEST)
 
 
 log = logging.getLogger("pgstore")

@@ -9,7 +9,7 @@ _UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 # To the last @ and to the end of the line: a password may itself hold what would end it. Of other
 # systems' URLs only what is surely a password: http://host:80/path may be followed by an @ too.
 _SECRETS = (
-    (re.compile(r"(postgres[\w+]*:/{1,2}[^\s:/@]*:).*@", re.IGNORECASE), r"\1…@"),
+    (re.compile(r"(postgres[\w+]*:/{1,2}).*@", re.IGNORECASE), r"\1…@"),
     (re.compile(r"(://[^\s:/@]*:)[^\s/]*@"), r"\1…@"),
     (re.compile(r"(password\s*=).*", re.IGNORECASE), r"\1…"),
 )
