@@ -71,6 +71,10 @@ check: $(READY) ## formatting, lint, types, generated files, conventions and the
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "ok: docs site"
 
+.PHONY: audit
+audit: $(READY) ## look whether an installed package has a known fault (asks PyPI)
+	@$(BIN)/python tools/audit.py
+
 .PHONY: format
 format: $(READY) ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix --quiet .
@@ -99,5 +103,6 @@ $(READY): pyproject.toml
 	echo "Installing into .venv with $$("$$found" --version) …"; \
 	"$$found" -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip uninstall --quiet --yes setuptools 2>&1 # venv of Python 3.11 brings an old one
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev --editable '.[cli,embedded,pydantic]'
 	@touch $@
