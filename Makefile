@@ -91,6 +91,7 @@ clean: ## remove everything that make made
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An interpreter found is tried, not only found: version managers leave names that do not start.
+# Python 3.11's venv brings an old setuptools, with known faults, which nothing here needs.
 $(READY): pyproject.toml
 	@for python in $(or $(PYTHON),$(NEWEST_FIRST)); do \
 	  if "$$python" -c '$(CAN_RUN)' 2>/dev/null; then found=$$python; break; fi; \
@@ -103,6 +104,6 @@ $(READY): pyproject.toml
 	echo "Installing into .venv with $$("$$found" --version) …"; \
 	"$$found" -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip uninstall --quiet --yes setuptools 2>&1 # venv of Python 3.11 brings an old one
+	@$(BIN)/python -m pip uninstall --quiet --yes setuptools 2>/dev/null
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev --editable '.[cli,embedded,pydantic]'
 	@touch $@

@@ -67,7 +67,15 @@ def _is_own(package: dict[str, Any]) -> bool:
 
 def _report() -> dict[str, Any]:
     if not (PLACE / "pip_audit").exists():
-        install = [sys.executable, "-m", "pip", "install", "--quiet", "--target", PLACE]
+        install: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--target",
+            PLACE,
+        ]
         subprocess.run(
             [*install, "--disable-pip-version-check", "--timeout=10", "--retries=1", _TOOL],
             check=True,
