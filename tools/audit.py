@@ -67,17 +67,11 @@ def _is_own(package: dict[str, Any]) -> bool:
 
 def _report() -> dict[str, Any]:
     if not (PLACE / "pip_audit").exists():
-        install: list[str | Path] = [
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--target",
-            PLACE,
-        ]
         subprocess.run(
-            [*install, "--disable-pip-version-check", "--timeout=10", "--retries=1", _TOOL],
+            [
+                *(sys.executable, "-m", "pip", "install", "--quiet", "--target", str(PLACE)),
+                *("--disable-pip-version-check", "--timeout=10", "--retries=1", _TOOL),
+            ],
             check=True,
             timeout=_SECONDS_TO_INSTALL,
         )
