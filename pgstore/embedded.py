@@ -82,9 +82,9 @@ class Server:
     this one attaches to it: ``settings`` are then without effect, and ``stop()`` leaves it
     running, unless the process that started it has died without stopping it.
 
-    ``settings`` are PostgreSQL's configuration parameters, for this run; the list of processes shows
-    them. ``timeout`` is in seconds and covers crash recovery; the creation of a new data folder
-    comes on top.
+    ``settings`` are PostgreSQL's configuration parameters, for this run; the list of processes
+    shows them. ``timeout`` is in seconds and covers crash recovery; the creation of a new data
+    folder comes on top.
 
     An instance belongs to one thread at a time. In a forked child it does nothing.
     """
