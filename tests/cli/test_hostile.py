@@ -116,3 +116,10 @@ def test_no_name_is_offered_that_a_shell_would_run(
 
     offered = _completion.streams(Context(), "")  # type: ignore[arg-type]
     assert offered == ["account-1", "account-2", "größe-1"]
+
+
+def test_no_name_of_a_store_leaves_the_comment_of_a_script(run_here: Command) -> None:
+    done = run_here("sql", "--store", "shop\r; DROP TABLE x\n; DROP TABLE y\u2028")
+    assert done.code == 0, done.err
+    (head,) = [line for line in done.out.split("\n") if line.startswith("-- pgstore ")]
+    assert r"store shop\r; DROP TABLE x\n; DROP TABLE y\u2028, schema version" in head
