@@ -104,6 +104,25 @@ async def test_a_pool_that_asks_functions_how_to_connect_keeps_its_only_connecti
             await parallel.results()
 
 
+async def test_a_notification_that_comes_late_is_heard(
+    open_store: OpenStore,
+    dsn: str,
+    watch: Watch,
+    category: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("pgstore._async.waker._NOTIFIED", 0.0)
+    store = await open_store(connection=make_conninfo(dsn, application_name=watch.name))
+    follower = store.follow(category=category)
+    async with AsyncParallel() as parallel:
+        await parallel.start(partial(collect, follower, []))
+        await AsyncParallel.until(lambda: watch.is_asleep() or caplog.records != [])
+        follower.stop()
+        await parallel.results()
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize("closing", [True, False])
 async def test_a_silent_connection_of_the_pool_keeps_it_from_neither_listening_nor_ending(
     open_store: OpenStore, dsn: str, watch: Watch, monkeypatch: pytest.MonkeyPatch, closing: bool
