@@ -165,3 +165,28 @@ BEGIN
   END IF;
 END
 $$;
+
+-- A query of a view locks the view first, and then its tables. An upgrade locks tables first, in
+-- its migrations, and makes the views anew at its end: the two would deadlock. So it locks the
+-- views before. Dynamic, because older stores have other views.
+DO $$
+DECLARE
+  view_name text;
+BEGIN
+  IF EXISTS (
+    SELECT FROM json_to_recordset(current_setting('pgstore.manifest')::json) AS k (number bigint)
+    WHERE NOT EXISTS (SELECT FROM migrations AS m WHERE m.number = k.number)
+  ) THEN
+    FOR view_name IN
+      SELECT c.relname
+      FROM pg_class AS c
+      JOIN pg_namespace AS n ON n.oid = c.relnamespace
+      WHERE n.nspname = current_schema() AND c.relkind = 'v' AND c.relowner = n.nspowner
+      ORDER BY c.relname
+    LOOP
+      -- The owner stays. LOCK TABLE would lock the view's tables too.
+      EXECUTE format('ALTER VIEW %I OWNER TO CURRENT_USER', view_name);
+    END LOOP;
+  END IF;
+END
+$$;

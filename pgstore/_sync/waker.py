@@ -228,6 +228,12 @@ class Waker:
         while notifier is not None and not heard and left(until) and not closed.is_set():
             for notification in conn.notifies(timeout=_SLICE, stop_after=1):
                 heard = notification.channel == own
+        if notifier is not None and not heard:
+            # On a machine that is busy it may have come late. A session answers after it has told
+            # of what was notified before the question.
+            conn.execute("SELECT")
+            for notification in conn.notifies(timeout=0, stop_after=1):
+                heard = notification.channel == own
         conn.execute(sql.SQL("UNLISTEN {}").format(sql.Identifier(own)))
         if notifier is None or closed.is_set():
             return None

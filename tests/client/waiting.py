@@ -51,6 +51,13 @@ class Watch:
     def is_asleep(self) -> bool:
         return self.asleep() > 0
 
+    def is_checking(self) -> bool:
+        """Tell whether one of the sessions finds out if notifications come to it."""
+        query = (
+            "SELECT FROM pg_stat_activity WHERE application_name = %s AND query LIKE 'LISTEN %%'"
+        )
+        return self._count(query) > 0
+
     def drop(self, schema: str) -> None:
         self._conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
 

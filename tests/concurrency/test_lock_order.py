@@ -3,18 +3,12 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
-from uuid import uuid4
 
-import psycopg
 import pytest
 
-import pgstore
-from tests.concurrency.calls import WITHOUT_LOCKS, prepare
-from tests.concurrency.locks import Held, Lock, held_by, settled
-from tests.concurrency.sessions import Session
+from tests.concurrency.calls import WITHOUT_LOCKS
+from tests.concurrency.stage import Stage, Wait
 
 _DESIGN = Path(__file__).parents[2] / "docs" / "design.md"
 
@@ -27,69 +21,10 @@ WHERE p.pronamespace = current_schema()::regnamespace AND p.provolatile = 'v'
 """
 
 
-class Wait(NamedTuple):
-    """A call waits for a lock while it holds others."""
-
-    call: str
-    lock: Lock
-    holding: frozenset[Lock]
-
-
-class Stage:
-    """A store, two sessions that call, one that is in the way, and one that looks."""
-
-    def __init__(self, dsn: str, store: str, role: str, opened: ExitStack) -> None:
-        options = f"-c search_path={store},pg_temp"
-        self.observer = opened.enter_context(psycopg.connect(dsn, autocommit=True, options=options))
-        self.one, self.other, self.gate = (
-            opened.enter_context(Session(name, dsn, store, self.observer))
-            for name in ("one", "other", "gate")
-        )
-        self.calls = prepare(self.one, role)
-        self.held = {name: self._held(call) for name, call in self.calls.items()}
-
-    def _held(self, call: str) -> Held:
-        self.one.run(f"BEGIN; {call}")
-        held = held_by(self.one, self.observer)
-        self.one.rollback()
-        return held
-
-    def waits(self, name: str) -> Iterator[Wait]:
-        """For which of its locks a call waits, and what it holds then."""
-        for lock in sorted(self.held[name].locks):
-            self.gate.run(f"BEGIN; {lock.take()}")
-            step = self.one.start(f"BEGIN; {self.calls[name]}; ROLLBACK")
-            waiting = settled(self.one, step, self.observer)
-            held = held_by(self.one, self.observer).locks if waiting else frozenset()
-            self.gate.rollback()
-            step.sqlstate()
-            self.one.rollback()
-            if waiting:
-                yield Wait(name, lock, held - {lock})
-
-    def deadlock(self, first: str, second: str, lock: Lock) -> bool:
-        """Stop the first call at a lock, run the second one against it, and let both go on."""
-        self.gate.run(f"BEGIN; {lock.take()}")
-        steps = []
-        for session, name in ((self.one, first), (self.other, second)):
-            steps.append(session.start(f"BEGIN; {self.calls[name]}; ROLLBACK"))
-            settled(session, steps[-1], self.observer)
-        self.gate.rollback()
-        states = [step.sqlstate() for step in steps]
-        for session in (self.one, self.other):
-            session.rollback()
-        return "40P01" in states
-
-
 @pytest.fixture(scope="module")
 def stage(server_dsn: str) -> Iterator[Stage]:
-    name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, name=name)
-    with psycopg.connect(server_dsn, autocommit=True) as conn:
-        conn.execute(f"CREATE ROLE {name}")
-        with ExitStack() as opened:
-            yield Stage(server_dsn, name, name, opened)
-        conn.execute(f"DROP OWNED BY {name}; DROP ROLE {name}; DROP SCHEMA {name} CASCADE")
+    with Stage.of_new_store(server_dsn) as stage:
+        yield stage
 
 
 @pytest.fixture(scope="module")

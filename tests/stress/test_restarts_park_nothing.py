@@ -6,6 +6,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -44,7 +46,36 @@ def crashed(server: Server) -> None:
     restarted(server)
 
 
-@pytest.mark.parametrize("restart", [restarted, crashed])
+def lost_a_process(server: Server, victim: LiteralString) -> None:
+    """As the kernel does when memory is short; the postmaster ends all other sessions too."""
+    with suppress(psycopg.OperationalError), psycopg.connect(server.dsn, autocommit=True) as conn:
+        query = "SELECT a.pid FROM pg_stat_activity AS a WHERE " + victim
+        (process,) = conn.execute(query).fetchone() or pytest.fail("no such process")
+        os.kill(process, signal.SIGKILL)
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            conn.execute("SELECT pg_sleep(0.01)")
+        pytest.fail("the postmaster has ended no session")
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return psycopg.connect(server.dsn).close()
+        except psycopg.OperationalError:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
+def lost_the_handlers_process(server: Server) -> None:
+    lost_a_process(server, "a.state = 'idle in transaction'")
+
+
+def lost_another_process(server: Server) -> None:
+    lost_a_process(server, "a.pid = pg_backend_pid()")
+
+
+@pytest.mark.parametrize(
+    "restart", [restarted, crashed, lost_the_handlers_process, lost_another_process]
+)
 def test_ten_restarts_of_the_server_park_nothing(
     server: Server, restart: Callable[[Server], None]
 ) -> None:
@@ -72,7 +103,12 @@ def test_ten_restarts_of_the_server_park_nothing(
         for _ in range(RESTARTS):  # the last one may come twice
             go_on.release()
         subscription.wait_until(position, timeout=PATIENCE)
+        go_on.release()
+        position = store.write("left-1", Noted(0, 2)).global_position
+        subscription.wait_until(position, timeout=PATIENCE)
+        (partition,) = subscription.partitions()
         store.stop()
         thread.join(20)
+        assert (partition.attempts, partition.failed_position) == (0, None)
         assert subscription.parked() == []
         assert deliveries > RESTARTS

@@ -15,6 +15,7 @@ AS $$
 DECLARE
   store oid := quote_ident(current_schema())::regnamespace::oid;
 BEGIN
+  -- First the view, then tables, as an upgrade locks them.
   RETURN QUERY
   SELECT
     'writers_in_flight',

@@ -25,6 +25,12 @@ AS $$
 DECLARE
   store oid := quote_ident(current_schema())::regnamespace::oid;
 BEGIN
+  -- First the view, then tables, as an upgrade locks them.
+  SELECT w.since, w.pid, w.prepared_transaction
+  INTO oldest_writer_started_at, oldest_writer_pid, oldest_writer_prepared
+  FROM writers_in_flight AS w
+  ORDER BY w.since
+  LIMIT 1;
   SELECT h.safe_position, h.in_flight INTO safe_position, in_flight FROM horizon() AS h;
   last_position := last_position();
 
@@ -46,11 +52,6 @@ BEGIN
 
   SELECT count(*), coalesce(sum(k.parked), 0)::bigint INTO subscriptions, parked_messages
   FROM count_parked() AS k;
-  SELECT w.since, w.pid, w.prepared_transaction
-  INTO oldest_writer_started_at, oldest_writer_pid, oldest_writer_prepared
-  FROM writers_in_flight AS w
-  ORDER BY w.since
-  LIMIT 1;
 END
 $$;
 

@@ -13,6 +13,7 @@ from psycopg_pool import AsyncConnectionPool
 from tests.client._async.conftest import OpenStore
 from tests.client.messages import EventA
 from tests.client.parallel import AsyncParallel
+from tests.client.proxy import Proxy
 from tests.client.waiting import Watch
 from tests.conftest import Connect
 
@@ -101,3 +102,49 @@ async def test_a_pool_that_asks_functions_how_to_connect_keeps_its_only_connecti
             await AsyncParallel.until(lambda: seen == [1])
             follower.stop()
             await parallel.results()
+
+
+async def test_a_notification_that_comes_late_is_heard(
+    open_store: OpenStore,
+    dsn: str,
+    watch: Watch,
+    category: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("pgstore._async.waker._NOTIFIED", 0.0)
+    store = await open_store(connection=make_conninfo(dsn, application_name=watch.name))
+    follower = store.follow(category=category)
+    async with AsyncParallel() as parallel:
+        await parallel.start(partial(collect, follower, []))
+        await AsyncParallel.until(lambda: watch.is_asleep() or caplog.records != [])
+        follower.stop()
+        await parallel.results()
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("closing", [True, False])
+async def test_a_silent_connection_of_the_pool_keeps_it_from_neither_listening_nor_ending(
+    open_store: OpenStore, dsn: str, watch: Watch, monkeypatch: pytest.MonkeyPatch, closing: bool
+) -> None:
+    monkeypatch.setattr("pgstore._async.waker._SILENT", 60.0 if closing else 2.0)
+    with Proxy.running(make_conninfo(dsn, application_name=watch.name)) as proxy:
+        store = await open_store(connection=proxy.dsn)
+        await store.stream_version("none")
+        proxy.freeze(new=False)  # the pool's connection: the listening one comes later
+
+        closed = False
+
+        async def wait() -> None:
+            while not closed:
+                await store._waker.wait(store._waker.signal.value, None)
+
+        async with AsyncParallel() as parallel:
+            await parallel.start(wait)
+            await AsyncParallel.until(watch.is_checking)
+            if not closing:
+                await AsyncParallel.until(watch.is_asleep)
+            closed, start = True, time.monotonic()
+            await parallel.start(store.aclose)
+            assert await parallel.results() == [None, None]
+            assert time.monotonic() - start < 5

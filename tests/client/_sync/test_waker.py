@@ -15,6 +15,7 @@ from psycopg_pool import ConnectionPool
 from tests.client._sync.conftest import OpenStore
 from tests.client.messages import EventA
 from tests.client.parallel import Parallel
+from tests.client.proxy import Proxy
 from tests.client.waiting import Watch
 from tests.conftest import Connect
 
@@ -103,3 +104,49 @@ def test_a_pool_that_asks_functions_how_to_connect_keeps_its_only_connection(
             Parallel.until(lambda: seen == [1])
             follower.stop()
             parallel.results()
+
+
+def test_a_notification_that_comes_late_is_heard(
+    open_store: OpenStore,
+    dsn: str,
+    watch: Watch,
+    category: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("pgstore._sync.waker._NOTIFIED", 0.0)
+    store = open_store(connection=make_conninfo(dsn, application_name=watch.name))
+    follower = store.follow(category=category)
+    with Parallel() as parallel:
+        parallel.start(partial(collect, follower, []))
+        Parallel.until(lambda: watch.is_asleep() or caplog.records != [])
+        follower.stop()
+        parallel.results()
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("closing", [True, False])
+def test_a_silent_connection_of_the_pool_keeps_it_from_neither_listening_nor_ending(
+    open_store: OpenStore, dsn: str, watch: Watch, monkeypatch: pytest.MonkeyPatch, closing: bool
+) -> None:
+    monkeypatch.setattr("pgstore._sync.waker._SILENT", 60.0 if closing else 2.0)
+    with Proxy.running(make_conninfo(dsn, application_name=watch.name)) as proxy:
+        store = open_store(connection=proxy.dsn)
+        store.stream_version("none")
+        proxy.freeze(new=False)  # the pool's connection: the listening one comes later
+
+        closed = False
+
+        def wait() -> None:
+            while not closed:
+                store._waker.wait(store._waker.signal.value, None)
+
+        with Parallel() as parallel:
+            parallel.start(wait)
+            Parallel.until(watch.is_checking)
+            if not closing:
+                Parallel.until(watch.is_asleep)
+            closed, start = True, time.monotonic()
+            parallel.start(store.close)
+            assert parallel.results() == [None, None]
+            assert time.monotonic() - start < 5
