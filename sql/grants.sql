@@ -1,13 +1,5 @@
--- Nothing of a store is open to everybody: rights are granted to roles. Dynamic, because these
--- commands name the schema.
-DO $$
-BEGIN
-  EXECUTE format('REVOKE ALL ON SCHEMA %I FROM PUBLIC', current_schema());
-  EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM PUBLIC', current_schema());
-  EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA %I FROM PUBLIC', current_schema());
-  EXECUTE format('REVOKE ALL ON ALL ROUTINES IN SCHEMA %I FROM PUBLIC', current_schema());
-END
-$$;
+-- Nothing of a store is open to everybody: rights are granted to roles.
+DO $$ BEGIN PERFORM close_to_public(); END $$;
 
 -- Nor is it open to whom the installer's default privileges give everything that he makes: they
 -- would write to the tables, and call what is the owner's. Rights on what was there before are

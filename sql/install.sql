@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "afb97cb2b9c55586f66a9f31d2900948c5968ea32856b80319f7f24f85151db0"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "cc13914f2c4df284f092688807d1b87594465d7df17fce200d8c28fdfce2eb06"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -91,6 +91,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 5) AS pgstore_pending \
 \ir functions/retention/truncate_stream.sql
 \ir functions/retention/wait_for_handlers.sql
 \ir functions/rights/acting_role.sql
+\ir functions/rights/close_to_public.sql
 \ir functions/rights/grant_admin.sql
 \ir functions/rights/grant_consume.sql
 \ir functions/rights/grant_kind.sql
@@ -105,6 +106,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 5) AS pgstore_pending \
 \ir functions/rights/lock_rights.sql
 \ir functions/rights/may_write.sql
 \ir functions/rights/note_restrictions.sql
+\ir functions/rights/refuse_stranger.sql
 \ir functions/rights/refuse_target.sql
 \ir functions/rights/restore_grants.sql
 \ir functions/rights/revoke_admin.sql
@@ -114,6 +116,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 5) AS pgstore_pending \
 \ir functions/rights/revoke_read.sql
 \ir functions/rights/revoke_write.sql
 \ir functions/store/applied_migrations.sql
+\ir functions/store/in_store.sql
 \ir functions/store/schema_version.sql
 \ir functions/subscriptions/abandon_partition.sql
 \ir functions/subscriptions/acknowledge.sql

@@ -21,7 +21,8 @@ BEGIN
   FROM subscription_partitions AS p
   JOIN subscriptions AS s USING (subscription_id)
   LEFT JOIN subscription_heads AS h USING (subscription_id, partition)
-  WHERE p.leases >= list_stuck.leases
+  WHERE in_store()
+    AND p.leases >= list_stuck.leases
     AND coalesce(p.head, h.head) > p.checkpoint
     AND NOT p.stopped
     AND NOT s.paused

@@ -11,6 +11,7 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
+  PERFORM refuse_stranger('skip_positions');
   IF (positions BETWEEN 1 AND 1000000000000) IS NOT TRUE THEN
     PERFORM refuse_argument('positions', 'must be between 1 and 1000000000000');
   END IF;

@@ -24,7 +24,8 @@ BEGIN
     m.message_id, last_message.stream, m.version, m.global_position, m.type, m.data, m.metadata,
     m.added_at
   FROM messages AS m
-  WHERE m.stream_id = (
+  WHERE in_store()
+    AND m.stream_id = (
       SELECT s.stream_id FROM streams AS s WHERE s.stream = last_message.stream COLLATE "C"
     )
     AND (last_message.type IS NULL OR m.type = last_message.type COLLATE "C")

@@ -28,7 +28,7 @@ BEGIN
 
   SELECT s.stream_id INTO source_id
   FROM streams AS s
-  WHERE s.stream = read_stream.stream COLLATE "C";
+  WHERE in_store() AND s.stream = read_stream.stream COLLATE "C";
 
   IF backward THEN
     RETURN QUERY

@@ -16,11 +16,12 @@ AS $$
 DECLARE
   safe bigint;
   name text;
-  policy retention_policies;
+  locked record;
   cut record;
-  busy_policy retention_policies;
+  busy_policy record;
   busy text;
 BEGIN
+  PERFORM refuse_stranger('apply_retention');
   IF (max_messages BETWEEN 1 AND 10000) IS NOT TRUE THEN
     PERFORM refuse_argument('max_messages', 'must be between 1 and 10000');
   END IF;
@@ -36,17 +37,17 @@ BEGIN
       EXIT;
     END IF;
     -- One works on a category at a time; the others take other categories.
-    SELECT p.* INTO policy
+    SELECT p AS policy INTO locked
     FROM retention_policies AS p
     WHERE p.category = name
     FOR UPDATE SKIP LOCKED;
     CONTINUE WHEN NOT FOUND;
-    cut := apply_policy(policy, safe, max_messages - deleted);
+    cut := apply_policy(locked.policy, safe, max_messages - deleted);
     deleted := deleted + cut.deleted;
     more := more OR cut.more;
     IF cut.busy_stream IS NOT NULL THEN
       busy := cut.busy_stream;
-      busy_policy := policy;
+      busy_policy := locked;
     END IF;
   END LOOP;
   IF deleted > 0 OR busy IS NULL THEN
@@ -58,7 +59,7 @@ BEGIN
   -- deadlocks.
   BEGIN
     PERFORM pg_advisory_xact_lock(stream_lock_class(), hashtext(busy COLLATE "C"));
-    cut := apply_policy(busy_policy, safe, max_messages);
+    cut := apply_policy(busy_policy.policy, safe, max_messages);
     deleted := cut.deleted;
   EXCEPTION WHEN lock_not_available THEN
     more := true;

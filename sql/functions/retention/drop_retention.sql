@@ -12,6 +12,7 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
+  PERFORM refuse_stranger('drop_retention');
   DELETE FROM retention_policies AS p WHERE p.category = drop_retention.category;
   IF NOT FOUND THEN
     RETURN false;

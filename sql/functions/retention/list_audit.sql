@@ -12,6 +12,7 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
+  PERFORM refuse_stranger('list_audit');
   IF (max_count >= 0) IS NOT TRUE THEN
     PERFORM refuse_argument('max_count', 'must be 0 or more');
   END IF;

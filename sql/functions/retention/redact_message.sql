@@ -18,6 +18,7 @@ AS $$
 DECLARE
   target record;
 BEGIN
+  PERFORM refuse_stranger('redact_message');
   IF data IS NULL THEN
     PERFORM refuse_argument('data', 'must be a JSON value, not NULL');
   ELSIF (reason ~ '\S') IS NOT TRUE THEN

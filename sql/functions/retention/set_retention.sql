@@ -15,6 +15,7 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
+  PERFORM refuse_stranger('set_retention');
   IF category IS NULL OR category(category) <> category COLLATE "C" THEN
     PERFORM refuse_argument('category', 'must be the name of a category');
   ELSIF max_age IS NULL AND max_count IS NULL THEN

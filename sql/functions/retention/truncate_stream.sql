@@ -17,6 +17,7 @@ DECLARE
   deleted bigint;
   failed text;
 BEGIN
+  PERFORM refuse_stranger('truncate_stream');
   LOOP
     BEGIN
       target := lock_stream(stream);

@@ -10,6 +10,7 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 BEGIN
+  PERFORM refuse_stranger('grant_admin');
   PERFORM grant_kind(role, 'admin', NULL);
 END
 $$;

@@ -14,6 +14,7 @@ DECLARE
   role_id oid;
 BEGIN
   PERFORM lock_rights();
+  PERFORM close_to_public();
   SELECT r.oid INTO role_id FROM pg_roles AS r WHERE r.rolname = role COLLATE "C";
   IF NOT FOUND THEN
     PERFORM refuse_argument(
@@ -40,5 +41,5 @@ END
 $$;
 
 COMMENT ON FUNCTION grant_kind(text, text, text[]) IS
-$$Internal: grant a role a kind of rights, and remember that. Raises 22023 if there is no such
-role, and for the owner.$$;
+$$Internal: grant a role a kind of rights, and remember that; take all rights from PUBLIC first.
+Raises 22023 if there is no such role, and for the owner.$$;

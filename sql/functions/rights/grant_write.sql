@@ -13,6 +13,7 @@ AS $$
 DECLARE
   others text[];
 BEGIN
+  PERFORM refuse_stranger('grant_write');
   IF cardinality(categories) = 0 OR array_position(categories, NULL) IS NOT NULL
     OR EXISTS (
       SELECT
@@ -26,10 +27,10 @@ BEGIN
   -- From the first such role on, only what grant_write has granted counts: nobody who writes with
   -- rights of another origin is locked out unasked.
   IF categories IS NOT NULL THEN
-    SELECT array_agg(DISTINCT coalesce(r.rolname, 'public')::text) INTO others
+    SELECT array_agg(DISTINCT r.rolname::text) INTO others
     FROM pg_proc AS p
     CROSS JOIN aclexplode(p.proacl) AS a
-    LEFT JOIN pg_roles AS r ON r.oid = a.grantee
+    JOIN pg_roles AS r ON r.oid = a.grantee
     WHERE p.pronamespace = quote_ident(current_schema())::regnamespace
       AND p.proname IN ('write_message', 'write_messages', 'write_batch', 'synchronize_stream')
       AND a.grantee <> p.proowner

@@ -14,6 +14,7 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
+  PERFORM refuse_stranger('list_grants');
   RETURN QUERY
   SELECT
     g.role, g.kind, g.categories,

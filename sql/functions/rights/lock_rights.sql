@@ -4,6 +4,8 @@ LANGUAGE plpgsql
 VOLATILE
 PARALLEL UNSAFE
 SET search_path FROM CURRENT
+-- As an installer waits. Each role that may connect can take this key.
+SET lock_timeout = '60s'
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -16,4 +18,4 @@ $$;
 
 COMMENT ON FUNCTION lock_rights() IS
 $$Internal: let one session at a time change the rights on the store, or skip positions, and none
-during an upgrade.$$;
+during an upgrade. Raises 55P03 if another session holds the key for a minute.$$;

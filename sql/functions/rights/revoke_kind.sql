@@ -13,6 +13,7 @@ DECLARE
   object record;
 BEGIN
   PERFORM lock_rights();
+  PERFORM close_to_public();
   DELETE FROM grants AS g WHERE g.role = revoke_kind.role AND g.kind = revoke_kind.kind;
   IF NOT FOUND THEN
     RETURN false;

@@ -10,6 +10,7 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 BEGIN
+  PERFORM refuse_stranger('revoke_monitor');
   RETURN revoke_kind(role, 'monitor');
 END
 $$;

@@ -23,8 +23,9 @@ AS $$
 DECLARE
   start_at bigint;
   new_id bigint;
-  stored subscriptions;
+  stored record;
 BEGIN
+  PERFORM refuse_stranger('create_subscription');
   IF (octet_length(subscription) BETWEEN 1 AND 255) IS NOT TRUE THEN
     PERFORM refuse_argument('subscription', 'must be a name of 1 to 255 bytes');
   ELSIF partitions IS NULL THEN

@@ -12,9 +12,11 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  source subscriptions := subscription_of(subscription);
+  source record;
   dropped bigint;
 BEGIN
+  PERFORM refuse_stranger('drop_parked');
+  source := subscription_of(subscription);
   PERFORM lock_parked(source.subscription_id, global_position);
   DELETE FROM parked_messages AS k
   WHERE k.subscription_id = source.subscription_id

@@ -11,8 +11,10 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  dropped bigint := (subscription_of(subscription)).subscription_id;
+  dropped bigint;
 BEGIN
+  PERFORM refuse_stranger('drop_subscription');
+  dropped := (subscription_of(subscription)).subscription_id;
   -- In the order in which others take them (docs/design.md): the subscription, its sweep, its
   -- partitions, their lists of work, its parked messages.
   PERFORM FROM subscriptions AS s WHERE s.subscription_id = dropped FOR UPDATE;

@@ -36,7 +36,8 @@ BEGIN
       OFFSET 0
     ) AS p
     CROSS JOIN LATERAL (SELECT greatest(p.leased_until, p.retry_at) AS due) AS d
-    WHERE s.subscription = ANY (next_claim.subscriptions COLLATE "C")
+    WHERE in_store()
+      AND s.subscription = ANY (next_claim.subscriptions COLLATE "C")
       AND NOT s.paused
       AND NOT p.stopped
       AND p.checkpoint < coalesce(p.head, w.head)

@@ -11,8 +11,10 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  source subscriptions := subscription_of(subscription);
+  source record;
 BEGIN
+  PERFORM refuse_stranger('pause_subscription');
+  source := subscription_of(subscription);
   UPDATE subscriptions AS s SET paused = true WHERE s.subscription_id = source.subscription_id;
 END
 $$;

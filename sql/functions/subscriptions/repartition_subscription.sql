@@ -12,8 +12,10 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  source subscriptions := subscription_of(subscription);
+  source record;
 BEGIN
+  PERFORM refuse_stranger('repartition_subscription');
+  source := subscription_of(subscription);
   IF partitions IS NULL THEN
     PERFORM refuse_argument('partitions', 'must be between 1 and 65536');
   END IF;

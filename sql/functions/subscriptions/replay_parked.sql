@@ -14,9 +14,11 @@ SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  source subscriptions := subscription_of(subscription);
+  source record;
   marked bigint;
 BEGIN
+  PERFORM refuse_stranger('replay_parked');
+  source := subscription_of(subscription);
   PERFORM lock_parked(source.subscription_id, global_position);
   UPDATE parked_messages AS k
   SET replay = true

@@ -12,8 +12,10 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  source subscriptions := subscription_of(subscription);
+  source record;
 BEGIN
+  PERFORM refuse_stranger('resume_subscription');
+  source := subscription_of(subscription);
   IF partition IS NULL THEN
     UPDATE subscriptions AS s SET paused = false WHERE s.subscription_id = source.subscription_id;
   END IF;

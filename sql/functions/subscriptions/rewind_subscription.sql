@@ -13,9 +13,12 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  source subscriptions := subscription_of(subscription);
-  target bigint := coalesce(position_before(to_time), to_position);
+  source record;
+  target bigint;
 BEGIN
+  PERFORM refuse_stranger('rewind_subscription');
+  source := subscription_of(subscription);
+  target := coalesce(position_before(to_time), to_position);
   IF (target BETWEEN 0 AND safe_position()) IS NOT TRUE THEN
     PERFORM refuse_argument(
       'to_position', 'must be between 0 and the safe position, or a time must be given'

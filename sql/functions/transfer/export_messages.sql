@@ -24,6 +24,7 @@ SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 BEGIN
+  PERFORM refuse_stranger('export_messages');
   IF (after_position >= 0) IS NOT TRUE THEN
     PERFORM refuse_argument('after_position', 'must be 0 or more');
   ELSIF (up_to_position >= 0) IS NOT TRUE THEN

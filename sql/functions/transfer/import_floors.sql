@@ -15,6 +15,7 @@ DECLARE
   bad record;
   changed bigint;
 BEGIN
+  PERFORM refuse_stranger('import_floors');
   IF cardinality(streams) IS DISTINCT FROM cardinality(floors) THEN
     PERFORM refuse_argument('floors', 'must be arrays of the same length');
   END IF;

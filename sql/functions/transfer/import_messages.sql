@@ -28,6 +28,7 @@ DECLARE
   first_position bigint;
   highest_position bigint;
 BEGIN
+  PERFORM refuse_stranger('import_messages');
   PERFORM refuse_import(
     streams, versions, types, data, metadata, message_ids, added_at, global_positions
   );

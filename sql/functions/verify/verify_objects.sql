@@ -8,7 +8,6 @@ RETURNS TABLE (
 LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
-SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column

@@ -14,6 +14,7 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
+  PERFORM refuse_stranger('verify_store');
   RETURN QUERY SELECT v.check_name, v.checked, v.wrong, v.example FROM verify_messages() AS v;
   RETURN QUERY SELECT v.check_name, v.checked, v.wrong, v.example FROM verify_streams() AS v;
   RETURN QUERY SELECT v.check_name, v.checked, v.wrong, v.example FROM verify_indexes() AS v;
