@@ -67,8 +67,15 @@ class Statements:
         self.last = statement(f"SELECT {_COLUMNS} FROM STORE.last_message(%s::text, %s::text)")
         self.get_many = statement(f"SELECT {_COLUMNS} FROM STORE.get_messages({_IDS})")
         self.stream_version = statement("SELECT STORE.stream_version(%s::text)")
+        # Nothing of a store that was renamed: its functions look for the tables under the old name,
+        # and may find another store's.
         self.applied_migrations = statement(
-            "SELECT number, checksum FROM STORE.applied_migrations()"
+            "SELECT number, checksum FROM STORE.applied_migrations() WHERE NOT EXISTS ("
+            "SELECT FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace"
+            " CROSS JOIN unnest(p.proconfig) AS s (setting)"
+            f" WHERE n.nspname = {sql.Literal(name).as_string().replace('%', '%%')}"
+            " AND p.proname = 'applied_migrations' AND starts_with(s.setting, 'search_path=')"
+            " AND s.setting <> 'search_path=' || quote_ident(n.nspname) || ', pg_temp')"
         )
         self.read_page = statement(
             f"SELECT {_COLUMNS}, reached_position, looked_position FROM STORE.read_page("

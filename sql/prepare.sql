@@ -7,6 +7,10 @@ SET LOCAL lock_timeout = '60s';
 SET LOCAL client_encoding = 'UTF8';
 
 DO $$
+DECLARE
+  pinned text :=
+    format('search_path=%s, pg_temp', quote_ident(current_setting('pgstore.schema')));
+  renamed record;
 BEGIN
   -- One installer at a time for a store, in this database.
   PERFORM pg_advisory_xact_lock(
@@ -50,7 +54,35 @@ BEGIN
       DETAIL = json_build_object(
         'argument', 'schema', 'schema', current_setting('pgstore.schema')
       )::text;
-  ELSIF NOT EXISTS (
+  END IF;
+
+  -- Functions find the tables by the name that the schema had when they were made. Those of a store
+  -- that was renamed would work on another one under its old name, with the rights granted on them.
+  SELECT n.nspname AS schema, s.setting INTO renamed
+  FROM pg_proc AS p
+  JOIN pg_namespace AS n ON n.oid = p.pronamespace
+  CROSS JOIN unnest(p.proconfig) AS s (setting)
+  WHERE p.proname = 'applied_migrations'
+    AND s.setting LIKE 'search\_path=%'
+    AND CASE n.nspname
+      WHEN current_setting('pgstore.schema') THEN s.setting <> pinned
+      ELSE s.setting = pinned AND NOT EXISTS (
+        SELECT FROM pg_class AS c
+        JOIN pg_namespace AS t ON t.oid = c.relnamespace
+        WHERE t.nspname = current_setting('pgstore.schema') AND c.relname = 'migrations'
+      )
+    END
+  LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'object_not_in_prerequisite_state',
+      MESSAGE = format('schema %I holds a store that was made under another name', renamed.schema),
+      DETAIL = json_build_object('schema', renamed.schema, 'pinned', renamed.setting)::text,
+      HINT = 'Its functions find nothing there: rename the schema back. To have the messages under '
+        'another name, export them and import them into a new store.';
+  END IF;
+
+  IF NOT EXISTS (
     SELECT FROM pg_namespace AS n WHERE n.nspname = current_setting('pgstore.schema')
   ) THEN
     -- Dynamic, because CREATE SCHEMA takes no parameter. Not IF NOT EXISTS: that asks for the right

@@ -45,6 +45,11 @@ async def ensure(
 def _problem(applied: dict[int, str] | None, name: str) -> PgstoreError | None:
     """What keeps this package from using the store; nothing if only its functions are others."""
     command = f"run: python -m pgstore install --store {shlex.quote(name)}"
+    if applied == {}:
+        return StoreNotInstalledError(
+            f"schema {name!r} holds a store that was made under another name, whose functions find "
+            "nothing there: rename the schema back"
+        )
     if applied is None:
         return StoreNotInstalledError(f"there is no store {name!r} in this database; {command}")
     known = {number: checksum for number, checksum in _sql.checksums().items() if number > 0}
