@@ -7,7 +7,8 @@ SELECT
   a.application_name AS application,
   a.state,
   l.after_position,
-  greatest(b.last_position - l.after_position, 0) AS positions_waiting
+  greatest(b.last_position - l.after_position, 0) AS positions_waiting,
+  may_lock(coalesce(a.usename, x.owner)::text, 'mark') AS may_write
 FROM open_marks() AS l
 CROSS JOIN (
   SELECT last_position() AS last_position
@@ -38,3 +39,6 @@ COMMENT ON COLUMN writers_in_flight.state IS $$What its session does.$$;
 COMMENT ON COLUMN writers_in_flight.after_position IS $$It may still write after this position.$$;
 COMMENT ON COLUMN writers_in_flight.positions_waiting IS
 $$How many positions given since then wait behind it.$$;
+COMMENT ON COLUMN writers_in_flight.may_write IS
+$$Whether its role may write to the store, or may set a role that may. If not, the session has taken
+the lock itself, and no message of the store is in flight.$$;

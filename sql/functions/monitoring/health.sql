@@ -37,6 +37,25 @@ BEGIN
   FROM writers_in_flight AS w;
 
   RETURN QUERY
+  SELECT
+    'foreign_locks',
+    CASE WHEN count(*) > 0 THEN 'fail' ELSE 'ok' END,
+    coalesce(
+      string_agg(
+        format('%s of %s: %s', f.session, f.role, f.keys), ', ' ORDER BY f.session
+      ),
+      'none'
+    ),
+    'It holds back readers (mark), writers (stream), what waits for new messages (bell), or grants '
+      'and installations (installer), and is none of the store''s: end it with '
+      'pg_terminate_backend, and see who may connect: REVOKE CONNECT ON DATABASE … FROM PUBLIC.'
+  FROM (
+    SELECT g.session, g.role, string_agg(g.key, ' and ' ORDER BY g.key) AS keys
+    FROM foreign_locks() AS g
+    GROUP BY g.session, g.role
+  ) AS f;
+
+  RETURN QUERY
   SELECT h.name, h.status, h.value, h.remedy FROM subscription_health() AS h;
 
   RETURN QUERY

@@ -36,7 +36,8 @@ BEGIN
       'subscription_position', 'list_subscriptions', 'list_partitions', 'list_parked',
       'list_retention', 'store_statistics', 'health', 'count_parked', 'list_stuck',
       'subscription_health', 'server_health', 'stream_statistics', 'category_statistics',
-      'type_statistics', 'writers_in_flight', 'mark_lock_class', 'open_marks'
+      'type_statistics', 'writers_in_flight', 'stream_lock_class', 'mark_lock_class',
+      'bell_lock_class', 'open_marks', 'foreign_locks', 'may_lock'
     ]
     WHEN 'admin' THEN granted_names('read') || granted_names('write') || granted_names('consume')
       || granted_names('monitor')

@@ -186,6 +186,43 @@ BEGIN
     WHERE holds_kind(r.oid, h.kind)
   ) AS g;
 
+  -- Rights on the schema, on functions and to read views; the other ones are in the checks above.
+  RETURN QUERY
+  SELECT
+    text 'roles have nothing but what was granted to them', count(*),
+    count(*) FILTER (WHERE o.wrong),
+    min(format('%s: %s', pg_get_userbyid(o.grantee), o.name)) FILTER (WHERE o.wrong)
+  FROM (
+    SELECT
+      r.name, a.grantee,
+      a.is_grantable OR NOT EXISTS (
+        SELECT
+        FROM grants AS g
+        WHERE g.role = pg_get_userbyid(a.grantee)
+          AND (r.kind = 'schema' OR r.name = ANY (granted_names(g.kind)))
+      ) AS wrong
+    FROM (
+      SELECT 'schema' AS kind, n.nspname::text AS name, n.nspowner AS owner, n.nspacl AS acl
+      FROM pg_namespace AS n
+      WHERE n.oid = store
+      UNION ALL
+      SELECT 'relation', c.relname, c.relowner, c.relacl
+      FROM pg_class AS c
+      WHERE c.relnamespace = store
+      UNION ALL
+      SELECT 'column', c.relname, c.relowner, t.attacl
+      FROM pg_class AS c
+      JOIN pg_attribute AS t ON t.attrelid = c.oid
+      WHERE c.relnamespace = store
+      UNION ALL
+      SELECT 'function', p.proname, p.proowner, p.proacl
+      FROM pg_proc AS p
+      WHERE p.pronamespace = store
+    ) AS r
+    CROSS JOIN aclexplode(r.acl) AS a
+    WHERE a.grantee NOT IN (0, r.owner)
+  ) AS o;
+
   RETURN QUERY
   SELECT
     text 'writers are restricted as granted', bigint '1',
