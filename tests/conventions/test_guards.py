@@ -1,0 +1,76 @@
+"""What functions that run as the owner have to do first."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conventions.sqlfiles import FUNCTIONS, MIGRATIONS, SQL, function_of
+
+_MADE = "".join(path.read_text() for path in [SQL / "prepare.sql", *MIGRATIONS])
+TABLES = "|".join(
+    re.findall(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)", _MADE)
+    + [path.stem for path in (SQL / "views").iterdir()]
+)
+NAMES = "|".join([path.stem for path in FUNCTIONS] + re.findall(r"CREATE FUNCTION (\w+)", _MADE))
+CALL = re.compile(rf"(?<![\w.])(?:{NAMES}|\w+_lock_class)\(")
+TABLE = re.compile(rf"\b(?:FROM|JOIN|INTO|UPDATE|TABLE)\s+(?:{TABLES})\b")
+TYPE = re.compile(rf"^  \w+ (?:{TABLES})\b")
+
+DEFINERS = [
+    path
+    for path in FUNCTIONS
+    if "SECURITY DEFINER" in function_of(path)["header"]
+    and "LANGUAGE plpgsql" in function_of(path)["header"]
+]
+
+
+def unguarded(body: str) -> Iterator[str]:
+    """Statements, and types of variables, that name a table before anything calls the store."""
+    declared, _, statements = body.partition("\nBEGIN\n")
+    for declaration in declared.split(";"):
+        line = declaration.strip("\n")
+        if CALL.search(line):
+            return
+        if TYPE.search(line):
+            yield line
+    for statement in statements.split(";"):
+        text = statement.strip("\n")
+        always = text.startswith("  ") and not text.startswith("   ")
+        head = re.split(r"\bTHEN\b", text)[0] if text.startswith("  IF ") else text
+        if CALL.search(head):
+            if always:
+                return
+        elif TABLE.search(text) and not CALL.search(text):
+            yield text
+
+
+@pytest.mark.parametrize("path", DEFINERS, ids=lambda path: path.stem)
+def test_function_of_the_owner_calls_the_store_before_it_names_a_table(path: Path) -> None:
+    """In a schema that was renamed the call fails; the names would mean tables of the caller."""
+    body = re.sub(r"(?s)^.*?(?=DECLARE\n|BEGIN\n)", "", function_of(path)["body"], count=1)
+    body = body.removeprefix("DECLARE\n")
+    assert [*unguarded(body if body.startswith("  ") else "\n" + body)] == []
+
+
+def test_functions_for_the_owner_and_administrators_ask_who_calls() -> None:
+    """First of all: what comes before would be done for everybody in a store that is open."""
+    code = {path.stem: path.read_text() for path in FUNCTIONS}
+    kinds = dict(re.findall(r"WHEN '(\w+)' THEN (.*?\])", code["granted_names"], re.DOTALL))
+    lists = {kind: set(re.findall(r"'(\w+)'", text)) for kind, text in kinds.items()}
+    own = (lists["admin"] & {*code}).difference(*(lists[kind] for kind in lists if kind != "admin"))
+    owners = {f"{way}_{kind}" for way in ("grant", "revoke") for kind in lists}
+    guard = "\nBEGIN\n  PERFORM refuse_stranger('{}');\n"
+    asking = {name for name, text in code.items() if guard.format(name) in text}
+    assert own | owners <= asking
+    assert len(own) > 10
+    declared = {name: code[name].partition("\nBEGIN\n")[0] for name in asking}
+    assert [
+        name for name, text in declared.items() if CALL.search(text.partition("DECLARE")[2])
+    ] == []
+
+
+def test_functions_that_run_as_the_owner_are_for_callers() -> None:
+    """An internal one would be called directly in a store that is open."""
+    assert [path.stem for path in DEFINERS if "Internal:" in path.read_text()] == ["may_lock"]

@@ -1,0 +1,218 @@
+"""Every kind of role attempts everything, after each way in which a store comes to be."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+import pgstore
+from pgstore import embedded, transfer
+from tests.attempts import GROUPS, KINDS, OUTCOMES, WAYS, allowed, granted, groups, statements
+from tests.migrations.conftest import MakeDatabase
+from tests.migrations.installers import PG_DUMP, PSQL, environment
+from tests.migrations.test_released import VERSIONS
+from tests.released import install_released
+from tests.sql.store import Connection, Store
+
+NAME = "bank"
+FORMATS = ("plain", "custom", "directory", "tar")
+PG_RESTORE = embedded.Server().bin / "pg_restore"
+
+# What grants each role its rights.
+GRANTS = {
+    "administrator": "grant_admin",
+    "writer": "grant_write",
+    "writer of a category": "grant_write",
+    "reader": "grant_read",
+    "consumer": "grant_consume",
+    "monitor": "grant_monitor",
+}
+
+Roles = dict[str, str]
+NewDatabase = Callable[[], str]
+
+
+@pytest.fixture(scope="module")
+def roles(server_dsn: str) -> Iterator[Roles]:
+    """A role of the server for each kind, by its kind."""
+    prefix = f"role_{uuid4().hex[:8]}"
+    names = {kind: f"{prefix}_{n}" for n, kind in enumerate(OUTCOMES)}
+    with psycopg.connect(server_dsn, autocommit=True) as conn:
+        for name in names.values():
+            conn.execute(f"CREATE ROLE {name} LOGIN".encode())
+        yield names
+        for name in names.values():
+            conn.execute(f"DROP ROLE {name}".encode())
+
+
+@pytest.fixture
+def database(make_database: MakeDatabase, roles: Roles) -> NewDatabase:
+    """Make a database in which the owner may create a schema."""
+
+    def make() -> str:
+        dsn = make_database()
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            database = conn.info.dbname
+            conn.execute(f'GRANT CREATE ON DATABASE "{database}" TO {roles["owner"]}'.encode())
+        return dsn
+
+    return make
+
+
+def install(dsn: str, roles: Roles) -> None:
+    pgstore.install(make_conninfo(dsn, user=roles["owner"]), name=NAME)
+
+
+def grant(dsn: str, roles: Roles) -> None:
+    with psycopg.connect(make_conninfo(dsn, user=roles["owner"]), autocommit=True) as conn:
+        store = Store(conn, NAME)
+        for kind, function in GRANTS.items():
+            more = [["mine"]] if kind == "writer of a category" else []
+            store.call(function, roles[kind], *more)
+
+
+def made(dsn: str, roles: Roles) -> str:
+    """A store with a message, and all roles with their rights."""
+    install(dsn, roles)
+    grant(dsn, roles)
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        Store(conn, NAME).write("mine-1")
+    return dsn
+
+
+def restore(source: str, target: str, way: str, folder: Path, *options: str) -> str:
+    """Dump and restore in a format; the errors of the restore."""
+    file = str(folder / way)
+    # Plain text is what it is: there, the dump leaves rights out.
+    dump_options = options if way == "plain" else ()
+    run([str(PG_DUMP), "-d", source, f"--format={way}", f"--file={file}", *dump_options])
+    if way == "plain":
+        return run([str(PSQL), "-X", "-q", "-d", target, "-f", file], check=False)
+    return run([str(PG_RESTORE), "-d", target, *options, file], check=False)
+
+
+def run(command: list[str], *, check: bool = True) -> str:
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=check)
+    # Older servers do not know a setting of the newest pg_dump.
+    lines = [line for line in done.stderr.splitlines() if "ERROR" in line]
+    return "\n".join(line for line in lines if "transaction_timeout" not in line)
+
+
+def check(dsn: str, roles: Roles) -> None:
+    """Compare what each role can do with what it may do; the owner last, who can break things."""
+    with ExitStack() as opened:
+
+        def connect(kind: str) -> Connection:
+            params = make_conninfo(dsn, user=roles[kind])
+            return opened.enter_context(psycopg.connect(params, autocommit=True))
+
+        store = Store(opened.enter_context(psycopg.connect(dsn, autocommit=True)), NAME)
+        wrong = [each for each in transfer.verify(store.conn, store=NAME) if each.wrong]
+        # The role that may use the schema is given that by hand, for the attempts.
+        assert wrong == []
+        public = roles["PUBLIC (a role that may use the schema)"]
+        store.query(f"GRANT USAGE ON SCHEMA STORE TO {public}")
+        tried = statements(store)
+        by_group, by_kind = groups(store, tried), granted(store)
+        assert {name for names in by_group.values() for name in names} | {
+            name for kind in KINDS for name in by_kind[kind]
+        } == {*tried}
+        for kind in [*OUTCOMES][::-1]:
+            found = allowed(store, connect(kind), tried)
+            if kind == "writer of a category":
+                writing = {"write_message", "write_messages", "write_batch", "synchronize_stream"}
+                assert found == by_kind["write"] - writing
+                mine = {
+                    name: [text.replace("'x'", "'mine-1'", 1) for text in tried[name]]
+                    for name in writing
+                }
+                found |= allowed(store, connect(kind), mine)
+            whole = {group for group in GROUPS if by_group[group] <= found}
+            assert (kind, whole) == (kind, OUTCOMES[kind])
+            if kind != "owner":
+                names = {name for each in KINDS if each in whole for name in by_kind[each]}
+                assert (kind, found) == (kind, names)
+
+
+def by_install(new: NewDatabase, roles: Roles, folder: Path) -> Iterator[str]:
+    yield made(new(), roles)
+
+
+def by_upgrade(new: NewDatabase, roles: Roles, folder: Path) -> Iterator[str]:
+    for version in VERSIONS:
+        dsn = new()
+        install_released(make_conninfo(dsn, user=roles["owner"]), NAME, version)
+        yield made(dsn, roles)
+
+
+def by_dump(new: NewDatabase, roles: Roles, folder: Path) -> Iterator[str]:
+    source = made(new(), roles)
+    for way in FORMATS:
+        target = new()
+        assert restore(source, target, way, folder) == ""
+        yield target
+
+
+def without_rights(new: NewDatabase, roles: Roles, folder: Path) -> Iterator[str]:
+    source = made(new(), roles)
+    for way in FORMATS:
+        target = new()
+        assert restore(source, target, way, folder, "--no-acl") == ""
+        assert is_open(target)
+        install(target, roles)
+        assert not is_open(target)
+        grant(target, roles)
+        yield target
+
+
+def without_installation(new: NewDatabase, roles: Roles, folder: Path) -> Iterator[str]:
+    source, target = made(new(), roles), new()
+    assert restore(source, target, "custom", folder, "--no-acl") == ""
+    grant(target, roles)
+    yield target
+
+
+def without_a_role(new: NewDatabase, roles: Roles, folder: Path) -> Iterator[str]:
+    source, target, missing = made(new(), roles), new(), f"{roles['owner']}_missing"
+    with psycopg.connect(source, autocommit=True) as conn:
+        conn.execute(f"CREATE ROLE {missing}".encode())
+        Store(conn, NAME).call("grant_admin", missing)
+        run([str(PG_DUMP), "-d", source, "--format=custom", f"--file={folder / 'dump'}"])
+        conn.execute(f"DROP OWNED BY {missing}; DROP ROLE {missing}".encode())
+    errors = run([str(PG_RESTORE), "-d", target, str(folder / "dump")], check=False)
+    assert missing in errors
+    # With the right of the role that is missing, all rights on a function are left out.
+    assert is_open(target)
+    install(target, roles)
+    grant(target, roles)
+    yield target
+
+
+def is_open(dsn: str) -> bool:
+    with psycopg.connect(dsn) as conn:
+        query = "SELECT has_function_privilege('public', %s, 'EXECUTE')"
+        ((found,),) = conn.execute(query, [f"{NAME}.delete_stream(text, bigint, text)"])
+    return bool(found)
+
+
+HOW = {
+    "install": by_install,
+    "upgrade": by_upgrade,
+    "dump": by_dump,
+    "no-acl": without_rights,
+    "grant": without_installation,
+    "missing role": without_a_role,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_roles_may_do_what_was_granted_and_nothing_else(
+    database: NewDatabase, roles: Roles, tmp_path: Path, way: str
+) -> None:
+    for dsn in HOW[way](database, roles, tmp_path):
+        check(dsn, roles)
