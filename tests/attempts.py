@@ -40,10 +40,10 @@ OUTCOMES = {
 WAYS = {
     "install": "installed",
     "upgrade": "upgraded from each released version",
-    "dump": "dumped by `pg_dump` as plain text, custom, directory or tar, and restored with its rights",
-    "no-acl": "restored from each of these without rights (`--no-acl`), installed again, granted again",
-    "grant": "restored without rights, and granted again without an installation",
-    "missing role": "restored where a role that has rights is missing, installed again, granted again",
+    "dump": "restored with its rights, from plain text, custom, directory and tar of `pg_dump`",
+    "no-acl": "restored without rights from each of these, installed again, granted again",
+    "grant": "restored without rights, granted again without an installation",
+    "missing role": "restored where a role with rights is missing, installed and granted again",
 }
 
 # Runs statements, undoes each, and tells how each ended: 42501 if it was refused.
@@ -163,7 +163,7 @@ def rows() -> list[list[str]]:
         [
             role,
             *(
-                "–"
+                "no"
                 if group not in may
                 else "its category"
                 if (role, group) == ("writer of a category", "write")

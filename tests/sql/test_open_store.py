@@ -1,4 +1,4 @@
-"""A store that is open to every role, as after a restore without rights, and who is refused still."""
+"""A store that is open to every role, as after a restore without rights: who is refused still."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ def role(store: Store) -> Iterator[str]:
 
 @pytest.fixture
 def stranger(store: Store, role: str, connect: Connect) -> Connection:
-    """A session of a role that may use the schema of a store in which PUBLIC may call everything."""
+    """A session of a role that may use the schema, in a store whose functions are PUBLIC's."""
     store.query("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA STORE TO PUBLIC")
     store.query(f"GRANT USAGE ON SCHEMA STORE TO {role}")
     return connect(user=role)
