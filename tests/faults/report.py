@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from tests import attempts
 from tests.faults.catalogue import FAULTS
 from tests.faults.counts import WRONG, Counts
 
@@ -40,7 +41,13 @@ def write(results: Results, path: Path = RESULTS) -> None:
 
 def filled(page: str, results: Results) -> str:
     """The page with its tables made anew."""
-    parts = {"faults": _faults(results), "figures": _figures(results), "runs": _runs(results)}
+    parts = {
+        "faults": _faults(results),
+        "figures": _figures(results),
+        "runs": _runs(results),
+        "attempts": table(["role", *attempts.GROUPS.values()], attempts.rows()),
+        "ways": "\n".join(f"- {way};" for way in attempts.WAYS.values())[:-1] + ".",
+    }
     return _MARKER.sub(
         lambda found: f"<!-- {found[1]} -->\n\n{parts[found[1]]}\n\n<!-- /{found[1]} -->", page
     )

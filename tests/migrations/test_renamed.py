@@ -38,6 +38,19 @@ $$;
 GRANT USAGE ON SCHEMA hostile TO PUBLIC
 """
 
+# Functions that neither read nor write.
+WITHOUT_TABLES = {
+    "begin_handling",
+    "bell_lock_class",
+    "category",
+    "mark_lock_class",
+    "new_message_id",
+    "open_marks",
+    "server_health",
+    "stream_lock_class",
+    "wake_channel",
+}
+
 _COLUMNS = """
 SELECT c.relname, c.relkind::text, string_agg(
   format('NULL::%%s AS %%I', format_type(a.atttypid, a.atttypmod), a.attname), ', '
@@ -95,6 +108,7 @@ def test_functions_of_a_renamed_store_run_no_code_of_the_caller(
         store.write("a-1")
         store.call("grant_admin", role)
         tried = statements(store)
+        views = {name for name, texts in tried.items() if "SELECT FROM" in texts[0]}
         relations = store.query(_COLUMNS.replace("%%", "%")).fetchall()
         conn.execute(f'GRANT CREATE ON DATABASE "{conn.info.dbname}" TO {role}'.encode())
         rename(dsn, "bank", "renamed")
@@ -109,17 +123,16 @@ def test_functions_of_a_renamed_store_run_no_code_of_the_caller(
                 hostile.execute(
                     f"CREATE DOMAIN pg_temp.{name} AS bigint CHECK (hostile.spy())".encode()
                 )
-        states = {}
+        answered = set()
         for name, texts in tried.items():
             for text in texts:
                 try:
                     hostile.execute(re.sub(r"\b(?:STORE|bank)\.", "renamed.", text).encode())
+                    answered.add(name)
                 except psycopg.Error as error:
-                    states[text] = error.sqlstate
-                    if error.sqlstate == "ZZ001":
-                        raise AssertionError(f"{name} {error}") from error
+                    assert error.sqlstate != "ZZ001", f"{name} {error}"
         hostile.close()
-        assert {"42883", "42501"} <= {*states.values()}
+        assert answered - views == WITHOUT_TABLES
         rename(dsn, "renamed", "bank")
         assert [check for check in transfer.verify(conn, store="bank") if check.wrong] == []
 

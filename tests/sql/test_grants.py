@@ -111,7 +111,16 @@ def test_every_function_for_callers_belongs_to_somebody(store: Store) -> None:
         assert granted(store, kind) <= everything
     # What an internal function is granted for.
     internal = granted(store, "admin") - {name for (name,) in rows} - views
-    assert internal == {"mark_lock_class", "open_marks", "subscription_health", "server_health"}
+    assert internal == {
+        "bell_lock_class",
+        "foreign_locks",
+        "mark_lock_class",
+        "may_lock",
+        "open_marks",
+        "server_health",
+        "stream_lock_class",
+        "subscription_health",
+    }
 
 
 def test_what_two_kinds_give_stays_until_both_are_revoked(

@@ -213,6 +213,25 @@ BREAKS: dict[str, tuple[list[str], str]] = {
         ["GRANT EXECUTE ON FUNCTION STORE.grant_admin TO pg_monitor"],
         "what is for the owner is granted to nobody",
     ),
+    "a right that was given by hand": (
+        ["GRANT EXECUTE ON FUNCTION STORE.read_stream TO pg_monitor"],
+        "roles have nothing but what was granted to them",
+    ),
+    "a right that may be given on": (
+        [
+            "SELECT STORE.grant_read('pg_monitor')",
+            "GRANT SELECT ON STORE.all_messages TO pg_monitor WITH GRANT OPTION",
+        ],
+        "roles have nothing but what was granted to them",
+    ),
+    "a column that a role may read": (
+        ["GRANT SELECT (data) ON STORE.messages TO pg_monitor"],
+        "roles have nothing but what was granted to them",
+    ),
+    "a role that may use the schema": (
+        ["GRANT USAGE ON SCHEMA STORE TO pg_monitor"],
+        "roles have nothing but what was granted to them",
+    ),
     "a right that is lost": (
         [
             "SELECT STORE.grant_read('pg_monitor')",
