@@ -64,7 +64,7 @@ END
 $$;
 
 COMMENT ON FUNCTION foreign_locks() IS
-$$Internal: the sessions, and prepared transactions, that hold an advisory lock of the store although
-no function of the store has taken it for them, as far as that can be told: their role has no right
-to such a function, or they hold it outside a transaction. Each role that may connect can take any
+$$Internal: the sessions, and prepared transactions, that hold an advisory lock of the store which
+no function of the store has taken for them, as far as that can be told: their role has no right to
+such a function, or they hold it outside a transaction. Each role that may connect can take any
 advisory lock.$$;

@@ -13,15 +13,15 @@ AS $$
 #variable_conflict use_column
 DECLARE
   others text[] := granted_names('read') || granted_names('consume') || granted_names('monitor');
-  names name[] := CASE key WHEN 'installer' THEN '{skip_positions}' ELSE ARRAY(
-    SELECT n.name FROM unnest(granted_names('admin')) AS n (name) WHERE n.name <> ALL (others)
+  names name[] := CASE key WHEN 'installer' THEN ARRAY[name 'skip_positions'] ELSE ARRAY(
+    SELECT n.name::name FROM unnest(granted_names('admin')) AS n (name) WHERE n.name <> ALL (others)
   ) END;
 BEGIN
   IF key = 'bell' THEN
     names := names || name 'fall_asleep';
   END IF;
-  -- MEMBER, not USAGE: a session may have set a role that its own does not inherit from. What PUBLIC
-  -- may execute does not count.
+  -- MEMBER, not USAGE: a session may have set a role that its own does not inherit from. What
+  -- PUBLIC may execute does not count.
   RETURN pg_has_role(role, current_user, 'MEMBER') OR EXISTS (
     SELECT
     FROM pg_proc AS p
@@ -34,5 +34,5 @@ END
 $$;
 
 COMMENT ON FUNCTION may_lock(text, text) IS
-$$Internal: whether a role has a right to a function that takes a key of this kind: installer, stream,
-mark or bell.$$;
+$$Internal: whether a role has a right to a function that takes a key of this kind: installer,
+stream, mark or bell.$$;

@@ -13,9 +13,9 @@ DECLARE
   strays boolean;
   entitled boolean;
 BEGIN
-  -- The server has let the caller in by an entry of the function's rights. Entries of PUBLIC, and of
-  -- other roles than the owner on a function that is the owner's, may come from a restore or from
-  -- default privileges: while there is one, the role has to have another entry.
+  -- The server has let the caller in by an entry of the function's rights. One of PUBLIC, or of
+  -- another role where the function is the owner's, may come from a restore or from default
+  -- privileges: while there is one, the caller has to have another entry.
   SELECT
     bool_or(NOT e.counts),
     bool_or(CASE WHEN e.counts THEN pg_has_role(caller, e.grantee, 'USAGE') END)
