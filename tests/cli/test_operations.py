@@ -144,7 +144,8 @@ def test_upgrade_dry_run_is_what_upgrades_an_older_store(
     admin.execute(older.encode())
     # The functions that tell the version came with the functions.
     admin.execute(sql.SQL("SET search_path = {}, pg_temp").format(sql.Identifier(schema)))
-    admin.execute(_sql.read("functions/store/applied_migrations.sql").encode())
+    for name in ("in_store", "applied_migrations"):
+        admin.execute(_sql.read(f"functions/store/{name}.sql").encode())
     assert run_here("upgrade", "--check", "--json").rows[0]["schema_version"] == 1
     script.write_text(run_here("upgrade", "--dry-run").out)
     psql = [str(embedded.Server().psql), "-X", "-q", "-v", "ON_ERROR_STOP=1"]

@@ -123,15 +123,17 @@ def test_functions_of_a_renamed_store_run_no_code_of_the_caller(
                 hostile.execute(
                     f"CREATE DOMAIN pg_temp.{name} AS bigint CHECK (hostile.spy())".encode()
                 )
-        answered = set()
+        states: dict[str, tuple[str, str | None]] = {}
         for name, texts in tried.items():
             for text in texts:
                 try:
                     hostile.execute(re.sub(r"\b(?:STORE|bank)\.", "renamed.", text).encode())
-                    answered.add(name)
+                    states[text] = (name, None)
                 except psycopg.Error as error:
-                    assert error.sqlstate != "ZZ001", f"{name} {error}"
+                    states[text] = (name, error.sqlstate)
         hostile.close()
+        assert [text for text, (_, state) in states.items() if state == "ZZ001"] == []
+        answered = {name for name, state in states.values() if state is None}
         assert answered - views == WITHOUT_TABLES
         rename(dsn, "renamed", "bank")
         assert [check for check in transfer.verify(conn, store="bank") if check.wrong] == []

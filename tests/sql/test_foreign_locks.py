@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from tests.conftest import Connect
@@ -119,3 +120,16 @@ def test_writers_in_flight_tells_who_may_not_write(
     assert sorted(rows) == sorted(
         [(writer.info.backend_pid, True), (stranger.info.backend_pid, False)]
     )
+
+
+def test_grant_does_not_wait_for_ever(store: Store, connect: Connect, stranger: Connection) -> None:
+    ((settings,),) = store.query(
+        "SELECT p.proconfig FROM pg_proc AS p WHERE p.oid = 'STORE.lock_rights'::regproc"
+    ).fetchall()
+    assert "lock_timeout=60s" in settings
+    take(store, "installer", stranger)
+    conn = connect(autocommit=False)
+    store.query("ALTER FUNCTION STORE.lock_rights SET lock_timeout = '50ms'", on=conn)
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        store.call("grant_read", stranger.info.user, on=conn)
+    conn.rollback()
