@@ -100,13 +100,27 @@ BEGIN
         'schema %I belongs to another role than %I', current_setting('pgstore.schema'), current_user
       ),
       HINT = 'SET ROLE to its owner, or give the store another name.';
+  ELSIF EXISTS (
+    SELECT FROM pg_class AS c
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = current_setting('pgstore.schema')
+      AND c.relname = 'migrations'
+      AND c.relkind = 'r'
+      AND c.relowner <> n.nspowner
+  ) THEN
+    -- As after a restore without owners into a schema that was there.
+    RAISE EXCEPTION USING
+      ERRCODE = 'insufficient_privilege',
+      MESSAGE = format(
+        'schema %I belongs to another role than what is in it', current_setting('pgstore.schema')
+      ),
+      HINT = 'Give the schema to the owner of its tables, by ALTER SCHEMA.';
   ELSIF NOT EXISTS (
     SELECT FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = current_setting('pgstore.schema')
       AND c.relname = 'migrations'
       AND c.relkind = 'r'
-      AND c.relowner = n.nspowner
   ) AND (
     EXISTS (
       SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace

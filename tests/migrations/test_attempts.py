@@ -216,3 +216,37 @@ def test_roles_may_do_what_was_granted_and_nothing_else(
 ) -> None:
     for dsn in HOW[way](database, roles, tmp_path):
         check(dsn, roles)
+
+
+@pytest.mark.parametrize("schema_of", ["writer", None])
+def test_store_restored_without_owners_belongs_to_the_role_that_restores(
+    database: NewDatabase, roles: Roles, tmp_path: Path, schema_of: str | None
+) -> None:
+    """Unless the schema was there, and is another role's: then an installation is refused."""
+    source, target, restorer = made(database(), roles), database(), roles["reader"]
+    with psycopg.connect(target, autocommit=True) as conn:
+        conn.execute(f'GRANT CREATE ON DATABASE "{conn.info.dbname}" TO {restorer}'.encode())
+        if schema_of:
+            conn.execute(f"CREATE SCHEMA {NAME} AUTHORIZATION {roles[schema_of]}".encode())
+            conn.execute(f"GRANT USAGE, CREATE ON SCHEMA {NAME} TO {restorer}".encode())
+    own = make_conninfo(target, user=restorer)
+    errors = restore(source, own, "custom", tmp_path, "--no-acl", "--no-owner")
+    assert ("already exists" in errors) == bool(schema_of)
+    if schema_of:
+        for user in (restorer, roles[schema_of]):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                pgstore.install(make_conninfo(target, user=user), name=NAME)
+        with psycopg.connect(target) as conn:
+            conn.execute(f"ALTER SCHEMA {NAME} OWNER TO {restorer}".encode())
+    pgstore.install(own, name=NAME)
+    with psycopg.connect(own, autocommit=True) as conn:
+        store = Store(conn, NAME)
+        store.call("grant_monitor", roles["monitor"])
+        assert [check for check in transfer.verify(conn, store=NAME) if check.wrong] == []
+        assert store.write("mine-1") == (2, 2)
+    # The old owner is a role like any other.
+    with psycopg.connect(make_conninfo(target, user=roles["owner"])) as conn:
+        assert (
+            allowed(store, conn, {"write_message": ["SELECT STORE.write_message('x', 'A', '1')"]})
+            == set()
+        )
