@@ -23,7 +23,7 @@ from pgstore.cli._app import command
 from pgstore.cli._call import Call
 from pgstore.cli._completion import categories, streams
 from pgstore.cli._errors import USAGE, CommandError
-from pgstore.transfer.files import STDIO
+from pgstore.transfer.files import is_stdout
 from pgstore.transfer.importing import Source
 
 PANEL = "Moving messages"
@@ -73,6 +73,9 @@ def export(
             help="Only what comes after this global position: where an earlier export ended.",
         ),
     ] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace FILE if it is there, once all is written.")
+    ] = False,
 ) -> None:
     """Write all messages to a file, or those of a category or a stream.
 
@@ -87,20 +90,29 @@ def export(
         raise CommandError("export a category or a stream, not both", code=USAGE)
     with call.connect() as session, _progress(call, "Exporting") as told:
         end = session.value(_queries.SAFE_POSITION)
-        done = transfer.export_file(
-            session.conn,
-            file,
-            store=call.store,
-            category=category,
-            stream=stream,
-            after=after,
-            on_progress=lambda messages, position: told(messages, position - after, end - after),
-        )
+        try:
+            done = transfer.export_file(
+                session.conn,
+                file,
+                store=call.store,
+                category=category,
+                stream=stream,
+                after=after,
+                overwrite=force,
+                on_progress=lambda messages, position: told(
+                    messages, position - after, end - after
+                ),
+            )
+        except FileExistsError as error:
+            raise CommandError(
+                f"{error.filename}: {error.strerror}",
+                hint="Give the export another name, or replace the file with --force.",
+            ) from None
     sentence = (
         f"Exported {_count(done.messages, 'message')} up to position {done.up_to_position}"
         f"{_floors(done.floors)}."
     )
-    if file == STDIO:
+    if is_stdout(file):
         call.out.note(sentence)
         return
     call.out.done(

@@ -1,18 +1,19 @@
 """Files of an export: plain, compressed, or standard input and output."""
 
-import errno
 import gzip
 import importlib
 import os
+import re
 import sys
 import zlib
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+from pgstore._files import whole_file
 from pgstore.transfer._batches import Batch
 from pgstore.transfer._errors import FileRefusedError, TransferError
 from pgstore.transfer._format import End, Header, checked, header_of, is_whole, parsed
@@ -47,18 +48,18 @@ class FileSource:
         once = self.path == STDIO or _is_device(self.path)
         if not once:
             self.total = self._verified().messages
-        with open_file(self.path, "rb") as file:
+        with open_file(self.path) as file:
             lines = checked(_lines(file)) if once else _lines(file)
             self.header = header_of(next(lines))
             yield parsed(lines, 2, count)
 
     def _verified(self) -> End:
-        with open_file(self.path, "rb") as file, suppress(*_unreadable()):
+        with open_file(self.path) as file, suppress(*_unreadable()):
             header_of(file.readline())
             file.seek(0)
             if end := is_whole(iter(lambda: file.read(_BLOCK), b"")):
                 return end
-        with open_file(self.path, "rb") as file:
+        with open_file(self.path) as file:
             lines = checked(_lines(file))
             header_of(next(lines))
             deque(lines, maxlen=0)
@@ -77,35 +78,52 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
         raise FileRefusedError("the file is empty", line=1)
 
 
-@contextmanager
-def open_file(path: str, mode: str) -> Iterator[IO[bytes]]:
-    """Open a file for `rb` or `wb`; `.gz` and `.zst` are compressed. `-` is stdin or stdout.
+def is_stdout(path: str) -> bool:
+    """Whether it is standard output, by any of its names."""
+    return path == STDIO or _descriptor(path) == 1
 
-    A file that is written is there under its name when it is complete, and not before. A pipe or
-    device, which cannot be replaced, is written to.
-    """
+
+@contextmanager
+def open_file(path: str) -> Iterator[IO[bytes]]:
+    """Open a file to read; `.gz` and `.zst` are compressed. `-` is stdin."""
     if path == STDIO:
-        stream = sys.stdin.buffer if mode == "rb" else sys.stdout.buffer
-        yield stream
-        stream.flush()
-    elif mode == "rb" or _is_device(path):
-        with _opened(Path(path), Path(path).suffix, mode) as file:
-            yield file
+        yield sys.stdin.buffer
     else:
-        if Path(path).is_dir():  # told now, not when everything is written
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        part = Path(f"{path}.part")
-        try:
-            with _opened(part, Path(path).suffix, mode) as file:
-                yield file
-            descriptor = os.open(part, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            part.rename(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with Path(path).open("rb") as raw, _packed(raw, path) as file:
+            yield file
+
+
+@contextmanager
+def written_file(path: str, *, overwrite: bool) -> Iterator[IO[bytes]]:
+    """Open a file to write; `.gz` and `.zst` are compressed. `-` is stdout.
+
+    A file is there under its name when it is complete and on the disk, and not before. Until then
+    what was there stays. A pipe or device, which cannot be replaced, is written to. Raises
+    FileExistsError for a file that is there, unless `overwrite`.
+    """
+    if is_stdout(path):
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with _opened(path, overwrite) as raw, _packed(raw, path) as file:
+        yield file
+
+
+def _opened(path: str, overwrite: bool) -> AbstractContextManager[IO[bytes]]:
+    if (descriptor := _descriptor(path)) is not None:
+        # Not opened by its name: that would cut off what a shell appends to.
+        return os.fdopen(os.dup(descriptor), "wb")
+    if _is_device(path):
+        return Path(path).open("wb")
+    return whole_file(path, overwrite=overwrite)
+
+
+def _descriptor(path: str) -> int | None:
+    """The number of an open file that the path names, as /dev/stdout and /dev/fd/3 do."""
+    if path in (names := ("/dev/stdin", "/dev/stdout", "/dev/stderr")):
+        return names.index(path)
+    found = re.fullmatch(r"(?:/dev/fd|/proc/self/fd)/([0-9]+)", path)
+    return int(found[1]) if found else None
 
 
 def _is_device(path: str) -> bool:
@@ -113,12 +131,16 @@ def _is_device(path: str) -> bool:
     return Path(path).exists() and not Path(path).is_file()
 
 
-def _opened(path: Path, suffix: str, mode: str) -> Any:
-    if suffix == ".gz":
-        return gzip.open(path, mode, compresslevel=_GZIP_LEVEL)
-    if suffix == ".zst":
-        return _zstd().open(path, mode)
-    return path.open(mode)
+def _packed(raw: IO[bytes], path: str) -> Any:
+    """The file through the compression that its name says."""
+    mode = "wb" if raw.writable() else "rb"
+    match Path(path).suffix:
+        case ".gz":
+            return gzip.GzipFile(Path(path).name, mode, _GZIP_LEVEL, raw)
+        case ".zst":
+            return _zstd().open(raw, mode)
+        case _:
+            return nullcontext(raw)
 
 
 def _unreadable() -> tuple[type[Exception], ...]:

@@ -54,6 +54,7 @@ class Place:
         return {check.check: check.wrong for check in checks if check.wrong}
 
     def export(self, path: Path, **options: Any) -> transfer.Exported:
+        options.setdefault("overwrite", True)
         return transfer.export_file(self.conn, path, store=self.name, **options)
 
     def take(self, path: Path, **options: Any) -> transfer.Imported:

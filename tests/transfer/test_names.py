@@ -75,7 +75,7 @@ def exported(server_dsn: str) -> Iterator[Path]:
 @example("plan")
 @example("off")
 @example("p")
-@example('"a\\\'$$ {x} %s')
+@example("\"a\\'$$ {x} %s")
 @example("Select")
 @example("ключ" * 7 + "😀1é")
 @given(name=NAMES)
