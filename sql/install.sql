@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "795c7013e291a997a0672e6dfd2a0ea8cb76e777311e801f6a1fc62ad43c53aa"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "2ccef25d0fc802147cc5068187e9953737a8908d7da90fa445cb128e8503dc82"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -162,10 +162,12 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 5) AS pgstore_pending \
 \ir functions/transfer/import_messages.sql
 \ir functions/transfer/import_places.sql
 \ir functions/transfer/import_rest.sql
+\ir functions/transfer/import_times.sql
 \ir functions/transfer/import_version.sql
 \ir functions/transfer/range_of_stream.sql
 \ir functions/transfer/refuse_import.sql
 \ir functions/transfer/refuse_message_ids.sql
+\ir functions/transfer/time_fits.sql
 \ir functions/verify/verify_indexes.sql
 \ir functions/verify/verify_messages.sql
 \ir functions/verify/verify_objects.sql

@@ -23,6 +23,7 @@ from pgstore.cli._app import command
 from pgstore.cli._call import Call
 from pgstore.cli._completion import categories, streams
 from pgstore.cli._errors import USAGE, CommandError
+from pgstore.transfer._batches import MAX_BYTES
 from pgstore.transfer.files import is_stdout
 from pgstore.transfer.importing import Source
 
@@ -170,6 +171,15 @@ def import_(
         str,
         typer.Option("--type-key", metavar="KEY", help="depeche: where a message names its type."),
     ] = "__typename__",
+    max_bytes: Annotated[
+        int,
+        typer.Option(
+            "--max-bytes",
+            min=1,
+            metavar="N",
+            help="The longest line that is read, or the largest message of another store.",
+        ),
+    ] = MAX_BYTES,
 ) -> None:
     """Bring in messages with their ids, versions and times, in order.
 
@@ -181,7 +191,7 @@ def import_(
       pgstore import --from message-db postgresql://localhost/message_store
       pgstore import --from depeche --source-store bank postgresql://localhost/old
     """
-    found = _source(kind, source, source_store, source_schema, time_zone, type_key)
+    found = _source(kind, source, source_store, source_schema, time_zone, type_key, max_bytes)
     with call.connect() as session:
         if dry_run:
             checked = transfer.check(session.conn, found, store=call.store)
@@ -221,6 +231,7 @@ def _source(
     source_schema: str | None,
     time_zone: str,
     type_key: str,
+    max_bytes: int,
 ) -> Source:
     match kind:
         case From.FILE:
@@ -228,9 +239,11 @@ def _source(
                 raise CommandError(
                     "that is a connection string, not a file", code=USAGE, hint="see --from"
                 )
-            return transfer.FileSource(source)
+            return transfer.FileSource(source, max_bytes=max_bytes)
         case From.MESSAGE_DB:
-            return transfer.MessageDbSource(source, schema=source_schema or "message_store")
+            return transfer.MessageDbSource(
+                source, schema=source_schema or "message_store", max_bytes=max_bytes
+            )
         case From.DEPECHE:
             if source_store is None:
                 raise CommandError("--from depeche takes --source-store", code=USAGE)
@@ -240,6 +253,7 @@ def _source(
                 schema=source_schema,
                 type_key=type_key,
                 time_zone=time_zone,
+                max_bytes=max_bytes,
             )
 
 

@@ -7,7 +7,7 @@ _NUMBERS = "%s::bigint[]"
 _DATA = "string_to_array(%s::text, E'\\n')::jsonb[]"
 _METADATA = "string_to_array(%s::text, E'\\n', '-')::jsonb[]"
 _IDS = "%s::uuid[]"
-_TIMES = "%s::timestamptz[]"
+_TIMES = "STORE.import_times(%s::text[])"
 
 _ARRAYS = [_TEXTS, _NUMBERS, _TEXTS, _DATA, _METADATA, _IDS, _TIMES, _NUMBERS]
 
@@ -19,11 +19,6 @@ IMPORT_FLOORS = f"SELECT f FROM {_UNWAITED}, STORE.import_floors({_TEXTS}, {_NUM
 
 # Whether the server can read these texts at all.
 READABLE = f"SELECT {', '.join(f'cardinality({array})' for array in _ARRAYS)}"
-
-# Places, from 0, of times that are none.
-ENDLESS = f"""
-SELECT t.n - 1 FROM unnest({_TIMES}) WITH ORDINALITY AS t (added_at, n)
-WHERE NOT isfinite(t.added_at) ORDER BY t.n LIMIT 1"""
 
 IS_EMPTY = "SELECT STORE.last_position() = 0"
 POSITION_OF = "SELECT m.global_position FROM STORE.get_messages(ARRAY[%s::uuid]) AS m"
@@ -72,7 +67,7 @@ WITH store AS (
     ARRAY[
       'search_path=' || quote_ident(n.nspname) || ', pg_temp',
       'search_path="' || replace(n.nspname, '"', '""') || '", pg_temp',
-      'search_path=' || substring(n.nspname from '^[a-z_][a-z0-9_]*$') || ', pg_temp'
+      'search_path=' || substring(n.nspname FROM '^[a-z_][a-z0-9_]*$') || ', pg_temp'
     ] AS paths
   FROM pg_namespace AS n
   WHERE n.nspname = current_schema()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pgstore._files import whole_file
-from pgstore.transfer._batches import Batch
+from pgstore.transfer._batches import MAX_BYTES, TOO_LONG_HINT, Batch, too_long
 from pgstore.transfer._errors import FileRefusedError, TransferError
 from pgstore.transfer._format import End, Header, checked, header_of, is_whole, parsed
 
@@ -30,13 +30,15 @@ class FileSource:
     """An export in a file, to import from; `-` is standard input.
 
     A file is read twice: it is imported only if all of it is what was written. Standard input, or
-    a pipe, can be read only once: what comes before a line that is refused is imported.
+    a pipe, can be read only once: what comes before a line that is refused is imported. A line of
+    more than `max_bytes` is refused, and not read into memory.
     """
 
     unit = "line"
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, max_bytes: int = MAX_BYTES) -> None:
         self.path = str(path)
+        self.max_bytes = max_bytes
         self.total: int | None = None
         """Messages in it, if that is known before they are read."""
         self.header: Header | None = None
@@ -49,27 +51,31 @@ class FileSource:
         if not once:
             self.total = self._verified().messages
         with open_file(self.path) as file:
-            lines = checked(_lines(file)) if once else _lines(file)
+            lines = _lines(file, self.max_bytes)
+            lines = checked(lines) if once else lines
             self.header = header_of(next(lines))
             yield parsed(lines, 2, count)
 
     def _verified(self) -> End:
         with open_file(self.path) as file, suppress(*_unreadable()):
-            header_of(file.readline())
+            header_of(file.readline(self.max_bytes))
             file.seek(0)
-            if end := is_whole(iter(lambda: file.read(_BLOCK), b"")):
+            if end := is_whole(iter(lambda: file.read(_BLOCK), b""), self.max_bytes):
                 return end
         with open_file(self.path) as file:
-            lines = checked(_lines(file))
+            lines = checked(_lines(file, self.max_bytes))
             header_of(next(lines))
             deque(lines, maxlen=0)
         raise FileRefusedError("the file has changed while it was read", line=1)
 
 
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
+def _lines(file: IO[bytes], max_bytes: int) -> Iterator[bytes]:
     number = 0
     try:
-        for number, line in enumerate(file, 1):  # noqa: B007
+        while line := file.readline(max_bytes + 1):
+            number += 1
+            if len(line) > max_bytes:
+                raise FileRefusedError(too_long(max_bytes), line=number, hint=TOO_LONG_HINT)
             yield line
     except _unreadable() as error:
         # Of a compressed file: cut off, or altered.

@@ -148,13 +148,11 @@ def test_standard_output_by_any_name_is_only_the_file(
     fill(old)
     file.write_bytes(b"")
     with file.open("ab") as output:
-        streams = {"stderr" if name == "/dev/fd/2" else "stdout": output}
-        others = {"stdout", "stderr"} - {*streams}
         subprocess.run(
             [*PROGRAM, "export", name, "--dsn", dsn, "--store", old.name],
             env=clean({}),
             check=True,
-            **streams,
-            **dict.fromkeys(others, subprocess.PIPE),
+            stdout=subprocess.PIPE if name == "/dev/fd/2" else output,
+            stderr=output if name == "/dev/fd/2" else subprocess.PIPE,
         )
     assert complete(file) == 24

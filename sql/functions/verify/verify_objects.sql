@@ -226,7 +226,7 @@ BEGIN
         WHERE s.setting IN (
           'search_path=' || quote_ident(current_schema()) || ', pg_temp',
           'search_path="' || replace(current_schema(), '"', '""') || '", pg_temp',
-          'search_path=' || substring(current_schema() from '^[a-z_][a-z0-9_]*$') || ', pg_temp'
+          'search_path=' || substring(current_schema() FROM '^[a-z_][a-z0-9_]*$') || ', pg_temp'
         )
       ) AS wrong
     FROM pg_proc AS p
