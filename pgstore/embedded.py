@@ -56,8 +56,8 @@ _INITDB_OPTIONS = (
     "--no-instructions",
 )
 
-# What a server makes in its folder, and what it removes there.
-_MADE = ("data", "data.new", "install", "server.log", "socket")
+# What a server removes in its folder, or writes to.
+_MADE = ("data.new", "install", "server.log", "socket")
 
 _RESERVED_SETTINGS = frozenset(
     {"listen_addresses", "port", "unix_socket_directories", "unix_socket_permissions"}
@@ -224,7 +224,7 @@ class Server:
                 f" write to it: choose another folder, for example {self.folder / 'pgstore'}"
             )
         # What a server makes has the lock beside it, which is made first. The rest is somebody
-        # else's, and would be taken for a database, or removed.
+        # else's.
         theirs = [name for name in _MADE if os.path.lexists(self.folder / name)]
         if theirs and not (self.folder / "lock").exists():
             raise EmbeddedServerError(

@@ -62,7 +62,7 @@ BREAKS: dict[str, tuple[list[str], str]] = {
         "messages are well formed",
     ),
     "an early time": (
-        ["UPDATE STORE.messages AS m SET added_at = '44-03-15 BC' WHERE m.global_position = 3"],
+        ["UPDATE STORE.messages AS m SET added_at = '0044-03-15 BC' WHERE m.global_position = 3"],
         "messages are well formed",
     ),
     "no type": (
