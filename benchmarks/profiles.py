@@ -24,6 +24,7 @@ from benchmarks.flames import Node, flame_graph, kind, shares, tree
 from benchmarks.report import MARKER, ROOT, table_of
 from benchmarks.tasks import TASKS, Place, Result
 from pgstore import embedded
+from pgstore._files import write_whole
 
 FOLDER = ROOT / "docs" / "performance"
 PAGE = FOLDER / "profiles.md"
@@ -107,7 +108,7 @@ def main(words: list[str] | None = None) -> int:
         for name in arguments.only or STORIES:
             parts |= looked_into(server, name, STORIES[name])
     page = PAGE.read_text()
-    PAGE.write_text(MARKER.sub(lambda found: replaced(found, parts), page))
+    write_whole(PAGE, MARKER.sub(lambda found: replaced(found, parts), page))
     return 0
 
 

@@ -6,6 +6,7 @@ from typing import Self
 import msgspec
 
 from benchmarks.figures import Figure
+from pgstore._files import write_whole
 
 
 class Run(msgspec.Struct, kw_only=True):
@@ -33,7 +34,7 @@ class Record(msgspec.Struct, kw_only=True):
 
     def write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+        write_whole(path, msgspec.json.format(msgspec.json.encode(self), indent=1).decode() + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -14,6 +14,7 @@ from benchmarks.figures import Figure, base
 from benchmarks.plots import Bar, bars, number
 from benchmarks.record import Record, Run
 from benchmarks.targets import targets
+from pgstore._files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
@@ -50,7 +51,7 @@ def main(words: list[str] | None = None) -> int:
     for page in PAGES:
         place = root / page.relative_to(ROOT)
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(filled(page.read_text(), record))
+        write_whole(place, filled(page.read_text(), record))
     folder = root / PAGE.relative_to(ROOT).with_suffix("")
     folder.mkdir(exist_ok=True)
     for name, text in plots(record).items():

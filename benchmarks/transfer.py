@@ -86,7 +86,7 @@ class Bench:
                     file.write(block)
 
     def export(self) -> None:
-        transfer.export_file(self.conn, self.file, store="old")
+        transfer.export_file(self.conn, self.file, store="old", overwrite=True)
 
     def copy(self) -> None:
         with self.rows.open("rb") as file, self.conn.cursor() as cursor:  # noqa: SIM117

@@ -56,6 +56,9 @@ _INITDB_OPTIONS = (
     "--no-instructions",
 )
 
+# What a server removes in its folder, or writes to.
+_MADE = ("data.new", "install", "server.log", "socket")
+
 _RESERVED_SETTINGS = frozenset(
     {"listen_addresses", "port", "unix_socket_directories", "unix_socket_permissions"}
 )
@@ -219,6 +222,14 @@ class Server:
             raise EmbeddedServerError(
                 f"{self.folder} must belong to the user who starts the server, and nobody else may"
                 f" write to it: choose another folder, for example {self.folder / 'pgstore'}"
+            )
+        # What a server makes has the lock beside it, which is made first. The rest is somebody
+        # else's.
+        theirs = [name for name in _MADE if os.path.lexists(self.folder / name)]
+        if theirs and not (self.folder / "lock").exists():
+            raise EmbeddedServerError(
+                f"{self.folder / theirs[0]} is there, and was not made by pgstore: choose another"
+                f" folder, for example {self.folder / 'pgstore'}"
             )
         if obstacle := _unprivileged.first_obstacle(self.folder):
             raise EmbeddedServerError(

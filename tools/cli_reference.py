@@ -22,6 +22,7 @@ from pathlib import Path
 import psycopg
 
 from pgstore.__main__ import main as pgstore
+from pgstore._files import write_whole
 from pgstore.embedded import Server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -146,7 +147,7 @@ def main() -> int:
                 parts.append(f"$ {command}\n{printed if changed else shown}")
             return "".join(parts) + "```"
 
-        PAGE.write_text(_BLOCK.sub(rewritten, page))
+        write_whole(PAGE, _BLOCK.sub(rewritten, page))
     return 0
 
 

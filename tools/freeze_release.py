@@ -20,6 +20,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
+from pgstore._files import whole_file
+
 ROOT = Path(__file__).resolve().parent.parent
 RELEASED = ROOT / "tests/migrations/released"
 
@@ -100,7 +102,8 @@ def main() -> int:
     options = parser.parse_args()
     files = of_commit(options.commit) if options.commit else of_tree()
     target = RELEASED / f"{options.version}.sql"
-    target.write_text(frozen(files, options.version, options.migrations), encoding="utf-8")
+    with whole_file(target, overwrite=False) as file:  # a release that is frozen stays so
+        file.write(frozen(files, options.version, options.migrations).encode())
     print(target.relative_to(ROOT))
     return 0
 

@@ -4,7 +4,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -23,6 +23,9 @@ from pgstore.errors import MessageNotFound
 PANEL = "Messages"
 
 _PAGE = 1000
+
+# Of DATA. PostgreSQL's jsonb holds no larger value.
+_MOST = 256 << 20
 _COLOURS = ("green", "cyan", "yellow", "magenta", "blue", "red")
 
 Category = Annotated[
@@ -296,14 +299,23 @@ class _Line(msgspec.Struct):
 def _content(data: str) -> str:
     try:
         if data == "-":
-            return sys.stdin.buffer.read().decode()
+            return _limited(sys.stdin.buffer, data)
         if data.startswith("@"):
-            return Path(data[1:]).read_text(encoding="utf-8")
+            with Path(data[1:]).open("rb") as file:
+                return _limited(file, data)
     except OSError as error:
         raise CommandError(f"{data}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise CommandError(f"{data}: not UTF-8: {error}", code=USAGE) from None
     return data
+
+
+def _limited(file: IO[bytes], name: str) -> str:
+    """What is in it, if it is not more than can be written at once: a device may never end."""
+    content = file.read(_MOST + 1)
+    if len(content) > _MOST:
+        raise CommandError(f"{name}: more than {_MOST} bytes", hint="write it in parts")
+    return content.decode()
 
 
 def _messages_of(text: str, type: str | None) -> list[_Line]:

@@ -23,7 +23,8 @@ from pgstore.cli._app import command
 from pgstore.cli._call import Call
 from pgstore.cli._completion import categories, streams
 from pgstore.cli._errors import USAGE, CommandError
-from pgstore.transfer.files import STDIO
+from pgstore.transfer._batches import MAX_BYTES
+from pgstore.transfer.files import is_stdout
 from pgstore.transfer.importing import Source
 
 PANEL = "Moving messages"
@@ -73,6 +74,9 @@ def export(
             help="Only what comes after this global position: where an earlier export ended.",
         ),
     ] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace FILE if it is there, once all is written.")
+    ] = False,
 ) -> None:
     """Write all messages to a file, or those of a category or a stream.
 
@@ -87,20 +91,29 @@ def export(
         raise CommandError("export a category or a stream, not both", code=USAGE)
     with call.connect() as session, _progress(call, "Exporting") as told:
         end = session.value(_queries.SAFE_POSITION)
-        done = transfer.export_file(
-            session.conn,
-            file,
-            store=call.store,
-            category=category,
-            stream=stream,
-            after=after,
-            on_progress=lambda messages, position: told(messages, position - after, end - after),
-        )
+        try:
+            done = transfer.export_file(
+                session.conn,
+                file,
+                store=call.store,
+                category=category,
+                stream=stream,
+                after=after,
+                overwrite=force,
+                on_progress=lambda messages, position: told(
+                    messages, position - after, end - after
+                ),
+            )
+        except FileExistsError as error:
+            raise CommandError(
+                f"{error.filename}: {error.strerror}",
+                hint="Give the export another name, or replace the file with --force.",
+            ) from None
     sentence = (
         f"Exported {_count(done.messages, 'message')} up to position {done.up_to_position}"
         f"{_floors(done.floors)}."
     )
-    if file == STDIO:
+    if is_stdout(file):
         call.out.note(sentence)
         return
     call.out.done(
@@ -158,6 +171,15 @@ def import_(
         str,
         typer.Option("--type-key", metavar="KEY", help="depeche: where a message names its type."),
     ] = "__typename__",
+    max_bytes: Annotated[
+        int,
+        typer.Option(
+            "--max-bytes",
+            min=1,
+            metavar="N",
+            help="The longest line that is read, or the largest message of another store.",
+        ),
+    ] = MAX_BYTES,
 ) -> None:
     """Bring in messages with their ids, versions and times, in order.
 
@@ -169,7 +191,7 @@ def import_(
       pgstore import --from message-db postgresql://localhost/message_store
       pgstore import --from depeche --source-store bank postgresql://localhost/old
     """
-    found = _source(kind, source, source_store, source_schema, time_zone, type_key)
+    found = _source(kind, source, source_store, source_schema, time_zone, type_key, max_bytes)
     with call.connect() as session:
         if dry_run:
             checked = transfer.check(session.conn, found, store=call.store)
@@ -209,6 +231,7 @@ def _source(
     source_schema: str | None,
     time_zone: str,
     type_key: str,
+    max_bytes: int,
 ) -> Source:
     match kind:
         case From.FILE:
@@ -216,9 +239,11 @@ def _source(
                 raise CommandError(
                     "that is a connection string, not a file", code=USAGE, hint="see --from"
                 )
-            return transfer.FileSource(source)
+            return transfer.FileSource(source, max_bytes=max_bytes)
         case From.MESSAGE_DB:
-            return transfer.MessageDbSource(source, schema=source_schema or "message_store")
+            return transfer.MessageDbSource(
+                source, schema=source_schema or "message_store", max_bytes=max_bytes
+            )
         case From.DEPECHE:
             if source_store is None:
                 raise CommandError("--from depeche takes --source-store", code=USAGE)
@@ -228,6 +253,7 @@ def _source(
                 schema=source_schema,
                 type_key=type_key,
                 time_zone=time_zone,
+                max_bytes=max_bytes,
             )
 
 

@@ -10,6 +10,10 @@ from pgstore.transfer._errors import MessageRefusedError
 MESSAGES = 2_000
 BYTES = 8_000_000
 
+# The longest line of a file, and the largest message of another store, that is taken: more is read
+# into memory only if the caller says so. An import needs several times as much.
+MAX_BYTES = 64 << 20
+
 
 # What is no JSON, and stands for NULL.
 NO_METADATA = b"-"
@@ -125,3 +129,11 @@ def chunks(lines: Iterable[bytes], count: int) -> Iterator[list[bytes]]:
             chunk, size = [], 0
     if chunk:
         yield chunk
+
+
+def too_long(max_bytes: int) -> str:
+    """Why a line or a message of more bytes is refused."""
+    return f"longer than {max_bytes} bytes"
+
+
+TOO_LONG_HINT = "If it is meant, and there is memory for several times its size: --max-bytes."

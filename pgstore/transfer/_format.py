@@ -6,6 +6,7 @@ file: whatever is altered, left out or put elsewhere, the first line that is wro
 nothing is wrong, the last line tells alone.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from zlib import crc32
@@ -70,11 +71,18 @@ class _MessageLine(msgspec.Struct):
     metadata: msgspec.Raw = msgspec.Raw(NO_METADATA)
 
 
+# The last one: what is nested deeper than Python counts.
+_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _decode_header = msgspec.json.Decoder(_HeaderLine).decode
 _decode_end = msgspec.json.Decoder(_EndLine).decode
 _decode_floor = msgspec.json.Decoder(_FloorLine).decode
 _decode_messages = msgspec.json.Decoder(list[_MessageLine]).decode
 _decode_message = msgspec.json.Decoder(_MessageLine).decode
+
+
+# A text, or where an object or array begins or ends.
+_NESTING = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[][{}]', re.DOTALL)
 
 
 class Lines:
@@ -119,14 +127,20 @@ def checked(lines: Iterable[bytes]) -> Iterator[bytes]:
         raise FileRefusedError("the file is cut off: its last line is missing", line=number + 1)
 
 
-def is_whole(blocks: Iterable[bytes]) -> End | None:
+def is_whole(blocks: Iterable[bytes], max_bytes: int) -> End | None:
     """What the end of a file says if all of it is what was written, otherwise nothing.
 
-    Faster than `checked`, and does not tell which line it is.
+    Nor if a line is longer than `max_bytes`, where that is more than a block. Faster than
+    `checked`, and does not tell which line it is.
     """
-    total = 0
+    total = length = 0
     rest = b""
     for block in blocks:
+        # Of the line that goes on from the block before.
+        if (length := length + (block.find(b"\n") + 1 or len(block))) > max_bytes:
+            return None
+        if b"\n" in block:
+            length = len(block) - block.rfind(b"\n") - 1
         rest += block
         if len(rest) > _TAIL:
             total = crc32(memoryview(rest)[:-_TAIL], total)
@@ -141,7 +155,7 @@ def header_of(line: bytes) -> Header:
     """What the first line says. Raises FileRefusedError if it is not of a format known here."""
     try:
         header = _decode_header(line).pgstore_export
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNDECODABLE:
         raise FileRefusedError("this is no export of a store", line=1) from None
     if header.format != FORMAT:
         raise FileRefusedError(
@@ -158,7 +172,7 @@ def end_of(line: bytes) -> End | None:
         return None
     try:
         return _decode_end(line).end
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNDECODABLE:
         return None
 
 
@@ -175,7 +189,7 @@ def parsed(lines: Iterable[bytes], first: int, count: int) -> Iterator[Batch]:
             batches: list[Batch] = [
                 _messages_of(_decode_messages(b"[%b]" % b",".join(chunk)), number)
             ]
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _UNDECODABLE:
             # Floors or the end among them, or what is none of these.
             batches = _one_by_one(chunk, number, seen)
         for batch in batches:
@@ -228,13 +242,45 @@ def _one_by_one(chunk: list[bytes], first: int, seen: list[int]) -> list[Batch]:
 def _one(line: bytes, number: int) -> "_MessageLine | _FloorLine | End":
     try:
         return _decode_message(line)
+    except RecursionError:
+        # PostgreSQL may hold more; it judges.
+        return _one_nested(line, number)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if (end := end_of(line)) is not None:
             return end
         try:
             return _decode_floor(line)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _UNDECODABLE:
             raise FileRefusedError(f"not a message: {error}", line=number) from None
+
+
+def _one_nested(line: bytes, number: int) -> _MessageLine:
+    """The message of a line that is nested deeper than the decoder can follow.
+
+    It decodes the line with a number, in brackets, for each value that is nested.
+    """
+    rest: list[bytes] = []
+    nested: list[msgspec.Raw] = []
+    depth = start = end = 0
+    for token in _NESTING.finditer(line):
+        if token[0] in b"[{":
+            depth += 1
+            if depth == 2:
+                start = token.start()
+        elif token[0] in b"]}":
+            if depth == 2:
+                rest += [line[end:start], b"[%d]" % len(nested)]
+                end = token.end()
+                nested.append(msgspec.Raw(line[start:end]))
+            depth -= 1
+    try:
+        found = _decode_message(b"".join([*rest, line[end:]]))
+    except _UNDECODABLE as error:
+        raise FileRefusedError(f"not a message: {error}", line=number) from None
+    for name in ("data", "metadata"):
+        if (value := bytes(getattr(found, name))).startswith(b"["):
+            setattr(found, name, nested[int(value[1:-1])])
+    return found
 
 
 def _messages_of(found: list[_MessageLine], first: int) -> Messages:

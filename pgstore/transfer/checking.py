@@ -79,8 +79,8 @@ class _Check:
         """Raise for the first that import_floors would refuse."""
         for place, stream, floor in zip(*batch, strict=True):
             version = self.versions[stream]
-            if floor < 1:
-                raise self.refused(place, "floor must be 1 or more")
+            if not 1 <= floor <= 2**62:
+                raise self.refused(place, f"floor must be 1 or more, and {2**62} at most")
             if 0 < version < floor:
                 raise self.refused(
                     place,
@@ -91,7 +91,7 @@ class _Check:
 
     def check_messages(self, batch: Messages) -> int:
         """Raise for the first that import_messages would refuse; how many are stored already."""
-        check_values(self.conn, batch, self.unit)
+        check_values(self.conn, self.store, batch, self.unit)
         _, _, types, data, metadata, ids, _, _ = message_parameters(batch, self.unit)
         rows = run(self.conn, s.statement(s.PLACES, self.store), (ids, types, data, metadata, ids))
         used = {UUID(row[0]): (row[1], row[2]) for row in rows}

@@ -15,7 +15,7 @@ from pgstore._sync.cursor import run
 from pgstore.errors import InvalidArgumentError
 from pgstore.transfer import _statements as s
 from pgstore.transfer._format import FORMAT, End, Header, Lines
-from pgstore.transfer.files import open_file
+from pgstore.transfer.files import written_file
 
 PAGE = 10_000
 _SEPARATOR = b"\x02"
@@ -42,10 +42,15 @@ def export_file(
     category: str | None = None,
     stream: str | None = None,
     after: int = 0,
+    overwrite: bool = False,
     on_progress: Progress | None = None,
 ) -> Exported:
-    """Export to a file, which is there when it is complete; `.gz` and `.zst` are compressed."""
-    with open_file(str(path), "wb") as file:
+    """Export to a file, which is there when it is complete; `.gz` and `.zst` are compressed.
+
+    Raises FileExistsError if there is such a file, unless `overwrite`: then it is replaced at the
+    end, whole by whole. Until then the export is beside it, as FILE.xxxxxxxx.part.
+    """
+    with written_file(str(path), overwrite=overwrite) as file:
         return export(
             conn, file, store=store, category=category, stream=stream, after=after,
             on_progress=on_progress,

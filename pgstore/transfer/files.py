@@ -1,19 +1,20 @@
 """Files of an export: plain, compressed, or standard input and output."""
 
-import errno
 import gzip
 import importlib
 import os
+import re
 import sys
 import zlib
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-from pgstore.transfer._batches import Batch
+from pgstore._files import whole_file
+from pgstore.transfer._batches import MAX_BYTES, TOO_LONG_HINT, Batch, too_long
 from pgstore.transfer._errors import FileRefusedError, TransferError
 from pgstore.transfer._format import End, Header, checked, header_of, is_whole, parsed
 
@@ -29,13 +30,15 @@ class FileSource:
     """An export in a file, to import from; `-` is standard input.
 
     A file is read twice: it is imported only if all of it is what was written. Standard input, or
-    a pipe, can be read only once: what comes before a line that is refused is imported.
+    a pipe, can be read only once: what comes before a line that is refused is imported. A line of
+    more than `max_bytes` is refused, and not read into memory.
     """
 
     unit = "line"
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, max_bytes: int = MAX_BYTES) -> None:
         self.path = str(path)
+        self.max_bytes = max_bytes
         self.total: int | None = None
         """Messages in it, if that is known before they are read."""
         self.header: Header | None = None
@@ -47,28 +50,32 @@ class FileSource:
         once = self.path == STDIO or _is_device(self.path)
         if not once:
             self.total = self._verified().messages
-        with open_file(self.path, "rb") as file:
-            lines = checked(_lines(file)) if once else _lines(file)
+        with open_file(self.path) as file:
+            lines = _lines(file, self.max_bytes)
+            lines = checked(lines) if once else lines
             self.header = header_of(next(lines))
             yield parsed(lines, 2, count)
 
     def _verified(self) -> End:
-        with open_file(self.path, "rb") as file, suppress(*_unreadable()):
-            header_of(file.readline())
+        with open_file(self.path) as file, suppress(*_unreadable()):
+            header_of(file.readline(self.max_bytes))
             file.seek(0)
-            if end := is_whole(iter(lambda: file.read(_BLOCK), b"")):
+            if end := is_whole(iter(lambda: file.read(_BLOCK), b""), self.max_bytes):
                 return end
-        with open_file(self.path, "rb") as file:
-            lines = checked(_lines(file))
+        with open_file(self.path) as file:
+            lines = checked(_lines(file, self.max_bytes))
             header_of(next(lines))
             deque(lines, maxlen=0)
         raise FileRefusedError("the file has changed while it was read", line=1)
 
 
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
+def _lines(file: IO[bytes], max_bytes: int) -> Iterator[bytes]:
     number = 0
     try:
-        for number, line in enumerate(file, 1):  # noqa: B007
+        while line := file.readline(max_bytes + 1):
+            number += 1
+            if len(line) > max_bytes:
+                raise FileRefusedError(too_long(max_bytes), line=number, hint=TOO_LONG_HINT)
             yield line
     except _unreadable() as error:
         # Of a compressed file: cut off, or altered.
@@ -77,35 +84,52 @@ def _lines(file: IO[bytes]) -> Iterator[bytes]:
         raise FileRefusedError("the file is empty", line=1)
 
 
-@contextmanager
-def open_file(path: str, mode: str) -> Iterator[IO[bytes]]:
-    """Open a file for `rb` or `wb`; `.gz` and `.zst` are compressed. `-` is stdin or stdout.
+def is_stdout(path: str) -> bool:
+    """Whether it is standard output, by any of its names."""
+    return path == STDIO or _descriptor(path) == 1
 
-    A file that is written is there under its name when it is complete, and not before. A pipe or
-    device, which cannot be replaced, is written to.
-    """
+
+@contextmanager
+def open_file(path: str) -> Iterator[IO[bytes]]:
+    """Open a file to read; `.gz` and `.zst` are compressed. `-` is stdin."""
     if path == STDIO:
-        stream = sys.stdin.buffer if mode == "rb" else sys.stdout.buffer
-        yield stream
-        stream.flush()
-    elif mode == "rb" or _is_device(path):
-        with _opened(Path(path), Path(path).suffix, mode) as file:
-            yield file
+        yield sys.stdin.buffer
     else:
-        if Path(path).is_dir():  # told now, not when everything is written
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        part = Path(f"{path}.part")
-        try:
-            with _opened(part, Path(path).suffix, mode) as file:
-                yield file
-            descriptor = os.open(part, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            part.rename(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with Path(path).open("rb") as raw, _packed(raw, path) as file:
+            yield file
+
+
+@contextmanager
+def written_file(path: str, *, overwrite: bool) -> Iterator[IO[bytes]]:
+    """Open a file to write; `.gz` and `.zst` are compressed. `-` is stdout.
+
+    A file is there under its name when it is complete and on the disk, and not before. Until then
+    what was there stays. A pipe or device, which cannot be replaced, is written to. Raises
+    FileExistsError for a file that is there, unless `overwrite`.
+    """
+    if is_stdout(path):
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with _opened(path, overwrite) as raw, _packed(raw, path) as file:
+        yield file
+
+
+def _opened(path: str, overwrite: bool) -> AbstractContextManager[IO[bytes]]:
+    if (descriptor := _descriptor(path)) is not None:
+        # Not opened by its name: that would cut off what a shell appends to.
+        return os.fdopen(os.dup(descriptor), "wb")
+    if _is_device(path):
+        return Path(path).open("wb")
+    return whole_file(path, overwrite=overwrite)
+
+
+def _descriptor(path: str) -> int | None:
+    """The number of an open file that the path names, as /dev/stdout and /dev/fd/3 do."""
+    if path in (names := ("/dev/stdin", "/dev/stdout", "/dev/stderr")):
+        return names.index(path)
+    found = re.fullmatch(r"(?:/dev/fd|/proc/self/fd)/([0-9]+)", path)
+    return int(found[1]) if found else None
 
 
 def _is_device(path: str) -> bool:
@@ -113,12 +137,16 @@ def _is_device(path: str) -> bool:
     return Path(path).exists() and not Path(path).is_file()
 
 
-def _opened(path: Path, suffix: str, mode: str) -> Any:
-    if suffix == ".gz":
-        return gzip.open(path, mode, compresslevel=_GZIP_LEVEL)
-    if suffix == ".zst":
-        return _zstd().open(path, mode)
-    return path.open(mode)
+def _packed(raw: IO[bytes], path: str) -> Any:
+    """The file through the compression that its name says."""
+    mode = "wb" if raw.writable() else "rb"
+    match Path(path).suffix:
+        case ".gz":
+            return gzip.GzipFile(Path(path).name, mode, _GZIP_LEVEL, raw)
+        case ".zst":
+            return _zstd().open(raw, mode)
+        case _:
+            return nullcontext(raw)
 
 
 def _unreadable() -> tuple[type[Exception], ...]:

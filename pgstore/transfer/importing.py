@@ -23,7 +23,6 @@ from pgstore.transfer._batches import (
     Messages,
     floor_parameters,
     message_parameters,
-    names,
 )
 from pgstore.transfer._errors import MessageRefusedError, TransferError
 
@@ -180,7 +179,7 @@ class _Import:
         if index is None and sqlstate is not None and sqlstate[:2] in _UNREADABLE:
             if isinstance(batch, Floors):
                 return None
-            index, reason = _unreadable(self.conn, batch, self.unit, reason)
+            index, reason = _unreadable(self.conn, self.store, batch, self.unit, reason)
         if not isinstance(index, int):
             return None
         hint = None
@@ -197,13 +196,11 @@ class _Import:
         )
 
 
-def check_values(conn: Connection[object], batch: Messages, unit: str) -> None:
+def check_values(conn: Connection[object], store: str, batch: Messages, unit: str) -> None:
     """Raise MessageRefusedError for the first message with a value that cannot be stored."""
-    if reason := _problem(conn, batch, unit):
-        index, reason = _unreadable(conn, batch, unit, reason)
+    if reason := _problem(conn, store, batch, unit):
+        index, reason = _unreadable(conn, store, batch, unit, reason)
         raise MessageRefusedError(reason, place=batch.places[index], unit=unit)
-    for (index,) in run(conn, s.ENDLESS, (names(batch.times, batch.places, unit),)):
-        raise MessageRefusedError("added_at must be a time", place=batch.places[index], unit=unit)
     for place, type, metadata in zip(batch.places, batch.types, batch.metadata, strict=True):
         if not 1 <= len(type.encode()) <= 255:
             raise MessageRefusedError(
@@ -216,23 +213,23 @@ def check_values(conn: Connection[object], batch: Messages, unit: str) -> None:
 
 
 def _unreadable(
-    conn: Connection[object], batch: Messages, unit: str, reason: str
+    conn: Connection[object], store: str, batch: Messages, unit: str, reason: str
 ) -> tuple[int, str]:
     """The first message that the server cannot read: halve until it is alone."""
     low, high = 0, len(batch.places)
     while high - low > 1:
         middle = (low + high) // 2
-        if problem := _problem(conn, batch.part(low, middle), unit):
+        if problem := _problem(conn, store, batch.part(low, middle), unit):
             high, reason = middle, problem
         else:
             low = middle
-    return low, _problem(conn, batch.part(low, high), unit) or reason
+    return low, _problem(conn, store, batch.part(low, high), unit) or reason
 
 
-def _problem(conn: Connection[object], batch: Messages, unit: str) -> str | None:
+def _problem(conn: Connection[object], store: str, batch: Messages, unit: str) -> str | None:
     """What the server has against the values of these messages; nothing if it can read them."""
     try:
-        run(conn, s.READABLE, message_parameters(batch, unit))
+        run(conn, s.statement(s.READABLE, store), message_parameters(batch, unit))
     except (InvalidArgumentError, psycopg.Error) as error:
         if (_sqlstate(error) or "")[:2] not in _UNREADABLE:
             raise

@@ -69,14 +69,15 @@ def _bodies(conn: Connection[object], store: str) -> Check:
     """The bodies of the functions are the ones in this package's files."""
     files = {path.stem: path.read_text(encoding="utf-8") for path in _sql.repeated_files()}
     frozen = "".join(migration.text for migration in _sql.migrations())
-    bodies: dict[str, str] = dict(run(conn, s.BODIES, (store,)))
-    expected = [name for name, text in files.items() if "\nLANGUAGE plpgsql\n" in text]
-    wrong = sorted({*expected} - {*bodies}) + [
-        name for name, body in sorted(bodies.items()) if body not in files.get(name, frozen)
+    bodies: list[tuple[str, str]] = run(conn, s.BODIES, (store,))
+    expected = {name for name, text in files.items() if "\nLANGUAGE plpgsql\n" in text}
+    missing = expected - {name for name, _ in bodies}
+    wrong = sorted(missing) + [
+        name for name, body in sorted(bodies) if f"$${body}$$" not in files.get(name, frozen)
     ]
     example = f"function {wrong[0]}" if wrong else None
     return Check(
-        "functions are those of this package", len({*expected} | {*bodies}), len(wrong), example
+        "functions are those of this package", len(bodies) + len(missing), len(wrong), example
     )
 
 
@@ -90,7 +91,7 @@ def _objects(conn: Connection[object], store: str) -> Check:
             expected = _definitions(conn, new)
             found = _definitions(conn, store)
     except _CANNOT_CREATE:
-        expected = found = {}  # the count tells
+        expected, found = {}, {}  # the count tells
     # Indexes that somebody adds change nothing that is promised.
     names = expected.keys() | {name for name in found if not name.startswith("index ")}
     wrong = sorted(name for name in names if expected.get(name) != found.get(name))
@@ -99,17 +100,18 @@ def _objects(conn: Connection[object], store: str) -> Check:
     )
 
 
-def _definitions(conn: Connection[object], store: str) -> dict[str, str]:
-    """What each object of a store is, as if it had no name."""
+def _definitions(conn: Connection[object], store: str) -> dict[str, tuple[str | None, str]]:
+    """What each object of a store is, as if the store had no name."""
     run(conn, s.ON_PATH, (store,))
-    found: dict[str, str] = dict(run(conn, s.DEFINITIONS, ()))
+    found = {name: (body, rest) for name, body, rest in run(conn, s.DEFINITIONS, ())}
     for name, value in _constants(store).items():
-        if (key := f"function {name}") in found:
-            # A negative number is printed as a cast text.
-            found[key] = found[key].replace(f"'{value}'::integer", name).replace(value, name)
+        body, rest = found.get(key := f"function {name}()", (None, ""))
+        if body in (f"RETURN {value}", f"RETURN '{value}'::integer", f"RETURN '{value}'::text"):
+            found[key] = "the store's", rest
     # Which of the two it says is a check of its own.
-    if (key := "function writers_restricted") in found:
-        found[key] = found[key].replace("RETURN true", "RETURN false")
+    body, rest = found.get(key := "function writers_restricted()", (None, ""))
+    if body == "RETURN true":
+        found[key] = "RETURN false", rest
     return found
 
 

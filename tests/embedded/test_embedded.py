@@ -293,6 +293,7 @@ def test_crashed_server_starts_again_beside_a_misleading_process_file(folder: Pa
 
 def test_interrupted_creation_is_begun_again(folder: Path) -> None:
     (folder / "data.new" / "base").mkdir(parents=True)
+    (folder / "lock").touch()
     with Server(folder) as server:
         assert answers(server.dsn)
     assert not (folder / "data.new").exists()
@@ -335,6 +336,16 @@ def test_folder_that_others_may_write_to_is_refused(folder: Path) -> None:
     with pytest.raises(EmbeddedServerError, match="nobody else may write"):
         Server(folder).start()
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["data.new", "install", "socket", "server.log"])
+def test_folder_that_holds_what_it_did_not_make_is_left_alone(folder: Path, name: str) -> None:
+    folder.mkdir()
+    (folder / name).mkdir()
+    (folder / name / "mine").touch()
+    with pytest.raises(EmbeddedServerError, match="was not made by pgstore"):
+        Server(folder).start()
+    assert list(folder.rglob("*")) == [folder / name, folder / name / "mine"]
 
 
 def test_folder_of_another_major_version_is_refused(folder: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 
+from pgstore._files import write_whole
 from tests.faults import report
 from tests.faults.catalogue import FAULTS, Fault
 from tests.faults.counts import WRONG, Rounds
@@ -51,7 +52,7 @@ def main(words: list[str] | None = None) -> int:
     if arguments.report:
         everything = report.read() | results
         report.write(everything)
-        report.PAGE.write_text(report.filled(report.PAGE.read_text(), report.read()))
+        write_whole(report.PAGE, report.filled(report.PAGE.read_text(), report.read()))
     return 1 if any(each.counts.wrong for each in results.values()) else 0
 
 

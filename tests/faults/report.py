@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from pgstore._files import write_whole
 from tests import attempts
 from tests.faults.catalogue import FAULTS
 from tests.faults.counts import WRONG, Counts
@@ -36,7 +37,7 @@ def read() -> Results:
 
 def write(results: Results, path: Path = RESULTS) -> None:
     ordered = {name: results[name] for name in FAULTS if name in results}
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(ordered), indent=1) + b"\n")
+    write_whole(path, msgspec.json.format(msgspec.json.encode(ordered), indent=1).decode() + "\n")
 
 
 def filled(page: str, results: Results) -> str:

@@ -221,6 +221,7 @@ def test_claim_batch_refuses_an_old_snapshot(
     [
         ("lease", ([], "w", "0")),
         ("lease", ([], "w", None)),
+        ("lease", ([], "w", "1001 years")),  # its end is no time that every client can read
         ("subscriptions", (None, "w")),
         ("subscriptions", ([None], "w")),
         ("max_count", ([], "w", "1 minute", 0)),

@@ -123,6 +123,10 @@ def test_import_messages_refuses_arrays_of_other_lengths(
         (5, None, "message_id"),
         (6, None, "added_at"),
         (6, "infinity", "added_at"),
+        (6, "20000-01-01", "added_at"),
+        (6, "44-03-15 BC", "added_at"),
+        (6, "9999-12-31 00:00:00+00", "added_at"),
+        (6, "0001-01-01 23:59:59.999999+00", "added_at"),
         (7, None, "global_position"),
         (7, 10**9, "global_position"),
     ],
@@ -259,6 +263,8 @@ def test_import_floors_sets_floors_of_streams_that_are_empty(store: Store, strea
         store.call("import_floors", [f"{stream}-c", f"{stream}-b"], [3, 2])
     with store.refused("22023", argument="floor", index=1):
         store.call("import_floors", [stream, stream], [5, 0])
+    with store.refused("22023", argument="floor", index=0):
+        store.call("import_floors", [stream], [2**62 + 1])
     with store.refused("22023", argument="stream", index=0):
         store.call("import_floors", [""], [5])
     with store.refused("22023", argument="floors"):

@@ -356,7 +356,7 @@ def test_worker_that_finishes_a_repartition_late_does_not_undo_the_next(
     assert len(reader.partitions()) == 3
 
 
-@pytest.mark.parametrize("lease", [None, "0", "-1 second"])
+@pytest.mark.parametrize("lease", [None, "0", "-1 second", "1001 years"])
 def test_claim_refuses_a_lease_of_no_length(store: Store, lease: str | None) -> None:
     with store.refused("22023", argument="lease"):
         store.call("claim_partition", [], "w", lease)

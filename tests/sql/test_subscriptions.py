@@ -101,7 +101,7 @@ def test_subscription_from_the_end_gets_what_is_in_flight(store: Store, connect:
         "start_position": [-1],
         "on_failure": [None, "skip"],
         "max_attempts": [None, 0],
-        "retry_delay": [None, "-1 second"],
+        "retry_delay": [None, "-1 second", "1001 years"],
         "categories": [[], [None]],
         "types": [[], ["A", None]],
     }.items(),

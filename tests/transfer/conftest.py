@@ -20,8 +20,9 @@ Connection = psycopg.Connection[TupleRow]
 class Place:
     """A store: its name and a connection, on which STORE stands for the name."""
 
-    def __init__(self, conn: Connection, name: str) -> None:
+    def __init__(self, conn: Connection, name: str, dsn: str) -> None:
         self.conn = conn
+        self.dsn = dsn
         self.name = name
 
     def query(self, text: str, *parameters: object) -> list[Any]:
@@ -54,6 +55,7 @@ class Place:
         return {check.check: check.wrong for check in checks if check.wrong}
 
     def export(self, path: Path, **options: Any) -> transfer.Exported:
+        options.setdefault("overwrite", True)
         return transfer.export_file(self.conn, path, store=self.name, **options)
 
     def take(self, path: Path, **options: Any) -> transfer.Imported:
@@ -67,7 +69,7 @@ def made_store(dsn: str) -> Iterator[Place]:
     name = f"store_{uuid4().hex[:12]}"
     pgstore.install(dsn, name=name)
     with psycopg.connect(dsn, autocommit=True) as conn:
-        yield Place(conn, name)
+        yield Place(conn, name, dsn)
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
 
 

@@ -136,12 +136,32 @@ def test_message_that_is_no_object_is_refused(
     assert caught.value.place == 1
 
 
-@pytest.mark.parametrize("wrong", [{"name": "other"}, {"time_zone": "Mars/Base"}])
+@pytest.mark.parametrize("time", ["20000-01-01", "0044-03-15 BC", "infinity"])
+def test_time_that_no_client_can_read_is_refused(
+    depeche: tuple[str, list[Any]], new: Place, time: str
+) -> None:
+    dsn, _ = depeche
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("DROP TABLE IF EXISTS depeche_msgs_odd")
+        conn.execute("CREATE TABLE depeche_msgs_odd AS TABLE depeche_msgs_bank")
+        conn.execute(
+            "UPDATE depeche_msgs_odd AS m SET added_at = %s::timestamp WHERE global_position = 2",
+            [time],
+        )
+    with pytest.raises(MessageRefusedError) as caught:
+        transfer.import_from(new.conn, DepecheSource(dsn, "odd"), store=new.name)
+    assert (caught.value.place, caught.value.sqlstate) == (2, "22023")
+    with pytest.raises(MessageRefusedError) as caught:
+        transfer.import_from(new.conn, DepecheSource(dsn, "bank", max_bytes=10), store=new.name)
+    assert caught.value.place == 1
+
+
+@pytest.mark.parametrize(("name", "time_zone"), [("other", "UTC"), ("bank", "Mars/Base")])
 def test_what_is_not_there_is_an_error(
-    depeche: tuple[str, list[Any]], new: Place, wrong: dict[str, str]
+    depeche: tuple[str, list[Any]], new: Place, name: str, time_zone: str
 ) -> None:
     dsn, _ = depeche
     with pytest.raises(TransferError):
         transfer.import_from(
-            new.conn, DepecheSource(dsn, **({"name": "bank"} | wrong)), store=new.name
+            new.conn, DepecheSource(dsn, name, time_zone=time_zone), store=new.name
         )

@@ -181,7 +181,7 @@ def test_floors_of_streams_are_kept(old: Place, new: Place, file: Path) -> None:
 def test_file_is_utf_8_whatever_the_connection_is(old: Place, file: Path, dsn: str) -> None:
     old.write("konto €-1", '"ä €"')
     with psycopg.connect(dsn, autocommit=True, client_encoding="latin1") as conn:
-        done = transfer.export_file(conn, file, store=old.name, category="konto €")
+        done = transfer.export_file(conn, file, store=old.name, category="konto €", overwrite=True)
         assert conn.info.encoding == "iso8859-1"
     assert done.messages == 1
     assert [line["data"] for line in _messages(file)] == ["ä €"]

@@ -1,5 +1,6 @@
 """Import from a real Message DB."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -136,6 +137,9 @@ def test_batches_of_large_messages_are_small(peer: Connection, message_db: str) 
         "DELETE FROM message_store.messages WHERE position = 1",
         "UPDATE message_store.messages SET metadata = '[]' WHERE position = 2",
         "UPDATE message_store.messages SET type = repeat('x', 256) WHERE position = 2",
+        "UPDATE message_store.messages SET time = '20000-01-01' WHERE position = 2",
+        "UPDATE message_store.messages SET time = '0044-03-15 BC' WHERE position = 2",
+        "UPDATE message_store.messages SET time = '-infinity' WHERE position = 2",
     ],
 )
 def test_what_would_break_a_stream_is_refused(
@@ -148,6 +152,32 @@ def test_what_would_break_a_stream_is_refused(
         transfer.import_from(new.conn, MessageDbSource(message_db), store=new.name)
     assert str(caught.value).startswith("global position 3: ")
     assert new.content() == []
+
+
+def test_message_that_is_too_large_is_refused_and_does_not_leave_its_server(
+    peer: Connection, message_db: str, new: Place
+) -> None:
+    write(peer, "account-1")
+    write(peer, "account-1", json.dumps("x" * 1000))
+    with pytest.raises(MessageRefusedError) as caught:
+        transfer.import_from(new.conn, MessageDbSource(message_db, max_bytes=1000), store=new.name)
+    assert str(caught.value) == "global position 2: longer than 1000 bytes"
+    source = MessageDbSource(message_db, max_bytes=1100)
+    assert transfer.import_from(new.conn, source, store=new.name).imported == 2
+
+
+def test_import_that_is_refused_half_way_lets_go_of_the_other_store(
+    peer: Connection, message_db: str, new: Place
+) -> None:
+    for _ in range(2000):
+        write(peer, "account-1")
+    new.write("account-1")
+    with pytest.raises(MessageRefusedError):
+        transfer.import_from(
+            new.conn, MessageDbSource(message_db), store=new.name, batch_messages=10
+        )
+    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgstore'"
+    assert peer.execute(query).fetchall() == [(0,)]
 
 
 def test_database_without_message_db_is_an_error(dsn: str, new: Place) -> None:

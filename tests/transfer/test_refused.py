@@ -7,6 +7,7 @@ from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 from zlib import crc32
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -72,8 +73,21 @@ BAD: dict[str, tuple[Any, str | None]] = {
     ),
     "a position that goes back": (message(2, version=3, message_id=ID.format(9)), "22023"),
     "no id": (message(9, version=3, message_id="not-an-id"), "22P02"),
-    "no time": (message(9, version=3, added_at="yesterday or so"), "22007"),
-    "an endless time": (message(9, version=3, added_at="infinity"), "22023"),
+    "no time": (message(9, version=3, added_at="yesterday or so"), "22023"),
+    "a month 13": (message(9, version=3, added_at="2026-13-01T00:00:00Z"), "22008"),
+    "the year 0": (message(9, version=3, added_at="0000-01-01T00:00:00Z"), "22008"),
+    "a time too early for Hawaii": (
+        message(9, version=3, added_at="0001-01-01T23:59:59Z"),
+        "22023",
+    ),
+    "a time too late for Kiribati": (
+        message(9, version=3, added_at="9999-12-31T00:00:00Z"),
+        "22023",
+    ),
+    "a time too late in UTC": (
+        message(9, version=3, added_at="9999-12-30T23:59:59-01:00"),
+        "22023",
+    ),
     "NUL in a payload": (message(9, version=3, data={"x": "a\0b"}), "22P05"),
     "NUL in a key": (message(9, version=3, data={"a\0b": 1}), "22P05"),
     "NUL in a name": (message(9, "a\0b", 1), None),
@@ -83,6 +97,14 @@ BAD: dict[str, tuple[Any, str | None]] = {
     "a long name": (message(9, "ä" * 501, 1), "22023"),
     "no type": (message(9, version=3, type=""), "22023"),
     "a long type": (message(9, version=3, type="x" * 256), "22023"),
+} | {
+    f"the time {time!r}": (message(9, version=3, added_at=time), "22023")
+    for time in (
+        *("now", "today", "infinity", "-infinity", "epoch", "allballs", "", "20000-01-01"),
+        *("44-03-15 BC", "0044-03-15 00:00:00+00 BC", "10000-01-01 00:00:00+00"),
+        *("2026-01-02", "2026-01-02T03:04:05", "2026-01-02 03:04:05 Europe/Vienna"),
+        *("01/02/2026 03:04:05+00", "20260102T030405Z", "2026-01-02T03:04:05Z\n", "J2460000"),
+    )
 }
 
 
@@ -104,6 +126,39 @@ def test_message_is_refused_with_its_line(new: Place, file: Path, what: str) -> 
         with pytest.raises(MessageRefusedError) as caught:
             transfer.check(new.conn, FileSource(file), store=new.name)
         assert caught.value.place == 5
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "0001-01-02T00:00:00Z",
+        "9999-12-30T23:59:59.999999+00:00",
+        "2026-01-02 03:04:05.6-05",
+        "1800-01-01T00:00:00+01:05:20",
+    ],
+)
+def test_time_that_is_imported_is_read_in_every_zone(new: Place, file: Path, time: str) -> None:
+    write_file(file, [message(1, added_at=time)])
+    new.take(file)
+    for zone in ("UTC", "Pacific/Kiritimati", "Etc/GMT+12", "Asia/Manila", "America/Juneau"):
+        new.query("SELECT set_config('timezone', %s, false)", zone)
+        ((found, epoch),) = new.query(
+            "SELECT a.added_at, extract(epoch FROM a.added_at) FROM STORE.all_messages AS a"
+        )
+        new.query("RESET timezone")
+        assert found.timestamp() == pytest.approx(float(epoch), abs=1e-3)
+        assert found.astimezone(ZoneInfo(zone)) == found
+    assert new.wrong() == {}
+
+
+def test_floor_that_leaves_no_room_is_refused(new: Place, file: Path) -> None:
+    write_file(file, [{"stream": "a-1", "floor": 2**62}, {"stream": "b-1", "floor": 2**62 + 1}])
+    with pytest.raises(MessageRefusedError) as caught:
+        new.take(file)
+    assert (caught.value.place, caught.value.sqlstate) == (3, "22023")
+    with pytest.raises(MessageRefusedError) as caught:
+        transfer.check(new.conn, FileSource(file), store=new.name)
+    assert caught.value.place == 3
 
 
 WRONG: dict[str, Any] = {

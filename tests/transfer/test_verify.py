@@ -57,6 +57,14 @@ BREAKS: dict[str, tuple[list[str], str]] = {
         ["UPDATE STORE.messages AS m SET metadata = '[]' WHERE m.global_position = 3"],
         "messages are well formed",
     ),
+    "a time that no client can read": (
+        ["UPDATE STORE.messages AS m SET added_at = '20000-01-01' WHERE m.global_position = 3"],
+        "messages are well formed",
+    ),
+    "an early time": (
+        ["UPDATE STORE.messages AS m SET added_at = '0044-03-15 BC' WHERE m.global_position = 3"],
+        "messages are well formed",
+    ),
     "no type": (
         ["UPDATE STORE.messages AS m SET type = '' WHERE m.global_position = 3"],
         "messages are well formed",

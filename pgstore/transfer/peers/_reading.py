@@ -1,15 +1,25 @@
 """Read another store's tables: in one snapshot, a page at a time."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from itertools import chain
 
 import psycopg
-from psycopg import Connection, sql
+from psycopg import Connection, Cursor, sql
 from psycopg.rows import TupleRow
 
 from pgstore._connecting import checked
-from pgstore.transfer._batches import BYTES, Batch, Floors, Messages
-from pgstore.transfer._errors import TransferError
+from pgstore.transfer._batches import (
+    BYTES,
+    TOO_LONG_HINT,
+    Batch,
+    Floors,
+    Messages,
+    too_long,
+)
+from pgstore.transfer._errors import MessageRefusedError, TransferError
+
+UNIT = "global position"
 
 
 @contextmanager
@@ -19,41 +29,72 @@ def snapshot(dsn: str) -> Iterator[Connection[TupleRow]]:
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         conn.execute("SET LOCAL timezone = 'UTC'")
         conn.execute("SET LOCAL datestyle = 'ISO'")
+        conn.execute("SET LOCAL statement_timeout = 0")  # one statement reads everything
         yield conn
 
 
-def floors(conn: Connection[TupleRow], query: sql.Composed, count: int) -> Iterator[Batch]:
+def floors(conn: Connection[TupleRow], query: sql.Composed, count: int) -> Generator[Batch]:
     """What the query answers: place, stream and floor."""
-    for rows in _pages(conn, query, count):
-        yield Floors(*zip(*rows, strict=True))
+    with closing(_pages(conn, query, count)) as pages:
+        for rows in pages:
+            yield Floors(*zip(*rows, strict=True))
 
 
-def messages(conn: Connection[TupleRow], query: sql.Composed, count: int) -> Iterator[Batch]:
-    """What the query answers: the columns of Messages, payloads as texts."""
-    for rows in _pages(conn, query, count):
-        places, streams, versions, positions, ids, times, types, data, metadata = zip(
-            *rows, strict=True
-        )
-        yield Messages(
-            places,
-            streams,
-            versions,
-            positions,
-            ids,
-            times,
-            types,
-            [value.encode() for value in data],
-            [value.encode() for value in metadata],
-        )
+# A message that is too large does not leave its server.
+_LIMITED = """
+SELECT q.place, f.stream, q.version, q.position, q.id, q.time, f.type, f.data, f.metadata
+FROM ({query}) AS q (place, stream, version, position, id, time, type, data, metadata)
+LEFT JOIN LATERAL (
+  SELECT q.stream, q.type, q.data, q.metadata
+  WHERE (
+    octet_length(q.stream)::bigint + octet_length(q.type) + octet_length(q.data)
+    + octet_length(q.metadata) <= {max_bytes}
+  ) IS NOT FALSE
+) AS f ON true
+ORDER BY q.place"""
 
 
-def _pages(conn: Connection[TupleRow], query: sql.Composed, count: int) -> Iterator[list[TupleRow]]:
+def messages(
+    conn: Connection[TupleRow], query: sql.Composed, count: int, max_bytes: int
+) -> Generator[Batch]:
+    """What the query answers, by place: the columns of Messages, payloads as texts.
+
+    Raises MessageRefusedError for a message of more than `max_bytes`.
+    """
+    limited = sql.SQL(_LIMITED).format(query=query, max_bytes=max_bytes)
+    with closing(_pages(conn, limited, count)) as pages:
+        for rows in pages:
+            places, streams, versions, positions, ids, times, types, data, metadata = zip(
+                *rows, strict=True
+            )
+            if None in data:
+                raise MessageRefusedError(
+                    too_long(max_bytes),
+                    place=places[data.index(None)],
+                    unit=UNIT,
+                    hint=TOO_LONG_HINT,
+                )
+            yield Messages(
+                places,
+                streams,
+                versions,
+                positions,
+                ids,
+                times,
+                types,
+                [value.encode() for value in data],
+                [value.encode() for value in metadata],
+            )
+
+
+def _pages(
+    conn: Connection[TupleRow], query: sql.Composed, count: int
+) -> Generator[list[TupleRow]]:
     rows: list[TupleRow] = []
     size = 0
-    with conn.cursor(name="pgstore_import") as cursor:
-        cursor.execute(query)
-        # A hundred rows at a time, which may be large.
-        for row in cursor:
+    # One at a time: each may be large. Closed at the end, because it has the connection until then.
+    with conn.cursor() as cursor, closing(_rows(cursor, query)) as found:
+        for row in found:
             rows.append(row)
             size += sum(len(value) for value in row if isinstance(value, str))
             if len(rows) >= count or size >= BYTES:
@@ -63,9 +104,22 @@ def _pages(conn: Connection[TupleRow], query: sql.Composed, count: int) -> Itera
         yield rows
 
 
+def _rows(cursor: Cursor[TupleRow], query: sql.Composed) -> Generator[TupleRow]:
+    rows = cursor.stream(query)
+    assert isinstance(rows, Generator)
+    return rows
+
+
 def require_table(conn: Connection[TupleRow], schema: str | None, table: str, what: str) -> None:
     """Raise TransferError if there is no such table; without a schema, on the search path."""
     name = sql.Identifier(schema, table) if schema else sql.Identifier(table)
     row = conn.execute("SELECT to_regclass(%s)::text", [name.as_string()]).fetchone()
     if row is None or row[0] is None:
         raise TransferError(f"there is no {what} in this database: no table {name.as_string()}")
+
+
+@contextmanager
+def both(floors: Generator[Batch], messages: Generator[Batch]) -> Iterator[Iterator[Batch]]:
+    """The floors, then the messages; none of them has the connection afterwards."""
+    with closing(floors), closing(messages):
+        yield chain(floors, messages)

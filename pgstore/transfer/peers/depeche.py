@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
 
 from psycopg import sql
 
-from pgstore.transfer._batches import Batch
+from pgstore.transfer._batches import MAX_BYTES, Batch
 from pgstore.transfer._errors import TransferError
-from pgstore.transfer.peers._reading import floors, messages, require_table, snapshot
+from pgstore.transfer.peers._reading import UNIT, both, floors, messages, require_table, snapshot
 
 _FLOORS = """
 SELECT min(m.global_position), m.stream, min(m.version) - 1
@@ -27,8 +26,7 @@ FROM (
   SELECT
     d.global_position, d.stream, d.version, d.message_id, d.added_at, d.message::jsonb AS message
   FROM {messages} AS d
-) AS m
-ORDER BY m.global_position"""
+) AS m"""
 
 
 class DepecheSource:
@@ -37,10 +35,11 @@ class DepecheSource:
     The type is taken out of the message, from `type_key`, where PydanticMessageSerializer puts it;
     the rest of the message is the payload. Streams, versions, ids and global positions stay. The
     times, which have no time zone, are of `time_zone`: that of the sessions that wrote them. The
-    read is one snapshot: stop the writers before the last one.
+    read is one snapshot: stop the writers before the last one. A message of more than
+    `max_bytes` is refused.
     """
 
-    unit = "global position"
+    unit = UNIT
 
     def __init__(
         self,
@@ -50,12 +49,14 @@ class DepecheSource:
         schema: str | None = None,
         type_key: str = "__typename__",
         time_zone: str = "UTC",
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         self.dsn = dsn
         self.name = name
         self.schema = schema
         self.type_key = type_key
         self.time_zone = time_zone
+        self.max_bytes = max_bytes
         self.total: int | None = None
 
     @contextmanager
@@ -76,7 +77,8 @@ class DepecheSource:
             query = sql.SQL(_MESSAGES).format(
                 messages=table, type_key=self.type_key, time_zone=self.time_zone
             )
-            yield chain(
+            with both(
                 floors(conn, sql.SQL(_FLOORS).format(messages=table), count),
-                messages(conn, query, count),
-            )
+                messages(conn, query, count, self.max_bytes),
+            ) as found:
+                yield found

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
 
 from psycopg import sql
 
-from pgstore.transfer._batches import Batch
-from pgstore.transfer.peers._reading import floors, messages, require_table, snapshot
+from pgstore.transfer._batches import MAX_BYTES, Batch
+from pgstore.transfer.peers._reading import UNIT, both, floors, messages, require_table, snapshot
 
 # Positions begin at 0 there, versions at 1 here. A stream whose first messages were deleted begins
 # later. A payload of NULL is null here; metadata of null is none.
@@ -22,8 +21,7 @@ SELECT
   m.global_position, m.stream_name::text, m.position + 1, m.global_position, m.id::text,
   m.time::text || '+00', m.type::text, coalesce(m.data, 'null')::text,
   coalesce(nullif(m.metadata, 'null')::text, '-')
-FROM {messages} AS m
-ORDER BY m.global_position"""
+FROM {messages} AS m"""
 
 
 class MessageDbSource:
@@ -31,14 +29,17 @@ class MessageDbSource:
 
     Its position 0 becomes version 1. Its times, which have no time zone, are UTC. Ids, types,
     payloads, metadata and global positions stay. The read is one snapshot: stop the writers before
-    the last one.
+    the last one. A message of more than `max_bytes` is refused.
     """
 
-    unit = "global position"
+    unit = UNIT
 
-    def __init__(self, dsn: str, *, schema: str = "message_store") -> None:
+    def __init__(
+        self, dsn: str, *, schema: str = "message_store", max_bytes: int = MAX_BYTES
+    ) -> None:
         self.dsn = dsn
         self.schema = schema
+        self.max_bytes = max_bytes
         self.total: int | None = None
 
     @contextmanager
@@ -50,7 +51,8 @@ class MessageDbSource:
             total = conn.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
             self.total = total[0] if total else None
 
-            yield chain(
+            with both(
                 floors(conn, sql.SQL(_FLOORS).format(messages=table), count),
-                messages(conn, sql.SQL(_MESSAGES).format(messages=table), count),
-            )
+                messages(conn, sql.SQL(_MESSAGES).format(messages=table), count, self.max_bytes),
+            ) as found:
+                yield found

@@ -40,8 +40,8 @@ DECLARE
   found_count bigint;
   busy boolean := false;
 BEGIN
-  IF (lease > '0') IS NOT TRUE THEN
-    PERFORM refuse_argument('lease', 'must be more than 0');
+  IF (lease > '0' AND lease <= '1000 years') IS NOT TRUE THEN
+    PERFORM refuse_argument('lease', 'must be more than 0, and 1000 years at most');
   ELSIF subscriptions IS NULL OR array_position(subscriptions, NULL) IS NOT NULL THEN
     PERFORM refuse_argument('subscriptions', 'must be names');
   ELSIF (max_count >= 1) IS NOT TRUE THEN

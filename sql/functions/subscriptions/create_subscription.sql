@@ -36,8 +36,8 @@ BEGIN
     PERFORM refuse_argument('on_failure', 'must be stop or park');
   ELSIF (max_attempts >= 1) IS NOT TRUE THEN
     PERFORM refuse_argument('max_attempts', 'must be 1 or more');
-  ELSIF (retry_delay >= '0') IS NOT TRUE THEN
-    PERFORM refuse_argument('retry_delay', 'must be 0 or more');
+  ELSIF (retry_delay BETWEEN '0' AND '1000 years') IS NOT TRUE THEN
+    PERFORM refuse_argument('retry_delay', 'must be between 0 and 1000 years');
   ELSIF cardinality(categories) = 0 OR array_position(categories, NULL) IS NOT NULL THEN
     PERFORM refuse_argument('categories', 'must be names, or NULL for all');
   ELSIF cardinality(types) = 0 OR array_position(types, NULL) IS NOT NULL THEN

@@ -40,7 +40,7 @@ BEGIN
       WHEN m.data IS NULL THEN 'data'
       WHEN jsonb_typeof(m.metadata) <> 'object' THEN 'metadata'
       WHEN m.message_id IS NULL THEN 'message_id'
-      WHEN isfinite(m.added_at) IS NOT TRUE THEN 'added_at'
+      WHEN time_fits(m.added_at) IS NOT TRUE THEN 'added_at'
       ELSE 'global_position'
     END AS argument
   INTO bad
@@ -59,7 +59,7 @@ BEGIN
       OR m.data IS NULL
       OR jsonb_typeof(m.metadata) <> 'object'
       OR m.message_id IS NULL
-      OR isfinite(m.added_at) IS NOT TRUE
+      OR time_fits(m.added_at) IS NOT TRUE
       OR (global_positions IS NOT NULL AND m.global_position > m.position_before IS NOT TRUE)
     )
   ORDER BY m.n
@@ -74,7 +74,7 @@ BEGIN
         WHEN 'data' THEN 'must be a JSON value, not NULL'
         WHEN 'metadata' THEN 'must be a JSON object or NULL'
         WHEN 'message_id' THEN 'must be a UUID, not NULL'
-        WHEN 'added_at' THEN 'must be a time, not NULL'
+        WHEN 'added_at' THEN 'must be between 0001-01-02 and 9999-12-30, in UTC, not NULL'
         ELSE 'must be 1 or more, and more than that of the message before'
       END,
       jsonb_build_object('index', bad.index)

@@ -78,7 +78,7 @@ BEGIN
         AND octet_length(a.type) BETWEEN 1 AND 255
         AND a.data IS NOT NULL
         AND a.message_id IS NOT NULL
-        AND isfinite(a.added_at)
+        AND time_fits(a.added_at)
         AND (a.metadata IS NULL OR jsonb_typeof(a.metadata) = 'object')
       ) IS NOT TRUE AS wrong
     FROM messages AS a

@@ -258,7 +258,12 @@ BEGIN
       p.proname::text AS name,
       (p.prosecdef OR l.lanname = 'plpgsql') AND NOT EXISTS (
         SELECT FROM unnest(p.proconfig) AS s (setting)
-        WHERE s.setting = format('search_path=%s, pg_temp', quote_ident(current_schema()))
+        -- Quoted or not: that depends on the keywords of the server that wrote it.
+        WHERE s.setting IN (
+          'search_path=' || quote_ident(current_schema()) || ', pg_temp',
+          'search_path="' || replace(current_schema(), '"', '""') || '", pg_temp',
+          'search_path=' || substring(current_schema() FROM '^[a-z_][a-z0-9_]*$') || ', pg_temp'
+        )
       ) AS wrong
     FROM pg_proc AS p
     JOIN pg_language AS l ON l.oid = p.prolang
