@@ -14,6 +14,8 @@ DECLARE
   bad record;
   times timestamptz[];
 BEGIN
+  PERFORM refuse_stranger('import_times');
+
   -- A text without an offset, or such as today, is another time in another session.
   SELECT u.n - 1 AS index, left(u.moment, 50) AS given INTO bad
   FROM unnest(added_at) WITH ORDINALITY AS u (moment, n)
