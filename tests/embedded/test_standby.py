@@ -112,6 +112,24 @@ def test_reading_across_streams_is_refused(
     assert "primary" in (caught.value.diag.message_hint or "")
 
 
+def test_a_role_that_may_monitor_sees_what_there_is(
+    primary: Server, standby: Server, store: MessageStore[Noted]
+) -> None:
+    with psycopg.connect(primary.dsn, autocommit=True) as conn:
+        conn.execute("CREATE ROLE watcher")
+        conn.execute("SELECT pgstore.grant_monitor('watcher')")
+        conn.execute("SELECT pgstore.write_message('note-4', 'Noted', '{\"number\": 4}')")
+    until(lambda: store.stream_version("note-4") == 1)
+    (last,) = (stored.global_position for stored in store.read("note-4"))
+    with psycopg.connect(standby.dsn, autocommit=True) as conn:
+        conn.execute("SET ROLE watcher")
+        columns = "safe_position, in_flight, last_position"
+        statistics = f"SELECT {columns} FROM pgstore.store_statistics()"
+        assert conn.execute(statistics.encode()).fetchone() == (None, None, last)
+        (found,) = conn.execute("SELECT count(*) FROM pgstore.health()").fetchone() or (0,)
+        assert found > 10
+
+
 def test_sql_refuses_it_too(standby: Server) -> None:
     with psycopg.connect(standby.dsn, autocommit=True) as conn:
         assert conn.execute("SELECT count(*) FROM pgstore.read_stream('note-1')").fetchone() == (2,)
