@@ -135,8 +135,11 @@ async def _pipelined(conn: AsyncConnection[object]) -> AsyncIterator[None]:
             await pipeline.sync()
         finally:
             # What follows an error in the pipeline would hide it.
-            with suppress(psycopg.errors.PipelineAborted):
-                await pipeline.sync()
+            settled = False
+            while not settled:
+                with suppress(psycopg.errors.PipelineAborted):
+                    await pipeline.sync()
+                    settled = True
 
 
 async def _applied(conn: AsyncConnection[object], statements: Statements) -> dict[int, str] | None:

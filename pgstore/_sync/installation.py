@@ -134,8 +134,11 @@ def _pipelined(conn: Connection[object]) -> Iterator[None]:
             pipeline.sync()
         finally:
             # What follows an error in the pipeline would hide it.
-            with suppress(psycopg.errors.PipelineAborted):
-                pipeline.sync()
+            settled = False
+            while not settled:
+                with suppress(psycopg.errors.PipelineAborted):
+                    pipeline.sync()
+                    settled = True
 
 
 def _applied(conn: Connection[object], statements: Statements) -> dict[int, str] | None:

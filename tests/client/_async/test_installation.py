@@ -278,10 +278,12 @@ async def test_operations_one_after_another_use_one_connection(
     assert pool.get_stats()["pool_size"] == 1
 
 
-async def test_statements_are_run_one_by_one(open_connection: OpenConnection) -> None:
+async def test_statements_are_run_one_by_one(
+    open_connection: OpenConnection, caplog: pytest.LogCaptureFixture
+) -> None:
     conn = await open_connection(options="-c statement_timeout=400ms")
     await installation._run_script(conn, "SELECT pg_sleep(0.15);\n" * 4)
-    for many in (0, 500):  # with the error at the end of the pipeline, and in the middle
+    for many in (0, 5, 50, 500):  # the error is met at the end of the pipeline, or before
         with pytest.raises(psycopg.errors.DivisionByZero) as caught:
             async with conn.transaction():
                 await installation._run_script(
@@ -289,6 +291,7 @@ async def test_statements_are_run_one_by_one(open_connection: OpenConnection) ->
                 )
         assert caught.value.__notes__ == ["in the statement: SELECT 1 / 0,"]
     assert conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("pipelines", [True, False])
