@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from typing import Any, TypeVar
+from uuid import UUID
 
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
@@ -9,6 +10,9 @@ from pgstore._text import masked
 from pgstore.errors import InvalidArgumentError
 
 T = TypeVar("T")
+
+# Of a value in an error.
+_LONGEST = 60
 
 
 def number(name: str, value: int | None) -> str | None:
@@ -45,12 +49,14 @@ def several(name: str, values: Iterable[T] | None) -> tuple[T, ...] | None:
     if values is None:
         return None
     if isinstance(values, str | bytes) or not hasattr(type(values), "__iter__"):
-        raise InvalidArgumentError(f"{name} must be several: [{shown(values)}]")
+        raise InvalidArgumentError(f"{name} must be several, in a list: [{shown(values)}]")
     return tuple(values)
 
 
 def shown(value: object) -> str:
-    return value.__name__ if isinstance(value, type) else masked(repr(value))
+    """A value as errors show it: shortened."""
+    text = value.__name__ if isinstance(value, type) else masked(repr(value))
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def refuse_source(source: object, pool: type[Any], store: str) -> None:
@@ -58,7 +64,7 @@ def refuse_source(source: object, pool: type[Any], store: str) -> None:
     if source is None or isinstance(source, str | pool):
         return
     wanted = f"a connection string, a psycopg_pool.{pool.__name__} or None"
-    kind = type(source).__name__
+    kind = _kind(source)
     if isinstance(source, ConnectionPool | AsyncConnectionPool):
         other = "MessageStore" if isinstance(source, ConnectionPool) else "AsyncMessageStore"
         hint = f": that is for {other}"
@@ -69,9 +75,36 @@ def refuse_source(source: object, pool: type[Any], store: str) -> None:
     raise InvalidArgumentError(f"{store} connects with {wanted}, not with a {kind}{hint}")
 
 
+def uuid_text(argument: str, value: object) -> str:
+    """A message's id, which may be given as text."""
+    try:
+        return str(value if isinstance(value, UUID) else UUID(str(value)))
+    except ValueError:
+        raise InvalidArgumentError(f"{argument} must be a uuid.UUID, not {shown(value)}") from None
+
+
+# How to pass what other libraries call a connection or a session, by its class's module.
+_INSIDE = {
+    "sqlalchemy.ext.asyncio.session": (
+        "(await (await session.connection()).get_raw_connection()).driver_connection"
+    ),
+    "sqlalchemy.ext.asyncio.engine": "(await connection.get_raw_connection()).driver_connection",
+    "sqlalchemy.orm": "session.connection().connection.driver_connection",
+    "sqlalchemy.engine": "connection.connection.driver_connection",
+    "django": "connection.connection, inside transaction.atomic()",
+}
+
+
 def no_connection(conn: object, wanted: type[Any]) -> InvalidArgumentError:
     """The error for a conn= that is no connection, or one of the other color."""
+    kind = _kind(conn)
+    inside = next((way for module, way in _INSIDE.items() if kind.startswith(f"{module}.")), None)
     return InvalidArgumentError(
-        f"conn must be a psycopg.{wanted.__name__}, as store.transaction() gives one, "
-        f"not a {type(conn).__name__}"
+        f"conn must be a psycopg.{wanted.__name__}, as store.transaction() gives one, not a {kind}"
+        + (f": pass the one inside, conn={inside}" if inside else "")
     )
+
+
+def _kind(value: object) -> str:
+    cls = type(value)
+    return cls.__name__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"

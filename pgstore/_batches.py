@@ -66,7 +66,8 @@ class Batch(Generic[E]):
         given = several("metadata", metadata) or ()
         if len(given) != messages:
             raise InvalidArgumentError(
-                f"metadata has {len(given)} elements for {messages} messages"
+                f"metadata has {len(given)} elements for {messages} messages:"
+                " give one for each, None where there is none, or one object for all"
             )
         if not any(each is not None for each in given):
             return None  # one empty line would be no line
@@ -81,11 +82,13 @@ def known_ids(messages: Iterable[object], expected_version: int) -> list[str]:
         message_id = message_id_of(message)
         if message_id is None:
             raise InvalidArgumentError(
-                f"synchronize needs messages with get_message_id(): {type(message).__name__}"
+                f"synchronize compares messages by their ids: {type(message).__name__} needs a"
+                " get_message_id()"
             )
         found.append(str(message_id))
     if expected_version > len(found):
         raise InvalidArgumentError(
-            f"expected_version must be between 0 and the number of messages, {len(found)}"
+            f"expected_version must be between 0 and the number of messages, {len(found)},"
+            f" not {expected_version}"
         )
     return found[:expected_version]

@@ -22,6 +22,9 @@ DecodeHook = Callable[[type, typing.Any], object]
 
 _MAX_TYPE_BYTES = 255
 
+# Control characters, because a line break ends a name in a batch.
+_NAMES = f"must be 1 to {_MAX_TYPE_BYTES} bytes of UTF-8 without control characters"
+
 # Pydantic's errors, and msgspec's from 0.21 on, are ValueErrors.
 _UNREADABLE = (ValueError, msgspec.MsgspecError)
 
@@ -80,6 +83,10 @@ class TypedCodec(Generic[E]):
         try:
             name, encode = self._encoders[type(message)]
         except KeyError:
+            if isinstance(message, type):
+                raise InvalidArgumentError(
+                    f"{shown(message)} is a class: pass a message, {shown(message)}(…)"
+                ) from None
             raise InvalidArgumentError(not_a_type(type(message), self._encoders)) from None
         try:
             data = encode(message)
@@ -102,7 +109,10 @@ class TypedCodec(Generic[E]):
             if type_name in self._decoders:
                 raise
             raise UnknownMessageTypeError(
-                "unknown message type", stream, version, type_name
+                "unknown message type: add its class to messages=, or read it with store.raw",
+                stream,
+                version,
+                type_name,
             ) from None
         except _UNREADABLE as error:
             raise MessageDecodeError(
@@ -125,6 +135,16 @@ class RawCodec:
         return typing.cast(tuple[str, ...], names)
 
     def encode(self, message: RawMessage) -> tuple[str, bytes]:
+        if not isinstance(message, RawMessage):
+            raise InvalidArgumentError(
+                f"a raw store writes a RawMessage(type, data), not {shown(message)}"
+            )
+        refuse_type(message.type)
+        if not isinstance(message.data, bytes):
+            raise InvalidArgumentError(
+                f"data must be JSON in bytes, as of msgspec.json.encode, not {shown(message.data)}",
+                {"argument": "data"},
+            )
         try:
             message.data.decode()
             return message.type, one_line(message.data)
@@ -140,7 +160,9 @@ def not_a_type(given: object, known: typing.Iterable[type]) -> str:
     classes = sorted(known, key=lambda cls: cls.__name__)
     text = f"{shown(given)} is not a message type of this store; it has: "
     text += ", ".join(cls.__name__ for cls in classes)
-    if isinstance(given, type) and given.__name__ in [cls.__name__ for cls in classes]:
+    if not isinstance(given, type) or given.__name__ not in [cls.__name__ for cls in classes]:
+        text += ". Add it to messages= where the store is made"
+    else:
         text += (
             f". That is another class of the same name: {given.__name__} was defined again after "
             "the store was made, or in another module; make the store with this one"
@@ -154,6 +176,12 @@ def one_line(data: bytes) -> bytes:
     Batches rely on it: there a line break ends a payload.
     """
     return msgspec.json.format(data, indent=-1) if b"\n" in data else data
+
+
+def refuse_type(name: object) -> None:
+    """Refuse what cannot name a type of messages."""
+    if not isinstance(name, str) or not _is_type_name(name):
+        raise InvalidArgumentError(f"type {_NAMES}, not {shown(name)}", {"argument": "type"})
 
 
 def message_id_of(message: object) -> UUID | None:
@@ -171,6 +199,9 @@ def message_id_of(message: object) -> UUID | None:
 
 def _by_name(messages: object) -> dict[str, type]:
     """Message types by name, from a class, a union, or a mapping of names to classes."""
+    if isinstance(messages, list | tuple | set | frozenset):
+        union = " | ".join(shown(each) for each in messages)
+        raise TypeError(f"messages takes a union: {union}, not a {type(messages).__name__}")
     if isinstance(messages, Mapping):
         named = dict(messages)
     else:
@@ -183,10 +214,7 @@ def _by_name(messages: object) -> dict[str, type]:
         raise ValueError("a store needs at least one message type")
     for name, cls in named.items():
         if not isinstance(name, str) or not _is_type_name(name):
-            raise ValueError(
-                f"{name!r} cannot name a message type: 1 to {_MAX_TYPE_BYTES} bytes of UTF-8, "
-                "no control characters"
-            )
+            raise ValueError(f"the name of a message type {_NAMES}, not {shown(name)}")
         if not isinstance(cls, type) or cls is types.NoneType:  # None: an Optional by mistake
             raise TypeError(f"message type {name} must be a class, not {cls!r}")
     return named
@@ -204,7 +232,7 @@ def _members(messages: object) -> list[typing.Any]:
 
 def _is_type_name(name: str) -> bool:
     return 0 < len(name.encode(errors="replace")) <= _MAX_TYPE_BYTES and not any(
-        ord(character) < 32 for character in name
+        ord(character) < 32 or character == "\x7f" for character in name
     )
 
 

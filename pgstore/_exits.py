@@ -15,11 +15,6 @@ WRONG_STORE = 6
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
-_RIGHTS = (
-    "The store's owner gives rights with pgstore grant."
-    " To install a store takes the right to CREATE in the database."
-)
-
 
 class CommandError(Exception):
     """A command cannot do what it was asked to; `hint` says what to do."""
@@ -67,15 +62,13 @@ def told(error: Exception) -> str:
     match error:
         case psycopg.Error():
             message = error.diag.message_primary or message
-            hint = error.diag.message_hint
+            hint = error.diag.message_hint or "; ".join(getattr(error, "__notes__", ()))
             if error.sqlstate:
                 message = f"{message} ({error.sqlstate})"
-            if isinstance(error, psycopg.errors.InsufficientPrivilege):
-                hint = hint or _RIGHTS
-        case errors.InvalidArgumentError(__cause__=psycopg.DataError() as cause):
+        case errors.InvalidArgumentError(diag=psycopg.errors.Diagnostic() as diag):
             # Where the store has refused it, DETAIL is for programs.
-            if not error.detail and cause.diag.message_detail:
-                message = f"{message}: {cause.diag.message_detail}"
+            if not error.detail and diag.message_detail:
+                message = f"{message}: {diag.message_detail}"
         case OSError(filename=str(), strerror=str()):
             message = f"{error.filename}: {error.strerror}"
         case OSError(strerror=str(reason)):

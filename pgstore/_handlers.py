@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from psycopg import AsyncConnection, Connection
 
+from pgstore._arguments import shown
 from pgstore._codec import not_a_type
 from pgstore._messages import StoredMessage
 
@@ -35,7 +36,7 @@ def message_handler(
 
     Raises TypeError for an annotation that no message can match.
     """
-    annotation, takes_transaction = _parameters(function, connection)
+    annotation, takes_transaction = _parameters(function, connection, known)
     members = _members(annotation)
     stored = [_stored_argument(member) for member in members]
     if any(stored) and not all(stored):
@@ -50,7 +51,7 @@ def batch_handler(
     function: Function, known: frozenset[type], connection: ConnectionClass
 ) -> Handler:
     """A handler of lists of stored messages; Any stands for all of the store's types."""
-    annotation, takes_transaction = _parameters(function, connection)
+    annotation, takes_transaction = _parameters(function, connection, known)
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin not in (list, Sequence) or typing.get_origin(arguments[0]) is not StoredMessage:
         raise TypeError(
@@ -65,10 +66,18 @@ def refuse_other_color(function: Function, connection: ConnectionClass) -> None:
     """Raise TypeError for what cannot just be called, or awaited: it would be as if it had run."""
     ways = (function, type(function).__call__)  # an object's class may make it callable
     if any(inspect.isgeneratorfunction(way) or inspect.isasyncgenfunction(way) for way in ways):
-        raise TypeError(f"{_name(function)} is a generator, which does nothing when it is called")
+        raise TypeError(
+            f"{_name(function)} is a generator, which does nothing when called: take out yield"
+        )
     wanted = connection is AsyncConnection
     if any(map(inspect.iscoroutinefunction, ways)) is not wanted:
-        raise TypeError(f"{_name(function)} must {'' if wanted else 'not '}be an async function")
+        raise TypeError(
+            f"{_name(function)} must be an async function: write async def, or make a"
+            " MessageStore, which calls it"
+            if wanted
+            else f"{_name(function)} must not be an async function: write def, or make an"
+            " AsyncMessageStore, which awaits it"
+        )
 
 
 def _known(
@@ -80,7 +89,9 @@ def _known(
     return frozenset(classes)
 
 
-def _parameters(function: Function, connection: ConnectionClass) -> tuple[typing.Any, bool]:
+def _parameters(
+    function: Function, connection: ConnectionClass, known: frozenset[type]
+) -> tuple[typing.Any, bool]:
     refuse_other_color(function, connection)
     parameters = inspect.signature(function).parameters
     names = list(parameters)
@@ -88,20 +99,31 @@ def _parameters(function: Function, connection: ConnectionClass) -> tuple[typing
         hints = typing.get_type_hints(function)
     except NameError as error:
         raise TypeError(
-            f"{_name(function)}: its annotations must be known here: {error}"
+            f"{_name(function)}: its annotations must be names of its module: {error}"
         ) from error
     if any(each.kind not in _POSITIONAL for each in parameters.values()):
-        raise TypeError(f"{_name(function)}: it is called with positional arguments")
+        raise TypeError(
+            f"{_name(function)}: it gets the message, and the connection if it has a second"
+            " parameter, by position: no *args, **kwargs or keyword-only parameters"
+        )
     if not names or names[0] not in hints:
-        raise TypeError(f"{_name(function)}: annotate its first parameter with what it handles")
+        example = f"{names[0] if names else 'event'}: {min(cls.__name__ for cls in known)}"
+        raise TypeError(
+            f"{_name(function)}: annotate its first parameter with what it handles, as in"
+            f" def {function.__name__}({example})"
+        )
     if len(names) > 2:
-        raise TypeError(f"{_name(function)}: takes a message and a transaction, no more")
+        raise TypeError(
+            f"{_name(function)} has {len(names)} parameters: a handler gets the message, and the"
+            " connection of its transaction if it has a second one"
+        )
     if len(names) == 2:
         wanted = hints.get(names[1], connection)
         kind = typing.get_origin(wanted) or wanted
         if kind is not typing.Any and not (isinstance(kind, type) and issubclass(kind, connection)):
             raise TypeError(
-                f"{_name(function)}: its second parameter must be a psycopg.{connection.__name__}"
+                f"{_name(function)}: its second parameter gets the connection of its transaction:"
+                f" annotate it with psycopg.{connection.__name__}, not {shown(wanted)}"
             )
     return hints[names[0]], len(names) == 2
 

@@ -3,8 +3,16 @@
 import functools
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import NamedTuple
+
+# Comments, quoted names and texts, bodies of functions (whose END begins a line), the end of a
+# statement: nothing else in these files can hold a semicolon.
+_TOKEN = re.compile(
+    r"""--[^\n]* | '[^']*' | "[^"]*" | \$(\w*)\$.*?\$\1\$ | \bBEGIN\ ATOMIC\b.*?^END; | ;""",
+    re.DOTALL | re.MULTILINE | re.VERBOSE,
+)
 
 ROOT = Path(__file__).parent / "sql"
 
@@ -50,6 +58,16 @@ def repeated_files() -> list[Path]:
 def repeated_sql() -> str:
     """The text of `repeated_files`."""
     return "".join(path.read_text(encoding="utf-8") for path in repeated_files())
+
+
+def statements(script: str) -> list[str]:
+    """The statements of a script, as psql would send them one by one."""
+    found, start = [], 0
+    for token in _TOKEN.finditer(script):
+        if token[0] == ";" or token[0].endswith("\nEND;"):
+            found.append(script[start : token.end()].strip())
+            start = token.end()
+    return found
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from psycopg.rows import TupleRow
 
+from pgstore._arguments import shown
 from pgstore._failures import ends
 from pgstore._log import log
 from pgstore._messages import StoredMessage
@@ -37,14 +38,29 @@ class PartitionStatus(msgspec.Struct, frozen=True):
     error: str | None
 
 
+def progress(position: int, partitions: list[PartitionStatus]) -> str:
+    """Where a subscription is, its state, and who works on it; of the partition furthest behind."""
+    last = min(partitions, key=lambda each: each.checkpoint)
+    text = f"it is at {position}, its partition {last.partition} is {last.state}"
+    if last.error is not None:
+        text += f" after {last.error.partition(chr(10))[0][:200]!r}"
+    if last.state == "working":
+        return f"{text}, {last.owner} works on it"
+    remedy = {"paused": "resume()", "stopped": "mend its handler, then resume()"}
+    return f"{text}; {remedy.get(last.state, 'nobody works on it: store.run(subscription)')}"
+
+
 class ParkedMessage(msgspec.Struct, frozen=True):
-    """A message that a subscription has put aside after `attempts` attempts."""
+    """A message that a subscription has put aside after `attempts` attempts.
+
+    Of one that was deleted since, `stream`, `version`, `type` and `message_id` are None.
+    """
 
     global_position: int
-    stream: str
-    version: int
-    type: str
-    message_id: UUID
+    stream: str | None
+    version: int | None
+    type: str | None
+    message_id: UUID | None
     partition: int
     attempts: int
     parked_at: datetime
@@ -145,10 +161,12 @@ class GuardedHooks(RunnerHooks):
     def __init__(self, hooks: RunnerHooks | None) -> None:
         self._hooks = RunnerHooks() if hooks is None else hooks
         if not isinstance(self._hooks, RunnerHooks):
-            raise InvalidArgumentError(f"hooks must be a RunnerHooks object, not {hooks!r}")
+            raise InvalidArgumentError(f"hooks must be a RunnerHooks object, not {shown(hooks)}")
         for hook in (self._hooks.processed, self._hooks.failed, self._hooks.lag):
             if inspect.iscoroutinefunction(hook):
-                raise InvalidArgumentError(f"hooks are ordinary functions: {hook.__qualname__}")
+                raise InvalidArgumentError(
+                    f"{hook.__qualname__} is an async function, which is not awaited: write def"
+                )
 
     def processed(self, subscription: str, partition: int, count: int, seconds: float) -> None:
         self._guard(lambda: self._hooks.processed(subscription, partition, count, seconds))

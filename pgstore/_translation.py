@@ -1,6 +1,6 @@
 """What errors of the server and the driver mean to a store."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,7 +9,13 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
-from pgstore.errors import InvalidArgumentError, TransactionFailedError
+from pgstore.errors import (
+    InvalidArgumentError,
+    StoreError,
+    StoreNotInstalledError,
+    StoreOutdatedError,
+    TransactionFailedError,
+)
 
 # The server has ended the session: by an administrator, in a crash, or for having been idle.
 _LOST = {"57P01", "57P02", "57P05"}
@@ -35,27 +41,68 @@ _REFUSALS = (
 
 _NUL = "names and payloads cannot hold the character NUL (\\0): PostgreSQL has no place for it"
 
+_STANDBY = (
+    "this server is a standby, which can only be read: connect to the primary, which"
+    " target_session_attrs=read-write in the connection string finds among several hosts"
+)
+_READ_ONLY = "this session is read-only: see the server's default_transaction_read_only"
+
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated(conn: psycopg.BaseConnection[Any] | None = None) -> Iterator[None]:
     """Raise InvalidArgumentError for an argument that the server or the driver refuses."""
     try:
-        yield
+        with advised(conn):
+            yield
     except psycopg.errors.InvalidParameterValue as error:
         try:
             detail = msgspec.json.decode(error.diag.message_detail or "", type=dict[str, object])
         except msgspec.DecodeError:
             raise error from None  # of somebody else's statement, earlier in a pipeline
-        raise InvalidArgumentError(error.diag.message_primary or str(error), detail) from error
+        raise _refused(error, error.diag.message_primary, detail) from None
     except psycopg.errors.UntranslatableCharacter as error:
-        raise InvalidArgumentError(_NUL) from error
+        raise _refused(error, _NUL) from None
     except psycopg.DataError as error:
         if error.sqlstate is None:  # the driver's: nothing was sent
-            raise InvalidArgumentError(f"{error}: {_NUL}") from error
+            raise InvalidArgumentError(f"{error}: {_NUL}") from None
         # All parameters are texts: one cannot be read as what it should be.
-        raise InvalidArgumentError(error.diag.message_primary or str(error)) from error
+        raise _refused(error, error.diag.message_primary) from None
     except UnicodeEncodeError as error:
-        raise InvalidArgumentError(f"not a text of Unicode characters: {error}") from error
+        raise InvalidArgumentError(f"not a text of Unicode characters: {error}") from None
+
+
+@contextmanager
+def advised(conn: psycopg.BaseConnection[Any] | None) -> Iterator[None]:
+    """Add a note that says what to do: the store's hint, or ours where the server has none."""
+    try:
+        yield
+    except StoreError as error:
+        if error.diag.message_hint:
+            error.add_note(error.diag.message_hint)
+        raise
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        if not error.diag.message_hint:
+            standby = conn is not None and conn.pgconn.parameter_status(b"in_hot_standby") == b"on"
+            error.add_note(_STANDBY if standby else _READ_ONLY)
+        raise
+    except psycopg.errors.InsufficientPrivilege as error:
+        if not error.diag.message_hint:
+            role = f"role {conn.info.user}" if conn is not None else "a role"
+            error.add_note(
+                f"the store's owner gives {role} rights with pgstore grant, or in SQL with"
+                " grant_read, grant_write, grant_consume; to install a store takes the right to"
+                " CREATE in the database"
+            )
+        raise
+
+
+def _refused(
+    error: psycopg.Error, text: str | None, detail: Mapping[str, object] | None = None
+) -> InvalidArgumentError:
+    """The error in place of the server's, which it would only repeat, with what that has said."""
+    refused = InvalidArgumentError(text or str(error), detail)
+    refused.sqlstate, refused.diag = error.sqlstate, error.diag
+    return refused
 
 
 def refuse_failed(conn: psycopg.BaseConnection[Any]) -> None:
@@ -112,6 +159,8 @@ def passes(error: BaseException) -> bool:
 
     Everything else ends it: rights, a store that is missing or too new, what is no server's error.
     """
+    if isinstance(error, StoreNotInstalledError | StoreOutdatedError):
+        return error.on_standby
     if isinstance(error, psycopg.Error) and error.sqlstate is not None:
         return error.sqlstate in _PASSING or error.sqlstate[:2] in _PASSING_CLASSES
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):

@@ -124,7 +124,7 @@ class Server:
     def dsn(self) -> str:
         """A connection URI for the database ``postgres`` as the superuser ``postgres``."""
         if self._process is None:
-            raise EmbeddedServerError("the server is not started")
+            raise EmbeddedServerError("the server is not started: call start()")
         return self._uri()
 
     @property
@@ -147,7 +147,7 @@ class Server:
         Raises EmbeddedServerError, and then leaves nothing running that it started.
         """
         if self._process is not None:
-            raise EmbeddedServerError("the server is started already")
+            raise EmbeddedServerError("the server is started already: make another Server")
         self._process = os.getpid()
         atexit.register(self.stop)
         try:

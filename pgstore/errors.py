@@ -71,12 +71,14 @@ class PgstoreError(Exception):
 
 
 class InvalidArgumentError(PgstoreError, ValueError):
-    """An argument is not what the operation takes; nothing was stored.
+    """An argument is not what the operation takes; the call did nothing.
 
-    `argument` is its name where the server told it; `detail` holds what else it said.
+    `argument` is its name where the server told it; `detail` holds what else it said. Where the
+    server refused it, `sqlstate` is its code and `diag` has all of its answer.
     """
 
-    sqlstate = "22023"
+    sqlstate: str | None = "22023"
+    diag: psycopg.errors.Diagnostic | None = None
 
     def __init__(self, message: str, detail: Mapping[str, object] | None = None) -> None:
         super().__init__(message)
@@ -123,12 +125,18 @@ class MessageNotFound(PgstoreError, LookupError):
         return f"no message has the id {self.message_id}"
 
 
-class StoreNotInstalledError(PgstoreError):
-    """The store does not exist in this database, and `create=False` says not to make it."""
+class _NotAsNeededError(PgstoreError):
+    """`on_standby` says that a standby could not change that; it can have been the primary's."""
+
+    on_standby = False
 
 
-class StoreOutdatedError(PgstoreError):
-    """The store is older than this package, and `create=False` says not to upgrade it."""
+class StoreNotInstalledError(_NotAsNeededError):
+    """The store does not exist in this database, and this program may not, or cannot, make it."""
+
+
+class StoreOutdatedError(_NotAsNeededError):
+    """The store is older than this package, and this program may not, or cannot, upgrade it."""
 
 
 class TransactionFailedError(PgstoreError):

@@ -12,6 +12,12 @@ DECLARE
     format('search_path=%s, pg_temp', quote_ident(current_setting('pgstore.schema')));
   renamed record;
 BEGIN
+  IF pg_is_in_recovery() THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'read_only_sql_transaction',
+      MESSAGE = 'this server is a standby',
+      HINT = 'Install and upgrade the store on the primary.';
+  END IF;
   -- One installer at a time for a store, in this database.
   PERFORM pg_advisory_xact_lock(
     hashtextextended('pgstore:install:' || current_setting('pgstore.schema') COLLATE "C", 0)

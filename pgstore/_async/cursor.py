@@ -27,7 +27,7 @@ async def run(
     """Run one statement of the store and fetch what it returns."""
     if not isinstance(conn, AsyncConnection):
         raise no_connection(conn, AsyncConnection)
-    with translated():
+    with translated(conn):
         return await _fetch(conn, statement, parameters)
 
 

@@ -1,14 +1,17 @@
 """Install, upgrade and check a store: the same files, in the same order, as sql/install.sql."""
 
 import shlex
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, Pipeline
 from psycopg.rows import tuple_row
 
 from pgstore import _sql
 from pgstore._async.cursor import StoreCursor
 from pgstore._statements import Statements
+from pgstore._translation import advised
 from pgstore.errors import (
     MigrationEditedError,
     PgstoreError,
@@ -24,7 +27,8 @@ async def ensure(
 ) -> None:
     """Make sure that the store is the one of this package; with `create`, install or upgrade it.
 
-    The connection is in autocommit mode. Who may not install gets the error that says what to do.
+    The connection is in autocommit mode. A role that may not install, and a standby, get the error
+    that says what to do.
     """
     applied = await _applied(conn, statements)
     if applied == _sql.checksums():
@@ -37,7 +41,14 @@ async def ensure(
     try:
         # What the installer refuses, it refuses better: with DETAIL.
         await install(conn, name)
-    except psycopg.errors.InsufficientPrivilege as denied:
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as denied:
+        if isinstance(problem, StoreNotInstalledError | StoreOutdatedError):
+            if isinstance(denied, psycopg.errors.ReadOnlySqlTransaction):
+                problem.args = (
+                    f"{problem}, on the primary: this server is a standby, or read-only",
+                )
+                problem.on_standby = True
+            raise problem from None
         if problem is not None:
             raise problem from denied
 
@@ -55,10 +66,15 @@ def _problem(applied: dict[int, str] | None, name: str) -> PgstoreError | None:
     known = {number: checksum for number, checksum in _sql.checksums().items() if number > 0}
     versions = f"store {name!r} is at schema version {max(applied, default=0)}, this package"
     if max(applied, default=0) > max(known):
-        return StoreTooNewError(f"{versions} knows {max(known)}: use a newer pgstore")
+        return StoreTooNewError(
+            f"{versions} knows {max(known)}: use the release that installed it, or a newer one"
+        )
     for number, checksum in known.items():
         if applied.get(number, checksum) != checksum:
-            return MigrationEditedError(f"migration {number} of store {name!r} is another one here")
+            return MigrationEditedError(
+                f"migration {number} of store {name!r} is not the one of this package:"
+                " use unedited files of pgstore"
+            )
     if known.keys() - applied.keys():
         return StoreOutdatedError(f"{versions} needs {max(known)}; {command}")
     return None
@@ -69,7 +85,14 @@ async def install(conn: AsyncConnection[object], name: str) -> int:
 
     The connection is in autocommit mode. Safe to run again, and by several at once.
     """
-    async with conn.transaction(), StoreCursor(conn, row_factory=tuple_row) as cursor:
+    with advised(conn):
+        async with conn.transaction():
+            await _install(conn, name)
+    return _sql.migrations()[-1].number
+
+
+async def _install(conn: AsyncConnection[object], name: str) -> None:
+    async with StoreCursor(conn, row_factory=tuple_row) as cursor:
         await cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         await cursor.execute("SET LOCAL client_min_messages = warning")
         await cursor.execute(
@@ -77,22 +100,53 @@ async def install(conn: AsyncConnection[object], name: str) -> int:
             " set_config('pgstore.manifest', %s::text, true)",
             (name, _sql.manifest()),
         )
-        # Unprepared, whatever the connection's prepare_threshold: these are scripts.
-        await cursor.execute(_sql.read("prepare.sql"), prepare=False)
+        await _run_script(conn, _sql.read("prepare.sql"))
         await cursor.execute("SELECT number FROM migrations", binary=True)
         applied = {number for (number,) in await cursor.fetchall()}
-        for migration in _sql.migrations():
-            if migration.number not in applied:
-                await cursor.execute(migration.text, prepare=False)
-        await cursor.execute(_sql.repeated_sql(), prepare=False)
-        await cursor.execute(_sql.read("record.sql"), prepare=False)
-    return _sql.migrations()[-1].number
+    pending = [each.text for each in _sql.migrations() if each.number not in applied]
+    await _run_script(conn, "".join([*pending, _sql.repeated_sql(), _sql.read("record.sql")]))
+
+
+async def _run_script(conn: AsyncConnection[object], script: str) -> None:
+    """Run a script's statements one by one: a time-out and an error are of one of them."""
+    statements, cursors = _sql.statements(script), []
+    try:
+        async with _pipelined(conn):
+            for statement in statements:
+                cursors.append(StoreCursor(conn, row_factory=tuple_row))
+                # Unprepared, whatever the connection's prepare_threshold.
+                await cursors[-1].execute(statement, prepare=False)
+    except psycopg.Error as error:
+        done = sum(cursor.statusmessage is not None for cursor in cursors)
+        if error.sqlstate and done < len(statements):
+            error.add_note(f"in the statement: {statements[done].partition(chr(10))[0]}")
+        raise
+
+
+@asynccontextmanager
+async def _pipelined(conn: AsyncConnection[object]) -> AsyncIterator[None]:
+    """Send statements without waiting for the answers, where the driver can: locks are held."""
+    if not Pipeline.is_supported():
+        yield
+        return
+    async with conn.pipeline() as pipeline:
+        try:
+            yield
+            await pipeline.sync()
+        finally:
+            # What follows an error in the pipeline would hide it.
+            settled = False
+            while not settled:
+                with suppress(psycopg.errors.PipelineAborted):
+                    await pipeline.sync()
+                    settled = True
 
 
 async def _applied(conn: AsyncConnection[object], statements: Statements) -> dict[int, str] | None:
     async with StoreCursor(conn, row_factory=tuple_row) as cursor:
         try:
-            await cursor.execute(statements.applied_migrations, (), binary=True)
+            with advised(conn):
+                await cursor.execute(statements.applied_migrations, (), binary=True)
         except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
             return None
         return dict(await cursor.fetchall())

@@ -8,7 +8,7 @@ import msgspec
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from pgstore._arguments import count, name_of, number, several
+from pgstore._arguments import count, name_of, number, several, shown, uuid_text
 from pgstore._async.database import AsyncDatabase
 from pgstore._async.follower import AsyncFollower, Page
 from pgstore._async.opening import AsyncOpening
@@ -107,9 +107,10 @@ class AsyncReader(Generic[E]):
         self, message_ids: Iterable[UUID], *, conn: AsyncConnection[object] | None = None
     ) -> dict[UUID, StoredMessage[E]]:
         """The messages with these ids, in that order; ids that do not exist are left out."""
+        ids = several("message_ids", message_ids) or ()
         rows = await self._database.rows(
             self._database.statements.get_many,
-            ("\n".join(map(str, several("message_ids", message_ids) or ())),),
+            ("\n".join([uuid_text("message_id", each) for each in ids]),),
             conn,
         )
         return {row[0]: self._stored(row) for row in rows}
@@ -238,7 +239,10 @@ class AsyncReader(Generic[E]):
     ) -> Filter:
         share = several("partition", partition) or (None, None)
         if len(share) != 2:
-            raise InvalidArgumentError("partition must be two numbers: which one, of how many")
+            raise InvalidArgumentError(
+                "partition must be two numbers, which one, from 0, and of how many,"
+                f" not {shown(partition)}"
+            )
         return Filter(
             types=None if types is None else self._codec.names_of(several("types", types) or ()),
             categories=several("categories", categories),

@@ -9,7 +9,7 @@ from typing import Literal, Self, overload
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from pgstore._arguments import count, name_of, number, one_of, refuse_source, several
+from pgstore._arguments import count, name_of, number, one_of, refuse_source, several, shown
 from pgstore._async.database import AsyncDatabase, Pool, PoolConnection
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.reader import AsyncReader
@@ -29,7 +29,7 @@ _PATIENCE = 30.0
 
 
 class AsyncMessageStore(AsyncReader[E]):
-    """Write and read messages of the types `E`, asynchronously."""
+    """Write and read messages of the types `E`."""
 
     @overload
     def __init__(
@@ -386,15 +386,20 @@ class AsyncMessageStore(AsyncReader[E]):
         hooks: RunnerHooks | None,
     ) -> AsyncRunner:
         if not subscriptions:
-            raise InvalidArgumentError("there is no subscription to run")
+            raise InvalidArgumentError("pass what to run: run(store.subscription(…))")
         for each in subscriptions:
             if not isinstance(each, AsyncSubscription):
-                raise InvalidArgumentError(f"{each!r} is no subscription: store.subscription(…)")
+                raise InvalidArgumentError(
+                    f"run takes subscriptions, as store.subscription(…) makes them,"
+                    f" not {shown(each)}"
+                )
             each.refuse_to_run(self._database, self._codec.types)
         if len({each.name for each in subscriptions}) < len(subscriptions):
-            raise InvalidArgumentError("two subscriptions to run have the same name")
+            raise InvalidArgumentError(
+                "two subscriptions to run have the same name: make one, with all the handlers"
+            )
         if not isinstance(lease, int | float):
-            raise InvalidArgumentError(f"lease must be a number of seconds, not {lease!r}")
+            raise InvalidArgumentError(f"lease must be a number of seconds, not {shown(lease)}")
         return AsyncRunner(
             opening,
             self._waker,

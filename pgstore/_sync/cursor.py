@@ -27,7 +27,7 @@ def run(conn: Connection[object], statement: str, parameters: Parameters) -> lis
     """Run one statement of the store and fetch what it returns."""
     if not isinstance(conn, Connection):
         raise no_connection(conn, Connection)
-    with translated():
+    with translated(conn):
         return _fetch(conn, statement, parameters)
 
 

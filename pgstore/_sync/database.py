@@ -24,7 +24,7 @@ from pgstore._sync.cursor import Parameters, StoreCursor, run
 from pgstore._sync.installation import ensure
 from pgstore._text import one_line
 from pgstore._translation import is_elsewhere, is_lost_connection, passes, refuse_failed
-from pgstore.errors import PgstoreError
+from pgstore.errors import InvalidArgumentError, PgstoreError
 
 # Any: a pool of the user's may have any row factory, and connections of a class of their own.
 PoolConnection = Connection[Any]
@@ -80,9 +80,18 @@ class Database:
         for other reasons the same effect as once. It is also run once more, on a new connection, if
         the server was read-only: the address may lead to another one by now.
         """
-        if conn is not None:
-            self.ready()
-            return run(conn, statement, parameters)
+        try:
+            if conn is not None:
+                self.ready()
+                return run(conn, statement, parameters)
+            return self._repeated(statement, parameters, repeatable)
+        except (psycopg.Error, InvalidArgumentError) as error:
+            if error.sqlstate is None:
+                raise
+            # The server has refused it: what lies between is the same for every statement.
+            raise error.with_traceback(None) from None
+
+    def _repeated(self, statement: str, parameters: Parameters, repeatable: bool) -> list[TupleRow]:
         pool = self.ready()
         tries, elsewhere = _DEAD_CONNECTIONS if repeatable else 0, 1
         while True:

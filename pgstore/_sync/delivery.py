@@ -125,12 +125,13 @@ class Delivery:
             (*lease.parameters, str(failure.position), description(error)),
             repeatable=False,  # it counts
         )
-        log.error(
-            "subscription %s, partition %s, position %s: %s, after %s",
-            *(lease.subscription.name, lease.partition, failure.position, action),
-            type(error).__name__,
-            exc_info=error,
-        )
+        if not raise_errors:
+            log.error(
+                "subscription %s, partition %s, position %s: %s, after %s",
+                *(lease.subscription.name, lease.partition, failure.position, action),
+                type(error).__name__,
+                exc_info=error,
+            )
         self._hooks.failed(lease.subscription.name, lease.partition, error, action)
         if raise_errors:
             raise error

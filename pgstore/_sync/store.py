@@ -11,7 +11,7 @@ from typing import Literal, Self, overload
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
-from pgstore._arguments import count, name_of, number, one_of, refuse_source, several
+from pgstore._arguments import count, name_of, number, one_of, refuse_source, several, shown
 from pgstore._batches import Batch, Metadata, known_ids, metadata_text
 from pgstore._codec import Codec, DecodeHook, Hook, RawCodec, TypedCodec, message_id_of
 from pgstore._filters import categories_of
@@ -31,7 +31,7 @@ _PATIENCE = 30.0
 
 
 class MessageStore(Reader[E]):
-    """Write and read messages of the types `E`, asynchronously."""
+    """Write and read messages of the types `E`."""
 
     @overload
     def __init__(
@@ -388,15 +388,20 @@ class MessageStore(Reader[E]):
         hooks: RunnerHooks | None,
     ) -> Runner:
         if not subscriptions:
-            raise InvalidArgumentError("there is no subscription to run")
+            raise InvalidArgumentError("pass what to run: run(store.subscription(…))")
         for each in subscriptions:
             if not isinstance(each, Subscription):
-                raise InvalidArgumentError(f"{each!r} is no subscription: store.subscription(…)")
+                raise InvalidArgumentError(
+                    f"run takes subscriptions, as store.subscription(…) makes them,"
+                    f" not {shown(each)}"
+                )
             each.refuse_to_run(self._database, self._codec.types)
         if len({each.name for each in subscriptions}) < len(subscriptions):
-            raise InvalidArgumentError("two subscriptions to run have the same name")
+            raise InvalidArgumentError(
+                "two subscriptions to run have the same name: make one, with all the handlers"
+            )
         if not isinstance(lease, int | float):
-            raise InvalidArgumentError(f"lease must be a number of seconds, not {lease!r}")
+            raise InvalidArgumentError(f"lease must be a number of seconds, not {shown(lease)}")
         return Runner(
             opening,
             self._waker,

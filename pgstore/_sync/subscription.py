@@ -4,20 +4,21 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 import msgspec
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from pgstore import _handlers, _threads
+from pgstore._arguments import shown
 from pgstore._filters import Filter, array, interval, text
 from pgstore._handlers import Handler
 from pgstore._log import log
 from pgstore._messages import E
-from pgstore._subscriptions import ParkedMessage, PartitionStatus
+from pgstore._subscriptions import ParkedMessage, PartitionStatus, progress
 from pgstore._time import deadline, left
-from pgstore.errors import InvalidArgumentError
+from pgstore.errors import InvalidArgumentError, SubscriptionNotFound
 
 if TYPE_CHECKING:
     from pgstore._sync.database import Database
@@ -62,7 +63,9 @@ class Subscription(Generic[E]):
         if isinstance(start, datetime):
             _aware(start)
         elif isinstance(start, str) and start not in ("beginning", "end"):
-            raise InvalidArgumentError(f"start must not be {start!r}")
+            raise InvalidArgumentError(
+                f'start must be "beginning", "end", a global position or a time, not {shown(start)}'
+            )
         self.name = name
         self.options = options
         self.handlers: dict[type, Handler] = {}
@@ -72,7 +75,13 @@ class Subscription(Generic[E]):
         self._database = database
         self._created = False
 
-    def handler(self, function: F) -> F:
+    @overload
+    def handler(self, function: F) -> F: ...
+
+    @overload
+    def handler(self) -> Callable[[F], F]: ...
+
+    def handler(self, function: F | None = None) -> F | Callable[[F], F]:
         """Register a function for the messages that its first parameter is annotated with.
 
         That is a message type, a union of some, or `StoredMessage[…]` of them. A second parameter
@@ -83,16 +92,30 @@ class Subscription(Generic[E]):
             TypeError: no message can match the annotation.
             ValueError: a type has a handler already, or the subscription handles batches.
         """
+        if function is None:  # @subscription.handler()
+            return self.handler
         if self.batch is not None:
-            raise ValueError(f"subscription {self.name!r} has a batch handler")
+            raise ValueError(
+                f"subscription {self.name!r} has a batch handler, which gets all its messages:"
+                " declare another subscription"
+            )
         handler = _handlers.message_handler(function, self._known_types, Connection)
         for cls in handler.types:
             if cls in self.handlers:
-                raise ValueError(f"subscription {self.name!r} has a handler for {cls.__name__}")
+                raise ValueError(
+                    f"subscription {self.name!r} has a handler for {cls.__name__}:"
+                    " call both functions in one, or declare another subscription"
+                )
         self.handlers.update(dict.fromkeys(handler.types, handler))
         return function
 
-    def batch_handler(self, function: F) -> F:
+    @overload
+    def batch_handler(self, function: F) -> F: ...
+
+    @overload
+    def batch_handler(self) -> Callable[[F], F]: ...
+
+    def batch_handler(self, function: F | None = None) -> F | Callable[[F], F]:
         """Register a function that takes a `list[StoredMessage[…]]`, of one partition, in order.
 
         Messages of other types than those are passed over.
@@ -101,16 +124,29 @@ class Subscription(Generic[E]):
             TypeError: the annotation is another one.
             ValueError: there is a handler already.
         """
+        if function is None:
+            return self.batch_handler
         if self.batch is not None or self.handlers:
-            raise ValueError(f"subscription {self.name!r} has a handler")
+            raise ValueError(
+                f"subscription {self.name!r} has a handler, and a batch handler gets all messages:"
+                " declare another subscription"
+            )
         self.batch = _handlers.batch_handler(function, self._known_types, Connection)
         return function
 
-    def middleware(self, function: F) -> F:
+    @overload
+    def middleware(self, function: F) -> F: ...
+
+    @overload
+    def middleware(self) -> Callable[[F], F]: ...
+
+    def middleware(self, function: F | None = None) -> F | Callable[[F], F]:
         """Register a function to call around each handler call, the first one outermost.
 
         It gets the message (or the list), the connection or None, and what to call to go on.
         """
+        if function is None:
+            return self.middleware
         _handlers.refuse_other_color(function, Connection)
         self.middlewares.append(function)
         return function
@@ -118,10 +154,14 @@ class Subscription(Generic[E]):
     def refuse_to_run(self, database: "Database", types: frozenset[type]) -> None:
         """Refuse if the store that is to run it would acknowledge what nobody has handled."""
         if self._database is not database or self._known_types != types:
-            raise InvalidArgumentError(f"subscription {self.name!r} was made by another store")
+            raise InvalidArgumentError(
+                f"subscription {self.name!r} was made by another store, which can run it:"
+                " subscription.store.run(subscription)"
+            )
         if self.batch is None and not self.handlers:
             raise InvalidArgumentError(
-                f"subscription {self.name!r} has no handler: its messages would be passed over"
+                f"subscription {self.name!r} has no handler, and its messages would be passed over:"
+                " register a function with @subscription.handler"
             )
 
     def create(self) -> None:
@@ -197,12 +237,15 @@ class Subscription(Generic[E]):
         self.options = msgspec.structs.replace(self.options, partitions=partitions)
 
     def partitions(self) -> list[PartitionStatus]:
-        """How far each partition is, and who works on it."""
-        return [PartitionStatus(*row) for row in self._call("list_partitions")]
+        """How far each partition is, and who works on it. Raises SubscriptionNotFound."""
+        rows = self._read("list_partitions")
+        if not rows:
+            self.position()  # raises: there is none
+        return [PartitionStatus(*row) for row in rows]
 
     def parked(self) -> list[ParkedMessage]:
-        """The messages that were put aside."""
-        return [ParkedMessage(*row) for row in self._call("list_parked")]
+        """The messages that were put aside. Raises SubscriptionNotFound."""
+        return [ParkedMessage(*row) for row in self._read("list_parked")]
 
     def replay(self, global_position: int | None = None) -> int:
         """Have one parked message, or all, handed out again; how many."""
@@ -215,33 +258,56 @@ class Subscription(Generic[E]):
         return int(count)
 
     def position(self) -> int:
-        """The global position up to which all partitions have dealt with everything."""
-        ((position,),) = self._call("subscription_position")
+        """The global position up to which all partitions have dealt with everything.
+
+        On a standby, what it was there. Raises SubscriptionNotFound.
+        """
+        ((position,),) = self._read("subscription_position")
         return int(position)
 
     def wait_until(self, position: int, *, timeout: float | None = 30.0) -> None:
         """Wait until it has dealt with everything up to a global position: read your writes.
+
+        On a standby, until it has that there. One that is not there yet is waited for.
 
         Raises:
             TimeoutError: it has not, after so many seconds.
         """
         until = deadline(timeout)
         delay = _WAIT_POLL[0]
-        while self.position() < position:
+        while not self._has_reached(position):
             if left(until) == 0:
                 raise TimeoutError(
-                    f"subscription {self.name!r} has not reached position {position} in {timeout} s"
+                    f"subscription {self.name!r} has not reached position {position}"
+                    f" in {timeout} s: {self._whereabouts()}"
                 )
             _threads.pause(delay)
             delay = min(delay * 2, _WAIT_POLL[1])
 
+    def _has_reached(self, position: int) -> bool:
+        try:
+            return self.position() >= position
+        except SubscriptionNotFound:
+            return False
+
+    def _whereabouts(self) -> str:
+        try:
+            return progress(self.position(), self.partitions())
+        except SubscriptionNotFound:
+            return "there is no such subscription yet; run it with store.run(subscription)"
+
     def _call(self, function: str, *parameters: str | None) -> list[TupleRow]:
         self.create()
+        return self._read(function, *parameters)
+
+    def _read(self, function: str, *parameters: str | None) -> list[TupleRow]:
         statement = self._database.statements.of_subscription[function]
         return self._database.rows(statement, (self.name, *parameters))
 
 
 def _aware(moment: datetime) -> datetime:
     if moment.tzinfo is None:
-        raise InvalidArgumentError(f"a time needs a zone: {moment!r}")
+        raise InvalidArgumentError(
+            f"a time needs a zone, as in datetime(2026, 3, 1, tzinfo=UTC): {moment!r} has none"
+        )
     return moment

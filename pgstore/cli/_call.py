@@ -1,5 +1,6 @@
 """A call of a command: its options, its connections, its output."""
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,8 +15,14 @@ from pgstore._statements import Statements
 from pgstore._sync.installation import ensure
 from pgstore._sync.store import MessageStore
 from pgstore._translation import translated
+from pgstore.cli._errors import NOT_FOUND, CommandError
 from pgstore.cli._output import Output
+from pgstore.cli._queries import SUBSCRIPTION_NAMES
 from pgstore.cli._target import Target, find_target, store_name
+from pgstore.errors import SubscriptionNotFound
+
+# Of names there are, so many are told.
+_NAMES = 10
 
 Parameters = Sequence[object] | Mapping[str, object]
 
@@ -107,9 +114,28 @@ class Session:
     def rows(self, statement: str, parameters: Parameters = ()) -> list[DictRow]:
         """Run a statement; its rows by the names of their columns."""
         text = statement.replace("STORE", self._schema)
-        with translated(), self.conn.cursor(row_factory=dict_row) as cursor:
-            cursor.execute(text.encode(), parameters)
-            return cursor.fetchall() if cursor.description else []
+        try:
+            with translated(self.conn), self.conn.cursor(row_factory=dict_row) as cursor:
+                cursor.execute(text.encode(), parameters)
+                return cursor.fetchall() if cursor.description else []
+        except SubscriptionNotFound as error:
+            raise CommandError(
+                f"there is no subscription {error.subscription}",
+                code=NOT_FOUND,
+                hint=self._subscriptions(error.subscription),
+            ) from None
+
+    def _subscriptions(self, name: str) -> str | None:
+        """The names there are, the closest to this one first."""
+        try:
+            names = [row["subscription"] for row in self.rows(SUBSCRIPTION_NAMES)]
+        except psycopg.Error:
+            return None  # a role that may not see them
+        if not names:
+            return "the store has no subscription: a program makes it when it is first run"
+        closest = difflib.get_close_matches(name, names, n=_NAMES, cutoff=0)
+        more = len(names) - len(closest)
+        return f"there are: {', '.join(closest)}" + (f", and {more} more" if more else "")
 
     def row(self, statement: str, parameters: Parameters = ()) -> DictRow:
         """Run a statement that answers with one row."""

@@ -75,6 +75,7 @@ SELECT subscription, partition, state, checkpoint, behind, owner, leased_until, 
 FROM STORE.list_partitions()
 WHERE subscription = %s::text
 """
+SUBSCRIPTION_NAMES = "SELECT subscription FROM STORE.list_subscriptions() ORDER BY subscription"
 POSITION = "SELECT STORE.subscription_position(%s::text)"
 PAUSE = "SELECT STORE.pause_subscription(%s::text)"
 RESUME = "SELECT STORE.resume_subscription(%s::text, %s::bigint)"

@@ -97,12 +97,13 @@ def _session(found: Row) -> list[Check]:
         ),
         Check(
             "primary",
-            "ok" if writable else "fail",
+            "ok" if writable else "warn" if found["standby"] else "fail",
             "standby" if found["standby"] else "read only" if not writable else "yes",
             None
             if writable
-            else "write, and read across streams, on the primary, with"
-            " default_transaction_read_only off",
+            else "write, read across streams and run subscriptions on the primary"
+            if found["standby"]
+            else "set default_transaction_read_only to off, or connect to the primary",
         ),
         Check(
             "client encoding",

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 import typer
 
+from pgstore._codec import refuse_type
 from pgstore._ids import new_message_id
 from pgstore.cli import _queries
 from pgstore.cli._app import command
@@ -137,6 +138,8 @@ def write(
         raise CommandError("TYPE is missing", code=USAGE)
     text = _content("-" if lines and data == "{}" else data)
     batch = _messages_of(text, type) if lines else []
+    for name in {each.type for each in batch} | ({type} - {None}):
+        refuse_type(name)
     with call.connect(create=create) as session:
         if type is not None and not lines:
             parameters = (

@@ -18,6 +18,8 @@ from pgstore.cli.subscriptions import Sampler, summary
 
 PANEL = "Statistics"
 
+_UNKNOWN = "not known on a standby"
+
 _MESSAGES = Column("messages", right=True)
 _FIRST = (
     Column("first_position", right=True, rank=4),
@@ -126,7 +128,7 @@ def stats(call: Call) -> None:
             "messages": _about(row, "messages_estimate"),
             "streams": _about(row, "streams_estimate"),
             "last_position": row["last_position"],
-            "safe_position": row["safe_position"],
+            "safe_position": _UNKNOWN if row["safe_position"] is None else row["safe_position"],
             "in_flight": _in_flight(row),
             "tables": volume(row["table_bytes"]),
             "indexes": volume(row["index_bytes"]),
@@ -180,11 +182,12 @@ class _Meter:
 
 
 def _head(call: Call, row: Row, rate: float | None) -> list[Text]:
+    safe = _UNKNOWN if row["safe_position"] is None else row["safe_position"]
     fields = {
         "messages/s": "…" if rate is None else f"{rate:.1f}",
         "messages": _about(row, "messages_estimate"),
         "streams": _about(row, "streams_estimate"),
-        "positions": f"safe {row['safe_position']}, last {row['last_position']}",
+        "positions": f"safe {safe}, last {row['last_position']}",
         "in flight": _in_flight(row),
         "size": f"tables {volume(row['table_bytes'])}, indexes {volume(row['index_bytes'])},"
         f" {row['dead_messages']} dead messages",
@@ -204,6 +207,8 @@ def _about(row: Row, key: str) -> str:
 
 
 def _in_flight(row: Row) -> str:
+    if row["in_flight"] is None:
+        return _UNKNOWN
     started = row["oldest_writer_started_at"]
     if not row["in_flight"]:
         return "no writer"

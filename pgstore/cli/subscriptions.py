@@ -287,10 +287,15 @@ def parked_show(
         if not found:
             raise _not_parked(name, position)
         (row,) = found
-        (stored,) = map(as_stored, session.rows(_queries.MESSAGES_BY_ID, [row["message_id"]]))
+        found = [*map(as_stored, session.rows(_queries.MESSAGES_BY_ID, [row["message_id"]]))]
+    if found:
+        (stored,) = found
+    else:  # deleted since
+        stored = {key: row[key] for key in ("message_id", "stream", "version", "type")}
+        stored |= {"global_position": position, "data": None, "metadata": None, "added_at": None}
     if not call.out.json:
         row["parked_at"] = moment(row["parked_at"])
-        stored["added_at"] = moment(stored["added_at"])
+        stored["added_at"] = stored["added_at"] and moment(stored["added_at"])
     extra = ("partition", "attempts", "parked_at", "replay", "error")
     call.out.record({"subscription": name} | stored | {key: row[key] for key in extra})
 

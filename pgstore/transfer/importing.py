@@ -233,18 +233,15 @@ def _problem(conn: Connection[object], store: str, batch: Messages, unit: str) -
     except (InvalidArgumentError, psycopg.Error) as error:
         if (_sqlstate(error) or "")[:2] not in _UNREADABLE:
             raise
-        cause = error if isinstance(error, psycopg.Error) else error.__cause__
-        detail = cause.diag.message_detail if isinstance(cause, psycopg.Error) else None
+        detail = error.diag.message_detail if error.diag else None
         return f"{str(error).partition(chr(10))[0]}{f': {detail}' if detail else ''}"
     return None
 
 
 def _sqlstate(error: Exception) -> str | None:
     """The server's code, also of an error that was translated."""
-    for each in (error.__cause__, error):
-        if isinstance(each, psycopg.Error) and each.sqlstate:
-            return each.sqlstate
-    return None
+    diag: psycopg.errors.Diagnostic | None = getattr(error, "diag", None)
+    return diag.sqlstate if diag else None
 
 
 class _WithoutWaiting:

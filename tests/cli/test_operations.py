@@ -273,6 +273,32 @@ def test_parked_messages_are_listed_shown_replayed_and_dropped(
     assert run_here("parked", "list", "none").code == 4
 
 
+def test_a_parked_message_that_was_deleted_is_shown(
+    parked: pgstore.Subscription[pgstore.RawMessage], run_here: Command
+) -> None:
+    assert run_here("delete", "account-1", "--yes").code == 0
+    (shown,) = run_here("parked", "show", "balances", "2", "--json").rows
+    assert (shown["global_position"], shown["message_id"], shown["data"]) == (2, None, None)
+    assert run_here("parked", "show", "balances", "2").code == 0
+    assert run_here("parked", "list", "balances").code == 0
+
+
+def test_a_mistyped_subscription_is_told_the_closest_names_first(
+    store: Store, run_here: Command
+) -> None:
+    done = run_here("pause", "balances")
+    assert (done.code, done.err.splitlines()[1][:29]) == (4, "hint: the store has no subscr")
+    for name in ("mails", "balances", *(f"other{number}" for number in range(12))):
+        store.subscription(name, category="account").create()
+    for command in ("pause", "resume", "drop-subscription", "subscriptions"):
+        done = run_here(command, "balanecs")
+        assert (done.code, done.out) == (4, "")
+        said, hint = done.err.splitlines()
+        assert said == "error: there is no subscription balanecs"
+        assert hint.startswith("hint: there are: balances, ")
+        assert hint.endswith(", and 4 more")
+
+
 # Administration
 
 

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,17 @@ import msgspec
 import psycopg
 import pytest
 
-from pgstore import MessageStore, StandbyError, _unprivileged, transfer
+from pgstore import (
+    MessageStore,
+    StandbyError,
+    StoreNotInstalledError,
+    SubscriptionNotFound,
+    _unprivileged,
+    install,
+    transfer,
+)
+from pgstore.__main__ import main
+from pgstore._translation import passes
 from pgstore.embedded import Server
 
 _PATIENCE = 30.0
@@ -51,6 +62,13 @@ def standby(primary: Server) -> Iterator[Server]:
         shutil.rmtree(place)
 
 
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + _PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 @pytest.fixture
 def store(standby: Server) -> Iterator[MessageStore[Noted]]:
     with MessageStore[Noted](standby.dsn, messages=Noted) as store:
@@ -64,10 +82,7 @@ def test_it_is_a_standby_that_follows_its_primary(
         assert conn.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
     with MessageStore[Noted](primary.dsn, messages=Noted) as writing:
         version = writing.write("note-2", Noted(3)).version
-    until = time.monotonic() + _PATIENCE
-    while store.stream_version("note-2") < version:
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    until(lambda: store.stream_version("note-2") >= version)
 
 
 def test_streams_and_messages_by_id_can_be_read(store: MessageStore[Noted]) -> None:
@@ -97,6 +112,24 @@ def test_reading_across_streams_is_refused(
     assert "primary" in (caught.value.diag.message_hint or "")
 
 
+def test_a_role_that_may_monitor_sees_what_there_is(
+    primary: Server, standby: Server, store: MessageStore[Noted]
+) -> None:
+    with psycopg.connect(primary.dsn, autocommit=True) as conn:
+        conn.execute("CREATE ROLE watcher")
+        conn.execute("SELECT pgstore.grant_monitor('watcher')")
+        conn.execute("SELECT pgstore.write_message('note-4', 'Noted', '{\"number\": 4}')")
+    until(lambda: store.stream_version("note-4") == 1)
+    (last,) = (stored.global_position for stored in store.read("note-4"))
+    with psycopg.connect(standby.dsn, autocommit=True) as conn:
+        conn.execute("SET ROLE watcher")
+        columns = "safe_position, in_flight, last_position"
+        statistics = f"SELECT {columns} FROM pgstore.store_statistics()"
+        assert conn.execute(statistics.encode()).fetchone() == (None, None, last)
+        (found,) = conn.execute("SELECT count(*) FROM pgstore.health()").fetchone() or (0,)
+        assert found > 10
+
+
 def test_sql_refuses_it_too(standby: Server) -> None:
     with psycopg.connect(standby.dsn, autocommit=True) as conn:
         assert conn.execute("SELECT count(*) FROM pgstore.read_stream('note-1')").fetchone() == (2,)
@@ -105,9 +138,101 @@ def test_sql_refuses_it_too(standby: Server) -> None:
                 conn.execute(f"SELECT * FROM pgstore.{across}".encode())
 
 
-def test_writing_is_refused_as_of_any_table(store: MessageStore[Noted]) -> None:
-    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
-        store.write("note-1", Noted(4))
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda store: store.write("note-1", Noted(4)),
+        lambda store: store.write_many("note-1", [Noted(4)]),
+        lambda store: store.subscription("notes", category="note").pause(),
+        lambda store: store.subscription("new", category="note").create(),
+    ],
+    ids=["write", "write_many", "pause", "create"],
+)
+def test_what_changes_something_says_that_this_is_a_standby(
+    store: MessageStore[Noted], change: Callable[[MessageStore[Noted]], Any]
+) -> None:
+    with pytest.raises((psycopg.errors.ReadOnlySqlTransaction, StandbyError)) as caught:
+        change(store)
+    assert "standby" in "".join(traceback.format_exception_only(caught.value))
+
+
+def test_subscriptions_can_be_looked_at(
+    primary: Server, standby: Server, store: MessageStore[Noted]
+) -> None:
+    with MessageStore[Noted](primary.dsn, messages=Noted) as writing:
+        made = writing.subscription("notes", category="note")
+
+        @made.handler
+        def fail(message: Noted) -> None:
+            raise ValueError(message.number)
+
+        made.create()
+        last = writing.write("note-3", Noted(3)).global_position
+        until(lambda: store.stream_version("note-3") > 0)
+        there = store.subscription("notes", category="note")
+        (partition,) = there.partitions()
+        assert (partition.state, partition.behind) == ("waiting", last)
+        assert (there.position(), there.parked()) == (0, [])
+        with pytest.raises(TimeoutError, match="nobody works on it"):
+            there.wait_until(last, timeout=0.1)
+        made.rewind(last)
+        there.wait_until(last, timeout=_PATIENCE)
+    with pytest.raises(SubscriptionNotFound):
+        store.subscription("none", category="note").position()
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_store_that_is_missing_is_not_found(standby: Server, create: bool) -> None:
+    with (
+        MessageStore[Noted](standby.dsn, messages=Noted, name="shop", create=create) as store,
+        pytest.raises(StoreNotInstalledError, match="install --store shop") as caught,
+    ):
+        store.stream_version("note-1")
+    # A run waits for the primary then.
+    assert (passes(caught.value), "primary" in str(caught.value)) == (create, create)
+
+
+def test_installing_says_that_this_is_a_standby(standby: Server) -> None:
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as caught:
+        install(standby.dsn, name="shop")
+    assert caught.value.diag.message_primary == "this server is a standby"
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("doctor", 1, "not known on a standby"),  # fsync is off
+        ("stats", 0, "not known on a standby"),
+        ("subscriptions", 0, ""),
+        ("top --times 1", 0, "not known on a standby"),
+        ("read note-1", 0, "Noted"),
+        ("write note-1 Noted", 1, "standby"),
+        ("pause notes", 1, "standby"),
+        ("install --store shop", 1, "standby"),
+        ("stats --store shop", 6, "there is no store"),
+    ],
+)
+def test_commands_show_what_can_be_read(
+    standby: Server,
+    command: str,
+    code: int,
+    said: str,
+    primary: Server,
+    store: MessageStore[Noted],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with MessageStore[Noted](primary.dsn, messages=Noted) as writing:
+        made = writing.subscription("notes", category="note")
+        made.create()
+    with psycopg.connect(standby.dsn, autocommit=True) as conn:
+        there = "SELECT count(*) FROM pgstore.list_subscriptions()"
+        until(lambda: conn.execute(there).fetchone() == (1,))
+    monkeypatch.setenv("PGSTORE_DSN", standby.dsn)
+    monkeypatch.setenv("PGSTORE_STORE", "pgstore")
+    assert main(command.split()) == code
+    done = capsys.readouterr()
+    assert said in (done.out + done.err)
 
 
 def test_verify_checks_what_can_be_read(standby: Server) -> None:

@@ -233,3 +233,11 @@ def test_write_message_waits_for_whoever_writes_the_same_id(
     first.commit()
     with store.refused("MS002", stream=stream, message_id=str(message_id)):
         waiting.result()
+
+
+def test_write_message_outside_of_from_writes_twice(store: Store, stream: str) -> None:
+    """PostgreSQL evaluates it once for each column: the comment and the docs warn."""
+    store.query("SELECT (STORE.write_message(%s, 'A', '{}')).*", [stream])
+    assert len(store.stored(stream)) == 2
+    comment = "SELECT obj_description('STORE.write_message'::regproc, 'pg_proc')"
+    assert "writes the message twice" in str(store.query(comment).fetchone())

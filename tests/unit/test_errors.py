@@ -148,7 +148,7 @@ def test_only_a_lost_connection_is_worth_another(
 def test_refused_arguments_are_told_as_such(error: Exception) -> None:
     with pytest.raises(errors.InvalidArgumentError) as caught, translated():
         raise error
-    assert caught.value.__cause__ is error
+    assert (caught.value.__cause__, caught.value.__suppress_context__) == (None, True)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ BEGIN
       ELSE 'ok'
     END,
     coalesce(
+      CASE WHEN pg_is_in_recovery() THEN 'not known on a standby' END,
       string_agg(
         format('%s since %s', coalesce('pid ' || w.pid, w.prepared_transaction), w.since), ', '
         ORDER BY w.since
@@ -92,4 +93,4 @@ $$;
 COMMENT ON FUNCTION health() IS
 $$What is worth a look, or an alarm: for each check its status (ok, warn, fail), what was found, and
 what to do about it. Cheap enough for every minute. Who may not see other roles' sessions
-(pg_read_all_stats) is told less. Raises MS005 on a standby.$$;
+(pg_read_all_stats) is told less, and so is a standby.$$;

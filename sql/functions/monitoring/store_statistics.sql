@@ -31,7 +31,9 @@ BEGIN
   FROM writers_in_flight AS w
   ORDER BY w.since
   LIMIT 1;
-  SELECT h.safe_position, h.in_flight INTO safe_position, in_flight FROM horizon() AS h;
+  IF NOT pg_is_in_recovery() THEN
+    SELECT h.safe_position, h.in_flight INTO safe_position, in_flight FROM horizon() AS h;
+  END IF;
   last_position := last_position();
 
   -- What autovacuum and ANALYZE know: -1 before they were there for the first time.
@@ -59,6 +61,6 @@ COMMENT ON FUNCTION store_statistics() IS
 $$The store at a glance, cheap enough for every few seconds: safe and last position, whether a
 transaction that writes is open, how many streams and messages there are about (as of the last
 ANALYZE), dead messages that wait for vacuum, bytes of tables (with TOAST) and of indexes,
-subscriptions and what they have parked, and the transaction in flight that began first. Who may
-not see other roles' sessions (pg_read_all_stats) gets no time of theirs. Raises MS005 on a
-standby.$$;
+subscriptions and what they have parked, and the transaction in flight that began first. Who may not
+see other roles' sessions (pg_read_all_stats) gets no time of theirs. On a standby, safe_position
+and in_flight are not known, NULL, and last_position is that of the last message it has.$$;

@@ -9,10 +9,14 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
+  -- A standby has the sequence as it will be after a crash: ahead by up to 32.
+  IF pg_is_in_recovery() THEN
+    RETURN last_visible(9223372036854775807);
+  END IF;
   RETURN pg_sequence_last_value('global_position_seq');
 END
 $$;
 
 COMMENT ON FUNCTION last_position() IS
 $$The highest global position that was ever given out, to a message that may be in flight, gone, or
-never committed; 0 while the store is empty.$$;
+never committed; 0 while the store is empty. On a standby, that of the last message it has.$$;

@@ -13,7 +13,9 @@ AS $$
 BEGIN
   PERFORM refuse_stranger('skip_positions');
   IF (positions BETWEEN 1 AND 1000000000000) IS NOT TRUE THEN
-    PERFORM refuse_argument('positions', 'must be between 1 and 1000000000000');
+    PERFORM refuse_argument(
+      'positions', 'must be between 1 and 1000000000000', jsonb_build_object('positions', positions)
+    );
   END IF;
   -- One of these at a time: with two, the later setval could set the sequence back behind positions
   -- that writers drew after the first.

@@ -15,7 +15,9 @@ AS $$
 #variable_conflict use_column
 BEGIN
   IF coalesce(octet_length(stream), 0) = 0 THEN
-    PERFORM refuse_argument('stream', 'must be the name of a stream');
+    PERFORM refuse_argument(
+      'stream', 'must be the name of a stream', jsonb_build_object('stream', stream)
+    );
   END IF;
 
   -- Not a join: for one the planner may sort the whole stream.

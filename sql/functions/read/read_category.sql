@@ -20,7 +20,9 @@ AS $$
 #variable_conflict use_column
 BEGIN
   IF category IS NULL THEN
-    PERFORM refuse_argument('category', 'must be the name of a category');
+    PERFORM refuse_argument(
+      'category', 'must be the name of a category', jsonb_build_object('category', category)
+    );
   END IF;
   RETURN QUERY
   SELECT

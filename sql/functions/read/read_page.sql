@@ -39,9 +39,13 @@ DECLARE
   found_count bigint;
 BEGIN
   IF (after_position >= 0) IS NOT TRUE THEN
-    PERFORM refuse_argument('after_position', 'must be 0 or more');
+    PERFORM refuse_argument(
+      'after_position', 'must be 0 or more', jsonb_build_object('after_position', after_position)
+    );
   ELSIF (max_count >= 1) IS NOT TRUE THEN
-    PERFORM refuse_argument('max_count', 'must be 1 or more');
+    PERFORM refuse_argument(
+      'max_count', 'must be 1 or more', jsonb_build_object('max_count', max_count)
+    );
   END IF;
   PERFORM refuse_filter(partition, partitions, partition_by, stream_pattern);
   PERFORM refuse_isolation();

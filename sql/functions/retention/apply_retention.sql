@@ -23,7 +23,10 @@ DECLARE
 BEGIN
   PERFORM refuse_stranger('apply_retention');
   IF (max_messages BETWEEN 1 AND 10000) IS NOT TRUE THEN
-    PERFORM refuse_argument('max_messages', 'must be between 1 and 10000');
+    PERFORM refuse_argument(
+      'max_messages', 'must be between 1 and 10000',
+      jsonb_build_object('max_messages', max_messages)
+    );
   END IF;
   PERFORM refuse_isolation();
   safe := safe_position();

@@ -14,7 +14,9 @@ AS $$
 BEGIN
   PERFORM refuse_stranger('list_audit');
   IF (max_count >= 0) IS NOT TRUE THEN
-    PERFORM refuse_argument('max_count', 'must be 0 or more');
+    PERFORM refuse_argument(
+      'max_count', 'must be 0 or more', jsonb_build_object('max_count', max_count)
+    );
   END IF;
   RETURN QUERY
   SELECT

@@ -21,7 +21,10 @@ BEGIN
       WHERE category(c.category) <> c.category COLLATE "C"
     )
   THEN
-    PERFORM refuse_argument('categories', 'must be names of categories, or NULL for all');
+    PERFORM refuse_argument(
+      'categories', 'must be names of categories, or NULL for all',
+      jsonb_build_object('categories', categories)
+    );
   END IF;
   PERFORM lock_rights();
   -- From the first such role on, only what grant_write has granted counts: nobody who writes with

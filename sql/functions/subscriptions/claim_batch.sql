@@ -41,11 +41,17 @@ DECLARE
   busy boolean := false;
 BEGIN
   IF (lease > '0' AND lease <= '1000 years') IS NOT TRUE THEN
-    PERFORM refuse_argument('lease', 'must be more than 0, and 1000 years at most');
+    PERFORM refuse_argument(
+      'lease', 'must be more than 0, and 1000 years at most', jsonb_build_object('lease', lease)
+    );
   ELSIF subscriptions IS NULL OR array_position(subscriptions, NULL) IS NOT NULL THEN
-    PERFORM refuse_argument('subscriptions', 'must be names');
+    PERFORM refuse_argument(
+      'subscriptions', 'must be names', jsonb_build_object('subscriptions', subscriptions)
+    );
   ELSIF (max_count >= 1) IS NOT TRUE THEN
-    PERFORM refuse_argument('max_count', 'must be 1 or more');
+    PERFORM refuse_argument(
+      'max_count', 'must be 1 or more', jsonb_build_object('max_count', max_count)
+    );
   ELSIF current_setting('transaction_isolation') <> 'read committed' THEN
     PERFORM refuse_isolation();
   END IF;

@@ -23,9 +23,13 @@ DECLARE
   busy boolean := false;
 BEGIN
   IF (lease > '0' AND lease <= '1000 years') IS NOT TRUE THEN
-    PERFORM refuse_argument('lease', 'must be more than 0, and 1000 years at most');
+    PERFORM refuse_argument(
+      'lease', 'must be more than 0, and 1000 years at most', jsonb_build_object('lease', lease)
+    );
   ELSIF subscriptions IS NULL OR array_position(subscriptions, NULL) IS NOT NULL THEN
-    PERFORM refuse_argument('subscriptions', 'must be names');
+    PERFORM refuse_argument(
+      'subscriptions', 'must be names', jsonb_build_object('subscriptions', subscriptions)
+    );
   END IF;
   PERFORM refuse_isolation();
   safe := safe_position();

@@ -27,21 +27,40 @@ DECLARE
 BEGIN
   PERFORM refuse_stranger('create_subscription');
   IF (octet_length(subscription) BETWEEN 1 AND 255) IS NOT TRUE THEN
-    PERFORM refuse_argument('subscription', 'must be a name of 1 to 255 bytes');
+    PERFORM refuse_argument(
+      'subscription', 'must be a name of 1 to 255 bytes',
+      jsonb_build_object('subscription', subscription)
+    );
   ELSIF partitions IS NULL THEN
-    PERFORM refuse_argument('partitions', 'must be between 1 and 65536');
+    PERFORM refuse_argument(
+      'partitions', 'must be between 1 and 65536', jsonb_build_object('partitions', partitions)
+    );
   ELSIF start_position < 0 THEN
-    PERFORM refuse_argument('start_position', 'must be 0 or more, or NULL for the end');
+    PERFORM refuse_argument(
+      'start_position', 'must be 0 or more, or NULL for the end',
+      jsonb_build_object('start_position', start_position)
+    );
   ELSIF (on_failure IN ('stop', 'park')) IS NOT TRUE THEN
-    PERFORM refuse_argument('on_failure', 'must be stop or park');
+    PERFORM refuse_argument(
+      'on_failure', 'must be stop or park', jsonb_build_object('on_failure', on_failure)
+    );
   ELSIF (max_attempts >= 1) IS NOT TRUE THEN
-    PERFORM refuse_argument('max_attempts', 'must be 1 or more');
+    PERFORM refuse_argument(
+      'max_attempts', 'must be 1 or more', jsonb_build_object('max_attempts', max_attempts)
+    );
   ELSIF (retry_delay BETWEEN '0' AND '1000 years') IS NOT TRUE THEN
-    PERFORM refuse_argument('retry_delay', 'must be between 0 and 1000 years');
+    PERFORM refuse_argument(
+      'retry_delay', 'must be between 0 and 1000 years',
+      jsonb_build_object('retry_delay', retry_delay)
+    );
   ELSIF cardinality(categories) = 0 OR array_position(categories, NULL) IS NOT NULL THEN
-    PERFORM refuse_argument('categories', 'must be names, or NULL for all');
+    PERFORM refuse_argument(
+      'categories', 'must be names, or NULL for all', jsonb_build_object('categories', categories)
+    );
   ELSIF cardinality(types) = 0 OR array_position(types, NULL) IS NOT NULL THEN
-    PERFORM refuse_argument('types', 'must be names, or NULL for all');
+    PERFORM refuse_argument(
+      'types', 'must be names, or NULL for all', jsonb_build_object('types', types)
+    );
   END IF;
   PERFORM refuse_filter(0, partitions, partition_by, stream_pattern);
   -- Sets: their order means nothing. Of nothing: NULL.
@@ -83,10 +102,29 @@ BEGIN
   THEN
     RAISE EXCEPTION USING
       ERRCODE = 'MS022',
-      MESSAGE = format('subscription %s exists and reads something else', subscription),
+      MESSAGE = (
+        SELECT
+          format('subscription %s exists and reads something else: ', subscription)
+          || left(
+            string_agg(
+              format('%s %s, not %s', d.name, coalesce(d.present, 'any'), coalesce(d.given, 'any')),
+              '; '
+            ),
+            500
+          )
+        FROM (
+          VALUES
+            ('categories', stored.categories::text, categories::text),
+            ('types', stored.types::text, types::text),
+            ('stream_pattern', stored.stream_pattern, stream_pattern),
+            ('partition_by', stored.partition_by, partition_by)
+        ) AS d (name, present, given)
+        WHERE d.present COLLATE "C" IS DISTINCT FROM d.given COLLATE "C"
+      ),
       DETAIL = json_build_object(
         'subscription', subscription, 'categories', stored.categories, 'types', stored.types,
-        'stream_pattern', stored.stream_pattern, 'partition_by', stored.partition_by
+        'stream_pattern', stored.stream_pattern, 'partition_by', stored.partition_by,
+        'partitions', coalesce(stored.next_partitions, stored.partitions)
       )::text,
       HINT = 'Give it another name, or drop it first.';
   END IF;

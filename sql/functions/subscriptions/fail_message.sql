@@ -75,7 +75,10 @@ BEGIN
       PERFORM release_partition(subscription, partition, token);
       RETURN 'retry';
     END IF;
-    PERFORM refuse_argument('global_position', 'must be that of a message that fetch_batch gave');
+    PERFORM refuse_argument(
+      'global_position', 'must be that of a message that fetch_batch gave',
+      jsonb_build_object('global_position', global_position)
+    );
   END IF;
 
   tried := 1 + CASE WHEN leased.failed_position = global_position THEN leased.attempts ELSE 0 END;

@@ -42,7 +42,9 @@ DECLARE
   found_count bigint := bigint '0';
 BEGIN
   IF (max_count >= 1) IS NOT TRUE THEN
-    PERFORM refuse_argument('max_count', 'must be 1 or more');
+    PERFORM refuse_argument(
+      'max_count', 'must be 1 or more', jsonb_build_object('max_count', max_count)
+    );
   END IF;
   PERFORM refuse_isolation();
 

@@ -21,8 +21,14 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  safe bigint := (horizon()).safe_position;
+  safe bigint := 9223372036854775807;
 BEGIN
+  -- A standby does not know what is in flight: there it counts up to the last message it has.
+  IF pg_is_in_recovery() THEN
+    safe := last_visible(safe);
+  ELSE
+    safe := (horizon()).safe_position;
+  END IF;
   RETURN QUERY
   SELECT
     s.subscription,
@@ -60,6 +66,7 @@ END
 $$;
 
 COMMENT ON FUNCTION list_partitions() IS
-$$Every partition of every subscription: its state (idle, waiting, working, retrying,
-stopped, paused), the global position up to which everything of it has been dealt with, how many
-positions that is behind the safe position, who has the lease, and the last failure.$$;
+$$Every partition of every subscription: its state (idle, waiting, working, retrying, stopped,
+paused), the global position up to which everything of it has been dealt with, how many positions
+that is behind the safe position, who has the lease, and the last failure. On a standby behind
+counts up to the last message that it has.$$;

@@ -17,7 +17,9 @@ BEGIN
   PERFORM refuse_stranger('repartition_subscription');
   source := subscription_of(subscription);
   IF partitions IS NULL THEN
-    PERFORM refuse_argument('partitions', 'must be between 1 and 65536');
+    PERFORM refuse_argument(
+      'partitions', 'must be between 1 and 65536', jsonb_build_object('partitions', partitions)
+    );
   END IF;
   PERFORM refuse_filter(0, partitions, 'stream', NULL);
   -- The subscription before its sweep, as drop_subscription.

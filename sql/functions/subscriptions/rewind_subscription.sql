@@ -21,7 +21,8 @@ BEGIN
   target := coalesce(position_before(to_time), to_position);
   IF (target BETWEEN 0 AND safe_position()) IS NOT TRUE THEN
     PERFORM refuse_argument(
-      'to_position', 'must be between 0 and the safe position, or a time must be given'
+      'to_position', 'must be between 0 and the safe position, or a time must be given',
+      jsonb_build_object('to_position', to_position, 'safe_position', safe_position())
     );
   END IF;
 

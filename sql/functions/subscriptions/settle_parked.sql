@@ -34,7 +34,8 @@ BEGIN
     AND k.replay;
   IF NOT FOUND THEN
     PERFORM refuse_argument(
-      'global_position', 'must be that of a parked message of this partition under replay'
+      'global_position', 'must be that of a parked message of this partition under replay',
+      jsonb_build_object('global_position', global_position)
     );
   END IF;
 END

@@ -17,9 +17,9 @@ BEGIN
   IF found_row.subscription_id IS NULL THEN
     RAISE EXCEPTION USING
       ERRCODE = 'MS021',
-      MESSAGE = format('there is no subscription %s', subscription),
+      MESSAGE = format('there is no subscription %s', left(subscription, 255)),
       DETAIL = json_build_object('subscription', subscription)::text,
-      HINT = 'Create it with create_subscription.';
+      HINT = 'list_subscriptions() has the names there are; create_subscription makes one.';
   END IF;
   RETURN found_row;
 END

@@ -14,11 +14,15 @@ BEGIN
   -- Not IMMUTABLE: the planner would raise for constant arguments, whether or not they are reached.
   RAISE EXCEPTION USING
     ERRCODE = 'invalid_parameter_value',
-    MESSAGE = format('%s %s', argument, reason),
+    -- As JSON, which has no control characters; shortened.
+    MESSAGE = format('%s %s', argument, reason)
+      || coalesce(', not ' || left((detail -> argument)::text, 60), '')
+      || CASE WHEN length((detail -> argument)::text) > 60 THEN '…' ELSE '' END,
     DETAIL = jsonb_build_object('argument', argument, 'reason', reason) || detail,
-    HINT = 'Nothing was stored. See the description of the function for what it takes.';
+    HINT = 'The description of the function says what it takes.';
 END
 $$;
 
 COMMENT ON FUNCTION refuse_argument(text, text, jsonb) IS
-$$Internal: raise 22023 for an argument, with {"argument", "reason", …} as DETAIL.$$;
+$$Internal: raise 22023 for an argument, with {"argument", "reason", …} as DETAIL. The message shows
+the value, shortened, if detail has it under the argument's name.$$;

@@ -17,7 +17,9 @@ DECLARE
   bad record;
 BEGIN
   IF stream IS NULL OR octet_length(stream) NOT BETWEEN 1 AND 1000 THEN
-    PERFORM refuse_argument('stream', 'must be a name of 1 to 1000 bytes');
+    PERFORM refuse_argument(
+      'stream', 'must be a name of 1 to 1000 bytes', jsonb_build_object('stream', stream)
+    );
   ELSIF expected_version < 0 THEN
     PERFORM refuse_argument(
       'expected_version', 'must be NULL (any version), 0 (an empty stream) or a version',
@@ -38,7 +40,8 @@ BEGIN
       WHEN octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE THEN 'type'
       WHEN m.data IS NULL THEN 'data'
       ELSE 'metadata'
-    END AS argument
+    END AS argument,
+    m.type
   INTO bad
   FROM unnest(types, data, metadata) WITH ORDINALITY AS m (type, data, metadata, n)
   WHERE octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE
@@ -52,9 +55,10 @@ BEGIN
       CASE bad.argument
         WHEN 'type' THEN 'must be a name of 1 to 255 bytes'
         WHEN 'data' THEN 'must be a JSON value, not NULL'
-        ELSE 'must be a JSON object or NULL'
+        ELSE 'must be a JSON object, as {"key": "value"}, or NULL'
       END,
       jsonb_build_object('index', bad.index)
+        || CASE WHEN bad.argument = 'type' THEN jsonb_build_object('type', bad.type) ELSE '{}' END
     );
   END IF;
 END

@@ -107,4 +107,4 @@ COMMENT ON FUNCTION write_batch(text, text[], jsonb[], jsonb[], bigint, uuid[]) 
 $$Append several messages to a stream, all or nothing, with consecutive versions; answers the last
 one's version and global position. As write_messages, for drivers that send arrays: the fastest way
 in. The arrays have the same length and hold one element a message; metadata and message_ids, and
-any of their elements, may be NULL. Errors as write_message.$$;
+any of their elements, may be NULL. Call it in FROM, and see write_message for errors.$$;

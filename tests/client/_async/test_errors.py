@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import traceback
 from typing import Any
 
 import psycopg
@@ -50,12 +51,25 @@ async def test_errors_say_it_in_one_line(open_store: OpenStore, stream: str) -> 
     with pytest.raises(pgstore.OptimisticConcurrencyError) as caught:
         await store.write(stream, EventA(1), expected_version=3)
     assert str(caught.value) == f"stream {stream} is at version 0, expected version 3"
+    assert caught.value.__notes__ == [caught.value.diag.message_hint]
     with pytest.raises(pgstore.InvalidArgumentError) as invalid:
         await store.write(stream, EventA(1), expected_version=-1)
     assert "\n" not in str(invalid.value)
     assert isinstance(invalid.value, ValueError)
     assert invalid.value.argument == "expected_version"
-    assert isinstance(invalid.value.__cause__, psycopg.errors.InvalidParameterValue)
+    assert invalid.value.diag is not None
+    assert (invalid.value.sqlstate, invalid.value.diag.sqlstate) == ("22023", "22023")
+
+
+async def test_a_refusal_prints_one_short_traceback(open_store: OpenStore, stream: str) -> None:
+    store = await open_store(EventA | Signed)
+    for name, version in ((stream, 3), (stream, -1), ("", None)):
+        with pytest.raises(pgstore.PgstoreError) as caught:
+            await store.write(name, EventA(1), expected_version=version)
+        printed = traceback.format_exception(caught.value)
+        assert sum(text.count("Traceback") for text in printed) == 1
+        # The caller, the store's method, and where it asks the server.
+        assert len(traceback.extract_tb(caught.value.__traceback__)) <= 4
 
 
 @pytest.mark.parametrize("through", ["pickle", "copy"])

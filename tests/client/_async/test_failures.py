@@ -189,6 +189,8 @@ async def test_parked_messages_can_be_replayed_and_dropped(store: Store, categor
     assert [each.version for each in await subscription.parked()] == [2, 3, 4]
     broken.remove(2)
     first, second, third = await subscription.parked()
+    assert second.message_id is not None
+    assert third.message_id is not None
     assert (first.stream, first.type, first.attempts) == (f"{category}-1", "EventA", 1)
     assert (await store.get(second.message_id)).message == EventA(2)
     assert await subscription.replay(second.global_position) == 1

@@ -13,7 +13,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 import pgstore
-from tests.client._async.conftest import OpenStore
+from pgstore._async import installation
+from tests.client._async.conftest import OpenConnection, OpenStore
 from tests.client._async.everything import MESSAGES, do_everything
 from tests.client.messages import EventA
 from tests.client.parallel import AsyncParallel
@@ -275,3 +276,37 @@ async def test_operations_one_after_another_use_one_connection(
         await store.write(stream, EventA(1))
     pool = await store._database.ready()
     assert pool.get_stats()["pool_size"] == 1
+
+
+async def test_statements_are_run_one_by_one(
+    open_connection: OpenConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    conn = await open_connection(options="-c statement_timeout=400ms")
+    await installation._run_script(conn, "SELECT pg_sleep(0.15);\n" * 4)
+    for many in (0, 5, 50, 500):  # the error is met at the end of the pipeline, or before
+        with pytest.raises(psycopg.errors.DivisionByZero) as caught:
+            async with conn.transaction():
+                await installation._run_script(
+                    conn, "SELECT 1;\nSELECT 1 / 0,\n  2;\n" + "SELECT 3;\n" * many
+                )
+        assert caught.value.__notes__ == ["in the statement: SELECT 1 / 0,"]
+    assert conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("pipelines", [True, False])
+async def test_a_store_is_installed_with_a_driver_that_has_no_pipelines(
+    open_connection: OpenConnection,
+    schema: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    pipelines: bool,
+) -> None:
+    monkeypatch.setattr(psycopg.Pipeline, "is_supported", lambda: pipelines)
+    conn = await open_connection()
+    assert await installation.install(conn, schema) > 0
+    async with conn.transaction(force_rollback=True):
+        await conn.execute(f'UPDATE "{schema}".migrations SET checksum = 1 WHERE number = 1')
+        with pytest.raises(pgstore.StoreError):
+            await installation.install(conn, schema)
+    assert caplog.messages == []

@@ -187,6 +187,8 @@ def test_parked_messages_can_be_replayed_and_dropped(store: Store, category: str
     assert [each.version for each in subscription.parked()] == [2, 3, 4]
     broken.remove(2)
     first, second, third = subscription.parked()
+    assert second.message_id is not None
+    assert third.message_id is not None
     assert (first.stream, first.type, first.attempts) == (f"{category}-1", "EventA", 1)
     assert store.get(second.message_id).message == EventA(2)
     assert subscription.replay(second.global_position) == 1

@@ -133,11 +133,13 @@ def test_a_message_of_another_class_is_refused(open_store: OpenStore, stream: st
     class Special(EventA):
         pass
 
-    for wrong in (EventB("x"), Special(1), {"num": 1}, None, EventA):
+    for wrong in (EventB("x"), Special(1), {"num": 1}, None):
         with pytest.raises(pgstore.InvalidArgumentError, match="it has: EventA, Opened"):
             store.write(stream, wrong)
         with pytest.raises(pgstore.InvalidArgumentError, match="it has: EventA, Opened"):
             store.write_many(stream, [EventA(1), wrong])
+    with pytest.raises(pgstore.InvalidArgumentError, match=r"EventA is a class: .* EventA\(…\)"):
+        store.write(stream, EventA)
     assert store.stream_version(stream) == 0
 
 

@@ -1,0 +1,174 @@
+# Generated from tests/client/_async/test_advice.py by `python tools/unasync.py`.
+
+"""What errors say of subscriptions, connections and raw messages, and what is not an error."""
+
+from typing import Any
+
+import pytest
+
+from pgstore import (
+    InvalidArgumentError,
+    MessageStore,
+    RawMessage,
+    StoredMessage,
+    SubscriptionNotFound,
+)
+from tests.client._sync.conftest import OpenStore
+from tests.client._sync.running import running
+from tests.client._sync.test_subscription import collecting, fill
+from tests.client.messages import EventA
+
+Store = MessageStore[Any]
+Raw: Any = RawMessage
+
+
+def test_looking_at_a_subscription_does_not_create_it(store: Store, category: str) -> None:
+    subscription = store.subscription(category, category=category)
+    for look in (subscription.position, subscription.partitions, subscription.parked):
+        with pytest.raises(SubscriptionNotFound) as caught:
+            look()
+        assert caught.value.subscription == category
+    subscription.create()
+    assert (subscription.position(), subscription.parked()) == (0, [])
+
+
+def test_decorators_may_be_called(store: Store, category: str) -> None:
+    fill(store, category, 1)
+    one, several = (store.subscription(f"{category}{n}", category=category) for n in "ab")
+    seen: list[str] = []
+
+    @one.middleware()
+    def around(message: Any, conn: Any, call: Any) -> None:
+        seen.append("around")
+        call()
+
+    @one.handler()
+    def handle(message: EventA) -> None:
+        seen.append("handler")
+
+    @several.batch_handler()
+    def handle_several(messages: list[StoredMessage[Any]]) -> None:
+        seen.append("batch handler")
+
+    store.run_once(one)
+    store.run_once(several)
+    assert seen == ["around", "handler", "batch handler"]
+
+
+def test_wait_until_tells_where_the_subscription_is(store: Store, category: str) -> None:
+    last = fill(store, category, 1)
+    subscription = store.subscription(category, category=category, max_attempts=1)
+
+    def told() -> str:
+        with pytest.raises(TimeoutError) as caught:
+            subscription.wait_until(last, timeout=0)
+        text = str(caught.value)
+        assert f"{category!r} has not reached position {last} in 0 s" in text
+        return text
+
+    assert "there is no such subscription yet" in told()
+    subscription.create()
+    assert "it is at 0, its partition 0 is waiting; nobody works on it" in told()
+    subscription.pause()
+    assert "is paused; resume()" in told()
+    subscription.resume()
+
+    @subscription.handler
+    def fail(message: EventA) -> None:
+        raise ValueError("one is too many")
+
+    store.run_once(subscription, raise_errors=False)
+    assert "is stopped after 'ValueError: one is too many'; mend its handler" in told()
+
+
+def test_wait_until_waits_for_one_that_is_not_there_yet(store: Store, category: str) -> None:
+    last = fill(store, category, 1)
+    subscription = store.subscription(category, category=category)
+    collecting(subscription)
+    with running(store, subscription):
+        store.subscription(category, category=category).wait_until(last, timeout=10)
+
+
+def test_run_once_does_not_log_what_it_raises(
+    store: Store, category: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(store, category, 1)
+    subscription = store.subscription(category, category=category, retry_delay=0)
+
+    @subscription.handler
+    def fail(message: EventA) -> None:
+        raise ValueError("one is too many")
+
+    with pytest.raises(ValueError, match="too many"):
+        store.run_once(subscription)
+    assert caplog.messages == []
+    store.run_once(subscription, raise_errors=False)
+    assert len(caplog.messages) > 0
+
+
+def test_a_parked_message_that_was_deleted_has_no_place(
+    open_store: OpenStore, schema: str, category: str
+) -> None:
+    store = open_store(name=schema)
+    fill(store, category, 1)
+    subscription = store.subscription(
+        category, category=category, on_failure="park", max_attempts=1
+    )
+
+    @subscription.handler
+    def fail(message: EventA) -> None:
+        raise ValueError("one is too many")
+
+    store.run_once(subscription, raise_errors=False)
+    with store.transaction() as conn:
+        conn.execute(f"SELECT {schema}.delete_stream(%s, 1, 'asked')", [f"{category}-1"])
+    (parked,) = subscription.parked()
+    assert (parked.stream, parked.version, parked.type, parked.message_id) == (None,) * 4
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (Raw("line\nbreak", b"{}"), "without control characters"),
+        (Raw("\x7f", b"{}"), "without control characters"),
+        (Raw("", b"{}"), "1 to 255 bytes"),
+        (Raw("a" * 256, b"{}"), "a…"),
+        (Raw(7, b"{}"), "not 7"),
+        (Raw("A", {}), "JSON in bytes"),
+        (Raw("A", "{}"), "JSON in bytes"),
+        (Raw("A", b"{"), "json"),
+        (Raw("A", b"\xff"), "not JSON"),
+        (EventA(1), r"RawMessage\(type, data\)"),
+    ],
+)
+def test_raw_messages_are_checked_alike_alone_and_in_a_batch(
+    store: Store, stream: str, message: Any, said: str
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=said):
+        store.raw.write(stream, message)
+    with pytest.raises(InvalidArgumentError, match=said):
+        store.raw.write_many(stream, [message])
+    assert store.stream_version(stream) == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "way"),
+    [
+        ("sqlalchemy.orm.session", "Session", "session.connection().connection.driver_connection"),
+        ("sqlalchemy.engine.base", "Connection", "connection.connection.driver_connection"),
+        ("sqlalchemy.ext.asyncio.session", "Session", "get_raw_connection()"),
+        ("sqlalchemy.ext.asyncio.engine", "Connection", "get_raw_connection()"),
+        ("django.utils.connection", "ConnectionProxy", "transaction.atomic()"),
+        ("asyncpg.connection", "Connection", None),
+    ],
+)
+def test_other_libraries_connections_are_named_with_the_way_to_psycopgs(
+    store: Store, stream: str, module: str, name: str, way: str | None
+) -> None:
+    cls: Any = type(name, (), {"__module__": module})
+    other: Any = object.__new__(cls)
+    with pytest.raises(InvalidArgumentError) as caught:
+        store.write(stream, EventA(1), conn=other)
+    text = str(caught.value)
+    assert f"{module}.{name}" in text
+    assert way in text if way else "inside" not in text
