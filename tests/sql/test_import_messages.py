@@ -124,7 +124,7 @@ def test_import_messages_refuses_arrays_of_other_lengths(
         (6, None, "added_at"),
         (6, "infinity", "added_at"),
         (6, "20000-01-01", "added_at"),
-        (6, "44-03-15 BC", "added_at"),
+        (6, "0044-03-15 BC", "added_at"),
         (6, "9999-12-31 00:00:00+00", "added_at"),
         (6, "0001-01-01 23:59:59.999999+00", "added_at"),
         (7, None, "global_position"),
