@@ -3,77 +3,24 @@
 See `MessageStore`, or `AsyncMessageStore` for asyncio.
 """
 
-from pgstore import _driver as _driver  # first: it says what is missing
-from pgstore._async.follower import AsyncFollower
-from pgstore._async.store import AsyncMessageStore
-from pgstore._async.subscription import AsyncSubscription
-from pgstore._ids import new_message_id
-from pgstore._installation import install
-from pgstore._messages import MessagePosition, RawMessage, StoredMessage
-from pgstore._subscriptions import ParkedMessage, PartitionStatus, RunnerHooks
-from pgstore._sync.follower import Follower
-from pgstore._sync.store import MessageStore
-from pgstore._sync.subscription import Subscription
-from pgstore.errors import (
-    InvalidArgumentError,
-    LeaseLostError,
-    MessageDecodeError,
-    MessageIdInUseError,
-    MessageIdMismatchError,
-    MessageNotFound,
-    MigrationEditedError,
-    OptimisticConcurrencyError,
-    PgstoreError,
-    PositionBeyondEndError,
-    ReadIsolationError,
-    StandbyError,
-    StoreError,
-    StoreNotInstalledError,
-    StoreOutdatedError,
-    StoreTooNewError,
-    SubscriptionExistsError,
-    SubscriptionNotFound,
-    TransactionEndedError,
-    TransactionFailedError,
-    UnknownMessageTypeError,
-    UnsupportedDatabaseError,
-)
+import importlib as _importlib
+import typing as _typing
 
-__all__ = [
-    "AsyncFollower",
-    "AsyncMessageStore",
-    "AsyncSubscription",
-    "Follower",
-    "InvalidArgumentError",
-    "LeaseLostError",
-    "MessageDecodeError",
-    "MessageIdInUseError",
-    "MessageIdMismatchError",
-    "MessageNotFound",
-    "MessagePosition",
-    "MessageStore",
-    "MigrationEditedError",
-    "OptimisticConcurrencyError",
-    "ParkedMessage",
-    "PartitionStatus",
-    "PgstoreError",
-    "PositionBeyondEndError",
-    "RawMessage",
-    "ReadIsolationError",
-    "RunnerHooks",
-    "StandbyError",
-    "StoreError",
-    "StoreNotInstalledError",
-    "StoreOutdatedError",
-    "StoreTooNewError",
-    "StoredMessage",
-    "Subscription",
-    "SubscriptionExistsError",
-    "SubscriptionNotFound",
-    "TransactionEndedError",
-    "TransactionFailedError",
-    "UnknownMessageTypeError",
-    "UnsupportedDatabaseError",
-    "install",
-    "new_message_id",
-]
+if _typing.TYPE_CHECKING:
+    from pgstore._public import *  # noqa: F403 - it has __all__
+    from pgstore._public import __all__ as __all__
+
+
+# Import the public names at their first use: importing all of them takes longer than most commands
+# of the command line, which need few of them.
+def __getattr__(name: str) -> object:
+    if name == "__all__" or not name.startswith("_"):
+        public = _importlib.import_module("pgstore._public")
+        globals().update({each: getattr(public, each) for each in ("__all__", *public.__all__)})
+        if name in globals():
+            return globals()[name]
+    raise AttributeError(f"module 'pgstore' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_importlib.import_module("pgstore._public").__all__})

@@ -1,0 +1,76 @@
+"""The public names of pgstore."""
+
+from pgstore import _driver as _driver  # first: it says what is missing
+from pgstore._async.follower import AsyncFollower
+from pgstore._async.store import AsyncMessageStore
+from pgstore._async.subscription import AsyncSubscription
+from pgstore._ids import new_message_id
+from pgstore._installation import install
+from pgstore._messages import MessagePosition, RawMessage, StoredMessage
+from pgstore._subscriptions import ParkedMessage, PartitionStatus, RunnerHooks
+from pgstore._sync.follower import Follower
+from pgstore._sync.store import MessageStore
+from pgstore._sync.subscription import Subscription
+from pgstore.errors import (
+    InvalidArgumentError,
+    LeaseLostError,
+    MessageDecodeError,
+    MessageIdInUseError,
+    MessageIdMismatchError,
+    MessageNotFound,
+    MigrationEditedError,
+    OptimisticConcurrencyError,
+    PgstoreError,
+    PositionBeyondEndError,
+    ReadIsolationError,
+    StandbyError,
+    StoreError,
+    StoreNotInstalledError,
+    StoreOutdatedError,
+    StoreTooNewError,
+    SubscriptionExistsError,
+    SubscriptionNotFound,
+    TransactionEndedError,
+    TransactionFailedError,
+    UnknownMessageTypeError,
+    UnsupportedDatabaseError,
+)
+
+__all__ = [
+    "AsyncFollower",
+    "AsyncMessageStore",
+    "AsyncSubscription",
+    "Follower",
+    "InvalidArgumentError",
+    "LeaseLostError",
+    "MessageDecodeError",
+    "MessageIdInUseError",
+    "MessageIdMismatchError",
+    "MessageNotFound",
+    "MessagePosition",
+    "MessageStore",
+    "MigrationEditedError",
+    "OptimisticConcurrencyError",
+    "ParkedMessage",
+    "PartitionStatus",
+    "PgstoreError",
+    "PositionBeyondEndError",
+    "RawMessage",
+    "ReadIsolationError",
+    "RunnerHooks",
+    "StandbyError",
+    "StoreError",
+    "StoreNotInstalledError",
+    "StoreOutdatedError",
+    "StoreTooNewError",
+    "StoredMessage",
+    "Subscription",
+    "SubscriptionExistsError",
+    "SubscriptionNotFound",
+    "TransactionEndedError",
+    "TransactionFailedError",
+    "UnknownMessageTypeError",
+    "UnsupportedDatabaseError",
+    "install",
+    "new_message_id",
+]
