@@ -9,9 +9,6 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import NoReturn
 
-import psycopg
-
-import pgstore
 from pgstore import _exits, _signals, _sql
 from pgstore._text import one_line
 from pgstore._version import VERSION
@@ -49,6 +46,10 @@ def _open_what_is_closed() -> None:
 
 
 def _without_extra(arguments: Sequence[str] | None) -> int:
+    import psycopg
+
+    import pgstore
+
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         if given and given[0] not in _ALWAYS:

@@ -1,9 +1,5 @@
 """How a command ends: its exit code, and an error in one line."""
 
-import psycopg
-from psycopg_pool import PoolTimeout
-
-from pgstore import errors
 from pgstore._text import one_line
 
 FAILED = 1
@@ -27,6 +23,11 @@ class CommandError(Exception):
 
 def exit_code(error: Exception) -> int:
     """The code for programs that call us."""
+    import psycopg
+    from psycopg_pool import PoolTimeout
+
+    import pgstore.errors as errors
+
     match error:
         case CommandError():
             return error.code
@@ -58,6 +59,10 @@ def exit_code(error: Exception) -> int:
 
 def told(error: Exception) -> str:
     """The error in a line and, where there is one, its hint in another."""
+    import psycopg
+
+    import pgstore.errors as errors
+
     message, hint = str(error).strip(), getattr(error, "hint", None)
     match error:
         case psycopg.Error():

@@ -9,6 +9,10 @@ from secrets import token_hex
 from stat import S_IMODE
 from typing import IO
 
+# The longest line of a file, and the largest message of another store, that is taken: more is read
+# into memory only if the caller says so. An import needs several times as much.
+MAX_BYTES = 64 << 20
+
 
 @contextmanager
 def whole_file(path: str | Path, *, overwrite: bool) -> Iterator[IO[bytes]]:

@@ -3,26 +3,24 @@
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import psycopg
-from psycopg import Connection, sql
-from psycopg.rows import DictRow, dict_row
 
-from pgstore._messages import RawMessage
-from pgstore._statements import Statements
-from pgstore._sync.installation import ensure
-from pgstore._sync.store import MessageStore
-from pgstore._translation import translated
 from pgstore.cli._errors import NOT_FOUND, CommandError
 from pgstore.cli._output import Output
 from pgstore.cli._queries import SUBSCRIPTION_NAMES
 from pgstore.cli._target import Target, find_target, store_name
-from pgstore.errors import SubscriptionNotFound
 
 # Of names there are, so many are told.
 _NAMES = 10
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+    from psycopg.rows import DictRow
+
+    from pgstore._messages import RawMessage
+    from pgstore._sync.store import MessageStore
 
 Parameters = Sequence[object] | Mapping[str, object]
 
@@ -52,6 +50,8 @@ class Call:
     """What a command works with."""
 
     def __init__(self, settings: Settings) -> None:
+        from pgstore._statements import Statements
+
         self.out = Output(json=settings.json)
         self.store = store_name(settings.store)
         self.statements = Statements(self.store)  # refuses what cannot be a name
@@ -72,6 +72,10 @@ class Call:
         With `check` the store must be there and of this package's version; on the embedded server,
         or with `create`, it is made or upgraded.
         """
+        import psycopg
+
+        from pgstore._sync.installation import ensure
+
         with psycopg.connect(
             self.target.dsn,
             autocommit=True,
@@ -91,8 +95,11 @@ class Call:
     @contextmanager
     def messages(
         self, *, poll: bool = False, prepare_threshold: int | None = 5
-    ) -> Iterator[MessageStore[RawMessage]]:
+    ) -> "Iterator[MessageStore[RawMessage]]":
         """Open the store as the library does: with a pool, and waiting for new messages."""
+        from pgstore._messages import RawMessage
+        from pgstore._sync.store import MessageStore
+
         with MessageStore[RawMessage](
             self.target.dsn,
             messages=RawMessage,
@@ -107,12 +114,19 @@ class Call:
 class Session:
     """One connection, with statements in which STORE stands for the store's schema."""
 
-    def __init__(self, conn: Connection[Any], store: str) -> None:
+    def __init__(self, conn: "Connection[Any]", store: str) -> None:
+        from psycopg import sql
+
         self.conn = conn
         self._schema = sql.Identifier(store).as_string().replace("%", "%%")
 
-    def rows(self, statement: str, parameters: Parameters = ()) -> list[DictRow]:
+    def rows(self, statement: str, parameters: Parameters = ()) -> "list[DictRow]":
         """Run a statement; its rows by the names of their columns."""
+        from psycopg.rows import dict_row
+
+        from pgstore._translation import translated
+        from pgstore.errors import SubscriptionNotFound
+
         text = statement.replace("STORE", self._schema)
         try:
             with translated(self.conn), self.conn.cursor(row_factory=dict_row) as cursor:
@@ -127,6 +141,8 @@ class Session:
 
     def _subscriptions(self, name: str) -> str | None:
         """The names there are, the closest to this one first."""
+        import psycopg
+
         try:
             names = [row["subscription"] for row in self.rows(SUBSCRIPTION_NAMES)]
         except psycopg.Error:
@@ -137,7 +153,7 @@ class Session:
         more = len(names) - len(closest)
         return f"there are: {', '.join(closest)}" + (f", and {more} more" if more else "")
 
-    def row(self, statement: str, parameters: Parameters = ()) -> DictRow:
+    def row(self, statement: str, parameters: Parameters = ()) -> "DictRow":
         """Run a statement that answers with one row."""
         (row,) = self.rows(statement, parameters)
         return row

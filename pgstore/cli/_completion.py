@@ -6,7 +6,6 @@ They come from what a role may see that has been granted to read or, for subscri
 import re
 from contextlib import suppress
 
-import psycopg
 import typer
 
 from pgstore.cli._target import store_name
@@ -62,6 +61,8 @@ def subscriptions(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def _names(ctx: typer.Context, statement: str, prefix: str) -> list[str]:
+    import psycopg
+
     from pgstore.cli._call import Session, Settings
 
     names: list[str] = []

@@ -1,12 +1,14 @@
 """Where the server is."""
 
 import os
+from typing import TYPE_CHECKING
 
 import msgspec
-from psycopg import ConnectionInfo
 
-from pgstore._connecting import checked
 from pgstore.cli._output import Output
+
+if TYPE_CHECKING:
+    from psycopg import ConnectionInfo
 
 # If one of these is set, libpq knows where to connect to.
 _LIBPQ = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE")
@@ -39,6 +41,8 @@ def find_target(given: str | None, out: Output) -> Target:
 
 def find_given(given: str | None) -> Target | None:
     """Find the server that was given, if one was."""
+    from pgstore._connecting import checked
+
     if given is not None:
         return Target(checked(given), False, "--dsn")
     if dsn := os.environ.get("PGSTORE_DSN"):
@@ -48,7 +52,7 @@ def find_given(given: str | None) -> Target | None:
     return None
 
 
-def where(connection: ConnectionInfo) -> str:
+def where(connection: "ConnectionInfo") -> str:
     """A connection to show: nothing secret."""
     parts = {
         "host": connection.host,

@@ -14,7 +14,6 @@ from pgstore.cli._completion import categories as category_names
 from pgstore.cli._completion import streams as stream_names
 from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
 from pgstore.cli._layout import Column
-from pgstore.errors import InvalidArgumentError, MessageNotFound
 
 PANEL = "Administration"
 
@@ -212,6 +211,8 @@ def redact(
     with call.connect() as session:
         found = session.rows(_queries.MESSAGES_BY_ID, [message_id])
         if not found:
+            from pgstore.errors import MessageNotFound
+
             raise MessageNotFound(message_id)
         place = "version {version} of stream {stream}, a {type}".format(**found[0])
         call.out.confirm(f"The payload of {place}, will be lost.", yes=yes)
@@ -254,6 +255,8 @@ def grant(
     """
     if category and kind != "write":
         raise CommandError("--category goes with write", code=USAGE)
+    from pgstore.errors import InvalidArgumentError
+
     parameters = [role, category or None] if kind == "write" else [role]
     with call.connect() as session:
         try:

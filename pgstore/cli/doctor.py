@@ -1,16 +1,13 @@
 """What hurts, and what to do about it."""
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
-import psycopg
 import typer
-from psycopg import pq
 from rich.text import Text
 
 from pgstore import _sql
-from pgstore._sync import installation
 from pgstore._version import VERSION
 from pgstore.cli import _queries
 from pgstore.cli._app import command
@@ -18,6 +15,9 @@ from pgstore.cli._call import Call, Session
 from pgstore.cli._errors import FAILED
 from pgstore.cli._layout import Row
 from pgstore.cli._values import printable
+
+if TYPE_CHECKING:
+    from psycopg import Connection
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -52,6 +52,8 @@ def doctor(call: Call) -> None:
     \b
       pgstore doctor --json | jq 'select(.status != "ok")'
     """
+    import psycopg
+
     checks = [*_package()]
     dsn = call.target.dsn
     # As an application would connect: with the encoding and time zone that it would get.
@@ -71,6 +73,9 @@ def doctor(call: Call) -> None:
 
 
 def _package() -> list[Check]:
+    import psycopg
+    from psycopg import pq
+
     quick = pq.__impl__ != "python"
     return [
         Check("package", "ok", f"pgstore {VERSION}, psycopg {psycopg.__version__}"),
@@ -125,7 +130,7 @@ def _session(found: Row) -> list[Check]:
     ]
 
 
-def _pooling(conn: psycopg.Connection[object], other: psycopg.Connection[object]) -> Check:
+def _pooling(conn: "Connection[object]", other: "Connection[object]") -> Check:
     """Whether a pooler gives a server session to each transaction.
 
     The first connection sets something in its session; while the other one has a transaction, which
@@ -155,9 +160,13 @@ def _pooling(conn: psycopg.Connection[object], other: psycopg.Connection[object]
 
 
 def _store(call: Call, session: Session) -> list[Check]:
+    from psycopg.errors import InsufficientPrivilege
+
+    from pgstore._sync import installation
+
     try:
         applied = installation._applied(session.conn, call.statements)
-    except psycopg.errors.InsufficientPrivilege as error:
+    except InsufficientPrivilege as error:
         return [Check("store", "fail", str(error).strip(), "ask the store's owner: pgstore grant")]
     newest = _sql.migrations()[-1].number
     if not applied:
@@ -177,7 +186,7 @@ def _store(call: Call, session: Session) -> list[Check]:
     )
     try:
         return [here, *(Check(**row) for row in session.rows(_queries.HEALTH))]
-    except psycopg.errors.InsufficientPrivilege:
+    except InsufficientPrivilege:
         role = session.conn.info.user
         remedy = f"ask the store's owner for it: pgstore grant monitor {role}"
         return [here, Check("health", "warn", f"role {role} may not look", remedy)]

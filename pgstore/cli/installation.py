@@ -5,10 +5,8 @@ import sys
 from typing import Annotated
 
 import typer
-from psycopg import sql
 
 from pgstore import _sql
-from pgstore._sync import installation
 from pgstore._version import VERSION
 from pgstore.cli._app import command, group
 from pgstore.cli._call import Call, Session
@@ -16,7 +14,6 @@ from pgstore.cli._errors import USAGE, WRONG_STORE, CommandError
 from pgstore.cli._script import script
 from pgstore.cli._target import where
 from pgstore.cli._values import volume
-from pgstore.errors import StoreError
 
 PANEL = "The store"
 
@@ -40,6 +37,8 @@ def install(call: Call) -> None:
     \b
       pgstore install --dsn postgresql://localhost/demo --store bank
     """
+    from pgstore._sync import installation
+
     with call.connect(check=False) as session:
         version = installation.install(session.conn, call.store)
     call.out.done(
@@ -68,6 +67,9 @@ def upgrade(
       pgstore upgrade --check || pgstore upgrade
       pgstore upgrade --dry-run > upgrade.sql
     """
+    from pgstore._sync import installation
+    from pgstore.errors import StoreError
+
     with call.connect(check=False) as session:
         applied = _applied(call, session)
         current = applied == _sql.checksums()
@@ -168,6 +170,8 @@ def uninstall(call: Call, yes: Yes = False) -> None:
     \b
       pgstore uninstall --store bank
     """
+    from psycopg import sql
+
     with call.connect(check=False) as session:
         _applied(call, session)
         count = session.value(_MESSAGES)
@@ -242,6 +246,8 @@ def _tell_whether_current(call: Call, applied: dict[int, str], *, current: bool)
 
 def _applied(call: Call, session: Session) -> dict[int, str]:
     """What has been installed; an error if there is no store."""
+    from pgstore._sync import installation
+
     applied = installation._applied(session.conn, call.statements)
     if not applied:
         raise CommandError(

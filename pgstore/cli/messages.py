@@ -10,7 +10,6 @@ from uuid import UUID
 import msgspec
 import typer
 
-from pgstore._codec import refuse_type
 from pgstore._ids import new_message_id
 from pgstore.cli import _queries
 from pgstore.cli._app import command
@@ -19,7 +18,6 @@ from pgstore.cli._completion import categories, streams, types
 from pgstore.cli._errors import USAGE, CommandError
 from pgstore.cli._layout import Column, Layout, Row
 from pgstore.cli._values import moment
-from pgstore.errors import MessageNotFound
 
 PANEL = "Messages"
 
@@ -139,6 +137,8 @@ def write(
     text = _content("-" if lines and data == "{}" else data)
     batch = _messages_of(text, type) if lines else []
     for name in {each.type for each in batch} | ({type} - {None}):
+        from pgstore._codec import refuse_type
+
         refuse_type(name)
     with call.connect(create=create) as session:
         if type is not None and not lines:
@@ -283,6 +283,8 @@ def message(
     with call.connect() as session:
         found = list(map(as_stored, session.rows(_queries.MESSAGES_BY_ID, [message_id])))
     if not found:
+        from pgstore.errors import MessageNotFound
+
         raise MessageNotFound(message_id)
     (row,) = found
     if not call.out.json:

@@ -1,25 +1,25 @@
 """Running the handlers of subscriptions."""
 
-import asyncio
 import importlib
 import inspect
 import logging
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pgstore import _signals
-from pgstore._async.subscription import AsyncSubscription
 from pgstore._log import Formatter
-from pgstore._sync.subscription import Subscription
 from pgstore.cli._app import command
 from pgstore.cli._call import Call
 from pgstore.cli._errors import USAGE, CommandError
 
-Found = Subscription[Any] | AsyncSubscription[Any]
+if TYPE_CHECKING:
+    from pgstore._async.subscription import AsyncSubscription
+    from pgstore._sync.subscription import Subscription
+
+    Found = Subscription[Any] | AsyncSubscription[Any]
 
 
 @command("run", panel="Subscriptions")
@@ -54,11 +54,13 @@ def run(
     \b
       pgstore run bank.projections:balances --workers 4
     """
+    import asyncio
+
     on_stderr = logging.StreamHandler()
     on_stderr.setFormatter(Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[on_stderr])
     found = _imported(place)
-    if callable(found) and not isinstance(found, Subscription | AsyncSubscription):
+    if callable(found) and not _is_subscription(found):
         if _parameters(found):
             with call.messages() as store:
                 _run(_several(place, found(store)), workers, lease, call)
@@ -97,11 +99,9 @@ def _parameters(function: Any) -> int:
     )
 
 
-def _several(place: str, found: Any) -> list[Found]:
-    several = [found] if isinstance(found, Subscription | AsyncSubscription) else found
-    if not isinstance(several, list | tuple) or not all(
-        isinstance(each, Subscription | AsyncSubscription) for each in several
-    ):
+def _several(place: str, found: Any) -> "list[Found]":
+    several = [found] if _is_subscription(found) else found
+    if not isinstance(several, list | tuple) or not all(map(_is_subscription, several)):
         raise CommandError(
             f"{place} is no subscription and no list of them: {type(found).__name__}", code=USAGE
         )
@@ -114,7 +114,19 @@ def _several(place: str, found: Any) -> list[Found]:
     return list(several)
 
 
-def _run(subscriptions: list[Found], workers: int, lease: float, call: Call) -> None:
+def _is_subscription(found: object) -> bool:
+    from pgstore._async.subscription import AsyncSubscription
+    from pgstore._sync.subscription import Subscription
+
+    return isinstance(found, Subscription | AsyncSubscription)
+
+
+def _run(subscriptions: "list[Found]", workers: int, lease: float, call: Call) -> None:
+    import asyncio
+
+    from pgstore import _signals
+    from pgstore._async.subscription import AsyncSubscription
+
     names = ", ".join(each.name for each in subscriptions)
     call.out.note(f"Running {names} with {workers} worker{'s' * (workers > 1)} …")
     store: Any = subscriptions[0].store
@@ -129,6 +141,6 @@ def _run(subscriptions: list[Found], workers: int, lease: float, call: Call) -> 
     call.out.note("Ended.")
 
 
-async def _run_async(store: Any, subscriptions: list[Found], workers: int, lease: float) -> None:
+async def _run_async(store: Any, subscriptions: "list[Found]", workers: int, lease: float) -> None:
     async with store:
         await store.run(*subscriptions, workers=workers, lease=lease)

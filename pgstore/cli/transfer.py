@@ -5,27 +5,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from pgstore import transfer
+from pgstore._files import MAX_BYTES
 from pgstore.cli import _queries
 from pgstore.cli._app import command
 from pgstore.cli._call import Call
 from pgstore.cli._completion import categories, streams
 from pgstore.cli._errors import USAGE, CommandError
-from pgstore.transfer._batches import MAX_BYTES
-from pgstore.transfer.files import is_stdout
-from pgstore.transfer.importing import Source
+
+if TYPE_CHECKING:
+    from pgstore.transfer.importing import Source
 
 PANEL = "Moving messages"
 
@@ -87,6 +79,9 @@ def export(
       pgstore export bank.jsonl.gz
       pgstore export --after 120345 bank-2.jsonl.gz
     """
+    import pgstore.transfer as transfer
+    from pgstore.transfer.files import is_stdout
+
     if category is not None and stream is not None:
         raise CommandError("export a category or a stream, not both", code=USAGE)
     with call.connect() as session, _progress(call, "Exporting") as told:
@@ -191,6 +186,8 @@ def import_(
       pgstore import --from message-db postgresql://localhost/message_store
       pgstore import --from depeche --source-store bank postgresql://localhost/old
     """
+    import pgstore.transfer as transfer
+
     found = _source(kind, source, source_store, source_schema, time_zone, type_key, max_bytes)
     with call.connect() as session:
         if dry_run:
@@ -232,7 +229,9 @@ def _source(
     time_zone: str,
     type_key: str,
     max_bytes: int,
-) -> Source:
+) -> "Source":
+    import pgstore.transfer as transfer
+
     match kind:
         case From.FILE:
             if source.startswith(("postgres://", "postgresql")) and ":" in source:
@@ -263,6 +262,15 @@ def _progress(call: Call, title: str) -> Iterator[Callable[[int, int, int | None
     if call.out.json or not call.out.notes.is_terminal:
         yield lambda *_: None
         return
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,9 +1,7 @@
 """Checking a store."""
 
-import psycopg
 import typer
 
-from pgstore import transfer
 from pgstore.cli._app import command
 from pgstore.cli._call import Call
 from pgstore.cli._errors import FAILED, WRONG_STORE, CommandError
@@ -28,10 +26,14 @@ def verify(call: Call) -> None:
     \b
       pgstore verify --store bank
     """
+    from psycopg.errors import InvalidSchemaName, UndefinedFunction
+
+    import pgstore.transfer as transfer
+
     with call.connect(check=False) as session:
         try:
             checks = transfer.verify(session.conn, store=call.store)
-        except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
+        except (InvalidSchemaName, UndefinedFunction):
             raise CommandError(
                 f"there is no store {call.store!r} in this database that can be verified",
                 code=WRONG_STORE,

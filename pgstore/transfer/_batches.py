@@ -10,10 +10,6 @@ from pgstore.transfer._errors import MessageRefusedError
 MESSAGES = 2_000
 BYTES = 8_000_000
 
-# The longest line of a file, and the largest message of another store, that is taken: more is read
-# into memory only if the caller says so. An import needs several times as much.
-MAX_BYTES = 64 << 20
-
 
 # What is no JSON, and stands for NULL.
 NO_METADATA = b"-"

@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-from pgstore._files import whole_file
-from pgstore.transfer._batches import MAX_BYTES, TOO_LONG_HINT, Batch, too_long
+from pgstore._files import MAX_BYTES, whole_file
+from pgstore.transfer._batches import TOO_LONG_HINT, Batch, too_long
 from pgstore.transfer._errors import FileRefusedError, TransferError
 from pgstore.transfer._format import End, Header, checked, header_of, is_whole, parsed
 

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 from psycopg import sql
 
-from pgstore.transfer._batches import MAX_BYTES, Batch
+from pgstore._files import MAX_BYTES
+from pgstore.transfer._batches import Batch
 from pgstore.transfer.peers._reading import UNIT, both, floors, messages, require_table, snapshot
 
 # Positions begin at 0 there, versions at 1 here. A stream whose first messages were deleted begins
