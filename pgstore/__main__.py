@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from pgstore import _exits, _signals, _sql
 from pgstore._text import one_line
-from pgstore._version import VERSION
+from pgstore._version import package_version
 
 _ALWAYS = ("demo", "install", "sql-path", "-h", "--help", "--version")
 
@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         description="An event store in PostgreSQL.",
         epilog="More commands: pip install 'pgstore[cli]'",
     )
-    parser.add_argument("--version", action="version", version=f"pgstore {VERSION}")
+    parser.add_argument("--version", action="version", version=f"pgstore {package_version()}")
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
     commands.add_parser("demo", help="show what pgstore does, on a PostgreSQL server of its own")
     install = commands.add_parser("install", help="install a store, or upgrade it; safe to repeat")

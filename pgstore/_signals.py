@@ -1,6 +1,5 @@
 """SIGTERM and SIGINT, which end what runs."""
 
-import asyncio
 import signal
 import sys
 import threading
@@ -69,4 +68,5 @@ def _is_default(handler: Any) -> bool:
         return True
     # asyncio.run's is a functools.partial of a method of its Runner.
     method = getattr(getattr(handler, "func", None), "__func__", None)
-    return method is not None and method is getattr(asyncio.Runner, "_on_sigint", None)
+    runner = getattr(sys.modules.get("asyncio"), "Runner", None)
+    return method is not None and method is getattr(runner, "_on_sigint", None)

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from pgstore._text import one_line
-from pgstore._version import VERSION
+from pgstore._version import package_version
 from pgstore.cli._call import Call, Settings
 from pgstore.cli._errors import reported
 
@@ -86,7 +86,7 @@ app = typer.Typer(
 
 def _tell_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"pgstore {VERSION}")
+        typer.echo(f"pgstore {package_version()}")
         raise typer.Exit
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from pgstore import _sql
 from pgstore._text import printable
-from pgstore._version import VERSION
+from pgstore._version import package_version
 
 _HEAD = """\
 -- pgstore {version}: {what}
@@ -34,7 +34,7 @@ def script(store: str, *, applied: int, transaction: bool = True) -> str:
         what = f"store {store} from schema version {applied} to {newest}"
     pending = [each.text for each in _sql.migrations() if each.number > applied]
     parts = [
-        _HEAD.format(version=VERSION, what=printable(what)),
+        _HEAD.format(version=package_version(), what=printable(what)),
         *(["BEGIN ISOLATION LEVEL READ COMMITTED;\n"] if transaction else []),
         "SET LOCAL client_min_messages = warning;\n",
         _setting("pgstore.schema", store),

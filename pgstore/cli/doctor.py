@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from pgstore import _sql
-from pgstore._version import VERSION
+from pgstore._version import package_version
 from pgstore.cli import _queries
 from pgstore.cli._app import command
 from pgstore.cli._call import Call, Session
@@ -78,7 +78,7 @@ def _package() -> list[Check]:
 
     quick = pq.__impl__ != "python"
     return [
-        Check("package", "ok", f"pgstore {VERSION}, psycopg {psycopg.__version__}"),
+        Check("package", "ok", f"pgstore {package_version()}, psycopg {psycopg.__version__}"),
         Check(
             "psycopg implementation",
             "ok" if quick else "warn",

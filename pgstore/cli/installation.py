@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pgstore import _sql
-from pgstore._version import VERSION
+from pgstore._version import package_version
 from pgstore.cli._app import command, group
 from pgstore.cli._call import Call, Session
 from pgstore.cli._errors import USAGE, WRONG_STORE, CommandError
@@ -113,7 +113,7 @@ def status(call: Call) -> None:
             {
                 "store": call.store,
                 "schema_version": max(applied),
-                "package": f"pgstore {VERSION}, schema version {newest}",
+                "package": f"pgstore {package_version()}, schema version {newest}",
                 "state": state,
                 "server": f"PostgreSQL {version}",
                 "connection": where(connection),

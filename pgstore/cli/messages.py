@@ -136,9 +136,9 @@ def write(
         raise CommandError("TYPE is missing", code=USAGE)
     text = _content("-" if lines and data == "{}" else data)
     batch = _messages_of(text, type) if lines else []
-    for name in {each.type for each in batch} | ({type} - {None}):
-        from pgstore._codec import refuse_type
+    from pgstore._codec import refuse_type
 
+    for name in {each.type for each in batch} | ({type} - {None}):
         refuse_type(name)
     with call.connect(create=create) as session:
         if type is not None and not lines:
