@@ -23,6 +23,9 @@ class CommandError(Exception):
 
 def exit_code(error: Exception) -> int:
     """The code for programs that call us."""
+    if isinstance(error, ImportError):  # of the driver, which the rest needs
+        return FAILED
+
     import psycopg
     from psycopg_pool import PoolTimeout
 
@@ -59,6 +62,9 @@ def exit_code(error: Exception) -> int:
 
 def told(error: Exception) -> str:
     """The error in a line and, where there is one, its hint in another."""
+    if isinstance(error, ImportError):
+        return f"error: {one_line(str(error))}"
+
     import psycopg
 
     import pgstore.errors as errors

@@ -175,14 +175,22 @@ import ctypes.util, sys
 sys.modules["psycopg_binary"] = sys.modules["psycopg_c"] = None
 ctypes.util.find_library = lambda name: None
 try:
-    import pgstore
+    {}
 except ImportError as error:
     print(error)
 """
 
 
-def test_without_libpq_the_import_says_what_to_install() -> None:
-    command = [sys.executable, "-c", WITHOUT_LIBPQ]
+@pytest.mark.parametrize(
+    "use",
+    [
+        "from pgstore import MessageStore",
+        "import pgstore; pgstore.install",
+        "from pgstore.__main__ import main; sys.stderr = sys.stdout; main(['read', 'a-1'])",
+    ],
+)
+def test_without_libpq_the_first_use_says_what_to_install(use: str) -> None:
+    command = [sys.executable, "-c", WITHOUT_LIBPQ.format(use)]
     environment = {name: value for name, value in os.environ.items() if name != "PSYCOPG_IMPL"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

@@ -50,6 +50,7 @@ class Call:
     """What a command works with."""
 
     def __init__(self, settings: Settings) -> None:
+        from pgstore import _driver as _driver  # first: it says what is missing
         from pgstore._statements import Statements
 
         self.out = Output(json=settings.json)

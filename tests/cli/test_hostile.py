@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from psycopg import sql
 
 import pgstore
 from pgstore.cli import _completion
@@ -22,11 +23,14 @@ class Broken(Exception):
 
 
 @pytest.fixture
-def hostile(store: Store) -> Store:
+def hostile(store: Store, schema: str) -> Store:
     """A store whose streams, types, messages, subscriptions and errors are hostile."""
-    payload = json.dumps({"note": STEERING}, ensure_ascii=False).encode()
-    message = pgstore.RawMessage(f"Opened{STEERING}", payload)
-    store.write(STREAM, message, metadata={"by": STEERING})
+    data, metadata = (json.dumps({key: STEERING}, ensure_ascii=False) for key in ("note", "by"))
+    # By SQL, which takes any type.
+    write = sql.SQL("SELECT {}.write_message(%s, %s, %s, metadata => %s)")
+    with store.transaction() as tx:
+        values = (STREAM, f"Opened{STEERING}", data, metadata)
+        tx.execute(write.format(sql.Identifier(schema)), values)
     subscription = store.subscription(
         NAME, category=f"account{STEERING}", on_failure="park", max_attempts=1
     )
