@@ -331,6 +331,8 @@ def _messages_of(text: str, type: str | None) -> list[_Line]:
                 found.append(msgspec.json.decode(line, type=_Line))
             else:
                 found.append(_Line(type, msgspec.json.decode(line, type=msgspec.Raw)))
+        except RecursionError:
+            raise CommandError(f"line {number}: nested too deep", code=USAGE) from None
         except msgspec.MsgspecError as error:
             raise CommandError(f"line {number}: {error}", code=USAGE) from None
     if not found:
