@@ -10,8 +10,8 @@ import msgspec
 from psycopg import AsyncConnection, Connection
 
 from pgstore._arguments import shown
-from pgstore._codec import not_a_type
 from pgstore._messages import StoredMessage
+from pgstore._shapes import not_a_type
 
 Function = Callable[..., typing.Any]
 

@@ -10,8 +10,8 @@ from uuid import UUID
 import msgspec
 import typer
 
-from pgstore._codec import refuse_type
 from pgstore._ids import new_message_id
+from pgstore._shapes import refuse_type
 from pgstore.cli import _queries
 from pgstore.cli._app import command
 from pgstore.cli._call import Call, Session
