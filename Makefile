@@ -68,6 +68,8 @@ check: $(READY) ## formatting, lint, types, generated files, conventions and the
 	@echo "ok: conventions"
 	@$(BIN)/python tools/sql_reference.py --check
 	@echo "ok: SQL reference"
+	@$(BIN)/python tools/message_classes.py --check
+	@echo "ok: message classes"
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "ok: docs site"
 

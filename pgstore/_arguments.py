@@ -55,7 +55,10 @@ def several(name: str, values: Iterable[T] | None) -> tuple[T, ...] | None:
 
 def shown(value: object) -> str:
     """A value as errors show it: shortened."""
-    text = value.__name__ if isinstance(value, type) else masked(repr(value))
+    try:
+        text = value.__name__ if isinstance(value, type) else masked(repr(value))
+    except Exception:  # a number of more than 4,300 digits, for example
+        text = f"a value of {type(value).__name__}"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 

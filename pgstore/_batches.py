@@ -6,24 +6,39 @@ from typing import Generic
 
 import msgspec
 
-from pgstore._arguments import count, several
-from pgstore._codec import Codec, message_id_of
-from pgstore._ids import new_message_id
+from pgstore._arguments import count, several, shown
+from pgstore._codec import TOO_DEEP, Codec, message_id_of, message_id_text
+from pgstore._differences import plain_with_sorted_sets, unencodable
 from pgstore._messages import E
 from pgstore.errors import InvalidArgumentError
 
 Metadata = Mapping[str, object]
 
-_encode = msgspec.json.Encoder().encode
+
+def _plain(value: object) -> object:
+    """A mapping of any class, as msgspec takes it."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a {type(value).__name__} has no JSON")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_plain).encode
 
 
 def metadata_text(metadata: Metadata) -> str:
     """Metadata as JSON of one line."""
     try:
         text = _encode(metadata).decode()
-    except UnicodeEncodeError as error:
-        raise InvalidArgumentError(f"not a text of Unicode characters: {error}") from error
-    if "null" in text and _has_no_number(msgspec.to_builtins(metadata)):
+        if "[" in text:  # there may be a set among the arrays
+            text = _encode(plain_with_sorted_sets(metadata, _encode)).decode()
+    except RecursionError as error:
+        raise InvalidArgumentError(f"metadata is {TOO_DEEP}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        path, value = unencodable(metadata, _encode)
+        raise InvalidArgumentError(
+            f"metadata{path} cannot be written: it is {shown(value)}: {error}"
+        ) from error
+    if "null" in text and _has_no_number(msgspec.to_builtins(metadata, enc_hook=_plain)):
         # JSON has neither: the encoder writes null for them.
         raise InvalidArgumentError("metadata cannot hold a NaN or an infinity: JSON has none")
     return text
@@ -51,9 +66,7 @@ class Batch(Generic[E]):
         types = "\n".join([name for name, _ in encoded])
         data = b"\n".join([data for _, data in encoded]).decode()
         self.lines = (types, data, self._metadata_lines(metadata, len(messages)))
-        self.message_ids = "\n".join(
-            [(message_id_of(message) or new_message_id()).hex for message in messages]
-        )
+        self.message_ids = "\n".join([message_id_text(message) for message in messages])
 
     @staticmethod
     def _metadata_lines(

@@ -1,12 +1,13 @@
 """Message types and their JSON.
 
 Between a payload and the user's class there is one step: msgspec's, or pydantic's for its models.
-Encoders and decoders are made once for a store.
+Encoders and decoders are made once for a store. What is encoded is decoded again before it is
+written: nothing is stored that its class cannot read, or that would come back as something else.
 """
 
-import types
 import typing
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
 from typing import Generic, Protocol
 from uuid import UUID
@@ -14,19 +15,37 @@ from uuid import UUID
 import msgspec
 
 from pgstore._arguments import shown
+from pgstore._differences import (
+    Difference,
+    as_jsonb_gives_it,
+    difference,
+    not_finite,
+    plain_with_sorted_sets,
+    unencodable,
+    with_sorted_sets,
+)
+from pgstore._ids import new_message_id_text
 from pgstore._messages import E, RawMessage
+from pgstore._shapes import (
+    Shape,
+    by_name,
+    is_pydantic,
+    names_only,
+    not_a_type,
+    pydantic_shape,
+    refuse_type,
+    shape_of,
+)
 from pgstore.errors import InvalidArgumentError, MessageDecodeError, UnknownMessageTypeError
 
 Hook = Callable[[typing.Any], object]
 DecodeHook = Callable[[type, typing.Any], object]
 
-_MAX_TYPE_BYTES = 255
+# Pydantic's errors, and msgspec's from 0.21 on, are ValueErrors. A TypeError: a list in a set[Any].
+_UNREADABLE = (ValueError, TypeError, msgspec.MsgspecError)
+_UNWRITABLE = (*_UNREADABLE, OverflowError, NotImplementedError)
 
-# Control characters, because a line break ends a name in a batch.
-_NAMES = f"must be 1 to {_MAX_TYPE_BYTES} bytes of UTF-8 without control characters"
-
-# Pydantic's errors, and msgspec's from 0.21 on, are ValueErrors.
-_UNREADABLE = (ValueError, msgspec.MsgspecError)
+TOO_DEEP = "nested too deep: write at most 100 arrays and objects in one another"
 
 
 class Codec(Protocol[E]):
@@ -46,25 +65,41 @@ class Codec(Protocol[E]):
         """Names of types: those given, and all names of the classes given."""
 
 
+class _Coder(msgspec.Struct, Generic[E], frozen=True):
+    """How the messages of one class are written and read."""
+
+    name: str
+    shape: Shape
+    encode: Callable[[E], bytes]
+    decode: Callable[[bytes | str], E]
+    encode_any: Callable[[object], bytes]
+
+
 class TypedCodec(Generic[E]):
     """Messages of the user's classes."""
 
     def __init__(
         self, messages: object, enc_hook: Hook | None = None, dec_hook: DecodeHook | None = None
     ) -> None:
-        named = _by_name(messages)
-        self._classes = named
-        encoder = msgspec.json.Encoder(enc_hook=enc_hook)
-        self._encoders: dict[type, tuple[str, Callable[[E], bytes]]] = {}
-        self._decoders: dict[str, Callable[[str], E]] = {}
-        for name, cls in named.items():
-            encode, self._decoders[name] = _functions(cls, encoder, dec_hook)
-            self._encoders.setdefault(cls, (name, encode))
+        self._classes = by_name(messages)
+        self._coders: dict[type, _Coder[E]] = {}
+        self._decoders: dict[str, Callable[[bytes | str], E]] = {}
+        for name, cls in self._classes.items():
+            if cls not in self._coders:
+                make = _pydantic_coder if is_pydantic(cls) else _msgspec_coder
+                self._coders[cls] = make(name, cls, enc_hook, dec_hook)
+            self._decoders[name] = self._coders[cls].decode
+        # The usual classes in one step: encoding is on the way of every write.
+        self._quick = {
+            cls: (coder.name, coder.encode, coder.decode)
+            for cls, coder in self._coders.items()
+            if coder.shape == Shape(equality=True, sets=False, verbatim=True)
+        }
 
     @property
     def types(self) -> frozenset[type]:
         """The message classes."""
-        return frozenset(self._encoders)
+        return frozenset(self._coders)
 
     def names_of(self, types: typing.Iterable[str | type]) -> tuple[str, ...]:
         """Names of types: those given, and all names of the classes given."""
@@ -75,32 +110,31 @@ class TypedCodec(Generic[E]):
                 continue
             found = [name for name, cls in self._classes.items() if cls is each]
             if not found:
-                raise InvalidArgumentError(not_a_type(each, self._encoders))
+                raise InvalidArgumentError(not_a_type(each, self._coders))
             names.extend(found)
         return tuple(names)
 
     def encode(self, message: E) -> tuple[str, bytes]:
         try:
-            name, encode = self._encoders[type(message)]
-        except KeyError:
+            name, encode, decode = self._quick[type(message)]
+            data = encode(message)
+            if decode(data) == message:
+                return name, data
+        except Exception:
+            pass  # another class, or what is told below
+        coder = self._coders.get(type(message))
+        if coder is None:
             if isinstance(message, type):
                 raise InvalidArgumentError(
                     f"{shown(message)} is a class: pass a message, {shown(message)}(…)"
-                ) from None
-            raise InvalidArgumentError(not_a_type(type(message), self._encoders)) from None
+                )
+            raise InvalidArgumentError(not_a_type(type(message), self._coders))
         try:
-            data = encode(message)
-        except UnicodeEncodeError as error:
-            raise InvalidArgumentError(f"not a text of Unicode characters: {error}") from error
-        if data.find(b"null") >= 0:  # in half the time of `in`
-            # JSON has no NaN and no infinity: both encoders write null for them.
-            try:
-                self._decoders[name](data.decode())
-            except _UNREADABLE as error:
-                raise InvalidArgumentError(
-                    f"this {name} could not be read back: {error} (is there a NaN or an infinity?)"
-                ) from error
-        return name, one_line(data)
+            data = _encoded(coder, message)
+            _refuse_change(coder, message, data)
+        except RecursionError as error:
+            raise InvalidArgumentError(f"this {coder.name} is {TOO_DEEP}") from error
+        return coder.name, data
 
     def decode(self, type_name: str, data: str, stream: str, version: int) -> E:
         try:
@@ -114,10 +148,109 @@ class TypedCodec(Generic[E]):
                 version,
                 type_name,
             ) from None
-        except _UNREADABLE as error:
+        except (*_UNREADABLE, RecursionError) as error:
             raise MessageDecodeError(
                 f"cannot decode message: {error}", stream, version, type_name
             ) from error
+
+
+def _msgspec_coder(
+    name: str, cls: type, enc_hook: Hook | None, dec_hook: DecodeHook | None
+) -> _Coder[typing.Any]:
+    shape = shape_of(cls, hooks=dec_hook is not None)
+    hook = enc_hook and (lambda value: plain_with_sorted_sets(enc_hook(value), encoder.encode))
+    encoder = msgspec.json.Encoder(enc_hook=hook)
+    decoder: msgspec.json.Decoder[typing.Any] = msgspec.json.Decoder(cls, dec_hook=dec_hook)
+    return _Coder(name, shape, encoder.encode, decoder.decode, encoder.encode)
+
+
+def _pydantic_coder(name: str, cls: type, *_: object) -> _Coder[typing.Any]:
+    from pydantic import TypeAdapter
+    from pydantic_core import to_json
+
+    adapter: TypeAdapter[typing.Any] = TypeAdapter(cls)
+    shape = pydantic_shape(cls, adapter.core_schema)
+    # Written by the names of fields, and read by them. By aliases too, which others may have
+    # written, unless such a name is that of another field.
+    encode = partial(adapter.dump_json, round_trip=True, by_alias=False, warnings="none")
+    aliases = not names_only(adapter.core_schema)
+    decode = partial(adapter.validate_json, by_alias=aliases, by_name=True)
+    return _Coder(name, shape, encode, decode, to_json)
+
+
+def _encoded(coder: _Coder[E], message: E) -> bytes:
+    """The JSON of a message, on one line. InvalidArgumentError if it has none."""
+    try:
+        data = coder.encode(message)
+        if coder.shape.sets:
+            data = with_sorted_sets(message, data)
+    except _UNWRITABLE as error:
+        place = _place(*unencodable(message, coder.encode_any))
+        raise InvalidArgumentError(
+            f"this {coder.name} cannot be written: {place}: {str(error) or 'it has no JSON'}: give "
+            "the field another type, or a serializer or hook"
+        ) from error
+    return one_line(data)
+
+
+def _refuse_change(coder: _Coder[E], message: E, data: bytes) -> None:
+    """Raise InvalidArgumentError if the message would not come back as it is."""
+    given = data if coder.shape.verbatim else as_jsonb_gives_it(data)
+    try:
+        back = coder.decode(given)
+        if coder.shape.equality and _equal(message, back):
+            return
+        found = difference(message, back)
+    except _UNREADABLE as error:
+        found = not_finite(message)
+        if found is None:
+            raise InvalidArgumentError(
+                f"this {coder.name} could not be read back: {_first_line(error)}: give its fields "
+                "values of their types"
+            ) from error
+    if found is not None:
+        raise InvalidArgumentError(
+            f"this {coder.name} would not come back as it is: {_told(found)}"
+        )
+
+
+def _equal(message: object, back: object) -> bool:
+    try:
+        return bool(message == back)
+    except Exception:  # of a class of the caller's: `difference` looks closer
+        return False
+
+
+def _told(found: Difference) -> str:
+    """Where a message and what would come back differ, and what to do."""
+    sent, back = type(found.sent), type(found.back)
+    text = _place(found.path, found.sent)
+    if not_finite(found.sent) is not None:
+        return f"{text}, and JSON has no NaN and no infinity: write None, or a text"
+    if isinstance(found.sent, OrderedDict):
+        return f"{text}, and jsonb keeps no order of keys: use a list of pairs"
+    text += f", and would be {shown(found.back)}"
+    if sent is not back and issubclass(sent, back):
+        return f"{text}: annotate the field with {sent.__name__}, or with a union of such classes"
+    if sent is not back:
+        return f"{text}: annotate the field with {sent.__name__}"
+    return (
+        f"{text}: its class does not write it, or changes it when it is read: make it a field that "
+        "the class leaves alone"
+    )
+
+
+def _place(path: str, value: object) -> str:
+    return f"{path.removeprefix('.') or 'it'} is {shown(value)}"
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says of the first thing that is wrong."""
+    errors = getattr(error, "errors", None)
+    if errors is None:
+        return str(error)
+    first = errors()[0]  # pydantic takes three lines for each
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))
 
 
 class RawCodec:
@@ -148,26 +281,13 @@ class RawCodec:
         try:
             message.data.decode()
             return message.type, one_line(message.data)
+        except RecursionError as error:
+            raise InvalidArgumentError(f"this {message.type} is {TOO_DEEP}") from error
         except _UNREADABLE as error:
             raise InvalidArgumentError(f"not JSON in UTF-8: {error}") from error
 
     def decode(self, type_name: str, data: str, stream: str, version: int) -> RawMessage:
         return RawMessage(type_name, data.encode())
-
-
-def not_a_type(given: object, known: typing.Iterable[type]) -> str:
-    """Say that a class is none of the store's, which one of the same name may be."""
-    classes = sorted(known, key=lambda cls: cls.__name__)
-    text = f"{shown(given)} is not a message type of this store; it has: "
-    text += ", ".join(cls.__name__ for cls in classes)
-    if not isinstance(given, type) or given.__name__ not in [cls.__name__ for cls in classes]:
-        text += ". Add it to messages= where the store is made"
-    else:
-        text += (
-            f". That is another class of the same name: {given.__name__} was defined again after "
-            "the store was made, or in another module; make the store with this one"
-        )
-    return text
 
 
 def one_line(data: bytes) -> bytes:
@@ -176,12 +296,6 @@ def one_line(data: bytes) -> bytes:
     Batches rely on it: there a line break ends a payload.
     """
     return msgspec.json.format(data, indent=-1) if b"\n" in data else data
-
-
-def refuse_type(name: object) -> None:
-    """Refuse what cannot name a type of messages."""
-    if not isinstance(name, str) or not _is_type_name(name):
-        raise InvalidArgumentError(f"type {_NAMES}, not {shown(name)}", {"argument": "type"})
 
 
 def message_id_of(message: object) -> UUID | None:
@@ -197,58 +311,7 @@ def message_id_of(message: object) -> UUID | None:
     return message_id
 
 
-def _by_name(messages: object) -> dict[str, type]:
-    """Message types by name, from a class, a union, or a mapping of names to classes."""
-    if isinstance(messages, list | tuple | set | frozenset):
-        union = " | ".join(shown(each) for each in messages)
-        raise TypeError(f"messages takes a union: {union}, not a {type(messages).__name__}")
-    if isinstance(messages, Mapping):
-        named = dict(messages)
-    else:
-        named = {}
-        for cls in _members(messages):
-            name = getattr(cls, "__name__", repr(cls))
-            if named.setdefault(name, cls) is not cls:
-                raise ValueError(f"two message types are called {name}: name them with a mapping")
-    if not named:
-        raise ValueError("a store needs at least one message type")
-    for name, cls in named.items():
-        if not isinstance(name, str) or not _is_type_name(name):
-            raise ValueError(f"the name of a message type {_NAMES}, not {shown(name)}")
-        if not isinstance(cls, type) or cls is types.NoneType:  # None: an Optional by mistake
-            raise TypeError(f"message type {name} must be a class, not {cls!r}")
-    return named
-
-
-def _members(messages: object) -> list[typing.Any]:
-    if isinstance(messages, types.UnionType) or typing.get_origin(messages) is typing.Union:
-        return [member for arg in typing.get_args(messages) for member in _members(arg)]
-    if typing.get_origin(messages) is typing.Annotated:
-        return _members(typing.get_args(messages)[0])
-    if type(messages).__name__ == "TypeAliasType":  # type Event = A | B, from Python 3.12 on
-        return _members(getattr(messages, "__value__"))  # noqa: B009
-    return [messages]
-
-
-def _is_type_name(name: str) -> bool:
-    return 0 < len(name.encode(errors="replace")) <= _MAX_TYPE_BYTES and not any(
-        ord(character) < 32 or character == "\x7f" for character in name
-    )
-
-
-def _functions(
-    cls: type, encoder: msgspec.json.Encoder, dec_hook: DecodeHook | None
-) -> tuple[Callable[[typing.Any], bytes], Callable[[str], typing.Any]]:
-    """The encoder and the decoder of a class; TypeError if it has none."""
-    if hasattr(cls, "__pydantic_validator__"):
-        from pydantic import TypeAdapter
-
-        adapter: TypeAdapter[typing.Any] = TypeAdapter(cls)
-        # By name too: pydantic writes names, and reads only aliases where a field has one.
-        return adapter.dump_json, partial(adapter.validate_json, by_alias=True, by_name=True)
-    if dec_hook is None and isinstance(msgspec.inspect.type_info(cls), msgspec.inspect.CustomType):
-        raise TypeError(
-            f"msgspec cannot decode {cls.__name__}: use a msgspec.Struct, a dataclass, an attrs "
-            "class or a pydantic model, or pass enc_hook and dec_hook"
-        )
-    return encoder.encode, msgspec.json.Decoder(cls, dec_hook=dec_hook).decode
+def message_id_text(message: object) -> str:
+    """The id that the message itself carries, or a new one."""
+    message_id = message_id_of(message)
+    return new_message_id_text() if message_id is None else message_id.hex

@@ -1,5 +1,6 @@
 """Handlers of a subscription: which function takes which messages, from its annotations."""
 
+import functools
 import inspect
 import types
 import typing
@@ -9,8 +10,8 @@ import msgspec
 from psycopg import AsyncConnection, Connection
 
 from pgstore._arguments import shown
-from pgstore._codec import not_a_type
 from pgstore._messages import StoredMessage
+from pgstore._shapes import not_a_type
 
 Function = Callable[..., typing.Any]
 
@@ -64,7 +65,7 @@ def batch_handler(
 
 def refuse_other_color(function: Function, connection: ConnectionClass) -> None:
     """Raise TypeError for what cannot just be called, or awaited: it would be as if it had run."""
-    ways = (function, type(function).__call__)  # an object's class may make it callable
+    ways = _ways(function)
     if any(inspect.isgeneratorfunction(way) or inspect.isasyncgenfunction(way) for way in ways):
         raise TypeError(
             f"{_name(function)} is a generator, which does nothing when called: take out yield"
@@ -80,6 +81,20 @@ def refuse_other_color(function: Function, connection: ConnectionClass) -> None:
         )
 
 
+def _ways(function: Function) -> tuple[Function, Function]:
+    """What may be called: the function behind a partial one, or what makes an object callable."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function, type(function).__call__
+
+
+def _hints(function: Function) -> dict[str, typing.Any]:
+    called, of_its_class = _ways(function)
+    # A decorated one has the annotations of what it wraps.
+    annotated = inspect.isroutine(called) or hasattr(called, "__wrapped__")
+    return typing.get_type_hints(called if annotated else of_its_class)
+
+
 def _known(
     function: Function, classes: list[typing.Any], known: frozenset[type]
 ) -> frozenset[type]:
@@ -93,10 +108,14 @@ def _parameters(
     function: Function, connection: ConnectionClass, known: frozenset[type]
 ) -> tuple[typing.Any, bool]:
     refuse_other_color(function, connection)
-    parameters = inspect.signature(function).parameters
+    parameters = {
+        name: each
+        for name, each in inspect.signature(function).parameters.items()
+        if each.kind is not each.KEYWORD_ONLY or each.default is each.empty
+    }
     names = list(parameters)
     try:
-        hints = typing.get_type_hints(function)
+        hints = _hints(function)
     except NameError as error:
         raise TypeError(
             f"{_name(function)}: its annotations must be names of its module: {error}"
@@ -110,7 +129,7 @@ def _parameters(
         example = f"{names[0] if names else 'event'}: {min(cls.__name__ for cls in known)}"
         raise TypeError(
             f"{_name(function)}: annotate its first parameter with what it handles, as in"
-            f" def {function.__name__}({example})"
+            f" def {getattr(_ways(function)[0], '__name__', 'handle')}({example})"
         )
     if len(names) > 2:
         raise TypeError(
@@ -143,4 +162,5 @@ def _stored_argument(annotation: typing.Any) -> typing.Any:
 
 
 def _name(function: Function) -> str:
-    return getattr(function, "__qualname__", repr(function))
+    called, _ = _ways(function)
+    return getattr(called, "__qualname__", type(called).__qualname__)

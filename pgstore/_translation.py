@@ -39,6 +39,7 @@ _REFUSALS = (
     '" does not exist',
 )
 
+_TOO_DEEP = "nested too deep: write at most 100 arrays and objects in one another"
 _NUL = "names and payloads cannot hold the character NUL (\\0): PostgreSQL has no place for it"
 
 _STANDBY = (
@@ -60,6 +61,8 @@ def translated(conn: psycopg.BaseConnection[Any] | None = None) -> Iterator[None
         except msgspec.DecodeError:
             raise error from None  # of somebody else's statement, earlier in a pipeline
         raise _refused(error, error.diag.message_primary, detail) from None
+    except psycopg.errors.StatementTooComplex as error:  # some thousand levels: jsonb's own limit
+        raise _refused(error, _TOO_DEEP) from None
     except psycopg.errors.UntranslatableCharacter as error:
         raise _refused(error, _NUL) from None
     except psycopg.DataError as error:

@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "2637c16c0cb26aa83be4e2aa1e0a08ecfddd6cf447d8a6c3d5d5f5122f2eb823"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "d45e0aa7c2d082bb7460283b0d001dce27e3dca1a3549c3088a20704810c889d"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -182,6 +182,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 5) AS pgstore_pending \
 \ir functions/write/announce_write.sql
 \ir functions/write/create_stream.sql
 \ir functions/write/enter_flight.sql
+\ir functions/write/nested_too_deep.sql
 \ir functions/write/notify_sleepers.sql
 \ir functions/write/refuse_argument.sql
 \ir functions/write/refuse_version.sql

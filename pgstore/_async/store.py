@@ -17,9 +17,8 @@ from pgstore._async.runner import AsyncRunner
 from pgstore._async.subscription import AsyncSubscription, SubscriptionOptions
 from pgstore._async.waker import AsyncWaker, WakeUp
 from pgstore._batches import Batch, Metadata, known_ids, metadata_text
-from pgstore._codec import Codec, DecodeHook, Hook, RawCodec, TypedCodec, message_id_of
+from pgstore._codec import Codec, DecodeHook, Hook, RawCodec, TypedCodec, message_id_text
 from pgstore._filters import categories_of
-from pgstore._ids import new_message_id
 from pgstore._messages import E, MessagePosition, RawMessage
 from pgstore._subscriptions import GuardedHooks, RunnerHooks
 from pgstore.errors import InvalidArgumentError
@@ -163,7 +162,7 @@ class AsyncMessageStore(AsyncReader[E]):
                 data.decode(),
                 None if metadata is None else metadata_text(metadata),
                 number("expected_version", expected_version),
-                str(message_id_of(message) or new_message_id()),
+                message_id_text(message),
             ),
             conn,
         )

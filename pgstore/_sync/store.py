@@ -13,9 +13,8 @@ from psycopg_pool import ConnectionPool
 
 from pgstore._arguments import count, name_of, number, one_of, refuse_source, several, shown
 from pgstore._batches import Batch, Metadata, known_ids, metadata_text
-from pgstore._codec import Codec, DecodeHook, Hook, RawCodec, TypedCodec, message_id_of
+from pgstore._codec import Codec, DecodeHook, Hook, RawCodec, TypedCodec, message_id_text
 from pgstore._filters import categories_of
-from pgstore._ids import new_message_id
 from pgstore._messages import E, MessagePosition, RawMessage
 from pgstore._subscriptions import GuardedHooks, RunnerHooks
 from pgstore._sync.database import Database, Pool, PoolConnection
@@ -165,7 +164,7 @@ class MessageStore(Reader[E]):
                 data.decode(),
                 None if metadata is None else metadata_text(metadata),
                 number("expected_version", expected_version),
-                str(message_id_of(message) or new_message_id()),
+                message_id_text(message),
             ),
             conn,
         )

@@ -11,6 +11,7 @@ import msgspec
 import typer
 
 from pgstore._ids import new_message_id
+from pgstore._shapes import refuse_type
 from pgstore.cli import _queries
 from pgstore.cli._app import command
 from pgstore.cli._call import Call, Session
@@ -333,6 +334,8 @@ def _messages_of(text: str, type: str | None) -> list[_Line]:
                 found.append(msgspec.json.decode(line, type=_Line))
             else:
                 found.append(_Line(type, msgspec.json.decode(line, type=msgspec.Raw)))
+        except RecursionError:
+            raise CommandError(f"line {number}: nested too deep", code=USAGE) from None
         except msgspec.MsgspecError as error:
             raise CommandError(f"line {number}: {error}", code=USAGE) from None
     if not found:

@@ -232,3 +232,16 @@ def test_nothing_in_a_message_can_steer_the_terminal(store: Store, run_here: Com
         assert not set(out) & set("\x1b\x9b\u202e\u2028")
     last = run_here("read", "--all", "--json").rows[-1]
     assert (last["stream"], last["data"]) == ("evil-\x1b[2J\x9b", json.loads(data))
+
+
+def test_what_is_nested_too_deep_is_refused_in_a_line(store: Store, run_here: Command) -> None:
+    assert run_here("write", "deep-1", "T", "[" * 100 + "]" * 100).code == 0
+    assert run_here("read", "deep-1").out.count("[") == 100
+    (row,) = run_here("--json", "read", "deep-1").rows
+    assert json.dumps(row["data"]) == "[" * 100 + "]" * 100
+    for levels in (101, 5_000):
+        done = run_here("write", "deep-1", "T", "[" * levels + "]" * levels)
+        assert done.code != 0
+        assert done.err.startswith("error: ")
+        assert "Recursion" not in done.err
+    assert store.stream_version("deep-1") == 1

@@ -120,11 +120,11 @@ def nested(depth: int) -> Any:
 def test_payload_is_imported_as_deeply_nested_as_it_was_exported(
     old: Place, new: Place, file: Path
 ) -> None:
-    for depth in (1, 400, 600, 3000):
+    for depth in (1, 20, 49):  # two levels each: a write takes 100
         old.write("a-1", nested(depth), metadata=f'{{"a": {nested(depth)}, "b": 1}}')
         old.write("a-1", f"[{depth}]")
     old.export(file)
-    assert transfer.check(new.conn, transfer.FileSource(file), store=new.name).messages == 8
+    assert transfer.check(new.conn, transfer.FileSource(file), store=new.name).messages == 6
     new.take(file)
     assert new.content() == old.content()
 

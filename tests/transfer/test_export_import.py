@@ -275,3 +275,12 @@ def test_writers_go_on_while_messages_are_imported(
 def _messages(file: Path) -> list[dict[str, object]]:
     lines = [json.loads(line) for line in file.read_bytes().split(b"\n") if line]
     return [line for line in lines if "data" in line]
+
+
+def test_what_is_nested_as_deep_as_can_be_written_comes_back(
+    old: Place, new: Place, file: Path
+) -> None:
+    old.write("account-1", "[" * 100 + "]" * 100, metadata='{"a": %s}' % ("[" * 99 + "]" * 99))
+    old.export(file)
+    new.take(file)
+    assert new.content() == old.content()

@@ -326,3 +326,21 @@ def test_dry_run_counts_and_writes_nothing(new: Place, file: Path) -> None:
     new.take(file)
     found = transfer.check(new.conn, FileSource(file), store=new.name)
     assert (found.messages, found.stored) == (3, 3)
+
+
+@pytest.mark.parametrize("levels", [101, 5_000])
+def test_what_is_nested_too_deep_is_refused_with_its_line(
+    new: Place, file: Path, levels: int
+) -> None:
+    deep: list[Any] = []
+    for _ in range(levels - 1):
+        deep = [deep]
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(20_000)
+    try:
+        write_file(file, [message(1), message(2, data=deep)])
+    finally:
+        sys.setrecursionlimit(before)
+    with pytest.raises((MessageRefusedError, FileRefusedError), match="line 3"):
+        new.take(file)
+    assert new.content() == []

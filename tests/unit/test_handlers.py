@@ -137,13 +137,71 @@ def test_an_annotation_that_is_not_known_here_is_a_type_error() -> None:
         registered(annotated("Local"))
 
 
-def test_a_bound_method_and_an_untyped_transaction_are_taken() -> None:
-    class Service:
-        def on_a(self, message: A, tx) -> None:  # type: ignore[no-untyped-def]
-            pass
+class Service:
+    """What handlers can be besides functions; annotations of its own are not of messages."""
 
-    handler = registered(Service().on_a)
-    assert (set(handler.types), handler.takes_transaction) == ({A}, True)
+    name: str = "service"
+
+    def on_a(self, message: A, tx) -> None:  # type: ignore[no-untyped-def]
+        pass
+
+    def __call__(self, message: A | B) -> None:
+        pass
+
+    @classmethod
+    def of_class(cls, message: A) -> None:
+        pass
+
+    @staticmethod
+    def of_none(message: A) -> None:
+        pass
+
+    def on_some(self, kind: str, message: B, *, tries: int = 3) -> None:
+        pass
+
+    on_b = functools.partialmethod(on_some, "b")
+
+
+def with_service(service: Service, message: A, tx: Tx, tries: int) -> None:
+    pass
+
+
+def counted(message: A, tx: Tx, tries: int) -> None:
+    pass
+
+
+OPEN: Any = None
+cached = functools.lru_cache(Service.of_none)
+
+
+@pytest.mark.parametrize(
+    ("function", "types", "takes_transaction"),
+    [
+        (Service().on_a, {A}, True),
+        (Service(), {A, B}, False),
+        (Service.of_class, {A}, False),
+        (Service.of_none, {A}, False),
+        (Service().on_b, {B}, False),
+        (cached, {A}, False),
+        (functools.partial(with_service, Service(), tries=3), {A}, True),
+        (functools.partial(functools.partial(counted, tries=3)), {A}, True),
+        (functools.partial(Service()), {A, B}, False),
+        (functools.partial(Service().on_some, "b", tries=1), {B}, False),
+    ],
+    ids=str,
+)
+def test_whatever_can_be_called_with_a_message_is_taken(
+    function: Callable[..., Any], types: set[type], takes_transaction: bool
+) -> None:
+    handler = registered(function)
+    assert (set(handler.types), handler.takes_transaction) == (types, takes_transaction)
+    assert handler.function is function
+
+
+def test_a_partial_function_without_a_message_left_is_refused_by_its_name() -> None:
+    for wrong in (functools.partial(counted, A(1), tries=1), functools.partial(counted, tx=OPEN)):
+        with pytest.raises(TypeError, match="counted"):
+            registered(wrong)
 
 
 def test_a_handler_of_the_other_color_is_refused() -> None:
@@ -159,7 +217,14 @@ def test_a_handler_of_the_other_color_is_refused() -> None:
     class Callable_:
         async def __call__(self, message: A) -> None: ...
 
-    for function in (asynchronous, generator, Callable_(), functools.partial(asynchronous)):
+    partial = functools.partial
+    for function in (
+        asynchronous,
+        generator,
+        Callable_(),
+        partial(asynchronous),
+        partial(Callable_()),
+    ):
         with pytest.raises(TypeError):
             refuse_other_color(function, psycopg.Connection)
         with pytest.raises(TypeError):

@@ -21,6 +21,11 @@ BEGIN
   PERFORM refuse_stranger('redact_message');
   IF data IS NULL THEN
     PERFORM refuse_argument('data', 'must be a JSON value, not NULL');
+  ELSIF nested_too_deep(data) OR nested_too_deep(metadata) THEN
+    PERFORM refuse_argument(
+      CASE WHEN nested_too_deep(data) THEN 'data' ELSE 'metadata' END,
+      'must have at most 100 arrays and objects in one another'
+    );
   ELSIF (reason ~ '\S') IS NOT TRUE THEN
     PERFORM refuse_argument('reason', 'must say why');
   ELSIF jsonb_typeof(metadata) <> 'object' THEN

@@ -37,12 +37,13 @@ BEGIN
       WHEN octet_length(m.stream) BETWEEN 1 AND 1000 IS NOT TRUE THEN 'stream'
       WHEN m.version >= 1 IS NOT TRUE THEN 'version'
       WHEN octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE THEN 'type'
-      WHEN m.data IS NULL THEN 'data'
-      WHEN jsonb_typeof(m.metadata) <> 'object' THEN 'metadata'
+      WHEN m.data IS NULL OR nested_too_deep(m.data) THEN 'data'
+      WHEN jsonb_typeof(m.metadata) <> 'object' OR nested_too_deep(m.metadata) THEN 'metadata'
       WHEN m.message_id IS NULL THEN 'message_id'
       WHEN time_fits(m.added_at) IS NOT TRUE THEN 'added_at'
       ELSE 'global_position'
-    END AS argument
+    END AS argument,
+    m.data IS NOT NULL AND (nested_too_deep(m.data) OR nested_too_deep(m.metadata)) AS is_deep
   INTO bad
   FROM unnest(
     streams, versions, types, data, metadata, message_ids, added_at, global_positions,
@@ -58,6 +59,8 @@ BEGIN
       OR octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE
       OR m.data IS NULL
       OR jsonb_typeof(m.metadata) <> 'object'
+      OR nested_too_deep(m.data)
+      OR nested_too_deep(m.metadata)
       OR m.message_id IS NULL
       OR time_fits(m.added_at) IS NOT TRUE
       OR (global_positions IS NOT NULL AND m.global_position > m.position_before IS NOT TRUE)
@@ -67,14 +70,16 @@ BEGIN
   IF FOUND THEN
     PERFORM refuse_argument(
       bad.argument,
-      CASE bad.argument
-        WHEN 'stream' THEN 'must be a name of 1 to 1000 bytes'
-        WHEN 'version' THEN 'must be 1 or more'
-        WHEN 'type' THEN 'must be a name of 1 to 255 bytes'
-        WHEN 'data' THEN 'must be a JSON value, not NULL'
-        WHEN 'metadata' THEN 'must be a JSON object or NULL'
-        WHEN 'message_id' THEN 'must be a UUID, not NULL'
-        WHEN 'added_at' THEN 'must be between 0001-01-02 and 9999-12-30, in UTC, not NULL'
+      CASE
+        WHEN bad.argument = 'stream' THEN 'must be a name of 1 to 1000 bytes'
+        WHEN bad.argument = 'version' THEN 'must be 1 or more'
+        WHEN bad.argument = 'type' THEN 'must be a name of 1 to 255 bytes'
+        WHEN bad.is_deep THEN 'must have at most 100 arrays and objects in one another'
+        WHEN bad.argument = 'data' THEN 'must be a JSON value, not NULL'
+        WHEN bad.argument = 'metadata' THEN 'must be a JSON object or NULL'
+        WHEN bad.argument = 'message_id' THEN 'must be a UUID, not NULL'
+        WHEN bad.argument = 'added_at'
+          THEN 'must be between 0001-01-02 and 9999-12-30, in UTC, not NULL'
         ELSE 'must be 1 or more, and more than that of the message before'
       END,
       jsonb_build_object('index', bad.index)

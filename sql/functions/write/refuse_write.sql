@@ -38,23 +38,27 @@ BEGIN
     m.n - 1 AS index,
     CASE
       WHEN octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE THEN 'type'
-      WHEN m.data IS NULL THEN 'data'
+      WHEN m.data IS NULL OR nested_too_deep(m.data) THEN 'data'
       ELSE 'metadata'
     END AS argument,
-    m.type
+    m.type,
+    m.data IS NOT NULL AND (nested_too_deep(m.data) OR nested_too_deep(m.metadata)) AS is_deep
   INTO bad
   FROM unnest(types, data, metadata) WITH ORDINALITY AS m (type, data, metadata, n)
   WHERE octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE
     OR m.data IS NULL
     OR jsonb_typeof(m.metadata) <> 'object'
+    OR nested_too_deep(m.data)
+    OR nested_too_deep(m.metadata)
   ORDER BY m.n
   LIMIT 1;
   IF FOUND THEN
     PERFORM refuse_argument(
       bad.argument,
-      CASE bad.argument
-        WHEN 'type' THEN 'must be a name of 1 to 255 bytes'
-        WHEN 'data' THEN 'must be a JSON value, not NULL'
+      CASE
+        WHEN bad.argument = 'type' THEN 'must be a name of 1 to 255 bytes'
+        WHEN bad.is_deep THEN 'must have at most 100 arrays and objects in one another'
+        WHEN bad.argument = 'data' THEN 'must be a JSON value, not NULL'
         ELSE 'must be a JSON object, as {"key": "value"}, or NULL'
       END,
       jsonb_build_object('index', bad.index)

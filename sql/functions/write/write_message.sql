@@ -22,6 +22,8 @@ AS $$
 BEGIN
   IF (octet_length(type) BETWEEN 1 AND 255 AND data IS NOT NULL) IS NOT TRUE
     OR jsonb_typeof(metadata) <> 'object'
+    OR nested_too_deep(data)
+    OR nested_too_deep(metadata)
   THEN
     PERFORM refuse_write(stream, expected_version, ARRAY[type], ARRAY[data], ARRAY[metadata], NULL);
   END IF;
@@ -108,7 +110,8 @@ writes in any case, 0 only if the stream is empty, n only if it is at version n.
 message_id a new one is made. Call it in FROM: SELECT * FROM write_message(…). PostgreSQL evaluates
 SELECT (write_message(…)).* once for each column, and so writes the message twice. Writing the same
 message with the same message_id to the same place again stores nothing and gives the first answer,
-so a write whose answer was lost can be repeated. Locks the stream against other writers until the
+so a write whose answer was lost can be repeated. data and metadata have at most 100 arrays and
+objects in one another. Locks the stream against other writers until the
 transaction ends. Raises 22023 for a bad argument; MS001 if the stream is at another version; MS002
 if the message_id is used by another message; 42501 if the role may not write to the stream's
 category; 40001 under REPEATABLE READ and SERIALIZABLE if the snapshot is too old. The id of a

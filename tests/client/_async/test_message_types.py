@@ -5,6 +5,7 @@ from typing import Annotated, Any, Union
 from uuid import uuid4
 
 import msgspec
+import pydantic
 import pytest
 from psycopg import sql
 from typing_extensions import TypeAliasType
@@ -57,21 +58,22 @@ async def test_message_brings_its_id(open_store: OpenStore, stream: str) -> None
 
 
 class NoId(msgspec.Struct):
-    result: Any
+    text: str | None = None
+    number: int | None = None
 
     def get_message_id(self) -> Any:
-        return self.result
+        return self.number if self.text is None else self.text
 
 
-@pytest.mark.parametrize("wrong", [str(uuid4()), None, 1])
+@pytest.mark.parametrize("wrong", [NoId(text=str(uuid4())), NoId(), NoId(number=1)])
 async def test_message_with_a_wrong_id_is_refused(
-    open_store: OpenStore, stream: str, wrong: object
+    open_store: OpenStore, stream: str, wrong: NoId
 ) -> None:
-    store = await open_store(NoId)
+    store = await open_store(NoId | Signed)
     with pytest.raises(pgstore.InvalidArgumentError, match=r"get_message_id\(\) of NoId"):
-        await store.write(stream, NoId(wrong))
+        await store.write(stream, wrong)
     with pytest.raises(pgstore.InvalidArgumentError, match=r"get_message_id\(\) of NoId"):
-        await store.write_many(stream, [NoId(uuid4()), NoId(wrong)])
+        await store.write_many(stream, [Signed(text="x"), wrong])
     assert await store.stream_version(stream) == 0
 
 
@@ -147,8 +149,8 @@ async def test_a_message_that_cannot_be_encoded_is_refused(
     open_store: OpenStore, stream: str
 ) -> None:
     store = await open_store(Opened)
-    with pytest.raises(TypeError, match="object"):
-        await store.write(stream, Opened("Ada", [object()]))  # type: ignore[list-item]
+    with pytest.raises(pgstore.InvalidArgumentError, match=r"tags\[1\] is <object"):
+        await store.write(stream, Opened("Ada", ["x", object()]))  # type: ignore[list-item]
     assert await store.stream_version(stream) == 0
 
 
@@ -269,3 +271,46 @@ async def test_type_name_can_have_255_bytes(open_store: OpenStore, stream: str) 
     store = await open_store({name: EventA})
     await store.write(stream, EventA(1))
     assert (await store.raw.last(stream)).message.type == name  # type: ignore[union-attr]
+
+
+class Nested(msgspec.Struct):
+    inside: list[Any]
+
+
+class NestedModel(pydantic.BaseModel):
+    inside: list[Any]
+
+
+def nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("cls", [Nested, NestedModel])
+async def test_messages_are_nested_up_to_100_deep(
+    open_store: OpenStore, stream: str, cls: type[Any]
+) -> None:
+    store = await open_store(Nested | NestedModel)
+    message = cls(inside=nested(99))
+    await store.write(stream, message, metadata={"inside": nested(99)})
+    stored = await store.last(stream)
+    assert stored is not None
+    assert (stored.message, stored.metadata) == (message, {"inside": nested(99)})
+    raw = await store.raw.last(stream)
+    assert raw is not None
+    assert raw.message.data.count(b"[") == 99
+    for levels in (100, 800, 5_000, 50_000):
+        deep = cls.model_construct(inside=nested(levels)) if cls is NestedModel else None
+        with pytest.raises(pgstore.InvalidArgumentError):
+            await store.write(stream, deep or Nested(nested(levels)))
+        with pytest.raises(pgstore.InvalidArgumentError):
+            await store.write(stream, message, metadata={"inside": nested(levels)})
+        text = b"[" * (levels + 1) + b"\n" + b"]" * (levels + 1)
+        for data in (text, text.replace(b"\n", b"")):
+            with pytest.raises(pgstore.InvalidArgumentError):
+                await store.raw.write(stream, pgstore.RawMessage("Nested", data))
+            with pytest.raises(pgstore.InvalidArgumentError):
+                await store.raw.write_many(stream, [pgstore.RawMessage("Nested", data)])
+    assert await store.stream_version(stream) == 1

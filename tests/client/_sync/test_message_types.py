@@ -7,6 +7,7 @@ from typing import Annotated, Any, Union
 from uuid import uuid4
 
 import msgspec
+import pydantic
 import pytest
 from psycopg import sql
 from typing_extensions import TypeAliasType
@@ -57,21 +58,22 @@ def test_message_brings_its_id(open_store: OpenStore, stream: str) -> None:
 
 
 class NoId(msgspec.Struct):
-    result: Any
+    text: str | None = None
+    number: int | None = None
 
     def get_message_id(self) -> Any:
-        return self.result
+        return self.number if self.text is None else self.text
 
 
-@pytest.mark.parametrize("wrong", [str(uuid4()), None, 1])
+@pytest.mark.parametrize("wrong", [NoId(text=str(uuid4())), NoId(), NoId(number=1)])
 def test_message_with_a_wrong_id_is_refused(
-    open_store: OpenStore, stream: str, wrong: object
+    open_store: OpenStore, stream: str, wrong: NoId
 ) -> None:
-    store = open_store(NoId)
+    store = open_store(NoId | Signed)
     with pytest.raises(pgstore.InvalidArgumentError, match=r"get_message_id\(\) of NoId"):
-        store.write(stream, NoId(wrong))
+        store.write(stream, wrong)
     with pytest.raises(pgstore.InvalidArgumentError, match=r"get_message_id\(\) of NoId"):
-        store.write_many(stream, [NoId(uuid4()), NoId(wrong)])
+        store.write_many(stream, [Signed(text="x"), wrong])
     assert store.stream_version(stream) == 0
 
 
@@ -145,8 +147,8 @@ def test_a_message_of_another_class_is_refused(open_store: OpenStore, stream: st
 
 def test_a_message_that_cannot_be_encoded_is_refused(open_store: OpenStore, stream: str) -> None:
     store = open_store(Opened)
-    with pytest.raises(TypeError, match="object"):
-        store.write(stream, Opened("Ada", [object()]))  # type: ignore[list-item]
+    with pytest.raises(pgstore.InvalidArgumentError, match=r"tags\[1\] is <object"):
+        store.write(stream, Opened("Ada", ["x", object()]))  # type: ignore[list-item]
     assert store.stream_version(stream) == 0
 
 
@@ -267,3 +269,46 @@ def test_type_name_can_have_255_bytes(open_store: OpenStore, stream: str) -> Non
     store = open_store({name: EventA})
     store.write(stream, EventA(1))
     assert store.raw.last(stream).message.type == name  # type: ignore[union-attr]
+
+
+class Nested(msgspec.Struct):
+    inside: list[Any]
+
+
+class NestedModel(pydantic.BaseModel):
+    inside: list[Any]
+
+
+def nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("cls", [Nested, NestedModel])
+def test_messages_are_nested_up_to_100_deep(
+    open_store: OpenStore, stream: str, cls: type[Any]
+) -> None:
+    store = open_store(Nested | NestedModel)
+    message = cls(inside=nested(99))
+    store.write(stream, message, metadata={"inside": nested(99)})
+    stored = store.last(stream)
+    assert stored is not None
+    assert (stored.message, stored.metadata) == (message, {"inside": nested(99)})
+    raw = store.raw.last(stream)
+    assert raw is not None
+    assert raw.message.data.count(b"[") == 99
+    for levels in (100, 800, 5_000, 50_000):
+        deep = cls.model_construct(inside=nested(levels)) if cls is NestedModel else None
+        with pytest.raises(pgstore.InvalidArgumentError):
+            store.write(stream, deep or Nested(nested(levels)))
+        with pytest.raises(pgstore.InvalidArgumentError):
+            store.write(stream, message, metadata={"inside": nested(levels)})
+        text = b"[" * (levels + 1) + b"\n" + b"]" * (levels + 1)
+        for data in (text, text.replace(b"\n", b"")):
+            with pytest.raises(pgstore.InvalidArgumentError):
+                store.raw.write(stream, pgstore.RawMessage("Nested", data))
+            with pytest.raises(pgstore.InvalidArgumentError):
+                store.raw.write_many(stream, [pgstore.RawMessage("Nested", data)])
+    assert store.stream_version(stream) == 1

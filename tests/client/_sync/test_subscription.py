@@ -2,6 +2,7 @@
 
 """Declaring subscriptions, and steering them."""
 
+import functools
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -168,6 +169,26 @@ def test_filters_choose_what_is_handled(store: Store, category: str) -> None:
     assert store.run_once(subscription) == 2
     assert seen == [1, 2]
     assert subscription.position() == store.safe_position()
+
+
+def test_whatever_can_be_called_handles(store: Store, category: str) -> None:
+    class Collector:
+        def __init__(self) -> None:
+            self.seen: list[object] = []
+
+        def __call__(self, message: EventA) -> None:
+            self.seen.append(message)
+
+        def note(self, message: EventB, *, after: str) -> None:
+            self.seen.append(message.text + after)
+
+    store.write_many(f"{category}-1", [EventA(1), EventB("x"), EventA(2)])
+    collector = Collector()
+    subscription = store.subscription(category, category=category)
+    subscription.handler(collector)
+    subscription.handler(functools.partial(collector.note, after="!"))
+    assert store.run_once(subscription) == 3
+    assert collector.seen == [EventA(1), "x!", EventA(2)]
 
 
 def test_pause_and_resume(store: Store, category: str) -> None:

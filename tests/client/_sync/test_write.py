@@ -2,7 +2,10 @@
 
 """write and write_many: places, expected versions, ids, metadata, and what is refused."""
 
+from collections import ChainMap, UserDict
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -135,6 +138,37 @@ def test_metadata_is_given_and_read(store: Store, stream: str) -> None:
     last = store.last(stream)
     assert last is not None
     assert "metadata" not in repr(last)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        MappingProxyType({"by": MappingProxyType({"name": "Ada"})}),
+        ChainMap[str, object]({"by": {"name": "Ada"}}, {"by": 1}),
+        UserDict(by=UserDict(name="Ada")),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_metadata_can_be_any_mapping(
+    store: Store, stream: str, given: Mapping[str, object]
+) -> None:
+    store.write(stream, EventA(1), metadata=given)
+    store.write_many(stream, [EventA(2)], metadata=given)
+    store.write_many(stream, [EventA(3), EventA(4)], metadata=[given, None])
+    read = [stored.metadata for stored in store.read(stream)]
+    assert read == [{"by": {"name": "Ada"}}] * 3 + [None]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [object(), "\ud800", 1 << 20_000, float("nan"), [{1, object()}]],
+    ids=["object", "surrogate", "number", "nan", "set"],
+)
+def test_metadata_that_has_no_json_is_refused(store: Store, stream: str, value: object) -> None:
+    for metadata in ({"by": value}, MappingProxyType({"by": value})):
+        with pytest.raises(InvalidArgumentError, match="metadata"):
+            store.write(stream, EventA(1), metadata=metadata)
+    assert store.stream_version(stream) == 0
 
 
 @pytest.mark.parametrize("wrong", [[1], "text", 1, [], [{}]])
