@@ -11,7 +11,6 @@ import msgspec
 import typer
 
 from pgstore._ids import new_message_id
-from pgstore._shapes import refuse_type
 from pgstore.cli import _queries
 from pgstore.cli._app import command
 from pgstore.cli._call import Call, Session
@@ -137,7 +136,7 @@ def write(
         raise CommandError("TYPE is missing", code=USAGE)
     text = _content("-" if lines and data == "{}" else data)
     batch = _messages_of(text, type) if lines else []
-    from pgstore._codec import refuse_type
+    from pgstore._shapes import refuse_type
 
     for name in {each.type for each in batch} | ({type} - {None}):
         refuse_type(name)
