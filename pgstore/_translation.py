@@ -127,8 +127,9 @@ def refuse_failed(conn: psycopg.BaseConnection[Any]) -> None:
 
 
 # States of the server in which any statement can fail: out of disk, memory or connections (53),
-# ending or starting (57P0x), its files fail (58), or read-only, as a standby is.
-_OF_THE_SERVER = ("53", "57P0", "58", "25006")
+# ending or starting (57P0x), its files fail (58), or read-only, as a standby is. And a state of the
+# store in which any write can fail, until its owner has repaired it.
+_OF_THE_SERVER = ("53", "57P0", "58", "25006", "MS007")
 
 
 def is_of_the_server(error: BaseException | None) -> bool:

@@ -16,6 +16,7 @@
         ├── ReadIsolationError              MS004
         ├── StandbyError                    MS005
         ├── PositionBeyondEndError          MS006
+        ├── SequenceBehindError             MS007
         ├── StoreTooNewError                MS010
         ├── MigrationEditedError            MS011
         ├── UnsupportedDatabaseError        MS012
@@ -49,6 +50,7 @@ __all__ = [
     "PgstoreError",
     "PositionBeyondEndError",
     "ReadIsolationError",
+    "SequenceBehindError",
     "StandbyError",
     "StoreError",
     "StoreNotInstalledError",
@@ -241,6 +243,26 @@ class PositionBeyondEndError(StoreError, code="MS006"):
     @property
     def last_position(self) -> int:
         return self._number("last_position")
+
+
+class SequenceBehindError(StoreError, code="MS007"):
+    """A sequence of the store is behind the numbers that are stored; nothing was stored.
+
+    The tables were copied without their sequences, or a sequence was set back. The store's owner
+    calls the SQL function `repair_sequences`.
+    """
+
+    @property
+    def sequence(self) -> str:
+        return self._text("sequence")
+
+    @property
+    def last_value(self) -> int:
+        return self._number("last_value")
+
+    @property
+    def highest(self) -> int:
+        return self._number("highest")
 
 
 class _SubscriptionError(StoreError):

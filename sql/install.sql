@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "d45e0aa7c2d082bb7460283b0d001dce27e3dca1a3549c3088a20704810c889d"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "12a2d9909cfac6937d72283e315d722d79b6cfefb31d1d43ca578c3115d47482"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -50,11 +50,13 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 5) AS pgstore_pending \
 \ir functions/monitoring/store_statistics.sql
 \ir functions/monitoring/subscription_health.sql
 \ir functions/names/category.sql
+\ir functions/order/drawn_position.sql
 \ir functions/order/fall_asleep.sql
 \ir functions/order/horizon.sql
 \ir functions/order/last_position.sql
 \ir functions/order/last_visible.sql
 \ir functions/order/open_marks.sql
+\ir functions/order/prepare_mark.sql
 \ir functions/order/refuse_position.sql
 \ir functions/order/refuse_session.sql
 \ir functions/order/safe_position.sql
@@ -80,6 +82,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 5) AS pgstore_pending \
 \ir functions/retention/cut_stream.sql
 \ir functions/retention/delete_stream.sql
 \ir functions/retention/drop_retention.sql
+\ir functions/retention/empty_store.sql
 \ir functions/retention/forget_errors.sql
 \ir functions/retention/handled_position.sql
 \ir functions/retention/list_audit.sql
@@ -119,6 +122,9 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 5) AS pgstore_pending \
 \ir functions/rights/revoke_write.sql
 \ir functions/store/applied_migrations.sql
 \ir functions/store/in_store.sql
+\ir functions/store/list_sequences.sql
+\ir functions/store/refuse_sequences.sql
+\ir functions/store/repair_sequences.sql
 \ir functions/store/schema_version.sql
 \ir functions/subscriptions/abandon_partition.sql
 \ir functions/subscriptions/acknowledge.sql

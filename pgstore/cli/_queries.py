@@ -103,6 +103,7 @@ DROP_RETENTION = "SELECT STORE.drop_retention(%s::text, %s::text)"
 APPLY_RETENTION = "SELECT deleted, more FROM STORE.apply_retention(%s::bigint)"
 TRUNCATE_STREAM = "SELECT STORE.truncate_stream(%s::text, %s::bigint, %s::text)"
 DELETE_STREAM = "SELECT STORE.delete_stream(%s::text, %s::bigint, %s::text)"
+EMPTY_STORE = "SELECT STORE.empty_store(%s::text, %s::text)"
 STREAM_VERSION = "SELECT STORE.stream_version(%s::text)"
 REDACT_MESSAGE = "SELECT STORE.redact_message(%s::uuid, %s::jsonb, %s::text, %s::jsonb)"
 GRANT = {

@@ -189,6 +189,25 @@ def delete(
     )
 
 
+@command("empty", panel=PANEL)
+def empty(call: Call, reason: Reason = None, yes: Yes = False) -> None:
+    """Delete all messages of the store. Asks first.
+
+    The answer is the store's name. Positions and versions go on where they were, subscriptions
+    keep their checkpoints. Everybody who reads or writes messages waits meanwhile.
+
+    \b
+      pgstore empty --store bank --reason 'the trial is over'
+    """
+    with call.connect() as session:
+        question = f"All messages of store {call.store} will be deleted."
+        call.out.confirm(question, yes=yes, answer=call.store)
+        deleted = session.value(_queries.EMPTY_STORE, [call.store, reason])
+    call.out.done(
+        f"{_messages(deleted)} of store {call.store} deleted.", store=call.store, deleted=deleted
+    )
+
+
 @command("redact", panel=PANEL)
 def redact(
     call: Call,

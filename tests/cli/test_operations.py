@@ -347,6 +347,17 @@ def test_truncate_delete_and_redact_ask_and_are_in_the_audit(
     assert len(run_here("audit", "--limit", "1").out.splitlines()) == 2
 
 
+def test_empty_asks_and_is_in_the_audit(store: Store, schema: str, run_here: Command) -> None:
+    assert run_here("empty").code == 2
+    assert store.stream_version("account-1") == 3
+    done = run_here("empty", "--yes", "--reason", "over", "--json")
+    assert done.rows == [{"store": schema, "deleted": 4}]
+    assert list(store.read_all()) == []
+    assert store.stream_version("account-1") == 3
+    (entry,) = run_here("audit", "--json").rows
+    assert (entry["action"], entry["subject"], entry["reason"]) == ("empty_store", schema, "over")
+
+
 def test_rights_are_granted_listed_and_revoked(store: Store, role: str, run_here: Command) -> None:
     for kind in ("read", "consume", "monitor", "admin"):
         assert run_here("grant", kind, role).code == 0

@@ -192,6 +192,11 @@ def test_questions_are_asked_in_a_terminal(
         terminal.enter("no\n")
         assert terminal.end() == 1
     assert store.stream_version("account-1") == 3
+    with Terminal("empty", columns=80, env=environment) as terminal:
+        terminal.wait_for(f"Type '{schema}' to go on:")
+        terminal.enter("yes\n")
+        assert terminal.end() == 1
+    assert store.stream_version("account-1") == 3
     with Terminal("uninstall", columns=80, env=environment) as terminal:
         terminal.wait_for("to go on:")
         assert terminal.interrupt() == 130

@@ -112,6 +112,8 @@ _OTHERS = {
     "import_messages": _IMPORT % ("a-1", 4, ""),
     "import_messages, positions": _IMPORT % ("a-1", 4, _POSITIONS),
     "skip_positions": "SELECT skip_positions()",
+    "repair_sequences": "SELECT repair_sequences()",
+    "empty_store": "SELECT empty_store(current_schema())",
     "import_floors": "SELECT import_floors('{a-1,floors-1}', '{1,2}')",
 }
 

@@ -30,7 +30,7 @@ WHERE l.pid = %s AND l.granted
   AND (
     (l.locktype = 'advisory' AND l.mode = 'ExclusiveLock')
     OR (l.locktype = 'relation' AND c.relname = ANY (%s)
-      AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock'))
+      AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'AccessExclusiveLock'))
   )
 """
 
@@ -75,14 +75,16 @@ class Held(NamedTuple):
 
 def held_by(session: Session, observer: psycopg.Connection[TupleRow]) -> Held:
     """The locks that a session's transaction holds now."""
-    locks, strong = set(), set()
+    locks, strong, closed = set(), set(), set()
     for kind, mode, classid, key, parts, table in observer.execute(
         _HELD, (session.pid, list(TABLES))
     ):
         if kind == "relation":
             lock = Lock("table", table)
-            if mode == "ShareRowExclusiveLock":
+            if mode != "RowExclusiveLock":
                 strong.add(lock)
+            if mode == "AccessExclusiveLock":
+                closed.add(table)
         elif parts == 2:
             signed = [n - (n >> 31 << 32) for n in (classid, key)]
             lock = Lock("advisory", "key of a stream", "{}, {}".format(*signed))
@@ -90,7 +92,7 @@ def held_by(session: Session, observer: psycopg.Connection[TupleRow]) -> Held:
             whole = classid << 32 | key
             lock = Lock("advisory", "key of the installer", str(whole - (whole >> 63 << 64)))
         locks.add(lock)
-    for table in TABLES:
+    for table in sorted(set(TABLES) - closed):  # of the others nobody else has a row
         locked = observer.execute(
             # Two looks of one statement: the rows that there are, and those that are free.
             f"WITH free AS MATERIALIZED (SELECT ctid FROM {table} FOR UPDATE SKIP LOCKED)"

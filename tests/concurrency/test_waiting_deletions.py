@@ -9,6 +9,7 @@ _CALLS = {
     "delete_stream": "SELECT delete_stream(%s, NULL)",
     "redact_message": "SELECT redact_message((SELECT m.message_id FROM messages AS m JOIN streams"
     " AS s USING (stream_id) WHERE s.stream = %s AND m.version = 1), '0', 'reason')",
+    "empty_store": "SELECT empty_store(current_schema()) WHERE %s <> ''",
 }
 
 

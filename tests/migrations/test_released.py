@@ -123,6 +123,30 @@ def test_upgraded_store_is_as_a_fresh_one(
         assert upgraded[kind] == rows, kind
 
 
+@any_version
+def test_store_with_a_message_at_position_0_is_upgraded_and_verify_tells(
+    dsn: str, schema: str, connect: Connect, install: Install, version: int
+) -> None:
+    """After RESTART by hand. Nothing is deleted by itself: what is to be done, the docs say."""
+    install_released(dsn, schema, version)
+    conn = connect()
+    restart = sql.SQL("ALTER SEQUENCE {}.global_position_seq RESTART")
+    conn.execute(restart.format(sql.Identifier(schema)))
+    assert write(conn, schema, "a-1") == (1, 0)
+    assert write(conn, schema, "b-1") == (1, 1)
+    install(dsn, schema)
+    assert write(conn, schema, "a-1") == (2, 2)
+    assert {
+        check.check: check.example for check in transfer.verify(conn, store=schema) if check.wrong
+    } == {
+        "messages are well formed": "position 0",
+        "positions rise with versions": "stream_id 1: version 1 at position 0",
+    }
+    write(conn, schema, "a-1")
+    assert query(conn, schema, "SELECT {store}.truncate_stream('a-1', 2)") == [(1,)]
+    assert [check for check in transfer.verify(conn, store=schema) if check.wrong] == []
+
+
 @contextmanager
 def working(*calls: Callable[[], object]) -> Iterator[list[float]]:
     """Repeat each call in a thread of its own; how long each took. None may fail."""

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import psycopg
@@ -47,7 +47,11 @@ class Store:
         self.name = name
 
     def query(
-        self, text: str, parameters: Sequence[object] = (), *, on: Connection | None = None
+        self,
+        text: str,
+        parameters: Sequence[object] | Mapping[str, object] = (),
+        *,
+        on: Connection | None = None,
     ) -> psycopg.Cursor[TupleRow]:
         """Run a statement in which STORE stands for the store's schema."""
         return (on or self.conn).execute(

@@ -16,7 +16,7 @@ from tests.sql.test_rights import relations, routines, statements
 KINDS = ["read", "write", "consume", "monitor", "admin"]
 
 # Functions that change rights: for the owner, whatever was granted.
-OWNERS = {f"{way}_{kind}" for way in ("grant", "revoke") for kind in KINDS}
+OWNERS = {f"{way}_{kind}" for way in ("grant", "revoke") for kind in KINDS} | {"repair_sequences"}
 
 
 @pytest.fixture

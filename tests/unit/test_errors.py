@@ -9,7 +9,7 @@ import pytest
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from pgstore import errors
-from pgstore._translation import is_lost_connection, translated
+from pgstore._translation import is_lost_connection, is_of_the_server, passes, translated
 
 TREE = {
     errors.InvalidArgumentError: (errors.PgstoreError, ValueError),
@@ -28,6 +28,7 @@ TREE = {
     errors.ReadIsolationError: (errors.StoreError,),
     errors.StandbyError: (errors.StoreError,),
     errors.PositionBeyondEndError: (errors.StoreError,),
+    errors.SequenceBehindError: (errors.StoreError,),
     errors.LeaseLostError: (errors.StoreError,),
     errors.SubscriptionNotFound: (errors.StoreError,),
     errors.SubscriptionExistsError: (errors.StoreError,),
@@ -44,6 +45,7 @@ CODES = {
     "MS004": errors.ReadIsolationError,
     "MS005": errors.StandbyError,
     "MS006": errors.PositionBeyondEndError,
+    "MS007": errors.SequenceBehindError,
     "MS020": errors.LeaseLostError,
     "MS021": errors.SubscriptionNotFound,
     "MS022": errors.SubscriptionExistsError,
@@ -167,3 +169,9 @@ def test_other_errors_pass_unchanged(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, translated():
         raise error
     assert caught.value is error
+
+
+def test_sequence_that_is_behind_is_no_failure_of_a_message_and_does_not_pass_by_itself() -> None:
+    error = errors.SequenceBehindError()
+    assert is_of_the_server(error)
+    assert not passes(error)

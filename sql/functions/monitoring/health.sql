@@ -57,6 +57,19 @@ BEGIN
   ) AS f;
 
   RETURN QUERY
+  SELECT
+    'sequences',
+    CASE WHEN count(*) > 0 THEN 'fail' ELSE 'ok' END,
+    coalesce(
+      string_agg(format('%s is at %s, %s is stored', l.sequence, l.last_value, l.highest), '; '),
+      'none is behind'
+    ),
+    'Tables were copied without their sequences, or a sequence was set back: keep writers out, and '
+      'let the owner call repair_sequences().'
+  FROM list_sequences() AS l
+  WHERE l.last_value < l.highest;
+
+  RETURN QUERY
   SELECT h.name, h.status, h.value, h.remedy FROM subscription_health() AS h;
 
   RETURN QUERY

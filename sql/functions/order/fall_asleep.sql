@@ -25,7 +25,7 @@ BEGIN
   SELECT h.safe_position, h.in_flight INTO safe_position, in_flight FROM horizon() AS h;
   -- A writer that tested the bell before may have taken its position and have gone between the two
   -- looks of horizon(): it is above safe_position, and did not ring.
-  in_flight := in_flight OR pg_sequence_last_value('global_position_seq') > safe_position;
+  in_flight := in_flight OR drawn_position() > safe_position;
   -- For the session then, without a wait: the transaction holds them.
   PERFORM pg_advisory_lock_shared(bell_lock_class(), k.key)
   FROM generate_series(0, 15) AS k (key);

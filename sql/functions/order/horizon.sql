@@ -24,7 +24,14 @@ BEGIN
 
   -- In this order: what got its position after the first step has one above last_position, and what
   -- is in flight at the second step is seen by its mark.
-  last_position := pg_sequence_last_value('global_position_seq');
+  last_position := drawn_position();
+  IF last_position = 0 THEN
+    -- Not in one condition: that would look at the table each time.
+    IF EXISTS (SELECT FROM messages AS m WHERE m.global_position > 0) THEN
+      -- Tables were copied without their sequences: readers would take the store for an empty one.
+      PERFORM refuse_sequences();
+    END IF;
+  END IF;
   SELECT min(m.after_position) INTO lowest FROM open_marks() AS m;
 
   safe_position := least(last_position, lowest);
@@ -38,4 +45,4 @@ position up to safe_position is visible to statements that begin after this one,
 exist. in_flight tells whether any transaction that writes is open. Read it as a statement of its
 own under READ COMMITTED. Do not store safe_position outside the database: if the last writers
 rolled back, a crash of the server may give their positions again; safe_position() can be stored.
-Raises MS005 on a standby.$$;
+Raises MS005 on a standby, MS007 if messages are stored and the sequence never gave a position.$$;

@@ -13,7 +13,7 @@ BEGIN
   IF pg_is_in_recovery() THEN
     RETURN last_visible(9223372036854775807);
   END IF;
-  RETURN pg_sequence_last_value('global_position_seq');
+  RETURN drawn_position();
 END
 $$;
 

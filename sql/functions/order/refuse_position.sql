@@ -9,9 +9,12 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 DECLARE
-  last_position bigint := pg_sequence_last_value('global_position_seq');
+  last_position bigint := drawn_position();
 BEGIN
   IF global_position > last_position THEN
+    IF EXISTS (SELECT FROM messages AS m WHERE m.global_position > last_position) THEN
+      PERFORM refuse_sequences();
+    END IF;
     RAISE EXCEPTION USING
       ERRCODE = 'MS006',
       MESSAGE = format(
@@ -28,4 +31,5 @@ END
 $$;
 
 COMMENT ON FUNCTION refuse_position(bigint) IS
-$$Internal: raise MS006 if a reader's position is beyond the last one that was ever given out.$$;
+$$Internal: raise MS006 if a reader's position is beyond the last one that was ever given out;
+MS007 if messages are too.$$;

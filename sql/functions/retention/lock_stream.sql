@@ -20,8 +20,17 @@ BEGIN
   PERFORM FROM retention_policies AS p WHERE p.category = category(stream) FOR UPDATE;
   -- The lock of the stream's writers: none of them computes a version meanwhile.
   PERFORM pg_advisory_xact_lock(stream_lock_class(), hashtext(stream COLLATE "C"));
-  SELECT s.stream_id, s.floor INTO lock_stream.stream_id, lock_stream.floor
+  -- One statement, as in write_batch.
+  SELECT s.stream_id, s.floor, coalesce(l.version, s.floor)
+  INTO lock_stream.stream_id, lock_stream.floor, lock_stream.version
   FROM streams AS s
+  LEFT JOIN LATERAL (
+    SELECT m.version
+    FROM messages AS m
+    WHERE m.stream_id = s.stream_id
+    ORDER BY m.version DESC
+    LIMIT 1
+  ) AS l ON true
   WHERE s.stream = lock_stream.stream COLLATE "C";
   IF NOT FOUND THEN
     PERFORM refuse_argument(
@@ -29,13 +38,6 @@ BEGIN
       jsonb_build_object('stream', stream)
     );
   END IF;
-
-  SELECT m.version INTO version
-  FROM messages AS m
-  WHERE m.stream_id = lock_stream.stream_id
-  ORDER BY m.version DESC
-  LIMIT 1;
-  version := coalesce(version, floor);
 END
 $$;
 

@@ -16,6 +16,6 @@ END
 $$;
 
 COMMENT ON FUNCTION grant_admin(text) IS
-$$Let a role read, write to all categories, consume, monitor, delete and redact messages, export,
-import and verify; not grant rights, nor upgrade. Upgrades grant it what they add. For the store's
-owner only. Written to the audit. Raises 22023 if there is no such role.$$;
+$$Let a role read, write to all categories, consume, monitor, delete and redact messages, empty the
+store, export, import and verify; not grant rights, nor upgrade. Upgrades grant it what they add.
+For the store's owner only. Written to the audit. Raises 22023 if there is no such role.$$;

@@ -37,14 +37,16 @@ BEGIN
       'list_retention', 'store_statistics', 'health', 'count_parked', 'list_stuck',
       'subscription_health', 'server_health', 'stream_statistics', 'category_statistics',
       'type_statistics', 'writers_in_flight', 'stream_lock_class', 'mark_lock_class',
-      'bell_lock_class', 'open_marks', 'foreign_locks', 'may_lock'
+      'bell_lock_class', 'open_marks', 'foreign_locks', 'may_lock',
+      'list_sequences'
     ]
     WHEN 'admin' THEN granted_names('read') || granted_names('write') || granted_names('consume')
       || granted_names('monitor')
       || ARRAY[
         'truncate_stream', 'delete_stream', 'redact_message', 'set_retention', 'drop_retention',
         'apply_retention', 'list_audit', 'list_grants', 'export_messages', 'export_floors',
-        'import_messages', 'import_floors', 'import_times', 'verify_store', 'skip_positions'
+        'import_messages', 'import_floors', 'import_times', 'verify_store', 'skip_positions',
+        'empty_store'
       ]
   END;
 END

@@ -94,6 +94,12 @@ BEGIN
     RETURN true;
   END IF;
 
+  IF NOT EXISTS (
+    SELECT FROM subscriptions AS s
+    WHERE s.subscription = create_subscription.subscription COLLATE "C"
+  ) THEN
+    PERFORM refuse_sequences();  -- the id that was drawn is in use
+  END IF;
   stored := subscription_of(subscription);
   IF stored.categories IS DISTINCT FROM categories COLLATE "C"
     OR stored.types IS DISTINCT FROM types COLLATE "C"

@@ -45,6 +45,7 @@ BEGIN
     ORDER BY key
   ) AS k;
 
+  PERFORM refuse_sequences();
   SELECT g.n - 1 AS index, g.stream, g.floor, p.version INTO bad
   FROM unnest(streams, floors) WITH ORDINALITY AS g (stream, floor, n)
   CROSS JOIN LATERAL import_version(g.stream) AS p

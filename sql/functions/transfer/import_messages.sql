@@ -49,6 +49,8 @@ BEGIN
     LOCK TABLE messages IN SHARE ROW EXCLUSIVE MODE;
     LOCK TABLE streams IN SHARE ROW EXCLUSIVE MODE;
   END IF;
+  -- A position in a gap before stored messages would pass for a free one.
+  PERFORM refuse_sequences();
   PERFORM announce_write();
 
   SELECT p.stream_ids, p.category_keys, p.misplaced INTO stream_ids, category_keys, misplaced
@@ -87,7 +89,7 @@ BEGIN
   END IF;
 
   IF global_positions IS NOT NULL THEN
-    last_position := pg_sequence_last_value('global_position_seq');
+    last_position := drawn_position();
     -- Not by index: an array may begin at another one than 1.
     SELECT min(u.position), max(u.position) INTO first_position, highest_position
     FROM unnest(global_positions) AS u (position);

@@ -116,7 +116,7 @@ BEGIN
   FROM (
     SELECT
       m.global_position,
-      m.global_position > pg_sequence_last_value('global_position_seq') AS wrong
+      m.global_position > drawn_position() AS wrong
     FROM messages AS m
   ) AS g;
 END

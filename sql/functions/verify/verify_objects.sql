@@ -236,18 +236,13 @@ BEGIN
 
   RETURN QUERY
   SELECT
-    text 'sequences are at what they gave', count(*), count(*) FILTER (WHERE l.wrong),
-    min(q.name) FILTER (WHERE l.wrong)
-  FROM (
-    SELECT
-      text 'audit_id_seq' AS name,
-      (SELECT max(a.audit_id) FROM audit AS a) AS highest
-    UNION ALL
-    SELECT 'subscription_id_seq', (SELECT max(s.subscription_id) FROM subscriptions AS s)
-  ) AS q
-  CROSS JOIN LATERAL (
-    SELECT q.highest > coalesce(pg_sequence_last_value(to_regclass(q.name)), 0) AS wrong
-  ) AS l;
+    text 'sequences are at what they gave', count(*),
+    count(*) FILTER (WHERE l.last_value < l.highest),
+    string_agg(
+      format('%s is at %s, %s is stored', l.sequence, l.last_value, l.highest), '; '
+      ORDER BY l.sequence
+    ) FILTER (WHERE l.last_value < l.highest)
+  FROM list_sequences() AS l;
 
   RETURN QUERY
   SELECT

@@ -38,7 +38,7 @@ BEGIN
     SELECT
       s.subscription, p.partition, p.place,
       s.subscription_id IS NULL
-        OR p.place NOT BETWEEN 0 AND pg_sequence_last_value('global_position_seq') AS wrong
+        OR p.place NOT BETWEEN 0 AND drawn_position() AS wrong
     FROM (
       SELECT c.subscription_id, c.partition, c.checkpoint AS place FROM subscription_partitions AS c
       UNION ALL
@@ -102,7 +102,7 @@ BEGIN
     SELECT
       s.subscription, k.global_position,
       s.subscription_id IS NULL
-        OR k.global_position NOT BETWEEN 1 AND pg_sequence_last_value('global_position_seq')
+        OR k.global_position NOT BETWEEN 1 AND drawn_position()
         AS wrong
     FROM parked_messages AS k
     LEFT JOIN subscriptions AS s USING (subscription_id)

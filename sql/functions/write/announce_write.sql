@@ -7,7 +7,7 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 DECLARE
-  last_position bigint := pg_sequence_last_value('global_position_seq');
+  last_position bigint := drawn_position();
   -- Anybody may set it, to anything.
   mark bigint := substring(current_setting(mark_setting(), true) FROM '^\d{1,18}$')::bigint;
 BEGIN

@@ -26,6 +26,7 @@ BEGIN
   ON CONFLICT DO NOTHING
   RETURNING s.stream_id, s.category_key INTO create_stream.stream_id, create_stream.category_key;
   IF stream_id IS NULL THEN
+    PERFORM refuse_sequences();
     -- An import that keeps positions locks the tables, not the streams.
     RAISE EXCEPTION USING
       ERRCODE = 'serialization_failure',
@@ -37,4 +38,5 @@ $$;
 
 COMMENT ON FUNCTION create_stream(text) IS
 $$Internal: intern a stream that does not exist yet. The caller holds the stream's lock. Raises
-40001 if the stream came into being after the transaction's snapshot, or since the caller looked.$$;
+40001 if the stream came into being after the transaction's snapshot, or since the caller looked;
+MS007 if the id that was drawn is in use.$$;

@@ -4,19 +4,15 @@ LANGUAGE sql
 VOLATILE
 PARALLEL UNSAFE
 RETURN
-  -- take_mark(pg_sequence_last_value('global_position_seq')), written out because this is inlined.
+  -- take_mark(drawn_position()), written out because this is inlined.
   -- The mark comes before the first nextval, so that it bounds every position that this transaction
   -- can still get. Each part is read anew, the higher bits first: if the sequence moves between two
   -- of them, the bound is too low, never too high.
-  (
-    pg_sequence_last_value('global_position_seq') >= 274877906944
-    AND pg_advisory_xact_lock_shared(
-      mark_lock_class() + 64, (pg_sequence_last_value('global_position_seq') >> 38)::integer
-    ) IS NULL
-  )
+  -- In the first 1000 positions, and from 2^38 on, there is more to do: one comparison for both.
+  (abs(drawn_position() - 137438953972) >= 137438952972 AND prepare_mark())
   OR pg_advisory_xact_lock_shared(
-    mark_lock_class() + (pg_sequence_last_value('global_position_seq') >> 32 & 63)::integer,
-    pg_sequence_last_value('global_position_seq')::bit(32)::integer
+    mark_lock_class() + (drawn_position() >> 32 & 63)::integer,
+    drawn_position()::bit(32)::integer
   ) IS NULL
   -- The bell comes after the mark: a reader does it the other way round, so one sees the other. A
   -- bell key is taken and given back in one expression, which nothing can interrupt half-way.

@@ -13,6 +13,8 @@ AS $$
 #variable_conflict use_column
 BEGIN
   IF (expected_version <> actual_version) IS NOT TRUE THEN
+    -- The place after the version was free, so it was the position that was in use.
+    PERFORM refuse_sequences();
     RAISE EXCEPTION USING
       ERRCODE = 'serialization_failure',
       MESSAGE = format('stream %s was written to without its lock', stream),
@@ -53,4 +55,5 @@ END
 $$;
 
 COMMENT ON FUNCTION refuse_version(text, bigint, bigint, bigint) IS
-$$Internal: raise MS001, or 40001 if the transaction's snapshot is too old to know the version.$$;
+$$Internal: raise MS001, or 40001 if the transaction's snapshot is too old to know the version;
+MS007 if a position that was drawn is in use.$$;

@@ -31,26 +31,30 @@ BEGIN
   PERFORM pg_advisory_xact_lock(stream_lock_class(), hashtext(stream COLLATE "C"));
   PERFORM announce_write();
 
+  -- One statement, which locks both tables before its snapshot: between two, empty_store could
+  -- delete the messages and raise the floor, and the version would be neither's.
   SELECT
-    s.stream_id, s.category_key, s.floor,
+    s.stream_id, s.category_key, coalesce(l.version, s.floor) AS version,
     writers_restricted() OR current_setting('transaction_isolation') <> 'read committed' AS checked
   INTO target
   FROM streams AS s
+  LEFT JOIN LATERAL (
+    SELECT m.version
+    FROM messages AS m
+    WHERE m.stream_id = s.stream_id
+    ORDER BY m.version DESC
+    LIMIT 1
+  ) AS l ON true
   WHERE s.stream = write_batch.stream COLLATE "C";
   IF NOT FOUND THEN
     PERFORM refuse_target(stream, NULL);
-    SELECT c.stream_id, c.category_key, bigint '0' AS floor, false AS checked INTO target
+    SELECT c.stream_id, c.category_key, bigint '0' AS version, false AS checked INTO target
     FROM create_stream(stream) AS c;
   ELSIF target.checked THEN
     PERFORM refuse_target(stream, target.stream_id);
   END IF;
 
-  SELECT m.version INTO at_version
-  FROM messages AS m
-  WHERE m.stream_id = target.stream_id
-  ORDER BY m.version DESC
-  LIMIT 1;
-  at_version := coalesce(at_version, target.floor);
+  at_version := target.version;
 
   IF (expected_version <> at_version) IS NOT TRUE THEN
     written_at := clock_timestamp();

@@ -131,7 +131,10 @@ async def test_subscription_beyond_the_last_position_is_refused(
     await alone.run_once(subscription)
     async with await psycopg.AsyncConnection.connect(alone._database._conninfo) as conn:
         await conn.execute(
-            sql.SQL("SELECT setval('{}.global_position_seq', 2)").format(sql.Identifier(alone.name))
+            sql.SQL(
+                "DELETE FROM {store}.messages AS m WHERE m.global_position > 2;"
+                "SELECT setval('{store}.global_position_seq', 2)"
+            ).format(store=sql.Identifier(alone.name))
         )
     with pytest.raises(PositionBeyondEndError) as caught:
         await alone.run_once(subscription)

@@ -1,0 +1,106 @@
+CREATE OR REPLACE FUNCTION empty_store(
+  store text,
+  reason text DEFAULT NULL
+)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET jit = off
+-- Who waits for this lock has all others wait behind: rather give up soon.
+SET lock_timeout = '3s'
+AS $$
+#variable_conflict use_column
+DECLARE
+  failed bigint[];
+  deleted bigint;
+  parked bigint;
+BEGIN
+  PERFORM refuse_stranger('empty_store');
+  IF (store = current_schema() COLLATE "C") IS NOT TRUE THEN
+    PERFORM refuse_argument(
+      'store', 'must be the name of the store, to confirm',
+      jsonb_build_object('store', store)
+    );
+  END IF;
+  PERFORM refuse_isolation();
+  LOOP
+    BEGIN
+      -- Instead of the locks of all streams: no writer computes a version meanwhile.
+      LOCK TABLE messages IN ACCESS EXCLUSIVE MODE;
+      LOCK TABLE streams IN ROW EXCLUSIVE MODE;  -- as in cut_stream
+      SELECT array_agg(e.global_position) INTO failed
+      FROM (
+        SELECT k.global_position FROM parked_messages AS k WHERE k.error IS NOT NULL
+        UNION
+        SELECT p.failed_position FROM subscription_partitions AS p WHERE p.error IS NOT NULL
+      ) AS e (global_position);
+      PERFORM forget_errors(failed);
+      PERFORM refuse_errors(failed);
+      EXIT;
+    EXCEPTION
+      WHEN object_in_use THEN
+        NULL;  -- as in delete_stream
+    END;
+    PERFORM wait_for_handlers(failed);
+  END LOOP;
+
+  WITH ends AS MATERIALIZED (
+    SELECT s.stream_id, s.floor, l.version
+    FROM streams AS s
+    CROSS JOIN LATERAL (
+      SELECT m.version
+      FROM messages AS m
+      WHERE m.stream_id = s.stream_id
+      ORDER BY m.version DESC
+      LIMIT 1
+    ) AS l
+  ),
+  raised AS (
+    UPDATE streams AS s
+    SET floor = e.version
+    FROM ends AS e
+    WHERE s.stream_id = e.stream_id
+  )
+  SELECT coalesce(sum(e.version - e.floor), 0)::bigint INTO deleted FROM ends AS e;
+  TRUNCATE messages;
+
+  -- As forget_errors, these leave out what a handler has locked.
+  WITH free AS MATERIALIZED (
+    SELECT k.subscription_id, k.global_position
+    FROM parked_messages AS k
+    FOR UPDATE SKIP LOCKED
+  )
+  DELETE FROM parked_messages AS k
+  USING free AS f
+  WHERE k.subscription_id = f.subscription_id AND k.global_position = f.global_position;
+  GET DIAGNOSTICS parked = ROW_COUNT;
+  WITH free AS MATERIALIZED (
+    SELECT p.subscription_id, p.partition
+    FROM subscription_partitions AS p
+    WHERE p.failed_position IS NOT NULL
+    FOR UPDATE SKIP LOCKED
+  )
+  UPDATE subscription_partitions AS p
+  SET attempts = 0, failed_position = NULL, retry_at = NULL, stopped = false, alone = 0
+  FROM free AS f
+  WHERE p.subscription_id = f.subscription_id AND p.partition = f.partition;
+
+  PERFORM record_audit(
+    'empty_store', store, reason, jsonb_build_object('deleted', deleted, 'parked', parked)
+  );
+  RETURN deleted;
+END
+$$;
+
+COMMENT ON FUNCTION empty_store(text, text) IS
+$$Delete all messages of the store; return how many. store is its name, to confirm. What is written
+next goes on where it was: positions go on, streams keep their names and versions, subscriptions
+their checkpoints, categories their policies of retention. What subscriptions have parked is
+forgotten, and partitions that a failed message had stopped go on. Waits for open transactions that
+read or write messages, and everybody waits for it until the transaction ends. Raises 55P03 if it
+cannot have its lock within 3 seconds. A transaction that began before, under REPEATABLE READ or
+SERIALIZABLE, can find no messages either. Written to the audit. Raises 22023 if store is another
+name; MS004 unless under READ COMMITTED.$$;
