@@ -48,6 +48,7 @@ def migrations() -> tuple[Migration, ...]:
 def repeated_files() -> list[Path]:
     """The files applied by every installation and upgrade, in order."""
     return [
+        ROOT / "repeat.sql",
         *sorted((ROOT / "functions").rglob("*.sql")),
         *sorted((ROOT / "views").glob("*.sql")),
         ROOT / "grants.sql",

@@ -13,12 +13,12 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "12a2d9909cfac6937d72283e315d722d79b6cfefb31d1d43ca578c3115d47482"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "b327e9d39bebed6f8b3769f3739607a1c4e70b985670cd640d308c660d75da58"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
     {"number": 4, "name": "0004_reliability", "checksum": "df81913c528449c577848e19c20a6c1970f612aaa726a55ad7426e8a68684ad5"},
-    {"number": 5, "name": "0005_guarded", "checksum": "ef47dc47c2e86b72c21061aa6af4a3e3e990de0a69a35612a621758dad2117c1"}
+    {"number": 5, "name": "0005_guarded", "checksum": "6cecd510741d123c7a82a7052794fd804c2888a0b4d7613831b7bd579edf229a"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -41,6 +41,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 5) AS pgstore_pending \
 \if :pgstore_pending
   \ir migrations/0005_guarded.sql
 \endif
+\ir repeat.sql
 \ir functions/ids/new_message_id.sql
 \ir functions/monitoring/count_parked.sql
 \ir functions/monitoring/foreign_locks.sql
@@ -188,8 +189,10 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 5) AS pgstore_pending \
 \ir functions/write/announce_write.sql
 \ir functions/write/create_stream.sql
 \ir functions/write/enter_flight.sql
+\ir functions/write/long_as_text.sql
 \ir functions/write/nested_too_deep.sql
 \ir functions/write/notify_sleepers.sql
+\ir functions/write/payload_problem.sql
 \ir functions/write/refuse_argument.sql
 \ir functions/write/refuse_version.sql
 \ir functions/write/refuse_write.sql

@@ -8,8 +8,17 @@ SET LOCAL client_encoding = 'UTF8';
 
 DO $$
 DECLARE
-  pinned text :=
-    format('search_path=%s, pg_temp', quote_ident(current_setting('pgstore.schema')));
+  store text := current_setting('pgstore.schema');
+  -- Quoted or not: that depends on the keywords of the server that wrote it, and on the setting
+  -- quote_all_identifiers of that session.
+  pinned text[] := array_remove(
+    ARRAY[
+      'search_path=' || quote_ident(store) || ', pg_temp',
+      'search_path="' || replace(store, '"', '""') || '", pg_temp',
+      'search_path=' || substring(store FROM '^[a-z_][a-z0-9_]*$') || ', pg_temp'
+    ],
+    NULL
+  );
   renamed record;
 BEGIN
   IF pg_is_in_recovery() THEN
@@ -69,10 +78,10 @@ BEGIN
   JOIN pg_namespace AS n ON n.oid = p.pronamespace
   CROSS JOIN unnest(p.proconfig) AS s (setting)
   WHERE p.proname = 'applied_migrations'
-    AND s.setting LIKE 'search\_path=%'
+    AND starts_with(s.setting, 'search_path=')
     AND CASE n.nspname
-      WHEN current_setting('pgstore.schema') THEN s.setting <> pinned
-      ELSE s.setting = pinned AND NOT EXISTS (
+      WHEN current_setting('pgstore.schema') THEN s.setting <> ALL (pinned)
+      ELSE s.setting = ANY (pinned) AND NOT EXISTS (
         SELECT FROM pg_class AS c
         JOIN pg_namespace AS t ON t.oid = c.relnamespace
         WHERE t.nspname = current_setting('pgstore.schema') AND c.relname = 'migrations'

@@ -21,12 +21,12 @@ BEGIN
   PERFORM refuse_stranger('redact_message');
   IF data IS NULL THEN
     PERFORM refuse_argument('data', 'must be a JSON value, not NULL');
-  ELSIF nested_too_deep(data) OR nested_too_deep(metadata) THEN
+  ELSIF coalesce(payload_problem(data), payload_problem(metadata)) IS NOT NULL THEN
     PERFORM refuse_argument(
-      CASE WHEN nested_too_deep(data) THEN 'data' ELSE 'metadata' END,
-      'must have at most 100 arrays and objects in one another'
+      CASE WHEN payload_problem(data) IS NOT NULL THEN 'data' ELSE 'metadata' END,
+      coalesce(payload_problem(data), payload_problem(metadata))
     );
-  ELSIF (reason ~ '\S') IS NOT TRUE THEN
+  ELSIF (reason ~ '[^[:space:]]') IS NOT TRUE THEN
     PERFORM refuse_argument('reason', 'must say why');
   ELSIF jsonb_typeof(metadata) <> 'object' THEN
     PERFORM refuse_argument('metadata', 'must be a JSON object, or NULL to keep it');

@@ -37,13 +37,16 @@ BEGIN
       WHEN octet_length(m.stream) BETWEEN 1 AND 1000 IS NOT TRUE THEN 'stream'
       WHEN m.version >= 1 IS NOT TRUE THEN 'version'
       WHEN octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE THEN 'type'
-      WHEN m.data IS NULL OR nested_too_deep(m.data) THEN 'data'
-      WHEN jsonb_typeof(m.metadata) <> 'object' OR nested_too_deep(m.metadata) THEN 'metadata'
+      WHEN m.data IS NULL OR payload_problem(m.data) IS NOT NULL THEN 'data'
+      WHEN jsonb_typeof(m.metadata) <> 'object' OR payload_problem(m.metadata) IS NOT NULL
+        THEN 'metadata'
       WHEN m.message_id IS NULL THEN 'message_id'
       WHEN time_fits(m.added_at) IS NOT TRUE THEN 'added_at'
       ELSE 'global_position'
     END AS argument,
-    m.data IS NOT NULL AND (nested_too_deep(m.data) OR nested_too_deep(m.metadata)) AS is_deep
+    CASE
+      WHEN m.data IS NOT NULL THEN coalesce(payload_problem(m.data), payload_problem(m.metadata))
+    END AS problem
   INTO bad
   FROM unnest(
     streams, versions, types, data, metadata, message_ids, added_at, global_positions,
@@ -59,8 +62,8 @@ BEGIN
       OR octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE
       OR m.data IS NULL
       OR jsonb_typeof(m.metadata) <> 'object'
-      OR nested_too_deep(m.data)
-      OR nested_too_deep(m.metadata)
+      OR payload_problem(m.data) IS NOT NULL
+      OR payload_problem(m.metadata) IS NOT NULL
       OR m.message_id IS NULL
       OR time_fits(m.added_at) IS NOT TRUE
       OR (global_positions IS NOT NULL AND m.global_position > m.position_before IS NOT TRUE)
@@ -74,7 +77,7 @@ BEGIN
         WHEN bad.argument = 'stream' THEN 'must be a name of 1 to 1000 bytes'
         WHEN bad.argument = 'version' THEN 'must be 1 or more'
         WHEN bad.argument = 'type' THEN 'must be a name of 1 to 255 bytes'
-        WHEN bad.is_deep THEN 'must have at most 100 arrays and objects in one another'
+        WHEN bad.problem IS NOT NULL THEN bad.problem
         WHEN bad.argument = 'data' THEN 'must be a JSON value, not NULL'
         WHEN bad.argument = 'metadata' THEN 'must be a JSON object or NULL'
         WHEN bad.argument = 'message_id' THEN 'must be a UUID, not NULL'

@@ -9,9 +9,10 @@ AS $$
 DECLARE
   last_position bigint := drawn_position();
   -- Anybody may set it, to anything.
-  mark bigint := substring(current_setting(mark_setting(), true) FROM '^\d{1,18}$')::bigint;
+  mark bigint := substring(current_setting(mark_setting(), true) FROM '^[0-9]{1,18}$')::bigint;
 BEGIN
-  IF (mark BETWEEN 0 AND last_position) IS NOT TRUE THEN
+  -- At position 0 enter_flight has more to do.
+  IF (last_position > 0 AND mark BETWEEN 0 AND last_position) IS NOT TRUE THEN
     -- Not known to be in flight: also when the message before was written by the caller's fast path
     -- (one mark more does no harm), and after a savepoint that held the mark was rolled back. And
     -- when the setting cannot be true: a bound above the last position is too high.

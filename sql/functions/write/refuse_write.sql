@@ -38,18 +38,20 @@ BEGIN
     m.n - 1 AS index,
     CASE
       WHEN octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE THEN 'type'
-      WHEN m.data IS NULL OR nested_too_deep(m.data) THEN 'data'
+      WHEN m.data IS NULL OR payload_problem(m.data) IS NOT NULL THEN 'data'
       ELSE 'metadata'
     END AS argument,
     m.type,
-    m.data IS NOT NULL AND (nested_too_deep(m.data) OR nested_too_deep(m.metadata)) AS is_deep
+    CASE
+      WHEN m.data IS NOT NULL THEN coalesce(payload_problem(m.data), payload_problem(m.metadata))
+    END AS problem
   INTO bad
   FROM unnest(types, data, metadata) WITH ORDINALITY AS m (type, data, metadata, n)
   WHERE octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE
     OR m.data IS NULL
     OR jsonb_typeof(m.metadata) <> 'object'
-    OR nested_too_deep(m.data)
-    OR nested_too_deep(m.metadata)
+    OR payload_problem(m.data) IS NOT NULL
+    OR payload_problem(m.metadata) IS NOT NULL
   ORDER BY m.n
   LIMIT 1;
   IF FOUND THEN
@@ -57,7 +59,7 @@ BEGIN
       bad.argument,
       CASE
         WHEN bad.argument = 'type' THEN 'must be a name of 1 to 255 bytes'
-        WHEN bad.is_deep THEN 'must have at most 100 arrays and objects in one another'
+        WHEN bad.problem IS NOT NULL THEN bad.problem
         WHEN bad.argument = 'data' THEN 'must be a JSON value, not NULL'
         ELSE 'must be a JSON object, as {"key": "value"}, or NULL'
       END,

@@ -22,8 +22,8 @@ AS $$
 BEGIN
   IF (octet_length(type) BETWEEN 1 AND 255 AND data IS NOT NULL) IS NOT TRUE
     OR jsonb_typeof(metadata) <> 'object'
-    OR nested_too_deep(data)
-    OR nested_too_deep(metadata)
+    OR payload_problem(data) IS NOT NULL
+    OR payload_problem(metadata) IS NOT NULL
   THEN
     PERFORM refuse_write(stream, expected_version, ARRAY[type], ARRAY[data], ARRAY[metadata], NULL);
   END IF;
