@@ -18,7 +18,7 @@ SELECT
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
     {"number": 4, "name": "0004_reliability", "checksum": "df81913c528449c577848e19c20a6c1970f612aaa726a55ad7426e8a68684ad5"},
-    {"number": 5, "name": "0005_guarded", "checksum": "6cecd510741d123c7a82a7052794fd804c2888a0b4d7613831b7bd579edf229a"}
+    {"number": 5, "name": "0005_guarded", "checksum": "ef47dc47c2e86b72c21061aa6af4a3e3e990de0a69a35612a621758dad2117c1"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset

@@ -1,4 +1,5 @@
 import subprocess
+import time
 from pathlib import Path
 
 import psycopg
@@ -19,6 +20,7 @@ from tests.migrations.installers import (
     by_psql,
     by_python,
     catalog,
+    code_and_detail,
     environment,
     tables,
     write,
@@ -153,14 +155,37 @@ def test_install_through_a_connection_of_another_encoding(
         "client_min_messages=error",
         "extra_float_digits=0",
         "plpgsql.variable_conflict=use_variable",
+        "quote_all_identifiers=on",
     ],
 )
 def test_install_does_not_depend_on_settings(
     dsn: str, schema: str, install: Install, setting: str
 ) -> None:
-    install(make_conninfo(dsn, options=f"-c {setting}"), schema)
+    other = make_conninfo(dsn, options=f"-c {setting}")
+    install(other, schema)
     with psycopg.connect(dsn) as conn:
         assert write(conn, schema) == (1, 1)
+    for again in (dsn, other):
+        install(again, schema)
+
+
+def test_repeated_files_wait_for_a_lock_as_long_as_they_say(
+    dsn: str, schema: str, connect: Connect, install: Install
+) -> None:
+    """Not as long as the migrations before them, which change tables."""
+    install(dsn, schema)
+    conn = connect()
+    store = identifier(schema)
+    conn.execute(sql.SQL("DELETE FROM {}.migrations WHERE number = 5").format(store))
+    other = connect(autocommit=False)
+    other.execute(sql.SQL("LOCK TABLE {}.streams IN ACCESS EXCLUSIVE MODE").format(store))
+    begun = time.monotonic()
+    with pytest.raises(Exception) as caught:  # noqa: PT011 — which one tells its SQLSTATE
+        install(dsn, schema)
+    assert code_and_detail(caught.value)[0] == "55P03"
+    assert time.monotonic() - begun < 9
+    other.rollback()
+    install(dsn, schema)
 
 
 def test_install_leaves_no_setting_behind(dsn: str, schema: str, connect: Connect) -> None:

@@ -243,6 +243,22 @@ def test_no_message_gets_position_0(copied: Store, connect: Connect, way: str, w
     assert len(copied.call("read_all")) == copied.counts()[0]
 
 
+def test_no_message_gets_position_0_by_a_setting_of_the_writer(
+    copied: Store, connect: Connect
+) -> None:
+    """The setting that remembers a mark is the session's: it may say that one is held."""
+    copied.query("TRUNCATE STORE.messages, STORE.streams, STORE.subscription_partitions")
+    copied.query("TRUNCATE STORE.retention_policies")
+    copied.call("repair_sequences")
+    copied.query("ALTER SEQUENCE STORE.global_position_seq RESTART")
+    conn = connect(autocommit=False)
+    ((setting,),) = copied.query("SELECT STORE.mark_setting()")
+    conn.execute("SELECT pg_current_xact_id(), set_config(%s, '0', true)", [setting])
+    copied.query(WRITES["write_message, new stream"], {"id": str(uuid4())}, on=conn)
+    conn.commit()
+    assert copied.query("SELECT global_position FROM STORE.messages").fetchall() == [(1,)]
+
+
 def test_truncate_with_restart_identity_leaves_the_sequences(copied: Store) -> None:
     """They belong to no column: only ALTER SEQUENCE and setval set them back."""
     copied.call("repair_sequences")
