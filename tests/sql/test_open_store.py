@@ -140,3 +140,23 @@ def test_function_of_a_role_that_may_lends_its_right_while_the_store_is_closed(
                 store.query(forget, on=connect(user=role))
         finally:
             store.query("DROP SCHEMA of_eraser CASCADE")
+
+
+def test_what_another_role_opened_is_closed(store: Store, role: str, connect: Connect) -> None:
+    """The owner cannot revoke what a role with a grant option gave to PUBLIC."""
+    conn = connect(user=role)
+    for right in (
+        "USAGE ON SCHEMA STORE",
+        "EXECUTE ON ALL FUNCTIONS IN SCHEMA STORE",
+        "SELECT ON ALL TABLES IN SCHEMA STORE",
+        "SELECT ON ALL SEQUENCES IN SCHEMA STORE",
+        "INSERT (type) ON STORE.messages",
+    ):
+        store.query(f"GRANT {right} TO {role} WITH GRANT OPTION")
+        store.query(f"GRANT {right} TO PUBLIC", on=conn)
+    with new_role(store) as other:
+        stranger = connect(user=other)
+        assert allowed(store, stranger, statements(store)) != set()
+        store.call("grant_monitor", role)
+        assert allowed(store, stranger, statements(store)) == set()
+    store.query(f"REVOKE ALL ON SCHEMA STORE FROM {role}")

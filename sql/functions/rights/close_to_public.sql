@@ -6,6 +6,8 @@ PARALLEL UNSAFE
 SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
+DECLARE
+  given record;
 BEGIN
   -- Only if something is open: a REVOKE has all sessions plan their statements anew.
   IF NOT EXISTS (
@@ -36,6 +38,37 @@ BEGIN
   EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM PUBLIC', current_schema());
   EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA %I FROM PUBLIC', current_schema());
   EXECUTE format('REVOKE ALL ON ALL ROUTINES IN SCHEMA %I FROM PUBLIC', current_schema());
+
+  -- What a role with a grant option gave to PUBLIC, the owner can only take with that option.
+  FOR given IN
+    SELECT DISTINCT a.grantee::regrole AS role, o.kind, o.name
+    FROM pg_namespace AS n
+    CROSS JOIN LATERAL (
+      SELECT 'SCHEMA' AS kind, n.nspname AS name, n.nspacl AS acl
+      UNION ALL
+      SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.relname, c.relacl
+      FROM pg_class AS c
+      WHERE c.relnamespace = n.oid
+      UNION ALL
+      SELECT 'TABLE', c.relname, t.attacl
+      FROM pg_class AS c
+      JOIN pg_attribute AS t ON t.attrelid = c.oid
+      WHERE c.relnamespace = n.oid
+      UNION ALL
+      SELECT 'FUNCTION', p.proname, p.proacl
+      FROM pg_proc AS p
+      WHERE p.pronamespace = n.oid
+    ) AS o
+    CROSS JOIN aclexplode(o.acl) AS a
+    WHERE n.nspname = current_schema()
+      AND a.is_grantable
+      AND a.grantor = n.nspowner
+      AND EXISTS (SELECT FROM aclexplode(o.acl) AS w WHERE w.grantee = 0)
+  LOOP
+    EXECUTE format(
+      'REVOKE GRANT OPTION FOR ALL ON %s %I FROM %s CASCADE', given.kind, given.name, given.role
+    );
+  END LOOP;
 END
 $$;
 
