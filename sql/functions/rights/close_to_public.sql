@@ -41,38 +41,48 @@ BEGIN
 
   -- What a role with a grant option gave to PUBLIC, the owner can only take with that option.
   FOR given IN
-    SELECT DISTINCT a.grantee::regrole AS role, o.kind, o.name
+    SELECT DISTINCT pg_get_userbyid(a.grantee) AS role
     FROM pg_namespace AS n
     CROSS JOIN LATERAL (
-      SELECT 'SCHEMA' AS kind, n.nspname AS name, n.nspacl AS acl
+      SELECT n.nspacl AS acl
       UNION ALL
-      SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.relname, c.relacl
-      FROM pg_class AS c
-      WHERE c.relnamespace = n.oid
+      SELECT c.relacl FROM pg_class AS c WHERE c.relnamespace = n.oid
       UNION ALL
-      SELECT 'TABLE', c.relname, t.attacl
+      SELECT t.attacl
       FROM pg_class AS c
       JOIN pg_attribute AS t ON t.attrelid = c.oid
       WHERE c.relnamespace = n.oid
       UNION ALL
-      SELECT 'FUNCTION', p.proname, p.proacl
-      FROM pg_proc AS p
-      WHERE p.pronamespace = n.oid
+      SELECT p.proacl FROM pg_proc AS p WHERE p.pronamespace = n.oid
     ) AS o
     CROSS JOIN aclexplode(o.acl) AS a
     WHERE n.nspname = current_schema()
       AND a.is_grantable
       AND a.grantor = n.nspowner
+      AND a.grantee <> n.nspowner
       AND EXISTS (SELECT FROM aclexplode(o.acl) AS w WHERE w.grantee = 0)
   LOOP
     EXECUTE format(
-      'REVOKE GRANT OPTION FOR ALL ON %s %I FROM %s CASCADE', given.kind, given.name, given.role
+      'REVOKE GRANT OPTION FOR ALL ON SCHEMA %I FROM %I CASCADE', current_schema(), given.role
+    );
+    EXECUTE format(
+      'REVOKE GRANT OPTION FOR ALL ON ALL TABLES IN SCHEMA %I FROM %I CASCADE', current_schema(),
+      given.role
+    );
+    EXECUTE format(
+      'REVOKE GRANT OPTION FOR ALL ON ALL SEQUENCES IN SCHEMA %I FROM %I CASCADE',
+      current_schema(), given.role
+    );
+    EXECUTE format(
+      'REVOKE GRANT OPTION FOR ALL ON ALL ROUTINES IN SCHEMA %I FROM %I CASCADE',
+      current_schema(), given.role
     );
   END LOOP;
 END
 $$;
 
 COMMENT ON FUNCTION close_to_public() IS
-$$Internal: take every right on the store from PUBLIC: before rights are granted to a role or taken
+$$Internal: take every right on the store from PUBLIC, and from a role that gave PUBLIC one the
+option to grant: before rights are granted to a role or taken
 from it, and at the end of an installation. A store that was restored without its rights is open to
 each role that may use the schema.$$;
