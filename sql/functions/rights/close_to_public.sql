@@ -82,7 +82,6 @@ END
 $$;
 
 COMMENT ON FUNCTION close_to_public() IS
-$$Internal: take every right on the store from PUBLIC, and from a role that gave PUBLIC one the
-option to grant: before rights are granted to a role or taken
-from it, and at the end of an installation. A store that was restored without its rights is open to
-each role that may use the schema.$$;
+$$Internal: take every right on the store from PUBLIC, and the option to grant from a role that gave
+PUBLIC one: before rights are granted to a role or taken from it, and at the end of an installation.
+A store that was restored without its rights is open to each role that may use the schema.$$;

@@ -11,7 +11,7 @@ AS $$
 DECLARE
   length bigint;
 BEGIN
-  length := octet_length(value::text);
+  length := octet_length(value::text)::bigint;
   -- A copy, because the size of a compressed value tells nothing.
   RETURN length > 65536
     AND length > least(268435456, 32 * pg_column_size(jsonb_path_query_first(value, '$'))::bigint);
