@@ -81,14 +81,15 @@ class TypedCodec(Generic[E]):
     def __init__(
         self, messages: object, enc_hook: Hook | None = None, dec_hook: DecodeHook | None = None
     ) -> None:
-        self._classes = by_name(messages)
         self._coders: dict[type, _Coder[E]] = {}
         self._decoders: dict[str, Callable[[bytes | str], E]] = {}
-        for name, cls in self._classes.items():
+        self._names: dict[type, list[str]] = {}
+        for name, cls in by_name(messages).items():
             if cls not in self._coders:
                 make = _pydantic_coder if is_pydantic(cls) else _msgspec_coder
                 self._coders[cls] = make(name, cls, enc_hook, dec_hook)
             self._decoders[name] = self._coders[cls].decode
+            self._names.setdefault(cls, []).append(name)
         # The usual classes in one step: encoding is on the way of every write.
         self._quick = {
             cls: (coder.name, coder.encode, coder.decode)
@@ -108,10 +109,9 @@ class TypedCodec(Generic[E]):
             if isinstance(each, str):
                 names.append(each)
                 continue
-            found = [name for name, cls in self._classes.items() if cls is each]
-            if not found:
+            if not isinstance(each, type) or each not in self._names:
                 raise InvalidArgumentError(not_a_type(each, self._coders))
-            names.extend(found)
+            names.extend(self._names[each])
         return tuple(names)
 
     def encode(self, message: E) -> tuple[str, bytes]:
