@@ -81,6 +81,9 @@ class TypedCodec(Generic[E]):
     def __init__(
         self, messages: object, enc_hook: Hook | None = None, dec_hook: DecodeHook | None = None
     ) -> None:
+        for name, hook in {"enc_hook": enc_hook, "dec_hook": dec_hook}.items():
+            if hook is not None and not callable(hook):
+                raise TypeError(f"{name} must be a function, not {shown(hook)}")
         self._coders: dict[type, _Coder[E]] = {}
         self._decoders: dict[str, Callable[[bytes | str], E]] = {}
         self._names: dict[type, list[str]] = {}
@@ -109,9 +112,10 @@ class TypedCodec(Generic[E]):
             if isinstance(each, str):
                 names.append(each)
                 continue
-            if not isinstance(each, type) or each not in self._names:
+            found = self._names.get(each) if issubclass(type(each), type) else None
+            if found is None:
                 raise InvalidArgumentError(not_a_type(each, self._coders))
-            names.extend(self._names[each])
+            names.extend(found)
         return tuple(names)
 
     def encode(self, message: E) -> tuple[str, bytes]:
@@ -124,10 +128,7 @@ class TypedCodec(Generic[E]):
             pass  # another class, or what is told below
         coder = self._coders.get(type(message))
         if coder is None:
-            if isinstance(message, type):
-                raise InvalidArgumentError(
-                    f"{shown(message)} is a class: pass a message, {shown(message)}(…)"
-                )
+            _refuse_class(message)
             raise InvalidArgumentError(not_a_type(type(message), self._coders))
         try:
             data = _encoded(coder, message)
@@ -298,12 +299,20 @@ def one_line(data: bytes) -> bytes:
     return msgspec.json.format(data, indent=-1) if b"\n" in data else data
 
 
+def _refuse_class(message: object) -> None:
+    if isinstance(message, type):
+        raise InvalidArgumentError(
+            f"{shown(message)} is a class: pass a message, {shown(message)}(…)"
+        )
+
+
 def message_id_of(message: object) -> UUID | None:
     """The id that the message itself carries, if it does."""
     get_message_id = getattr(message, "get_message_id", None)
     if get_message_id is None:
         return None
-    message_id = get_message_id()
+    _refuse_class(message)
+    message_id = get_message_id() if callable(get_message_id) else None
     if not isinstance(message_id, UUID):
         raise InvalidArgumentError(
             f"get_message_id() of {type(message).__name__} must return a uuid.UUID"
