@@ -1,6 +1,8 @@
 """What callers pass: told by its name if it is of the wrong type, before anything is sent."""
 
 from collections.abc import Iterable
+from math import isnan
+from operator import index
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -17,17 +19,45 @@ _LONGEST = 60
 
 def number(name: str, value: int | None) -> str | None:
     """A whole number as the statements take it; True and "1" are none."""
-    if value is None:
-        return None
-    if type(value) is not int and (isinstance(value, bool) or not hasattr(value, "__index__")):
-        raise InvalidArgumentError(f"{name} must be a whole number, not {shown(value)}")
-    return str(value)
+    return None if value is None else str(whole(name, value))
+
+
+def whole(name: str, value: int) -> int:
+    """A whole number, as large as the server's can be."""
+    if type(value) is not int:
+        if isinstance(value, bool) or not hasattr(type(value), "__index__"):
+            raise InvalidArgumentError(f"{name} must be a whole number, not {shown(value)}")
+        value = index(value)
+    if not -(2**63) <= value < 2**63:
+        raise InvalidArgumentError(f"{name} must be a number of 64 bits, not {shown(value)}")
+    return value
 
 
 def count(name: str, value: int, *, least: int = 0) -> None:
     """Refuse what is not a number of things, or too small a one."""
-    if number(name, value) is None or value < least:
+    if whole(name, value) < least:
         raise InvalidArgumentError(f"{name} must be {least} or more, not {shown(value)}")
+
+
+def seconds(name: str, value: object) -> float:
+    """A number of seconds."""
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool) and not isnan(value):
+            return float(value)
+    except OverflowError:
+        pass
+    raise InvalidArgumentError(f"{name} must be a number of seconds, not {shown(value)}")
+
+
+def refuse_no_function(name: str, value: object) -> None:
+    """Refuse what cannot be called, unless it is None."""
+    if value is not None and not callable(value):
+        raise InvalidArgumentError(f"{name} must be a function, not {shown(value)}")
+
+
+def is_text(value: str) -> bool:
+    """Tell whether the server can hold a text: it has no NUL and no half of a character."""
+    return not any(each == "\0" or "\ud800" <= each <= "\udfff" for each in value)
 
 
 def one_of(name: str, value: str, *choices: str) -> None:
@@ -41,6 +71,13 @@ def name_of(argument: str, value: str) -> str:
     """A name, which must be a text."""
     if not isinstance(value, str):
         raise InvalidArgumentError(f"{argument} must be a str, not {shown(value)}")
+    return value
+
+
+def text_of(argument: str, value: str) -> str:
+    """A text that the server can hold."""
+    if not is_text(name_of(argument, value)):
+        raise InvalidArgumentError(f"{argument} cannot hold such a character: {shown(value)}")
     return value
 
 
@@ -82,7 +119,7 @@ def uuid_text(argument: str, value: object) -> str:
     """A message's id, which may be given as text."""
     try:
         return str(value if isinstance(value, UUID) else UUID(str(value)))
-    except ValueError:
+    except Exception:  # of the value's own __str__, too
         raise InvalidArgumentError(f"{argument} must be a uuid.UUID, not {shown(value)}") from None
 
 
@@ -96,6 +133,12 @@ _INSIDE = {
     "sqlalchemy.engine": "connection.connection.driver_connection",
     "django": "connection.connection, inside transaction.atomic()",
 }
+
+
+def refuse_other(conn: object, wanted: type[Any]) -> None:
+    """Refuse what is no connection of this class."""
+    if not isinstance(conn, wanted):
+        raise no_connection(conn, wanted)
 
 
 def no_connection(conn: object, wanted: type[Any]) -> InvalidArgumentError:

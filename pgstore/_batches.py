@@ -10,7 +10,7 @@ from pgstore._arguments import count, several, shown
 from pgstore._codec import TOO_DEEP, Codec, message_id_of, message_id_text
 from pgstore._differences import plain_with_sorted_sets, unencodable
 from pgstore._messages import E
-from pgstore.errors import InvalidArgumentError
+from pgstore.errors import InvalidArgumentError, MessageDecodeError
 
 Metadata = Mapping[str, object]
 
@@ -23,6 +23,7 @@ def _plain(value: object) -> object:
 
 
 _encode = msgspec.json.Encoder(enc_hook=_plain).encode
+_decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
 def metadata_text(metadata: Metadata) -> str:
@@ -42,6 +43,15 @@ def metadata_text(metadata: Metadata) -> str:
         # JSON has neither: the encoder writes null for them.
         raise InvalidArgumentError("metadata cannot hold a NaN or an infinity: JSON has none")
     return text
+
+
+def decode_metadata(text: str, type_name: str, stream: str, version: int) -> dict[str, object]:
+    """Metadata of a stored message, which others may have written."""
+    try:
+        return _decode(text)
+    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
+        reason = f"cannot decode metadata: {error}"
+        raise MessageDecodeError(reason, stream, version, type_name) from error
 
 
 def _has_no_number(value: object) -> bool:

@@ -81,14 +81,18 @@ class TypedCodec(Generic[E]):
     def __init__(
         self, messages: object, enc_hook: Hook | None = None, dec_hook: DecodeHook | None = None
     ) -> None:
-        self._classes = by_name(messages)
+        for name, hook in {"enc_hook": enc_hook, "dec_hook": dec_hook}.items():
+            if hook is not None and not callable(hook):
+                raise TypeError(f"{name} must be a function, not {shown(hook)}")
         self._coders: dict[type, _Coder[E]] = {}
         self._decoders: dict[str, Callable[[bytes | str], E]] = {}
-        for name, cls in self._classes.items():
+        self._names: dict[type, list[str]] = {}
+        for name, cls in by_name(messages).items():
             if cls not in self._coders:
                 make = _pydantic_coder if is_pydantic(cls) else _msgspec_coder
                 self._coders[cls] = make(name, cls, enc_hook, dec_hook)
             self._decoders[name] = self._coders[cls].decode
+            self._names.setdefault(cls, []).append(name)
         # The usual classes in one step: encoding is on the way of every write.
         self._quick = {
             cls: (coder.name, coder.encode, coder.decode)
@@ -108,8 +112,8 @@ class TypedCodec(Generic[E]):
             if isinstance(each, str):
                 names.append(each)
                 continue
-            found = [name for name, cls in self._classes.items() if cls is each]
-            if not found:
+            found = self._names.get(each) if issubclass(type(each), type) else None
+            if found is None:
                 raise InvalidArgumentError(not_a_type(each, self._coders))
             names.extend(found)
         return tuple(names)
@@ -124,10 +128,7 @@ class TypedCodec(Generic[E]):
             pass  # another class, or what is told below
         coder = self._coders.get(type(message))
         if coder is None:
-            if isinstance(message, type):
-                raise InvalidArgumentError(
-                    f"{shown(message)} is a class: pass a message, {shown(message)}(…)"
-                )
+            _refuse_class(message)
             raise InvalidArgumentError(not_a_type(type(message), self._coders))
         try:
             data = _encoded(coder, message)
@@ -298,12 +299,20 @@ def one_line(data: bytes) -> bytes:
     return msgspec.json.format(data, indent=-1) if b"\n" in data else data
 
 
+def _refuse_class(message: object) -> None:
+    if isinstance(message, type):
+        raise InvalidArgumentError(
+            f"{shown(message)} is a class: pass a message, {shown(message)}(…)"
+        )
+
+
 def message_id_of(message: object) -> UUID | None:
     """The id that the message itself carries, if it does."""
     get_message_id = getattr(message, "get_message_id", None)
     if get_message_id is None:
         return None
-    message_id = get_message_id()
+    _refuse_class(message)
+    message_id = get_message_id() if callable(get_message_id) else None
     if not isinstance(message_id, UUID):
         raise InvalidArgumentError(
             f"get_message_id() of {type(message).__name__} must return a uuid.UUID"

@@ -49,7 +49,9 @@ def checked(conninfo: str) -> str:
     return conninfo
 
 
-def _problem_of(conninfo: str) -> str | None:
+def _problem_of(conninfo: object) -> str | None:
+    if not isinstance(conninfo, str):
+        return "is not a str"
     if found := _DRIVER.match(conninfo):
         return f"names SQLAlchemy's driver: drop +{found[2].lower()}, write {found[1].lower()}://"
     if "\0" in conninfo:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from pgstore._arguments import number, several
+from pgstore._arguments import name_of, number, several
 from pgstore.errors import InvalidArgumentError
 
 
@@ -37,6 +37,11 @@ def categories_of(category: str | None, categories: Iterable[str] | None) -> tup
     if categories is not None:
         raise InvalidArgumentError("give category or categories, not both")
     return (category,)
+
+
+def names(argument: str, values: Iterable[str]) -> tuple[str, ...]:
+    """Several names."""
+    return tuple(name_of(f"each of {argument}", each) for each in several(argument, values) or ())
 
 
 def text(value: int | None) -> str | None:

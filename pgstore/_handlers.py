@@ -54,7 +54,11 @@ def batch_handler(
     """A handler of lists of stored messages; Any stands for all of the store's types."""
     annotation, takes_transaction = _parameters(function, connection, known)
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin not in (list, Sequence) or typing.get_origin(arguments[0]) is not StoredMessage:
+    if (
+        origin not in (list, Sequence)
+        or not arguments
+        or typing.get_origin(arguments[0]) is not StoredMessage
+    ):
         raise TypeError(
             f"{_name(function)}: a batch handler takes a list[StoredMessage[…]], not {annotation}"
         )
@@ -65,6 +69,8 @@ def batch_handler(
 
 def refuse_other_color(function: Function, connection: ConnectionClass) -> None:
     """Raise TypeError for what cannot just be called, or awaited: it would be as if it had run."""
+    if not callable(function):
+        raise TypeError(f"a handler is a function, not {shown(function)}")
     ways = _ways(function)
     if any(inspect.isgeneratorfunction(way) or inspect.isasyncgenfunction(way) for way in ways):
         raise TypeError(
@@ -99,7 +105,7 @@ def _known(
     function: Function, classes: list[typing.Any], known: frozenset[type]
 ) -> frozenset[type]:
     for cls in classes:
-        if cls not in known:
+        if not isinstance(cls, type) or cls not in known:
             raise TypeError(f"{_name(function)}: {not_a_type(cls, known)}")
     return frozenset(classes)
 
@@ -108,9 +114,13 @@ def _parameters(
     function: Function, connection: ConnectionClass, known: frozenset[type]
 ) -> tuple[typing.Any, bool]:
     refuse_other_color(function, connection)
+    try:
+        signature = inspect.signature(function)
+    except ValueError as error:  # some that are written in C
+        raise TypeError(f"{_name(function)}: write a function with annotations: {error}") from error
     parameters = {
         name: each
-        for name, each in inspect.signature(function).parameters.items()
+        for name, each in signature.parameters.items()
         if each.kind is not each.KEYWORD_ONLY or each.default is each.empty
     }
     names = list(parameters)
@@ -120,6 +130,8 @@ def _parameters(
         raise TypeError(
             f"{_name(function)}: its annotations must be names of its module: {error}"
         ) from error
+    except Exception as error:  # of a text that is no expression, or of one that raises
+        raise TypeError(f"{_name(function)}: its annotations cannot be read: {error}") from error
     if any(each.kind not in _POSITIONAL for each in parameters.values()):
         raise TypeError(
             f"{_name(function)}: it gets the message, and the connection if it has a second"

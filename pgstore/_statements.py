@@ -2,7 +2,7 @@
 
 from psycopg import sql
 
-from pgstore._arguments import shown
+from pgstore._arguments import is_text, name_of, shown
 from pgstore.errors import InvalidArgumentError
 
 _COLUMNS = (
@@ -34,9 +34,9 @@ class Statements:
 
     def __init__(self, name: str) -> None:
         if (
-            not name
-            or len(name.encode()) > 63
-            or "\0" in name
+            not name_of("name", name)
+            or len(name.encode(errors="replace")) > 63
+            or not is_text(name)
             or name.startswith("pg_")
             or name in ("information_schema", "$user")
         ):

@@ -2,10 +2,13 @@
 
 import time
 
+# No thread can wait for longer than some centuries.
+_LONGEST = 1e9
+
 
 def deadline(timeout: float | None) -> float | None:
     """The moment `timeout` seconds from now; None for never."""
-    return None if timeout is None else time.monotonic() + timeout
+    return None if timeout is None else time.monotonic() + min(timeout, _LONGEST)
 
 
 def left(moment: float | None) -> float | None:

@@ -4,17 +4,26 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Generic
 from uuid import UUID
 
-import msgspec
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from pgstore._arguments import count, name_of, number, several, shown, uuid_text
+from pgstore._arguments import (
+    count,
+    name_of,
+    number,
+    seconds,
+    several,
+    shown,
+    uuid_text,
+    whole,
+)
 from pgstore._async.database import AsyncDatabase
 from pgstore._async.follower import AsyncFollower, Page
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.waker import AsyncWaker
+from pgstore._batches import decode_metadata
 from pgstore._codec import Codec
-from pgstore._filters import Filter, categories_of
+from pgstore._filters import Filter, categories_of, names
 from pgstore._messages import E, StoredMessage
 from pgstore.errors import InvalidArgumentError, MessageNotFound
 
@@ -23,8 +32,6 @@ _PAGE = 1000
 
 # Columns of read_page.
 _POSITION, _REACHED, _LOOKED = 3, 8, 9
-
-_decode_metadata = msgspec.json.Decoder(dict[str, object]).decode
 
 
 class AsyncReader(Generic[E]):
@@ -221,7 +228,9 @@ class AsyncReader(Generic[E]):
         chosen = self._filter(
             types, categories_of(category, categories), stream_pattern, partition, partition_by
         )
-        number("after_position", after_position)
+        whole("after_position", after_position)
+        if timeout is not None:
+            seconds("timeout", timeout)
         opening = AsyncOpening(self._database)
 
         async def fetch(position: int) -> Page:
@@ -245,11 +254,11 @@ class AsyncReader(Generic[E]):
             )
         return Filter(
             types=None if types is None else self._codec.names_of(several("types", types) or ()),
-            categories=several("categories", categories),
-            stream_pattern=stream_pattern,
+            categories=None if categories is None else names("categories", categories),
+            stream_pattern=stream_pattern and name_of("stream_pattern", stream_pattern),
             partition=share[0],
             partitions=share[1],
-            partition_by=partition_by,
+            partition_by=name_of("partition_by", partition_by),
         )
 
     async def _page(
@@ -280,5 +289,5 @@ class AsyncReader(Generic[E]):
             self._codec.decode(row[4], row[5], row[1], row[2]),
             row[3],
             row[7],
-            None if row[6] is None else _decode_metadata(row[6]),
+            None if row[6] is None else decode_metadata(row[6], row[4], row[1], row[2]),
         )

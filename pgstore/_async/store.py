@@ -9,7 +9,16 @@ from typing import Literal, Self, overload
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from pgstore._arguments import count, name_of, number, one_of, refuse_source, several, shown
+from pgstore._arguments import (
+    count,
+    name_of,
+    number,
+    one_of,
+    refuse_source,
+    seconds,
+    several,
+    shown,
+)
 from pgstore._async.database import AsyncDatabase, Pool, PoolConnection
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.reader import AsyncReader
@@ -96,6 +105,8 @@ class AsyncMessageStore(AsyncReader[E]):
         """
         refuse_source(connection, AsyncConnectionPool, "AsyncMessageStore")
         one_of("wakeup", wakeup, "listen", "poll")
+        if prepare_threshold is not None:
+            count("prepare_threshold", prepare_threshold)
         if prepare_threshold != 5 and isinstance(connection, AsyncConnectionPool):
             raise InvalidArgumentError(
                 "prepare_threshold belongs into the kwargs of the pool that is given"
@@ -267,6 +278,8 @@ class AsyncMessageStore(AsyncReader[E]):
         count("batch_size", batch_size, least=1)
         count("partitions", partitions, least=1)
         count("max_attempts", max_attempts, least=1)
+        seconds("retry_delay", retry_delay)
+        name_of("on_failure", on_failure)
         options = SubscriptionOptions(
             filter=self._filter(
                 types, categories_of(category, categories), stream_pattern, None, partition_by
@@ -397,8 +410,7 @@ class AsyncMessageStore(AsyncReader[E]):
             raise InvalidArgumentError(
                 "two subscriptions to run have the same name: make one, with all the handlers"
             )
-        if not isinstance(lease, int | float):
-            raise InvalidArgumentError(f"lease must be a number of seconds, not {shown(lease)}")
+        seconds("lease", lease)
         return AsyncRunner(
             opening,
             self._waker,

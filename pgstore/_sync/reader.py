@@ -6,13 +6,22 @@ from collections.abc import Iterable, Iterator
 from typing import Generic
 from uuid import UUID
 
-import msgspec
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from pgstore._arguments import count, name_of, number, several, shown, uuid_text
+from pgstore._arguments import (
+    count,
+    name_of,
+    number,
+    seconds,
+    several,
+    shown,
+    uuid_text,
+    whole,
+)
+from pgstore._batches import decode_metadata
 from pgstore._codec import Codec
-from pgstore._filters import Filter, categories_of
+from pgstore._filters import Filter, categories_of, names
 from pgstore._messages import E, StoredMessage
 from pgstore._sync.database import Database
 from pgstore._sync.follower import Follower, Page
@@ -25,8 +34,6 @@ _PAGE = 1000
 
 # Columns of read_page.
 _POSITION, _REACHED, _LOOKED = 3, 8, 9
-
-_decode_metadata = msgspec.json.Decoder(dict[str, object]).decode
 
 
 class Reader(Generic[E]):
@@ -217,7 +224,9 @@ class Reader(Generic[E]):
         chosen = self._filter(
             types, categories_of(category, categories), stream_pattern, partition, partition_by
         )
-        number("after_position", after_position)
+        whole("after_position", after_position)
+        if timeout is not None:
+            seconds("timeout", timeout)
         opening = Opening(self._database)
 
         def fetch(position: int) -> Page:
@@ -241,11 +250,11 @@ class Reader(Generic[E]):
             )
         return Filter(
             types=None if types is None else self._codec.names_of(several("types", types) or ()),
-            categories=several("categories", categories),
-            stream_pattern=stream_pattern,
+            categories=None if categories is None else names("categories", categories),
+            stream_pattern=stream_pattern and name_of("stream_pattern", stream_pattern),
             partition=share[0],
             partitions=share[1],
-            partition_by=partition_by,
+            partition_by=name_of("partition_by", partition_by),
         )
 
     def _page(
@@ -276,5 +285,5 @@ class Reader(Generic[E]):
             self._codec.decode(row[4], row[5], row[1], row[2]),
             row[3],
             row[7],
-            None if row[6] is None else _decode_metadata(row[6]),
+            None if row[6] is None else decode_metadata(row[6], row[4], row[1], row[2]),
         )

@@ -11,7 +11,16 @@ from typing import Literal, Self, overload
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
-from pgstore._arguments import count, name_of, number, one_of, refuse_source, several, shown
+from pgstore._arguments import (
+    count,
+    name_of,
+    number,
+    one_of,
+    refuse_source,
+    seconds,
+    several,
+    shown,
+)
 from pgstore._batches import Batch, Metadata, known_ids, metadata_text
 from pgstore._codec import Codec, DecodeHook, Hook, RawCodec, TypedCodec, message_id_text
 from pgstore._filters import categories_of
@@ -98,6 +107,8 @@ class MessageStore(Reader[E]):
         """
         refuse_source(connection, ConnectionPool, "MessageStore")
         one_of("wakeup", wakeup, "listen", "poll")
+        if prepare_threshold is not None:
+            count("prepare_threshold", prepare_threshold)
         if prepare_threshold != 5 and isinstance(connection, ConnectionPool):
             raise InvalidArgumentError(
                 "prepare_threshold belongs into the kwargs of the pool that is given"
@@ -269,6 +280,8 @@ class MessageStore(Reader[E]):
         count("batch_size", batch_size, least=1)
         count("partitions", partitions, least=1)
         count("max_attempts", max_attempts, least=1)
+        seconds("retry_delay", retry_delay)
+        name_of("on_failure", on_failure)
         options = SubscriptionOptions(
             filter=self._filter(
                 types, categories_of(category, categories), stream_pattern, None, partition_by
@@ -399,8 +412,7 @@ class MessageStore(Reader[E]):
             raise InvalidArgumentError(
                 "two subscriptions to run have the same name: make one, with all the handlers"
             )
-        if not isinstance(lease, int | float):
-            raise InvalidArgumentError(f"lease must be a number of seconds, not {shown(lease)}")
+        seconds("lease", lease)
         return Runner(
             opening,
             self._waker,

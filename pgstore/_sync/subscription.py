@@ -11,7 +11,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from pgstore import _handlers, _threads
-from pgstore._arguments import shown
+from pgstore._arguments import count, number, seconds, shown, whole
 from pgstore._filters import Filter, array, interval, text
 from pgstore._handlers import Handler
 from pgstore._log import log
@@ -62,7 +62,7 @@ class Subscription(Generic[E]):
         start = options.start
         if isinstance(start, datetime):
             _aware(start)
-        elif isinstance(start, str) and start not in ("beginning", "end"):
+        elif start not in ("beginning", "end") and type(start) is not int:
             raise InvalidArgumentError(
                 f'start must be "beginning", "end", a global position or a time, not {shown(start)}'
             )
@@ -218,7 +218,7 @@ class Subscription(Generic[E]):
 
     def resume(self, *, partition: int | None = None) -> None:
         """Go on after `pause`, and with stopped partitions; or with one stopped partition."""
-        self._call("resume_subscription", text(partition))
+        self._call("resume_subscription", number("partition", partition))
 
     def rewind(self, to: int | datetime) -> int:
         """Go on after another global position, or with the messages added from a time on.
@@ -228,11 +228,12 @@ class Subscription(Generic[E]):
         if isinstance(to, datetime):
             ((position,),) = self._call("rewind_subscription", None, _aware(to).isoformat())
         else:
-            ((position,),) = self._call("rewind_subscription", text(to), None)
+            ((position,),) = self._call("rewind_subscription", str(whole("to", to)), None)
         return int(position)
 
     def repartition(self, partitions: int) -> None:
         """Change the number of partitions, when those it has have caught up with each other."""
+        count("partitions", partitions, least=1)
         self._call("repartition_subscription", text(partitions))
         self.options = msgspec.structs.replace(self.options, partitions=partitions)
 
@@ -249,13 +250,13 @@ class Subscription(Generic[E]):
 
     def replay(self, global_position: int | None = None) -> int:
         """Have one parked message, or all, handed out again; how many."""
-        ((count,),) = self._call("replay_parked", text(global_position))
-        return int(count)
+        ((found,),) = self._call("replay_parked", number("global_position", global_position))
+        return int(found)
 
     def drop_parked(self, global_position: int | None = None) -> int:
         """Forget one parked message, or all, as dealt with; how many."""
-        ((count,),) = self._call("drop_parked", text(global_position))
-        return int(count)
+        ((found,),) = self._call("drop_parked", number("global_position", global_position))
+        return int(found)
 
     def position(self) -> int:
         """The global position up to which all partitions have dealt with everything.
@@ -273,7 +274,8 @@ class Subscription(Generic[E]):
         Raises:
             TimeoutError: it has not, after so many seconds.
         """
-        until = deadline(timeout)
+        position = whole("position", position)
+        until = deadline(None if timeout is None else seconds("timeout", timeout))
         delay = _WAIT_POLL[0]
         while not self._has_reached(position):
             if left(until) == 0:

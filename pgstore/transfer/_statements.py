@@ -2,6 +2,8 @@
 
 from psycopg import sql
 
+from pgstore._arguments import name_of
+
 _TEXTS = "%s::text[]"
 _NUMBERS = "%s::bigint[]"
 _DATA = "string_to_array(%s::text, E'\\n')::jsonb[]"
@@ -159,7 +161,9 @@ JOIN pg_sequence AS q ON q.seqrelid = c.oid"""
 
 def statement(text: str, store: str) -> str:
     """The statement for one store, with its name quoted into it."""
-    return text.replace("STORE", sql.Identifier(store).as_string().replace("%", "%%"))
+    return text.replace(
+        "STORE", sql.Identifier(name_of("store", store)).as_string().replace("%", "%%")
+    )
 
 
 def copy_statement(text: str, store: str, **values: str | int | None) -> str:

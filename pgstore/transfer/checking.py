@@ -5,6 +5,7 @@ from uuid import UUID
 import msgspec
 from psycopg import Connection
 
+from pgstore._arguments import refuse_other
 from pgstore._sync.cursor import run
 from pgstore.transfer import _statements as s
 from pgstore.transfer._batches import (
@@ -16,7 +17,7 @@ from pgstore.transfer._batches import (
     names,
 )
 from pgstore.transfer._errors import MessageRefusedError
-from pgstore.transfer.importing import Source, check_values
+from pgstore.transfer.importing import Source, check_values, refuse_source
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -34,6 +35,8 @@ def check(conn: Connection[object], source: Source, *, store: str = "pgstore") -
     It reads every message, keeps the version of each stream in memory, and raises what an import
     would raise for the first message that is refused.
     """
+    refuse_source(source)
+    refuse_other(conn, Connection)
     versions: dict[str, int] = {}
     messages = stored = floors = 0
     with source.read(MESSAGES) as found:

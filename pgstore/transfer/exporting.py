@@ -11,11 +11,12 @@ import psycopg
 from psycopg import Connection
 from psycopg.pq import TransactionStatus
 
+from pgstore._arguments import count, refuse_no_function, refuse_other, shown, text_of
 from pgstore._sync.cursor import run
 from pgstore.errors import InvalidArgumentError
 from pgstore.transfer import _statements as s
 from pgstore.transfer._format import FORMAT, End, Header, Lines
-from pgstore.transfer.files import written_file
+from pgstore.transfer.files import path_of, written_file
 
 PAGE = 10_000
 _SEPARATOR = b"\x02"
@@ -50,7 +51,7 @@ def export_file(
     Raises FileExistsError if there is such a file, unless `overwrite`: then it is replaced at the
     end, whole by whole. Until then the export is beside it, as FILE.xxxxxxxx.part.
     """
-    with written_file(str(path), overwrite=overwrite) as file:
+    with written_file(path_of(path), overwrite=overwrite) as file:
         return export(
             conn, file, store=store, category=category, stream=stream, after=after,
             on_progress=on_progress,
@@ -72,6 +73,9 @@ def export(
     It is the store at one moment: everything up to the safe position, nothing in flight. The
     connection is in autocommit mode, and in one transaction meanwhile. Memory stays flat.
     """
+    if not callable(getattr(file, "write", None)) or hasattr(file, "encoding"):
+        raise InvalidArgumentError(f"file must be open for bytes, not {shown(file)}")
+    refuse_no_function("on_progress", on_progress)
     header = _header(conn, store, category, stream, after)
     up_to = header.up_to_position
     lines = Lines()
@@ -90,9 +94,9 @@ def export(
             page = s.copy_statement(
                 s.PAGE, store, after=position, up_to=up_to, count=PAGE, **_of(header)
             )
-            count, reached = _write_page(conn, page, file, lines)
-            messages += count
-            position = reached if count == PAGE else up_to
+            written, reached = _write_page(conn, page, file, lines)
+            messages += written
+            position = reached if written == PAGE else up_to
             if on_progress is not None:
                 on_progress(messages, position)
     file.write(lines.end(End(messages=messages, floors=floors)))
@@ -103,12 +107,15 @@ def _header(
     conn: Connection[object], store: str, category: str | None, stream: str | None, after: int
 ) -> Header:
     """What is to be exported. Before the transaction that reads: its snapshot must be the later."""
+    refuse_other(conn, Connection)
+    for name, value in {"category": category, "stream": stream}.items():
+        if value is not None:
+            text_of(name, value)
     if category is not None and stream is not None:
         raise InvalidArgumentError("export a category or a stream, not both")
     if not conn.autocommit:
         raise InvalidArgumentError("an export takes a connection in autocommit mode")
-    if after < 0:
-        raise InvalidArgumentError("after must be a position, 0 or more")
+    count("after", after)
     ((safe, schema_version, now),) = run(conn, s.statement(s.SAFE_POSITION, store), ())
     return Header(
         format=FORMAT,

@@ -13,7 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+from pgstore._arguments import count, shown
 from pgstore._files import MAX_BYTES, whole_file
+from pgstore.errors import InvalidArgumentError
 from pgstore.transfer._batches import TOO_LONG_HINT, Batch, too_long
 from pgstore.transfer._errors import FileRefusedError, TransferError
 from pgstore.transfer._format import End, Header, checked, header_of, is_whole, parsed
@@ -37,7 +39,8 @@ class FileSource:
     unit = "line"
 
     def __init__(self, path: str | Path, *, max_bytes: int = MAX_BYTES) -> None:
-        self.path = str(path)
+        count("max_bytes", max_bytes, least=1)
+        self.path = path_of(path)
         self.max_bytes = max_bytes
         self.total: int | None = None
         """Messages in it, if that is known before they are read."""
@@ -69,6 +72,15 @@ class FileSource:
         raise FileRefusedError("the file has changed while it was read", line=1)
 
 
+def path_of(path: object) -> str:
+    """The name of a file."""
+    if isinstance(path, str | Path) and "\0" not in (name := str(path)):
+        with suppress(UnicodeError):
+            os.fsencode(name)
+            return name
+    raise InvalidArgumentError(f"path must be the name of a file, not {shown(path)}")
+
+
 def _lines(file: IO[bytes], max_bytes: int) -> Iterator[bytes]:
     number = 0
     try:
@@ -92,7 +104,7 @@ def is_stdout(path: str) -> bool:
 @contextmanager
 def open_file(path: str) -> Iterator[IO[bytes]]:
     """Open a file to read; `.gz` and `.zst` are compressed. `-` is stdin."""
-    if path == STDIO:
+    if path_of(path) == STDIO:
         yield sys.stdin.buffer
     else:
         with Path(path).open("rb") as raw, _packed(raw, path) as file:

@@ -12,6 +12,7 @@ from psycopg import Connection
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
+from pgstore._arguments import count, one_of, refuse_no_function, refuse_other, shown
 from pgstore._sync.cursor import run
 from pgstore.errors import InvalidArgumentError, StoreError
 from pgstore.transfer import _statements as s
@@ -54,6 +55,14 @@ class Source(Protocol):
         ...
 
 
+def refuse_source(source: object) -> None:
+    """Refuse what is no source."""
+    if not all(hasattr(source, name) for name in ("unit", "total", "read")):
+        raise InvalidArgumentError(
+            f"source must be one to read from, as FileSource(path), not {shown(source)}"
+        )
+
+
 class Imported(msgspec.Struct, frozen=True):
     """What an import has done. `skipped` messages were there already, at the same place."""
 
@@ -87,6 +96,11 @@ def import_from(
         FileRefusedError: the file is not a complete, unaltered export.
         MessageRefusedError: a message would break the store; nothing of its batch was stored.
     """
+    refuse_source(source)
+    refuse_other(conn, Connection)
+    one_of("positions", positions, "auto", "keep", "new")
+    count("batch_messages", batch_messages, least=1)
+    refuse_no_function("on_progress", on_progress)
     if not conn.autocommit:
         raise InvalidArgumentError("an import takes a connection in autocommit mode")
     with (

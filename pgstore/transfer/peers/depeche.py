@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 from psycopg import sql
 
+from pgstore._arguments import count, text_of
+from pgstore._connecting import checked
 from pgstore._files import MAX_BYTES
 from pgstore.transfer._batches import Batch
 from pgstore.transfer._errors import TransferError
@@ -52,11 +54,12 @@ class DepecheSource:
         time_zone: str = "UTC",
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        self.dsn = dsn
-        self.name = name
-        self.schema = schema
-        self.type_key = type_key
-        self.time_zone = time_zone
+        count("max_bytes", max_bytes, least=1)
+        self.dsn = checked(dsn)
+        self.name = text_of("name", name)
+        self.schema = schema and text_of("schema", schema)
+        self.type_key = text_of("type_key", type_key)
+        self.time_zone = text_of("time_zone", time_zone)
         self.max_bytes = max_bytes
         self.total: int | None = None
 

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 from psycopg import sql
 
+from pgstore._arguments import count, text_of
+from pgstore._connecting import checked
 from pgstore._files import MAX_BYTES
 from pgstore.transfer._batches import Batch
 from pgstore.transfer.peers._reading import UNIT, both, floors, messages, require_table, snapshot
@@ -38,8 +40,9 @@ class MessageDbSource:
     def __init__(
         self, dsn: str, *, schema: str = "message_store", max_bytes: int = MAX_BYTES
     ) -> None:
-        self.dsn = dsn
-        self.schema = schema
+        count("max_bytes", max_bytes, least=1)
+        self.dsn = checked(dsn)
+        self.schema = text_of("schema", schema)
         self.max_bytes = max_bytes
         self.total: int | None = None
 

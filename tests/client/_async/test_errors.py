@@ -104,3 +104,19 @@ async def test_values_survive_pickling(open_store: OpenStore, stream: str) -> No
     assert hash(position) == hash(copy.copy(position))
     with pytest.raises(AttributeError):
         position.version = 2  # type: ignore[misc]
+
+
+async def test_metadata_that_python_cannot_read_is_told_with_its_place(
+    store: pgstore.AsyncMessageStore[Any],
+    open_connection: OpenConnection,
+    shared: str,
+    stream: str,
+) -> None:
+    conn = await open_connection()
+    await conn.execute(
+        f"SELECT {shared}.write_message(%s, 'EventA', '{{\"num\": 1}}', %s)".encode(),
+        [stream, f'{{"number": {"9" * 6000}}}'],
+    )
+    with pytest.raises(pgstore.MessageDecodeError) as caught:
+        await store.last(stream)
+    assert (caught.value.stream, caught.value.version) == (stream, 1)

@@ -104,3 +104,19 @@ def test_values_survive_pickling(open_store: OpenStore, stream: str) -> None:
     assert hash(position) == hash(copy.copy(position))
     with pytest.raises(AttributeError):
         position.version = 2  # type: ignore[misc]
+
+
+def test_metadata_that_python_cannot_read_is_told_with_its_place(
+    store: pgstore.MessageStore[Any],
+    open_connection: OpenConnection,
+    shared: str,
+    stream: str,
+) -> None:
+    conn = open_connection()
+    conn.execute(
+        f"SELECT {shared}.write_message(%s, 'EventA', '{{\"num\": 1}}', %s)".encode(),
+        [stream, f'{{"number": {"9" * 6000}}}'],
+    )
+    with pytest.raises(pgstore.MessageDecodeError) as caught:
+        store.last(stream)
+    assert (caught.value.stream, caught.value.version) == (stream, 1)

@@ -1,0 +1,25 @@
+"""A database for what is fuzzed: stores may get any name there."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+import pgstore
+
+
+@pytest.fixture(scope="session")
+def fuzz_dsn(server_dsn: str) -> Iterator[str]:
+    """A database with the store ``pgstore``, and nothing else."""
+    name = f"fuzz_{uuid4().hex[:12]}"
+    database = sql.Identifier(name)
+    with psycopg.connect(server_dsn, autocommit=True) as conn:
+        conn.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(database))
+    dsn = make_conninfo(server_dsn, dbname=name)
+    pgstore.install(dsn)
+    yield dsn
+    with psycopg.connect(server_dsn, autocommit=True) as conn:
+        conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
