@@ -138,6 +138,25 @@ def test_live_views_draw_in_place_and_leave_the_screen_as_it_was(
     assert "Traceback" not in terminal.text
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("top", "--times", "1"),
+        ("top", "--times", "2", "--interval", "0.2"),
+        ("subscriptions", "--watch", "--times", "1"),
+        ("subscriptions", "balances", "--watch", "--times", "1"),
+    ],
+)
+def test_the_last_view_stays_on_the_screen(
+    command: tuple[str, ...], store: Store, environment: Environment
+) -> None:
+    store.subscription("balances", category="account").create()
+    with Terminal(*command, columns=80, env=environment) as terminal:
+        assert terminal.end() == 0
+    _, _, left = terminal.raw.rpartition("\x1b[?1049l")  # the end of the alternate screen
+    assert left.count("waiting") == 1
+
+
 @pytest.mark.parametrize("command", ["subscriptions", "top", "grants"])
 def test_long_names_are_cut_where_there_is_no_room(
     command: str, store: Store, admin: psycopg.Connection[Any], environment: Environment
