@@ -112,7 +112,9 @@ class Output:
             return
         if not sys.stdin.isatty():
             raise CommandError(
-                "nobody is there to be asked", code=USAGE, hint="--yes does it without asking"
+                "this asks before it changes anything, and there is no terminal to ask on",
+                code=USAGE,
+                hint="--yes answers",
             )
         self.notes.print(f"{printable(question)} Type {answer!r} to go on: ", end="")
         if sys.stdin.readline().strip() != answer:

@@ -8,7 +8,7 @@ import typer
 
 from pgstore import _sql
 from pgstore._version import package_version
-from pgstore.cli._app import command, group
+from pgstore.cli._app import command, group, within
 from pgstore.cli._call import Call, Session
 from pgstore.cli._errors import USAGE, WRONG_STORE, CommandError
 from pgstore.cli._script import script
@@ -127,7 +127,10 @@ def status(call: Call) -> None:
 def print_sql(
     call: Call,
     applied: Annotated[
-        int, typer.Option("--from", min=0, metavar="VERSION", help="The store's schema version.")
+        int,
+        typer.Option(
+            "--from", callback=within(0), metavar="VERSION", help="The store's schema version."
+        ),
     ] = 0,
     transaction: Annotated[
         bool,
@@ -147,7 +150,9 @@ def print_sql(
     """
     newest = _sql.migrations()[-1].number
     if applied > newest:
-        raise CommandError(f"this package brings schema version {newest}", code=USAGE)
+        raise CommandError(
+            f"--from: this package brings schema version {newest}, not {applied}", code=USAGE
+        )
     _tell_sql(call, script(call.store, applied=applied, transaction=transaction))
 
 

@@ -12,7 +12,7 @@ import typer
 
 from pgstore._ids import new_message_id
 from pgstore.cli import _queries
-from pgstore.cli._app import command
+from pgstore.cli._app import command, within
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import categories, streams, types
 from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
@@ -94,7 +94,9 @@ def write(
     expected_version: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="Only if the stream is at this version; 0: only if it is empty."
+            callback=within(0),
+            metavar="N",
+            help="Only if the stream is at this version; 0: only if it is empty.",
         ),
     ] = None,
     metadata: Annotated[
@@ -138,7 +140,7 @@ def write(
     if type is None and not lines:
         raise CommandError("TYPE is missing", code=USAGE)
     if lines and type is not None and data == "{}" and (type == "-" or type.startswith("@")):
-        type, data = None, type  # which is DATA: TYPE was left out
+        data, type = type, None  # it is DATA: TYPE was left out
     text = _content("-" if lines and data == "{}" else data)
     batch = _messages_of(text, type) if lines else []
     if not any_json:
@@ -181,7 +183,12 @@ def write(
 @command("read", panel=PANEL)
 def read(
     call: Call,
-    stream: Annotated[str | None, typer.Argument(metavar="STREAM", autocompletion=streams)] = None,
+    stream: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="STREAM", autocompletion=streams, help="The stream, or --category, or --all."
+        ),
+    ] = None,
     from_version: Annotated[
         int | None, typer.Option(metavar="N", help="Of a stream: the first version to read.")
     ] = None,
@@ -196,7 +203,7 @@ def read(
         typer.Option(metavar="POSITION", help="Across streams: only after this global position."),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="The most messages.")
+        int | None, typer.Option(callback=within(0), metavar="N", help="The most messages.")
     ] = None,
 ) -> None:
     """Read a stream, a category or everything.
@@ -233,7 +240,10 @@ def tail(
         bool, typer.Option("--follow", "-f", help="Go on with the messages to come, until Ctrl-C.")
     ] = False,
     count: Annotated[
-        int, typer.Option("--lines", "-n", min=0, metavar="N", help="Begin with the last N.")
+        int,
+        typer.Option(
+            "--lines", "-n", callback=within(0), metavar="N", help="Begin with the last N."
+        ),
     ] = 10,
     category: Category = None,
     type: Type = None,

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from pgstore.cli import _queries
-from pgstore.cli._app import command, group
+from pgstore.cli._app import command, group, within
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import subscriptions as names
 from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
@@ -117,10 +117,12 @@ def subscriptions(
         bool, typer.Option("--watch", "-w", help="Draw it again and again, until Ctrl-C.")
     ] = False,
     interval: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="How often, with --watch.")
+        float,
+        typer.Option(callback=within(0.1), metavar="SECONDS", help="How often, with --watch."),
     ] = 2.0,
     times: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="So many times, with --watch.")
+        int | None,
+        typer.Option(callback=within(1), metavar="N", help="So many times, with --watch."),
     ] = None,
 ) -> None:
     """List the subscriptions, or the partitions of one.
