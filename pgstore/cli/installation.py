@@ -178,7 +178,7 @@ def uninstall(call: Call, yes: Yes = False) -> None:
     from psycopg import sql
 
     with call.connect(check=False) as session:
-        _applied(call, session)
+        _applied(call, session, hint=None)
         count = session.value(_MESSAGES)
         question = f"Store {call.store} holds {count} messages. They will be gone."
         call.out.confirm(question, yes=yes, answer=call.store)
@@ -249,7 +249,9 @@ def _tell_whether_current(call: Call, applied: dict[int, str], *, current: bool)
     raise typer.Exit(WRONG_STORE)
 
 
-def _applied(call: Call, session: Session) -> dict[int, str]:
+def _applied(
+    call: Call, session: Session, *, hint: str | None = "pgstore install --store {}"
+) -> dict[int, str]:
     """What has been installed; an error if there is no store."""
     from pgstore._sync import installation
 
@@ -258,6 +260,6 @@ def _applied(call: Call, session: Session) -> dict[int, str]:
         raise CommandError(
             f"there is no store {call.store!r} in this database",
             code=WRONG_STORE,
-            hint=f"pgstore install --store {shlex.quote(call.store)}",
+            hint=hint and hint.format(shlex.quote(call.store)),
         )
     return applied

@@ -55,6 +55,8 @@ def test_no_error_and_no_note_can_steer_the_terminal(
         (("write", "a-1", "T", "hallo"), 2, "--any-json"),
         (("import", "/none/export.jsonl"), 1, "/none/export.jsonl: No such file or directory\n"),
         (("export", "/"), 1, "/: Is a directory\n"),
+        (("export", "/none/x.jsonl"), 1, "/none/x.jsonl: No such file or directory\n"),
+        (("uninstall", "--store", "none", "--yes"), 6, "no store 'none' in this database\n"),
         (("status", "--store", "none"), 6, "pgstore install --store none"),
     ],
 )
@@ -152,7 +154,10 @@ def test_who_may_not_is_told_who_gives_rights(
 
 
 def test_questions_are_not_asked_about_what_is_not_there(store: Store, run_here: Command) -> None:
+    store.subscription("balances", category="account").create()
     for arguments in (
+        ("parked", "drop", "balances", "99"),
+        ("resume", "balances", "--partition", "7"),
         ("truncate", "none-1", "--before", "2"),
         ("delete", "none-1"),
         ("redact", str(uuid4()), "--reason", "asked"),

@@ -68,6 +68,14 @@ def test_lines_fit_the_terminal_and_ids_are_whole(
         assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+0[12]:00", terminal.text)
 
 
+def test_a_long_name_leaves_room_for_the_data(store: Store, environment: Environment) -> None:
+    store.write(f"a-{'s' * 90}", pgstore.RawMessage("T" * 80, LONG))
+    done = run("read", "--all", env=environment | {"COLUMNS": "80"})
+    stream, data = re.search(r"(s+)… .*(\{.*)…", done.stdout).groups()  # type: ignore[union-attr]
+    assert (len(stream) > 10, len(data) > 18) == (True, True)
+    assert max(map(len, done.stdout.splitlines())) == 80
+
+
 def test_colours_are_for_terminals_that_want_them(store: Store, environment: Environment) -> None:
     with Terminal("read", "account-1", columns=80, env=environment) as terminal:
         terminal.end()
