@@ -71,11 +71,16 @@ def told(error: Exception) -> str:
 
     message, hint = str(error).strip(), getattr(error, "hint", None)
     match error:
+        case errors.StoreNotInstalledError() | errors.StoreOutdatedError():
+            message, _, command = message.partition("; run: python -m ")
+            hint = command
         case psycopg.Error():
             message = error.diag.message_primary or message
             hint = error.diag.message_hint or "; ".join(getattr(error, "__notes__", ()))
             if error.sqlstate:
                 message = f"{message} ({error.sqlstate})"
+            elif message.count("\n\t") == 1:  # libpq's advice: Is the server running …?
+                message, _, hint = message.partition("\n\t")
         case errors.InvalidArgumentError(diag=psycopg.errors.Diagnostic() as diag):
             # Where the store has refused it, DETAIL is for programs.
             if not error.detail and diag.message_detail:

@@ -28,6 +28,8 @@ def whole_file(path: str | Path, *, overwrite: bool) -> Iterator[IO[bytes]]:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not overwrite and target.exists():
         raise _exists(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     part = target.with_name(f"{target.name}.{token_hex(4)}.part")
     try:
         with part.open("xb") as file:

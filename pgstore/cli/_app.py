@@ -2,17 +2,16 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable
 from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from pgstore._text import one_line
 from pgstore._version import package_version
 from pgstore.cli._call import Call, Settings
-from pgstore.cli._errors import reported
+from pgstore.cli._errors import USAGE, reported, told_usage
 
 P = ParamSpec("P")
 
@@ -53,26 +52,80 @@ _COMMON: dict[str, tuple[object, object]] = {
 }
 
 
-@contextmanager
-def _legible() -> Iterator[None]:
-    """Let errors of usage quote what was given without passwords and control characters."""
-    try:
-        yield
-    except Exception as error:
-        if hasattr(error, "format_message") and hasattr(error, "message"):
-            error.message = one_line(error.message)
-        raise
+class _Natural:
+    """Help that names values as the page of the command line does: STREAM, no {STREAM} <str>."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for each in params:
+            if getattr(each, "is_flag", False):
+                each.metavar = ""
+            elif each.param_type_name == "argument":
+                each.display_type_rich = lambda ctx: ""  # its name says what it is
+        return params
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        pieces: list[str] = super().collect_usage_pieces(ctx)  # type: ignore[misc]
+        return [each.removeprefix("{").removesuffix("}") for each in pieces]
 
 
-class _Commands(TyperGroup):
-    def make_context(self, *args: Any, **options: Any) -> Any:
-        with _legible():
-            return super().make_context(*args, **options)
+class _Command(_Natural, TyperCommand):
+    pass
 
-    def invoke(self, ctx: Any) -> Any:
-        with _legible():
-            return super().invoke(ctx)
 
+class _Group(_Natural, TyperGroup):
+    pass
+
+
+class _Commands(_Group):
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run a command and exit; wrong usage is told as every other error is."""
+        try:
+            code = super().main(*args, **options | {"standalone_mode": False})
+        except Exception as error:
+            if not hasattr(error, "format_message"):  # Typer's, which has moved between versions
+                raise
+            if said := told_usage(error):
+                sys.stderr.write(said + "\n")
+            sys.exit(USAGE)
+        sys.exit(code)
+
+
+def _flowing(text: str) -> str:
+    """The text with each paragraph in one line, but for those that keep their lines."""
+    return "\n\n".join(
+        "\n".join(map(_kept, part.splitlines()[1:]))
+        if part.startswith("\b")
+        else " ".join(part.split())
+        for part in text.split("\n\n")
+    )
+
+
+def _kept(line: str) -> str:
+    """A line with its indentation, which Typer takes from lines that begin with spaces."""
+    return f"[not dim]{line}[/not dim]"
+
+
+_HELP = """\
+An event store in PostgreSQL.
+
+A first try, with nothing but pip install 'pgstore\\[cli,embedded]':
+
+\b
+  pgstore write account-1 Deposited '{"amount": 10}'
+  pgstore read account-1
+
+\b
+Exit codes:
+  0  done
+  1  failed
+  2  wrong usage
+  3  the stream is at another version than expected
+  4  not found
+  5  no connection
+  6  the store is missing, or of another version
+  130  interrupted
+"""
 
 app = typer.Typer(
     name="pgstore",
@@ -90,7 +143,7 @@ def _tell_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=_flowing(_HELP))
 def _pgstore(
     ctx: typer.Context,
     dsn: _Dsn = None,
@@ -102,25 +155,7 @@ def _pgstore(
         typer.Option("--version", is_eager=True, callback=_tell_version, help="Show the version."),
     ] = False,
 ) -> None:
-    """An event store in PostgreSQL.
-
-    A first try, with nothing but pip install 'pgstore\\[cli,embedded]':
-
-    \b
-      pgstore write account-1 Deposited '{"amount": 10}'
-      pgstore read account-1
-
-    \b
-    Exit codes:
-      0  done
-      1  failed
-      2  wrong usage
-      3  the stream is at another version than expected
-      4  not found
-      5  no connection
-      6  the store is missing, or of another version
-      130  interrupted
-    """
+    """Keep the options that stand before the command."""
     ctx.obj = Settings().changed(dsn=dsn, store=store, json=json, debug=debug)
 
 
@@ -136,7 +171,9 @@ def command(
         function: Callable[Concatenate[Call, P], None],
     ) -> Callable[Concatenate[Call, P], None]:
         help = _flowing(inspect.getdoc(function) or "")
-        of.command(name, rich_help_panel=panel, help=help)(_with_common_options(function))
+        of.command(name, cls=_Command, rich_help_panel=panel, help=help)(
+            _with_common_options(function)
+        )
         return function
 
     return register
@@ -145,6 +182,7 @@ def command(
 def group(name: str, *, panel: str, help: str) -> typer.Typer:
     """Make a command that has commands."""
     made = typer.Typer(
+        cls=_Group,
         no_args_is_help=True,
         help=help,
         rich_markup_mode="rich",
@@ -154,11 +192,16 @@ def group(name: str, *, panel: str, help: str) -> typer.Typer:
     return made
 
 
-def _flowing(text: str) -> str:
-    """The text with each paragraph in one line, but for those that keep their lines."""
-    return "\n\n".join(
-        part if part.startswith("\b") else " ".join(part.split()) for part in text.split("\n\n")
-    )
+def within(least: float, most: float | None = None) -> Callable[[Any], Any]:
+    """Refuse numbers outside of these bounds: a callback, as Typer's own would be in the help."""
+
+    def check(value: Any) -> Any:
+        if value is not None and not (value >= least and (most is None or value <= most)):
+            bounds = f"at least {least}" if most is None else f"{least} to {most}"
+            raise typer.BadParameter(f"must be {bounds}, not {value}")
+        return value
+
+    return check
 
 
 def _with_common_options(function: Callable[..., None]) -> Callable[..., None]:

@@ -1,9 +1,11 @@
 """Errors in one line, and what the exit codes mean."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 
@@ -21,6 +23,7 @@ from pgstore._exits import (
     told,
 )
 from pgstore._log import traceback_of
+from pgstore._text import one_line
 
 __all__ = [
     "FAILED",
@@ -31,7 +34,28 @@ __all__ = [
     "WRONG_VERSION",
     "CommandError",
     "reported",
+    "told_usage",
 ]
+
+
+_VALUE = re.compile(r"Invalid value for '?(.+?)'?: (?:Value error, )?(.+)")
+_PARSER = re.compile(r", (unable to parse|invalid \w+: found) .*")
+
+
+def told_usage(error: Any) -> str:
+    """An error of usage, which is Typer's, as `told` tells others; nothing for no arguments."""
+    text = one_line(error.format_message()).rstrip(".")
+    if not text or type(error).__name__ == "NoArgsIsHelpError":  # the help is printed
+        return ""
+    if found := _VALUE.fullmatch(text):
+        text = f"{found[1]}: {_lower(_PARSER.sub('', found[2]))}"
+    said = f"error: {_lower(text)}"
+    context = getattr(error, "ctx", None)
+    return said if context is None else f"{said}\nhint: {context.command_path} --help"
+
+
+def _lower(text: str) -> str:
+    return text if text[:2].isupper() else text[:1].lower() + text[1:]
 
 
 @contextmanager

@@ -17,14 +17,23 @@ View = tuple[Sequence[Row], Sequence[Text]]
 def watch(call: Call, view: Callable[[], View], *, interval: float, times: int | None) -> None:
     """Show a view every so many seconds, so many times or until Ctrl-C.
 
-    On a terminal it is drawn in its place, and the screen is as before afterwards. Elsewhere each
-    view follows the one before.
+    On a terminal it is drawn in its place. Ctrl-C leaves the screen as it was before; after so many
+    times the last view stays. Elsewhere each view follows the one before.
     """
     if not call.out.live:
         _repeat(interval, times, lambda: _print(call, view))
         return
+    lines: Sequence[Text] = ()
+
+    def draw() -> None:
+        nonlocal lines
+        _, lines = view()
+        live.update(Group(*lines), refresh=True)
+
     with Live(console=call.out.console, screen=True, auto_refresh=False) as live:
-        _repeat(interval, times, lambda: live.update(Group(*view()[1]), refresh=True))
+        _repeat(interval, times, draw)
+    for line in lines:
+        call.out.line(line)
 
 
 def _print(call: Call, view: Callable[[], View]) -> None:

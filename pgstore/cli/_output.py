@@ -71,17 +71,18 @@ class Output:
         """Let who reads have what was printed."""
         sys.stdout.flush()
 
-    def rows(self, rows: Iterable[Row], columns: Sequence[Column], *, empty: str = "") -> None:
-        """Print rows as they come: a table, or a document each.
+    def rows(self, rows: Iterable[Row], columns: Sequence[Column], *, empty: str = "") -> bool:
+        """Print rows as they come: a table, or a document each. Return whether there was one.
 
         `empty` is said to people, on stderr, if there is none.
         """
+        first = True
         if self.json:
             for row in rows:
                 self.document(row)
-            return
+                first = False
+            return not first
         layout = Layout(columns, self.width)
-        first = True
         for batch in _batched(rows):
             layout.grow(batch)
             if first:
@@ -91,6 +92,7 @@ class Output:
                 self.line(layout.line(row))
         if first and empty:
             self.note(empty)
+        return not first
 
     def record(self, row: Row) -> None:
         """Print one thing: a line a field, or one document."""
@@ -110,7 +112,9 @@ class Output:
             return
         if not sys.stdin.isatty():
             raise CommandError(
-                "nobody is there to be asked", code=USAGE, hint="--yes does it without asking"
+                "this asks before it changes anything, and there is no terminal to ask on",
+                code=USAGE,
+                hint="--yes answers",
             )
         self.notes.print(f"{printable(question)} Type {answer!r} to go on: ", end="")
         if sys.stdin.readline().strip() != answer:

@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from pgstore.cli import _queries
-from pgstore.cli._app import command, group
+from pgstore.cli._app import command, group, within
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import categories as category_names
 from pgstore.cli._completion import streams as stream_names
@@ -17,8 +17,12 @@ from pgstore.cli._layout import Column
 
 PANEL = "Administration"
 
-Category = Annotated[str, typer.Argument(metavar="CATEGORY", autocompletion=category_names)]
-Stream = Annotated[str, typer.Argument(metavar="STREAM", autocompletion=stream_names)]
+Category = Annotated[
+    str, typer.Argument(metavar="CATEGORY", autocompletion=category_names, help="The category.")
+]
+Stream = Annotated[
+    str, typer.Argument(metavar="STREAM", autocompletion=stream_names, help="The stream.")
+]
 Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Kind = Literal["read", "write", "consume", "monitor", "admin"]
@@ -78,11 +82,17 @@ def retention_set(
     ] = False,
     reason: Reason = None,
 ) -> None:
-    """Set the policy of a category. `retention apply` deletes; this does not.
+    """Say how long to keep a category's messages; pgstore retention apply deletes.
 
     \b
-      pgstore retention set session --max-age '90 days' --reason 'data protection'
+      pgstore retention set session --max-age '90 days' --reason 'GDPR 5'
     """
+    if max_age is None and max_count is None:
+        raise CommandError(
+            "give --max-age, --max-count or both",
+            code=USAGE,
+            hint=f"pgstore retention drop {category} ends a policy",
+        )
     with call.connect() as session:
         session.value(_queries.SET_RETENTION, [category, max_age, max_count, not unhandled, reason])
     call.out.done(
@@ -108,13 +118,14 @@ def retention_drop(call: Call, category: Category, reason: Reason = None) -> Non
 def retention_apply(
     call: Call,
     batch: Annotated[
-        int, typer.Option(min=1, max=10_000, metavar="N", help="Messages in a transaction.")
+        int,
+        typer.Option(callback=within(1, 10_000), metavar="N", help="Messages in a transaction."),
     ] = 1000,
     pause: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="Between transactions.")
+        float, typer.Option(callback=within(0), metavar="SECONDS", help="Between transactions.")
     ] = 0.05,
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="The most messages, about.")
+        int | None, typer.Option(callback=within(1), metavar="N", help="The most messages, about.")
     ] = None,
 ) -> None:
     """Delete what the policies say, in small transactions, until nothing more is due.
@@ -225,7 +236,7 @@ def redact(
     are gone.
 
     \b
-      pgstore redact 0197f0c2-5a3e-7d1c-9b1e-3f6f0a2b4c5d --data '{"name": null}' --reason 'GDPR 17'
+      pgstore redact 0197f0c2-5a3e-7d1c-9b1e-3f6f0a2b4c5d --reason "GDPR 17"
     """
     with call.connect() as session:
         found = session.rows(_queries.MESSAGES_BY_ID, [message_id])
@@ -250,9 +261,9 @@ def grants(call: Call) -> None:
 def grant(
     call: Call,
     kind: Annotated[
-        Kind, typer.Argument(metavar="KIND", help="read, write, consume, monitor, admin")
+        Kind, typer.Argument(metavar="KIND", help="read, write, consume, monitor or admin.")
     ],
-    role: Annotated[str, typer.Argument(metavar="ROLE")],
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="The role.")],
     category: Annotated[
         list[str] | None,
         typer.Option(
@@ -292,9 +303,9 @@ def grant(
 def revoke(
     call: Call,
     kind: Annotated[
-        Kind, typer.Argument(metavar="KIND", help="read, write, consume, monitor, admin")
+        Kind, typer.Argument(metavar="KIND", help="read, write, consume, monitor or admin.")
     ],
-    role: Annotated[str, typer.Argument(metavar="ROLE")],
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="The role.")],
 ) -> None:
     """Take from a role what grant gave it.
 
@@ -311,7 +322,9 @@ def revoke(
 @command("audit", panel=PANEL)
 def audit(
     call: Call,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="The most entries.")] = 100,
+    limit: Annotated[
+        int, typer.Option(callback=within(1), metavar="N", help="The most entries.")
+    ] = 100,
     before: Annotated[
         int | None, typer.Option(metavar="ID", help="Only entries before this one.")
     ] = None,

@@ -1,6 +1,8 @@
 """What hurts, and what to do about it."""
 
+import shlex
 from datetime import UTC, datetime
+from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
+_INDENT = " " * 6
+
 _SESSION = """
 SELECT current_setting('server_version') AS server_version,
   current_setting('server_version_num')::integer AS server_number,
@@ -32,6 +36,17 @@ SELECT current_setting('server_version') AS server_version,
 """
 _MARK = "SELECT set_config('pgstore.doctor', 'here', false), pg_backend_pid() AS process"
 _LOOK = "SELECT current_setting('pgstore.doctor', true) AS mark, pg_backend_pid() AS process"
+
+
+# What the remedies of the SQL function health() call, and the command that does it.
+_COMMANDS = {
+    "list_partitions()": "pgstore subscriptions NAME",
+    "resume_subscription": "pgstore resume NAME",
+    "list_parked": "pgstore parked list NAME",
+    "replay_parked": "pgstore parked replay NAME",
+    "drop_parked": "pgstore parked drop NAME",
+    "set keep_unhandled to false": "pgstore retention set CATEGORY … --delete-unhandled",
+}
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -63,10 +78,10 @@ def doctor(call: Call) -> None:
             checks.append(_pooling(conn, other))
     with call.connect(check=False) as session:
         checks += _store(call, session)
-    for check in checks:
-        if call.out.json:
+    if call.out.json:
+        for check in checks:
             call.out.document(msgspec.structs.asdict(check))
-    if not call.out.json:
+    else:
         _tell(call, checks)
     if any(check.status == "fail" for check in checks):
         raise typer.Exit(FAILED)
@@ -170,26 +185,45 @@ def _store(call: Call, session: Session) -> list[Check]:
         return [Check("store", "fail", str(error).strip(), "ask the store's owner: pgstore grant")]
     newest = _sql.migrations()[-1].number
     if not applied:
-        return [Check("store", "fail", f"{call.store} is not installed", "pgstore install")]
+        return [Check("store", "fail", f"{call.store} is not installed", _command(call, "install"))]
     problem = installation._problem(applied, call.store)
     version = f"{call.store} at schema version {max(applied)}"
     if max(applied) != newest:
         version += f", this package brings {newest}"
     if problem is not None:
-        return [Check("store", "fail", version, str(problem))]
+        return [
+            Check("store", "fail", version, str(problem).replace("python -m pgstore", "pgstore"))
+        ]
     current = applied == _sql.checksums()
     here = Check(
         "store",
         "ok" if current else "warn",
         version,
-        None if current else "its functions are of another release: pgstore upgrade",
+        None if current else f"its functions are of another release: {_command(call, 'upgrade')}",
     )
     try:
-        return [here, *(Check(**row) for row in session.rows(_queries.HEALTH))]
+        return [here, *(_health(row) for row in session.rows(_queries.HEALTH))]
     except InsufficientPrivilege:
         role = session.conn.info.user
-        remedy = f"ask the store's owner for it: pgstore grant monitor {role}"
+        command = _command(call, f"grant monitor {shlex.quote(role)}")
+        remedy = f"ask the store's owner for it: {command}"
         return [here, Check("health", "warn", f"role {role} may not look", remedy)]
+
+
+def _command(call: Call, words: str) -> str:
+    """A command for this store."""
+    store = "" if call.store == "pgstore" else f" --store {shlex.quote(call.store)}"
+    return f"pgstore {words}{store}"
+
+
+def _health(row: Row) -> Check:
+    """A check of the server; what is fine needs no remedy."""
+    remedy = None
+    if row["status"] != "ok":
+        remedy = row["remedy"]
+        for called, command in _COMMANDS.items():
+            remedy = remedy.replace(called, command)
+    return Check(row["name"], row["status"], row["value"], remedy)
 
 
 def _tell(call: Call, checks: list[Check]) -> None:
@@ -198,5 +232,15 @@ def _tell(call: Call, checks: list[Check]) -> None:
         status = (check.status.ljust(6), _COLOURS[check.status])
         name = (printable(check.name.replace("_", " ")).ljust(longest + 2), "bold")
         call.out.line(Text.assemble(status, name, printable(check.value)))
-        if check.status != "ok" and check.remedy:
-            call.out.line(f"      {printable(check.remedy)}")
+        if check.remedy:
+            # By words: a terminal would break it anywhere, and begin at its left edge.
+            lines = wrap(
+                printable(check.remedy),
+                max(call.out.width, 40),
+                initial_indent=_INDENT,
+                subsequent_indent=_INDENT,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            for line in lines:
+                call.out.line(line)

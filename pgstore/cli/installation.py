@@ -8,7 +8,7 @@ import typer
 
 from pgstore import _sql
 from pgstore._version import package_version
-from pgstore.cli._app import command, group
+from pgstore.cli._app import command, group, within
 from pgstore.cli._call import Call, Session
 from pgstore.cli._errors import USAGE, WRONG_STORE, CommandError
 from pgstore.cli._script import script
@@ -127,7 +127,10 @@ def status(call: Call) -> None:
 def print_sql(
     call: Call,
     applied: Annotated[
-        int, typer.Option("--from", min=0, metavar="VERSION", help="The store's schema version.")
+        int,
+        typer.Option(
+            "--from", callback=within(0), metavar="VERSION", help="The store's schema version."
+        ),
     ] = 0,
     transaction: Annotated[
         bool,
@@ -147,7 +150,9 @@ def print_sql(
     """
     newest = _sql.migrations()[-1].number
     if applied > newest:
-        raise CommandError(f"this package brings schema version {newest}", code=USAGE)
+        raise CommandError(
+            f"--from: this package brings schema version {newest}, not {applied}", code=USAGE
+        )
     _tell_sql(call, script(call.store, applied=applied, transaction=transaction))
 
 
@@ -173,7 +178,7 @@ def uninstall(call: Call, yes: Yes = False) -> None:
     from psycopg import sql
 
     with call.connect(check=False) as session:
-        _applied(call, session)
+        _applied(call, session, hint=None)
         count = session.value(_MESSAGES)
         question = f"Store {call.store} holds {count} messages. They will be gone."
         call.out.confirm(question, yes=yes, answer=call.store)
@@ -244,7 +249,9 @@ def _tell_whether_current(call: Call, applied: dict[int, str], *, current: bool)
     raise typer.Exit(WRONG_STORE)
 
 
-def _applied(call: Call, session: Session) -> dict[int, str]:
+def _applied(
+    call: Call, session: Session, *, hint: str | None = "pgstore install --store {}"
+) -> dict[int, str]:
     """What has been installed; an error if there is no store."""
     from pgstore._sync import installation
 
@@ -253,6 +260,6 @@ def _applied(call: Call, session: Session) -> dict[int, str]:
         raise CommandError(
             f"there is no store {call.store!r} in this database",
             code=WRONG_STORE,
-            hint=f"pgstore install --store {shlex.quote(call.store)}",
+            hint=hint and hint.format(shlex.quote(call.store)),
         )
     return applied

@@ -2,7 +2,7 @@
 
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Annotated, Any
 from uuid import UUID
@@ -12,10 +12,10 @@ import typer
 
 from pgstore._ids import new_message_id
 from pgstore.cli import _queries
-from pgstore.cli._app import command
+from pgstore.cli._app import command, within
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import categories, streams, types
-from pgstore.cli._errors import USAGE, CommandError
+from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
 from pgstore.cli._layout import Column, Layout, Row
 from pgstore.cli._values import moment
 
@@ -94,7 +94,9 @@ def write(
     expected_version: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="Only if the stream is at this version; 0: only if it is empty."
+            callback=within(0),
+            metavar="N",
+            help="Only if the stream is at this version; 0: only if it is empty.",
         ),
     ] = None,
     metadata: Annotated[
@@ -115,6 +117,9 @@ def write(
             " data; without, an object with type, data, metadata and message_id.",
         ),
     ] = False,
+    any_json: Annotated[
+        bool, typer.Option("--any-json", help="DATA may be JSON that is no object, as 5 or [1, 2].")
+    ] = False,
     create: Annotated[
         bool, typer.Option("--create", help="Install the store if it is missing.")
     ] = False,
@@ -128,14 +133,18 @@ def write(
       pgstore write account-1 Deposited '{"amount": 10}'
       pgstore write account-1 Deposited @deposit.json --expected-version 1
       jq -c '.[]' deposits.json | pgstore write account-1 Deposited - --lines
-      pgstore write account-1 Corrected -- -5
+      pgstore write account-1 Corrected --any-json -- -5
     """
     if lines and (metadata is not None or message_id is not None):
         raise CommandError("with --lines, metadata and ids are in the lines", code=USAGE)
     if type is None and not lines:
         raise CommandError("TYPE is missing", code=USAGE)
+    if lines and type is not None and data == "{}" and (type == "-" or type.startswith("@")):
+        data, type = type, None  # it is DATA: TYPE was left out
     text = _content("-" if lines and data == "{}" else data)
     batch = _messages_of(text, type) if lines else []
+    if not any_json:
+        _refuse_no_object("DATA", [text] if not lines else [bytes(each.data) for each in batch])
     from pgstore._shapes import refuse_type
 
     for name in {each.type for each in batch} | ({type} - {None}):
@@ -174,7 +183,12 @@ def write(
 @command("read", panel=PANEL)
 def read(
     call: Call,
-    stream: Annotated[str | None, typer.Argument(metavar="STREAM", autocompletion=streams)] = None,
+    stream: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="STREAM", autocompletion=streams, help="The stream, or --category, or --all."
+        ),
+    ] = None,
     from_version: Annotated[
         int | None, typer.Option(metavar="N", help="Of a stream: the first version to read.")
     ] = None,
@@ -189,7 +203,7 @@ def read(
         typer.Option(metavar="POSITION", help="Across streams: only after this global position."),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="The most messages.")
+        int | None, typer.Option(callback=within(0), metavar="N", help="The most messages.")
     ] = None,
 ) -> None:
     """Read a stream, a category or everything.
@@ -212,7 +226,8 @@ def read(
     with call.connect() as session:
         if stream is not None:
             rows = _of_stream(session, stream, from_version, backward, limit)
-            call.out.rows(rows, _OF_A_STREAM, empty=f"Stream {stream} is empty.")
+            if not call.out.rows(rows, _OF_A_STREAM):
+                _tell_why_none(call, session, stream)
         else:
             rows = _across(session, after or 0, type or None, category or None, limit)
             call.out.rows(rows, _OF_ALL, empty="There is no such message.")
@@ -225,7 +240,10 @@ def tail(
         bool, typer.Option("--follow", "-f", help="Go on with the messages to come, until Ctrl-C.")
     ] = False,
     count: Annotated[
-        int, typer.Option("--lines", "-n", min=0, metavar="N", help="Begin with the last N.")
+        int,
+        typer.Option(
+            "--lines", "-n", callback=within(0), metavar="N", help="Begin with the last N."
+        ),
     ] = 10,
     category: Category = None,
     type: Type = None,
@@ -342,6 +360,21 @@ def _messages_of(text: str, type: str | None) -> list[_Line]:
     return found
 
 
+def _refuse_no_object(place: str, several: Sequence[str | bytes]) -> None:
+    """Refuse what does not begin as an object; whether the rest is JSON, the server says."""
+    from pgstore._arguments import shown
+
+    for number, each in enumerate(several, start=1):
+        text = each if isinstance(each, str) else each.decode()
+        if not text.lstrip(" \t\r\n").startswith("{"):
+            where = f"{place} of message {number}" if len(several) > 1 else place
+            raise CommandError(
+                f"{where} is no JSON object: {shown(text)}",
+                code=USAGE,
+                hint="""give an object, as '{"amount": 10}'; --any-json takes any other JSON""",
+            )
+
+
 def _text(raw: msgspec.Raw | None) -> str | None:
     return None if raw is None else bytes(raw).decode()
 
@@ -365,6 +398,13 @@ def _of_stream(
             return
         from_version = rows[-1]["version"] + (-1 if backward else 1)
         limit = None if limit is None else limit - size
+
+
+def _tell_why_none(call: Call, session: Session, stream: str) -> None:
+    version = session.value(_queries.STREAM_VERSION, [stream])
+    if not version:
+        raise CommandError(f"there is no stream {stream}", code=NOT_FOUND)
+    call.out.note(f"There is no such message: stream {stream} is at version {version}.")
 
 
 def _across(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pgstore._log import Formatter
-from pgstore.cli._app import command
+from pgstore.cli._app import command, within
 from pgstore.cli._call import Call
 from pgstore.cli._errors import USAGE, CommandError
 
@@ -33,7 +33,10 @@ def run(
         ),
     ],
     workers: Annotated[
-        int, typer.Option(min=1, metavar="N", help="How many partitions to work on at once.")
+        int,
+        typer.Option(
+            callback=within(1), metavar="N", help="How many partitions to work on at once."
+        ),
     ] = 1,
     lease: Annotated[
         float,

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from pgstore.cli import _queries
-from pgstore.cli._app import command
+from pgstore.cli._app import command, within
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import categories as category_names
 from pgstore.cli._layout import Column, Row
@@ -48,9 +48,12 @@ _ORDERINGS = {
     "recent": "last_position DESC NULLS LAST, stream",
 }
 
-Interval = Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="How often it is drawn.")]
+Interval = Annotated[
+    float, typer.Option(callback=within(0.1), metavar="SECONDS", help="How often it is drawn.")
+]
 Times = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="So many times; otherwise until Ctrl-C.")
+    int | None,
+    typer.Option(callback=within(1), metavar="N", help="So many times; otherwise until Ctrl-C."),
 ]
 
 
@@ -62,10 +65,11 @@ def streams(
         typer.Option(metavar="NAME", autocompletion=category_names, help="Only of this category."),
     ] = None,
     sort: Annotated[
-        Literal["name", "messages", "recent"], typer.Option(help="What comes first.")
+        Literal["name", "messages", "recent"],
+        typer.Option(metavar="name|messages|recent", help="What comes first."),
     ] = "name",
     limit: Annotated[
-        int, typer.Option(min=0, metavar="N", help="The most streams; 0 for all.")
+        int, typer.Option(callback=within(0), metavar="N", help="The most streams; 0 for all.")
     ] = 100,
 ) -> None:
     """List streams, with how many messages each holds.

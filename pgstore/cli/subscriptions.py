@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from pgstore.cli import _queries
-from pgstore.cli._app import command, group
+from pgstore.cli._app import command, group, within
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import subscriptions as names
 from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
@@ -117,10 +117,12 @@ def subscriptions(
         bool, typer.Option("--watch", "-w", help="Draw it again and again, until Ctrl-C.")
     ] = False,
     interval: Annotated[
-        float, typer.Option(min=0.1, metavar="SECONDS", help="How often, with --watch.")
+        float,
+        typer.Option(callback=within(0.1), metavar="SECONDS", help="How often, with --watch."),
     ] = 2.0,
     times: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="So many times, with --watch.")
+        int | None,
+        typer.Option(callback=within(1), metavar="N", help="So many times, with --watch."),
     ] = None,
 ) -> None:
     """List the subscriptions, or the partitions of one.
@@ -175,6 +177,12 @@ def resume(
       pgstore resume balances --partition 3
     """
     with call.connect() as session:
+        if partition is not None and partition not in (numbers := _numbers(session, name)):
+            raise CommandError(
+                f"subscription {name} has no partition {partition}",
+                code=NOT_FOUND,
+                hint=f"it has 0 to {max(numbers)}",
+            )
         session.value(_queries.RESUME, [name, partition])
     of = f"Partition {partition} of subscription" if partition is not None else "Subscription"
     call.out.done(f"{of} {name} goes on.", subscription=name, partition=partition)
@@ -323,11 +331,11 @@ def parked_drop(call: Call, name: Name, position: Position = None, yes: Yes = Fa
     """
     with call.connect() as session:
         what = "Everything" if position is None else f"The message at {position}"
-        session.value(_queries.POSITION, [name])
+        places = {row["global_position"] for row in session.rows(_queries.PARKED, [name])}
+        if position is not None and position not in places:
+            raise _not_parked(name, position)
         call.out.confirm(f"{what} that {name} has parked will never be handled.", yes=yes)
         count = session.value(_queries.DROP_PARKED, [name, position])
-    if position is not None and not count:
-        raise _not_parked(name, position)
     call.out.done(f"{_messages(count)} forgotten.", subscription=name, count=count)
 
 
@@ -348,6 +356,11 @@ def _reads(row: Row) -> str:
         *([f"streams like {row['stream_pattern']}"] if row["stream_pattern"] else []),
     ]
     return "; ".join(parts)
+
+
+def _numbers(session: Session, name: str) -> set[int]:
+    """The numbers of the subscription's partitions; it has at least one."""
+    return {row["partition"] for row in _partitions(session, name)}
 
 
 def _place(to: str) -> tuple[int | None, datetime | None]:

@@ -11,7 +11,7 @@ import typer
 
 from pgstore._files import MAX_BYTES
 from pgstore.cli import _queries
-from pgstore.cli._app import command
+from pgstore.cli._app import command, within
 from pgstore.cli._call import Call
 from pgstore.cli._completion import categories, streams
 from pgstore.cli._errors import USAGE, CommandError
@@ -61,7 +61,7 @@ def export(
         int,
         typer.Option(
             "--after",
-            min=0,
+            callback=within(0),
             metavar="POSITION",
             help="Only what comes after this global position: where an earlier export ended.",
         ),
@@ -132,11 +132,17 @@ def import_(
             help="An export, - for standard input; or the other store's connection string.",
         ),
     ],
-    kind: Annotated[From, typer.Option("--from", help="What the messages come from.")] = From.FILE,
+    kind: Annotated[
+        From,
+        typer.Option(
+            "--from", metavar="file|message-db|depeche", help="What the messages come from."
+        ),
+    ] = From.FILE,
     positions: Annotated[
         Positions,
         typer.Option(
             "--positions",
+            metavar="auto|keep|new",
             help="Global positions: kept in a store that is empty (auto), kept or refused (keep),"
             " or given anew (new).",
         ),
@@ -170,7 +176,7 @@ def import_(
         int,
         typer.Option(
             "--max-bytes",
-            min=1,
+            callback=within(1),
             metavar="N",
             help="The longest line that is read, or the largest message of another store.",
         ),

@@ -51,9 +51,12 @@ def test_no_error_and_no_note_can_steer_the_terminal(
         (("read", "a-1", "--dsn", "nonsense"), 2, "a URI that begins with postgresql://"),
         (("read", "a-1", "--store", "\udcff"), 2, "not a text of UTF-8"),
         (("write", "a-1", "T", "{no json"), 2, 'Token "no" is invalid'),
-        (("write", "a-1", "T", r'"\ud800"'), 2, "surrogate"),
+        (("write", "a-1", "T", r'{"a": "\ud800"}'), 2, "surrogate"),
+        (("write", "a-1", "T", "hallo"), 2, "--any-json"),
         (("import", "/none/export.jsonl"), 1, "/none/export.jsonl: No such file or directory\n"),
         (("export", "/"), 1, "/: Is a directory\n"),
+        (("export", "/none/x.jsonl"), 1, "/none/x.jsonl: No such file or directory\n"),
+        (("uninstall", "--store", "none", "--yes"), 6, "no store 'none' in this database\n"),
         (("status", "--store", "none"), 6, "pgstore install --store none"),
     ],
 )
@@ -64,6 +67,69 @@ def test_an_error_says_what_is_wrong(
     assert (done.code, done.out) == (code, "")
     assert said in done.err
     assert "--debug" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("nosuch",), 2, "no such command 'nosuch'\nhint: pgstore --help"),
+        (("--nosuch",), 2, "no such option: --nosuch\nhint: pgstore --help"),
+        (("parked", "nosuch"), 2, "no such command 'nosuch'\nhint: pgstore parked --help"),
+        (("write",), 2, "missing argument 'STREAM'\nhint: pgstore write --help"),
+        (("truncate", "a-1"), 2, "missing option '--before'\nhint: pgstore truncate --help"),
+        (("message", "x"), 2, "ID: input should be a valid UUID\nhint: pgstore message --help"),
+        (
+            ("streams", "--sort", "bad"),
+            2,
+            "--sort: 'bad' is not one of 'name', 'messages', 'recent'"
+            "\nhint: pgstore streams --help",
+        ),
+        (
+            ("read", "account-1", "--limit", "-1"),
+            2,
+            "--limit: must be at least 0, not -1\nhint: pgstore read --help",
+        ),
+        (
+            ("top", "--interval", "nan"),
+            2,
+            "--interval: must be at least 0.1, not nan\nhint: pgstore top --help",
+        ),
+        (
+            ("retention", "apply", "--batch", "10001"),
+            2,
+            "--batch: must be 1 to 10000, not 10001\nhint: pgstore retention apply --help",
+        ),
+        (
+            ("read", "a-1", "--store", "nosuch"),
+            6,
+            "there is no store 'nosuch' in this database\nhint: pgstore install --store nosuch",
+        ),
+        (
+            ("retention", "set", "account"),
+            2,
+            "give --max-age, --max-count or both"
+            "\nhint: pgstore retention drop account ends a policy",
+        ),
+    ],
+)
+def test_every_error_is_a_line_and_a_hint(
+    arguments: tuple[str, ...], code: int, said: str, store: Store, run_here: Command
+) -> None:
+    assert run_here(*arguments) == (code, "", f"error: {said}\n")
+
+
+def test_libpq_s_advice_is_a_hint(store: Store, run_here: Command) -> None:
+    done = run_here("read", "a-1", "--dsn", "host=/nonexistent")
+    error, hint, _ = done.err.split("\n")
+    assert error.endswith("No such file or directory")
+    assert hint.startswith("hint: Is the server running")
+
+
+def test_no_command_at_all_prints_the_help(run_here: Command) -> None:
+    for arguments in ((), ("parked",)):
+        done = run_here(*arguments)
+        assert (done.code, done.err) == (2, "")
+        assert "Usage: pgstore" in done.out
 
 
 def test_who_may_not_is_told_who_gives_rights(
@@ -88,7 +154,10 @@ def test_who_may_not_is_told_who_gives_rights(
 
 
 def test_questions_are_not_asked_about_what_is_not_there(store: Store, run_here: Command) -> None:
+    store.subscription("balances", category="account").create()
     for arguments in (
+        ("parked", "drop", "balances", "99"),
+        ("resume", "balances", "--partition", "7"),
         ("truncate", "none-1", "--before", "2"),
         ("delete", "none-1"),
         ("redact", str(uuid4()), "--reason", "asked"),

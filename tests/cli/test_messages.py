@@ -45,7 +45,7 @@ def test_write_takes_metadata_and_an_id_and_stores_a_repetition_once(
     store: Store, run_here: Command
 ) -> None:
     message_id = uuid4()
-    arguments = ("write", "a-1", "T", "1", "--metadata", '{"by": "me"}')
+    arguments = ("write", "a-1", "T", "{}", "--metadata", '{"by": "me"}')
     for _ in range(2):
         assert run_here(*arguments, "--message-id", str(message_id)).code == 0
     assert store.stream_version("a-1") == 1
@@ -74,7 +74,9 @@ def test_write_lines_writes_all_or_none(store: Store, run_here: Command, tmp_pat
 
     message_id = str(uuid4())
     lines.write_text(
-        json.dumps({"type": "A", "data": [1], "metadata": {"k": "v"}, "message_id": message_id})
+        json.dumps(
+            {"type": "A", "data": {"n": 1}, "metadata": {"k": "v"}, "message_id": message_id}
+        )
         + '\n{"type": "B"}\n'
     )
     # The fourth position holds DATA, so TYPE has to be left out.
@@ -94,10 +96,13 @@ def test_write_lines_without_a_type_takes_objects_from_standard_input(
     message_id = uuid4()
     lines = f'{{"type": "A", "data": [1], "message_id": "{message_id}"}}\n{{"type": "B"}}\n'
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
-    assert run_here("write", "b-1", "--lines").code == 0
+    assert run_here("write", "b-1", "--lines", "--any-json").code == 0
     first, second = store.read("b-1")
     assert (first.message, first.message_id) == (pgstore.RawMessage("A", b"[1]"), message_id)
     assert second.message == pgstore.RawMessage("B", b"{}")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"type": "C"}')))
+    assert run_here("write", "c-1", "-", "--lines").code == 0  # the minus is DATA, not TYPE
+    assert [each.message.type for each in store.read("c-1")] == ["C"]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +110,7 @@ def test_write_lines_without_a_type_takes_objects_from_standard_input(
     [
         ("a-1",),
         ("a-1", "T", "not json"),
+        ("a-1", "T", "not json", "--any-json"),
         ("a-1", "T", "{}", "--metadata", "[]"),
         ("a-1", "T", "{}", "--expected-version", "-1"),
         ("a-1", "T", "{}", "--lines", "--metadata", "{}"),
@@ -117,6 +123,25 @@ def test_write_refuses_wrong_arguments_with_2(
     done = run_here("write", *arguments)
     assert (done.code, done.out) == (2, "")
     assert "Traceback" not in done.err
+
+
+def test_write_of_what_is_no_object_asks_for_any_json(
+    store: Store, run_here: Command, tmp_path: Path
+) -> None:
+    for data in ("5", " [1]", '"text"', "null", "hallo", ""):
+        done = run_here("write", "a-1", "T", "--", data)
+        assert (done.code, done.out) == (2, "")
+        assert f"DATA is no JSON object: {data!r}" in done.err
+        assert "--any-json" in done.err
+    lines = tmp_path / "lines"
+    lines.write_text('{"n": 1}\n5\n')
+    assert "DATA of message 2" in run_here("write", "a-1", "T", f"@{lines}", "--lines").err
+    lines.write_text('{"type": "T"}\n{"type": "T", "data": [1]}\n')
+    assert "DATA of message 2" in run_here("write", "a-1", f"@{lines}", "--lines").err
+    assert store.stream_version("a-1") == 0
+    assert run_here("write", "a-1", "T", "--any-json", "--", "-5").code == 0
+    assert run_here("write", "a-1", "T", ' \n{"n": 1}').code == 0
+    assert [each.message.data for each in store.read("a-1")] == [b"-5", b'{"n": 1}']
 
 
 def test_write_to_a_missing_store_says_install_and_create_makes_it(run_here: Command) -> None:
@@ -191,10 +216,19 @@ def test_read_refuses_what_does_not_go_together(
     assert run_here("read", *arguments).code == 2
 
 
-def test_read_an_empty_stream_says_so_on_stderr(store: Store, run_here: Command) -> None:
-    done = run_here("read", "none-1")
-    assert (done.code, done.out) == (0, "")
-    assert "none-1" in done.err
+@pytest.mark.parametrize("form", ["people", "json"])
+def test_read_of_a_stream_that_is_not_there_exits_with_4(
+    form: str, store: Store, run_here: Command
+) -> None:
+    as_json = ["--json"] if form == "json" else []
+    done = run_here("read", "nosuch-1", *as_json)
+    assert done == (4, "", "error: there is no stream nosuch-1\n")
+    # A stream of which nothing is to be read is there.
+    done = run_here("read", "account-1", "--from-version", "9", *as_json)
+    assert (done.code, done.out.count("\n")) == (0, 0)
+    assert "stream account-1 is at version 3" in done.err
+    assert run_here("delete", "account-1", "--yes").code == 0
+    assert run_here("read", "account-1", *as_json).code == 0
 
 
 def test_tail_shows_the_last_messages_of_what_is_asked_for(store: Store, run_here: Command) -> None:
@@ -235,12 +269,12 @@ def test_nothing_in_a_message_can_steer_the_terminal(store: Store, run_here: Com
 
 
 def test_what_is_nested_too_deep_is_refused_in_a_line(store: Store, run_here: Command) -> None:
-    assert run_here("write", "deep-1", "T", "[" * 100 + "]" * 100).code == 0
+    assert run_here("write", "deep-1", "T", "[" * 100 + "]" * 100, "--any-json").code == 0
     assert run_here("read", "deep-1").out.count("[") == 100
     (row,) = run_here("--json", "read", "deep-1").rows
     assert json.dumps(row["data"]) == "[" * 100 + "]" * 100
     for levels in (101, 5_000):
-        done = run_here("write", "deep-1", "T", "[" * levels + "]" * levels)
+        done = run_here("write", "deep-1", "T", "[" * levels + "]" * levels, "--any-json")
         assert done.code != 0
         assert done.err.startswith("error: ")
         assert "Recursion" not in done.err

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -415,6 +416,39 @@ def test_doctor_finds_a_pooler_that_gives_a_session_to_each_transaction(dsn: str
         assert doctor._pooling(one, another).status == "ok"
         # To such a pooler's clients, two connections can be one session.
         assert doctor._pooling(shared, shared).status == "warn"
+
+
+def test_doctor_names_commands_and_has_no_remedy_for_what_is_fine(
+    store: Store,
+    parked: pgstore.Subscription[pgstore.RawMessage],
+    admin: psycopg.Connection[Any],
+    schema: str,
+    run_here: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = run_here("doctor", "--json")
+    assert {row["remedy"] for row in done.rows if row["status"] == "ok"} == {None}
+    (warned,) = [row for row in done.rows if row["name"] == "parked_messages"]
+    assert "pgstore parked list NAME" in warned["remedy"]
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run_here("doctor").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    # Nor does any other remedy name a function of the store, but one that no command calls.
+    health = sql.SQL("SELECT name, 'warn', value, remedy FROM {}.health()")
+    rows = admin.execute(health.format(sql.Identifier(schema))).fetchall()
+    remedies = [
+        doctor._health(dict(zip(("name", "status", "value", "remedy"), row, strict=True))).remedy
+        for row in rows
+    ]
+    functions = {
+        name
+        for (name,) in admin.execute(
+            "SELECT proname FROM pg_proc WHERE pronamespace = %s::regnamespace", [schema]
+        )
+    }
+    named = {word for remedy in remedies for word in re.findall(r"\w+_\w+", remedy or "")}
+    assert named & functions == {"repair_sequences"}
+    assert not any("keep_unhandled" in (remedy or "") for remedy in remedies)
 
 
 def test_doctor_fails_without_a_store(run_here: Command) -> None:

@@ -3,15 +3,17 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
+import typer
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from pgstore.__main__ import main
 from pgstore.cli import app
-from tests.cli.terminal import run
 from tools import cli_reference as reference
 
 
@@ -48,13 +50,44 @@ def test_every_command_is_on_the_page() -> None:
     assert [name for name in names if f"`pgstore {name}" not in page] == []
 
 
-@pytest.mark.parametrize("command", [[], ["write"], ["read"], ["parked"], ["retention", "set"]])
-def test_help_fits_80_columns_and_shows_examples(command: list[str]) -> None:
-    done = run(*command, "--help", env={"COLUMNS": "80"})
-    assert done.returncode == 0
-    assert max(map(len, done.stdout.splitlines())) <= 80
-    assert "[[" not in done.stdout
-    if command == ["write"]:  # paragraphs are filled, examples keep their lines
-        assert re.search(r"begins +\n with a minus", done.stdout)
-    if command not in ([], ["parked"]):
-        assert f"pgstore {' '.join(command)} " in done.stdout
+def all_commands() -> Iterator[list[str]]:
+    yield []
+    for each in app.registered_commands:
+        yield [str(each.name)]
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        yield [str(group.name)]
+        for each in group.typer_instance.registered_commands:
+            yield [str(group.name), str(each.name)]
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+@pytest.mark.parametrize("command", [*all_commands()], ids=" ".join)
+def test_help_fits_and_names_values_naturally(
+    command: list[str],
+    columns: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main([*command, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    text = "\n".join(lines)
+    # Neither {STREAM}, <bool>, <str> nor N [x>=0].
+    assert not re.search(r"\{[A-Z|:]+\}|<[a-z]+>|x>=|<=x|\[\[", text)
+    # Examples keep their lines and their indentation.
+    examples = [line for line in lines if re.match(r" +pgstore ", line)]
+    assert all(line.startswith("   pgstore ") for line in examples)
+    source = [line.strip() for line in (_help_of(command) or "").splitlines()]
+    assert [line.strip() for line in examples] == [
+        line for line in source if line.startswith("pgstore ")
+    ]
+    assert "\n\n\n" not in re.sub(" +\n", "\n", text)
+
+
+def _help_of(command: list[str]) -> str | None:
+    found: Any = typer.main.get_command(app)
+    for name in command:
+        found = found.commands[name]
+    return re.sub(r"\[/?not dim\]", "", found.help or "")

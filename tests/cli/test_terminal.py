@@ -68,6 +68,14 @@ def test_lines_fit_the_terminal_and_ids_are_whole(
         assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+0[12]:00", terminal.text)
 
 
+def test_a_long_name_leaves_room_for_the_data(store: Store, environment: Environment) -> None:
+    store.write(f"a-{'s' * 90}", pgstore.RawMessage("T" * 80, LONG))
+    done = run("read", "--all", env=environment | {"COLUMNS": "80"})
+    stream, data = re.search(r"(s+)… .*(\{.*)…", done.stdout).groups()  # type: ignore[union-attr]
+    assert (len(stream) > 10, len(data) > 18) == (True, True)
+    assert max(map(len, done.stdout.splitlines())) == 80
+
+
 def test_colours_are_for_terminals_that_want_them(store: Store, environment: Environment) -> None:
     with Terminal("read", "account-1", columns=80, env=environment) as terminal:
         terminal.end()
@@ -136,6 +144,25 @@ def test_live_views_draw_in_place_and_leave_the_screen_as_it_was(
     assert terminal.raw.count("\x1b[?1049h") == terminal.raw.count("\x1b[?1049l") == 1
     assert terminal.raw.rfind("\x1b[?25h") > terminal.raw.rfind("\x1b[?25l")
     assert "Traceback" not in terminal.text
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("top", "--times", "1"),
+        ("top", "--times", "2", "--interval", "0.2"),
+        ("subscriptions", "--watch", "--times", "1"),
+        ("subscriptions", "balances", "--watch", "--times", "1"),
+    ],
+)
+def test_the_last_view_stays_on_the_screen(
+    command: tuple[str, ...], store: Store, environment: Environment
+) -> None:
+    store.subscription("balances", category="account").create()
+    with Terminal(*command, columns=80, env=environment) as terminal:
+        assert terminal.end() == 0
+    _, _, left = terminal.raw.rpartition("\x1b[?1049l")  # the end of the alternate screen
+    assert left.count("waiting") == 1
 
 
 @pytest.mark.parametrize("command", ["subscriptions", "top", "grants"])
