@@ -105,8 +105,8 @@ def test_install_takes_any_name_of_a_schema(
         install(dsn, name)
         install(dsn, name)
         assert write(conn, name) == (1, 1)
-        with pgstore.MessageStore[dict[str, int]](
-            dsn, name=name, messages={"A": dict}, create=False
+        with pgstore.MessageStore[pgstore.RawMessage](
+            dsn, name=name, messages=pgstore.RawMessage, create=False
         ) as store:
             assert [message.stream for message in store.raw.read("a-1")] == ["a-1"]
         assert "read_stream" in {row[0].split("(")[0] for row in catalog(dsn, name)["functions"]}

@@ -85,11 +85,13 @@ def test_renamed_store_is_refused_until_it_is_renamed_back(
         assert (state, isinstance(detail, dict) and detail["schema"]) == ("55000", "renamed")
     install(dsn, "other")
     with pytest.raises(pgstore.StoreNotInstalledError, match="another name"):
-        pgstore.MessageStore[int](dsn, name="renamed", messages=int, create=False).stream_version(
-            "x"
-        )
+        pgstore.MessageStore[pgstore.RawMessage](
+            dsn, name="renamed", messages=pgstore.RawMessage, create=False
+        ).stream_version("x")
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
-        pgstore.MessageStore[int](dsn, name="renamed", messages=int).stream_version("x")
+        pgstore.MessageStore[pgstore.RawMessage](
+            dsn, name="renamed", messages=pgstore.RawMessage
+        ).stream_version("x")
     rename(dsn, "renamed", name)
     install(dsn, name)
     with psycopg.connect(dsn) as conn:

@@ -60,7 +60,9 @@ def test_only_what_changed_gets_a_new_time(dsn: str, outdated: str, install: Ins
 def test_store_of_other_functions_is_brought_up_to_date_on_first_use(
     dsn: str, outdated: str
 ) -> None:
-    with pgstore.MessageStore[dict[str, int]](dsn, name=outdated, messages={"B": dict}) as store:
+    with pgstore.MessageStore[pgstore.RawMessage](
+        dsn, name=outdated, messages={"B": dict}
+    ) as store:
         assert store.stream_version("a-1") == 1
     assert ("schema_version()", False) in [
         (row[0].rpartition(".")[2], "RETURN 0" in row[1])
