@@ -49,7 +49,7 @@ def test_no_error_and_no_note_can_steer_the_terminal(
     ("arguments", "code", "said"),
     [
         (("read", "a-1", "--dsn", "nonsense"), 2, "a URI that begins with postgresql://"),
-        (("read", "a-1", "--store", "\udcff"), 2, "not a text of UTF-8"),
+        (("read", "a-1", "--store", "\udcff"), 2, "bytes of UTF-8"),
         (("write", "a-1", "T", "{no json"), 2, 'Token "no" is invalid'),
         (("write", "a-1", "T", r'{"a": "\ud800"}'), 2, "surrogate"),
         (("write", "a-1", "T", "hallo"), 2, "--any-json"),
