@@ -58,6 +58,11 @@ def cost(conn: psycopg.Connection, text: str) -> float:
     return float(row[0][0]["Plan"]["Total Cost"])
 
 
+# Verify reads the catalogs once: their size is that of all schemas of the database.
+CATALOGS = "pgstore.transfer._statements.DEFINITIONS"
+
+
 def test_no_statement_of_the_package_costs_enough_to_be_compiled(costs: dict[str, float]) -> None:
     assert len(costs) > 60
+    del costs[CATALOGS]
     assert {name: cost for name, cost in costs.items() if cost > JIT_ABOVE_COST / 2} == {}
