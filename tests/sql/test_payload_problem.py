@@ -10,14 +10,14 @@ from tests.sql.store import Store
 NOW = datetime(2024, 2, 29, tzinfo=UTC)
 
 # 12 bytes each, and 131,072 digits.
-SHORT = "[1e131071]"
-LONG = f"[{','.join(['1e131071'] * 300)}]"
+FEW = f"[{','.join(['1e131071'] * 60)}]"
+LONG = f"[{','.join(['1e131071'] * 1_600)}]"
 # As a text more than PostgreSQL can send: each reader of the store would fail on it.
 UNREADABLE = f"[{','.join(['1e131071'] * 9_000)}]"
-ZEROS = f"[{','.join(['0.' + '0' * 16_000] * 6)}]"
+ZEROS = f"[{','.join(['0.' + '0' * 16_000] * 2_000)}]"
 
 
-@pytest.mark.parametrize("value", [SHORT, LONG, UNREADABLE, ZEROS])
+@pytest.mark.parametrize("value", [LONG, UNREADABLE, ZEROS])
 def test_payload_that_is_far_longer_as_a_text_is_refused(
     store: Store, stream: str, value: str
 ) -> None:
@@ -46,6 +46,7 @@ def test_payload_that_is_far_longer_as_a_text_is_refused(
         f"[{','.join(['1.7976931348623157e308'] * 5_000)}]",
         f"[{','.join(['5e-324'] * 5_000)}]",
         "9" * 4_300,
+        FEW,
         '"' + "x" * 3_000_000 + '"',
         '"' + "\\u0001" * 300_000 + '"',
     ],
