@@ -11,25 +11,8 @@ DECLARE
 BEGIN
   -- Only if something is open: a REVOKE has all sessions plan their statements anew.
   IF NOT EXISTS (
-    SELECT
-    FROM pg_namespace AS n
-    CROSS JOIN LATERAL (
-      SELECT n.nspacl AS acl
-      UNION ALL
-      SELECT c.relacl FROM pg_class AS c WHERE c.relnamespace = n.oid
-      UNION ALL
-      SELECT t.attacl
-      FROM pg_class AS c
-      JOIN pg_attribute AS t ON t.attrelid = c.oid
-      WHERE c.relnamespace = n.oid
-      UNION ALL
-      -- A function is open until that is revoked: without rights of its own it is, too.
-      SELECT coalesce(p.proacl, acldefault('f', p.proowner))
-      FROM pg_proc AS p
-      WHERE p.pronamespace = n.oid
-    ) AS o
-    CROSS JOIN aclexplode(o.acl) AS a
-    WHERE n.nspname = current_schema() AND a.grantee = 0
+    SELECT FROM list_rights() AS o (rights) CROSS JOIN aclexplode(o.rights) AS a
+    WHERE a.grantee = 0
   ) THEN
     RETURN;
   END IF;
@@ -42,25 +25,12 @@ BEGIN
   -- What a role with a grant option gave to PUBLIC, the owner can only take with that option.
   FOR given IN
     SELECT DISTINCT pg_get_userbyid(a.grantee) AS role
-    FROM pg_namespace AS n
-    CROSS JOIN LATERAL (
-      SELECT n.nspacl AS acl
-      UNION ALL
-      SELECT c.relacl FROM pg_class AS c WHERE c.relnamespace = n.oid
-      UNION ALL
-      SELECT t.attacl
-      FROM pg_class AS c
-      JOIN pg_attribute AS t ON t.attrelid = c.oid
-      WHERE c.relnamespace = n.oid
-      UNION ALL
-      SELECT p.proacl FROM pg_proc AS p WHERE p.pronamespace = n.oid
-    ) AS o
-    CROSS JOIN aclexplode(o.acl) AS a
-    WHERE n.nspname = current_schema()
-      AND a.is_grantable
-      AND a.grantor = n.nspowner
-      AND a.grantee <> n.nspowner
-      AND EXISTS (SELECT FROM aclexplode(o.acl) AS w WHERE w.grantee = 0)
+    FROM list_rights() AS o (rights)
+    CROSS JOIN aclexplode(o.rights) AS a
+    WHERE a.is_grantable
+      AND a.grantor <> a.grantee
+      AND a.grantor = (SELECT n.nspowner FROM pg_namespace AS n WHERE n.nspname = current_schema())
+      AND EXISTS (SELECT FROM aclexplode(o.rights) AS w WHERE w.grantee = 0)
   LOOP
     EXECUTE format(
       'REVOKE GRANT OPTION FOR ALL ON SCHEMA %I FROM %I CASCADE', current_schema(), given.role
