@@ -85,9 +85,15 @@ def several(name: str, values: Iterable[T] | None) -> tuple[T, ...] | None:
     """An argument of several values; a text, which has letters, is meant as one."""
     if values is None:
         return None
-    if isinstance(values, str | bytes) or not hasattr(type(values), "__iter__"):
-        raise InvalidArgumentError(f"{name} must be several, in a list: [{shown(values)}]")
-    return tuple(values)
+    try:
+        if isinstance(values, str | bytes):
+            raise TypeError
+        found = iter(values)
+    except TypeError:
+        raise InvalidArgumentError(
+            f"{name} must be several, in a list: [{shown(values)}]"
+        ) from None
+    return tuple(found)
 
 
 def shown(value: object) -> str:
