@@ -85,15 +85,10 @@ def several(name: str, values: Iterable[T] | None) -> tuple[T, ...] | None:
     """An argument of several values; a text, which has letters, is meant as one."""
     if values is None:
         return None
-    try:
-        if isinstance(values, str | bytes):
-            raise TypeError
-        found = iter(values)
-    except TypeError:
-        raise InvalidArgumentError(
-            f"{name} must be several, in a list: [{shown(values)}]"
-        ) from None
-    return tuple(found)
+    # Iterable asks the class alone: what only answers by number may have no end.
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise InvalidArgumentError(f"{name} must be several, in a list: [{shown(values)}]")
+    return tuple(values)
 
 
 def shown(value: object) -> str:

@@ -255,7 +255,9 @@ class AsyncReader(Generic[E]):
         return Filter(
             types=None if types is None else self._codec.names_of(several("types", types) or ()),
             categories=None if categories is None else names("categories", categories),
-            stream_pattern=stream_pattern and name_of("stream_pattern", stream_pattern),
+            stream_pattern=None
+            if stream_pattern is None
+            else name_of("stream_pattern", stream_pattern),
             partition=share[0],
             partitions=share[1],
             partition_by=name_of("partition_by", partition_by),
