@@ -48,13 +48,18 @@ def crashed(server: Server) -> None:
 
 def lost_a_process(server: Server, victim: LiteralString) -> None:
     """As the kernel does when memory is short; the postmaster ends all other sessions too."""
-    with suppress(psycopg.OperationalError), psycopg.connect(server.dsn, autocommit=True) as conn:
+    with (
+        suppress(psycopg.OperationalError),
+        psycopg.connect(server.dsn, autocommit=True) as conn,
+        psycopg.connect(server.dsn, autocommit=True) as witness,
+    ):
         query = "SELECT a.pid FROM pg_stat_activity AS a WHERE " + victim
         (process,) = conn.execute(query).fetchone() or pytest.fail("no such process")
         os.kill(process, signal.SIGKILL)
         end = time.monotonic() + PATIENCE
+        # Not by the victim's own session: it ends before the postmaster ends the others.
         while time.monotonic() < end:
-            conn.execute("SELECT pg_sleep(0.01)")
+            witness.execute("SELECT pg_sleep(0.01)")
         pytest.fail("the postmaster has ended no session")
     end = time.monotonic() + PATIENCE
     while True:
