@@ -24,7 +24,7 @@ from benchmarks.flames import Node, flame_graph, kind, shares, tree
 from benchmarks.report import MARKER, ROOT, table_of
 from benchmarks.tasks import TASKS, Place, Result
 from pgstore import embedded
-from pgstore._files import write_whole
+from pgstore._core.files import write_whole
 
 FOLDER = ROOT / "docs" / "performance"
 PAGE = FOLDER / "profiles.md"

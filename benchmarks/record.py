@@ -6,7 +6,7 @@ from typing import Self
 import msgspec
 
 from benchmarks.figures import Figure
-from pgstore._files import write_whole
+from pgstore._core.files import write_whole
 
 
 class Run(msgspec.Struct, kw_only=True):

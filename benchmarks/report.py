@@ -14,7 +14,7 @@ from benchmarks.figures import Figure, base
 from benchmarks.plots import Bar, bars, number
 from benchmarks.record import Record, Run
 from benchmarks.targets import targets
-from pgstore._files import write_whole
+from pgstore._core.files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"

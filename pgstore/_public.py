@@ -1,13 +1,15 @@
 """The public names of pgstore."""
 
-from pgstore import _driver as _driver  # first: it says what is missing
+from pgstore._core import driver as driver  # first: it says what is missing
+
+# isort: split
 from pgstore._async.follower import AsyncFollower
 from pgstore._async.store import AsyncMessageStore
 from pgstore._async.subscription import AsyncSubscription
-from pgstore._ids import new_message_id
-from pgstore._installation import install
-from pgstore._messages import MessagePosition, RawMessage, StoredMessage
-from pgstore._subscriptions import ParkedMessage, PartitionStatus, RunnerHooks
+from pgstore._core.ids import new_message_id
+from pgstore._core.messages import MessagePosition, RawMessage, StoredMessage
+from pgstore._core.subscriptions import ParkedMessage, PartitionStatus, RunnerHooks
+from pgstore._install import install
 from pgstore._sync.follower import Follower
 from pgstore._sync.store import MessageStore
 from pgstore._sync.subscription import Subscription

@@ -36,7 +36,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 
-from pgstore._text import printable
+from pgstore._core.text import printable
 
 __all__ = [
     "InvalidArgumentError",

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pgstore import _unprivileged
+from pgstore.embedded import account
 from tests.skips import skip
 
 MODES = ("session", "transaction", "statement")
@@ -39,8 +39,8 @@ def pgbouncer(dsn: str, mode: str) -> Iterator[str]:
     program = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
     if program is None:
         skip("pgbouncer")
-    folder = _unprivileged.temporary_folder()
-    _unprivileged.hand_over(folder)
+    folder = account.temporary_folder()
+    account.hand_over(folder)
     with socket.create_server(("127.0.0.1", 0)) as free:
         own = free.getsockname()[1]
     given = conninfo_to_dict(dsn)
@@ -54,9 +54,7 @@ def pgbouncer(dsn: str, mode: str) -> Iterator[str]:
             folder=folder,
         )
     )
-    process = subprocess.Popen(
-        [program, "-q", str(folder / "ini")], cwd="/", **_unprivileged.identity()
-    )
+    process = subprocess.Popen([program, "-q", str(folder / "ini")], cwd="/", **account.identity())
     try:
         through = make_conninfo(dsn, host="127.0.0.1", port=own)
         _wait_for(through)

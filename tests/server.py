@@ -16,7 +16,8 @@ from urllib.parse import quote
 
 from testing.postgresql import Postgresql
 
-from pgstore import _unprivileged, embedded
+from pgstore import embedded
+from pgstore.embedded import account
 
 SETTINGS = {
     "logging_collector": "off",
@@ -44,7 +45,7 @@ def running_server() -> Iterator[str]:
     if given := os.environ.get("PGSTORE_TEST_DSN"):
         yield given
         return
-    folder = _unprivileged.temporary_folder()
+    folder = account.temporary_folder()
     try:
         with _server(folder) as dsn:
             yield dsn
@@ -56,10 +57,10 @@ def running_server() -> Iterator[str]:
 def _server(folder: Path) -> Iterator[str]:
     for name in ("data", "tmp"):  # where testing.postgresql looks for them
         (folder / name).mkdir(mode=0o700)
-        _unprivileged.hand_over(folder / name)
+        account.hand_over(folder / name)
     given = os.environ.get("PGSTORE_TEST_BIN")
     installed = Path(given).resolve() if given else embedded.Server().bin
-    binaries = _unprivileged.reachable_binaries(installed, folder / "install")
+    binaries = account.reachable_binaries(installed, folder / "install")
     settings = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
     server = Postgresql(
         base_dir=str(folder),
@@ -77,10 +78,10 @@ def _server(folder: Path) -> Iterator[str]:
 
 
 def _as_account(program: Path, folder: Path) -> str:
-    account = _unprivileged.identity()
-    if account["user"] is None:
+    identity = account.identity()
+    if identity["user"] is None:
         return str(program)
-    drop = [sys.executable, "-ISc", _DROP_RIGHTS, str(account["user"]), str(account["group"])]
+    drop = [sys.executable, "-ISc", _DROP_RIGHTS, str(identity["user"]), str(identity["group"])]
     script = folder / program.name
     script.write_text(f'#!/bin/sh\nexec {shlex.join([*drop, str(program)])} "$@"\n')
     script.chmod(0o755)

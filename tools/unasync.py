@@ -45,7 +45,7 @@ RULES = [
     # Everything else: AsyncMessageStore -> MessageStore, pgstore._async -> pgstore._sync.
     (r"\bAsync([A-Z]\w*)", r"\1"),
     (r"\b_async\b", "_sync"),
-    (r"\b_aio\b", "_threads"),
+    (r"\basync_([a-z]\w*)", r"\1"),
 ]
 
 

@@ -6,21 +6,20 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from pgstore import _aio
-from pgstore._connecting import PACE
-from pgstore._outages import Outage
-from pgstore._text import one_line
-from pgstore._translation import passes
+from pgstore._compat.events import AsyncEvent, async_wait_for
+from pgstore._core.outages import PACE, Outage
+from pgstore._core.text import one_line
+from pgstore._core.translation import passes
 
 
 class Noting(Protocol):
-    """Whose connections they are."""
+    """The source of the connections."""
 
     outage: Outage
     refusal: BaseException | None
 
 
-def connecting(owner: Noting, end: _aio.Event) -> type[AsyncConnection[TupleRow]]:
+def connecting(owner: Noting, end: AsyncEvent) -> type[AsyncConnection[TupleRow]]:
     """The class of connections that are made as soon as the server is there, until `end` is set.
 
     psycopg_pool itself doubles its pauses, up to minutes, and logs each attempt.
@@ -37,7 +36,7 @@ def connecting(owner: Noting, end: _aio.Event) -> type[AsyncConnection[TupleRow]
                     except (psycopg.Error, OSError) as error:
                         owner.refusal = error
                         owner.outage.met(attempt, error)
-                        if not passes(error) or await _aio.wait_for(end, PACE):
+                        if not passes(error) or await async_wait_for(end, PACE):
                             # psycopg_pool logs it, with whatever the server said.
                             raise psycopg.OperationalError(one_line(str(error))) from error
                     else:

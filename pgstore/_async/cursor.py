@@ -6,9 +6,9 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg.adapt import AdaptersMap
 from psycopg.rows import TupleRow, tuple_row
 
-from pgstore._adapters import ADAPTERS
-from pgstore._arguments import no_connection
-from pgstore._translation import translated
+from pgstore._core.adapters import ADAPTERS
+from pgstore._core.arguments import no_connection
+from pgstore._core.translation import translated
 
 Parameters = Sequence[str | None]
 

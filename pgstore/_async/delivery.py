@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import psycopg
@@ -10,23 +10,21 @@ from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
-from pgstore import _aio
 from pgstore._async.cursor import Parameters
+from pgstore._async.database import AsyncDatabase
 from pgstore._async.subscription import AsyncSubscription
-from pgstore._failures import TRIES, description, is_conflict, pause_after
-from pgstore._handlers import Handler
-from pgstore._log import log
-from pgstore._subscriptions import Batch, RunnerHooks
-from pgstore._translation import is_lost_connection, is_of_the_server, refuse_failed
+from pgstore._compat.tasks import async_ends, async_pause
+from pgstore._core.failures import TRIES, description, is_conflict, pause_after
+from pgstore._core.handlers import Handler
+from pgstore._core.log import log
+from pgstore._core.subscriptions import Batch, RunnerHooks
+from pgstore._core.translation import is_lost_connection, is_of_the_server, refuse_failed
 from pgstore.errors import (
     LeaseLostError,
     TransactionEndedError,
     TransactionFailedError,
     UnknownMessageTypeError,
 )
-
-if TYPE_CHECKING:
-    from pgstore._async.database import AsyncDatabase
 
 
 class Lease(msgspec.Struct, eq=False):
@@ -70,7 +68,7 @@ class AsyncDelivery:
 
     def __init__(
         self,
-        database: "AsyncDatabase",
+        database: AsyncDatabase,
         hooks: RunnerHooks,
     ) -> None:
         self._database = database
@@ -98,7 +96,7 @@ class AsyncDelivery:
                         "subscription %s, partition %s: %s, tried again",
                         *(lease.subscription.name, lease.partition, type(error.__cause__).__name__),
                     )
-                    await _aio.pause(pause_after(tries))
+                    await async_pause(pause_after(tries))
                     tries += 1
                     parts.insert(0, part.without(error.handled))
                     continue
@@ -213,7 +211,7 @@ class AsyncDelivery:
             except psycopg.OperationalError as error:
                 if not is_conflict(error):
                     raise
-                await _aio.pause(pause_after(tries))
+                await async_pause(pause_after(tries))
         return await self._database.rows(statement, parameters, repeatable=repeatable)
 
     def _calls(
@@ -258,7 +256,7 @@ class AsyncDelivery:
         try:
             await call()
         except BaseException as error:
-            if _aio.ends(error):
+            if async_ends(error):
                 raise
             if conn is not None and conn.closed:
                 # Whatever the handler made of it; abandon_partition sees whose fault it can be.

@@ -8,10 +8,10 @@ import psycopg
 from psycopg import AsyncConnection, Pipeline
 from psycopg.rows import tuple_row
 
-from pgstore import _sql
 from pgstore._async.cursor import StoreCursor
-from pgstore._statements import Statements
-from pgstore._translation import advised
+from pgstore._core import sql_files
+from pgstore._core.statements import Statements
+from pgstore._core.translation import advised
 from pgstore.errors import (
     MigrationEditedError,
     PgstoreError,
@@ -31,7 +31,7 @@ async def ensure(
     that says what to do.
     """
     applied = await _applied(conn, statements)
-    if applied == _sql.checksums():
+    if applied == sql_files.checksums():
         return
     problem = _problem(applied, name)
     if not create and not isinstance(problem, StoreError):
@@ -63,7 +63,7 @@ def _problem(applied: dict[int, str] | None, name: str) -> PgstoreError | None:
         )
     if applied is None:
         return StoreNotInstalledError(f"there is no store {name!r} in this database; {command}")
-    known = {number: checksum for number, checksum in _sql.checksums().items() if number > 0}
+    known = {number: checksum for number, checksum in sql_files.checksums().items() if number > 0}
     versions = f"store {name!r} is at schema version {max(applied, default=0)}, this package"
     if max(applied, default=0) > max(known):
         return StoreTooNewError(
@@ -88,7 +88,7 @@ async def install(conn: AsyncConnection[object], name: str) -> int:
     with advised(conn):
         async with conn.transaction():
             await _install(conn, name)
-    return _sql.migrations()[-1].number
+    return sql_files.migrations()[-1].number
 
 
 async def _install(conn: AsyncConnection[object], name: str) -> None:
@@ -98,18 +98,20 @@ async def _install(conn: AsyncConnection[object], name: str) -> None:
         await cursor.execute(
             "SELECT set_config('pgstore.schema', %s::text, true),"
             " set_config('pgstore.manifest', %s::text, true)",
-            (name, _sql.manifest()),
+            (name, sql_files.manifest()),
         )
-        await _run_script(conn, _sql.read("prepare.sql"))
+        await _run_script(conn, sql_files.read("prepare.sql"))
         await cursor.execute("SELECT number FROM migrations", binary=True)
         applied = {number for (number,) in await cursor.fetchall()}
-    pending = [each.text for each in _sql.migrations() if each.number not in applied]
-    await _run_script(conn, "".join([*pending, _sql.repeated_sql(), _sql.read("record.sql")]))
+    pending = [each.text for each in sql_files.migrations() if each.number not in applied]
+    await _run_script(
+        conn, "".join([*pending, sql_files.repeated_sql(), sql_files.read("record.sql")])
+    )
 
 
 async def _run_script(conn: AsyncConnection[object], script: str) -> None:
     """Run a script's statements one by one: a time-out and an error are of one of them."""
-    statements, cursors = _sql.statements(script), []
+    statements, cursors = sql_files.statements(script), []
     try:
         async with _pipelined(conn):
             for statement in statements:

@@ -2,18 +2,18 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
-from pgstore import _aio
 from pgstore._async.cursor import Parameters, run
-from pgstore._async.database import AsyncDatabase, Pool, PoolConnection
-from pgstore._connecting import Silence
-from pgstore._time import deadline, left
-from pgstore._translation import passes
+from pgstore._async.database import AsyncDatabase
+from pgstore._async.source import AsyncSource, Pool, PoolConnection
+from pgstore._compat.tasks import async_finish
+from pgstore._core.deadlines import deadline, left
+from pgstore._core.silence import Silence
+from pgstore._core.translation import passes
 
 # A worker that waits for a connection looks after this many seconds whether it is still to wait.
 # The pool then puts it at the end of the queue, so each step is twice as long as the one before:
@@ -25,19 +25,16 @@ _SLICE = 0.5
 class AsyncOpening(AsyncDatabase):
     """The database until the store is closed: work that began before does not open it again."""
 
-    def __init__(self, database: AsyncDatabase) -> None:
-        self._database = database
-        self._closings = database.closings
+    def __init__(self, source: AsyncSource) -> None:
+        super().__init__(source)
+        self._closings = source.closings
         self.silence = Silence()
         self.until: float | None = None  # do not wait for a connection after that
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._database, name)
 
     @property
     def ended(self) -> bool:
         """Whether the store is being closed, or has been since."""
-        return self._database.closings != self._closings
+        return self.source.closings != self._closings
 
     async def rows(
         self,
@@ -52,13 +49,9 @@ class AsyncOpening(AsyncDatabase):
             return await run(conn, statement, parameters)
         return await super().rows(statement, parameters, repeatable=repeatable)
 
-    async def ready(self, closings: int | None = None) -> Pool:
+    async def ready(self) -> Pool:
         """The open pool; PoolClosed after the store has been closed."""
-        return await self._database.ready(self._closings)
-
-    async def renew(self, pool: Pool, began: float) -> None:
-        """As the database, whose pool others use too."""
-        await self._database.renew(pool, began)
+        return await self.source.ready(self._closings)
 
     @asynccontextmanager
     async def taken(self, pool: Pool, handlers: bool = False) -> AsyncIterator[PoolConnection]:
@@ -71,12 +64,12 @@ class AsyncOpening(AsyncDatabase):
                 break
             except PoolTimeout as error:
                 over = self.ended or self.silence.stopping or 0 in (left(until), left(self.until))
-                if over or (self.refusal is not None and not passes(self.refusal)):
-                    raise self.explained(error) from error
-                step = _SLICE if self.refusal is not None else 2 * step
+                if over or (self.source.refusal is not None and not passes(self.source.refusal)):
+                    raise self.source.explained(error) from error
+                step = _SLICE if self.source.refusal is not None else 2 * step
         try:
             with self.silence.of(conn, handlers):
                 async with conn:
                     yield conn
         finally:
-            await _aio.finish(pool.putconn, conn)
+            await async_finish(pool.putconn, conn)

@@ -7,24 +7,24 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from pgstore._arguments import (
-    count,
-    name_of,
-    number,
-    seconds,
-    several,
-    shown,
-    uuid_text,
-    whole,
-)
 from pgstore._async.database import AsyncDatabase
 from pgstore._async.follower import AsyncFollower, Page
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.waker import AsyncWaker
-from pgstore._batches import decode_metadata
-from pgstore._codec import Codec
-from pgstore._filters import Filter, categories_of, names
-from pgstore._messages import E, StoredMessage
+from pgstore._core.arguments import (
+    count,
+    describe,
+    name_of,
+    number,
+    seconds,
+    several,
+    uuid_text,
+    whole,
+)
+from pgstore._core.codec import Codec
+from pgstore._core.encoding import decode_metadata
+from pgstore._core.filters import Filter, categories_of, names
+from pgstore._core.messages import E, StoredMessage
 from pgstore.errors import InvalidArgumentError, MessageNotFound
 
 _FIRST_PAGE = 100
@@ -231,7 +231,7 @@ class AsyncReader(Generic[E]):
         whole("after_position", after_position)
         if timeout is not None:
             seconds("timeout", timeout)
-        opening = AsyncOpening(self._database)
+        opening = AsyncOpening(self._database.source)
 
         async def fetch(position: int) -> Page:
             return await self._page(opening, position, _PAGE, chosen, None)
@@ -250,7 +250,7 @@ class AsyncReader(Generic[E]):
         if len(share) != 2:
             raise InvalidArgumentError(
                 "partition must be two numbers, which one, from 0, and of how many,"
-                f" not {shown(partition)}"
+                f" not {describe(partition)}"
             )
         return Filter(
             types=None if types is None else self._codec.names_of(several("types", types) or ()),

@@ -7,26 +7,26 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from psycopg.rows import TupleRow
 
-from pgstore import _aio
 from pgstore._async.delivery import AsyncDelivery, Lease
+from pgstore._async.opening import AsyncOpening
 from pgstore._async.subscription import AsyncSubscription
-from pgstore._connecting import PACE
-from pgstore._filters import array, interval, text
-from pgstore._log import log
-from pgstore._messages import StoredMessage
-from pgstore._subscriptions import PARTITION, PAUSE, SUBSCRIPTION, TOKEN, Batch, RunnerHooks
-from pgstore._time import deadline, left
-from pgstore._translation import passes
+from pgstore._async.waker import AsyncWaker
+from pgstore._compat.events import AsyncEvent, async_wait_for
+from pgstore._compat.signals import async_stopped_by_signals
+from pgstore._compat.tasks import AsyncTask, async_pause
+from pgstore._core.deadlines import deadline, left
+from pgstore._core.filters import array, interval, text
+from pgstore._core.log import log
+from pgstore._core.messages import StoredMessage
+from pgstore._core.outages import PACE
+from pgstore._core.subscriptions import PARTITION, PAUSE, SUBSCRIPTION, TOKEN, Batch, RunnerHooks
+from pgstore._core.translation import passes
 from pgstore.errors import LeaseLostError, SubscriptionNotFound
-
-if TYPE_CHECKING:
-    from pgstore._async.opening import AsyncOpening
-    from pgstore._async.waker import AsyncWaker
 
 # How long a worker that found nothing waits at most. A lease of a worker that died, or a pause
 # after a failure, ends without a notification: each look that finds nothing asks when the next one
@@ -50,8 +50,8 @@ class AsyncRunner:
 
     def __init__(
         self,
-        database: "AsyncOpening",
-        waker: "AsyncWaker",
+        database: AsyncOpening,
+        waker: AsyncWaker,
         decode: Callable[[TupleRow], StoredMessage[Any]],
         subscriptions: Sequence[AsyncSubscription[Any]],
         *,
@@ -73,9 +73,9 @@ class AsyncRunner:
         self._leases_lock = threading.Lock()
         self._abandoned: list[Lease] = []
         self._next_look = deadline(0)
-        self._stopping = _aio.Event()
-        self._idle = _aio.Event()
-        self._ended = _aio.Event()
+        self._stopping = AsyncEvent()
+        self._idle = AsyncEvent()
+        self._ended = AsyncEvent()
 
     def stop(self) -> None:
         """Finish the batches in hand, give the leases back, and end."""
@@ -85,11 +85,11 @@ class AsyncRunner:
 
     async def run(self, workers: int, *, signals: bool) -> None:
         """Work until `stop`, which SIGTERM and SIGINT call too with `signals`."""
-        insisting = _aio.Task(self._insist, "pgstore-stop")
+        insisting = AsyncTask(self._insist, "pgstore-stop")
         try:
             async with AsyncExitStack() as stack:
                 if signals:
-                    await stack.enter_async_context(_aio.stopped_by_signals(self.stop))
+                    await stack.enter_async_context(async_stopped_by_signals(self.stop))
                 await self._until_connected(self._begin)
                 await self._run(workers)
         finally:
@@ -99,9 +99,9 @@ class AsyncRunner:
 
     async def _insist(self) -> None:
         """After `stop`, end the connections whose server is silent: nobody waits for these."""
-        await _aio.wait_for(self._stopping, None)
+        await async_wait_for(self._stopping, None)
         ours, handlers = _ANSWER, max(self._lease, _ANSWER)
-        while not await _aio.wait_for(self._ended, _LOOK_FOR_SILENCE):
+        while not await async_wait_for(self._ended, _LOOK_FOR_SILENCE):
             if self._database.silence.cut(ours, handlers):
                 if ours == _ANSWER:
                     log.warning("subscriptions: the server is silent, and not waited for")
@@ -109,10 +109,11 @@ class AsyncRunner:
 
     async def _run(self, workers: int) -> None:
         # For each its transaction and what its handler does beside it; and for the leases.
-        self._database.room = max(self._database.room, 2 * workers + 2)
+        source = self._database.source
+        source.room = max(source.room, 2 * workers + 2)
         self._workers = workers
-        tasks = [_aio.Task(self._worker, f"pgstore-worker-{n}") for n in range(workers)]
-        keeper = _aio.Task(self._keep, "pgstore-leases")
+        tasks = [AsyncTask(self._worker, f"pgstore-worker-{n}") for n in range(workers)]
+        keeper = AsyncTask(self._keep, "pgstore-leases")
         errors = []
         for task in tasks:
             try:
@@ -136,7 +137,7 @@ class AsyncRunner:
 
     async def wait_until_ended(self, timeout: float) -> None:
         """Wait for the end of `run`."""
-        await _aio.wait_for(self._ended, timeout)
+        await async_wait_for(self._ended, timeout)
 
     async def run_once(self, raise_errors: bool) -> int:
         """Handle what there is to handle now; how many messages that were."""
@@ -173,7 +174,7 @@ class AsyncRunner:
                     if not passes(error):
                         raise
                     outage.met(by, error)
-                await _aio.wait_for(self._stopping, PACE)
+                await async_wait_for(self._stopping, PACE)
         finally:
             outage.left(by)
 
@@ -185,11 +186,11 @@ class AsyncRunner:
             self.stop()
 
     async def _work(self, through: Callable[[], None]) -> None:
-        await self._database.make_room()
+        await self._database.source.make_room()
         await self._give_back()
         flow = looks = False
         while True:
-            seen = self._waker.signal.value
+            seen = self._waker.counter.value
             if self._stopping.is_set():  # in this order: `stop` does it the other way round
                 return
             looks = looks or self._may_look()
@@ -206,7 +207,7 @@ class AsyncRunner:
             options = claimed[0].subscription.options
             handled = await self._work_off(*claimed, False)
             if flow and _SOME <= handled < options.batch_size and options.partitions == 1:
-                await _aio.wait_for(self._stopping, _FLOW)
+                await async_wait_for(self._stopping, _FLOW)
             flow = True
 
     async def _wait(self, seen: int) -> bool:
@@ -285,7 +286,7 @@ class AsyncRunner:
             name, partition, token = (rows[0][at] for at in (SUBSCRIPTION, PARTITION, TOKEN))
             if name is not None:
                 return Lease(by_name[name], partition, token), Batch.of(rows, self._decode)
-            await _aio.pause(_OTHERS_LOOK)
+            await async_pause(_OTHERS_LOOK)
 
     def _leave_out(self, error: SubscriptionNotFound) -> None:
         """Go on without a subscription that was dropped; the last one's end is the run's."""
@@ -334,7 +335,7 @@ class AsyncRunner:
     async def _keep(self) -> None:
         """Extend the leases of handlers that take long, and tell how far behind we are."""
         next_lag = time.monotonic() + _LAG_EVERY
-        while not await _aio.wait_for(self._idle, min(self._lease / 3, _LAG_EVERY)):
+        while not await async_wait_for(self._idle, min(self._lease / 3, _LAG_EVERY)):
             try:
                 await self._extend_leases()
                 if time.monotonic() >= next_lag:

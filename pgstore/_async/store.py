@@ -4,32 +4,34 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from types import TracebackType, UnionType
-from typing import Literal, Self, overload
+from typing import Any, Literal, Self, overload
 
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from pgstore._arguments import (
-    count,
-    name_of,
-    number,
-    one_of,
-    refuse_source,
-    seconds,
-    several,
-    shown,
-)
-from pgstore._async.database import AsyncDatabase, Pool, PoolConnection
+from pgstore._async.database import AsyncDatabase
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.reader import AsyncReader
 from pgstore._async.runner import AsyncRunner
+from pgstore._async.source import AsyncSource, Pool, PoolConnection
 from pgstore._async.subscription import AsyncSubscription, SubscriptionOptions
 from pgstore._async.waker import AsyncWaker, WakeUp
-from pgstore._batches import Batch, Metadata, known_ids, metadata_text
-from pgstore._codec import Codec, DecodeHook, Hook, RawCodec, TypedCodec, message_id_text
-from pgstore._filters import categories_of
-from pgstore._messages import E, MessagePosition, RawMessage
-from pgstore._subscriptions import GuardedHooks, RunnerHooks
+from pgstore._core.arguments import (
+    count,
+    describe,
+    name_of,
+    number,
+    one_of,
+    refuse_settings,
+    refuse_source,
+    seconds,
+    several,
+)
+from pgstore._core.codec import Codec, DecodeHook, Hook, codec_of, message_id_text
+from pgstore._core.encoding import Batch, Metadata, known_ids, metadata_text
+from pgstore._core.filters import categories_of
+from pgstore._core.messages import E, MessagePosition, RawMessage
+from pgstore._core.subscriptions import GuardedHooks, RunnerHooks
 from pgstore.errors import InvalidArgumentError
 
 # Longer than this, `close` does not wait for handlers.
@@ -42,7 +44,7 @@ class AsyncMessageStore(AsyncReader[E]):
     @overload
     def __init__(
         self,
-        connection: str | Pool | None = None,
+        conninfo: "str | Pool | AsyncMessageStore[Any] | None" = None,
         *,
         messages: type[E] | Mapping[str, type[E]],
         name: str = "pgstore",
@@ -56,7 +58,7 @@ class AsyncMessageStore(AsyncReader[E]):
     @overload
     def __init__(
         self,
-        connection: str | Pool | None = None,
+        conninfo: "str | Pool | AsyncMessageStore[Any] | None" = None,
         *,
         messages: UnionType,
         name: str = "pgstore",
@@ -69,7 +71,7 @@ class AsyncMessageStore(AsyncReader[E]):
 
     def __init__(
         self,
-        connection: str | Pool | None = None,
+        conninfo: "str | Pool | AsyncMessageStore[Any] | None" = None,
         *,
         messages: object,
         name: str = "pgstore",
@@ -82,12 +84,13 @@ class AsyncMessageStore(AsyncReader[E]):
         """Make a store; it connects when it is first used.
 
         Args:
-            connection: a libpq connection string, a psycopg pool (which stays the caller's to open
-                and close), or None for libpq's environment variables.
+            conninfo: a libpq connection string, a psycopg pool (which stays the caller's to open
+                and close), None for libpq's environment variables, or another store: the same one,
+                on the same connections, with other message types. Closing either closes both.
             messages: the message types: a class, a union of classes, or a mapping of names to
                 classes. A class's first name is written, all its names are read. Classes are
                 msgspec Structs, dataclasses, attrs classes, pydantic models, and what the hooks
-                make of others.
+                make of others. RawMessage alone: messages of any type, undecoded.
             name: the schema that holds the store, 1 to 63 bytes, quoted as it is.
             create: install or upgrade the store on first use. Otherwise a store that is missing or
                 older than this package is an error.
@@ -103,21 +106,24 @@ class AsyncMessageStore(AsyncReader[E]):
             InvalidArgumentError: the name cannot be a schema's, or `connection` is none of these.
             TypeError, ValueError: the message types cannot be used.
         """
-        refuse_source(connection, AsyncConnectionPool, "AsyncMessageStore")
-        one_of("wakeup", wakeup, "listen", "poll")
-        if prepare_threshold is not None:
-            count("prepare_threshold", prepare_threshold)
-        if prepare_threshold != 5 and isinstance(connection, AsyncConnectionPool):
-            raise InvalidArgumentError(
-                "prepare_threshold belongs into the kwargs of the pool that is given"
+        codec: Codec[E] = codec_of(messages, enc_hook, dec_hook)
+        if isinstance(conninfo, AsyncMessageStore):
+            refuse_settings(
+                name=name != "pgstore",
+                create=create is not True,
+                wakeup=wakeup != "listen",
+                prepare_threshold=prepare_threshold != 5,
             )
-        database = AsyncDatabase(connection, name_of("name", name), create, prepare_threshold)
-        codec: Codec[E] = TypedCodec(messages, enc_hook, dec_hook)
-        waker = AsyncWaker(
-            database.statements, database.connection, database.notify, wakeup, database.outage
-        )
-        super().__init__(database, codec, waker)
-        self._runners: set[AsyncRunner] = set()
+            super().__init__(conninfo._database, codec, conninfo._waker)
+            runners = conninfo._runners
+        else:
+            source = _source(conninfo, name, create, wakeup, prepare_threshold)
+            waker = AsyncWaker(
+                source.statements, source.connection, source.notify, wakeup, source.outage
+            )
+            super().__init__(AsyncDatabase(source), codec, waker)
+            runners = set()
+        self._runners: set[AsyncRunner] = runners
 
     def __repr__(self) -> str:
         types = ", ".join(sorted(cls.__name__ for cls in self._codec.types))
@@ -126,15 +132,12 @@ class AsyncMessageStore(AsyncReader[E]):
     @property
     def name(self) -> str:
         """The store's name: that of its schema."""
-        return self._database.name
+        return self._database.source.name
 
     @property
     def raw(self) -> "AsyncMessageStore[RawMessage]":
         """The same store with messages of any type, undecoded, on the same connections."""
-        other: AsyncMessageStore[RawMessage] = object.__new__(AsyncMessageStore)
-        AsyncReader.__init__(other, self._database, RawCodec(), self._waker)
-        other._runners = self._runners
-        return other
+        return AsyncMessageStore(self, messages=RawMessage)
 
     async def write(
         self,
@@ -294,9 +297,7 @@ class AsyncMessageStore(AsyncReader[E]):
             acknowledge=acknowledge,
         )
         known = self._codec.types
-        made = AsyncSubscription[E](name_of("name", name), self._database, known, options)
-        made.store = self
-        return made
+        return AsyncSubscription(name_of("name", name), self, self._database, known, options)
 
     async def run(
         self,
@@ -319,7 +320,7 @@ class AsyncMessageStore(AsyncReader[E]):
                 before are called too. With False they are left alone.
         """
         count("workers", workers, least=1)
-        opening = AsyncOpening(self._database)
+        opening = AsyncOpening(self._database.source)
         runner = self._runner(opening, subscriptions, lease, hooks)
         self._runners.add(runner)
         if opening.ended:  # `close` may not have seen this one
@@ -340,7 +341,7 @@ class AsyncMessageStore(AsyncReader[E]):
 
         The first error of a handler is raised, after it was recorded as `run` does.
         """
-        opening = AsyncOpening(self._database)
+        opening = AsyncOpening(self._database.source)
         return await self._runner(opening, subscriptions, lease, hooks).run_once(raise_errors)
 
     def stop(self) -> int:
@@ -371,13 +372,13 @@ class AsyncMessageStore(AsyncReader[E]):
         Ends its followers and every `run`, and waits for these to finish their batches in hand.
         Operations begun later open new connections.
         """
-        self._database.closings += 1
+        self._database.source.closings += 1
         self.stop()
         self._waker.ring()
         for runner in list(self._runners):
             await runner.wait_until_ended(_PATIENCE)
         await self._waker.aclose()
-        await self._database.aclose()
+        await self._database.source.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -403,7 +404,7 @@ class AsyncMessageStore(AsyncReader[E]):
             if not isinstance(each, AsyncSubscription):
                 raise InvalidArgumentError(
                     f"run takes subscriptions, as store.subscription(…) makes them,"
-                    f" not {shown(each)}"
+                    f" not {describe(each)}"
                 )
             each.refuse_to_run(self._database, self._codec.types)
         if len({each.name for each in subscriptions}) < len(subscriptions):
@@ -419,3 +420,21 @@ class AsyncMessageStore(AsyncReader[E]):
             lease=lease,
             hooks=GuardedHooks(hooks),
         )
+
+
+def _source(
+    conninfo: str | Pool | None,
+    name: str,
+    create: bool,
+    wakeup: WakeUp,
+    prepare_threshold: int | None,
+) -> AsyncSource:
+    refuse_source(conninfo, AsyncConnectionPool, "AsyncMessageStore")
+    one_of("wakeup", wakeup, "listen", "poll")
+    if prepare_threshold is not None:
+        count("prepare_threshold", prepare_threshold)
+    if prepare_threshold != 5 and isinstance(conninfo, AsyncConnectionPool):
+        raise InvalidArgumentError(
+            "prepare_threshold belongs into the kwargs of the pool that is given"
+        )
+    return AsyncSource(conninfo, name_of("name", name), create, prepare_threshold)

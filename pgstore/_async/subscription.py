@@ -2,25 +2,23 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 
 import msgspec
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from pgstore import _aio, _handlers
-from pgstore._arguments import count, number, seconds, shown, whole
-from pgstore._filters import Filter, array, interval, text
-from pgstore._handlers import Handler
-from pgstore._log import log
-from pgstore._messages import E
-from pgstore._subscriptions import ParkedMessage, PartitionStatus, progress
-from pgstore._time import deadline, left
+from pgstore._async.database import AsyncDatabase
+from pgstore._compat.tasks import async_pause
+from pgstore._core import handlers
+from pgstore._core.arguments import count, describe, number, seconds, whole
+from pgstore._core.deadlines import deadline, left
+from pgstore._core.filters import Filter, array, interval, text
+from pgstore._core.handlers import Handler
+from pgstore._core.log import log
+from pgstore._core.messages import E
+from pgstore._core.subscriptions import ParkedMessage, PartitionStatus, RunnerHooks, progress
 from pgstore.errors import InvalidArgumentError, SubscriptionNotFound
-
-if TYPE_CHECKING:
-    from pgstore._async.database import AsyncDatabase
-    from pgstore._async.store import AsyncMessageStore
 
 F = TypeVar("F", bound=Callable[..., Any])
 Middleware = Callable[
@@ -44,18 +42,42 @@ class SubscriptionOptions(msgspec.Struct, frozen=True, kw_only=True):
     acknowledge: Literal["batch", "message"]
 
 
+class AsyncRunning(Protocol[E]):
+    """What the store of a subscription is there for; see `AsyncMessageStore`."""
+
+    async def run(
+        self,
+        *subscriptions: "AsyncSubscription[E]",
+        workers: int = 1,
+        lease: float = 30.0,
+        hooks: RunnerHooks | None = None,
+        signals: bool = True,
+    ) -> None: ...
+
+    async def run_once(
+        self,
+        *subscriptions: "AsyncSubscription[E]",
+        lease: float = 30.0,
+        hooks: RunnerHooks | None = None,
+        raise_errors: bool = True,
+    ) -> int: ...
+
+    def stop(self) -> int: ...
+
+    async def aclose(self) -> None: ...
+
+
 class AsyncSubscription(Generic[E]):
     """A named, durable reader and its handlers. Made by `AsyncMessageStore.subscription`.
 
     `store` is the store that made it, whose `run` handles its messages.
     """
 
-    store: "AsyncMessageStore[E]"
-
     def __init__(
         self,
         name: str,
-        database: "AsyncDatabase",
+        store: "AsyncRunning[E]",
+        database: AsyncDatabase,
         known_types: frozenset[type],
         options: SubscriptionOptions,
     ) -> None:
@@ -64,9 +86,11 @@ class AsyncSubscription(Generic[E]):
             _aware(start)
         elif start not in ("beginning", "end") and type(start) is not int:
             raise InvalidArgumentError(
-                f'start must be "beginning", "end", a global position or a time, not {shown(start)}'
+                'start must be "beginning", "end", a global position or a time,'
+                f" not {describe(start)}"
             )
         self.name = name
+        self.store = store
         self.options = options
         self.handlers: dict[type, Handler] = {}
         self.batch: Handler | None = None
@@ -99,7 +123,7 @@ class AsyncSubscription(Generic[E]):
                 f"subscription {self.name!r} has a batch handler, which gets all its messages:"
                 " declare another subscription"
             )
-        handler = _handlers.message_handler(function, self._known_types, AsyncConnection)
+        handler = handlers.message_handler(function, self._known_types, AsyncConnection)
         for cls in handler.types:
             if cls in self.handlers:
                 raise ValueError(
@@ -131,7 +155,7 @@ class AsyncSubscription(Generic[E]):
                 f"subscription {self.name!r} has a handler, and a batch handler gets all messages:"
                 " declare another subscription"
             )
-        self.batch = _handlers.batch_handler(function, self._known_types, AsyncConnection)
+        self.batch = handlers.batch_handler(function, self._known_types, AsyncConnection)
         return function
 
     @overload
@@ -147,11 +171,11 @@ class AsyncSubscription(Generic[E]):
         """
         if function is None:
             return self.middleware
-        _handlers.refuse_other_color(function, AsyncConnection)
+        handlers.refuse_other_color(function, AsyncConnection)
         self.middlewares.append(function)
         return function
 
-    def refuse_to_run(self, database: "AsyncDatabase", types: frozenset[type]) -> None:
+    def refuse_to_run(self, database: AsyncDatabase, types: frozenset[type]) -> None:
         """Refuse if the store that is to run it would acknowledge what nobody has handled."""
         if self._database is not database or self._known_types != types:
             raise InvalidArgumentError(
@@ -283,7 +307,7 @@ class AsyncSubscription(Generic[E]):
                     f"subscription {self.name!r} has not reached position {position}"
                     f" in {timeout} s: {await self._whereabouts()}"
                 )
-            await _aio.pause(delay)
+            await async_pause(delay)
             delay = min(delay * 2, _WAIT_POLL[1])
 
     async def _has_reached(self, position: int) -> bool:

@@ -11,14 +11,15 @@ from uuid import uuid4
 import psycopg
 from psycopg import AsyncConnection, sql
 
-from pgstore import _aio
 from pgstore._async.cursor import run
-from pgstore._connecting import PACE, cut
-from pgstore._log import log
-from pgstore._outages import Outage
-from pgstore._statements import Statements
-from pgstore._time import deadline, left
-from pgstore._translation import passes
+from pgstore._compat.events import AsyncCounter, AsyncEvent, async_wait_for
+from pgstore._compat.tasks import AsyncTask, async_pause
+from pgstore._core.deadlines import deadline, left
+from pgstore._core.log import log
+from pgstore._core.outages import PACE, Outage
+from pgstore._core.silence import cut
+from pgstore._core.statements import Statements
+from pgstore._core.translation import passes
 
 WakeUp = Literal["listen", "poll"]
 # Notifies a channel, and tells on which connection while it does: the process of its session.
@@ -50,8 +51,8 @@ _PATIENCE = 2.0
 class AsyncWaker:
     """Knows when it is worth looking for new messages.
 
-    A reader takes `signal.value` first, then looks for messages, and if there are none waits for
-    the signal to change. The signal changes when the safe position has moved, when a writer has
+    A reader takes `counter.value` first, then looks for messages, and if there are none waits for
+    the counter to change. The counter changes when the safe position has moved, when a writer has
     notified, and when the connection was lost meanwhile: it says "look", no more. A reader that has
     found messages sets `useful`; one that has not read up to `safe_position` looks again soon.
     """
@@ -64,7 +65,7 @@ class AsyncWaker:
         wakeup: WakeUp,
         outage: Outage,
     ) -> None:
-        self.signal = _aio.Signal()
+        self.counter = AsyncCounter()
         self.useful = False
         self._statements = statements
         self._connect = connect
@@ -75,33 +76,33 @@ class AsyncWaker:
         self._told: str | None = None
         self.safe_position = -1
         self._waiting = 0
-        self._wanted = _aio.Event()
-        self._closed = _aio.Event()
-        self._ended = _aio.Event()
+        self._wanted = AsyncEvent()
+        self._closed = AsyncEvent()
+        self._ended = AsyncEvent()
         self._lock = threading.Lock()
-        self._task: _aio.Task | None = None
+        self._task: AsyncTask | None = None
         self._outage = outage
         self._conn: AsyncConnection[object] | None = None
         self._answered = 0.0
 
     async def wait(self, seen: int, timeout: float | None) -> bool:
-        """Wait until `signal.value` is not `seen` any more; False after `timeout` seconds."""
-        if self.signal.value != seen:
+        """Wait until `counter.value` is not `seen` any more; False after `timeout` seconds."""
+        if self.counter.value != seen:
             return True
         with self._lock:  # one task, however many threads begin to wait at once
-            if self.signal.value != seen:  # by `aclose`, after which there is to be no new task
+            if self.counter.value != seen:  # by `aclose`, after which there is to be no new task
                 return True
             self._waiting += 1
             if not self._wanted.is_set():  # so nothing was asked lately
                 self._answered = time.monotonic()
                 self._wanted.set()
             if self._task is None or not self._task.alive:
-                self._closed, self._ended = _aio.Event(), _aio.Event()
+                self._closed, self._ended = AsyncEvent(), AsyncEvent()
                 work = partial(self._work, self._closed, self._ended)
-                self._task = _aio.Task(work, "pgstore-waker")
+                self._task = AsyncTask(work, "pgstore-waker")
         until = deadline(timeout)
         try:
-            while not await self.signal.wait(seen, self._patience(until)):
+            while not await self.counter.wait(seen, self._patience(until)):
                 if left(until) == 0:
                     return False
                 if self._patience(None) == 0:
@@ -125,7 +126,7 @@ class AsyncWaker:
                 return
             self._answered = time.monotonic()
             self._cut()
-            self.signal.advance()
+            self.counter.advance()
 
     def _cut(self) -> None:
         for conn in (self._conn, self._notifier):
@@ -134,21 +135,21 @@ class AsyncWaker:
 
     def ring(self) -> None:
         """Have everybody who waits look."""
-        self.signal.advance()
+        self.counter.advance()
 
     async def aclose(self) -> None:
         """End; who waits is woken."""
         with self._lock:
-            self.signal.advance()
+            self.counter.advance()
             self._closed.set()
             self._wanted.set()
             task, self._task = self._task, None
         if task is not None and task.alive:
-            if not await _aio.wait_for(self._ended, _PATIENCE):
+            if not await async_wait_for(self._ended, _PATIENCE):
                 self._cut()
             await task.join()
 
-    async def _work(self, closed: _aio.Event, ended: _aio.Event) -> None:
+    async def _work(self, closed: AsyncEvent, ended: AsyncEvent) -> None:
         try:
             while not closed.is_set():
                 began = time.monotonic()
@@ -156,22 +157,22 @@ class AsyncWaker:
                     async with self._connect() as conn:
                         self._conn, self._answered = conn, time.monotonic()
                         self.safe_position = -1  # a server that has crashed may have gone back
-                        self.signal.advance()  # what was missed while there was no connection
+                        self.counter.advance()  # what was missed while there was no connection
                         await self._watch(conn, closed)
                 except Exception as error:
                     if not passes(error):
-                        self.signal.advance()  # whoever waits looks, and meets what is wrong itself
+                        self.counter.advance()  # each reader that waits looks, and meets the error
                     worked = self._answered > began + _WORKED
                     if not closed.is_set() and not worked:
                         self._outage.met(self, error)
-                        await _aio.wait_for(closed, PACE)
+                        await async_wait_for(closed, PACE)
                 finally:
                     self._conn = None
         finally:
             self._outage.left(self)
             ended.set()
 
-    async def _watch(self, conn: AsyncConnection[object], closed: _aio.Event) -> None:
+    async def _watch(self, conn: AsyncConnection[object], closed: AsyncEvent) -> None:
         self._session = None
         sleeps = None if self._wakeup == "listen" else False
         delay, busy = _LOOK_AGAIN[0], 0.0
@@ -180,7 +181,7 @@ class AsyncWaker:
             if self._waiting == 0:
                 self._wanted.clear()
                 if self._waiting == 0 and not closed.is_set():
-                    await _aio.wait_for(self._wanted, None)
+                    await async_wait_for(self._wanted, None)
                     continue
             found = await self._look(conn, self._statements.horizon)
             now = time.monotonic()
@@ -196,21 +197,21 @@ class AsyncWaker:
                     sleeps = self._polls("its session is shared")
                 except psycopg.errors.LockNotAvailable as error:
                     self._polls(str(error))
-                    await _aio.wait_for(closed, _SLOW_POLL)
+                    await async_wait_for(closed, _SLOW_POLL)
             elif found == "nothing":
-                await _aio.wait_for(closed, _SLOW_POLL)
+                await async_wait_for(closed, _SLOW_POLL)
             elif found == "messages" and busy:
-                await _aio.wait_for(closed, busy)
+                await async_wait_for(closed, busy)
             if found == "writers":
                 # Nothing rings for them: they may have tested the bell before anybody slept.
-                await _aio.wait_for(closed, delay)
+                await async_wait_for(closed, delay)
                 delay = min(delay * 2, _LOOK_AGAIN[1])
             else:
                 delay = _LOOK_AGAIN[0]
                 self.useful, useful = False, self.useful
                 busy = min(2 * busy + 0.004, _BUSY[0] if useful else _BUSY[1])
 
-    async def _may_sleep(self, conn: AsyncConnection[object], closed: _aio.Event) -> bool | None:
+    async def _may_sleep(self, conn: AsyncConnection[object], closed: AsyncEvent) -> bool | None:
         """Whether notifications come to this session; None if nobody could send one.
 
         Through a pooler the session may be another's in the next transaction: then they come to
@@ -268,11 +269,11 @@ class AsyncWaker:
         moved = safe_position > self.safe_position
         if moved:
             self.safe_position = safe_position
-            self.signal.advance()
+            self.counter.advance()
         return moved, in_flight
 
     async def _sleep(
-        self, conn: AsyncConnection[object], closed: _aio.Event
+        self, conn: AsyncConnection[object], closed: AsyncEvent
     ) -> Literal["messages", "writers", "nothing"]:
         """Sleep until many ring or somebody is in flight; or do not, if that is so already."""
         found, rings = await self._look(conn, self._statements.fall_asleep, self._session), 0
@@ -298,7 +299,7 @@ class AsyncWaker:
             with suppress(psycopg.OperationalError):
                 found = await self._look(conn, self._statements.wake_up, self._session)
         if rings and found == "nothing":  # whoever rings for nothing is not to keep us busy
-            await _aio.pause(_AFTER_YOU)
+            await async_pause(_AFTER_YOU)
         return found
 
     async def _listen(self, conn: AsyncConnection[object], timeout: float) -> int:
@@ -307,5 +308,5 @@ class AsyncWaker:
         async for _ in conn.notifies(timeout=timeout, stop_after=1):
             rings += 1
         if rings:
-            self.signal.advance()
+            self.counter.advance()
         return rings

@@ -1,69 +1,40 @@
 # Generated from pgstore/_async/database.py by `python tools/unasync.py`.
 
-"""Connections: where they come from, and how a statement of the store runs on one."""
+"""Statements of a store: how one runs, and where."""
 
-import os
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
-from typing import Any
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import psycopg
 from psycopg import Connection, Pipeline, Transaction
 from psycopg.rows import TupleRow, tuple_row
-from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from pgstore import _threads
-from pgstore._connecting import checked, limits
-from pgstore._outages import Outage
-from pgstore._statements import NOTIFY, Statements
-from pgstore._sync.connecting import connecting
+from pgstore._core.translation import is_elsewhere, is_lost_connection, refuse_failed
 from pgstore._sync.cursor import Parameters, StoreCursor, run
-from pgstore._sync.installation import ensure
-from pgstore._text import one_line
-from pgstore._translation import is_elsewhere, is_lost_connection, passes, refuse_failed
-from pgstore.errors import InvalidArgumentError, PgstoreError
-
-# Any: a pool of the user's may have any row factory, and connections of a class of their own.
-PoolConnection = Connection[Any]
-Pool = ConnectionPool[Any]
+from pgstore._sync.source import Pool, PoolConnection, Source
+from pgstore.errors import InvalidArgumentError
 
 # So many may come out of a pool in a row before an operation gives up: those that the pool was
 # opening when all were ended come back after it was drained.
 _DEAD_CONNECTIONS = 4
 
-# So long, a waker that has only a question waits for a connection.
-_FREE_SOON = 1.0
-
-# Of the store's own connections, whatever the connection string or the environment says.
-_OWN: dict[str, Any] = {"autocommit": True, "client_encoding": "utf8"}
-
 
 class Database:
-    """The store's way to its database: a pool, its own or the user's."""
+    """Runs the store's statements on connections of its source, or of the caller."""
 
-    def __init__(
-        self, source: str | Pool | None, name: str, create: bool, prepare_threshold: int | None = 5
-    ) -> None:
-        self.name = name
-        self.room = 10
-        self.statements = Statements(name)
-        self.outage = Outage(name)
-        self.refusal: BaseException | None = None  # why the pool cannot connect, while it cannot
-        self._create = create
-        self._own = {**_OWN, "prepare_threshold": prepare_threshold}
-        self._conninfo = checked(source) if isinstance(source, str) else ""
-        self._given = None if source is None or isinstance(source, str) else source
-        self._pool: Pool | None = None
-        self._loop_end: _threads.LoopEnd | None = None
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
-        self.closings = 0  # begun
-        self._closed = 0  # and done
-        self._renewed = 0.0  # when the pool was drained
-        self._end = _threads.Event()  # of the pool's attempts to connect
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.statements = source.statements
+        self.outage = source.outage
+
+    def ready(self) -> Pool:
+        """The open pool of a store that is there."""
+        return self.source.ready()
+
+    def taken(self, pool: Pool, handlers: bool = False) -> AbstractContextManager[PoolConnection]:
+        """A connection of the pool; if there is none in time, the error says why."""
+        return self.source.taken(pool)
 
     def rows(
         self,
@@ -105,38 +76,9 @@ class Database:
                     tries -= 1
                 else:
                     raise
-                self.renew(pool, began)
+                self.source.renew(pool, began)
                 if min(tries, elsewhere) < 0:
                     raise
-
-    def renew(self, pool: Pool, began: float) -> None:
-        """Replace the pool's connections, unless that was done since then.
-
-        To check them instead would wait for those whose server is silent.
-        """
-        if began > self._renewed:
-            self._renewed = time.monotonic()
-            pool.drain()
-
-    @contextmanager
-    def taken(self, pool: Pool, handlers: bool = False) -> Iterator[PoolConnection]:
-        """A connection of the pool; if there is none in time, the error says why."""
-        try:
-            conn = pool.getconn()
-        except PoolTimeout as error:
-            raise self.explained(error) from error
-        try:
-            with conn:
-                yield conn
-        finally:
-            _threads.finish(pool.putconn, conn)
-
-    def explained(self, error: PoolTimeout) -> psycopg.OperationalError:
-        """The error of a pool that cannot connect, with the reason."""
-        if self.refusal is None:
-            return error
-        kind = PoolTimeout if passes(self.refusal) else psycopg.OperationalError
-        return kind(f"{error}: {one_line(str(self.refusal))}")
 
     def _run_on(self, pool: Pool, statement: str, parameters: Parameters) -> list[TupleRow]:
         with self.taken(pool) as conn:
@@ -168,7 +110,7 @@ class Database:
                     if not is_lost_connection(error):
                         raise
                     stack.close()
-                    self.renew(pool, began)
+                    self.source.renew(pool, began)
                     began = time.monotonic()
             else:
                 conn = self._begin(pool, stack, first)
@@ -176,7 +118,7 @@ class Database:
                 yield conn
             except psycopg.Error as error:
                 if is_elsewhere(error):
-                    self.renew(pool, began)
+                    self.source.renew(pool, began)
                 raise
             refuse_failed(conn)
 
@@ -194,104 +136,3 @@ class Database:
             stack.enter_context(Transaction(conn))
             StoreCursor(conn, row_factory=tuple_row).execute(*first)
         return conn
-
-    def ready(self, closings: int | None = None) -> Pool:
-        """The open pool of a store that is there; installs it if this may.
-
-        Who began after so many closings gets none that is opened after another: PoolClosed.
-        """
-        pool = self._pool
-        if pool is not None and self._pid != os.getpid():
-            # Its connections are the other process's too: answers would go to either.
-            raise PgstoreError(
-                "this store was used before the process forked: make a store in each process"
-            )
-        if pool is None:
-            with self._lock:
-                if closings is not None and self._closed > closings:
-                    raise PoolClosed("the store was closed")
-                if self._pool is None:
-                    pool = self._open()
-                    self._loop_end = _threads.LoopEnd(partial(self._close, pool))
-                    self._pool = pool
-                    self._pid = os.getpid()
-                pool = self._pool
-        return pool
-
-    def _open(self) -> Pool:
-        if self._given is not None:
-            with self.taken(self._given) as conn:
-                restore = conn.autocommit
-                conn.set_autocommit(True)
-                try:
-                    ensure(conn, self.statements, self.name, create=self._create)
-                finally:
-                    if not conn.closed:
-                        conn.set_autocommit(restore)
-            return self._given
-        options = limits(self._conninfo) | self._own
-        # A plain connection first: a wrong address is an error now, not a time-out of the pool.
-        with Connection.connect(self._conninfo, **options) as conn:
-            ensure(conn, self.statements, self.name, create=self._create)
-        self._end = _threads.Event()
-        pool: Pool = ConnectionPool(
-            self._conninfo,
-            connection_class=connecting(self, self._end),
-            kwargs=options,
-            num_workers=1,  # which connects: a server that comes back is not to be overrun
-            min_size=1,
-            max_size=self.room,
-            name=f"pgstore {self.name}",
-            open=False,
-        )
-        try:
-            # With its connection: asked before it is there, the pool would open another.
-            pool.open(wait=True)
-        except BaseException:
-            self._close(pool)
-            raise
-        return pool
-
-    def notify(self, channel: str, using: Callable[[PoolConnection | None], None]) -> int | None:
-        """Notify on a connection of the pool; the process of its session, None if none is free."""
-        pool = self.ready()
-        try:
-            with pool.connection(timeout=_FREE_SOON) as conn:
-                using(conn)
-                ((pid,),) = run(conn, NOTIFY, (channel,))
-        except psycopg.OperationalError:  # a PoolTimeout, too
-            return None
-        finally:
-            using(None)
-        return int(pid)
-
-    def make_room(self) -> None:
-        """Let the store's own pool have `room` connections; one of the user's is as it is."""
-        pool = self.ready()
-        if pool is not self._given and pool.max_size < self.room:
-            pool.resize(pool.min_size, self.room)
-
-    @contextmanager
-    def connection(self) -> Iterator[PoolConnection]:
-        """A connection beside the pool, in autocommit mode: for a session that waits."""
-        pool = self.ready()
-        # Of a pool of the user's either may be a function: of a password that changes, for example.
-        conninfo = _threads.called(pool.conninfo) or ""
-        kwargs = _threads.called(pool.kwargs) or {}
-        options = limits(conninfo, kwargs) | kwargs | {"autocommit": True}
-        with Connection.connect(conninfo, **options) as conn:
-            yield conn
-
-    def close(self) -> None:
-        """Close the pool unless it is the user's; the next operation opens a new one."""
-        with self._lock:
-            self._closed = self.closings
-            pool, self._pool = self._pool, None
-            if self._loop_end is not None:
-                self._loop_end.forget()
-            if pool is not None and pool is not self._given:
-                self._close(pool)
-
-    def _close(self, pool: Pool) -> None:
-        self._end.set()
-        pool.close()

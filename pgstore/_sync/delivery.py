@@ -4,7 +4,7 @@
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import psycopg
@@ -12,23 +12,21 @@ from psycopg import Connection
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
-from pgstore import _threads
-from pgstore._failures import TRIES, description, is_conflict, pause_after
-from pgstore._handlers import Handler
-from pgstore._log import log
-from pgstore._subscriptions import Batch, RunnerHooks
+from pgstore._compat.tasks import ends, pause
+from pgstore._core.failures import TRIES, description, is_conflict, pause_after
+from pgstore._core.handlers import Handler
+from pgstore._core.log import log
+from pgstore._core.subscriptions import Batch, RunnerHooks
+from pgstore._core.translation import is_lost_connection, is_of_the_server, refuse_failed
 from pgstore._sync.cursor import Parameters
+from pgstore._sync.database import Database
 from pgstore._sync.subscription import Subscription
-from pgstore._translation import is_lost_connection, is_of_the_server, refuse_failed
 from pgstore.errors import (
     LeaseLostError,
     TransactionEndedError,
     TransactionFailedError,
     UnknownMessageTypeError,
 )
-
-if TYPE_CHECKING:
-    from pgstore._sync.database import Database
 
 
 class Lease(msgspec.Struct, eq=False):
@@ -72,7 +70,7 @@ class Delivery:
 
     def __init__(
         self,
-        database: "Database",
+        database: Database,
         hooks: RunnerHooks,
     ) -> None:
         self._database = database
@@ -100,7 +98,7 @@ class Delivery:
                         "subscription %s, partition %s: %s, tried again",
                         *(lease.subscription.name, lease.partition, type(error.__cause__).__name__),
                     )
-                    _threads.pause(pause_after(tries))
+                    pause(pause_after(tries))
                     tries += 1
                     parts.insert(0, part.without(error.handled))
                     continue
@@ -211,7 +209,7 @@ class Delivery:
             except psycopg.OperationalError as error:
                 if not is_conflict(error):
                     raise
-                _threads.pause(pause_after(tries))
+                pause(pause_after(tries))
         return self._database.rows(statement, parameters, repeatable=repeatable)
 
     def _calls(
@@ -256,7 +254,7 @@ class Delivery:
         try:
             call()
         except BaseException as error:
-            if _threads.ends(error):
+            if ends(error):
                 raise
             if conn is not None and conn.closed:
                 # Whatever the handler made of it; abandon_partition sees whose fault it can be.

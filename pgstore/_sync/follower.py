@@ -11,12 +11,12 @@ from typing import Generic, Self
 import psycopg
 from psycopg.rows import TupleRow
 
-from pgstore._connecting import PACE
-from pgstore._messages import E, StoredMessage
+from pgstore._core.deadlines import deadline, left
+from pgstore._core.messages import E, StoredMessage
+from pgstore._core.outages import PACE
+from pgstore._core.translation import passes
 from pgstore._sync.opening import Opening
 from pgstore._sync.waker import Waker
-from pgstore._time import deadline, left
-from pgstore._translation import passes
 
 # Rows of messages; the position to go on after, which may be stored; and the one up to which it has
 # looked, which may not: a crash of the server can give positions again that were rolled back.
@@ -87,7 +87,7 @@ class Follower(Generic[E]):
     def _wait(self, until: float | None, through: Callable[[], None]) -> None:
         self._opening.until = until and max(until, time.monotonic() + _PATIENCE)
         while True:
-            seen = self._waker.signal.value
+            seen = self._waker.counter.value
             if self._ended():  # in this order: `stop` does it the other way round
                 return
             self.position = self._reached

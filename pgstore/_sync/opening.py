@@ -4,18 +4,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
-from pgstore import _threads
-from pgstore._connecting import Silence
+from pgstore._compat.tasks import finish
+from pgstore._core.deadlines import deadline, left
+from pgstore._core.silence import Silence
+from pgstore._core.translation import passes
 from pgstore._sync.cursor import Parameters, run
-from pgstore._sync.database import Database, Pool, PoolConnection
-from pgstore._time import deadline, left
-from pgstore._translation import passes
+from pgstore._sync.database import Database
+from pgstore._sync.source import Pool, PoolConnection, Source
 
 # A worker that waits for a connection looks after this many seconds whether it is still to wait.
 # The pool then puts it at the end of the queue, so each step is twice as long as the one before:
@@ -27,19 +27,16 @@ _SLICE = 0.5
 class Opening(Database):
     """The database until the store is closed: work that began before does not open it again."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._closings = database.closings
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self._closings = source.closings
         self.silence = Silence()
         self.until: float | None = None  # do not wait for a connection after that
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._database, name)
 
     @property
     def ended(self) -> bool:
         """Whether the store is being closed, or has been since."""
-        return self._database.closings != self._closings
+        return self.source.closings != self._closings
 
     def rows(
         self,
@@ -54,13 +51,9 @@ class Opening(Database):
             return run(conn, statement, parameters)
         return super().rows(statement, parameters, repeatable=repeatable)
 
-    def ready(self, closings: int | None = None) -> Pool:
+    def ready(self) -> Pool:
         """The open pool; PoolClosed after the store has been closed."""
-        return self._database.ready(self._closings)
-
-    def renew(self, pool: Pool, began: float) -> None:
-        """As the database, whose pool others use too."""
-        self._database.renew(pool, began)
+        return self.source.ready(self._closings)
 
     @contextmanager
     def taken(self, pool: Pool, handlers: bool = False) -> Iterator[PoolConnection]:
@@ -73,11 +66,11 @@ class Opening(Database):
                 break
             except PoolTimeout as error:
                 over = self.ended or self.silence.stopping or 0 in (left(until), left(self.until))
-                if over or (self.refusal is not None and not passes(self.refusal)):
-                    raise self.explained(error) from error
-                step = _SLICE if self.refusal is not None else 2 * step
+                if over or (self.source.refusal is not None and not passes(self.source.refusal)):
+                    raise self.source.explained(error) from error
+                step = _SLICE if self.source.refusal is not None else 2 * step
         try:
             with self.silence.of(conn, handlers), conn:
                 yield conn
         finally:
-            _threads.finish(pool.putconn, conn)
+            finish(pool.putconn, conn)

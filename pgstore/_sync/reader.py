@@ -9,20 +9,20 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from pgstore._arguments import (
+from pgstore._core.arguments import (
     count,
+    describe,
     name_of,
     number,
     seconds,
     several,
-    shown,
     uuid_text,
     whole,
 )
-from pgstore._batches import decode_metadata
-from pgstore._codec import Codec
-from pgstore._filters import Filter, categories_of, names
-from pgstore._messages import E, StoredMessage
+from pgstore._core.codec import Codec
+from pgstore._core.encoding import decode_metadata
+from pgstore._core.filters import Filter, categories_of, names
+from pgstore._core.messages import E, StoredMessage
 from pgstore._sync.database import Database
 from pgstore._sync.follower import Follower, Page
 from pgstore._sync.opening import Opening
@@ -227,7 +227,7 @@ class Reader(Generic[E]):
         whole("after_position", after_position)
         if timeout is not None:
             seconds("timeout", timeout)
-        opening = Opening(self._database)
+        opening = Opening(self._database.source)
 
         def fetch(position: int) -> Page:
             return self._page(opening, position, _PAGE, chosen, None)
@@ -246,7 +246,7 @@ class Reader(Generic[E]):
         if len(share) != 2:
             raise InvalidArgumentError(
                 "partition must be two numbers, which one, from 0, and of how many,"
-                f" not {shown(partition)}"
+                f" not {describe(partition)}"
             )
         return Filter(
             types=None if types is None else self._codec.names_of(several("types", types) or ()),

@@ -9,26 +9,26 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from psycopg.rows import TupleRow
 
-from pgstore import _threads
-from pgstore._connecting import PACE
-from pgstore._filters import array, interval, text
-from pgstore._log import log
-from pgstore._messages import StoredMessage
-from pgstore._subscriptions import PARTITION, PAUSE, SUBSCRIPTION, TOKEN, Batch, RunnerHooks
+from pgstore._compat.events import Event, wait_for
+from pgstore._compat.signals import stopped_by_signals
+from pgstore._compat.tasks import Task
+from pgstore._core.deadlines import deadline, left
+from pgstore._core.filters import array, interval, text
+from pgstore._core.log import log
+from pgstore._core.messages import StoredMessage
+from pgstore._core.outages import PACE
+from pgstore._core.subscriptions import PARTITION, PAUSE, SUBSCRIPTION, TOKEN, Batch, RunnerHooks
+from pgstore._core.translation import passes
 from pgstore._sync.delivery import Delivery, Lease
+from pgstore._sync.opening import Opening
 from pgstore._sync.subscription import Subscription
-from pgstore._time import deadline, left
-from pgstore._translation import passes
+from pgstore._sync.waker import Waker
 from pgstore.errors import LeaseLostError, SubscriptionNotFound
-
-if TYPE_CHECKING:
-    from pgstore._sync.opening import Opening
-    from pgstore._sync.waker import Waker
 
 # How long a worker that found nothing waits at most. A lease of a worker that died, or a pause
 # after a failure, ends without a notification: each look that finds nothing asks when the next one
@@ -52,8 +52,8 @@ class Runner:
 
     def __init__(
         self,
-        database: "Opening",
-        waker: "Waker",
+        database: Opening,
+        waker: Waker,
         decode: Callable[[TupleRow], StoredMessage[Any]],
         subscriptions: Sequence[Subscription[Any]],
         *,
@@ -75,9 +75,9 @@ class Runner:
         self._leases_lock = threading.Lock()
         self._abandoned: list[Lease] = []
         self._next_look = deadline(0)
-        self._stopping = _threads.Event()
-        self._idle = _threads.Event()
-        self._ended = _threads.Event()
+        self._stopping = Event()
+        self._idle = Event()
+        self._ended = Event()
 
     def stop(self) -> None:
         """Finish the batches in hand, give the leases back, and end."""
@@ -87,11 +87,11 @@ class Runner:
 
     def run(self, workers: int, *, signals: bool) -> None:
         """Work until `stop`, which SIGTERM and SIGINT call too with `signals`."""
-        insisting = _threads.Task(self._insist, "pgstore-stop")
+        insisting = Task(self._insist, "pgstore-stop")
         try:
             with ExitStack() as stack:
                 if signals:
-                    stack.enter_context(_threads.stopped_by_signals(self.stop))
+                    stack.enter_context(stopped_by_signals(self.stop))
                 self._until_connected(self._begin)
                 self._run(workers)
         finally:
@@ -101,9 +101,9 @@ class Runner:
 
     def _insist(self) -> None:
         """After `stop`, end the connections whose server is silent: nobody waits for these."""
-        _threads.wait_for(self._stopping, None)
+        wait_for(self._stopping, None)
         ours, handlers = _ANSWER, max(self._lease, _ANSWER)
-        while not _threads.wait_for(self._ended, _LOOK_FOR_SILENCE):
+        while not wait_for(self._ended, _LOOK_FOR_SILENCE):
             if self._database.silence.cut(ours, handlers):
                 if ours == _ANSWER:
                     log.warning("subscriptions: the server is silent, and not waited for")
@@ -111,10 +111,11 @@ class Runner:
 
     def _run(self, workers: int) -> None:
         # For each its transaction and what its handler does beside it; and for the leases.
-        self._database.room = max(self._database.room, 2 * workers + 2)
+        source = self._database.source
+        source.room = max(source.room, 2 * workers + 2)
         self._workers = workers
-        tasks = [_threads.Task(self._worker, f"pgstore-worker-{n}") for n in range(workers)]
-        keeper = _threads.Task(self._keep, "pgstore-leases")
+        tasks = [Task(self._worker, f"pgstore-worker-{n}") for n in range(workers)]
+        keeper = Task(self._keep, "pgstore-leases")
         errors = []
         for task in tasks:
             try:
@@ -138,7 +139,7 @@ class Runner:
 
     def wait_until_ended(self, timeout: float) -> None:
         """Wait for the end of `run`."""
-        _threads.wait_for(self._ended, timeout)
+        wait_for(self._ended, timeout)
 
     def run_once(self, raise_errors: bool) -> int:
         """Handle what there is to handle now; how many messages that were."""
@@ -175,7 +176,7 @@ class Runner:
                     if not passes(error):
                         raise
                     outage.met(by, error)
-                _threads.wait_for(self._stopping, PACE)
+                wait_for(self._stopping, PACE)
         finally:
             outage.left(by)
 
@@ -187,11 +188,11 @@ class Runner:
             self.stop()
 
     def _work(self, through: Callable[[], None]) -> None:
-        self._database.make_room()
+        self._database.source.make_room()
         self._give_back()
         flow = looks = False
         while True:
-            seen = self._waker.signal.value
+            seen = self._waker.counter.value
             if self._stopping.is_set():  # in this order: `stop` does it the other way round
                 return
             looks = looks or self._may_look()
@@ -208,7 +209,7 @@ class Runner:
             options = claimed[0].subscription.options
             handled = self._work_off(*claimed, False)
             if flow and _SOME <= handled < options.batch_size and options.partitions == 1:
-                _threads.wait_for(self._stopping, _FLOW)
+                wait_for(self._stopping, _FLOW)
             flow = True
 
     def _wait(self, seen: int) -> bool:
@@ -287,7 +288,7 @@ class Runner:
             name, partition, token = (rows[0][at] for at in (SUBSCRIPTION, PARTITION, TOKEN))
             if name is not None:
                 return Lease(by_name[name], partition, token), Batch.of(rows, self._decode)
-            _threads.pause(_OTHERS_LOOK)
+            pause(_OTHERS_LOOK)
 
     def _leave_out(self, error: SubscriptionNotFound) -> None:
         """Go on without a subscription that was dropped; the last one's end is the run's."""
@@ -336,7 +337,7 @@ class Runner:
     def _keep(self) -> None:
         """Extend the leases of handlers that take long, and tell how far behind we are."""
         next_lag = time.monotonic() + _LAG_EVERY
-        while not _threads.wait_for(self._idle, min(self._lease / 3, _LAG_EVERY)):
+        while not wait_for(self._idle, min(self._lease / 3, _LAG_EVERY)):
             try:
                 self._extend_leases()
                 if time.monotonic() >= next_lag:

@@ -6,30 +6,32 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from types import TracebackType, UnionType
-from typing import Literal, Self, overload
+from typing import Any, Literal, Self, overload
 
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
-from pgstore._arguments import (
+from pgstore._core.arguments import (
     count,
+    describe,
     name_of,
     number,
     one_of,
+    refuse_settings,
     refuse_source,
     seconds,
     several,
-    shown,
 )
-from pgstore._batches import Batch, Metadata, known_ids, metadata_text
-from pgstore._codec import Codec, DecodeHook, Hook, RawCodec, TypedCodec, message_id_text
-from pgstore._filters import categories_of
-from pgstore._messages import E, MessagePosition, RawMessage
-from pgstore._subscriptions import GuardedHooks, RunnerHooks
-from pgstore._sync.database import Database, Pool, PoolConnection
+from pgstore._core.codec import Codec, DecodeHook, Hook, codec_of, message_id_text
+from pgstore._core.encoding import Batch, Metadata, known_ids, metadata_text
+from pgstore._core.filters import categories_of
+from pgstore._core.messages import E, MessagePosition, RawMessage
+from pgstore._core.subscriptions import GuardedHooks, RunnerHooks
+from pgstore._sync.database import Database
 from pgstore._sync.opening import Opening
 from pgstore._sync.reader import Reader
 from pgstore._sync.runner import Runner
+from pgstore._sync.source import Pool, PoolConnection, Source
 from pgstore._sync.subscription import Subscription, SubscriptionOptions
 from pgstore._sync.waker import Waker, WakeUp
 from pgstore.errors import InvalidArgumentError
@@ -44,7 +46,7 @@ class MessageStore(Reader[E]):
     @overload
     def __init__(
         self,
-        connection: str | Pool | None = None,
+        conninfo: "str | Pool | MessageStore[Any] | None" = None,
         *,
         messages: type[E] | Mapping[str, type[E]],
         name: str = "pgstore",
@@ -58,7 +60,7 @@ class MessageStore(Reader[E]):
     @overload
     def __init__(
         self,
-        connection: str | Pool | None = None,
+        conninfo: "str | Pool | MessageStore[Any] | None" = None,
         *,
         messages: UnionType,
         name: str = "pgstore",
@@ -71,7 +73,7 @@ class MessageStore(Reader[E]):
 
     def __init__(
         self,
-        connection: str | Pool | None = None,
+        conninfo: "str | Pool | MessageStore[Any] | None" = None,
         *,
         messages: object,
         name: str = "pgstore",
@@ -84,12 +86,13 @@ class MessageStore(Reader[E]):
         """Make a store; it connects when it is first used.
 
         Args:
-            connection: a libpq connection string, a psycopg pool (which stays the caller's to open
-                and close), or None for libpq's environment variables.
+            conninfo: a libpq connection string, a psycopg pool (which stays the caller's to open
+                and close), None for libpq's environment variables, or another store: the same one,
+                on the same connections, with other message types. Closing either closes both.
             messages: the message types: a class, a union of classes, or a mapping of names to
                 classes. A class's first name is written, all its names are read. Classes are
                 msgspec Structs, dataclasses, attrs classes, pydantic models, and what the hooks
-                make of others.
+                make of others. RawMessage alone: messages of any type, undecoded.
             name: the schema that holds the store, 1 to 63 bytes, quoted as it is.
             create: install or upgrade the store on first use. Otherwise a store that is missing or
                 older than this package is an error.
@@ -105,21 +108,24 @@ class MessageStore(Reader[E]):
             InvalidArgumentError: the name cannot be a schema's, or `connection` is none of these.
             TypeError, ValueError: the message types cannot be used.
         """
-        refuse_source(connection, ConnectionPool, "MessageStore")
-        one_of("wakeup", wakeup, "listen", "poll")
-        if prepare_threshold is not None:
-            count("prepare_threshold", prepare_threshold)
-        if prepare_threshold != 5 and isinstance(connection, ConnectionPool):
-            raise InvalidArgumentError(
-                "prepare_threshold belongs into the kwargs of the pool that is given"
+        codec: Codec[E] = codec_of(messages, enc_hook, dec_hook)
+        if isinstance(conninfo, MessageStore):
+            refuse_settings(
+                name=name != "pgstore",
+                create=create is not True,
+                wakeup=wakeup != "listen",
+                prepare_threshold=prepare_threshold != 5,
             )
-        database = Database(connection, name_of("name", name), create, prepare_threshold)
-        codec: Codec[E] = TypedCodec(messages, enc_hook, dec_hook)
-        waker = Waker(
-            database.statements, database.connection, database.notify, wakeup, database.outage
-        )
-        super().__init__(database, codec, waker)
-        self._runners: set[Runner] = set()
+            super().__init__(conninfo._database, codec, conninfo._waker)
+            runners = conninfo._runners
+        else:
+            source = _source(conninfo, name, create, wakeup, prepare_threshold)
+            waker = Waker(
+                source.statements, source.connection, source.notify, wakeup, source.outage
+            )
+            super().__init__(Database(source), codec, waker)
+            runners = set()
+        self._runners: set[Runner] = runners
 
     def __repr__(self) -> str:
         types = ", ".join(sorted(cls.__name__ for cls in self._codec.types))
@@ -128,15 +134,12 @@ class MessageStore(Reader[E]):
     @property
     def name(self) -> str:
         """The store's name: that of its schema."""
-        return self._database.name
+        return self._database.source.name
 
     @property
     def raw(self) -> "MessageStore[RawMessage]":
         """The same store with messages of any type, undecoded, on the same connections."""
-        other: MessageStore[RawMessage] = object.__new__(MessageStore)
-        Reader.__init__(other, self._database, RawCodec(), self._waker)
-        other._runners = self._runners
-        return other
+        return MessageStore(self, messages=RawMessage)
 
     def write(
         self,
@@ -296,9 +299,7 @@ class MessageStore(Reader[E]):
             acknowledge=acknowledge,
         )
         known = self._codec.types
-        made = Subscription[E](name_of("name", name), self._database, known, options)
-        made.store = self
-        return made
+        return Subscription(name_of("name", name), self, self._database, known, options)
 
     def run(
         self,
@@ -321,7 +322,7 @@ class MessageStore(Reader[E]):
                 before are called too. With False they are left alone.
         """
         count("workers", workers, least=1)
-        opening = Opening(self._database)
+        opening = Opening(self._database.source)
         runner = self._runner(opening, subscriptions, lease, hooks)
         self._runners.add(runner)
         if opening.ended:  # `close` may not have seen this one
@@ -342,7 +343,7 @@ class MessageStore(Reader[E]):
 
         The first error of a handler is raised, after it was recorded as `run` does.
         """
-        opening = Opening(self._database)
+        opening = Opening(self._database.source)
         return self._runner(opening, subscriptions, lease, hooks).run_once(raise_errors)
 
     def stop(self) -> int:
@@ -373,13 +374,13 @@ class MessageStore(Reader[E]):
         Ends its followers and every `run`, and waits for these to finish their batches in hand.
         Operations begun later open new connections.
         """
-        self._database.closings += 1
+        self._database.source.closings += 1
         self.stop()
         self._waker.ring()
         for runner in list(self._runners):
             runner.wait_until_ended(_PATIENCE)
         self._waker.close()
-        self._database.close()
+        self._database.source.close()
 
     def __enter__(self) -> Self:
         return self
@@ -405,7 +406,7 @@ class MessageStore(Reader[E]):
             if not isinstance(each, Subscription):
                 raise InvalidArgumentError(
                     f"run takes subscriptions, as store.subscription(…) makes them,"
-                    f" not {shown(each)}"
+                    f" not {describe(each)}"
                 )
             each.refuse_to_run(self._database, self._codec.types)
         if len({each.name for each in subscriptions}) < len(subscriptions):
@@ -421,3 +422,21 @@ class MessageStore(Reader[E]):
             lease=lease,
             hooks=GuardedHooks(hooks),
         )
+
+
+def _source(
+    conninfo: str | Pool | None,
+    name: str,
+    create: bool,
+    wakeup: WakeUp,
+    prepare_threshold: int | None,
+) -> Source:
+    refuse_source(conninfo, ConnectionPool, "MessageStore")
+    one_of("wakeup", wakeup, "listen", "poll")
+    if prepare_threshold is not None:
+        count("prepare_threshold", prepare_threshold)
+    if prepare_threshold != 5 and isinstance(conninfo, ConnectionPool):
+        raise InvalidArgumentError(
+            "prepare_threshold belongs into the kwargs of the pool that is given"
+        )
+    return Source(conninfo, name_of("name", name), create, prepare_threshold)

@@ -4,25 +4,23 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 
 import msgspec
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from pgstore import _handlers, _threads
-from pgstore._arguments import count, number, seconds, shown, whole
-from pgstore._filters import Filter, array, interval, text
-from pgstore._handlers import Handler
-from pgstore._log import log
-from pgstore._messages import E
-from pgstore._subscriptions import ParkedMessage, PartitionStatus, progress
-from pgstore._time import deadline, left
+from pgstore._compat.tasks import pause
+from pgstore._core import handlers
+from pgstore._core.arguments import count, describe, number, seconds, whole
+from pgstore._core.deadlines import deadline, left
+from pgstore._core.filters import Filter, array, interval, text
+from pgstore._core.handlers import Handler
+from pgstore._core.log import log
+from pgstore._core.messages import E
+from pgstore._core.subscriptions import ParkedMessage, PartitionStatus, RunnerHooks, progress
+from pgstore._sync.database import Database
 from pgstore.errors import InvalidArgumentError, SubscriptionNotFound
-
-if TYPE_CHECKING:
-    from pgstore._sync.database import Database
-    from pgstore._sync.store import MessageStore
 
 F = TypeVar("F", bound=Callable[..., Any])
 Middleware = Callable[[Any, Connection[Any] | None, Callable[[], None]], None]
@@ -44,18 +42,42 @@ class SubscriptionOptions(msgspec.Struct, frozen=True, kw_only=True):
     acknowledge: Literal["batch", "message"]
 
 
+class Running(Protocol[E]):
+    """What the store of a subscription is there for; see `MessageStore`."""
+
+    def run(
+        self,
+        *subscriptions: "Subscription[E]",
+        workers: int = 1,
+        lease: float = 30.0,
+        hooks: RunnerHooks | None = None,
+        signals: bool = True,
+    ) -> None: ...
+
+    def run_once(
+        self,
+        *subscriptions: "Subscription[E]",
+        lease: float = 30.0,
+        hooks: RunnerHooks | None = None,
+        raise_errors: bool = True,
+    ) -> int: ...
+
+    def stop(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
 class Subscription(Generic[E]):
     """A named, durable reader and its handlers. Made by `MessageStore.subscription`.
 
     `store` is the store that made it, whose `run` handles its messages.
     """
 
-    store: "MessageStore[E]"
-
     def __init__(
         self,
         name: str,
-        database: "Database",
+        store: "Running[E]",
+        database: Database,
         known_types: frozenset[type],
         options: SubscriptionOptions,
     ) -> None:
@@ -64,9 +86,11 @@ class Subscription(Generic[E]):
             _aware(start)
         elif start not in ("beginning", "end") and type(start) is not int:
             raise InvalidArgumentError(
-                f'start must be "beginning", "end", a global position or a time, not {shown(start)}'
+                'start must be "beginning", "end", a global position or a time,'
+                f" not {describe(start)}"
             )
         self.name = name
+        self.store = store
         self.options = options
         self.handlers: dict[type, Handler] = {}
         self.batch: Handler | None = None
@@ -99,7 +123,7 @@ class Subscription(Generic[E]):
                 f"subscription {self.name!r} has a batch handler, which gets all its messages:"
                 " declare another subscription"
             )
-        handler = _handlers.message_handler(function, self._known_types, Connection)
+        handler = handlers.message_handler(function, self._known_types, Connection)
         for cls in handler.types:
             if cls in self.handlers:
                 raise ValueError(
@@ -131,7 +155,7 @@ class Subscription(Generic[E]):
                 f"subscription {self.name!r} has a handler, and a batch handler gets all messages:"
                 " declare another subscription"
             )
-        self.batch = _handlers.batch_handler(function, self._known_types, Connection)
+        self.batch = handlers.batch_handler(function, self._known_types, Connection)
         return function
 
     @overload
@@ -147,11 +171,11 @@ class Subscription(Generic[E]):
         """
         if function is None:
             return self.middleware
-        _handlers.refuse_other_color(function, Connection)
+        handlers.refuse_other_color(function, Connection)
         self.middlewares.append(function)
         return function
 
-    def refuse_to_run(self, database: "Database", types: frozenset[type]) -> None:
+    def refuse_to_run(self, database: Database, types: frozenset[type]) -> None:
         """Refuse if the store that is to run it would acknowledge what nobody has handled."""
         if self._database is not database or self._known_types != types:
             raise InvalidArgumentError(
@@ -283,7 +307,7 @@ class Subscription(Generic[E]):
                     f"subscription {self.name!r} has not reached position {position}"
                     f" in {timeout} s: {self._whereabouts()}"
                 )
-            _threads.pause(delay)
+            pause(delay)
             delay = min(delay * 2, _WAIT_POLL[1])
 
     def _has_reached(self, position: int) -> bool:

@@ -13,14 +13,15 @@ from uuid import uuid4
 import psycopg
 from psycopg import Connection, sql
 
-from pgstore import _threads
-from pgstore._connecting import PACE, cut
-from pgstore._log import log
-from pgstore._outages import Outage
-from pgstore._statements import Statements
+from pgstore._compat.events import Counter, Event, wait_for
+from pgstore._compat.tasks import Task, pause
+from pgstore._core.deadlines import deadline, left
+from pgstore._core.log import log
+from pgstore._core.outages import PACE, Outage
+from pgstore._core.silence import cut
+from pgstore._core.statements import Statements
+from pgstore._core.translation import passes
 from pgstore._sync.cursor import run
-from pgstore._time import deadline, left
-from pgstore._translation import passes
 
 WakeUp = Literal["listen", "poll"]
 # Notifies a channel, and tells on which connection while it does: the process of its session.
@@ -52,8 +53,8 @@ _PATIENCE = 2.0
 class Waker:
     """Knows when it is worth looking for new messages.
 
-    A reader takes `signal.value` first, then looks for messages, and if there are none waits for
-    the signal to change. The signal changes when the safe position has moved, when a writer has
+    A reader takes `counter.value` first, then looks for messages, and if there are none waits for
+    the counter to change. The counter changes when the safe position has moved, when a writer has
     notified, and when the connection was lost meanwhile: it says "look", no more. A reader that has
     found messages sets `useful`; one that has not read up to `safe_position` looks again soon.
     """
@@ -66,7 +67,7 @@ class Waker:
         wakeup: WakeUp,
         outage: Outage,
     ) -> None:
-        self.signal = _threads.Signal()
+        self.counter = Counter()
         self.useful = False
         self._statements = statements
         self._connect = connect
@@ -77,33 +78,33 @@ class Waker:
         self._told: str | None = None
         self.safe_position = -1
         self._waiting = 0
-        self._wanted = _threads.Event()
-        self._closed = _threads.Event()
-        self._ended = _threads.Event()
+        self._wanted = Event()
+        self._closed = Event()
+        self._ended = Event()
         self._lock = threading.Lock()
-        self._task: _threads.Task | None = None
+        self._task: Task | None = None
         self._outage = outage
         self._conn: Connection[object] | None = None
         self._answered = 0.0
 
     def wait(self, seen: int, timeout: float | None) -> bool:
-        """Wait until `signal.value` is not `seen` any more; False after `timeout` seconds."""
-        if self.signal.value != seen:
+        """Wait until `counter.value` is not `seen` any more; False after `timeout` seconds."""
+        if self.counter.value != seen:
             return True
         with self._lock:  # one task, however many threads begin to wait at once
-            if self.signal.value != seen:  # by `close`, after which there is to be no new task
+            if self.counter.value != seen:  # by `close`, after which there is to be no new task
                 return True
             self._waiting += 1
             if not self._wanted.is_set():  # so nothing was asked lately
                 self._answered = time.monotonic()
                 self._wanted.set()
             if self._task is None or not self._task.alive:
-                self._closed, self._ended = _threads.Event(), _threads.Event()
+                self._closed, self._ended = Event(), Event()
                 work = partial(self._work, self._closed, self._ended)
-                self._task = _threads.Task(work, "pgstore-waker")
+                self._task = Task(work, "pgstore-waker")
         until = deadline(timeout)
         try:
-            while not self.signal.wait(seen, self._patience(until)):
+            while not self.counter.wait(seen, self._patience(until)):
                 if left(until) == 0:
                     return False
                 if self._patience(None) == 0:
@@ -127,7 +128,7 @@ class Waker:
                 return
             self._answered = time.monotonic()
             self._cut()
-            self.signal.advance()
+            self.counter.advance()
 
     def _cut(self) -> None:
         for conn in (self._conn, self._notifier):
@@ -136,21 +137,21 @@ class Waker:
 
     def ring(self) -> None:
         """Have everybody who waits look."""
-        self.signal.advance()
+        self.counter.advance()
 
     def close(self) -> None:
         """End; who waits is woken."""
         with self._lock:
-            self.signal.advance()
+            self.counter.advance()
             self._closed.set()
             self._wanted.set()
             task, self._task = self._task, None
         if task is not None and task.alive:
-            if not _threads.wait_for(self._ended, _PATIENCE):
+            if not wait_for(self._ended, _PATIENCE):
                 self._cut()
             task.join()
 
-    def _work(self, closed: _threads.Event, ended: _threads.Event) -> None:
+    def _work(self, closed: Event, ended: Event) -> None:
         try:
             while not closed.is_set():
                 began = time.monotonic()
@@ -158,22 +159,22 @@ class Waker:
                     with self._connect() as conn:
                         self._conn, self._answered = conn, time.monotonic()
                         self.safe_position = -1  # a server that has crashed may have gone back
-                        self.signal.advance()  # what was missed while there was no connection
+                        self.counter.advance()  # what was missed while there was no connection
                         self._watch(conn, closed)
                 except Exception as error:
                     if not passes(error):
-                        self.signal.advance()  # whoever waits looks, and meets what is wrong itself
+                        self.counter.advance()  # each reader that waits looks, and meets the error
                     worked = self._answered > began + _WORKED
                     if not closed.is_set() and not worked:
                         self._outage.met(self, error)
-                        _threads.wait_for(closed, PACE)
+                        wait_for(closed, PACE)
                 finally:
                     self._conn = None
         finally:
             self._outage.left(self)
             ended.set()
 
-    def _watch(self, conn: Connection[object], closed: _threads.Event) -> None:
+    def _watch(self, conn: Connection[object], closed: Event) -> None:
         self._session = None
         sleeps = None if self._wakeup == "listen" else False
         delay, busy = _LOOK_AGAIN[0], 0.0
@@ -182,7 +183,7 @@ class Waker:
             if self._waiting == 0:
                 self._wanted.clear()
                 if self._waiting == 0 and not closed.is_set():
-                    _threads.wait_for(self._wanted, None)
+                    wait_for(self._wanted, None)
                     continue
             found = self._look(conn, self._statements.horizon)
             now = time.monotonic()
@@ -198,21 +199,21 @@ class Waker:
                     sleeps = self._polls("its session is shared")
                 except psycopg.errors.LockNotAvailable as error:
                     self._polls(str(error))
-                    _threads.wait_for(closed, _SLOW_POLL)
+                    wait_for(closed, _SLOW_POLL)
             elif found == "nothing":
-                _threads.wait_for(closed, _SLOW_POLL)
+                wait_for(closed, _SLOW_POLL)
             elif found == "messages" and busy:
-                _threads.wait_for(closed, busy)
+                wait_for(closed, busy)
             if found == "writers":
                 # Nothing rings for them: they may have tested the bell before anybody slept.
-                _threads.wait_for(closed, delay)
+                wait_for(closed, delay)
                 delay = min(delay * 2, _LOOK_AGAIN[1])
             else:
                 delay = _LOOK_AGAIN[0]
                 self.useful, useful = False, self.useful
                 busy = min(2 * busy + 0.004, _BUSY[0] if useful else _BUSY[1])
 
-    def _may_sleep(self, conn: Connection[object], closed: _threads.Event) -> bool | None:
+    def _may_sleep(self, conn: Connection[object], closed: Event) -> bool | None:
         """Whether notifications come to this session; None if nobody could send one.
 
         Through a pooler the session may be another's in the next transaction: then they come to
@@ -270,11 +271,11 @@ class Waker:
         moved = safe_position > self.safe_position
         if moved:
             self.safe_position = safe_position
-            self.signal.advance()
+            self.counter.advance()
         return moved, in_flight
 
     def _sleep(
-        self, conn: Connection[object], closed: _threads.Event
+        self, conn: Connection[object], closed: Event
     ) -> Literal["messages", "writers", "nothing"]:
         """Sleep until many ring or somebody is in flight; or do not, if that is so already."""
         found, rings = self._look(conn, self._statements.fall_asleep, self._session), 0
@@ -300,7 +301,7 @@ class Waker:
             with suppress(psycopg.OperationalError):
                 found = self._look(conn, self._statements.wake_up, self._session)
         if rings and found == "nothing":  # whoever rings for nothing is not to keep us busy
-            _threads.pause(_AFTER_YOU)
+            pause(_AFTER_YOU)
         return found
 
     def _listen(self, conn: Connection[object], timeout: float) -> int:
@@ -309,5 +310,5 @@ class Waker:
         for _ in conn.notifies(timeout=timeout, stop_after=1):
             rings += 1
         if rings:
-            self.signal.advance()
+            self.counter.advance()
         return rings

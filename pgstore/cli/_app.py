@@ -9,9 +9,9 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from pgstore._version import package_version
+from pgstore._core.version import package_version
 from pgstore.cli._call import Call, Settings
-from pgstore.cli._errors import USAGE, reported, told_usage
+from pgstore.cli._errors import USAGE, format_usage, reported
 
 P = ParamSpec("P")
 
@@ -85,7 +85,7 @@ class _Commands(_Group):
         except Exception as error:
             if not hasattr(error, "format_message"):  # Typer's, which has moved between versions
                 raise
-            if said := told_usage(error):
+            if said := format_usage(error):
                 sys.stderr.write(said + "\n")
             sys.exit(USAGE)
         sys.exit(code)

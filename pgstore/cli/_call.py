@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.rows import DictRow
 
-    from pgstore._messages import RawMessage
+    from pgstore._core.messages import RawMessage
     from pgstore._sync.store import MessageStore
 
 Parameters = Sequence[object] | Mapping[str, object]
@@ -50,8 +50,8 @@ class Call:
     """What a command works with."""
 
     def __init__(self, settings: Settings) -> None:
-        from pgstore import _driver as _driver  # first: it says what is missing
-        from pgstore._statements import Statements
+        from pgstore._core import driver as driver  # first: it says what is missing
+        from pgstore._core.statements import Statements
 
         self.out = Output(json=settings.json)
         self.store = store_name(settings.store)
@@ -98,7 +98,7 @@ class Call:
         self, *, poll: bool = False, prepare_threshold: int | None = 5
     ) -> "Iterator[MessageStore[RawMessage]]":
         """Open the store as the library does: with a pool, and waiting for new messages."""
-        from pgstore._messages import RawMessage
+        from pgstore._core.messages import RawMessage
         from pgstore._sync.store import MessageStore
 
         with MessageStore[RawMessage](
@@ -125,7 +125,7 @@ class Session:
         """Run a statement; its rows by the names of their columns."""
         from psycopg.rows import dict_row
 
-        from pgstore._translation import translated
+        from pgstore._core.translation import translated
         from pgstore.errors import SubscriptionNotFound
 
         text = statement.replace("STORE", self._schema)

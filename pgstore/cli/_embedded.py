@@ -1,4 +1,4 @@
-"""The embedded server that all calls of a user share; see pgstore/_keeper.py."""
+"""The embedded server that all calls of a user share; see pgstore/embedded/keeper.py."""
 
 import fcntl
 import os
@@ -135,7 +135,7 @@ def _start_keeper(place: Path) -> None:
         ) from None
     paths = os.pathsep.join(str(Path(path).resolve()) for path in sys.path if path)
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "pgstore._keeper", str(place), idle],
+        [sys.executable, "-P", "-m", "pgstore.embedded.keeper", str(place), idle],
         cwd="/",
         env=os.environ | {"PYTHONPATH": paths},
         stdin=subprocess.DEVNULL,

@@ -9,7 +9,9 @@ from typing import Any
 
 import typer
 
-from pgstore._exits import (
+from pgstore._core.log import traceback_of
+from pgstore._core.text import one_line
+from pgstore.cli._exits import (
     BROKEN_PIPE,
     FAILED,
     INTERRUPTED,
@@ -20,10 +22,8 @@ from pgstore._exits import (
     WRONG_VERSION,
     CommandError,
     exit_code,
-    told,
+    format_error,
 )
-from pgstore._log import traceback_of
-from pgstore._text import one_line
 
 __all__ = [
     "FAILED",
@@ -33,8 +33,8 @@ __all__ = [
     "WRONG_STORE",
     "WRONG_VERSION",
     "CommandError",
+    "format_usage",
     "reported",
-    "told_usage",
 ]
 
 
@@ -42,8 +42,8 @@ _VALUE = re.compile(r"Invalid value for '?(.+?)'?: (?:Value error, )?(.+)")
 _PARSER = re.compile(r", (unable to parse|invalid \w+: found) .*")
 
 
-def told_usage(error: Any) -> str:
-    """An error of usage, which is Typer's, as `told` tells others; nothing for no arguments."""
+def format_usage(error: Any) -> str:
+    """Format Typer's error of usage as `format_error` does others; nothing for no arguments."""
     text = one_line(error.format_message()).rstrip(".")
     if not text or type(error).__name__ == "NoArgsIsHelpError":  # the help is printed
         return ""
@@ -75,5 +75,5 @@ def reported(debug: bool) -> Iterator[None]:
     except Exception as error:
         if debug:
             sys.stderr.write(traceback_of(error) + "\n")
-        sys.stderr.write(told(error) + "\n")
+        sys.stderr.write(format_error(error) + "\n")
         raise typer.Exit(exit_code(error)) from None

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from pgstore._text import masked
+from pgstore._core.text import masked
 from pgstore.cli._errors import USAGE, CommandError
 from pgstore.cli._layout import Column, Layout, Row
 from pgstore.cli._values import encoded, printable, shown

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from pgstore import _sql
-from pgstore._text import printable
-from pgstore._version import package_version
+from pgstore._core import sql_files
+from pgstore._core.text import printable
+from pgstore._core.version import package_version
 
 _HEAD = """\
 -- pgstore {version}: {what}
@@ -28,22 +28,22 @@ $$;
 
 def script(store: str, *, applied: int, transaction: bool = True) -> str:
     """The SQL that brings a store from a schema version to this package's; 0 is no store."""
-    newest = _sql.migrations()[-1].number
+    newest = sql_files.migrations()[-1].number
     what = f"store {store}, schema version {newest}"
     if applied:
         what = f"store {store} from schema version {applied} to {newest}"
-    pending = [each.text for each in _sql.migrations() if each.number > applied]
+    pending = [each.text for each in sql_files.migrations() if each.number > applied]
     parts = [
         _HEAD.format(version=package_version(), what=printable(what)),
         *(["BEGIN ISOLATION LEVEL READ COMMITTED;\n"] if transaction else []),
         "SET LOCAL client_min_messages = warning;\n",
         _setting("pgstore.schema", store),
-        _setting("pgstore.manifest", _sql.manifest()),
-        _sql.read("prepare.sql"),
+        _setting("pgstore.manifest", sql_files.manifest()),
+        sql_files.read("prepare.sql"),
         _EXPECT.format(applied=applied),
         *pending,
-        _sql.repeated_sql(),
-        _sql.read("record.sql"),
+        sql_files.repeated_sql(),
+        sql_files.read("record.sql"),
         *(["COMMIT;\n"] if transaction else []),
     ]
     return "\n".join(_ended(parts))

@@ -41,7 +41,7 @@ def find_target(given: str | None, out: Output) -> Target:
 
 def find_given(given: str | None) -> Target | None:
     """Find the server that was given, if one was."""
-    from pgstore._connecting import checked
+    from pgstore._core.conninfo import checked
 
     if given is not None:
         return Target(checked(given), False, "--dsn")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from pgstore._text import printable
+from pgstore._core.text import printable
 
 __all__ = ["duration", "encoded", "moment", "printable", "shown", "volume"]
 

@@ -9,8 +9,8 @@ import msgspec
 import typer
 from rich.text import Text
 
-from pgstore import _sql
-from pgstore._version import package_version
+from pgstore._core import sql_files
+from pgstore._core.version import package_version
 from pgstore.cli import _queries
 from pgstore.cli._app import command
 from pgstore.cli._call import Call, Session
@@ -183,7 +183,7 @@ def _store(call: Call, session: Session) -> list[Check]:
         applied = installation._applied(session.conn, call.statements)
     except InsufficientPrivilege as error:
         return [Check("store", "fail", str(error).strip(), "ask the store's owner: pgstore grant")]
-    newest = _sql.migrations()[-1].number
+    newest = sql_files.migrations()[-1].number
     if not applied:
         return [Check("store", "fail", f"{call.store} is not installed", _command(call, "install"))]
     problem = installation._problem(applied, call.store)
@@ -194,7 +194,7 @@ def _store(call: Call, session: Session) -> list[Check]:
         return [
             Check("store", "fail", version, str(problem).replace("python -m pgstore", "pgstore"))
         ]
-    current = applied == _sql.checksums()
+    current = applied == sql_files.checksums()
     here = Check(
         "store",
         "ok" if current else "warn",

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from pgstore import _sql
-from pgstore._version import package_version
+from pgstore._core import sql_files
+from pgstore._core.version import package_version
 from pgstore.cli._app import command, group, within
 from pgstore.cli._call import Call, Session
 from pgstore.cli._errors import USAGE, WRONG_STORE, CommandError
@@ -72,7 +72,7 @@ def upgrade(
 
     with call.connect(check=False) as session:
         applied = _applied(call, session)
-        current = applied == _sql.checksums()
+        current = applied == sql_files.checksums()
         if check or dry_run:
             problem = installation._problem(applied, call.store)
             if isinstance(problem, StoreError):
@@ -105,8 +105,8 @@ def status(call: Call) -> None:
         applied = _applied(call, session)
         size = session.value(_SIZE, [call.store])
         version = session.value("SELECT current_setting('server_version')")
-        newest = _sql.migrations()[-1].number
-        state = "up to date" if applied == _sql.checksums() else "run pgstore upgrade"
+        newest = sql_files.migrations()[-1].number
+        state = "up to date" if applied == sql_files.checksums() else "run pgstore upgrade"
         if max(applied) > newest:
             state = "newer than this package"
         call.out.record(
@@ -148,7 +148,7 @@ def print_sql(
     \b
       pgstore sql --store bank > migrations/0042_bank.sql
     """
-    newest = _sql.migrations()[-1].number
+    newest = sql_files.migrations()[-1].number
     if applied > newest:
         raise CommandError(
             f"--from: this package brings schema version {newest}, not {applied}", code=USAGE
@@ -163,7 +163,7 @@ def sql_path(call: Call) -> None:
     \b
       psql -v schema=bank -f "$(pgstore sql-path)/install.sql"
     """
-    call.out.done(str(_sql.ROOT), path=str(_sql.ROOT))
+    call.out.done(str(sql_files.ROOT), path=str(sql_files.ROOT))
 
 
 @command("uninstall", panel=PANEL)
@@ -231,7 +231,7 @@ def _tell_sql(call: Call, text: str) -> None:
 
 
 def _tell_whether_current(call: Call, applied: dict[int, str], *, current: bool) -> None:
-    newest = _sql.migrations()[-1].number
+    newest = sql_files.migrations()[-1].number
     version = max(applied)
     fields = {
         "store": call.store,

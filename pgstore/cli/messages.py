@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 import typer
 
-from pgstore._ids import new_message_id
+from pgstore._core.ids import new_message_id
 from pgstore.cli import _queries
 from pgstore.cli._app import command, within
 from pgstore.cli._call import Call, Session
@@ -145,7 +145,7 @@ def write(
     batch = _messages_of(text, type) if lines else []
     if not any_json:
         _refuse_no_object("DATA", [text] if not lines else [bytes(each.data) for each in batch])
-    from pgstore._shapes import refuse_type
+    from pgstore._core.shapes import refuse_type
 
     for name in {each.type for each in batch} | ({type} - {None}):
         refuse_type(name)
@@ -362,14 +362,14 @@ def _messages_of(text: str, type: str | None) -> list[_Line]:
 
 def _refuse_no_object(place: str, several: Sequence[str | bytes]) -> None:
     """Refuse what does not begin as an object; whether the rest is JSON, the server says."""
-    from pgstore._arguments import shown
+    from pgstore._core.arguments import describe
 
     for number, each in enumerate(several, start=1):
         text = each if isinstance(each, str) else each.decode()
         if not text.lstrip(" \t\r\n").startswith("{"):
             where = f"{place} of message {number}" if len(several) > 1 else place
             raise CommandError(
-                f"{where} is no JSON object: {shown(text)}",
+                f"{where} is no JSON object: {describe(text)}",
                 code=USAGE,
                 hint="""give an object, as '{"amount": 10}'; --any-json takes any other JSON""",
             )

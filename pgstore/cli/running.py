@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pgstore._log import Formatter
+from pgstore._core.log import Formatter
 from pgstore.cli._app import command, within
 from pgstore.cli._call import Call
 from pgstore.cli._errors import USAGE, CommandError
@@ -127,8 +127,8 @@ def _is_subscription(found: object) -> bool:
 def _run(subscriptions: "list[Found]", workers: int, lease: float, call: Call) -> None:
     import asyncio
 
-    from pgstore import _signals
     from pgstore._async.subscription import AsyncSubscription
+    from pgstore._compat import signals
 
     names = ", ".join(each.name for each in subscriptions)
     call.out.note(f"Running {names} with {workers} worker{'s' * (workers > 1)} …")
@@ -136,7 +136,7 @@ def _run(subscriptions: "list[Found]", workers: int, lease: float, call: Call) -
     if isinstance(subscriptions[0], AsyncSubscription):
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             # Not asyncio's, which would cancel one worker, and wait for the others.
-            signal.signal(signal.SIGINT, _signals.interrupt)
+            signal.signal(signal.SIGINT, signals.interrupt)
         asyncio.run(_run_async(store, subscriptions, workers, lease))
     else:
         with store:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pgstore._files import MAX_BYTES
+from pgstore._core.files import MAX_BYTES
 from pgstore.cli import _queries
 from pgstore.cli._app import command, within
 from pgstore.cli._call import Call
@@ -17,7 +17,7 @@ from pgstore.cli._completion import categories, streams
 from pgstore.cli._errors import USAGE, CommandError
 
 if TYPE_CHECKING:
-    from pgstore.transfer.importing import Source
+    from pgstore.transfer import Source
 
 PANEL = "Moving messages"
 
@@ -80,7 +80,6 @@ def export(
       pgstore export --after 120345 bank-2.jsonl.gz
     """
     import pgstore.transfer as transfer
-    from pgstore.transfer.files import is_stdout
 
     if category is not None and stream is not None:
         raise CommandError("export a category or a stream, not both", code=USAGE)
@@ -108,7 +107,7 @@ def export(
         f"Exported {_count(done.messages, 'message')} up to position {done.up_to_position}"
         f"{_floors(done.floors)}."
     )
-    if is_stdout(file):
+    if transfer.is_stdout(file):
         call.out.note(sentence)
         return
     call.out.done(

@@ -9,8 +9,8 @@ from pgstore.transfer._errors import FileRefusedError, MessageRefusedError, Tran
 from pgstore.transfer._format import Header
 from pgstore.transfer.checking import check
 from pgstore.transfer.exporting import Exported, export, export_file
-from pgstore.transfer.files import FileSource, open_file
-from pgstore.transfer.importing import Imported, Positions, import_from
+from pgstore.transfer.files import FileSource, is_stdout, open_file
+from pgstore.transfer.importing import Imported, Positions, Source, import_from
 from pgstore.transfer.peers.depeche import DepecheSource
 from pgstore.transfer.peers.message_db import MessageDbSource
 from pgstore.transfer.verify import Check, verify
@@ -26,11 +26,13 @@ __all__ = [
     "MessageDbSource",
     "MessageRefusedError",
     "Positions",
+    "Source",
     "TransferError",
     "check",
     "export",
     "export_file",
     "import_from",
+    "is_stdout",
     "open_file",
     "verify",
 ]

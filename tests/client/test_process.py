@@ -10,7 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgstore import AsyncMessageStore, MessageStore, _unprivileged, embedded
+from pgstore import AsyncMessageStore, MessageStore, embedded
+from pgstore.embedded import account
 from tests.client.messages import EventA
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -36,7 +37,7 @@ else:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that the account of a server can reach, also when root starts it."""
-    folder = _unprivileged.temporary_folder()
+    folder = account.temporary_folder()
     yield folder / "server"
     shutil.rmtree(folder)
 

@@ -172,7 +172,7 @@ def test_a_store_at_work_does_not_tell_its_password(
         make_conninfo(dsn, password=f"{SECRET} b"), name=schema, messages=RawMessage
     ) as store:
         store.raw.write("account-1", RawMessage("Opened", b"{}"))
-        pool = store._database._pool
+        pool = store._database.source._pool
         assert pool is not None
         shown = [repr(each) for each in (store, store.raw, pool, store._database, store._waker)]
         with pool.connection() as conn:

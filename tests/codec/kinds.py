@@ -9,7 +9,7 @@ import msgspec
 import pydantic
 
 from pgstore import InvalidArgumentError
-from pgstore._codec import TypedCodec
+from pgstore._core.codec import TypedCodec
 
 Kind = Literal["msgspec", "dataclass", "attrs", "pydantic"]
 KINDS: tuple[Kind, ...] = ("msgspec", "dataclass", "attrs", "pydantic")

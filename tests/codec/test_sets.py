@@ -14,8 +14,8 @@ WRITER = """
 import enum, dataclasses, sys
 import attrs, msgspec, pydantic
 import pgstore
-from pgstore._batches import metadata_text
-from pgstore._codec import TypedCodec
+from pgstore._core.encoding import metadata_text
+from pgstore._core.codec import TypedCodec
 from uuid import UUID
 
 Color = enum.Enum("Color", {name: name for name in "abcdefgh"})

@@ -10,7 +10,7 @@ import pydantic
 import pytest
 
 from pgstore import InvalidArgumentError, MessageDecodeError
-from pgstore._codec import TypedCodec
+from pgstore._core.codec import TypedCodec
 from tests.codec.kinds import AsJsonb, outcome_of
 from tests.codec.shapes import NO_CLASSES, Case, cases
 from tests.codec.values import SEEN, Address, Point, Sized

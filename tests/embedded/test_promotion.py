@@ -11,8 +11,8 @@ import msgspec
 import psycopg
 import pytest
 
-from pgstore import MessageStore, _unprivileged
-from pgstore.embedded import Server
+from pgstore import MessageStore
+from pgstore.embedded import Server, account
 from tests.client.proxy import Proxy
 
 _PATIENCE = 30.0
@@ -38,16 +38,16 @@ def primary() -> Iterator[Server]:
 
 @pytest.fixture
 def standby(primary: Server) -> Iterator[Server]:
-    place = _unprivileged.temporary_folder()
+    place = account.temporary_folder()
     folder = place / "standby"
     folder.mkdir(mode=0o711)
     data = folder / "data"
     data.mkdir(mode=0o700)
-    _unprivileged.hand_over(data)
-    binaries = _unprivileged.reachable_binaries(primary.bin, place / "install")
+    account.hand_over(data)
+    binaries = account.reachable_binaries(primary.bin, place / "install")
     backup: list[str | Path] = [binaries / "pg_basebackup", "-d", primary.dsn, "-D", data]
     options = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
-    identity = _unprivileged.identity()
+    identity = account.identity()
     try:
         subprocess.run([*backup, *options], **identity, cwd="/", check=True, timeout=60)
         with Server(folder, settings=_FAST) as server:

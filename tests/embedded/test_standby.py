@@ -17,13 +17,12 @@ from pgstore import (
     StandbyError,
     StoreNotInstalledError,
     SubscriptionNotFound,
-    _unprivileged,
     install,
     transfer,
 )
 from pgstore.__main__ import main
-from pgstore._translation import passes
-from pgstore.embedded import Server
+from pgstore._core.translation import passes
+from pgstore.embedded import Server, account
 
 _PATIENCE = 30.0
 _FAST = {"fsync": "off", "max_connections": "20"}
@@ -43,19 +42,17 @@ def primary() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def standby(primary: Server) -> Iterator[Server]:
-    place = _unprivileged.temporary_folder()
+    place = account.temporary_folder()
     folder = place / "standby"
     folder.mkdir(mode=0o711)
     data = folder / "data"
     data.mkdir(mode=0o700)
-    _unprivileged.hand_over(data)
-    binaries = _unprivileged.reachable_binaries(primary.bin, place / "install")
+    account.hand_over(data)
+    binaries = account.reachable_binaries(primary.bin, place / "install")
     backup: list[str | Path] = [binaries / "pg_basebackup", "-d", primary.dsn, "-D", data]
     options = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
     try:
-        subprocess.run(
-            [*backup, *options], **_unprivileged.identity(), cwd="/", check=True, timeout=60
-        )
+        subprocess.run([*backup, *options], **account.identity(), cwd="/", check=True, timeout=60)
         with Server(folder, settings=_FAST) as server:
             yield server
     finally:

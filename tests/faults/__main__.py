@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 
-from pgstore._files import write_whole
+from pgstore._core.files import write_whole
 from tests.faults import report
 from tests.faults.catalogue import FAULTS, Fault
 from tests.faults.counts import WRONG, Rounds

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pgstore import _unprivileged
+from pgstore.embedded import account
 from tests.faults.counts import Counts, Rounds
 from tests.faults.servers import Durable, temporary_folder
 from tests.faults.traffic import Traffic
@@ -67,14 +67,14 @@ def _configure(folder: Path, server: Durable) -> Path:
         _CONFIGURATION.format(host=known["host"], port=known["port"], folder=place)
     )
     for each in (place, configuration):
-        _unprivileged.hand_over(each)
+        account.hand_over(each)
     return configuration
 
 
 def _start(program: str, configuration: Path) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         [program, "--quiet", configuration],
-        **_unprivileged.identity(),
+        **account.identity(),
         cwd="/",
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from pgstore import _unprivileged
+from pgstore.embedded import account
 from tests.faults.counts import Counts, Rounds
 from tests.faults.servers import Durable, temporary_folder
 from tests.faults.traffic import Traffic
@@ -58,12 +58,12 @@ def _make_standby(primary: Durable, standby: Durable) -> None:
     standby.folder.mkdir(mode=0o711)
     data = standby.folder / "data"
     data.mkdir(mode=0o700)
-    _unprivileged.hand_over(data)
-    binaries = _unprivileged.reachable_binaries(primary.bin, standby.folder / "install")
+    account.hand_over(data)
+    binaries = account.reachable_binaries(primary.bin, standby.folder / "install")
     backup: list[str | Path] = [binaries / "pg_basebackup", "-d", primary.dsn, "-D", data]
     subprocess.run(
         [*backup, "--write-recovery-conf", "--checkpoint=fast"],
-        **_unprivileged.identity(),
+        **account.identity(),
         cwd="/",
         check=True,
         timeout=60,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from pgstore._files import write_whole
+from pgstore._core.files import write_whole
 from tests import attempts
 from tests.faults.catalogue import FAULTS
 from tests.faults.counts import WRONG, Counts

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pgstore import _postmaster, _unprivileged
-from pgstore.embedded import EmbeddedServerError, Server
+from pgstore.embedded import EmbeddedServerError, Server, account, postmaster
 
 # fsync, full_page_writes and synchronous_commit are on, as PostgreSQL has them. What no commit has
 # flushed stays in memory for long, so that a crash takes as much as it can.
@@ -26,7 +25,7 @@ class Durable(Server):
 
     @property
     def alive(self) -> bool:
-        return _postmaster.running_process(self.folder / "data") is not None
+        return postmaster.running_process(self.folder / "data") is not None
 
     def crash(self) -> None:
         """Kill the postmaster, as the kernel does when memory is short."""
@@ -49,7 +48,7 @@ class Durable(Server):
                 time.sleep(0.05)
 
     def _end(self, number: int) -> None:
-        process = _postmaster.running_process(self.folder / "data")
+        process = postmaster.running_process(self.folder / "data")
         assert process is not None
         os.kill(process, number)
         end = time.monotonic() + _PATIENCE
@@ -61,7 +60,7 @@ class Durable(Server):
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    folder = _unprivileged.temporary_folder()
+    folder = account.temporary_folder()
     try:
         yield folder
     finally:

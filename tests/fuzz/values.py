@@ -20,7 +20,7 @@ import pydantic
 from hypothesis import strategies as st
 
 from pgstore import RawMessage, RunnerHooks
-from pgstore._arguments import shown
+from pgstore._core.arguments import describe
 
 
 class Event(msgspec.Struct):
@@ -342,8 +342,8 @@ class Given:
     def __repr__(self) -> str:
         return ", ".join(
             [
-                *map(shown, self.values),
-                *(f"{name}={shown(value)}" for name, value in self.named.items()),
+                *map(describe, self.values),
+                *(f"{name}={describe(value)}" for name, value in self.named.items()),
             ]
         )
 

@@ -11,12 +11,13 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from pgstore import _sql, embedded
+from pgstore import embedded
+from pgstore._core import sql_files
 
 ROOT = Path(__file__).parents[2]
 PSQL = embedded.Server().psql
 PG_DUMP = embedded.Server().bin / "pg_dump"
-LATEST = _sql.migrations()[-1]
+LATEST = sql_files.migrations()[-1]
 
 Rows = list[TupleRow]
 

@@ -9,7 +9,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 import pgstore
-from pgstore import _sql
+from pgstore._core import sql_files
 from tests.conftest import Connect
 from tests.migrations.conftest import MakeDatabase
 from tests.migrations.installers import (
@@ -74,7 +74,7 @@ def test_store_whose_migration_was_edited_is_refused_and_untouched(
             "store": schema,
             "migration": "0001_messages",
             "applied_checksum": "edited",
-            "known_checksum": _sql.checksums()[1],
+            "known_checksum": sql_files.checksums()[1],
         },
     )
     assert catalog(dsn, schema) == before
@@ -205,7 +205,7 @@ def test_install_by_psql_that_fails_in_a_file_leaves_nothing(
 def test_install_by_python_that_fails_in_a_file_leaves_nothing(
     dsn: str, schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = _sql.repeated_sql() + "SELECT 1 / 0;\n"
-    monkeypatch.setattr(_sql, "repeated_sql", lambda: text)
+    text = sql_files.repeated_sql() + "SELECT 1 / 0;\n"
+    monkeypatch.setattr(sql_files, "repeated_sql", lambda: text)
     assert refusal(by_python, dsn, schema)[0] == "22012"
     assert tables(dsn, schema) == []

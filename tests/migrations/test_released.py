@@ -11,7 +11,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgstore import _sql, transfer
+from pgstore import transfer
+from pgstore._core import sql_files
 from tests.conftest import Connect
 from tests.migrations.installers import (
     LATEST,
@@ -78,7 +79,7 @@ def test_frozen_migrations_are_the_ones_in_the_tree(dsn: str, schema: str, versi
     with psycopg.connect(dsn) as conn:
         rows = query(conn, schema, "SELECT number, checksum FROM {store}.migrations")
     found: dict[int, str] = dict(rows)
-    known = _sql.checksums()
+    known = sql_files.checksums()
     assert {n: found[n] for n in found if n > 0} == {n: known[n] for n in found if n > 0}
 
 

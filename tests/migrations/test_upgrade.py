@@ -5,7 +5,7 @@ import pytest
 from psycopg import sql
 
 import pgstore
-from pgstore import _sql
+from pgstore._core import sql_files
 from tests.migrations.installers import Install, by_python, catalog, write
 
 
@@ -45,7 +45,7 @@ def test_functions_of_another_checksum_are_applied_again(
     assert [row[2:] for row in found["functions"]] == [row[2:] for row in fresh["functions"]]
     with psycopg.connect(dsn) as conn:
         version = sql.SQL("SELECT {}.schema_version()").format(sql.Identifier(outdated))
-        assert conn.execute(version).fetchone() == (_sql.migrations()[-1].number,)
+        assert conn.execute(version).fetchone() == (sql_files.migrations()[-1].number,)
         assert write(conn, outdated) == (2, 2)
 
 

@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 import pgstore
-from pgstore._statements import Statements
+from pgstore._core.statements import Statements
 from pgstore.cli import _queries
 from pgstore.transfer import _statements
 from tests.plans.plans import JIT_ABOVE_COST

@@ -1,11 +1,11 @@
-from pgstore import _sql
+from pgstore._core import sql_files
 from tests.sql.store import Store
 
 
 def test_applied_migrations_are_those_of_the_files(store: Store) -> None:
     cursor = store.query("SELECT * FROM STORE.applied_migrations()")
     assert [column.name for column in cursor.description or ()] == ["number", "checksum"]
-    assert cursor.fetchall() == sorted(_sql.checksums().items())
+    assert cursor.fetchall() == sorted(sql_files.checksums().items())
 
 
 def test_applied_migrations_come_with_their_names_and_times(store: Store) -> None:
@@ -14,5 +14,5 @@ def test_applied_migrations_come_with_their_names_and_times(store: Store) -> Non
     ).fetchall()
     assert rows == [
         (0, "functions, views and grants", True),
-        *[(migration.number, migration.name, True) for migration in _sql.migrations()],
+        *[(migration.number, migration.name, True) for migration in sql_files.migrations()],
     ]

@@ -10,8 +10,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 import pgstore
-from pgstore import _unprivileged
-from pgstore.embedded import Server
+from pgstore.embedded import Server, account
 from tests.stress.messages import Noted
 
 SUBSCRIPTIONS = 20
@@ -23,7 +22,7 @@ SECONDS = 12.0  # with the runner's look at its lag in it
 @pytest.fixture
 def server() -> Iterator[Server]:
     settings = {"fsync": "off", "log_statement": "all", "log_line_prefix": "<%a> "}
-    folder = _unprivileged.temporary_folder()
+    folder = account.temporary_folder()
     try:
         with Server(folder / "server", settings=settings) as server:
             yield server

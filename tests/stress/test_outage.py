@@ -14,8 +14,8 @@ import msgspec
 import pytest
 from psycopg_pool import PoolTimeout
 
-from pgstore import MessageStore, _unprivileged
-from pgstore.embedded import Server
+from pgstore import MessageStore
+from pgstore.embedded import Server, account
 
 OUTAGES = [float(each) for each in os.environ.get("PGSTORE_TEST_OUTAGES", "2").split()]
 _PATIENCE = 30.0
@@ -27,7 +27,7 @@ class Noted(msgspec.Struct):
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    folder = _unprivileged.temporary_folder()
+    folder = account.temporary_folder()
     try:
         with Server(folder / "server", settings={"fsync": "off"}) as server:
             yield server

@@ -10,8 +10,8 @@ import pytest
 from psycopg.rows import TupleRow
 
 import pgstore
-from pgstore import MessageStore, StoredMessage, _unprivileged
-from pgstore.embedded import Server
+from pgstore import MessageStore, StoredMessage
+from pgstore.embedded import Server, account
 from tests.stress.messages import (
     INSERT_EFFECT,
     Noted,
@@ -31,7 +31,7 @@ RESTARTS = 2
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    folder = _unprivileged.temporary_folder()
+    folder = account.temporary_folder()
     try:
         with Server(folder / "server", settings={"fsync": "off"}) as server:
             yield server

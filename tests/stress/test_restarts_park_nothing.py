@@ -13,8 +13,8 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
-from pgstore import MessageStore, _unprivileged
-from pgstore.embedded import Server
+from pgstore import MessageStore
+from pgstore.embedded import Server, account
 from tests.stress.messages import Noted
 
 RESTARTS = 10
@@ -23,7 +23,7 @@ PATIENCE = 60
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    folder = _unprivileged.temporary_folder()
+    folder = account.temporary_folder()
     try:
         with Server(folder / "server") as server:
             yield server

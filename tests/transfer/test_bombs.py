@@ -11,7 +11,7 @@ from zlib import crc32
 import pytest
 
 from pgstore import transfer
-from pgstore._files import MAX_BYTES
+from pgstore._core.files import MAX_BYTES
 from pgstore.transfer import FileRefusedError, MessageRefusedError
 from pgstore.transfer._format import Lines
 from tests.cli.terminal import PROGRAM, clean

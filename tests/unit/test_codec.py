@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from pgstore import InvalidArgumentError, MessageDecodeError, RawMessage, UnknownMessageTypeError
-from pgstore._codec import RawCodec, TypedCodec, message_id_of, one_line
+from pgstore._core.codec import RawCodec, TypedCodec, message_id_of, one_line
 from tests.client.messages import (
     KINDS,
     AccountClosed,

@@ -4,8 +4,8 @@ import psycopg
 import pytest
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
-from pgstore._connecting import limits
-from pgstore._translation import is_elsewhere, is_lost_connection, passes
+from pgstore._core.conninfo import limits
+from pgstore._core.translation import is_elsewhere, is_lost_connection, passes
 from pgstore.errors import StandbyError, StoreNotInstalledError, StoreTooNewError
 
 _ALL = {

@@ -9,7 +9,7 @@ import pytest
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from pgstore import errors
-from pgstore._translation import is_lost_connection, is_of_the_server, passes, translated
+from pgstore._core.translation import is_lost_connection, is_of_the_server, passes, translated
 
 TREE = {
     errors.InvalidArgumentError: (errors.PgstoreError, ValueError),

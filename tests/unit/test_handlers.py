@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from pgstore import RawMessage, StoredMessage
-from pgstore._handlers import Handler, batch_handler, message_handler, refuse_other_color
+from pgstore._core.handlers import Handler, batch_handler, message_handler, refuse_other_color
 
 
 class A(msgspec.Struct):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pgstore import InvalidArgumentError, RunnerHooks
-from pgstore._subscriptions import GuardedHooks
+from pgstore._core.subscriptions import GuardedHooks
 
 
 class Broken(RunnerHooks):

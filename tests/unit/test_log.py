@@ -8,11 +8,12 @@ import psycopg
 import psycopg_pool
 import pytest
 
-from pgstore import InvalidArgumentError, TransactionFailedError, _threads
-from pgstore._log import Formatter, log
-from pgstore._outages import Outage
+from pgstore import InvalidArgumentError, TransactionFailedError
+from pgstore._compat.events import Event
+from pgstore._core.log import Formatter, log
+from pgstore._core.outages import Outage
+from pgstore._core.text import masked, one_line, printable
 from pgstore._sync.connecting import connecting
-from pgstore._text import masked, one_line, printable
 
 # C0, DEL, C1, separators of lines and paragraphs, and what turns the direction of writing.
 STEERING = (
@@ -126,7 +127,7 @@ def test_the_log_of_the_pool_is_legible(caplog: pytest.LogCaptureFixture) -> Non
         outage = Outage("bank")
         refusal: BaseException | None = None
 
-    end = _threads.Event()
+    end = Event()
     end.set()
     kind = connecting(Owner(), end)
     with (

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pgstore import _aio, _signals
+from pgstore._compat import signals
+from pgstore._compat.signals import async_stopped_by_signals, stopped_by_signals
 
 NUMBERS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
@@ -34,7 +35,7 @@ class Heard(list[str]):
 def test_a_handler_that_was_there_is_called_too(number: int) -> None:
     heard = Heard()
     signal.signal(number, mine := heard.by("mine"))
-    with _signals.handled(heard.by("run")):
+    with stopped_by_signals(heard.by("run")):
         signal.raise_signal(number)
     assert heard == ["run", "mine"]
     assert signal.getsignal(number) is mine
@@ -44,7 +45,10 @@ def test_a_handler_that_was_there_is_called_too(number: int) -> None:
 def test_nested_ones_are_called_and_so_is_the_handler_before(number: int) -> None:
     heard = Heard()
     signal.signal(number, heard.by("mine"))
-    with _signals.handled(heard.by("outer")), _signals.handled(heard.by("inner")):
+    with (
+        stopped_by_signals(heard.by("outer")),
+        stopped_by_signals(heard.by("inner")),
+    ):
         signal.raise_signal(number)
     assert heard == ["inner", "outer", "mine"]
 
@@ -52,7 +56,10 @@ def test_nested_ones_are_called_and_so_is_the_handler_before(number: int) -> Non
 def test_a_second_sigint_goes_to_the_handler_before_alone() -> None:
     heard = Heard()
     signal.signal(signal.SIGINT, heard.by("mine"))
-    with _signals.handled(heard.by("outer")), _signals.handled(heard.by("inner")):
+    with (
+        stopped_by_signals(heard.by("outer")),
+        stopped_by_signals(heard.by("inner")),
+    ):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
     assert heard == ["inner", "outer", "mine", "mine"]
@@ -61,8 +68,8 @@ def test_a_second_sigint_goes_to_the_handler_before_alone() -> None:
 @NUMBERS
 def test_what_python_does_by_default_waits_for_a_second_signal(number: int) -> None:
     heard = Heard()
-    signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else _signals.interrupt)
-    with _signals.handled(heard.by("run")):
+    signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signals.interrupt)
+    with stopped_by_signals(heard.by("run")):
         signal.raise_signal(number)
         assert heard == ["run"]
         if number == signal.SIGINT:
@@ -74,7 +81,7 @@ def test_what_python_does_by_default_waits_for_a_second_signal(number: int) -> N
 def test_a_signal_that_is_ignored_stays_ignored(number: int) -> None:
     heard = Heard()
     signal.signal(number, signal.SIG_IGN)
-    with _signals.handled(heard.by("run")):
+    with stopped_by_signals(heard.by("run")):
         signal.raise_signal(number)
     assert heard == []
     assert signal.getsignal(number) is signal.SIG_IGN
@@ -83,7 +90,7 @@ def test_a_signal_that_is_ignored_stays_ignored(number: int) -> None:
 def test_a_handler_set_meanwhile_that_calls_the_one_before_does_so_later_too() -> None:
     heard = Heard()
     signal.signal(signal.SIGTERM, heard.by("before"))
-    with _signals.handled(heard.by("run")):
+    with stopped_by_signals(heard.by("run")):
         ours: Any = signal.getsignal(signal.SIGTERM)
 
         def chained(number: int, frame: Any) -> None:
@@ -107,8 +114,8 @@ async def test_asyncio_several_at_once_and_the_handler_before(number: int, way: 
         loop.add_signal_handler(number, heard.by("mine"))
     try:
         async with (
-            _aio.stopped_by_signals(heard.by("first")),
-            _aio.stopped_by_signals(heard.by("second")),
+            async_stopped_by_signals(heard.by("first")),
+            async_stopped_by_signals(heard.by("second")),
         ):
             signal.raise_signal(number)
             await asyncio.sleep(0.05)
@@ -125,8 +132,8 @@ async def test_a_threaded_one_inside_an_asynchronous_one(threads_inside: bool) -
     heard = Heard()
     signal.signal(signal.SIGTERM, heard.by("mine"))
     with ExitStack() as stack:
-        inner: AbstractContextManager[None] = _signals.handled(heard.by("threads"))
-        async with _aio.stopped_by_signals(heard.by("tasks")):
+        inner: AbstractContextManager[None] = stopped_by_signals(heard.by("threads"))
+        async with async_stopped_by_signals(heard.by("tasks")):
             if threads_inside:
                 stack.enter_context(inner)
             signal.raise_signal(signal.SIGTERM)
@@ -140,7 +147,7 @@ def test_the_handler_of_asyncio_run_is_a_default_one() -> None:
 
     async def main() -> list[str]:
         heard = Heard()
-        async with _aio.stopped_by_signals(heard.by("run")):
+        async with async_stopped_by_signals(heard.by("run")):
             signal.raise_signal(signal.SIGINT)
             await asyncio.sleep(0.05)
         return heard

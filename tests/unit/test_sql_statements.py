@@ -2,7 +2,7 @@
 
 import pytest
 
-from pgstore import _sql
+from pgstore._core import sql_files
 
 
 @pytest.mark.parametrize(
@@ -25,12 +25,12 @@ from pgstore import _sql
     ],
 )
 def test_a_script_is_taken_apart(script: str, statements: list[str]) -> None:
-    assert _sql.statements(script) == statements
+    assert sql_files.statements(script) == statements
 
 
 def test_nothing_of_the_files_is_lost() -> None:
-    texts = [migration.text for migration in _sql.migrations()]
-    texts += [path.read_text() for path in _sql.repeated_files()]
-    texts += [_sql.read("prepare.sql"), _sql.read("record.sql")]
+    texts = [migration.text for migration in sql_files.migrations()]
+    texts += [path.read_text() for path in sql_files.repeated_files()]
+    texts += [sql_files.read("prepare.sql"), sql_files.read("record.sql")]
     for text in texts:
-        assert "".join("".join(_sql.statements(text)).split()) == "".join(text.split())
+        assert "".join("".join(sql_files.statements(text)).split()) == "".join(text.split())

@@ -5,7 +5,7 @@ from psycopg._queries import PostgresQuery  # what psycopg makes of a statement
 from psycopg.adapt import Transformer
 
 from pgstore import InvalidArgumentError
-from pgstore._statements import Statements
+from pgstore._core.statements import Statements
 
 PARAMETERS = {
     "write": 6,

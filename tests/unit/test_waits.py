@@ -7,29 +7,30 @@ import time
 
 import pytest
 
-from pgstore import _aio, _threads
+from pgstore._compat.events import AsyncCounter, AsyncEvent, Event, async_wait_for, wait_for
+from pgstore._compat.signals import async_stopped_by_signals, stopped_by_signals
 
 
 @pytest.mark.parametrize("kind", ["event", "signal"])
 async def test_another_thread_wakes_a_task(kind: str) -> None:
     asyncio.get_running_loop().set_debug(True)
-    event, counter = _aio.Event(), _aio.Signal()
+    event, counter = AsyncEvent(), AsyncCounter()
     seen = counter.value
     ring = event.set if kind == "event" else counter.advance
     threading.Timer(0.05, ring).start()
     before = time.monotonic()
     if kind == "event":
-        assert await _aio.wait_for(event, 5)
+        assert await async_wait_for(event, 5)
     else:
         assert await counter.wait(seen, 5)
     assert time.monotonic() - before < 1
 
 
 def test_a_loop_that_is_closed_is_nobody_to_wake() -> None:
-    event, counter = _aio.Event(), _aio.Signal()
+    event, counter = AsyncEvent(), AsyncCounter()
 
     async def wait() -> None:
-        assert not await _aio.wait_for(event, 0)
+        assert not await async_wait_for(event, 0)
         assert not await counter.wait(counter.value, 0)
 
     asyncio.run(wait())
@@ -39,35 +40,35 @@ def test_a_loop_that_is_closed_is_nobody_to_wake() -> None:
 
 
 async def test_an_event_can_be_cleared_and_set_again() -> None:
-    event = _aio.Event()
+    event = AsyncEvent()
     for _ in range(3):
-        assert not await _aio.wait_for(event, 0)
+        assert not await async_wait_for(event, 0)
         event.set()
-        assert await _aio.wait_for(event, 0)
+        assert await async_wait_for(event, 0)
         event.clear()
 
 
 def test_an_event_of_threads_can_be_cleared_and_set_again() -> None:
-    event = _threads.Event()
+    event = Event()
     for _ in range(3):
-        assert not _threads.wait_for(event, 0)
+        assert not wait_for(event, 0)
         event.set()
-        assert _threads.wait_for(event, 0)
+        assert wait_for(event, 0)
         event.clear()
 
 
 def test_an_event_can_be_set_by_who_interrupts_its_waiting() -> None:
     """As a signal's handler does in the main thread, while it has the event's lock."""
-    event = _threads.Event()
+    event = Event()
     with event._condition:
         event.set()
-    assert _threads.wait_for(event, 0)
+    assert wait_for(event, 0)
 
 
 async def test_one_signal_stops_all_that_run_in_a_loop() -> None:
     stopped: list[str] = []
-    async with _aio.stopped_by_signals(lambda: stopped.append("outer")):
-        async with _aio.stopped_by_signals(lambda: stopped.append("inner")):
+    async with async_stopped_by_signals(lambda: stopped.append("outer")):
+        async with async_stopped_by_signals(lambda: stopped.append("inner")):
             signal.raise_signal(signal.SIGTERM)
             await asyncio.sleep(0.05)
         assert sorted(stopped) == ["inner", "outer"]
@@ -85,8 +86,8 @@ async def test_the_last_that_ends_puts_the_signals_handlers_back() -> None:
     interrupt = signal.getsignal(signal.SIGINT)
     before = signal.signal(signal.SIGTERM, mine)
     try:
-        first = _aio.stopped_by_signals(lambda: stopped.append("first"))
-        second = _aio.stopped_by_signals(lambda: stopped.append("second"))
+        first = async_stopped_by_signals(lambda: stopped.append("first"))
+        second = async_stopped_by_signals(lambda: stopped.append("second"))
         await first.__aenter__()
         await second.__aenter__()
         await first.__aexit__(None, None, None)
@@ -106,7 +107,7 @@ async def test_the_last_that_ends_puts_the_signals_handlers_back() -> None:
     heard = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, heard.set)  # is the loop's, which hears it from the OS
     try:
-        async with _aio.stopped_by_signals(lambda: None):
+        async with async_stopped_by_signals(lambda: None):
             pass
         signal.raise_signal(signal.SIGTERM)
         assert await asyncio.wait_for(heard.wait(), 5)
@@ -121,10 +122,10 @@ async def test_a_handler_that_was_set_meanwhile_stays(color: str) -> None:
     before = signal.getsignal(signal.SIGTERM)
     try:
         if color == "tasks":
-            async with _aio.stopped_by_signals(lambda: None):
+            async with async_stopped_by_signals(lambda: None):
                 signal.signal(signal.SIGTERM, mine)
         else:
-            with _threads.stopped_by_signals(lambda: None):
+            with stopped_by_signals(lambda: None):
                 signal.signal(signal.SIGTERM, mine)
         assert signal.getsignal(signal.SIGTERM) is mine
     finally:

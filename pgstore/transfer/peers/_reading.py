@@ -8,7 +8,7 @@ import psycopg
 from psycopg import Connection, Cursor, sql
 from psycopg.rows import TupleRow
 
-from pgstore._connecting import checked
+from pgstore._core.conninfo import checked
 from pgstore.transfer._batches import (
     BYTES,
     TOO_LONG_HINT,

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 from psycopg import sql
 
-from pgstore._arguments import count, text_of
-from pgstore._connecting import checked
-from pgstore._files import MAX_BYTES
+from pgstore._core.arguments import count, text_of
+from pgstore._core.conninfo import checked
+from pgstore._core.files import MAX_BYTES
 from pgstore.transfer._batches import Batch
 from pgstore.transfer._errors import TransferError
 from pgstore.transfer.peers._reading import UNIT, both, floors, messages, require_table, snapshot

@@ -137,7 +137,7 @@ async def test_what_is_in_flight_is_waited_for(
             await store.write(f"{category}-1", EventA(1), conn=conn)
             await store.write(f"{category}-2", EventA(2))
             await parallel.start(partial(collect, follower, seen))
-            await AsyncParallel.until(lambda: watched._waker.signal.value == 2)  # it has looked
+            await AsyncParallel.until(lambda: watched._waker.counter.value == 2)  # it has looked
             assert seen == []
         await AsyncParallel.until(lambda: len(seen) == 2)
         follower.stop()
@@ -149,12 +149,12 @@ async def test_a_ring_that_comes_before_its_message_does(
     store: Store, watched: Store, watch: Watch, category: str
 ) -> None:
     # As when the notification is read between a writer's commit and the end of its mark.
-    follower, name = watched.follow(category=category), watched._database.name
+    follower, name = watched.follow(category=category), watched._database.source.name
     seen: list[int] = []
     async with AsyncParallel() as parallel:
         await parallel.start(partial(collect, follower, seen))
         await AsyncParallel.until(watch.is_asleep)
-        before = watched._waker.signal.value
+        before = watched._waker.counter.value
         async with store.transaction() as conn:
             # A writer that has announced itself rings no more.
             await conn.execute(
@@ -164,7 +164,7 @@ async def test_a_ring_that_comes_before_its_message_does(
             await store.write(f"{category}-1", EventA(1), conn=conn)
             async with store.transaction() as other:
                 await other.execute(f"SELECT pg_notify({name}.wake_channel(), '')")
-            await AsyncParallel.until(lambda: watched._waker.signal.value > before)
+            await AsyncParallel.until(lambda: watched._waker.counter.value > before)
             await asyncio.sleep(0.05)
             assert seen == []
         start = time.monotonic()
@@ -177,7 +177,7 @@ async def test_a_ring_that_comes_before_its_message_does(
 async def test_a_safe_position_that_went_back_is_waited_for(
     store: Store, watched: Store, watch: Watch, category: str, connect: Connect
 ) -> None:
-    first, name = watched.follow(category=category), watched._database.name
+    first, name = watched.follow(category=category), watched._database.source.name
     seen: list[int] = []
     seen_late: list[int] = []
     async with AsyncParallel() as parallel:
@@ -417,7 +417,7 @@ async def test_a_store_closed_while_one_fetches_is_not_opened_again(
     assert (await anext(follower)).message == EventA(1)
     follower._fetch = closing
     assert [stored async for stored in follower] == []
-    assert (watched._database._pool, watched._waker._task) == (None, None)
+    assert (watched._database.source._pool, watched._waker._task) == (None, None)
     watch.wait_until_gone()
     assert await watched.safe_position() > 0  # what begins now opens it
     assert [stored async for stored in follower] == []
@@ -425,13 +425,13 @@ async def test_a_store_closed_while_one_fetches_is_not_opened_again(
 
 async def test_who_begins_to_wait_while_the_store_is_closed_starts_nothing(store: Store) -> None:
     waker = store._waker
-    seen = waker.signal.value
+    seen = waker.counter.value
 
     class Passed:
         """Whoever closes has had the lock just before."""
 
         def __enter__(self) -> None:
-            waker.signal.advance()
+            waker.counter.advance()
 
         def __exit__(self, *_: object) -> None: ...
 

@@ -12,7 +12,7 @@ import pytest
 
 from pgstore import AsyncMessageStore, AsyncSubscription, RunnerHooks, StoredMessage
 from pgstore._async.database import AsyncDatabase
-from pgstore._failures import TRIES
+from pgstore._core.failures import TRIES
 from tests.client._async.conftest import OpenStore
 from tests.client._async.running import Notes, numbers, running
 from tests.client.messages import EventA

@@ -70,7 +70,7 @@ async def test_it_sleeps_once_a_connection_of_the_pool_is_free_to_notify_it(
         async with AsyncParallel() as parallel:
             await store.stream_version("none")
             async with pool.connection():
-                await store._waker.wait(store._waker.signal.value, 0.5)
+                await store._waker.wait(store._waker.counter.value, 0.5)
                 assert await store._waker._notify("none", store._waker._note) is None
                 assert not watch.is_asleep()
             await parallel.start(partial(collect, follower, []))
@@ -137,7 +137,7 @@ async def test_a_silent_connection_of_the_pool_keeps_it_from_neither_listening_n
 
         async def wait() -> None:
             while not closed:
-                await store._waker.wait(store._waker.signal.value, None)
+                await store._waker.wait(store._waker.counter.value, None)
 
         async with AsyncParallel() as parallel:
             await parallel.start(wait)

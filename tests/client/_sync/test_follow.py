@@ -134,7 +134,7 @@ def test_what_is_in_flight_is_waited_for(
             store.write(f"{category}-1", EventA(1), conn=conn)
             store.write(f"{category}-2", EventA(2))
             parallel.start(partial(collect, follower, seen))
-            Parallel.until(lambda: watched._waker.signal.value == 2)  # it has looked
+            Parallel.until(lambda: watched._waker.counter.value == 2)  # it has looked
             assert seen == []
         Parallel.until(lambda: len(seen) == 2)
         follower.stop()
@@ -146,12 +146,12 @@ def test_a_ring_that_comes_before_its_message_does(
     store: Store, watched: Store, watch: Watch, category: str
 ) -> None:
     # As when the notification is read between a writer's commit and the end of its mark.
-    follower, name = watched.follow(category=category), watched._database.name
+    follower, name = watched.follow(category=category), watched._database.source.name
     seen: list[int] = []
     with Parallel() as parallel:
         parallel.start(partial(collect, follower, seen))
         Parallel.until(watch.is_asleep)
-        before = watched._waker.signal.value
+        before = watched._waker.counter.value
         with store.transaction() as conn:
             # A writer that has announced itself rings no more.
             conn.execute(
@@ -161,7 +161,7 @@ def test_a_ring_that_comes_before_its_message_does(
             store.write(f"{category}-1", EventA(1), conn=conn)
             with store.transaction() as other:
                 other.execute(f"SELECT pg_notify({name}.wake_channel(), '')")
-            Parallel.until(lambda: watched._waker.signal.value > before)
+            Parallel.until(lambda: watched._waker.counter.value > before)
             time.sleep(0.05)
             assert seen == []
         start = time.monotonic()
@@ -174,7 +174,7 @@ def test_a_ring_that_comes_before_its_message_does(
 def test_a_safe_position_that_went_back_is_waited_for(
     store: Store, watched: Store, watch: Watch, category: str, connect: Connect
 ) -> None:
-    first, name = watched.follow(category=category), watched._database.name
+    first, name = watched.follow(category=category), watched._database.source.name
     seen: list[int] = []
     seen_late: list[int] = []
     with Parallel() as parallel:
@@ -414,7 +414,7 @@ def test_a_store_closed_while_one_fetches_is_not_opened_again(
     assert next(follower).message == EventA(1)
     follower._fetch = closing
     assert list(follower) == []
-    assert (watched._database._pool, watched._waker._task) == (None, None)
+    assert (watched._database.source._pool, watched._waker._task) == (None, None)
     watch.wait_until_gone()
     assert watched.safe_position() > 0  # what begins now opens it
     assert list(follower) == []
@@ -422,13 +422,13 @@ def test_a_store_closed_while_one_fetches_is_not_opened_again(
 
 def test_who_begins_to_wait_while_the_store_is_closed_starts_nothing(store: Store) -> None:
     waker = store._waker
-    seen = waker.signal.value
+    seen = waker.counter.value
 
     class Passed:
         """Whoever closes has had the lock just before."""
 
         def __enter__(self) -> None:
-            waker.signal.advance()
+            waker.counter.advance()
 
         def __exit__(self, *_: object) -> None: ...
 

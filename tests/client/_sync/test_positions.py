@@ -15,8 +15,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgstore import MessagePosition, MessageStore, PositionBeyondEndError, _unprivileged
-from pgstore.embedded import Server
+from pgstore import MessagePosition, MessageStore, PositionBeyondEndError
+from pgstore.embedded import Server, account
 from tests.client._sync.conftest import OpenStore
 from tests.client._sync.test_follow import collect
 from tests.client.messages import EventA, EventB
@@ -91,7 +91,7 @@ def test_wait_until_ends_although_its_message_was_deleted(alone: Store) -> None:
 
     alone.run_once(subscription, spread)
     position = alone.write("account-1", EventA(1)).global_position
-    with psycopg.Connection.connect(alone._database._conninfo) as conn:
+    with psycopg.Connection.connect(alone._database.source._conninfo) as conn:
         conn.execute(
             sql.SQL("SELECT {}.delete_stream('account-1', 1)").format(sql.Identifier(alone.name))
         )
@@ -127,7 +127,7 @@ def test_subscription_beyond_the_last_position_is_refused(alone: Store, partitio
     for number in range(5):
         alone.write(f"account-{number}", EventA(number))
     alone.run_once(subscription)
-    with psycopg.Connection.connect(alone._database._conninfo) as conn:
+    with psycopg.Connection.connect(alone._database.source._conninfo) as conn:
         conn.execute(
             sql.SQL(
                 "DELETE FROM {store}.messages AS m WHERE m.global_position > 2;"
@@ -143,7 +143,7 @@ def test_subscription_beyond_the_last_position_is_refused(alone: Store, partitio
 
 @pytest.fixture
 def crashing() -> Iterator[Server]:
-    folder = _unprivileged.temporary_folder()
+    folder = account.temporary_folder()
     try:
         with Server(folder / "server") as server:
             yield server

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from pgstore import MessageStore, RunnerHooks, StoredMessage, Subscription
-from pgstore._failures import TRIES
+from pgstore._core.failures import TRIES
 from pgstore._sync.database import Database
 from tests.client._sync.conftest import OpenStore
 from tests.client._sync.running import Notes, numbers, running

@@ -186,7 +186,7 @@ def test_a_run_that_outlives_its_store_does_not_open_it_again(
         closed.append(True)
         assert parallel.results() == [None]
     assert seen == [1]
-    assert watched._database._pool is None
+    assert watched._database.source._pool is None
     watch.wait_until_gone()
     handled = store.subscription(category, category=category)
     assert (handled.position() > 0) is takes_transaction
@@ -200,7 +200,7 @@ def test_a_run_that_begins_while_the_store_is_closed_ends(
 
     def late(*arguments: Any) -> Any:
         runner = make(*arguments)
-        store._database.closings += 1  # `close` has begun, and has not seen it
+        store._database.source.closings += 1  # `close` has begun, and has not seen it
         return runner
 
     @subscription.handler

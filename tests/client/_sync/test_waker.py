@@ -72,7 +72,7 @@ def test_it_sleeps_once_a_connection_of_the_pool_is_free_to_notify_it(
         with Parallel() as parallel:
             store.stream_version("none")
             with pool.connection():
-                store._waker.wait(store._waker.signal.value, 0.5)
+                store._waker.wait(store._waker.counter.value, 0.5)
                 assert store._waker._notify("none", store._waker._note) is None
                 assert not watch.is_asleep()
             parallel.start(partial(collect, follower, []))
@@ -139,7 +139,7 @@ def test_a_silent_connection_of_the_pool_keeps_it_from_neither_listening_nor_end
 
         def wait() -> None:
             while not closed:
-                store._waker.wait(store._waker.signal.value, None)
+                store._waker.wait(store._waker.counter.value, None)
 
         with Parallel() as parallel:
             parallel.start(wait)

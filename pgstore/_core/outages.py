@@ -5,8 +5,12 @@ import time
 
 import psycopg
 
-from pgstore._log import log
-from pgstore._text import one_line
+from pgstore._core.log import log
+from pgstore._core.text import one_line
+
+# Seconds between two attempts to connect, for as long as it takes: an outage of two hours is to be
+# over as fast as one of two seconds.
+PACE = 0.4
 
 
 class Outage:

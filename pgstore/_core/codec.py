@@ -14,8 +14,8 @@ from uuid import UUID
 
 import msgspec
 
-from pgstore._arguments import shown
-from pgstore._differences import (
+from pgstore._core.arguments import describe
+from pgstore._core.differences import (
     Difference,
     as_jsonb_gives_it,
     difference,
@@ -24,9 +24,9 @@ from pgstore._differences import (
     unencodable,
     with_sorted_sets,
 )
-from pgstore._ids import new_message_id_text
-from pgstore._messages import E, RawMessage
-from pgstore._shapes import (
+from pgstore._core.ids import new_message_id_text
+from pgstore._core.messages import E, RawMessage
+from pgstore._core.shapes import (
     Shape,
     by_name,
     is_pydantic,
@@ -83,7 +83,7 @@ class TypedCodec(Generic[E]):
     ) -> None:
         for name, hook in {"enc_hook": enc_hook, "dec_hook": dec_hook}.items():
             if hook is not None and not callable(hook):
-                raise TypeError(f"{name} must be a function, not {shown(hook)}")
+                raise TypeError(f"{name} must be a function, not {describe(hook)}")
         self._coders: dict[type, _Coder[E]] = {}
         self._decoders: dict[str, Callable[[bytes | str], E]] = {}
         self._names: dict[type, list[str]] = {}
@@ -230,7 +230,7 @@ def _told(found: Difference) -> str:
         return f"{text}, and JSON has no NaN and no infinity: write None, or a text"
     if isinstance(found.sent, OrderedDict):
         return f"{text}, and jsonb keeps no order of keys: use a list of pairs"
-    text += f", and would be {shown(found.back)}"
+    text += f", and would be {describe(found.back)}"
     if sent is not back and issubclass(sent, back):
         return f"{text}: annotate the field with {sent.__name__}, or with a union of such classes"
     if sent is not back:
@@ -242,7 +242,7 @@ def _told(found: Difference) -> str:
 
 
 def _place(path: str, value: object) -> str:
-    return f"{path.removeprefix('.') or 'it'} is {shown(value)}"
+    return f"{path.removeprefix('.') or 'it'} is {describe(value)}"
 
 
 def _first_line(error: Exception) -> str:
@@ -264,19 +264,20 @@ class RawCodec:
         for each in names:
             if not isinstance(each, str):
                 raise InvalidArgumentError(
-                    f"a raw store knows no classes, only names of types: not {shown(each)}"
+                    f"a raw store knows no classes, only names of types: not {describe(each)}"
                 )
         return typing.cast(tuple[str, ...], names)
 
     def encode(self, message: RawMessage) -> tuple[str, bytes]:
         if not isinstance(message, RawMessage):
             raise InvalidArgumentError(
-                f"a raw store writes a RawMessage(type, data), not {shown(message)}"
+                f"a raw store writes a RawMessage(type, data), not {describe(message)}"
             )
         refuse_type(message.type)
         if not isinstance(message.data, bytes):
             raise InvalidArgumentError(
-                f"data must be JSON in bytes, as of msgspec.json.encode, not {shown(message.data)}",
+                "data must be JSON in bytes, as of msgspec.json.encode,"
+                f" not {describe(message.data)}",
                 {"argument": "data"},
             )
         try:
@@ -291,6 +292,13 @@ class RawCodec:
         return RawMessage(type_name, data.encode())
 
 
+def codec_of(
+    messages: object, enc_hook: Hook | None, dec_hook: DecodeHook | None
+) -> Codec[typing.Any]:
+    """The codec of these message types."""
+    return RawCodec() if messages is RawMessage else TypedCodec(messages, enc_hook, dec_hook)
+
+
 def one_line(data: bytes) -> bytes:
     """JSON without line breaks, which may only stand between its tokens.
 
@@ -302,7 +310,7 @@ def one_line(data: bytes) -> bytes:
 def _refuse_class(message: object) -> None:
     if isinstance(message, type):
         raise InvalidArgumentError(
-            f"{shown(message)} is a class: pass a message, {shown(message)}(…)"
+            f"{describe(message)} is a class: pass a message, {describe(message)}(…)"
         )
 
 

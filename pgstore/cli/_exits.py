@@ -1,6 +1,6 @@
 """How a command ends: its exit code, and an error in one line."""
 
-from pgstore._text import one_line
+from pgstore._core.text import one_line
 
 FAILED = 1
 USAGE = 2
@@ -60,7 +60,7 @@ def exit_code(error: Exception) -> int:
     return FAILED
 
 
-def told(error: Exception) -> str:
+def format_error(error: Exception) -> str:
     """The error in a line and, where there is one, its hint in another."""
     if isinstance(error, ImportError):
         return f"error: {one_line(str(error))}"

@@ -2,7 +2,7 @@
 
 from psycopg import sql
 
-from pgstore._arguments import is_text, name_of, shown
+from pgstore._core.arguments import describe, is_text, name_of
 from pgstore.errors import InvalidArgumentError
 
 _COLUMNS = (
@@ -41,8 +41,8 @@ class Statements:
             or name in ("information_schema", "$user")
         ):
             raise InvalidArgumentError(
-                f"{shown(name)} cannot be a store's name: it is a schema's name, 1 to 63 bytes of"
-                " UTF-8 that do not start with pg_"
+                f"{describe(name)} cannot be a store's name: it is a schema's name, 1 to 63 bytes"
+                " of UTF-8 that do not start with pg_"
             )
         schema = sql.Identifier(name).as_string().replace("%", "%%")
 

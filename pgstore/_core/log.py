@@ -5,7 +5,7 @@ import re
 import traceback
 from types import TracebackType
 
-from pgstore._text import masked, printable
+from pgstore._core.text import masked, printable
 
 _ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 

@@ -2,8 +2,8 @@
 
 import psycopg
 
-from pgstore._connecting import checked
-from pgstore._statements import Statements
+from pgstore._core.conninfo import checked
+from pgstore._core.statements import Statements
 from pgstore._sync import installation
 
 

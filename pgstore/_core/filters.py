@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from pgstore._arguments import name_of, number, several
+from pgstore._core.arguments import name_of, number, several
 from pgstore.errors import InvalidArgumentError
 
 

@@ -1,6 +1,6 @@
 """The process that keeps the embedded server of the command line.
 
-    python -m pgstore._keeper FOLDER IDLE
+    python -m pgstore.embedded.keeper FOLDER IDLE
 
 It starts the server, says so in a line on stdout, and stops it when for IDLE seconds nobody has
 used it. Who uses it holds a shared lock on FOLDER/users, which the kernel takes away from who dies,
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psycopg
 
-from pgstore.embedded import EmbeddedServerError, Server
+from pgstore.embedded.server import EmbeddedServerError, Server
 
 # As long as a call looks whether there is a keeper, the lock seems taken.
 _PATIENCE = 1.0

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import psycopg
 
-from pgstore._text import masked
+from pgstore._core.text import masked
 
 # Of an error's text: as many characters as fail_message keeps.
 _LONGEST = 10_000

@@ -3,16 +3,21 @@
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    import asyncio
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def handled(call: Callable[[], object]) -> Iterator[None]:
+def stopped_by_signals(call: Callable[[], object]) -> Iterator[None]:
     """Call it on SIGTERM and SIGINT, if this is the main thread; then the handler that was there.
 
     That handler is put back afterwards, unless the program has set another one meanwhile; and it
@@ -50,6 +55,41 @@ def handled(call: Callable[[], object]) -> Iterator[None]:
         ended = True
         for name in before:
             put_back(name)
+
+
+@asynccontextmanager
+async def async_stopped_by_signals(stop: Callable[[], None]) -> AsyncIterator[None]:
+    """Call `stop` on SIGTERM and SIGINT, if this is the main thread.
+
+    The first block in a loop sets the signals' handler, which calls the `stop` of every block; the
+    last block to end puts back the handler that was there.
+    """
+    import asyncio  # not above: the command line, which needs the signals, starts faster
+
+    loop = asyncio.get_running_loop()
+    stops, handling = _stops.setdefault(loop, ([], ExitStack()))
+    stops.append(stop)
+    if len(stops) == 1:
+        handling.enter_context(stopped_by_signals(partial(_call_soon, loop, stops)))
+    try:
+        yield
+    finally:
+        stops.remove(stop)
+        if not stops:
+            handling.close()
+
+
+Stops = list[Callable[[], None]]
+_stops: "WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Stops, ExitStack]]" = (
+    WeakKeyDictionary()
+)
+
+
+def _call_soon(loop: "asyncio.AbstractEventLoop", stops: Stops) -> None:
+    """Call them in the loop, which may be anywhere when a signal arrives."""
+    for stop in list(stops):
+        with suppress(RuntimeError):  # it is closed
+            loop.call_soon_threadsafe(stop)
 
 
 def interrupt(*_: object) -> None:

@@ -14,7 +14,7 @@ _TOKEN = re.compile(
     re.DOTALL | re.MULTILINE | re.VERBOSE,
 )
 
-ROOT = Path(__file__).parent / "sql"
+ROOT = Path(__file__).parent.parent / "sql"
 
 
 class Migration(NamedTuple):

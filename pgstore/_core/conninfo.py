@@ -1,12 +1,6 @@
-"""Parameters of the store's own connections, and how to end one whose server is silent."""
+"""Connection strings, and the parameters of the store's own connections."""
 
-import os
 import re
-import socket
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -14,10 +8,6 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from pgstore.errors import InvalidArgumentError
-
-# Seconds between two attempts to connect, for as long as it takes: an outage of two hours is to be
-# over as fast as one of two seconds.
-PACE = 0.4
 
 # A host that has gone, or a firewall that drops packets, sends nothing. TCP alone would wait for
 # two minutes when connecting, for 15 when it has sent something, and for ever when it has not.
@@ -102,52 +92,3 @@ def limits(conninfo: str, given: dict[str, Any] | None = None) -> dict[str, Any]
         for name, value in _LIMITS.items()
         if name not in chosen and name not in set_outside
     }
-
-
-def cut(conn: psycopg.BaseConnection[Any]) -> None:
-    """End a connection whose server is silent: whoever waits for an answer gets an error.
-
-    From any thread. Cancelling would ask the server, and closing would wait for nobody.
-    """
-    with (
-        suppress(OSError, psycopg.Error),
-        socket.socket(fileno=os.dup(conn.pgconn.socket)) as copy,
-    ):
-        copy.shutdown(socket.SHUT_RDWR)
-
-
-class Silence:
-    """Finds the connections of a `run` that is to end whose server does not answer.
-
-    `stopping` says that it is to end.
-    """
-
-    def __init__(self) -> None:
-        self.stopping = False
-        self._used: dict[psycopg.BaseConnection[Any], tuple[float, bool]] = {}
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def of(self, conn: psycopg.BaseConnection[Any], handlers: bool) -> Iterator[None]:
-        """Watch a connection in this block; a handler's may take longer to answer."""
-        with self._lock:
-            self._used[conn] = (time.monotonic(), handlers)
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._used[conn]
-
-    def cut(self, ours: float, handlers: float) -> bool:
-        """Cut those that have waited for so many seconds for an answer; whether there were any."""
-        silent = []
-        now = time.monotonic()
-        with self._lock:
-            for conn, (since, handlers_own) in self._used.items():
-                if conn.pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
-                    self._used[conn] = (now, handlers_own)
-                elif now - since >= (handlers if handlers_own else ours):
-                    silent.append(conn)
-            for conn in silent:
-                cut(conn)
-        return bool(silent)

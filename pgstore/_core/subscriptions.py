@@ -9,10 +9,10 @@ from uuid import UUID
 import msgspec
 from psycopg.rows import TupleRow
 
-from pgstore._arguments import shown
-from pgstore._failures import ends
-from pgstore._log import log
-from pgstore._messages import StoredMessage
+from pgstore._core.arguments import describe
+from pgstore._core.failures import ends
+from pgstore._core.log import log
+from pgstore._core.messages import StoredMessage
 from pgstore.errors import InvalidArgumentError
 
 State = Literal["idle", "waiting", "working", "retrying", "stopped", "paused"]
@@ -161,7 +161,7 @@ class GuardedHooks(RunnerHooks):
     def __init__(self, hooks: RunnerHooks | None) -> None:
         self._hooks = RunnerHooks() if hooks is None else hooks
         if not isinstance(self._hooks, RunnerHooks):
-            raise InvalidArgumentError(f"hooks must be a RunnerHooks object, not {shown(hooks)}")
+            raise InvalidArgumentError(f"hooks must be a RunnerHooks object, not {describe(hooks)}")
         for hook in (self._hooks.processed, self._hooks.failed, self._hooks.lag):
             if inspect.iscoroutinefunction(hook):
                 raise InvalidArgumentError(

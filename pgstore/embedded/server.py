@@ -34,9 +34,9 @@ from urllib.parse import quote
 
 import psycopg
 
-from pgstore import _postmaster, _unprivileged
-from pgstore._connecting import checked
-from pgstore._text import masked, printable
+from pgstore._core.conninfo import checked
+from pgstore._core.text import masked, printable
+from pgstore.embedded import account, postmaster
 
 __all__ = ["EmbeddedServerError", "Server"]
 
@@ -200,7 +200,7 @@ class Server:
             if self._answers():
                 return
             self._check_time(deadline)
-        while (server := _postmaster.running_process(self.folder / "data")) is not None:
+        while (server := postmaster.running_process(self.folder / "data")) is not None:
             if self._answers():
                 self._server = server
                 return
@@ -211,7 +211,7 @@ class Server:
 
     def _prepare_folder(self) -> None:
         if self._temporary:
-            self._folder = _unprivileged.temporary_folder()
+            self._folder = account.temporary_folder()
             return
         with suppress(FileExistsError):
             self.folder.mkdir(parents=True)
@@ -231,9 +231,9 @@ class Server:
                 f"{self.folder / theirs[0]} is there, and was not made by pgstore: choose another"
                 f" folder, for example {self.folder / 'pgstore'}"
             )
-        if obstacle := _unprivileged.first_obstacle(self.folder):
+        if obstacle := account.first_obstacle(self.folder):
             raise EmbeddedServerError(
-                f"started by root, PostgreSQL runs as {_unprivileged.ACCOUNT}, and that account"
+                f"started by root, PostgreSQL runs as {account.ACCOUNT}, and that account"
                 f" cannot pass through {obstacle}: choose a folder elsewhere, for example"
                 f" /var/lib/pgstore, run as another user, or allow it: chmod o+x '{obstacle}'"
             )
@@ -258,7 +258,7 @@ class Server:
         self._make_private(unfinished)
         initdb = subprocess.run(
             [binaries / "initdb", *_INITDB_OPTIONS, f"--pgdata={unfinished}"],
-            **_unprivileged.identity(),
+            **account.identity(),
             env=_environment(),
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -305,7 +305,7 @@ class Server:
             earlier = output.tell()
             self._child = subprocess.Popen(
                 [binaries / "postgres", "-D", data, *options],
-                **_unprivileged.identity(),
+                **account.identity(),
                 env=_environment() | self._stale_process(),
                 cwd="/",
                 umask=0o077,
@@ -330,7 +330,7 @@ class Server:
         # After a crash, postmaster.pid may name a process id that something else has by now, and
         # PostgreSQL would refuse to start. It ignores the process named here, as pg_ctl's is, and
         # still refuses if the old server's shared memory is in use.
-        stale = _postmaster.named_process(self.folder / "data")
+        stale = postmaster.named_process(self.folder / "data")
         return {"PG_GRANDPARENT_PID": str(stale)} if stale else {}
 
     def _watch_over(self, server: int) -> None:
@@ -354,16 +354,16 @@ class Server:
         copy = self.folder / "install"
         if copy.exists():
             shutil.rmtree(copy)
-        return _unprivileged.reachable_binaries(installed, copy)
+        return account.reachable_binaries(installed, copy)
 
     def _make_private(self, place: Path) -> None:
         place.mkdir(mode=0o700)
-        _unprivileged.hand_over(place)
+        account.hand_over(place)
 
     def _make_socket(self) -> Path:
         place = self.folder / "socket"
-        if not _unprivileged.fits_socket(place):
-            short = _unprivileged.temporary_folder()
+        if not account.fits_socket(place):
+            short = account.temporary_folder()
             place.symlink_to(short)
             place = short / "socket"
         self._make_private(place)
@@ -412,7 +412,7 @@ class Server:
     def _has_ended(self) -> bool:
         if self._child is not None:
             return self._child.poll() is not None
-        return self._server is None or not _postmaster.serves(self._server, self.folder / "data")
+        return self._server is None or not postmaster.serves(self._server, self.folder / "data")
 
     def _clean_up(self) -> None:
         if self._watch is not None:

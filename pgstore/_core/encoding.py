@@ -6,10 +6,10 @@ from typing import Generic
 
 import msgspec
 
-from pgstore._arguments import count, several, shown
-from pgstore._codec import TOO_DEEP, Codec, message_id_of, message_id_text
-from pgstore._differences import plain_with_sorted_sets, unencodable
-from pgstore._messages import E
+from pgstore._core.arguments import count, describe, several
+from pgstore._core.codec import TOO_DEEP, Codec, message_id_of, message_id_text
+from pgstore._core.differences import plain_with_sorted_sets, unencodable
+from pgstore._core.messages import E
 from pgstore.errors import InvalidArgumentError, MessageDecodeError
 
 Metadata = Mapping[str, object]
@@ -37,7 +37,7 @@ def metadata_text(metadata: Metadata) -> str:
     except (TypeError, ValueError, OverflowError) as error:
         path, value = unencodable(metadata, _encode)
         raise InvalidArgumentError(
-            f"metadata{path} cannot be written: it is {shown(value)}: {error}"
+            f"metadata{path} cannot be written: it is {describe(value)}: {error}"
         ) from error
     if "null" in text and _has_no_number(msgspec.to_builtins(metadata, enc_hook=_plain)):
         # JSON has neither: the encoder writes null for them.

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 from msgspec import inspect as m
 
-from pgstore._arguments import shown
+from pgstore._core.arguments import describe
 from pgstore.errors import InvalidArgumentError
 
 KINDS = "a msgspec.Struct, a dataclass, an attrs class or a pydantic model"
@@ -40,7 +40,7 @@ class Shape(msgspec.Struct, frozen=True):
 def by_name(messages: object) -> dict[str, type]:
     """Message types by name, from a class, a union, or a mapping of names to classes."""
     if isinstance(messages, list | tuple | set | frozenset):
-        union = " | ".join(shown(each) for each in messages)
+        union = " | ".join(describe(each) for each in messages)
         raise TypeError(f"messages takes a union: {union}, not a {type(messages).__name__}")
     if isinstance(messages, Mapping):
         named = dict(messages)
@@ -54,7 +54,7 @@ def by_name(messages: object) -> dict[str, type]:
         raise ValueError("a store needs at least one message type")
     for name, cls in named.items():
         if not isinstance(name, str) or not _is_type_name(name):
-            raise ValueError(f"the name of a message type {_NAMES}, not {shown(name)}")
+            raise ValueError(f"the name of a message type {_NAMES}, not {describe(name)}")
         if not isinstance(cls, type) or cls is types.NoneType:  # None: an Optional by mistake
             raise TypeError(f"message type {name} must be a class, not {cls!r}")
     return named
@@ -79,7 +79,7 @@ def _is_type_name(name: str) -> bool:
 def refuse_type(name: object) -> None:
     """Refuse what cannot name a type of messages."""
     if not isinstance(name, str) or not _is_type_name(name):
-        raise InvalidArgumentError(f"type {_NAMES}, not {shown(name)}", {"argument": "type"})
+        raise InvalidArgumentError(f"type {_NAMES}, not {describe(name)}", {"argument": "type"})
 
 
 def is_pydantic(cls: type) -> bool:
@@ -254,7 +254,7 @@ def _nodes(schema: object) -> Iterator[dict[str, typing.Any]]:
 def not_a_type(given: object, known: typing.Iterable[type]) -> str:
     """Say that a class is none of the store's, which one of the same name may be."""
     classes = sorted(known, key=lambda cls: cls.__name__)
-    text = f"{shown(given)} is not a message type of this store; it has: "
+    text = f"{describe(given)} is not a message type of this store; it has: "
     text += ", ".join(cls.__name__ for cls in classes)
     if not isinstance(given, type) or given.__name__ not in [cls.__name__ for cls in classes]:
         text += ". Add it to messages= where the store is made"

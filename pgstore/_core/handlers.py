@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 from psycopg import AsyncConnection, Connection
 
-from pgstore._arguments import shown
-from pgstore._messages import StoredMessage
-from pgstore._shapes import not_a_type
+from pgstore._core.arguments import describe
+from pgstore._core.messages import StoredMessage
+from pgstore._core.shapes import not_a_type
 
 Function = Callable[..., typing.Any]
 
@@ -70,7 +70,7 @@ def batch_handler(
 def refuse_other_color(function: Function, connection: ConnectionClass) -> None:
     """Raise TypeError for what cannot just be called, or awaited: it would be as if it had run."""
     if not callable(function):
-        raise TypeError(f"a handler is a function, not {shown(function)}")
+        raise TypeError(f"a handler is a function, not {describe(function)}")
     ways = _ways(function)
     if any(inspect.isgeneratorfunction(way) or inspect.isasyncgenfunction(way) for way in ways):
         raise TypeError(
@@ -154,7 +154,7 @@ def _parameters(
         if kind is not typing.Any and not (isinstance(kind, type) and issubclass(kind, connection)):
             raise TypeError(
                 f"{_name(function)}: its second parameter gets the connection of its transaction:"
-                f" annotate it with psycopg.{connection.__name__}, not {shown(wanted)}"
+                f" annotate it with psycopg.{connection.__name__}, not {describe(wanted)}"
             )
     return hints[names[0]], len(names) == 2
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from pgstore._text import masked
+from pgstore._core.text import masked
 from pgstore.errors import InvalidArgumentError
 
 T = TypeVar("T")
@@ -26,17 +26,17 @@ def whole(name: str, value: int) -> int:
     """A whole number, as large as the server's can be."""
     if type(value) is not int:
         if isinstance(value, bool) or not hasattr(type(value), "__index__"):
-            raise InvalidArgumentError(f"{name} must be a whole number, not {shown(value)}")
+            raise InvalidArgumentError(f"{name} must be a whole number, not {describe(value)}")
         value = index(value)
     if not -(2**63) <= value < 2**63:
-        raise InvalidArgumentError(f"{name} must be a number of 64 bits, not {shown(value)}")
+        raise InvalidArgumentError(f"{name} must be a number of 64 bits, not {describe(value)}")
     return value
 
 
 def count(name: str, value: int, *, least: int = 0) -> None:
     """Refuse what is not a number of things, or too small a one."""
     if whole(name, value) < least:
-        raise InvalidArgumentError(f"{name} must be {least} or more, not {shown(value)}")
+        raise InvalidArgumentError(f"{name} must be {least} or more, not {describe(value)}")
 
 
 def seconds(name: str, value: object) -> float:
@@ -46,13 +46,13 @@ def seconds(name: str, value: object) -> float:
             return float(value)
     except OverflowError:
         pass
-    raise InvalidArgumentError(f"{name} must be a number of seconds, not {shown(value)}")
+    raise InvalidArgumentError(f"{name} must be a number of seconds, not {describe(value)}")
 
 
 def refuse_no_function(name: str, value: object) -> None:
     """Refuse what cannot be called, unless it is None."""
     if value is not None and not callable(value):
-        raise InvalidArgumentError(f"{name} must be a function, not {shown(value)}")
+        raise InvalidArgumentError(f"{name} must be a function, not {describe(value)}")
 
 
 def is_text(value: str) -> bool:
@@ -64,20 +64,20 @@ def one_of(name: str, value: str, *choices: str) -> None:
     """Refuse what is none of the choices."""
     if value not in choices:
         wanted = " or ".join(f'"{choice}"' for choice in choices)
-        raise InvalidArgumentError(f"{name} must be {wanted}, not {shown(value)}")
+        raise InvalidArgumentError(f"{name} must be {wanted}, not {describe(value)}")
 
 
 def name_of(argument: str, value: str) -> str:
     """A name, which must be a text."""
     if not isinstance(value, str):
-        raise InvalidArgumentError(f"{argument} must be a str, not {shown(value)}")
+        raise InvalidArgumentError(f"{argument} must be a str, not {describe(value)}")
     return value
 
 
 def text_of(argument: str, value: str) -> str:
     """A text that the server can hold."""
     if not is_text(name_of(argument, value)):
-        raise InvalidArgumentError(f"{argument} cannot hold such a character: {shown(value)}")
+        raise InvalidArgumentError(f"{argument} cannot hold such a character: {describe(value)}")
     return value
 
 
@@ -87,11 +87,11 @@ def several(name: str, values: Iterable[T] | None) -> tuple[T, ...] | None:
         return None
     # Iterable asks the class alone: what only answers by number may have no end.
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-        raise InvalidArgumentError(f"{name} must be several, in a list: [{shown(values)}]")
+        raise InvalidArgumentError(f"{name} must be several, in a list: [{describe(values)}]")
     return tuple(values)
 
 
-def shown(value: object) -> str:
+def describe(value: object) -> str:
     """A value as errors show it: shortened."""
     try:
         text = value.__name__ if isinstance(value, type) else masked(repr(value))
@@ -116,12 +116,20 @@ def refuse_source(source: object, pool: type[Any], store: str) -> None:
     raise InvalidArgumentError(f"{store} connects with {wanted}, not with a {kind}{hint}")
 
 
+def refuse_settings(**given: bool) -> None:
+    """Refuse settings given with another store, which has its own."""
+    if names := ", ".join(name for name, is_given in given.items() if is_given):
+        raise InvalidArgumentError(f"the store that is given has its own {names}: leave it out")
+
+
 def uuid_text(argument: str, value: object) -> str:
     """A message's id, which may be given as text."""
     try:
         return str(value if isinstance(value, UUID) else UUID(str(value)))
     except Exception:  # of the value's own __str__, too
-        raise InvalidArgumentError(f"{argument} must be a uuid.UUID, not {shown(value)}") from None
+        raise InvalidArgumentError(
+            f"{argument} must be a uuid.UUID, not {describe(value)}"
+        ) from None
 
 
 # How to pass what other libraries call a connection or a session, by its class's module.

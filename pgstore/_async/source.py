@@ -1,0 +1,192 @@
+"""Connections: where they come from."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from pgstore._async.connecting import connecting
+from pgstore._async.cursor import run
+from pgstore._async.installation import ensure
+from pgstore._compat.events import AsyncEvent
+from pgstore._compat.tasks import AsyncLoopEnd, async_called, async_finish
+from pgstore._core.conninfo import checked, limits
+from pgstore._core.outages import Outage
+from pgstore._core.statements import NOTIFY, Statements
+from pgstore._core.text import one_line
+from pgstore._core.translation import passes
+from pgstore.errors import PgstoreError
+
+# Any: a pool of the user's may have any row factory, and connections of a class of their own.
+PoolConnection = AsyncConnection[Any]
+Pool = AsyncConnectionPool[Any]
+
+# So long, a waker that has only a question waits for a connection.
+_FREE_SOON = 1.0
+
+# Of the store's own connections, whatever the connection string or the environment says.
+_OWN: dict[str, Any] = {"autocommit": True, "client_encoding": "utf8"}
+
+
+class AsyncSource:
+    """Where the store's connections come from: a pool, its own or the user's."""
+
+    def __init__(
+        self, source: str | Pool | None, name: str, create: bool, prepare_threshold: int | None = 5
+    ) -> None:
+        self.name = name
+        self.room = 10
+        self.statements = Statements(name)
+        self.outage = Outage(name)
+        self.refusal: BaseException | None = None  # why the pool cannot connect, while it cannot
+        self._create = create
+        self._own = {**_OWN, "prepare_threshold": prepare_threshold}
+        self._conninfo = checked(source) if isinstance(source, str) else ""
+        self._given = None if source is None or isinstance(source, str) else source
+        self._pool: Pool | None = None
+        self._loop_end: AsyncLoopEnd | None = None
+        self._lock = asyncio.Lock()
+        self._pid = os.getpid()
+        self.closings = 0  # begun
+        self._closed = 0  # and done
+        self._renewed = 0.0  # when the pool was drained
+        self._end = AsyncEvent()  # of the pool's attempts to connect
+
+    async def ready(self, closings: int | None = None) -> Pool:
+        """The open pool of a store that is there; installs it if this may.
+
+        Who began after so many closings gets none that is opened after another: PoolClosed.
+        """
+        pool = self._pool
+        if pool is not None and self._pid != os.getpid():
+            # Its connections are the other process's too: answers would go to either.
+            raise PgstoreError(
+                "this store was used before the process forked: make a store in each process"
+            )
+        if pool is None:
+            async with self._lock:
+                if closings is not None and self._closed > closings:
+                    raise PoolClosed("the store was closed")
+                if self._pool is None:
+                    pool = await self._open()
+                    self._loop_end = AsyncLoopEnd(partial(self._close, pool))
+                    self._pool = pool
+                    self._pid = os.getpid()
+                pool = self._pool
+        return pool
+
+    async def _open(self) -> Pool:
+        if self._given is not None:
+            async with self.taken(self._given) as conn:
+                restore = conn.autocommit
+                await conn.set_autocommit(True)
+                try:
+                    await ensure(conn, self.statements, self.name, create=self._create)
+                finally:
+                    if not conn.closed:
+                        await conn.set_autocommit(restore)
+            return self._given
+        options = limits(self._conninfo) | self._own
+        # A plain connection first: a wrong address is an error now, not a time-out of the pool.
+        async with await AsyncConnection.connect(self._conninfo, **options) as conn:
+            await ensure(conn, self.statements, self.name, create=self._create)
+        self._end = AsyncEvent()
+        pool: Pool = AsyncConnectionPool(
+            self._conninfo,
+            connection_class=connecting(self, self._end),
+            kwargs=options,
+            num_workers=1,  # which connects: a server that comes back is not to be overrun
+            min_size=1,
+            max_size=self.room,
+            name=f"pgstore {self.name}",
+            open=False,
+        )
+        try:
+            # With its connection: asked before it is there, the pool would open another.
+            await pool.open(wait=True)
+        except BaseException:
+            await self._close(pool)
+            raise
+        return pool
+
+    async def renew(self, pool: Pool, began: float) -> None:
+        """Replace the pool's connections, unless that was done since then.
+
+        To check them instead would wait for those whose server is silent.
+        """
+        if began > self._renewed:
+            self._renewed = time.monotonic()
+            await pool.drain()
+
+    @asynccontextmanager
+    async def taken(self, pool: Pool) -> AsyncIterator[PoolConnection]:
+        """A connection of the pool; if there is none in time, the error says why."""
+        try:
+            conn = await pool.getconn()
+        except PoolTimeout as error:
+            raise self.explained(error) from error
+        try:
+            async with conn:
+                yield conn
+        finally:
+            await async_finish(pool.putconn, conn)
+
+    def explained(self, error: PoolTimeout) -> psycopg.OperationalError:
+        """The error of a pool that cannot connect, with the reason."""
+        if self.refusal is None:
+            return error
+        kind = PoolTimeout if passes(self.refusal) else psycopg.OperationalError
+        return kind(f"{error}: {one_line(str(self.refusal))}")
+
+    async def notify(
+        self, channel: str, using: Callable[[PoolConnection | None], None]
+    ) -> int | None:
+        """Notify on a connection of the pool; the process of its session, None if none is free."""
+        pool = await self.ready()
+        try:
+            async with pool.connection(timeout=_FREE_SOON) as conn:
+                using(conn)
+                ((pid,),) = await run(conn, NOTIFY, (channel,))
+        except psycopg.OperationalError:  # a PoolTimeout, too
+            return None
+        finally:
+            using(None)
+        return int(pid)
+
+    async def make_room(self) -> None:
+        """Let the store's own pool have `room` connections; one of the user's is as it is."""
+        pool = await self.ready()
+        if pool is not self._given and pool.max_size < self.room:
+            await pool.resize(pool.min_size, self.room)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[PoolConnection]:
+        """A connection beside the pool, in autocommit mode: for a session that waits."""
+        pool = await self.ready()
+        # Of a pool of the user's either may be a function: of a password that changes, for example.
+        conninfo = await async_called(pool.conninfo) or ""
+        kwargs = await async_called(pool.kwargs) or {}
+        options = limits(conninfo, kwargs) | kwargs | {"autocommit": True}
+        async with await AsyncConnection.connect(conninfo, **options) as conn:
+            yield conn
+
+    async def aclose(self) -> None:
+        """Close the pool unless it is the user's; the next operation opens a new one."""
+        async with self._lock:
+            self._closed = self.closings
+            pool, self._pool = self._pool, None
+            if self._loop_end is not None:
+                self._loop_end.forget()
+            if pool is not None and pool is not self._given:
+                await self._close(pool)
+
+    async def _close(self, pool: Pool) -> None:
+        self._end.set()
+        await pool.close()

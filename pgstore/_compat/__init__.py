@@ -1,0 +1,1 @@
+"""Where asyncio and threads differ: a module a subject, and each name twice, once with `async`."""

@@ -1,0 +1,158 @@
+"""Work in the background, and calls that differ between asyncio and threads."""
+
+import asyncio
+import inspect
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TypeVar
+
+from pgstore._core import failures
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+
+class AsyncTask:
+    """Work in the background, from its making until `join`."""
+
+    def __init__(self, work: Callable[[], Awaitable[None]], name: str) -> None:
+        self._work = work
+        self._exit: SystemExit | None = None
+        self._task = asyncio.ensure_future(self._run())
+        self._task.set_name(name)
+
+    async def _run(self) -> None:
+        try:
+            await self._work()
+        except SystemExit as error:
+            # Out of a task it would end the loop at once, under all others, and keep a connection
+            # that is just being made from noticing.
+            self._exit = error
+
+    @property
+    def alive(self) -> bool:
+        return not self._task.done()
+
+    async def join(self) -> None:
+        """Wait for its end; raise what it raised."""
+        await self._task
+        if self._exit is not None:
+            raise self._exit
+
+
+class Task:
+    """Work in the background, from its making until `join`."""
+
+    def __init__(self, work: Callable[[], None], name: str) -> None:
+        self._work = work
+        self._error: BaseException | None = None
+        # A daemon: a program that forgets to close its store can still end.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:
+            self._error = error
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def join(self) -> None:
+        """Wait for its end; raise what it raised."""
+        # In slices: a signal that comes just before the wait is handled after it.
+        while self._thread.is_alive():
+            self._thread.join(0.2)
+        if self._error is not None:
+            raise self._error
+
+
+class AsyncLoopEnd:
+    """Close something when the loop ends, unless it is forgotten before.
+
+    A worker of psycopg_pool that is cancelled while it connects goes on and waits for work. So
+    `asyncio.run`, which cancels each task once and waits for all, would never end. The worker ends
+    when its pool is closed.
+    """
+
+    def __init__(self, close: Callable[[], Awaitable[None]]) -> None:
+        self._task = asyncio.ensure_future(self._wait(close))
+        self._task.set_name("pgstore-end")
+        self._forgotten = False
+
+    async def _wait(self, close: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            if not self._forgotten:
+                await close()
+            raise
+
+    def forget(self) -> None:
+        self._forgotten = True
+        if not self._task.get_loop().is_closed():
+            self._task.cancel()
+
+
+class LoopEnd:
+    """Do nothing: the threads of a pool are daemons, which end with the program."""
+
+    def __init__(self, close: Callable[[], None]) -> None: ...
+
+    def forget(self) -> None: ...
+
+
+async def async_called(value: T | Callable[[], T | Awaitable[T]]) -> T:
+    """The value, or what the function that is given instead of it returns."""
+    if not callable(value):
+        return value
+    result = value()
+    return await result if inspect.isawaitable(result) else result
+
+
+def called(value: T | Callable[[], T]) -> T:
+    """The value, or what the function that is given instead of it returns."""
+    return value() if callable(value) else value
+
+
+async def async_finish(call: Callable[[A], Coroutine[None, None, None]], argument: A) -> None:
+    """Call it and let it come to its end, also if this task is cancelled meanwhile.
+
+    psycopg_pool loses a connection whose return is cancelled while the pool's lock is taken: each
+    such cancellation would make the pool smaller for good.
+    """
+    await asyncio.shield(call(argument))
+
+
+def finish(call: Callable[[A], None], argument: A) -> None:
+    """Call it: nothing interrupts a thread."""
+    call(argument)
+
+
+async def async_pause(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+def pause(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def async_ends(error: BaseException) -> bool:
+    """Tell whether it is to end this task, and no failure of what the task has called.
+
+    Nobody has cancelled the task whose `cancelling()` is 0: what was called has raised that by
+    itself. Without a task its coroutine is being closed.
+    """
+    if isinstance(error, Exception):
+        return False
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return task is None or task.cancelling() > 0 or failures.ends(error)
+
+
+ends = failures.ends

@@ -1,0 +1,1 @@
+"""What needs no connection: arguments, values, statements, and what errors mean."""

@@ -1,0 +1,192 @@
+# Generated from pgstore/_async/source.py by `python tools/unasync.py`.
+
+"""Connections: where they come from."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import psycopg
+from psycopg import Connection
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+from pgstore._compat.events import Event
+from pgstore._compat.tasks import LoopEnd, called, finish
+from pgstore._core.conninfo import checked, limits
+from pgstore._core.outages import Outage
+from pgstore._core.statements import NOTIFY, Statements
+from pgstore._core.text import one_line
+from pgstore._core.translation import passes
+from pgstore._sync.connecting import connecting
+from pgstore._sync.cursor import run
+from pgstore._sync.installation import ensure
+from pgstore.errors import PgstoreError
+
+# Any: a pool of the user's may have any row factory, and connections of a class of their own.
+PoolConnection = Connection[Any]
+Pool = ConnectionPool[Any]
+
+# So long, a waker that has only a question waits for a connection.
+_FREE_SOON = 1.0
+
+# Of the store's own connections, whatever the connection string or the environment says.
+_OWN: dict[str, Any] = {"autocommit": True, "client_encoding": "utf8"}
+
+
+class Source:
+    """Where the store's connections come from: a pool, its own or the user's."""
+
+    def __init__(
+        self, source: str | Pool | None, name: str, create: bool, prepare_threshold: int | None = 5
+    ) -> None:
+        self.name = name
+        self.room = 10
+        self.statements = Statements(name)
+        self.outage = Outage(name)
+        self.refusal: BaseException | None = None  # why the pool cannot connect, while it cannot
+        self._create = create
+        self._own = {**_OWN, "prepare_threshold": prepare_threshold}
+        self._conninfo = checked(source) if isinstance(source, str) else ""
+        self._given = None if source is None or isinstance(source, str) else source
+        self._pool: Pool | None = None
+        self._loop_end: LoopEnd | None = None
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self.closings = 0  # begun
+        self._closed = 0  # and done
+        self._renewed = 0.0  # when the pool was drained
+        self._end = Event()  # of the pool's attempts to connect
+
+    def ready(self, closings: int | None = None) -> Pool:
+        """The open pool of a store that is there; installs it if this may.
+
+        Who began after so many closings gets none that is opened after another: PoolClosed.
+        """
+        pool = self._pool
+        if pool is not None and self._pid != os.getpid():
+            # Its connections are the other process's too: answers would go to either.
+            raise PgstoreError(
+                "this store was used before the process forked: make a store in each process"
+            )
+        if pool is None:
+            with self._lock:
+                if closings is not None and self._closed > closings:
+                    raise PoolClosed("the store was closed")
+                if self._pool is None:
+                    pool = self._open()
+                    self._loop_end = LoopEnd(partial(self._close, pool))
+                    self._pool = pool
+                    self._pid = os.getpid()
+                pool = self._pool
+        return pool
+
+    def _open(self) -> Pool:
+        if self._given is not None:
+            with self.taken(self._given) as conn:
+                restore = conn.autocommit
+                conn.set_autocommit(True)
+                try:
+                    ensure(conn, self.statements, self.name, create=self._create)
+                finally:
+                    if not conn.closed:
+                        conn.set_autocommit(restore)
+            return self._given
+        options = limits(self._conninfo) | self._own
+        # A plain connection first: a wrong address is an error now, not a time-out of the pool.
+        with Connection.connect(self._conninfo, **options) as conn:
+            ensure(conn, self.statements, self.name, create=self._create)
+        self._end = Event()
+        pool: Pool = ConnectionPool(
+            self._conninfo,
+            connection_class=connecting(self, self._end),
+            kwargs=options,
+            num_workers=1,  # which connects: a server that comes back is not to be overrun
+            min_size=1,
+            max_size=self.room,
+            name=f"pgstore {self.name}",
+            open=False,
+        )
+        try:
+            # With its connection: asked before it is there, the pool would open another.
+            pool.open(wait=True)
+        except BaseException:
+            self._close(pool)
+            raise
+        return pool
+
+    def renew(self, pool: Pool, began: float) -> None:
+        """Replace the pool's connections, unless that was done since then.
+
+        To check them instead would wait for those whose server is silent.
+        """
+        if began > self._renewed:
+            self._renewed = time.monotonic()
+            pool.drain()
+
+    @contextmanager
+    def taken(self, pool: Pool) -> Iterator[PoolConnection]:
+        """A connection of the pool; if there is none in time, the error says why."""
+        try:
+            conn = pool.getconn()
+        except PoolTimeout as error:
+            raise self.explained(error) from error
+        try:
+            with conn:
+                yield conn
+        finally:
+            finish(pool.putconn, conn)
+
+    def explained(self, error: PoolTimeout) -> psycopg.OperationalError:
+        """The error of a pool that cannot connect, with the reason."""
+        if self.refusal is None:
+            return error
+        kind = PoolTimeout if passes(self.refusal) else psycopg.OperationalError
+        return kind(f"{error}: {one_line(str(self.refusal))}")
+
+    def notify(self, channel: str, using: Callable[[PoolConnection | None], None]) -> int | None:
+        """Notify on a connection of the pool; the process of its session, None if none is free."""
+        pool = self.ready()
+        try:
+            with pool.connection(timeout=_FREE_SOON) as conn:
+                using(conn)
+                ((pid,),) = run(conn, NOTIFY, (channel,))
+        except psycopg.OperationalError:  # a PoolTimeout, too
+            return None
+        finally:
+            using(None)
+        return int(pid)
+
+    def make_room(self) -> None:
+        """Let the store's own pool have `room` connections; one of the user's is as it is."""
+        pool = self.ready()
+        if pool is not self._given and pool.max_size < self.room:
+            pool.resize(pool.min_size, self.room)
+
+    @contextmanager
+    def connection(self) -> Iterator[PoolConnection]:
+        """A connection beside the pool, in autocommit mode: for a session that waits."""
+        pool = self.ready()
+        # Of a pool of the user's either may be a function: of a password that changes, for example.
+        conninfo = called(pool.conninfo) or ""
+        kwargs = called(pool.kwargs) or {}
+        options = limits(conninfo, kwargs) | kwargs | {"autocommit": True}
+        with Connection.connect(conninfo, **options) as conn:
+            yield conn
+
+    def close(self) -> None:
+        """Close the pool unless it is the user's; the next operation opens a new one."""
+        with self._lock:
+            self._closed = self.closings
+            pool, self._pool = self._pool, None
+            if self._loop_end is not None:
+                self._loop_end.forget()
+            if pool is not None and pool is not self._given:
+                self._close(pool)
+
+    def _close(self, pool: Pool) -> None:
+        self._end.set()
+        pool.close()

@@ -1,0 +1,5 @@
+"""A PostgreSQL server for programs that have none: see `Server`."""
+
+from pgstore.embedded.server import EmbeddedServerError, Server
+
+__all__ = ["EmbeddedServerError", "Server"]
