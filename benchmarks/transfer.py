@@ -74,7 +74,7 @@ class Bench:
         self.rows = folder / "messages.copy"
         self.messages = messages
         self.conn: psycopg.Connection[TupleRow] = psycopg.connect(server.dsn, autocommit=True)
-        pgstore.install(self.dsn, name="old")
+        pgstore.install(self.dsn, store="old")
 
     def fill(self, streams: int, burst: int) -> None:
         text = FILL.format(messages=self.messages, streams=streams, burst=burst, note=NOTE)
@@ -103,7 +103,7 @@ class Bench:
         self.conn.execute("DROP TABLE IF EXISTS plain")
         self.conn.execute("DROP SCHEMA IF EXISTS new CASCADE")
         self.conn.execute("CREATE TABLE plain (LIKE old.messages INCLUDING ALL)")
-        pgstore.install(self.dsn, name="new")
+        pgstore.install(self.dsn, store="new")
         self.conn.execute("CHECKPOINT")
 
     def compare(self) -> None:

@@ -4,10 +4,10 @@ import psycopg
 
 from pgstore._core.conninfo import checked
 from pgstore._core.statements import Statements
-from pgstore._sync import installation
+from pgstore._sync import installer
 
 
-def install(conninfo: str = "", *, name: str = "pgstore") -> int:
+def install(conninfo: str = "", *, store: str = "pgstore") -> int:
     """Install a store, or upgrade it to this package's schema version, which is returned.
 
     One transaction under a lock: safe to run again, and by several at once. Needs the right to
@@ -18,6 +18,6 @@ def install(conninfo: str = "", *, name: str = "pgstore") -> int:
         StoreTooNewError, MigrationEditedError: refused, and nothing was changed.
         UnsupportedDatabaseError: PostgreSQL older than 14, or a database that is not UTF8.
     """
-    Statements(name)  # refuses what cannot be a name
+    Statements(store)  # refuses what cannot be a name
     with psycopg.connect(checked(conninfo), autocommit=True, client_encoding="utf8") as conn:
-        return installation.install(conn, name)
+        return installer.install(conn, store)

@@ -4,7 +4,7 @@
     ├── InvalidArgumentError                22023  also a ValueError
     ├── UnknownMessageTypeError                    also a LookupError
     ├── MessageDecodeError                         also a ValueError
-    ├── MessageNotFound                            also a LookupError
+    ├── MessageNotFoundError                            also a LookupError
     ├── StoreNotInstalledError
     ├── StoreOutdatedError
     ├── TransactionFailedError
@@ -21,7 +21,7 @@
         ├── MigrationEditedError            MS011
         ├── UnsupportedDatabaseError        MS012
         ├── LeaseLostError                  MS020
-        ├── SubscriptionNotFound            MS021
+        ├── SubscriptionNotFoundError            MS021
         ├── SubscriptionExistsError         MS022
         └── TransactionEndedError           MS023
 
@@ -44,7 +44,7 @@ __all__ = [
     "MessageDecodeError",
     "MessageIdInUseError",
     "MessageIdMismatchError",
-    "MessageNotFound",
+    "MessageNotFoundError",
     "MigrationEditedError",
     "OptimisticConcurrencyError",
     "PgstoreError",
@@ -57,7 +57,7 @@ __all__ = [
     "StoreOutdatedError",
     "StoreTooNewError",
     "SubscriptionExistsError",
-    "SubscriptionNotFound",
+    "SubscriptionNotFoundError",
     "TransactionEndedError",
     "TransactionFailedError",
     "UnknownMessageTypeError",
@@ -116,7 +116,7 @@ class MessageDecodeError(_UnreadableError, ValueError):
     """A stored payload does not fit its type; `__cause__` tells where. `store.raw` reads it."""
 
 
-class MessageNotFound(PgstoreError, LookupError):
+class MessageNotFoundError(PgstoreError, LookupError):
     """No message has this `message_id`."""
 
     def __init__(self, message_id: UUID) -> None:
@@ -279,7 +279,7 @@ class LeaseLostError(_SubscriptionError, code="MS020"):
         return self._number("partition")
 
 
-class SubscriptionNotFound(_SubscriptionError, code="MS021"):
+class SubscriptionNotFoundError(_SubscriptionError, code="MS021"):
     """No subscription has this name."""
 
 

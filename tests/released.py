@@ -24,4 +24,4 @@ def make_store(dsn: str, name: str) -> None:
     """Install a store of this version, or upgrade one to it if the environment says so."""
     if version := os.environ.get("PGSTORE_TEST_UPGRADED"):
         install_released(dsn, name, int(version))
-    pgstore.install(dsn, name=name)
+    pgstore.install(dsn, store=name)

@@ -124,7 +124,7 @@ def read_catalog(dsn: str) -> tuple[list[Function], dict[str, list[Relation]]]:
     """Install a store, read its functions and relations, and drop it."""
     name = f"reference_{uuid.uuid4().hex}"
     schema = sql.Identifier(name)
-    pgstore.install(dsn, name=name)
+    pgstore.install(dsn, store=name)
     with psycopg.connect(dsn, autocommit=True) as conn:
         try:
             # The store's own types are then written without the schema.

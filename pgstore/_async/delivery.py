@@ -105,7 +105,7 @@ class AsyncDelivery:
                     failure = error
         if handled:
             seconds = time.monotonic() - start
-            self._hooks.processed(lease.subscription.name, lease.partition, handled, seconds)
+            self._hooks.handled(lease.subscription.name, lease.partition, handled, seconds)
         if failure is not None:
             return handled, await self._failed(lease, failure, raise_errors)
         return handled, batch.last

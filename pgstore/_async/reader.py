@@ -13,7 +13,6 @@ from pgstore._async.opening import AsyncOpening
 from pgstore._async.waker import AsyncWaker
 from pgstore._core.arguments import (
     count,
-    describe,
     name_of,
     number,
     seconds,
@@ -25,7 +24,7 @@ from pgstore._core.codec import Codec
 from pgstore._core.encoding import decode_metadata
 from pgstore._core.filters import Filter, categories_of, names
 from pgstore._core.messages import E, StoredMessage
-from pgstore.errors import InvalidArgumentError, MessageNotFound
+from pgstore.errors import MessageNotFoundError
 
 _FIRST_PAGE = 100
 _PAGE = 1000
@@ -103,11 +102,11 @@ class AsyncReader(Generic[E]):
         """The message with this id.
 
         Raises:
-            MessageNotFound: there is none.
+            MessageNotFoundError: there is none.
         """
         found = await self.get_many([message_id], conn=conn)
         if not found:
-            raise MessageNotFound(message_id)
+            raise MessageNotFoundError(message_id)
         return next(iter(found.values()))
 
     async def get_many(
@@ -142,9 +141,11 @@ class AsyncReader(Generic[E]):
         after_position: int = 0,
         limit: int | None = None,
         types: Iterable[str | type] | None = None,
+        category: str | None = None,
         categories: Iterable[str] | None = None,
         stream_pattern: str | None = None,
-        partition: tuple[int, int] | None = None,
+        partition: int | None = None,
+        partitions: int | None = None,
         partition_by: str = "stream",
         conn: AsyncConnection[object] | None = None,
     ) -> AsyncIterator[StoredMessage[E]]:
@@ -157,11 +158,11 @@ class AsyncReader(Generic[E]):
             after_position: where to begin, exclusive.
             limit: the most messages to read.
             types: only these types, by name or class.
-            categories: only streams of these categories.
+            category, categories: only streams of this category, or of these.
             stream_pattern: only streams whose name is LIKE this.
-            partition: only one share: its number, from 0, and how many there are.
-            partition_by: what decides the share: "stream", "cardinal_id" (the part of the stream's
-                id before the first "+"), or "metadata:<key>".
+            partition, partitions: only one partition: its number, from 0, and how many there are.
+            partition_by: what decides a message's partition: "stream", "cardinal_id" (the part of
+                the stream's id before the first "+"), or "metadata:<key>".
             conn: read on this connection, which must be under READ COMMITTED.
 
         Raises:
@@ -170,7 +171,14 @@ class AsyncReader(Generic[E]):
         """
         if limit is not None:
             count("limit", limit)
-        chosen = self._filter(types, categories, stream_pattern, partition, partition_by)
+        chosen = self._filter(
+            types,
+            categories_of(category, categories),
+            stream_pattern,
+            partition,
+            partitions,
+            partition_by,
+        )
         page = _FIRST_PAGE
         while limit is None or limit > 0:
             size = page if limit is None else min(page, limit)
@@ -192,7 +200,8 @@ class AsyncReader(Generic[E]):
         limit: int | None = None,
         types: Iterable[str | type] | None = None,
         stream_pattern: str | None = None,
-        partition: tuple[int, int] | None = None,
+        partition: int | None = None,
+        partitions: int | None = None,
         partition_by: str = "stream",
         conn: AsyncConnection[object] | None = None,
     ) -> AsyncIterator[StoredMessage[E]]:
@@ -201,9 +210,10 @@ class AsyncReader(Generic[E]):
             after_position=after_position,
             limit=limit,
             types=types,
-            categories=[category],
+            category=category,
             stream_pattern=stream_pattern,
             partition=partition,
+            partitions=partitions,
             partition_by=partition_by,
             conn=conn,
         )
@@ -216,7 +226,8 @@ class AsyncReader(Generic[E]):
         category: str | None = None,
         categories: Iterable[str] | None = None,
         stream_pattern: str | None = None,
-        partition: tuple[int, int] | None = None,
+        partition: int | None = None,
+        partitions: int | None = None,
         partition_by: str = "stream",
         timeout: float | None = None,
     ) -> AsyncFollower[E]:
@@ -226,7 +237,12 @@ class AsyncReader(Generic[E]):
         without a message, by its `stop()`, and when the store is closed. Filters as `read_all`.
         """
         chosen = self._filter(
-            types, categories_of(category, categories), stream_pattern, partition, partition_by
+            types,
+            categories_of(category, categories),
+            stream_pattern,
+            partition,
+            partitions,
+            partition_by,
         )
         whole("after_position", after_position)
         if timeout is not None:
@@ -243,23 +259,18 @@ class AsyncReader(Generic[E]):
         types: Iterable[str | type] | None,
         categories: Iterable[str] | None,
         stream_pattern: str | None,
-        partition: tuple[int, int] | None,
+        partition: int | None,
+        partitions: int | None,
         partition_by: str,
     ) -> Filter:
-        share = several("partition", partition) or (None, None)
-        if len(share) != 2:
-            raise InvalidArgumentError(
-                "partition must be two numbers, which one, from 0, and of how many,"
-                f" not {describe(partition)}"
-            )
         return Filter(
             types=None if types is None else self._codec.names_of(several("types", types) or ()),
             categories=None if categories is None else names("categories", categories),
             stream_pattern=None
             if stream_pattern is None
             else name_of("stream_pattern", stream_pattern),
-            partition=share[0],
-            partitions=share[1],
+            partition=partition,
+            partitions=partitions,
             partition_by=name_of("partition_by", partition_by),
         )
 

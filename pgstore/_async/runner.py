@@ -26,7 +26,7 @@ from pgstore._core.messages import StoredMessage
 from pgstore._core.outages import PACE
 from pgstore._core.subscriptions import PARTITION, PAUSE, SUBSCRIPTION, TOKEN, Batch, RunnerHooks
 from pgstore._core.translation import passes
-from pgstore.errors import LeaseLostError, SubscriptionNotFound
+from pgstore.errors import LeaseLostError, SubscriptionNotFoundError
 
 # How long a worker that found nothing waits at most. A lease of a worker that died, or a pause
 # after a failure, ends without a notification: each look that finds nothing asks when the next one
@@ -38,7 +38,7 @@ _OTHERS_LOOK = 0.01
 # In a flow, many messages now and then cost less than some again and again. Not with several
 # partitions: there the next ones may only be another's.
 _FLOW, _SOME = 0.02, 20
-_LAG_EVERY = 10.0
+_TELL_EVERY = 10.0
 # After `stop`: how long the server may take to answer a statement of ours; one of a handler may
 # take as long as a lease. When it was silent once, the next ones have to be quick.
 _ANSWER, _NEXT_ANSWER = 10.0, 1.0
@@ -248,7 +248,7 @@ class AsyncRunner:
                 statement, parameters = self._statements.abandon_partition, (*parameters, lost)
             try:
                 await self._database.rows(statement, parameters)
-            except SubscriptionNotFound:
+            except SubscriptionNotFoundError:
                 pass  # nor is there a lease
             except BaseException:
                 with self._leases_lock:
@@ -275,20 +275,20 @@ class AsyncRunner:
                     if looks
                     else self._database.rows(self._statements.claim_batch, parameters)
                 )
-            except SubscriptionNotFound as error:
+            except SubscriptionNotFoundError as error:
                 self._leave_out(error)
                 continue
             if not rows:
                 return None
-            if looks and (pause := rows[0][PAUSE]) is not None:
-                self._look_within(pause)
+            if looks and (seconds := rows[0][PAUSE]) is not None:
+                self._look_within(seconds)
                 return None
             name, partition, token = (rows[0][at] for at in (SUBSCRIPTION, PARTITION, TOKEN))
             if name is not None:
                 return Lease(by_name[name], partition, token), Batch.of(rows, self._decode)
             await async_pause(_OTHERS_LOOK)
 
-    def _leave_out(self, error: SubscriptionNotFound) -> None:
+    def _leave_out(self, error: SubscriptionNotFoundError) -> None:
         """Go on without a subscription that was dropped; the last one's end is the run's."""
         with self._leases_lock:
             if list(self._by_name) in ([], [error.subscription]):
@@ -314,7 +314,7 @@ class AsyncRunner:
                     break
                 batch = await self._fetch(lease)
             await self._database.rows(self._statements.release_partition, lease.parameters)
-        except (LeaseLostError, SubscriptionNotFound) as error:
+        except (LeaseLostError, SubscriptionNotFoundError) as error:
             log.warning("%s", error)
         except BaseException:
             with self._leases_lock:
@@ -334,13 +334,13 @@ class AsyncRunner:
 
     async def _keep(self) -> None:
         """Extend the leases of handlers that take long, and tell how far behind we are."""
-        next_lag = time.monotonic() + _LAG_EVERY
-        while not await async_wait_for(self._idle, min(self._lease / 3, _LAG_EVERY)):
+        next_tell = time.monotonic() + _TELL_EVERY
+        while not await async_wait_for(self._idle, min(self._lease / 3, _TELL_EVERY)):
             try:
                 await self._extend_leases()
-                if time.monotonic() >= next_lag:
-                    next_lag = time.monotonic() + _LAG_EVERY
-                    await self._tell_lag()
+                if time.monotonic() >= next_tell:
+                    next_tell = time.monotonic() + _TELL_EVERY
+                    await self._tell_how_far_behind()
             except Exception as error:
                 if not passes(error):  # the workers tell of the others
                     raise
@@ -351,13 +351,13 @@ class AsyncRunner:
         for lease in leases:
             try:
                 await self._database.rows(self._statements.extend_lease, lease.parameters)
-            except (LeaseLostError, SubscriptionNotFound):
+            except (LeaseLostError, SubscriptionNotFoundError):
                 continue  # who works on it finds out when it acknowledges
 
-    async def _tell_lag(self) -> None:
+    async def _tell_how_far_behind(self) -> None:
         furthest = dict.fromkeys(self._by_name, 0)
-        for name, behind in await self._database.rows(self._statements.lag, ()):
+        for name, behind in await self._database.rows(self._statements.behind, ()):
             if name in furthest:
                 furthest[name] = behind
         for name, behind in furthest.items():
-            self._hooks.lag(name, behind)
+            self._hooks.behind(name, behind)

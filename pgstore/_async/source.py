@@ -14,7 +14,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from pgstore._async.connecting import connecting
 from pgstore._async.cursor import run
-from pgstore._async.installation import ensure
+from pgstore._async.installer import ensure
 from pgstore._compat.events import AsyncEvent
 from pgstore._compat.tasks import AsyncLoopEnd, async_called, async_finish
 from pgstore._core.conninfo import checked, limits

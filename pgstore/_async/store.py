@@ -28,7 +28,7 @@ from pgstore._core.arguments import (
     several,
 )
 from pgstore._core.codec import Codec, DecodeHook, Hook, codec_of, message_id_text
-from pgstore._core.encoding import Batch, Metadata, known_ids, metadata_text
+from pgstore._core.encoding import EncodedBatch, Metadata, known_ids, metadata_text
 from pgstore._core.filters import categories_of
 from pgstore._core.messages import E, MessagePosition, RawMessage
 from pgstore._core.subscriptions import GuardedHooks, RunnerHooks
@@ -47,7 +47,7 @@ class AsyncMessageStore(AsyncReader[E]):
         conninfo: "str | Pool | AsyncMessageStore[Any] | None" = None,
         *,
         messages: type[E] | Mapping[str, type[E]],
-        name: str = "pgstore",
+        store: str = "pgstore",
         create: bool = True,
         enc_hook: Hook | None = None,
         dec_hook: DecodeHook | None = None,
@@ -61,7 +61,7 @@ class AsyncMessageStore(AsyncReader[E]):
         conninfo: "str | Pool | AsyncMessageStore[Any] | None" = None,
         *,
         messages: UnionType,
-        name: str = "pgstore",
+        store: str = "pgstore",
         create: bool = True,
         enc_hook: Hook | None = None,
         dec_hook: DecodeHook | None = None,
@@ -74,7 +74,7 @@ class AsyncMessageStore(AsyncReader[E]):
         conninfo: "str | Pool | AsyncMessageStore[Any] | None" = None,
         *,
         messages: object,
-        name: str = "pgstore",
+        store: str = "pgstore",
         create: bool = True,
         enc_hook: Hook | None = None,
         dec_hook: DecodeHook | None = None,
@@ -91,7 +91,7 @@ class AsyncMessageStore(AsyncReader[E]):
                 classes. A class's first name is written, all its names are read. Classes are
                 msgspec Structs, dataclasses, attrs classes, pydantic models, and what the hooks
                 make of others. RawMessage alone: messages of any type, undecoded.
-            name: the schema that holds the store, 1 to 63 bytes, quoted as it is.
+            store: the store's name: that of its schema, 1 to 63 bytes, quoted as it is.
             create: install or upgrade the store on first use. Otherwise a store that is missing or
                 older than this package is an error.
             enc_hook, dec_hook: msgspec's hooks for types that it does not know.
@@ -109,7 +109,7 @@ class AsyncMessageStore(AsyncReader[E]):
         codec: Codec[E] = codec_of(messages, enc_hook, dec_hook)
         if isinstance(conninfo, AsyncMessageStore):
             refuse_settings(
-                name=name != "pgstore",
+                store=store != "pgstore",
                 create=create is not True,
                 wakeup=wakeup != "listen",
                 prepare_threshold=prepare_threshold != 5,
@@ -117,7 +117,7 @@ class AsyncMessageStore(AsyncReader[E]):
             super().__init__(conninfo._database, codec, conninfo._waker)
             runners = conninfo._runners
         else:
-            source = _source(conninfo, name, create, wakeup, prepare_threshold)
+            source = _source(conninfo, store, create, wakeup, prepare_threshold)
             waker = AsyncWaker(
                 source.statements, source.connection, source.notify, wakeup, source.outage
             )
@@ -127,7 +127,7 @@ class AsyncMessageStore(AsyncReader[E]):
 
     def __repr__(self) -> str:
         types = ", ".join(sorted(cls.__name__ for cls in self._codec.types))
-        return f"{type(self).__name__}(name={self.name!r}, messages=[{types}])"
+        return f"{type(self).__name__}(store={self.name!r}, messages=[{types}])"
 
     @property
     def name(self) -> str:
@@ -197,7 +197,7 @@ class AsyncMessageStore(AsyncReader[E]):
         `metadata` is one object for all, or a sequence with one or None for each. Returns the last
         message's position. Otherwise as `write`.
         """
-        batch = Batch(self._codec, several("messages", messages) or (), metadata)
+        batch = EncodedBatch(self._codec, several("messages", messages) or (), metadata)
         ((version, position),) = await self._database.rows(
             self._database.statements.write_many,
             (
@@ -232,7 +232,7 @@ class AsyncMessageStore(AsyncReader[E]):
         """
         all_messages = several("messages", messages) or ()
         known = known_ids(all_messages, expected_version)
-        batch = Batch(self._codec, all_messages[expected_version:], metadata)
+        batch = EncodedBatch(self._codec, all_messages[expected_version:], metadata)
         ((version, position),) = await self._database.rows(
             self._database.statements.synchronize,
             (name_of("stream", stream), "\n".join(known), *batch.lines, batch.message_ids),
@@ -263,9 +263,9 @@ class AsyncMessageStore(AsyncReader[E]):
         Args:
             name: 1 to 255 bytes.
             types, category, categories, stream_pattern: what it reads, as `read_all`.
-            partitions: how many shares of a new one can be worked on at once; each is handled in
-                order. `repartition` changes the number of one that is there.
-            partition_by: what decides the share, as `read_all`.
+            partitions: how many partitions a new one has; each is handled in order, by one worker
+                at a time. `repartition` changes the number of one that is there.
+            partition_by: what decides a message's partition, as `read_all`.
             start: where a new one begins: "beginning", "end", after a global position, or with the
                 messages added from a time on (aware of its zone).
             on_failure: after the last attempt "stop" the partition, or "park" the message.
@@ -285,7 +285,7 @@ class AsyncMessageStore(AsyncReader[E]):
         name_of("on_failure", on_failure)
         options = SubscriptionOptions(
             filter=self._filter(
-                types, categories_of(category, categories), stream_pattern, None, partition_by
+                types, categories_of(category, categories), stream_pattern, None, None, partition_by
             ),
             partitions=partitions,
             start=start,
@@ -424,7 +424,7 @@ class AsyncMessageStore(AsyncReader[E]):
 
 def _source(
     conninfo: str | Pool | None,
-    name: str,
+    store: str,
     create: bool,
     wakeup: WakeUp,
     prepare_threshold: int | None,
@@ -437,4 +437,4 @@ def _source(
         raise InvalidArgumentError(
             "prepare_threshold belongs into the kwargs of the pool that is given"
         )
-    return AsyncSource(conninfo, name_of("name", name), create, prepare_threshold)
+    return AsyncSource(conninfo, name_of("store", store), create, prepare_threshold)

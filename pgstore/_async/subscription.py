@@ -18,7 +18,7 @@ from pgstore._core.handlers import Handler
 from pgstore._core.log import log
 from pgstore._core.messages import E
 from pgstore._core.subscriptions import ParkedMessage, PartitionStatus, RunnerHooks, progress
-from pgstore.errors import InvalidArgumentError, SubscriptionNotFound
+from pgstore.errors import InvalidArgumentError, SubscriptionNotFoundError
 
 F = TypeVar("F", bound=Callable[..., Any])
 Middleware = Callable[
@@ -262,14 +262,14 @@ class AsyncSubscription(Generic[E]):
         self.options = msgspec.structs.replace(self.options, partitions=partitions)
 
     async def partitions(self) -> list[PartitionStatus]:
-        """How far each partition is, and who works on it. Raises SubscriptionNotFound."""
+        """How far each partition is, and who works on it. Raises SubscriptionNotFoundError."""
         rows = await self._read("list_partitions")
         if not rows:
             await self.position()  # raises: there is none
         return [PartitionStatus(*row) for row in rows]
 
     async def parked(self) -> list[ParkedMessage]:
-        """The messages that were put aside. Raises SubscriptionNotFound."""
+        """The messages that were put aside. Raises SubscriptionNotFoundError."""
         return [ParkedMessage(*row) for row in await self._read("list_parked")]
 
     async def replay(self, global_position: int | None = None) -> int:
@@ -285,7 +285,7 @@ class AsyncSubscription(Generic[E]):
     async def position(self) -> int:
         """The global position up to which all partitions have dealt with everything.
 
-        On a standby, what it was there. Raises SubscriptionNotFound.
+        On a standby, what it was there. Raises SubscriptionNotFoundError.
         """
         ((position,),) = await self._read("subscription_position")
         return int(position)
@@ -313,13 +313,13 @@ class AsyncSubscription(Generic[E]):
     async def _has_reached(self, position: int) -> bool:
         try:
             return await self.position() >= position
-        except SubscriptionNotFound:
+        except SubscriptionNotFoundError:
             return False
 
     async def _whereabouts(self) -> str:
         try:
             return progress(await self.position(), await self.partitions())
-        except SubscriptionNotFound:
+        except SubscriptionNotFoundError:
             return "there is no such subscription yet; run it with store.run(subscription)"
 
     async def _call(self, function: str, *parameters: str | None) -> list[TupleRow]:

@@ -63,7 +63,7 @@ def _has_no_number(value: object) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
-class Batch(Generic[E]):
+class EncodedBatch(Generic[E]):
     """The parameters of a batch: one text each, with a line for each message."""
 
     def __init__(

@@ -34,7 +34,7 @@ class Statements:
 
     def __init__(self, name: str) -> None:
         if (
-            not name_of("name", name)
+            not name_of("store", name)
             or len(name.encode(errors="replace")) > 63
             or not is_text(name)
             or name.startswith("pg_")
@@ -132,7 +132,7 @@ class Statements:
             f" STORE.settle_parked({_LEASE}, %s::bigint)"
         )
         self.fail_message = statement(f"SELECT STORE.fail_message({_LEASE}, %s::bigint, %s::text)")
-        self.lag = statement(
+        self.behind = statement(
             "SELECT subscription, max(behind) FROM STORE.list_partitions() GROUP BY subscription"
         )
         self.of_subscription = {

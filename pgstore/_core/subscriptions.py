@@ -145,13 +145,13 @@ class Batch(msgspec.Struct, eq=False):
 class RunnerHooks:
     """What a runner tells, for metrics: override what you need. Called by its workers."""
 
-    def processed(self, subscription: str, partition: int, count: int, seconds: float) -> None:
+    def handled(self, subscription: str, partition: int, count: int, seconds: float) -> None:
         """So many messages have been handled and acknowledged."""
 
     def failed(self, subscription: str, partition: int, error: BaseException, action: str) -> None:
         """Handling failed; action is `retry`, `stop` or `park`."""
 
-    def lag(self, subscription: str, behind: int) -> None:
+    def behind(self, subscription: str, behind: int) -> None:
         """How many positions the partition that is furthest behind has to go; now and then."""
 
 
@@ -162,20 +162,20 @@ class GuardedHooks(RunnerHooks):
         self._hooks = RunnerHooks() if hooks is None else hooks
         if not isinstance(self._hooks, RunnerHooks):
             raise InvalidArgumentError(f"hooks must be a RunnerHooks object, not {describe(hooks)}")
-        for hook in (self._hooks.processed, self._hooks.failed, self._hooks.lag):
+        for hook in (self._hooks.handled, self._hooks.failed, self._hooks.behind):
             if inspect.iscoroutinefunction(hook):
                 raise InvalidArgumentError(
                     f"{hook.__qualname__} is an async function, which is not awaited: write def"
                 )
 
-    def processed(self, subscription: str, partition: int, count: int, seconds: float) -> None:
-        self._guard(lambda: self._hooks.processed(subscription, partition, count, seconds))
+    def handled(self, subscription: str, partition: int, count: int, seconds: float) -> None:
+        self._guard(lambda: self._hooks.handled(subscription, partition, count, seconds))
 
     def failed(self, subscription: str, partition: int, error: BaseException, action: str) -> None:
         self._guard(lambda: self._hooks.failed(subscription, partition, error, action))
 
-    def lag(self, subscription: str, behind: int) -> None:
-        self._guard(lambda: self._hooks.lag(subscription, behind))
+    def behind(self, subscription: str, behind: int) -> None:
+        self._guard(lambda: self._hooks.behind(subscription, behind))
 
     @staticmethod
     def _guard(call: Callable[[], None]) -> None:

@@ -107,7 +107,7 @@ class Delivery:
                     failure = error
         if handled:
             seconds = time.monotonic() - start
-            self._hooks.processed(lease.subscription.name, lease.partition, handled, seconds)
+            self._hooks.handled(lease.subscription.name, lease.partition, handled, seconds)
         if failure is not None:
             return handled, self._failed(lease, failure, raise_errors)
         return handled, batch.last

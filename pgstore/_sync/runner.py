@@ -16,7 +16,7 @@ from psycopg.rows import TupleRow
 
 from pgstore._compat.events import Event, wait_for
 from pgstore._compat.signals import stopped_by_signals
-from pgstore._compat.tasks import Task
+from pgstore._compat.tasks import Task, pause
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.filters import array, interval, text
 from pgstore._core.log import log
@@ -28,7 +28,7 @@ from pgstore._sync.delivery import Delivery, Lease
 from pgstore._sync.opening import Opening
 from pgstore._sync.subscription import Subscription
 from pgstore._sync.waker import Waker
-from pgstore.errors import LeaseLostError, SubscriptionNotFound
+from pgstore.errors import LeaseLostError, SubscriptionNotFoundError
 
 # How long a worker that found nothing waits at most. A lease of a worker that died, or a pause
 # after a failure, ends without a notification: each look that finds nothing asks when the next one
@@ -40,7 +40,7 @@ _OTHERS_LOOK = 0.01
 # In a flow, many messages now and then cost less than some again and again. Not with several
 # partitions: there the next ones may only be another's.
 _FLOW, _SOME = 0.02, 20
-_LAG_EVERY = 10.0
+_TELL_EVERY = 10.0
 # After `stop`: how long the server may take to answer a statement of ours; one of a handler may
 # take as long as a lease. When it was silent once, the next ones have to be quick.
 _ANSWER, _NEXT_ANSWER = 10.0, 1.0
@@ -250,7 +250,7 @@ class Runner:
                 statement, parameters = self._statements.abandon_partition, (*parameters, lost)
             try:
                 self._database.rows(statement, parameters)
-            except SubscriptionNotFound:
+            except SubscriptionNotFoundError:
                 pass  # nor is there a lease
             except BaseException:
                 with self._leases_lock:
@@ -277,20 +277,20 @@ class Runner:
                     if looks
                     else self._database.rows(self._statements.claim_batch, parameters)
                 )
-            except SubscriptionNotFound as error:
+            except SubscriptionNotFoundError as error:
                 self._leave_out(error)
                 continue
             if not rows:
                 return None
-            if looks and (pause := rows[0][PAUSE]) is not None:
-                self._look_within(pause)
+            if looks and (seconds := rows[0][PAUSE]) is not None:
+                self._look_within(seconds)
                 return None
             name, partition, token = (rows[0][at] for at in (SUBSCRIPTION, PARTITION, TOKEN))
             if name is not None:
                 return Lease(by_name[name], partition, token), Batch.of(rows, self._decode)
             pause(_OTHERS_LOOK)
 
-    def _leave_out(self, error: SubscriptionNotFound) -> None:
+    def _leave_out(self, error: SubscriptionNotFoundError) -> None:
         """Go on without a subscription that was dropped; the last one's end is the run's."""
         with self._leases_lock:
             if list(self._by_name) in ([], [error.subscription]):
@@ -316,7 +316,7 @@ class Runner:
                     break
                 batch = self._fetch(lease)
             self._database.rows(self._statements.release_partition, lease.parameters)
-        except (LeaseLostError, SubscriptionNotFound) as error:
+        except (LeaseLostError, SubscriptionNotFoundError) as error:
             log.warning("%s", error)
         except BaseException:
             with self._leases_lock:
@@ -336,13 +336,13 @@ class Runner:
 
     def _keep(self) -> None:
         """Extend the leases of handlers that take long, and tell how far behind we are."""
-        next_lag = time.monotonic() + _LAG_EVERY
-        while not wait_for(self._idle, min(self._lease / 3, _LAG_EVERY)):
+        next_tell = time.monotonic() + _TELL_EVERY
+        while not wait_for(self._idle, min(self._lease / 3, _TELL_EVERY)):
             try:
                 self._extend_leases()
-                if time.monotonic() >= next_lag:
-                    next_lag = time.monotonic() + _LAG_EVERY
-                    self._tell_lag()
+                if time.monotonic() >= next_tell:
+                    next_tell = time.monotonic() + _TELL_EVERY
+                    self._tell_how_far_behind()
             except Exception as error:
                 if not passes(error):  # the workers tell of the others
                     raise
@@ -353,13 +353,13 @@ class Runner:
         for lease in leases:
             try:
                 self._database.rows(self._statements.extend_lease, lease.parameters)
-            except (LeaseLostError, SubscriptionNotFound):
+            except (LeaseLostError, SubscriptionNotFoundError):
                 continue  # who works on it finds out when it acknowledges
 
-    def _tell_lag(self) -> None:
+    def _tell_how_far_behind(self) -> None:
         furthest = dict.fromkeys(self._by_name, 0)
-        for name, behind in self._database.rows(self._statements.lag, ()):
+        for name, behind in self._database.rows(self._statements.behind, ()):
             if name in furthest:
                 furthest[name] = behind
         for name, behind in furthest.items():
-            self._hooks.lag(name, behind)
+            self._hooks.behind(name, behind)

@@ -23,7 +23,7 @@ from pgstore._core.text import one_line
 from pgstore._core.translation import passes
 from pgstore._sync.connecting import connecting
 from pgstore._sync.cursor import run
-from pgstore._sync.installation import ensure
+from pgstore._sync.installer import ensure
 from pgstore.errors import PgstoreError
 
 # Any: a pool of the user's may have any row factory, and connections of a class of their own.

@@ -20,7 +20,7 @@ from pgstore._core.log import log
 from pgstore._core.messages import E
 from pgstore._core.subscriptions import ParkedMessage, PartitionStatus, RunnerHooks, progress
 from pgstore._sync.database import Database
-from pgstore.errors import InvalidArgumentError, SubscriptionNotFound
+from pgstore.errors import InvalidArgumentError, SubscriptionNotFoundError
 
 F = TypeVar("F", bound=Callable[..., Any])
 Middleware = Callable[[Any, Connection[Any] | None, Callable[[], None]], None]
@@ -262,14 +262,14 @@ class Subscription(Generic[E]):
         self.options = msgspec.structs.replace(self.options, partitions=partitions)
 
     def partitions(self) -> list[PartitionStatus]:
-        """How far each partition is, and who works on it. Raises SubscriptionNotFound."""
+        """How far each partition is, and who works on it. Raises SubscriptionNotFoundError."""
         rows = self._read("list_partitions")
         if not rows:
             self.position()  # raises: there is none
         return [PartitionStatus(*row) for row in rows]
 
     def parked(self) -> list[ParkedMessage]:
-        """The messages that were put aside. Raises SubscriptionNotFound."""
+        """The messages that were put aside. Raises SubscriptionNotFoundError."""
         return [ParkedMessage(*row) for row in self._read("list_parked")]
 
     def replay(self, global_position: int | None = None) -> int:
@@ -285,7 +285,7 @@ class Subscription(Generic[E]):
     def position(self) -> int:
         """The global position up to which all partitions have dealt with everything.
 
-        On a standby, what it was there. Raises SubscriptionNotFound.
+        On a standby, what it was there. Raises SubscriptionNotFoundError.
         """
         ((position,),) = self._read("subscription_position")
         return int(position)
@@ -313,13 +313,13 @@ class Subscription(Generic[E]):
     def _has_reached(self, position: int) -> bool:
         try:
             return self.position() >= position
-        except SubscriptionNotFound:
+        except SubscriptionNotFoundError:
             return False
 
     def _whereabouts(self) -> str:
         try:
             return progress(self.position(), self.partitions())
-        except SubscriptionNotFound:
+        except SubscriptionNotFoundError:
             return "there is no such subscription yet; run it with store.run(subscription)"
 
     def _call(self, function: str, *parameters: str | None) -> list[TupleRow]:

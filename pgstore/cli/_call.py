@@ -75,7 +75,7 @@ class Call:
         """
         import psycopg
 
-        from pgstore._sync.installation import ensure
+        from pgstore._sync.installer import ensure
 
         with psycopg.connect(
             self.target.dsn,
@@ -104,7 +104,7 @@ class Call:
         with MessageStore[RawMessage](
             self.target.dsn,
             messages=RawMessage,
-            name=self.store,
+            store=self.store,
             create=self.target.embedded,
             wakeup="poll" if poll else "listen",
             prepare_threshold=prepare_threshold,
@@ -126,14 +126,14 @@ class Session:
         from psycopg.rows import dict_row
 
         from pgstore._core.translation import translated
-        from pgstore.errors import SubscriptionNotFound
+        from pgstore.errors import SubscriptionNotFoundError
 
         text = statement.replace("STORE", self._schema)
         try:
             with translated(self.conn), self.conn.cursor(row_factory=dict_row) as cursor:
                 cursor.execute(text.encode(), parameters)
                 return cursor.fetchall() if cursor.description else []
-        except SubscriptionNotFound as error:
+        except SubscriptionNotFoundError as error:
             raise CommandError(
                 f"there is no subscription {error.subscription}",
                 code=NOT_FOUND,

@@ -40,7 +40,7 @@ def exit_code(error: Exception) -> int:
             return USAGE  # a connection string that is none
         case errors.OptimisticConcurrencyError():
             return WRONG_VERSION
-        case errors.MessageNotFound() | errors.SubscriptionNotFound():
+        case errors.MessageNotFoundError() | errors.SubscriptionNotFoundError():
             return NOT_FOUND
         case (
             errors.StoreNotInstalledError()

@@ -241,9 +241,9 @@ def redact(
     with call.connect() as session:
         found = session.rows(_queries.MESSAGES_BY_ID, [message_id])
         if not found:
-            from pgstore.errors import MessageNotFound
+            from pgstore.errors import MessageNotFoundError
 
-            raise MessageNotFound(message_id)
+            raise MessageNotFoundError(message_id)
         place = "version {version} of stream {stream}, a {type}".format(**found[0])
         call.out.confirm(f"The payload of {place}, will be lost.", yes=yes)
         session.value(_queries.REDACT_MESSAGE, [message_id, data, reason, metadata])

@@ -49,7 +49,7 @@ _COMMANDS = {
 }
 
 
-class Check(msgspec.Struct, frozen=True):
+class Finding(msgspec.Struct, frozen=True):
     """What was looked at, what was found, and what to do if that hurts."""
 
     name: str
@@ -87,14 +87,14 @@ def doctor(call: Call) -> None:
         raise typer.Exit(FAILED)
 
 
-def _package() -> list[Check]:
+def _package() -> list[Finding]:
     import psycopg
     from psycopg import pq
 
     quick = pq.__impl__ != "python"
     return [
-        Check("package", "ok", f"pgstore {package_version()}, psycopg {psycopg.__version__}"),
-        Check(
+        Finding("package", "ok", f"pgstore {package_version()}, psycopg {psycopg.__version__}"),
+        Finding(
             "psycopg implementation",
             "ok" if quick else "warn",
             pq.__impl__,
@@ -103,19 +103,19 @@ def _package() -> list[Check]:
     ]
 
 
-def _session(found: Row) -> list[Check]:
+def _session(found: Row) -> list[Finding]:
     number, encoding = found["server_number"], found["client_encoding"]
     supported = number >= 140000 and found["server_encoding"] == "UTF8"
     writable = found["read_only"] == "off" and not found["standby"]
     skew = abs((datetime.now(UTC) - found["now"]).total_seconds())
     return [
-        Check(
+        Finding(
             "server",
             "ok" if supported else "fail",
             f"PostgreSQL {found['server_version']}, {found['server_encoding']}",
             None if supported else "pgstore needs PostgreSQL 14 or newer, and the encoding UTF8",
         ),
-        Check(
+        Finding(
             "primary",
             "ok" if writable else "warn" if found["standby"] else "fail",
             "standby" if found["standby"] else "read only" if not writable else "yes",
@@ -125,7 +125,7 @@ def _session(found: Row) -> list[Check]:
             if found["standby"]
             else "set default_transaction_read_only to off, or connect to the primary",
         ),
-        Check(
+        Finding(
             "client encoding",
             "ok" if encoding == "UTF8" else "warn",
             encoding,
@@ -134,7 +134,7 @@ def _session(found: Row) -> list[Check]:
             else "connections of yours cannot pass every text: set client_encoding=utf8"
             " in the connection string, or PGCLIENTENCODING",
         ),
-        Check(
+        Finding(
             "clocks",
             "ok" if skew < 5 else "warn",
             f"{skew:.1f} s apart",
@@ -145,7 +145,7 @@ def _session(found: Row) -> list[Check]:
     ]
 
 
-def _pooling(conn: "Connection[object]", other: "Connection[object]") -> Check:
+def _pooling(conn: "Connection[object]", other: "Connection[object]") -> Finding:
     """Whether a pooler gives a server session to each transaction.
 
     The first connection sets something in its session; while the other one has a transaction, which
@@ -163,39 +163,43 @@ def _pooling(conn: "Connection[object]", other: "Connection[object]") -> Check:
         or before["process"] == during["process"]
     )
     if shared:
-        return Check(
+        return Finding(
             "pooler",
             "warn",
             "a session lasts for a transaction",
             "give stores prepare_threshold=None; they poll, as tail -f does",
         )
     if conn.info.backend_pid != before["process"]:
-        return Check("pooler", "ok", "one that keeps sessions, or many that have room")
-    return Check("pooler", "ok", "none")
+        return Finding("pooler", "ok", "one that keeps sessions, or many that have room")
+    return Finding("pooler", "ok", "none")
 
 
-def _store(call: Call, session: Session) -> list[Check]:
+def _store(call: Call, session: Session) -> list[Finding]:
     from psycopg.errors import InsufficientPrivilege
 
-    from pgstore._sync import installation
+    from pgstore._sync import installer
 
     try:
-        applied = installation._applied(session.conn, call.statements)
+        applied = installer._applied(session.conn, call.statements)
     except InsufficientPrivilege as error:
-        return [Check("store", "fail", str(error).strip(), "ask the store's owner: pgstore grant")]
+        return [
+            Finding("store", "fail", str(error).strip(), "ask the store's owner: pgstore grant")
+        ]
     newest = sql_files.migrations()[-1].number
     if not applied:
-        return [Check("store", "fail", f"{call.store} is not installed", _command(call, "install"))]
-    problem = installation._problem(applied, call.store)
+        return [
+            Finding("store", "fail", f"{call.store} is not installed", _command(call, "install"))
+        ]
+    problem = installer._problem(applied, call.store)
     version = f"{call.store} at schema version {max(applied)}"
     if max(applied) != newest:
         version += f", this package brings {newest}"
     if problem is not None:
         return [
-            Check("store", "fail", version, str(problem).replace("python -m pgstore", "pgstore"))
+            Finding("store", "fail", version, str(problem).replace("python -m pgstore", "pgstore"))
         ]
     current = applied == sql_files.checksums()
-    here = Check(
+    here = Finding(
         "store",
         "ok" if current else "warn",
         version,
@@ -207,7 +211,7 @@ def _store(call: Call, session: Session) -> list[Check]:
         role = session.conn.info.user
         command = _command(call, f"grant monitor {shlex.quote(role)}")
         remedy = f"ask the store's owner for it: {command}"
-        return [here, Check("health", "warn", f"role {role} may not look", remedy)]
+        return [here, Finding("health", "warn", f"role {role} may not look", remedy)]
 
 
 def _command(call: Call, words: str) -> str:
@@ -216,17 +220,17 @@ def _command(call: Call, words: str) -> str:
     return f"pgstore {words}{store}"
 
 
-def _health(row: Row) -> Check:
+def _health(row: Row) -> Finding:
     """A check of the server; what is fine needs no remedy."""
     remedy = None
     if row["status"] != "ok":
         remedy = row["remedy"]
         for called, command in _COMMANDS.items():
             remedy = remedy.replace(called, command)
-    return Check(row["name"], row["status"], row["value"], remedy)
+    return Finding(row["name"], row["status"], row["value"], remedy)
 
 
-def _tell(call: Call, checks: list[Check]) -> None:
+def _tell(call: Call, checks: list[Finding]) -> None:
     longest = max(len(check.name) for check in checks)
     for check in checks:
         status = (check.status.ljust(6), _COLOURS[check.status])

@@ -37,10 +37,10 @@ def install(call: Call) -> None:
     \b
       pgstore install --dsn postgresql://localhost/demo --store bank
     """
-    from pgstore._sync import installation
+    from pgstore._sync import installer
 
     with call.connect(check=False) as session:
-        version = installation.install(session.conn, call.store)
+        version = installer.install(session.conn, call.store)
     call.out.done(
         f"Store {call.store} is at schema version {version}.",
         store=call.store,
@@ -67,14 +67,14 @@ def upgrade(
       pgstore upgrade --check || pgstore upgrade
       pgstore upgrade --dry-run > upgrade.sql
     """
-    from pgstore._sync import installation
+    from pgstore._sync import installer
     from pgstore.errors import StoreError
 
     with call.connect(check=False) as session:
         applied = _applied(call, session)
         current = applied == sql_files.checksums()
         if check or dry_run:
-            problem = installation._problem(applied, call.store)
+            problem = installer._problem(applied, call.store)
             if isinstance(problem, StoreError):
                 raise problem
         if check:
@@ -83,7 +83,7 @@ def upgrade(
             done = f"-- Store {call.store} is up to date.".replace("\n", " ") + "\n"
             _tell_sql(call, done if current else script(call.store, applied=max(applied)))
         else:
-            version = installation.install(session.conn, call.store)
+            version = installer.install(session.conn, call.store)
             said = f"is at schema version {version}" if not current else "is up to date"
             call.out.done(
                 f"Store {call.store} {said}.",
@@ -253,9 +253,9 @@ def _applied(
     call: Call, session: Session, *, hint: str | None = "pgstore install --store {}"
 ) -> dict[int, str]:
     """What has been installed; an error if there is no store."""
-    from pgstore._sync import installation
+    from pgstore._sync import installer
 
-    applied = installation._applied(session.conn, call.statements)
+    applied = installer._applied(session.conn, call.statements)
     if not applied:
         raise CommandError(
             f"there is no store {call.store!r} in this database",

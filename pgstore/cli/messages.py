@@ -301,9 +301,9 @@ def message(
     with call.connect() as session:
         found = list(map(as_stored, session.rows(_queries.MESSAGES_BY_ID, [message_id])))
     if not found:
-        from pgstore.errors import MessageNotFound
+        from pgstore.errors import MessageNotFoundError
 
-        raise MessageNotFound(message_id)
+        raise MessageNotFoundError(message_id)
     (row,) = found
     if not call.out.json:
         row["added_at"] = moment(row["added_at"])

@@ -53,7 +53,7 @@ class Floors(NamedTuple):
     floors: Sequence[int]
 
 
-Batch = Messages | Floors
+ImportBatch = Messages | Floors
 
 
 def message_parameters(batch: Messages, unit: str) -> list[str | None]:

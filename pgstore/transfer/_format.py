@@ -13,7 +13,7 @@ from zlib import crc32
 
 import msgspec
 
-from pgstore.transfer._batches import NO_METADATA, Batch, Floors, Messages, chunks
+from pgstore.transfer._batches import NO_METADATA, Floors, ImportBatch, Messages, chunks
 from pgstore.transfer._errors import FileRefusedError
 
 FORMAT = 1
@@ -176,7 +176,7 @@ def end_of(line: bytes) -> End | None:
         return None
 
 
-def parsed(lines: Iterable[bytes], first: int, count: int) -> Iterator[Batch]:
+def parsed(lines: Iterable[bytes], first: int, count: int) -> Iterator[ImportBatch]:
     """The messages and floors of checked lines, up to the end; `first` is the number of the first.
 
     At most `count` at a time. Raises FileRefusedError for a line that is neither, and if the end
@@ -186,7 +186,7 @@ def parsed(lines: Iterable[bytes], first: int, count: int) -> Iterator[Batch]:
     number = first
     for chunk in chunks(lines, count):
         try:
-            batches: list[Batch] = [
+            batches: list[ImportBatch] = [
                 _messages_of(_decode_messages(b"[%b]" % b",".join(chunk)), number)
             ]
         except _UNDECODABLE:
@@ -198,9 +198,9 @@ def parsed(lines: Iterable[bytes], first: int, count: int) -> Iterator[Batch]:
         number += len(chunk)
 
 
-def _one_by_one(chunk: list[bytes], first: int, seen: list[int]) -> list[Batch]:
+def _one_by_one(chunk: list[bytes], first: int, seen: list[int]) -> list[ImportBatch]:
     """The lines in batches of one kind each."""
-    batches: list[Batch] = []
+    batches: list[ImportBatch] = []
     messages: list[_MessageLine] = []
     floors: list[_FloorLine] = []
     for number, line in enumerate(chunk, first):

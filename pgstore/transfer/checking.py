@@ -10,8 +10,8 @@ from pgstore._sync.cursor import run
 from pgstore.transfer import _statements as s
 from pgstore.transfer._batches import (
     MESSAGES,
-    Batch,
     Floors,
+    ImportBatch,
     Messages,
     message_parameters,
     names,
@@ -63,7 +63,7 @@ class _Check:
         self.unit = unit
         self.versions = versions
 
-    def look_up(self, batch: Batch) -> None:
+    def look_up(self, batch: ImportBatch) -> None:
         """Get the versions of streams that were not seen before."""
         places = {
             stream: place

@@ -16,7 +16,7 @@ from typing import IO, Any
 from pgstore._core.arguments import count, describe
 from pgstore._core.files import MAX_BYTES, whole_file
 from pgstore.errors import InvalidArgumentError
-from pgstore.transfer._batches import TOO_LONG_HINT, Batch, too_long
+from pgstore.transfer._batches import TOO_LONG_HINT, ImportBatch, too_long
 from pgstore.transfer._errors import FileRefusedError, TransferError
 from pgstore.transfer._format import End, Header, checked, header_of, is_whole, parsed
 
@@ -48,7 +48,7 @@ class FileSource:
         """What it says that it holds, as soon as it is read."""
 
     @contextmanager
-    def read(self, count: int) -> Iterator[Iterator[Batch]]:
+    def read(self, count: int) -> Iterator[Iterator[ImportBatch]]:
         """What is in the file. Raises FileRefusedError for a file that is not an export."""
         once = self.path == STDIO or _is_device(self.path)
         if not once:

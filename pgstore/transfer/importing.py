@@ -19,8 +19,8 @@ from pgstore.transfer import _statements as s
 from pgstore.transfer._batches import (
     MESSAGES,
     NO_METADATA,
-    Batch,
     Floors,
+    ImportBatch,
     Messages,
     floor_parameters,
     message_parameters,
@@ -50,7 +50,7 @@ class Source(Protocol):
         """How many messages there are, if that is known."""
         ...
 
-    def read(self, count: int) -> AbstractContextManager[Iterator[Batch]]:
+    def read(self, count: int) -> AbstractContextManager[Iterator[ImportBatch]]:
         """The floors and messages in order, at most `count` at a time."""
         ...
 
@@ -133,7 +133,7 @@ class _Import:
         self._import = s.statement(s.IMPORT, store)
         self._import_floors = s.statement(s.IMPORT_FLOORS, store)
 
-    def prepared(self, found: Iterator[Batch]) -> tuple[Batch, list[str | None]] | None:
+    def prepared(self, found: Iterator[ImportBatch]) -> tuple[ImportBatch, list[str | None]] | None:
         """The next batch and its parameters; nothing after the last."""
         batch = next(found, None)
         if batch is None:
@@ -145,7 +145,7 @@ class _Import:
     def without_waiting(self) -> "_WithoutWaiting":
         return _WithoutWaiting(self.conn)
 
-    def store_batch(self, batch: Batch, parameters: list[str | None]) -> None:
+    def store_batch(self, batch: ImportBatch, parameters: list[str | None]) -> None:
         """Store one batch, in a transaction of its own."""
         if isinstance(batch, Floors):
             ((changed,),) = self._run(self._import_floors, parameters, batch)
@@ -170,7 +170,9 @@ class _Import:
             return False  # not an id: the import says so
         return rows == [(batch.positions[0],)]
 
-    def _run(self, statement: str, parameters: list[str | None], batch: Batch) -> list[TupleRow]:
+    def _run(
+        self, statement: str, parameters: list[str | None], batch: ImportBatch
+    ) -> list[TupleRow]:
         attempt = 0
         while True:
             attempt += 1
@@ -184,7 +186,7 @@ class _Import:
                     raise refused from error
                 raise
 
-    def _refused(self, error: Exception, batch: Batch) -> TransferError | None:
+    def _refused(self, error: Exception, batch: ImportBatch) -> TransferError | None:
         """Which message it is, and why."""
         reason = str(error).strip().partition("\n")[0]
         detail = getattr(error, "detail", {})

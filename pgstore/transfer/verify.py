@@ -9,7 +9,7 @@ from psycopg import Connection
 
 from pgstore._core import sql_files
 from pgstore._sync.cursor import run
-from pgstore._sync.installation import install
+from pgstore._sync.installer import install
 from pgstore.transfer import _statements as s
 
 # No right to create a schema; a standby; a transaction of the caller's of another isolation.

@@ -30,7 +30,7 @@ Command = Callable[..., Done]
 @pytest.fixture
 def store(dsn: str, schema: str) -> Iterator[pgstore.MessageStore[pgstore.RawMessage]]:
     """A store of the test's own, with two streams of a category."""
-    with pgstore.MessageStore(dsn, name=schema, messages=pgstore.RawMessage) as made:
+    with pgstore.MessageStore(dsn, store=schema, messages=pgstore.RawMessage) as made:
         raw = made.raw
         for number in (1, 2, 3):
             raw.write("account-1", pgstore.RawMessage("Deposited", b'{"amount": %d}' % number))

@@ -22,7 +22,7 @@ SLOW = {
     "threads": """
 import time, pgstore
 
-store = pgstore.MessageStore({dsn!r}, name={name!r}, messages=pgstore.RawMessage).raw
+store = pgstore.MessageStore({dsn!r}, store={name!r}, messages=pgstore.RawMessage).raw
 slow = store.subscription("slow", category="account", partitions=4)
 
 
@@ -34,7 +34,7 @@ def handle(stored: pgstore.StoredMessage[pgstore.RawMessage]) -> None:
     "tasks": """
 import asyncio, pgstore
 
-store = pgstore.AsyncMessageStore({dsn!r}, name={name!r}, messages=pgstore.RawMessage).raw
+store = pgstore.AsyncMessageStore({dsn!r}, store={name!r}, messages=pgstore.RawMessage).raw
 slow = store.subscription("slow", category="account", partitions=4)
 
 

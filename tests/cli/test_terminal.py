@@ -25,7 +25,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 HANDLERS = """
 import pgstore
 
-store = pgstore.MessageStore({dsn!r}, name={name!r}, messages=pgstore.RawMessage).raw
+store = pgstore.MessageStore({dsn!r}, store={name!r}, messages=pgstore.RawMessage).raw
 balances = store.subscription("balances", category="account")
 
 

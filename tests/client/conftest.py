@@ -17,7 +17,7 @@ SMALL, LARGE = 10_000, 110_000
 def shared(server_dsn: str) -> Iterator[str]:
     """Name of a store that is installed; tests take a ``stream`` of their own in it."""
     name = f"client_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, name=name)
+    pgstore.install(server_dsn, store=name)
     yield name
     with psycopg.connect(server_dsn, autocommit=True, options="-c lock_timeout=10s") as conn:
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))

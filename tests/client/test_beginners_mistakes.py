@@ -91,13 +91,13 @@ MISTAKES = [
         "pgstore grant",
     ),
     Mistake(
-        'MessageStore(dsn, messages=Closed, name="bnak", create=False).stream_version("account-1")',
+        'MessageStore(dsn, messages=Closed, store="bnak", create=False).stream_version("a-1")',
         pgstore.StoreNotInstalledError,
         "pgstore install --store bnak",
     ),
     Mistake('store.get("account-1")', INVALID, "UUID"),
     Mistake(
-        'MessageStore(dsn, messages=Closed, name="bank").last("account-1")',
+        'MessageStore(dsn, messages=Closed, store="bank").last("account-1")',
         pgstore.UnknownMessageTypeError,
         "messages=",
     ),
@@ -143,14 +143,14 @@ def place(server_dsn: str) -> Iterator[Place]:
         names = {"schema": sql.Identifier(schema), "role": sql.Identifier(role)}
         admin.execute(sql.SQL("CREATE ROLE {role} LOGIN").format(**names))
         stack.callback(admin.execute, sql.SQL("DROP ROLE {role}").format(**names))
-        store = MessageStore[Any](server_dsn, name=schema, messages=Deposited | Withdrawn)
+        store = MessageStore[Any](server_dsn, store=schema, messages=Deposited | Withdrawn)
         stack.callback(admin.execute, sql.SQL("DROP SCHEMA {schema} CASCADE").format(**names))
         stack.enter_context(store)
         store.write_many("account-1", [Deposited(1), Deposited(2)])
         balances = store.subscription("balances", category="account")
         balances.create()
         granted_nothing = make_conninfo(server_dsn, user=role)
-        not_granted = MessageStore(granted_nothing, name=schema, messages=Deposited, create=False)
+        not_granted = MessageStore(granted_nothing, store=schema, messages=Deposited, create=False)
         conn = stack.enter_context(psycopg.connect(server_dsn))
         yield Place(
             dict(globals())

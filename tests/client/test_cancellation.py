@@ -33,7 +33,7 @@ async def store(
     pool = AsyncConnectionPool(conninfo, min_size=1, max_size=1, timeout=5, open=False)
     async with pool:
         given = conninfo if request.param == "own pool" else pool
-        async with Store(given, name=shared, messages=EventA) as store:
+        async with Store(given, store=shared, messages=EventA) as store:
             yield store
 
 
@@ -115,7 +115,7 @@ async def test_a_timeout_around_an_operation_is_just_that(
 async def test_first_use_can_be_cancelled_and_tried_again(
     dsn: str, schema: str, stream: str
 ) -> None:
-    store = Store(dsn, name=schema, messages=EventA)
+    store = Store(dsn, store=schema, messages=EventA)
     for delay in (0, 0.001, 0.005, 0.02):
         task = asyncio.create_task(store.write(stream, EventA(1)))
         await asyncio.sleep(delay)

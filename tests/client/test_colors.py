@@ -12,7 +12,7 @@ from tests.client.messages import EventA
 
 def test_conn_must_be_a_psycopg_connection(dsn: str, shared: str, stream: str) -> None:
     wrong: Any
-    with MessageStore[EventA](dsn, name=shared, messages=EventA) as store:
+    with MessageStore[EventA](dsn, store=shared, messages=EventA) as store:
         for wrong in (psycopg.AsyncConnection(psycopg.pq.PGconn.connect(b"host=/nowhere")), dsn, 7):
             for call in (
                 lambda conn: store.write(stream, EventA(1), conn=conn),
@@ -27,7 +27,7 @@ def test_conn_must_be_a_psycopg_connection(dsn: str, shared: str, stream: str) -
 async def test_conn_must_be_an_async_psycopg_connection(dsn: str, shared: str, stream: str) -> None:
     wrong: Any
     with psycopg.connect(dsn) as threads:
-        async with AsyncMessageStore[EventA](dsn, name=shared, messages=EventA) as store:
+        async with AsyncMessageStore[EventA](dsn, store=shared, messages=EventA) as store:
             for wrong in (threads, dsn, 7):
                 with pytest.raises(InvalidArgumentError, match=r"conn must be a psycopg.AsyncConn"):
                     await store.write(stream, EventA(1), conn=wrong)
@@ -56,5 +56,5 @@ def test_a_store_refuses_what_it_cannot_connect_with(dsn: str) -> None:
     with pytest.raises(InvalidArgumentError, match="wakeup"):
         MessageStore[EventA](dsn, messages=EventA, wakeup=wrong)
     wrong = EventA
-    with pytest.raises(InvalidArgumentError, match="name"):
-        MessageStore[EventA](dsn, messages=EventA, name=wrong)
+    with pytest.raises(InvalidArgumentError, match="store"):
+        MessageStore[EventA](dsn, messages=EventA, store=wrong)

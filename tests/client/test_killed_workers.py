@@ -19,7 +19,7 @@ import psycopg, pgstore
 from tests.client.messages import EventA
 
 dsn, name, category, poison, pause = sys.argv[1:]
-store = pgstore.MessageStore[EventA](dsn, name=name, messages=EventA)
+store = pgstore.MessageStore[EventA](dsn, store=name, messages=EventA)
 subscription = store.subscription(
     category, category=category, on_failure="park", max_attempts=2, batch_size=BATCH
 )
@@ -41,7 +41,7 @@ import psycopg, pgstore
 from tests.client.messages import EventA
 
 async def main(dsn, name, category, poison, pause):
-    store = pgstore.AsyncMessageStore[EventA](dsn, name=name, messages=EventA)
+    store = pgstore.AsyncMessageStore[EventA](dsn, store=name, messages=EventA)
     subscription = store.subscription(
         category, category=category, on_failure="park", max_attempts=2, batch_size=BATCH
     )
@@ -64,7 +64,7 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 @pytest.fixture
 def store(dsn: str, shared: str) -> Iterator[MessageStore[Any]]:
-    with MessageStore[EventA](dsn, name=shared, messages=EventA) as store:
+    with MessageStore[EventA](dsn, store=shared, messages=EventA) as store:
         yield store
 
 

@@ -23,12 +23,12 @@ from tests.client.messages import EventA
 
 dsn, name, stream, kind = sys.argv[1:]
 if kind == "sync":
-    store = pgstore.MessageStore[EventA](dsn, name=name, messages=EventA)
+    store = pgstore.MessageStore[EventA](dsn, store=name, messages=EventA)
     store.write(stream, EventA(1))
     print("written")
 else:
     for _ in range(5):  # at once after the first use, nothing may be left half done
-        store = pgstore.AsyncMessageStore[EventA](dsn, name=name, messages=EventA)
+        store = pgstore.AsyncMessageStore[EventA](dsn, store=name, messages=EventA)
         asyncio.run(store.write(stream, EventA(1)))
     print("written")
 """
@@ -87,7 +87,7 @@ class EventA(msgspec.Struct):
     num: int
 
 dsn, name, stream = sys.argv[1:]
-store = pgstore.MessageStore[EventA](dsn, name=name, messages=EventA)
+store = pgstore.MessageStore[EventA](dsn, store=name, messages=EventA)
 store.write(stream, EventA(1))
 if os.fork() == 0:
     try:
@@ -122,12 +122,12 @@ async def main(dsn, name, stream, kind, opened):
     if kind == "the caller's pool":
         source = AsyncConnectionPool(dsn, min_size=1, max_size=10, open=False)
         await source.open(wait=True)
-    store = pgstore.AsyncMessageStore[EventA](source, name=name, messages=EventA)
+    store = pgstore.AsyncMessageStore[EventA](source, store=name, messages=EventA)
     if opened == "opened":
         await store.write(stream, EventA(1))
     writes = [asyncio.create_task(store.write(f"{stream}{n}", EventA(n))) for n in range(10)]
     await asyncio.sleep(0.005 if opened == "opening" else 0)
-    while opened == "opened" and store._database._pool.get_stats()["connections_num"] < 2:
+    while opened == "opened" and store._database.source._pool.get_stats()["connections_num"] < 2:
         await asyncio.sleep(0)
     raise SystemExit(3)
 

@@ -114,7 +114,7 @@ def proxy(dsn: str) -> Iterator[Proxy]:
 @pytest.fixture
 def conninfo(proxy: Proxy, dsn: str, schema: str) -> str:
     """The way to the server through the proxy, where a store is installed."""
-    pgstore.install(dsn, name=schema)
+    pgstore.install(dsn, store=schema)
     return make_conninfo(
         dsn, host=str(proxy.folder), port=_PORT, sslmode="disable", gssencmode="disable"
     )
@@ -167,7 +167,7 @@ def assert_one_flight_each(flights: list[str], count: int) -> None:
 def test_write_through_the_stores_own_pool_is_one_round_trip(
     proxy: Proxy, conninfo: str, schema: str, operation: str
 ) -> None:
-    with Store(conninfo, name=schema, messages=Event) as store:
+    with Store(conninfo, store=schema, messages=Event) as store:
         store.stream_version("a-1")
         proxy.flights.clear()
         for _ in range(20):
@@ -180,7 +180,7 @@ def test_write_is_prepared_in_one_round_trip_more_once_a_connection(
 ) -> None:
     settings = {"autocommit": True}
     with ConnectionPool(conninfo, min_size=1, max_size=1, kwargs=settings, open=True) as pool:
-        store = Store(pool, name=schema, messages=Event)
+        store = Store(pool, store=schema, messages=Event)
         store.stream_version("a-1")
         proxy.flights.clear()
         for _ in range(8):
@@ -200,7 +200,7 @@ def test_write_through_a_users_pool_is_one_round_trip(
 ) -> None:
     settings = {"autocommit": autocommit, "prepare_threshold": prepare_threshold}
     with ConnectionPool(conninfo, min_size=1, kwargs=settings, open=True) as pool:
-        store = Store(pool, name=schema, messages=Event)
+        store = Store(pool, store=schema, messages=Event)
         for _ in range(WARM_UP):
             writing(store, operation)
         proxy.flights.clear()
@@ -222,7 +222,7 @@ async def test_async_write_through_a_users_pool_is_one_round_trip(
 ) -> None:
     settings = {"autocommit": autocommit, "prepare_threshold": prepare_threshold}
     async with AsyncConnectionPool(conninfo, min_size=1, kwargs=settings, open=False) as pool:
-        store = AsyncStore(pool, name=schema, messages=Event)
+        store = AsyncStore(pool, store=schema, messages=Event)
         for _ in range(WARM_UP):
             await async_writing(store, operation)
         proxy.flights.clear()
@@ -235,7 +235,7 @@ async def test_async_write_through_a_users_pool_is_one_round_trip(
 async def test_async_write_through_the_stores_own_pool_is_one_round_trip(
     proxy: Proxy, conninfo: str, schema: str, operation: str
 ) -> None:
-    async with AsyncStore(conninfo, name=schema, messages=Event) as store:
+    async with AsyncStore(conninfo, store=schema, messages=Event) as store:
         await store.stream_version("a-1")
         proxy.flights.clear()
         for _ in range(20):
@@ -246,7 +246,7 @@ async def test_async_write_through_the_stores_own_pool_is_one_round_trip(
 def test_write_in_a_transaction_of_the_store_is_one_round_trip(
     proxy: Proxy, conninfo: str, schema: str, operation: str
 ) -> None:
-    with Store(conninfo, name=schema, messages=Event) as store:
+    with Store(conninfo, store=schema, messages=Event) as store:
         store.stream_version("a-1")
         proxy.flights.clear()
         with store.transaction() as conn:
@@ -265,7 +265,7 @@ def test_write_in_the_callers_transaction_is_one_round_trip(
     expected: str,
 ) -> None:
     with (
-        Store(conninfo, name=schema, messages=Event) as store,
+        Store(conninfo, store=schema, messages=Event) as store,
         psycopg.connect(conninfo, prepare_threshold=prepare_threshold) as conn,
     ):
         for _ in range(WARM_UP):
@@ -285,7 +285,7 @@ def test_a_batch_in_the_handlers_transaction_is_four_round_trips(
     """Claim; BEGIN with the mark of the handler; acknowledge; COMMIT. Another claim finds none."""
     settings = {"autocommit": True}
     with ConnectionPool(conninfo, min_size=1, max_size=1, kwargs=settings, open=True) as pool:
-        store = Store(pool, name=schema, messages=Event)
+        store = Store(pool, store=schema, messages=Event)
         subscription = store.subscription("s")
 
         @subscription.handler

@@ -29,7 +29,7 @@ def watch(connect: Connect) -> Watch:
 @pytest.fixture
 async def store(dsn: str, shared: str, watch: Watch) -> AsyncIterator[Store]:
     conninfo = make_conninfo(dsn, application_name=watch.name)
-    async with Store(conninfo, name=shared, messages=EventA) as store:
+    async with Store(conninfo, store=shared, messages=EventA) as store:
         yield store
     watch.wait_until_gone()
 

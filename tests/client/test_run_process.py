@@ -23,7 +23,7 @@ import psycopg, pgstore
 from tests.client.messages import EventA
 
 dsn, name, category = sys.argv[1:]
-store = pgstore.MessageStore[EventA](dsn, name=name, messages=EventA)
+store = pgstore.MessageStore[EventA](dsn, store=name, messages=EventA)
 subscription = store.subscription(category, category=category, batch_size=3)
 
 @subscription.handler
@@ -43,7 +43,7 @@ import psycopg, pgstore
 from tests.client.messages import EventA
 
 async def main(dsn: str, name: str, category: str) -> None:
-    store = pgstore.AsyncMessageStore[EventA](dsn, name=name, messages=EventA)
+    store = pgstore.AsyncMessageStore[EventA](dsn, store=name, messages=EventA)
     subscription = store.subscription(category, category=category, batch_size=3)
 
     @subscription.handler
@@ -69,7 +69,7 @@ async def follow(store, category):
         pass
 
 async def main(dsn, name, category):
-    store = pgstore.AsyncMessageStore[EventA](dsn, name=name, messages=EventA)
+    store = pgstore.AsyncMessageStore[EventA](dsn, store=name, messages=EventA)
     tasks.append(asyncio.create_task(follow(store, category)))
     subscription = store.subscription(category, category=category)
 
@@ -96,7 +96,7 @@ Start = Callable[[str], subprocess.Popen[str]]
 
 @pytest.fixture
 def store(dsn: str, shared: str) -> Iterator[MessageStore[Any]]:
-    with MessageStore[EventA](dsn, name=shared, messages=EventA) as store:
+    with MessageStore[EventA](dsn, store=shared, messages=EventA) as store:
         yield store
 
 

@@ -45,7 +45,7 @@ async def serve(lifespan):
 
 class Lifespan:
     async def __aenter__(self):
-        self.store = pgstore.AsyncMessageStore[EventA](dsn, name=name, messages=EventA)
+        self.store = pgstore.AsyncMessageStore[EventA](dsn, store=name, messages=EventA)
         self.runs = []
         for n in range(2):
             subscription = self.store.subscription(f"{category}{n}", category=category)
@@ -71,7 +71,7 @@ import pgstore
 from tests.client.messages import EventA
 
 dsn, name, category, kind, options = sys.argv[1:]
-store = pgstore.MessageStore[EventA](dsn, name=name, messages=EventA)
+store = pgstore.MessageStore[EventA](dsn, store=name, messages=EventA)
 subscription = store.subscription(category, category=category)
 
 @subscription.handler

@@ -60,7 +60,7 @@ Event = A | B
 one = pgstore.MessageStore[A]("", messages=A)
 inferred = pgstore.MessageStore("", messages=A)
 two = pgstore.MessageStore[A | B]("", messages=A | B)
-alias = pgstore.MessageStore[Event](name="bank", messages=Event)
+alias = pgstore.MessageStore[Event](store="bank", messages=Event)
 mapped = pgstore.MessageStore[A | B](messages={"a": A, "b": B, "old": A}, create=False)
 mixed = pgstore.MessageStore[A | D | E | F](messages=A | D | E | F)
 aone = pgstore.AsyncMessageStore[A]("", messages=A)

@@ -17,7 +17,7 @@ from tests.concurrency.writers import Writers
 def store(server_dsn: str) -> Iterator[str]:
     """Name of the file's store; its tests write to streams of their own."""
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, name=name)
+    pgstore.install(server_dsn, store=name)
     yield name
     with psycopg.connect(server_dsn, autocommit=True, options="-c lock_timeout=10s") as conn:
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))

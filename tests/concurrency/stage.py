@@ -76,7 +76,7 @@ class Stage:
     def of_new_store(cls, dsn: str) -> Iterator[Self]:
         """Make a store with all that the calls lock; drop it afterwards."""
         name = f"store_{uuid4().hex[:12]}"
-        pgstore.install(dsn, name=name)
+        pgstore.install(dsn, store=name)
         with psycopg.connect(dsn, autocommit=True) as conn:
             conn.execute(f"CREATE ROLE {name}")
             with ExitStack() as opened:

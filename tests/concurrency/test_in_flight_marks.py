@@ -181,7 +181,7 @@ def test_transaction_that_wrote_business_rows_first_is_marked(
 def test_transaction_that_wrote_to_another_store_first_is_marked(
     schema: str, session: Open, stream: str, function: str, server_dsn: str
 ) -> None:
-    pgstore.install(server_dsn, name=schema)
+    pgstore.install(server_dsn, store=schema)
     writer = session("writer")
     writer.begin()
     for _ in range(2):

@@ -98,7 +98,7 @@ class ByPython:
 
     def __init__(self, dsn: str, store: str) -> None:
         self._store: pgstore.MessageStore[Noted] = pgstore.MessageStore(
-            dsn, name=store, messages=Noted
+            dsn, store=store, messages=Noted
         )
 
     def version(self, stream: str) -> int:

@@ -164,7 +164,7 @@ RULES = {
 def store(server_dsn: str) -> Iterator[str]:
     """Install one store for all tests here: they only look at it."""
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, name=name)
+    pgstore.install(server_dsn, store=name)
     yield name
     with psycopg.connect(server_dsn) as conn:
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))

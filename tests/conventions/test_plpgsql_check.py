@@ -65,7 +65,7 @@ def connection(checking_server: str) -> Iterator[psycopg.Connection]:
         server.execute(sql.SQL("CREATE DATABASE {}").format(database))
         stack.callback(server.execute, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
         dsn = make_conninfo(checking_server, dbname=name)
-        pgstore.install(dsn, name=STORE)
+        pgstore.install(dsn, store=STORE)
         with psycopg.connect(dsn, autocommit=True) as conn:
             conn.execute("CREATE EXTENSION plpgsql_check")
             yield conn

@@ -8,7 +8,7 @@ What an example promises is written in it, `…` matching anything:
 - a comment directly below a Python statement is the value of that expression or assignment, or
   what the statement printed (prose goes above a statement, after an empty line);
 - a comment at the end of a line is a value if it looks like one, and an error that must be
-  raised if it begins with the name of an exception: `# MessageNotFound: no such id`;
+  raised if it begins with the name of an exception: `# MessageNotFoundError: no such id`;
 - in SQL, `-- MS001: …` at the end of a statement is the SQLSTATE that it must raise;
 - a `text` block below a block, in the same section, is what that block printed, for SQL as psql
   prints it: all of it, or its last statement.

@@ -66,15 +66,15 @@ def test_store_whose_tables_were_replicated_says_so_and_goes_on_once_repaired(
     with psycopg.connect(server.dsn, autocommit=True) as conn:
         for name in ("source", "target"):
             conn.execute(f"CREATE DATABASE {name}".encode())
-    with MessageStore[Noted](source, name="bank", messages=Noted) as store:
+    with MessageStore[Noted](source, store="bank", messages=Noted) as store:
         sums = _summing(store, handled)
         for number in range(5):
             store.write(f"note-{number % 2}", Noted(number))
         store.run_once(sums)
-    pgstore.install(target, name="bank")
+    pgstore.install(target, store="bank")
     _replicate(source, target)
 
-    with MessageStore[Noted](target, name="bank", messages=Noted) as store:
+    with MessageStore[Noted](target, store="bank", messages=Noted) as store:
         sums = _summing(store, handled)
         for _ in range(10):
             with pytest.raises(SequenceBehindError) as caught:

@@ -16,7 +16,7 @@ from pgstore import (
     MessageStore,
     StandbyError,
     StoreNotInstalledError,
-    SubscriptionNotFound,
+    SubscriptionNotFoundError,
     install,
     transfer,
 )
@@ -174,14 +174,14 @@ def test_subscriptions_can_be_looked_at(
             there.wait_until(last, timeout=0.1)
         made.rewind(last)
         there.wait_until(last, timeout=_PATIENCE)
-    with pytest.raises(SubscriptionNotFound):
+    with pytest.raises(SubscriptionNotFoundError):
         store.subscription("none", category="note").position()
 
 
 @pytest.mark.parametrize("create", [True, False])
 def test_a_store_that_is_missing_is_not_found(standby: Server, create: bool) -> None:
     with (
-        MessageStore[Noted](standby.dsn, messages=Noted, name="shop", create=create) as store,
+        MessageStore[Noted](standby.dsn, messages=Noted, store="shop", create=create) as store,
         pytest.raises(StoreNotInstalledError, match="install --store shop") as caught,
     ):
         store.stream_version("note-1")
@@ -191,7 +191,7 @@ def test_a_store_that_is_missing_is_not_found(standby: Server, create: bool) -> 
 
 def test_installing_says_that_this_is_a_standby(standby: Server) -> None:
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as caught:
-        install(standby.dsn, name="shop")
+        install(standby.dsn, store="shop")
     assert caught.value.diag.message_primary == "this server is a standby"
 
 

@@ -48,7 +48,7 @@ def positions(server: Durable, rounds: Rounds) -> Counts:
     """Roll 40 messages back, let `follow` look, kill the server, go on at `follower.position`."""
     counts, acknowledged, followed = Counts(), set(), list[Seen]()
     position = number = 0
-    pgstore.install(server.dsn, name="positions")
+    pgstore.install(server.dsn, store="positions")
     for _ in rounds:
         with open_store(server.dsn, "positions") as store:
             try:

@@ -190,7 +190,7 @@ class AsyncFollowing(Reader):
 
     def __init__(self, dsn: str, name: str) -> None:
         super().__init__()
-        self._store = pgstore.AsyncMessageStore(dsn, name=name, messages=Noted, create=False)
+        self._store = pgstore.AsyncMessageStore(dsn, store=name, messages=Noted, create=False)
         self._follower = self._store.follow()
 
     def work(self) -> None:

@@ -39,12 +39,12 @@ def anew(server: Durable, rounds: Rounds) -> Counts:
     """Drop a store and make it anew under consumers that have a position in the old one."""
     counts = Counts()
     for _ in rounds:
-        pgstore.install(server.dsn, name="anew")
+        pgstore.install(server.dsn, store="anew")
         with open_store(server.dsn, "anew") as store:
             position = _write(store, 1, _MORE)
         with psycopg.connect(server.dsn, autocommit=True) as conn:
             conn.execute("DROP SCHEMA anew CASCADE")
-        pgstore.install(server.dsn, name="anew")
+        pgstore.install(server.dsn, store="anew")
         with open_store(server.dsn, "anew") as store:
             _write(store, 2, 1)
             counts.acknowledged += _MORE + 1

@@ -45,7 +45,7 @@ def zombies(server: Durable, rounds: Rounds) -> Counts:
     """Stop a worker within a handler until another has taken over; then let it acknowledge."""
     counts, acknowledged = Counts(), set()
     job = Job(server.dsn, "zombies", _LEASE, workers=1, nap=0.2, tell=True, on_failure="park")
-    pgstore.install(server.dsn, name="zombies")
+    pgstore.install(server.dsn, store="zombies")
     with (
         psycopg.connect(server.dsn, autocommit=True) as conn,
         open_store(server.dsn, "zombies", Kept) as store,

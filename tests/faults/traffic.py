@@ -54,7 +54,7 @@ class Traffic:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        pgstore.install(self._direct, name=self._name)
+        pgstore.install(self._direct, store=self._name)
         with psycopg.connect(self._direct, autocommit=True) as conn:
             create_effects(conn, self._name)
         with open_store(self._direct, self._name) as store:

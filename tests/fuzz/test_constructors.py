@@ -55,10 +55,10 @@ TYPES = ANYTHING | st.integers(0, len(ANNOTATIONS) - 1).map(lambda number: ANNOT
 def test_a_store_is_made_or_refused(cls: Any, fuzz_dsn: str) -> None:
     expected = {
         **EXPECTED,
-        "connection": st.sampled_from([fuzz_dsn, None]),
+        "conninfo": st.sampled_from([fuzz_dsn, None]),
         "messages": st.just(MESSAGES),
         "create": st.just(False),
-        "name": st.just("pgstore"),
+        "store": st.just("pgstore"),
     }
     hostile = TYPES | st.dictionaries(st.sampled_from(["A", "B"]), TYPES, max_size=2)
 
@@ -66,7 +66,7 @@ def test_a_store_is_made_or_refused(cls: Any, fuzz_dsn: str) -> None:
     @given(arguments(cls, expected, hostile))
     def check(given: Given) -> None:
         given.named["create"] = False
-        given.named.setdefault("connection", fuzz_dsn)
+        given.named.setdefault("conninfo", fuzz_dsn)
         try:
             store = cls(**given.named)
             repr(store)
@@ -81,13 +81,13 @@ def test_a_store_is_made_or_refused(cls: Any, fuzz_dsn: str) -> None:
 
 
 def test_install_does_so_or_refuses(fuzz_dsn: str) -> None:
-    expected = {"conninfo": st.just(fuzz_dsn), "name": st.sampled_from(["pgstore", "other"])}
+    expected = {"conninfo": st.just(fuzz_dsn), "store": st.sampled_from(["pgstore", "other"])}
 
     @fuzzed(40)
     @given(arguments(pgstore.install, expected))
     def check(given: Given) -> None:
         # What is installed is always the same: only the way there is of interest.
-        with patch("pgstore._sync.installation.install", return_value=1):
+        with patch("pgstore._sync.installer.install", return_value=1):
             try:
                 pgstore.install(**given.named)
             except Exception as error:

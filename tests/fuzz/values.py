@@ -305,7 +305,7 @@ EXPECTED: dict[str, st.SearchStrategy[Any]] = {
     "category": st.just("fuzz"),
     "categories": st.sampled_from([None, ["fuzz"], []]),
     "stream_pattern": st.sampled_from([None, "fuzz%"]),
-    "partition": st.sampled_from([None, (0, 2)]),
+    "partition": st.sampled_from([None, 0]),
     "partition_by": st.sampled_from(["stream", "cardinal_id", "metadata:a"]),
     "name": st.sampled_from(["one", "two"]),
     "partitions": st.integers(1, 3),

@@ -21,7 +21,7 @@ LATEST = sql_files.migrations()[-1]
 
 Rows = list[TupleRow]
 
-_INSTALL = "import sys, pgstore; print(pgstore.install(sys.argv[1], name=sys.argv[2]))"
+_INSTALL = "import sys, pgstore; print(pgstore.install(sys.argv[1], store=sys.argv[2]))"
 
 
 def psql_command(dsn: str, name: str, sql_folder: Path = ROOT / "sql") -> list[str]:
@@ -72,7 +72,7 @@ def by_psql(dsn: str, name: str, sql_folder: Path = ROOT / "sql", **variables: s
 def by_python(dsn: str, name: str) -> None:
     import pgstore
 
-    assert pgstore.install(dsn, name=name) == LATEST.number
+    assert pgstore.install(dsn, store=name) == LATEST.number
 
 
 Install = Callable[[str, str], None]

@@ -65,7 +65,7 @@ def database(make_database: MakeDatabase, roles: Roles) -> NewDatabase:
 
 
 def install(dsn: str, roles: Roles) -> None:
-    pgstore.install(make_conninfo(dsn, user=roles["owner"]), name=NAME)
+    pgstore.install(make_conninfo(dsn, user=roles["owner"]), store=NAME)
 
 
 def grant(dsn: str, roles: Roles) -> None:
@@ -235,10 +235,10 @@ def test_store_restored_without_owners_belongs_to_the_role_that_restores(
     if schema_of:
         for user in (restorer, roles[schema_of]):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                pgstore.install(make_conninfo(target, user=user), name=NAME)
+                pgstore.install(make_conninfo(target, user=user), store=NAME)
         with psycopg.connect(target) as conn:
             conn.execute(f"ALTER SCHEMA {NAME} OWNER TO {restorer}".encode())
-    pgstore.install(own, name=NAME)
+    pgstore.install(own, store=NAME)
     with psycopg.connect(own, autocommit=True) as conn:
         store = Store(conn, NAME)
         store.call("grant_monitor", roles["monitor"])

@@ -8,7 +8,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 import pgstore
-from pgstore._sync import installation
+from pgstore._sync import installer
 from tests.conftest import Connect
 from tests.migrations.conftest import MakeDatabase
 from tests.migrations.installers import (
@@ -106,7 +106,7 @@ def test_install_takes_any_name_of_a_schema(
         install(dsn, name)
         assert write(conn, name) == (1, 1)
         with pgstore.MessageStore[pgstore.RawMessage](
-            dsn, name=name, messages=pgstore.RawMessage, create=False
+            dsn, store=name, messages=pgstore.RawMessage, create=False
         ) as store:
             assert [message.stream for message in store.raw.read("a-1")] == ["a-1"]
         assert "read_stream" in {row[0].split("(")[0] for row in catalog(dsn, name)["functions"]}
@@ -196,7 +196,7 @@ def test_install_leaves_no_setting_behind(dsn: str, schema: str, connect: Connec
         "SELECT current_setting('pgstore.schema', true), current_setting('pgstore.manifest', true)"
     )
     before = conn.execute(settings).fetchall()
-    installation.install(conn, schema)
+    installer.install(conn, schema)
     assert conn.execute(settings).fetchall() == before
     assert conn.execute(own).fetchall() == [("", "")]
     assert conn.info.encoding == "iso8859-1"

@@ -84,10 +84,10 @@ def test_refusals_reach_python_as_the_errors_of_their_codes(dsn: str, schema: st
     by_python(dsn, schema)
     run(dsn, schema, "UPDATE migrations SET checksum = 'edited' WHERE number = 1")
     with pytest.raises(pgstore.MigrationEditedError):
-        pgstore.install(dsn, name=schema)
+        pgstore.install(dsn, store=schema)
     run(dsn, schema, "INSERT INTO migrations VALUES (999, now(), '0999_later', 'abc')")
     with pytest.raises(pgstore.StoreTooNewError):
-        pgstore.install(dsn, name=schema)
+        pgstore.install(dsn, store=schema)
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])

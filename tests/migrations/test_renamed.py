@@ -86,11 +86,11 @@ def test_renamed_store_is_refused_until_it_is_renamed_back(
     install(dsn, "other")
     with pytest.raises(pgstore.StoreNotInstalledError, match="another name"):
         pgstore.MessageStore[pgstore.RawMessage](
-            dsn, name="renamed", messages=pgstore.RawMessage, create=False
+            dsn, store="renamed", messages=pgstore.RawMessage, create=False
         ).stream_version("x")
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
         pgstore.MessageStore[pgstore.RawMessage](
-            dsn, name="renamed", messages=pgstore.RawMessage
+            dsn, store="renamed", messages=pgstore.RawMessage
         ).stream_version("x")
     rename(dsn, "renamed", name)
     install(dsn, name)

@@ -72,7 +72,7 @@ def test_restored_store_goes_on(make_database: MakeDatabase, name: str, whole: b
         assert [check for check in transfer.verify(conn, store=name) if check.wrong] == []
         assert write(conn, name, "a-1") == (3, 7)
         assert write(conn, name, "b") == (1, 8)
-    assert pgstore.install(target, name=name) == LATEST.number
+    assert pgstore.install(target, store=name) == LATEST.number
 
 
 def test_restored_empty_store_begins_at_1(make_database: MakeDatabase) -> None:

@@ -61,7 +61,7 @@ def test_store_of_other_functions_is_brought_up_to_date_on_first_use(
     dsn: str, outdated: str
 ) -> None:
     with pgstore.MessageStore[pgstore.RawMessage](
-        dsn, name=outdated, messages=pgstore.RawMessage
+        dsn, store=outdated, messages=pgstore.RawMessage
     ) as store:
         assert store.stream_version("a-1") == 1
     assert ("schema_version()", False) in [

@@ -28,7 +28,7 @@ def sessions(server_dsn: str, request: pytest.FixtureRequest) -> Iterator[Sessio
     `later` has planned nothing before the store grew.
     """
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, name=name)
+    pgstore.install(server_dsn, store=name)
     with (
         psycopg.connect(server_dsn, autocommit=True, options=f"-c search_path={name}") as conn,
         Explained(server_dsn, name, "auto") as auto,

@@ -82,7 +82,7 @@ def layout(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def store(server_dsn: str, layout: str) -> Iterator[str]:
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, name=name)
+    pgstore.install(server_dsn, store=name)
     with psycopg.connect(server_dsn, autocommit=True, options=f"-c search_path={name}") as conn:
         for table in ("streams", "messages"):
             conn.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")

@@ -26,7 +26,7 @@ CALLS = {
 @pytest.fixture(scope="module")
 def store(server_dsn: str) -> Iterator[str]:
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, name=name)
+    pgstore.install(server_dsn, store=name)
     with psycopg.connect(server_dsn, autocommit=True, options=f"-c search_path={name}") as conn:
         fill(conn, TOTAL)
         conn.execute("ANALYZE streams, messages")

@@ -36,7 +36,7 @@ def schema(store: Store) -> str:
 def empty(server_dsn: str) -> Iterator[Store]:
     """A store of its own, in which nothing was written."""
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, name=name)
+    pgstore.install(server_dsn, store=name)
     with psycopg.connect(server_dsn, autocommit=True) as conn:
         yield Store(conn, name)
     drop(server_dsn, name)

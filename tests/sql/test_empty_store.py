@@ -17,7 +17,7 @@ from tests.sql.store import Background, Store, drop, last_position
 def filled(server_dsn: str) -> Iterator[Store]:
     """A store with three streams of three messages, the first cut off, and a policy."""
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, name=name)
+    pgstore.install(server_dsn, store=name)
     with psycopg.connect(server_dsn, autocommit=True) as conn:
         store = Store(conn, name)
         for n in range(9):

@@ -182,7 +182,7 @@ def test_owner_is_granted_nothing_and_nothing_is_taken_from_him(
     name = f"{store.name}_own"
     store.query(f"CREATE SCHEMA {name} AUTHORIZATION {role}")
     try:
-        pgstore.install(make_conninfo(server_dsn, user=role), name=name)
+        pgstore.install(make_conninfo(server_dsn, user=role), store=name)
         own, conn = Store(store.conn, name), connect(user=role)
         with own.refused("22023", argument="role"):
             own.call(f"grant_{kind}", role, on=conn)
@@ -289,7 +289,7 @@ def test_rights_of_one_store_are_none_in_another(
 ) -> None:
     grant(store, "admin", role)
     other = Store(store.conn, store.name + "_other")
-    pgstore.install(server_dsn, name=other.name)
+    pgstore.install(server_dsn, store=other.name)
     try:
         assert allowed(other, connect(user=role)) == set()
     finally:

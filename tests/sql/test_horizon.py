@@ -141,7 +141,7 @@ def test_horizon_ignores_the_same_store_in_another_database(
     store.query(f"CREATE DATABASE {database}")
     try:
         dsn = make_conninfo(server_dsn, dbname=database)
-        pgstore.install(dsn, name=store.name)
+        pgstore.install(dsn, store=store.name)
         with psycopg.connect(dsn) as conn:
             store.write(stream, on=conn)
             _, last = store.write(stream)
@@ -211,7 +211,7 @@ def test_marks_use_65_classes_that_are_none_of_the_others(
     server_dsn: str, store_name: str, connect: Connect
 ) -> None:
     """The hash of these names gives a class from which on 65 do not fit, or hold another one."""
-    pgstore.install(server_dsn, name=store_name)
+    pgstore.install(server_dsn, store=store_name)
     try:
         store = Store(connect(), store_name)
         ((mark, stream, bell),) = store.query(

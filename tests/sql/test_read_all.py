@@ -37,7 +37,7 @@ FIRST = 11
 def filled(server_dsn: str) -> Iterator[Store]:
     """A store with a few messages, which tests only read."""
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, name=name)
+    pgstore.install(server_dsn, store=name)
     with psycopg.connect(server_dsn, autocommit=True) as conn:
         store = Store(conn, name)
         store.query("SELECT setval('STORE.global_position_seq', %s)", [FIRST - 1])

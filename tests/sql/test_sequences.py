@@ -46,7 +46,7 @@ OTHERS = ("create_subscription", "set_retention", "delete_stream")
 def copied(server_dsn: str) -> Iterator[Store]:
     """A store with rows of every kind, whose sequences are as new."""
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, name=name)
+    pgstore.install(server_dsn, store=name)
     with psycopg.connect(server_dsn, autocommit=True) as conn:
         store = Store(conn, name)
         for n in range(9):

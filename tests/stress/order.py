@@ -54,7 +54,7 @@ class Outcome(msgspec.Struct):
 
 def stress(dsn: str, name: str, seconds: float, writers: int) -> Outcome:
     """Write for so long to a new store, and compare what its readers saw with what is stored."""
-    pgstore.install(dsn, name=name)
+    pgstore.install(dsn, store=name)
     with ExitStack() as stack:
         conn = stack.enter_context(psycopg.connect(dsn, autocommit=True))
         create_effects(conn, name)

@@ -100,7 +100,7 @@ class AsyncFollowReader(Reader):
 
     async def _follow(self) -> None:
         async with pgstore.AsyncMessageStore(
-            self._dsn, name=self._store, messages=Noted, create=False
+            self._dsn, store=self._store, messages=Noted, create=False
         ) as store:
             while not self._over():
                 # Ends now and then, and goes on where it was.
@@ -115,7 +115,7 @@ class Readers:
     """All kinds of them."""
 
     def __init__(self, dsn: str, name: str) -> None:
-        self._store = pgstore.MessageStore(dsn, name=name, messages=Noted, create=False)
+        self._store = pgstore.MessageStore(dsn, store=name, messages=Noted, create=False)
         self._conn = psycopg.connect(dsn, autocommit=True)
         naive = _NAIVE.replace("{name}", name).encode()
 

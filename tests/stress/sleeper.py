@@ -33,7 +33,7 @@ def sleep(pipe: Pipe, dsn: str, name: str, after_position: int, kind: str, restl
         asyncio.run(_sleep(pipe, dsn, name, after_position))
         return
     with (
-        pgstore.MessageStore(dsn, name=name, messages=Noted, create=False) as store,
+        pgstore.MessageStore(dsn, store=name, messages=Noted, create=False) as store,
         store.follow(after_position=after_position) as messages,
     ):
         for each in messages:
@@ -42,7 +42,7 @@ def sleep(pipe: Pipe, dsn: str, name: str, after_position: int, kind: str, restl
 
 async def _sleep(pipe: Pipe, dsn: str, name: str, after_position: int) -> None:
     async with (
-        pgstore.AsyncMessageStore(dsn, name=name, messages=Noted, create=False) as store,
+        pgstore.AsyncMessageStore(dsn, store=name, messages=Noted, create=False) as store,
         store.follow(after_position=after_position) as messages,
     ):
         async for each in messages:

@@ -17,7 +17,7 @@ from tests.stress.messages import Noted
 
 @pytest.fixture
 def store(server_dsn: str, schema: str) -> Iterator[MessageStore[Noted]]:
-    with pgstore.MessageStore(server_dsn, name=schema, messages=Noted) as store:
+    with pgstore.MessageStore(server_dsn, store=schema, messages=Noted) as store:
         store.safe_position()
         yield store
 
@@ -58,7 +58,7 @@ def test_transaction_that_has_not_written_to_the_store_holds_nobody_back(
 def test_transaction_in_another_database_holds_nobody_back(
     store: MessageStore[Noted], schema: str, connect: Connect, other_database: str
 ) -> None:
-    pgstore.install(other_database, name=schema)  # the same name: the same lock classes
+    pgstore.install(other_database, store=schema)  # the same name: the same lock classes
     with psycopg.connect(other_database) as writer:
         writer.execute(f"SELECT {schema}.write_message('left-1', 'Noted', '{{}}')".encode())
         positions = [store.write(f"left-{n}", Noted(0, n)).global_position for n in range(5)]

@@ -41,7 +41,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def store(server: Server) -> Iterator[MessageStore[Noted]]:
-    with pgstore.MessageStore(server.dsn, name=NAME, messages=Noted) as store:
+    with pgstore.MessageStore(server.dsn, store=NAME, messages=Noted) as store:
         store.safe_position()
         with psycopg.connect(server.dsn, autocommit=True) as conn:
             create_effects(conn, NAME)

@@ -84,7 +84,7 @@ def lost_another_process(server: Server) -> None:
 def test_ten_restarts_of_the_server_park_nothing(
     server: Server, restart: Callable[[Server], None]
 ) -> None:
-    with MessageStore(server.dsn, name="restarted", messages=Noted) as store:
+    with MessageStore(server.dsn, store="restarted", messages=Noted) as store:
         # With one attempt, the first that is counted parks it.
         subscription = store.subscription("single", on_failure="park", max_attempts=1)
         deliveries = 0

@@ -39,7 +39,7 @@ def conn(server_dsn: str) -> Iterator[psycopg.Connection[TupleRow]]:
 def store(
     server_dsn: str, schema: str, conn: psycopg.Connection[TupleRow]
 ) -> Iterator[MessageStore[Noted]]:
-    pgstore.install(server_dsn, name=schema)
+    pgstore.install(server_dsn, store=schema)
     create_effects(conn, schema)
     with open_store(server_dsn, schema) as store:
         for each in subscriptions(store):

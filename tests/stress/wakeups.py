@@ -122,7 +122,7 @@ def rounds(
     seconds: float = 3600.0,
 ) -> Wakeups:
     """Do so many rounds in a new store; fewer if `enough` were late, or the time is up."""
-    pgstore.install(dsn, name=name)
+    pgstore.install(dsn, store=name)
     if wrong is not None:
         make_wrong(dsn, name, wrong)
     with ExitStack() as stack:

@@ -59,7 +59,7 @@ class _Hooks(RunnerHooks):
     def __init__(self, report: Report) -> None:
         self._report = report
 
-    def processed(self, subscription: str, partition: int, count: int, seconds: float) -> None:
+    def handled(self, subscription: str, partition: int, count: int, seconds: float) -> None:
         self._report.processed += count
 
     def failed(self, subscription: str, partition: int, error: BaseException, action: str) -> None:
@@ -93,14 +93,14 @@ def open_store(
     dsn = make_conninfo(dsn, application_name=APPLICATION)
     messages = {"Noted": message}
     if not pooled:
-        with pgstore.MessageStore(dsn, name=name, messages=messages, create=False) as store:
+        with pgstore.MessageStore(dsn, store=name, messages=messages, create=False) as store:
             yield store
         return
     session = {"autocommit": True, "prepare_threshold": None}
     with (
         ConnectionPool(dsn, kwargs=session, min_size=1, max_size=10, open=True) as pool,
         pgstore.MessageStore(
-            pool, name=name, messages=messages, create=False, wakeup="poll"
+            pool, store=name, messages=messages, create=False, wakeup="poll"
         ) as pooled_store,
     ):
         yield pooled_store

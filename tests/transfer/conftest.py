@@ -67,7 +67,7 @@ class Place:
 @contextmanager
 def made_store(dsn: str) -> Iterator[Place]:
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(dsn, name=name)
+    pgstore.install(dsn, store=name)
     with psycopg.connect(dsn, autocommit=True) as conn:
         yield Place(conn, name, dsn)
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))

@@ -123,7 +123,7 @@ def check_commands(run: Any, exported: Path) -> None:
 
 
 def check_python(dsn: str, name: str) -> None:
-    with pgstore.MessageStore(dsn, name=name, messages=RawMessage) as made:
+    with pgstore.MessageStore(dsn, store=name, messages=RawMessage) as made:
         store = made.raw
         store.write("account-1", RawMessage("A", b"1"), expected_version=3)
         handled = []

@@ -406,7 +406,7 @@ def test_verify_in_a_transaction_of_the_callers(store: Place, dsn: str) -> None:
 
 @pytest.mark.parametrize("name", ['odd "name" % \\', "Capitals", "x" * 63])
 def test_store_of_any_name_is_verified(dsn: str, name: str) -> None:
-    pgstore.install(dsn, name=name)
+    pgstore.install(dsn, store=name)
     with psycopg.connect(dsn, autocommit=True) as conn:
         try:
             checks = transfer.verify(conn, store=name)

@@ -15,7 +15,7 @@ TREE = {
     errors.InvalidArgumentError: (errors.PgstoreError, ValueError),
     errors.UnknownMessageTypeError: (errors.PgstoreError, LookupError),
     errors.MessageDecodeError: (errors.PgstoreError, ValueError),
-    errors.MessageNotFound: (errors.PgstoreError, LookupError),
+    errors.MessageNotFoundError: (errors.PgstoreError, LookupError),
     errors.StoreNotInstalledError: (errors.PgstoreError,),
     errors.StoreOutdatedError: (errors.PgstoreError,),
     errors.StoreError: (errors.PgstoreError, psycopg.DatabaseError),
@@ -30,7 +30,7 @@ TREE = {
     errors.PositionBeyondEndError: (errors.StoreError,),
     errors.SequenceBehindError: (errors.StoreError,),
     errors.LeaseLostError: (errors.StoreError,),
-    errors.SubscriptionNotFound: (errors.StoreError,),
+    errors.SubscriptionNotFoundError: (errors.StoreError,),
     errors.SubscriptionExistsError: (errors.StoreError,),
     errors.TransactionEndedError: (errors.StoreError,),
     errors.TransactionFailedError: (errors.PgstoreError,),
@@ -47,7 +47,7 @@ CODES = {
     "MS006": errors.PositionBeyondEndError,
     "MS007": errors.SequenceBehindError,
     "MS020": errors.LeaseLostError,
-    "MS021": errors.SubscriptionNotFound,
+    "MS021": errors.SubscriptionNotFoundError,
     "MS022": errors.SubscriptionExistsError,
     "MS023": errors.TransactionEndedError,
 }
@@ -77,7 +77,7 @@ def test_code_is_bound_to_its_class(code: str) -> None:
         errors.InvalidArgumentError("stream must be a name", {"argument": "stream"}),
         errors.UnknownMessageTypeError("unknown message type", "account-1", 3, "Old"),
         errors.MessageDecodeError("cannot decode message", "account-1", 3, "Old"),
-        errors.MessageNotFound(uuid4()),
+        errors.MessageNotFoundError(uuid4()),
         errors.StoreNotInstalledError("there is no store"),
         errors.StoreOutdatedError("the store is old"),
         errors.StoreTooNewError("the store is new"),
@@ -96,7 +96,7 @@ def test_error_survives_pickling(error: Exception) -> None:
 def test_texts_say_what_and_where() -> None:
     unknown = errors.UnknownMessageTypeError("unknown message type", "account-1", 3, "Old")
     assert str(unknown) == "unknown message type (type 'Old', version 3 of stream 'account-1')"
-    missing = errors.MessageNotFound(UUID(int=1))
+    missing = errors.MessageNotFoundError(UUID(int=1))
     assert str(missing) == "no message has the id 00000000-0000-0000-0000-000000000001"
 
 

@@ -9,34 +9,34 @@ from pgstore._core.subscriptions import GuardedHooks
 
 
 class Broken(RunnerHooks):
-    def lag(self, subscription: str, behind: int) -> None:
+    def behind(self, subscription: str, behind: int) -> None:
         raise ZeroDivisionError
 
 
 class Ending(RunnerHooks):
-    def lag(self, subscription: str, behind: int) -> None:
+    def behind(self, subscription: str, behind: int) -> None:
         raise SystemExit
 
 
 class Awaited(RunnerHooks):
-    async def lag(self, subscription: str, behind: int) -> None: ...  # type: ignore[override]
+    async def behind(self, subscription: str, behind: int) -> None: ...  # type: ignore[override]
 
 
 def test_an_error_is_logged_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
-    GuardedHooks(Broken()).lag("a", 1)
+    GuardedHooks(Broken()).behind("a", 1)
     (record,) = caplog.records
     assert record.name == "pgstore"
     assert record.exc_info is not None
     assert record.exc_info[0] is ZeroDivisionError
     with pytest.raises(SystemExit):
-        GuardedHooks(Ending()).lag("a", 1)
+        GuardedHooks(Ending()).behind("a", 1)
 
 
 def test_without_hooks_nothing_happens(caplog: pytest.LogCaptureFixture) -> None:
     hooks = GuardedHooks(None)
-    hooks.processed("a", 0, 1, 0.1)
+    hooks.handled("a", 0, 1, 0.1)
     hooks.failed("a", 0, ValueError(), "retry")
-    hooks.lag("a", 1)
+    hooks.behind("a", 1)
     assert caplog.records == []
 
 

@@ -19,7 +19,7 @@ PARAMETERS = {
     "read_page": 8,
     "safe_position": 0,
     "horizon": 0,
-    "lag": 0,
+    "behind": 0,
     "fall_asleep": 1,
     "wake_up": 1,
     "wake_channel": 0,

@@ -12,8 +12,8 @@ from pgstore._core.conninfo import checked
 from pgstore.transfer._batches import (
     BYTES,
     TOO_LONG_HINT,
-    Batch,
     Floors,
+    ImportBatch,
     Messages,
     too_long,
 )
@@ -33,7 +33,7 @@ def snapshot(dsn: str) -> Iterator[Connection[TupleRow]]:
         yield conn
 
 
-def floors(conn: Connection[TupleRow], query: sql.Composed, count: int) -> Generator[Batch]:
+def floors(conn: Connection[TupleRow], query: sql.Composed, count: int) -> Generator[ImportBatch]:
     """What the query answers: place, stream and floor."""
     with closing(_pages(conn, query, count)) as pages:
         for rows in pages:
@@ -56,7 +56,7 @@ ORDER BY q.place"""
 
 def messages(
     conn: Connection[TupleRow], query: sql.Composed, count: int, max_bytes: int
-) -> Generator[Batch]:
+) -> Generator[ImportBatch]:
     """What the query answers, by place: the columns of Messages, payloads as texts.
 
     Raises MessageRefusedError for a message of more than `max_bytes`.
@@ -119,7 +119,9 @@ def require_table(conn: Connection[TupleRow], schema: str | None, table: str, wh
 
 
 @contextmanager
-def both(floors: Generator[Batch], messages: Generator[Batch]) -> Iterator[Iterator[Batch]]:
+def both(
+    floors: Generator[ImportBatch], messages: Generator[ImportBatch]
+) -> Iterator[Iterator[ImportBatch]]:
     """The floors, then the messages; none of them has the connection afterwards."""
     with closing(floors), closing(messages):
         yield chain(floors, messages)

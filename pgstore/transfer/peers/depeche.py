@@ -8,7 +8,7 @@ from psycopg import sql
 from pgstore._core.arguments import count, text_of
 from pgstore._core.conninfo import checked
 from pgstore._core.files import MAX_BYTES
-from pgstore.transfer._batches import Batch
+from pgstore.transfer._batches import ImportBatch
 from pgstore.transfer._errors import TransferError
 from pgstore.transfer.peers._reading import UNIT, both, floors, messages, require_table, snapshot
 
@@ -64,7 +64,7 @@ class DepecheSource:
         self.total: int | None = None
 
     @contextmanager
-    def read(self, count: int) -> Iterator[Iterator[Batch]]:
+    def read(self, count: int) -> Iterator[Iterator[ImportBatch]]:
         """The messages. Raises TransferError if there is no such store."""
         table_name = f"depeche_msgs_{self.name}"
         with snapshot(self.dsn) as conn:

@@ -8,7 +8,7 @@ from psycopg import sql
 from pgstore._core.arguments import count, text_of
 from pgstore._core.conninfo import checked
 from pgstore._core.files import MAX_BYTES
-from pgstore.transfer._batches import Batch
+from pgstore.transfer._batches import ImportBatch
 from pgstore.transfer.peers._reading import UNIT, both, floors, messages, require_table, snapshot
 
 # Positions begin at 0 there, versions at 1 here. A stream whose first messages were deleted begins
@@ -47,7 +47,7 @@ class MessageDbSource:
         self.total: int | None = None
 
     @contextmanager
-    def read(self, count: int) -> Iterator[Iterator[Batch]]:
+    def read(self, count: int) -> Iterator[Iterator[ImportBatch]]:
         """The messages. Raises TransferError if there is no Message DB."""
         with snapshot(self.dsn) as conn:
             require_table(conn, self.schema, "messages", "Message DB")

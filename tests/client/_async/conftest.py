@@ -16,7 +16,7 @@ class OpenStore(Protocol):
     """Open a store: the shared one on the test database, unless told otherwise."""
 
     async def __call__(
-        self, messages: Any = EventA | EventB, connection: Any = None, **options: Any
+        self, messages: Any = EventA | EventB, conninfo: Any = None, **options: Any
     ) -> AsyncMessageStore[Any]: ...
 
 
@@ -33,10 +33,10 @@ async def open_store(dsn: str, shared: str) -> AsyncIterator[OpenStore]:
     async with AsyncExitStack() as opened:
 
         async def open_store(
-            messages: Any = EventA | EventB, connection: Any = None, **options: Any
+            messages: Any = EventA | EventB, conninfo: Any = None, **options: Any
         ) -> AsyncMessageStore[Any]:
-            options.setdefault("name", shared)
-            store = AsyncMessageStore[Any](connection or dsn, messages=messages, **options)
+            options.setdefault("store", shared)
+            store = AsyncMessageStore[Any](conninfo or dsn, messages=messages, **options)
             return await opened.enter_async_context(store)
 
         yield open_store

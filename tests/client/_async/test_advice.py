@@ -9,7 +9,7 @@ from pgstore import (
     InvalidArgumentError,
     RawMessage,
     StoredMessage,
-    SubscriptionNotFound,
+    SubscriptionNotFoundError,
 )
 from tests.client._async.conftest import OpenStore
 from tests.client._async.running import running
@@ -23,7 +23,7 @@ Raw: Any = RawMessage
 async def test_looking_at_a_subscription_does_not_create_it(store: Store, category: str) -> None:
     subscription = store.subscription(category, category=category)
     for look in (subscription.position, subscription.partitions, subscription.parked):
-        with pytest.raises(SubscriptionNotFound) as caught:
+        with pytest.raises(SubscriptionNotFoundError) as caught:
             await look()
         assert caught.value.subscription == category
     await subscription.create()
@@ -107,7 +107,7 @@ async def test_run_once_does_not_log_what_it_raises(
 async def test_a_parked_message_that_was_deleted_has_no_place(
     open_store: OpenStore, schema: str, category: str
 ) -> None:
-    store = await open_store(name=schema)
+    store = await open_store(store=schema)
     await fill(store, category, 1)
     subscription = store.subscription(
         category, category=category, on_failure="park", max_attempts=1

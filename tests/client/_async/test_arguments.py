@@ -41,9 +41,9 @@ CALLS: list[tuple[str, Callable[[Any], Any]]] = [
     ("from_version", lambda store: listed(store.read("a-1", from_version="2"))),
     ("after_position", lambda store: listed(store.read_all(after_position="2"))),
     ("after_position", lambda store: listed(store.follow(after_position="2"))),
-    ("partition", lambda store: listed(store.read_all(partition=1))),
-    ("partition", lambda store: listed(store.read_all(partition=(1, 2, 3)))),
-    ("partition", lambda store: listed(store.read_all(partition=("0", 2)))),
+    ("partition", lambda store: listed(store.read_all(partition="0", partitions=2))),
+    ("partitions", lambda store: listed(store.read_all(partition=0, partitions="2"))),
+    ("partition", lambda store: listed(store.read_all(partition=0))),
     ("types", lambda store: listed(store.read_all(types=EventA))),
     ("names", lambda store: listed(store.raw.read_all(types=[EventA]))),
     ("names", lambda store: listed(store.raw.follow(types=[EventA], timeout=0))),
@@ -76,10 +76,10 @@ async def test_what_is_a_number_or_a_text_by_its_base_is_taken(store: Store, str
 
 async def test_repr_tells_name_and_types_and_no_secret() -> None:
     secret = "postgresql://ada:xyzzy@localhost/demo"
-    store = AsyncMessageStore[EventA | EventB](secret, messages=EventB | EventA, name="bank")
+    store = AsyncMessageStore[EventA | EventB](secret, messages=EventB | EventA, store="bank")
     kind = type(store).__name__
-    assert repr(store) == f"{kind}(name='bank', messages=[EventA, EventB])"
-    assert repr(store.raw) == f"{kind}(name='bank', messages=[RawMessage])"
+    assert repr(store) == f"{kind}(store='bank', messages=[EventA, EventB])"
+    assert repr(store.raw) == f"{kind}(store='bank', messages=[RawMessage])"
 
 
 @pytest.mark.parametrize(

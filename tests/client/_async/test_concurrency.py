@@ -80,7 +80,7 @@ async def test_everything_at_once_on_a_pool_of_two(
         dsn, min_size=1, max_size=2, timeout=20, open=False
     )
     async with pool:
-        store = await open_store(MESSAGES, connection=pool)
+        store = await open_store(MESSAGES, conninfo=pool)
         async with AsyncParallel() as parallel:
             await parallel.start(
                 *(
@@ -98,7 +98,7 @@ async def test_callers_that_keep_a_pool_in_use_leave_a_follower_its_turn(
         dsn, min_size=1, max_size=1, open=False
     )
     async with pool:
-        store = await open_store(connection=pool)
+        store = await open_store(conninfo=pool)
         await store.write(f"{category}-1", EventA(1))
         seen: list[int] = []
         taken: list[int] = []

@@ -147,7 +147,7 @@ async def test_habits_of_a_pool_do_not_disturb(
     )
     async with pool:
         for create in (True, False):
-            store = await open_store(MESSAGES, connection=pool, name=schema, create=create)
+            store = await open_store(MESSAGES, conninfo=pool, store=schema, create=create)
             await do_everything(store, f"{stream}-{create}")
             async with store.transaction() as conn:
                 await do_everything(store, f"{stream}-{create}-t", conn, refuse=False)
@@ -159,7 +159,7 @@ async def test_habits_of_a_pool_do_not_disturb(
 async def test_a_pool_stays_as_it_was(dsn: str, open_store: OpenStore, stream: str) -> None:
     async with AsyncConnectionPool(dsn, min_size=1, max_size=1, timeout=5, open=False) as pool:
         for _ in range(2):
-            store = await open_store(connection=pool)
+            store = await open_store(conninfo=pool)
             await store.write(stream, EventA(1))
             for wrong in (0, -1):
                 with pytest.raises((OptimisticConcurrencyError, InvalidArgumentError)):
@@ -177,13 +177,13 @@ async def test_a_pool_without_connections_of_its_own(
     dsn: str, open_store: OpenStore, stream: str
 ) -> None:
     async with AsyncNullConnectionPool(dsn, max_size=2, timeout=5, open=False) as pool:
-        store = await open_store(MESSAGES, connection=pool)
+        store = await open_store(MESSAGES, conninfo=pool)
         await do_everything(store, stream)
 
 
 async def test_a_pool_that_is_not_open_says_so(dsn: str, open_store: OpenStore) -> None:
     pool = AsyncConnectionPool(dsn, min_size=1, open=False)
-    store = await open_store(connection=pool)
+    store = await open_store(conninfo=pool)
     with pytest.raises(psycopg.OperationalError, match="not open"):
         await store.stream_version("s-1")
 
@@ -191,7 +191,7 @@ async def test_a_pool_that_is_not_open_says_so(dsn: str, open_store: OpenStore) 
 async def test_a_connection_of_another_store_is_taken_too(
     open_store: OpenStore, schema: str, stream: str
 ) -> None:
-    one, other = await open_store(), await open_store(name=schema)
+    one, other = await open_store(), await open_store(store=schema)
     async with one.transaction() as conn:
         await one.write(stream, EventA(1), conn=conn)
         await other.write(stream, EventA(2), conn=conn)

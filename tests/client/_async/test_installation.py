@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 import pgstore
-from pgstore._async import installation
+from pgstore._async import installer
 from tests.client._async.conftest import OpenConnection, OpenStore
 from tests.client._async.everything import MESSAGES, do_everything
 from tests.client.messages import EventA
@@ -45,8 +45,8 @@ async def test_store_can_have_any_name_of_a_schema(
     drop = sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name))
     conn.execute(drop)
     try:
-        await do_everything(await open_store(MESSAGES, name=name), stream)
-        store = await open_store(MESSAGES, name=name, create=False)
+        await do_everything(await open_store(MESSAGES, store=name), stream)
+        store = await open_store(MESSAGES, store=name, create=False)
         assert store.name == name
         assert await store.stream_version(stream) == 2
         query = sql.SQL("SELECT count(*) FROM {}.all_messages").format(sql.Identifier(name))
@@ -58,15 +58,15 @@ async def test_store_can_have_any_name_of_a_schema(
 @pytest.mark.parametrize("name", ["", "x" * 64, "ä" * 32, "a\0b", "pg_store", "pg_catalog"])
 async def test_store_refuses_what_cannot_be_a_schemas_name(name: str) -> None:
     with pytest.raises(pgstore.InvalidArgumentError, match="cannot be a store's name"):
-        pgstore.AsyncMessageStore[EventA](messages=EventA, name=name)
+        pgstore.AsyncMessageStore[EventA](messages=EventA, store=name)
 
 
 async def test_stores_are_apart(open_store: OpenStore, schema: str, stream: str) -> None:
-    one, other = await open_store(), await open_store(name=schema)
+    one, other = await open_store(), await open_store(store=schema)
     await one.write(stream, EventA(1))
     assert await other.stream_version(stream) == 0
     stored = await anext(one.read(stream))
-    with pytest.raises(pgstore.MessageNotFound):
+    with pytest.raises(pgstore.MessageNotFoundError):
         await other.get(stored.message_id)
     assert (await other.write(stream, EventA(1))).global_position == 1
 
@@ -79,8 +79,8 @@ async def test_construction_does_not_connect() -> None:
 async def test_first_use_by_many_at_once_creates_it_once(
     dsn: str, open_store: OpenStore, connect: Connect, schema: str, stream: str
 ) -> None:
-    one = await open_store(name=schema)
-    stores = [one if number % 2 else await open_store(name=schema) for number in range(8)]
+    one = await open_store(store=schema)
+    stores = [one if number % 2 else await open_store(store=schema) for number in range(8)]
     async with AsyncParallel() as parallel:
         for number, store in enumerate(stores):
             await parallel.start(partial(store.write, stream, EventA(number)))
@@ -122,7 +122,7 @@ async def test_missing_store_names_the_command(
         conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
     before = schemas(conn, schema)
     async with AsyncConnectionPool(dsn, min_size=1, max_size=1, timeout=5, open=False) as pool:
-        store = await open_store(connection=pool if pooled else dsn, name=schema, create=False)
+        store = await open_store(conninfo=pool if pooled else dsn, store=schema, create=False)
         for _ in range(2):
             with pytest.raises(
                 pgstore.StoreNotInstalledError,
@@ -132,13 +132,13 @@ async def test_missing_store_names_the_command(
         async with pool.connection() as other:
             assert not other.autocommit
     assert schemas(conn, schema) == before
-    pgstore.install(dsn, name=schema)
-    assert (await open_store(name=schema, create=False)).name == schema
+    pgstore.install(dsn, store=schema)
+    assert (await open_store(store=schema, create=False)).name == schema
 
 
 async def test_command_is_quoted_for_a_shell(open_store: OpenStore) -> None:
     number = uuid4().hex[:6]
-    store = await open_store(name=f'it\'s "odd" $HOME {number}', create=False)
+    store = await open_store(store=f'it\'s "odd" $HOME {number}', create=False)
     with pytest.raises(pgstore.StoreNotInstalledError) as caught:
         await store.stream_version("s-1")
     assert f"""'it'"'"'s "odd" $HOME {number}'""" in str(caught.value)
@@ -148,10 +148,10 @@ async def test_outdated_store_names_the_command(
     dsn: str, open_store: OpenStore, connect: Connect, schema: str
 ) -> None:
     conn = connect()
-    pgstore.install(dsn, name=schema)
+    pgstore.install(dsn, store=schema)
     change(conn, schema, "DELETE FROM {0} WHERE number = (SELECT max(number) FROM {0})")
     before = schemas(conn, schema)
-    store = await open_store(name=schema, create=False)
+    store = await open_store(store=schema, create=False)
     with pytest.raises(
         pgstore.StoreOutdatedError, match=f"python -m pgstore install.* --store {schema}"
     ):
@@ -177,10 +177,10 @@ async def test_newer_or_edited_store_is_refused_untouched(
     error: type[pgstore.StoreError],
 ) -> None:
     conn = connect()
-    pgstore.install(dsn, name=schema)
+    pgstore.install(dsn, store=schema)
     change(conn, schema, statement)
     before = schemas(conn, schema)
-    store = await open_store(name=schema, create=create)
+    store = await open_store(store=schema, create=create)
     with pytest.raises(error) as caught:
         await store.write("s-1", EventA(1))
     assert caught.value.detail["store"] == schema
@@ -193,7 +193,7 @@ async def test_a_role_that_may_only_execute_uses_an_installed_store(
     dsn: str, open_store: OpenStore, connect: Connect, schema: str, stream: str, create: bool
 ) -> None:
     conn = connect()
-    pgstore.install(dsn, name=schema)
+    pgstore.install(dsn, store=schema)
     role = f"role_{uuid4().hex[:12]}"
     names = {"role": sql.Identifier(role), "schema": sql.Identifier(schema)}
     for statement in (
@@ -204,12 +204,12 @@ async def test_a_role_that_may_only_execute_uses_an_installed_store(
         conn.execute(sql.SQL(statement).format(**names))
     try:
         store = await open_store(
-            MESSAGES, connection=make_conninfo(dsn, user=role), name=schema, create=create
+            MESSAGES, conninfo=make_conninfo(dsn, user=role), store=schema, create=create
         )
         await do_everything(store, stream)
         change(conn, schema, "INSERT INTO {} VALUES (9999, now(), 'later', 'x')")
         newer = await open_store(
-            MESSAGES, connection=make_conninfo(dsn, user=role), name=schema, create=create
+            MESSAGES, conninfo=make_conninfo(dsn, user=role), store=schema, create=create
         )
         with pytest.raises(pgstore.StoreTooNewError):
             await newer.stream_version(stream)
@@ -222,10 +222,10 @@ async def test_upgrade_happens_on_first_use(
     dsn: str, open_store: OpenStore, connect: Connect, schema: str, stream: str
 ) -> None:
     conn = connect()
-    pgstore.install(dsn, name=schema)
+    pgstore.install(dsn, store=schema)
     change(conn, schema, "UPDATE {} SET checksum = 'older' WHERE number = 0")
     conn.execute(sql.SQL("DROP FUNCTION {}(text)").format(sql.Identifier(schema, "stream_version")))
-    store = await open_store(MESSAGES, name=schema)
+    store = await open_store(MESSAGES, store=schema)
     await do_everything(store, stream)
 
 
@@ -242,7 +242,7 @@ async def test_aclose_closes_the_stores_own_connections(
 ) -> None:
     name = f"store {uuid4()}"
     query = "SELECT FROM pg_stat_activity WHERE application_name = %s"
-    async with await open_store(connection=make_conninfo(dsn, application_name=name)) as store:
+    async with await open_store(conninfo=make_conninfo(dsn, application_name=name)) as store:
         await store.write(stream, EventA(1))
         assert connect().execute(query, (name,)).rowcount > 0
         pool = await store._database.ready()  # held here, so that it is not closed for being lost
@@ -257,7 +257,7 @@ async def test_raw_shares_the_connections(
     dsn: str, open_store: OpenStore, connect: Connect, stream: str
 ) -> None:
     name = f"store {uuid4()}"
-    store = await open_store(connection=make_conninfo(dsn, application_name=name))
+    store = await open_store(conninfo=make_conninfo(dsn, application_name=name))
     await store.write(stream, EventA(1))
     query = "SELECT FROM pg_stat_activity WHERE application_name = %s"
     conn = connect()
@@ -282,11 +282,11 @@ async def test_statements_are_run_one_by_one(
     open_connection: OpenConnection, caplog: pytest.LogCaptureFixture
 ) -> None:
     conn = await open_connection(options="-c statement_timeout=400ms")
-    await installation._run_script(conn, "SELECT pg_sleep(0.15);\n" * 4)
+    await installer._run_script(conn, "SELECT pg_sleep(0.15);\n" * 4)
     for many in (0, 5, 50, 500):  # the error is met at the end of the pipeline, or before
         with pytest.raises(psycopg.errors.DivisionByZero) as caught:
             async with conn.transaction():
-                await installation._run_script(
+                await installer._run_script(
                     conn, "SELECT 1;\nSELECT 1 / 0,\n  2;\n" + "SELECT 3;\n" * many
                 )
         assert caught.value.__notes__ == ["in the statement: SELECT 1 / 0,"]
@@ -304,9 +304,9 @@ async def test_a_store_is_installed_with_a_driver_that_has_no_pipelines(
 ) -> None:
     monkeypatch.setattr(psycopg.Pipeline, "is_supported", lambda: pipelines)
     conn = await open_connection()
-    assert await installation.install(conn, schema) > 0
+    assert await installer.install(conn, schema) > 0
     async with conn.transaction(force_rollback=True):
         await conn.execute(f'UPDATE "{schema}".migrations SET checksum = 1 WHERE number = 1')
         with pytest.raises(pgstore.StoreError):
-            await installation.install(conn, schema)
+            await installer.install(conn, schema)
     assert caplog.messages == []

@@ -65,7 +65,7 @@ async def test_what_runs_on_is_back_within_a_second_and_tells_once(
     followed: list[int] = []
     handled: list[int] = []
     with Proxy.running(dsn) as proxy:
-        through = await open_store(connection=proxy.dsn)
+        through = await open_store(conninfo=proxy.dsn)
         subscription = noting(through, category, handled)
         async with AsyncParallel() as parallel:
             await parallel.start(
@@ -96,7 +96,7 @@ async def test_run_can_begin_while_the_server_is_away(
 ) -> None:
     handled: list[int] = []
     with Proxy.running(dsn) as proxy:
-        store = await open_store(connection=proxy.dsn)
+        store = await open_store(conninfo=proxy.dsn)
         proxy.go_down()
         async with running(store, noting(store, category, handled)):
             await AsyncParallel.until(lambda: len(store._database.outage._waiting) > 0)
@@ -110,7 +110,7 @@ async def test_a_timeout_ends_a_follower_in_an_outage_with_the_reason(
     open_store: OpenStore, category: str, dsn: str
 ) -> None:
     with Proxy.running(dsn) as proxy:
-        store = await open_store(connection=proxy.dsn)
+        store = await open_store(conninfo=proxy.dsn)
         await store.write(f"{category}-1", EventA(1))
         follower = store.follow(category=category, timeout=0.5)
         assert (await anext(follower)).message == EventA(1)
@@ -137,7 +137,7 @@ async def test_a_listening_backend_that_is_stopped_holds_nobody_for_long(
     monkeypatch.setattr("pgstore._async.waker._SILENT", 1.5)
     seen: list[int] = []
     with Proxy.running(make_conninfo(dsn, application_name=watch.name)) as proxy:
-        watched = await open_store(connection=proxy.dsn, wakeup=wakeup)
+        watched = await open_store(conninfo=proxy.dsn, wakeup=wakeup)
         async with AsyncParallel() as parallel:
             await parallel.start(partial(follow, watched, category, seen))
             await store.write(f"{category}-1", EventA(1))
@@ -173,7 +173,7 @@ async def test_stop_ends_a_run_whose_server_is_silent(
     monkeypatch.setattr("pgstore._async.runner._ANSWER", 0.5)
     handled: list[int] = []
     with Proxy.running(dsn) as proxy:
-        through = await open_store(connection=proxy.dsn)
+        through = await open_store(conninfo=proxy.dsn)
         subscription = through.subscription(category, category=category, retry_delay=0)
 
         @subscription.handler
@@ -208,7 +208,7 @@ async def test_stop_ends_a_run_whose_server_is_silent(
 
 
 async def test_what_cannot_pass_ends_a_run(open_store: OpenStore, category: str, dsn: str) -> None:
-    store = await open_store(connection=make_conninfo(dsn, user=f"nobody {uuid4()}"))
+    store = await open_store(conninfo=make_conninfo(dsn, user=f"nobody {uuid4()}"))
     with pytest.raises(psycopg.OperationalError) as caught:
         await store.run(noting(store, category, []))
     assert caught.value.sqlstate is None

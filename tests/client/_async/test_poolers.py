@@ -38,7 +38,7 @@ def pooled(server_dsn: str, mode: str) -> Iterator[str]:
 @pytest.fixture
 async def store(open_store: OpenStore, pooled: str, mode: str) -> AsyncMessageStore[Any]:
     threshold = 5 if mode == "session" else None
-    return await open_store(MESSAGES, connection=pooled, prepare_threshold=threshold)
+    return await open_store(MESSAGES, conninfo=pooled, prepare_threshold=threshold)
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ async def test_readers_wait_and_no_bell_is_left(
 async def test_poll_mode_works(
     open_store: OpenStore, pooled: str, category: str, bells: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = await open_store(connection=pooled, prepare_threshold=None, wakeup="poll")
+    store = await open_store(conninfo=pooled, prepare_threshold=None, wakeup="poll")
     seen: list[int] = []
     async with AsyncParallel() as parallel:
         await parallel.start(partial(collect, store.follow(category=category), seen, 3))
@@ -162,7 +162,7 @@ async def test_a_given_pool_prepares_as_it_was_made_to(
         pooled, min_size=1, max_size=3, kwargs={"prepare_threshold": None}, open=False
     ) as pool:
         with pytest.raises(InvalidArgumentError):
-            await open_store(connection=pool, prepare_threshold=None)
-        store = await open_store(connection=pool)
+            await open_store(conninfo=pool, prepare_threshold=None)
+        store = await open_store(conninfo=pool)
         for n in range(MANY):
             assert (await store.write(stream, EventA(n))).version == n + 1

@@ -27,7 +27,7 @@ Store = AsyncMessageStore[Any]
 @pytest.fixture
 async def alone(open_store: OpenStore, schema: str) -> AsyncIterator[Store]:
     """A store to which nobody else writes."""
-    store = await open_store(name=schema)
+    store = await open_store(store=schema)
     yield store
     await store.aclose()
 

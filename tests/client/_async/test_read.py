@@ -9,7 +9,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
-from pgstore import AsyncMessageStore, InvalidArgumentError, MessageNotFound, new_message_id
+from pgstore import AsyncMessageStore, InvalidArgumentError, MessageNotFoundError, new_message_id
 from tests.client._async.conftest import OpenConnection, OpenStore
 from tests.client.conftest import LARGE, LONG, SMALL
 from tests.client.messages import EventA, EventB
@@ -94,7 +94,7 @@ async def test_read_holds_no_connection_between_messages(
     dsn: str, open_store: OpenStore, stream: str, long_stream: str
 ) -> None:
     async with AsyncConnectionPool(dsn, min_size=1, max_size=1, timeout=5, open=False) as pool:
-        store = await open_store(connection=pool)
+        store = await open_store(conninfo=pool)
         async for stored in store.read(long_stream):
             if stored.version in (1, 99, 100, 101, 1100, 1101, LONG):
                 assert pool.get_stats()["pool_available"] == 1
@@ -111,10 +111,10 @@ async def test_read_holds_no_transaction_between_pages(
         SELECT count(*), count(*) FILTER (WHERE state = 'idle' AND xact_start IS NULL)
         FROM pg_stat_activity WHERE application_name = %s
     """
-    store = await open_store(connection=make_conninfo(dsn, application_name=name))
+    store = await open_store(conninfo=make_conninfo(dsn, application_name=name))
     pool = AsyncConnectionPool(make_conninfo(dsn, application_name=name), min_size=1, open=False)
     async with pool:
-        for reading in (store, await open_store(connection=pool)):
+        for reading in (store, await open_store(conninfo=pool)):
             async for stored in reading.read(long_stream):
                 if stored.version in (50, 100, 101, 1100, 1101):
                     cursor = await watching.execute(query, (name,))
@@ -127,7 +127,7 @@ async def test_read_that_is_left_half_way_holds_nothing(
     dsn: str, open_store: OpenStore, long_stream: str
 ) -> None:
     async with AsyncConnectionPool(dsn, min_size=1, max_size=1, timeout=5, open=False) as pool:
-        store = await open_store(connection=pool)
+        store = await open_store(conninfo=pool)
         left = [store.read(long_stream) for _ in range(5)]
         assert [(await anext(messages)).version for messages in left] == [1] * 5
         async for stored in store.read(long_stream):
@@ -175,7 +175,7 @@ async def test_get_gives_the_message_with_the_id(store: Store, stream: str) -> N
 
 async def test_get_of_an_unknown_id_is_an_error(store: Store) -> None:
     unknown = new_message_id()
-    with pytest.raises(MessageNotFound) as caught:
+    with pytest.raises(MessageNotFoundError) as caught:
         await store.get(unknown)
     assert caught.value.message_id == unknown
     assert isinstance(caught.value, LookupError)

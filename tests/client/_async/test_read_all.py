@@ -112,7 +112,7 @@ async def test_partitions_share_everything_out(store: Store, category: str, by: 
         stream = f"{category}-{number % 8}+{number % 3}"
         await store.write(stream, EventA(number), metadata={"tenant": str(number % 8)})
     shares = [
-        await numbers(store.read_category(category, partition=(share, 3), partition_by=by))
+        await numbers(store.read_category(category, partition=share, partitions=3, partition_by=by))
         for share in range(3)
     ]
     assert sorted(number for share in shares for number in share) == list(range(24))

@@ -125,7 +125,7 @@ async def test_what_a_hook_raises_does_not_end_the_run(store: Store, category: s
     seen: list[int] = []
 
     class Ending(RunnerHooks):
-        def processed(self, subscription: str, partition: int, count: int, seconds: float) -> None:
+        def handled(self, subscription: str, partition: int, count: int, seconds: float) -> None:
             raise CancelledError
 
         def failed(

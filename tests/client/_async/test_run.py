@@ -30,7 +30,7 @@ def watch(connect: Connect) -> Watch:
 @pytest.fixture
 async def watched(open_store: OpenStore, dsn: str, watch: Watch) -> Store:
     """A store whose sessions the test can find."""
-    return await open_store(connection=make_conninfo(dsn, application_name=watch.name))
+    return await open_store(conninfo=make_conninfo(dsn, application_name=watch.name))
 
 
 async def test_run_handles_what_is_there_and_what_comes(
@@ -280,8 +280,8 @@ async def test_a_hook_that_fails_does_not_end_the_work(
     seen: list[int] = []
 
     class Broken(RunnerHooks):
-        def processed(self, subscription: str, partition: int, count: int, seconds: float) -> None:
-            told.append("processed")
+        def handled(self, subscription: str, partition: int, count: int, seconds: float) -> None:
+            told.append("handled")
             raise ZeroDivisionError
 
         def failed(
@@ -290,8 +290,8 @@ async def test_a_hook_that_fails_does_not_end_the_work(
             told.append("failed")
             raise ZeroDivisionError
 
-        def lag(self, subscription: str, behind: int) -> None:
-            told.append("lag")
+        def behind(self, subscription: str, behind: int) -> None:
+            told.append("behind")
             raise ZeroDivisionError
 
     @subscription.handler
@@ -302,10 +302,10 @@ async def test_a_hook_that_fails_does_not_end_the_work(
 
     await store.write(f"{category}-1", EventA(1))
     async with running(store, subscription, hooks=Broken()):
-        await AsyncParallel.until(lambda: {"processed", "failed", "lag"} <= set(told))
+        await AsyncParallel.until(lambda: {"handled", "failed", "behind"} <= set(told))
         await store.write(f"{category}-1", EventA(2))
         await AsyncParallel.until(lambda: seen == [1, 1, 2])
-        await AsyncParallel.until(lambda: told.count("lag") > 1)
+        await AsyncParallel.until(lambda: told.count("behind") > 1)
     errors = [record.exc_info[0] for record in caplog.records if record.exc_info]
     assert errors.count(ZeroDivisionError) >= 4
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgstore import AsyncMessageStore, SubscriptionNotFound
+from pgstore import AsyncMessageStore, SubscriptionNotFoundError
 from tests.client._async.conftest import OpenStore
 from tests.client._async.running import numbers, owners, running
 from tests.client.messages import EventA
@@ -31,7 +31,7 @@ def watch(connect: Connect) -> Watch:
 @pytest.fixture
 async def watched(open_store: OpenStore, dsn: str, watch: Watch) -> Store:
     """A store whose sessions the test can find."""
-    return await open_store(connection=make_conninfo(dsn, application_name=watch.name))
+    return await open_store(conninfo=make_conninfo(dsn, application_name=watch.name))
 
 
 async def test_stop_finishes_the_batch_in_hand_and_no_more(store: Store, category: str) -> None:
@@ -248,7 +248,7 @@ async def test_a_subscription_that_is_dropped_ends_alone(
         await store.write(f"{category}-1", EventA(2))
         await AsyncParallel.until(lambda: seen == [1, 2])
     assert at_work == [1]
-    with pytest.raises(SubscriptionNotFound):  # with none left, there is nothing to do
+    with pytest.raises(SubscriptionNotFoundError):  # with none left, there is nothing to do
         await store.run(dropped)
 
 

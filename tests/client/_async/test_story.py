@@ -21,7 +21,7 @@ STORED = (
 
 async def test_story_goes_as_told(dsn: str, schema: str, connect: Connect) -> None:
     async with pgstore.AsyncMessageStore[EventA | EventB](
-        dsn, name=schema, messages=EventA | EventB
+        dsn, store=schema, messages=EventA | EventB
     ) as store:
         result = await store.write("stream-1", EventA(num=42))
         assert repr(result) == "MessagePosition(stream='stream-1', version=1, global_position=1)"
@@ -82,7 +82,7 @@ async def test_store_takes_the_connection_from_libpqs_environment(
     for name, value in conninfo_to_dict(dsn).items():
         if name in names:
             monkeypatch.setenv(names[name], str(value))
-    async with pgstore.AsyncMessageStore[EventA](name=shared, messages=EventA) as store:
+    async with pgstore.AsyncMessageStore[EventA](store=shared, messages=EventA) as store:
         assert (await store.write(stream, EventA(1))).version == 1
 
 
@@ -99,7 +99,7 @@ async def test_store_can_be_told_by_key_and_value(
     dsn: str, shared: str, stream: str, open_store: OpenStore
 ) -> None:
     told = " ".join(f"{name}='{value}'" for name, value in conninfo_to_dict(dsn).items())
-    store = await open_store(connection=told)
+    store = await open_store(conninfo=told)
     assert (await store.write(stream, EventA(1))).version == 1
     assert store.name == shared
 

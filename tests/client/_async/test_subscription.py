@@ -11,7 +11,7 @@ from pgstore import (
     AsyncSubscription,
     InvalidArgumentError,
     SubscriptionExistsError,
-    SubscriptionNotFound,
+    SubscriptionNotFoundError,
 )
 from tests.client._async.conftest import OpenStore
 from tests.client._async.running import running
@@ -284,10 +284,10 @@ async def test_drop_forgets_it(store: Store, category: str) -> None:
     await store.run_once(subscription)
     assert seen == [1, 1]
     await store.subscription(category, category=category).drop()
-    with pytest.raises(SubscriptionNotFound) as caught:
+    with pytest.raises(SubscriptionNotFoundError) as caught:
         await subscription.position()
     assert caught.value.subscription == category
-    with pytest.raises(SubscriptionNotFound):
+    with pytest.raises(SubscriptionNotFoundError):
         await store.run(subscription)
 
 
@@ -328,7 +328,7 @@ async def test_a_subscription_without_a_handler_is_not_run(store: Store, categor
         with pytest.raises(InvalidArgumentError, match=rf"{category}.*handler"):
             await run()
     assert (seen, store._runners) == ([], set())
-    with pytest.raises(SubscriptionNotFound):  # nothing was passed over
+    with pytest.raises(SubscriptionNotFoundError):  # nothing was passed over
         await idle.position()
     handled = collecting(idle)
     assert await store.run_once(idle) == 2

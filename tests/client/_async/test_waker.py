@@ -41,7 +41,7 @@ async def test_a_bell_key_that_another_session_holds_delays_messages_and_stops_n
     hostile.execute(
         sql.SQL("SELECT pg_advisory_lock({}.bell_lock_class(), 3)").format(sql.Identifier(shared))
     )
-    store = await open_store(connection=make_conninfo(dsn, application_name=watch.name))
+    store = await open_store(conninfo=make_conninfo(dsn, application_name=watch.name))
     follower = store.follow(category=category)
     seen: list[int] = []
     async with AsyncParallel() as parallel:
@@ -65,7 +65,7 @@ async def test_it_sleeps_once_a_connection_of_the_pool_is_free_to_notify_it(
 ) -> None:
     conninfo = make_conninfo(dsn, application_name=watch.name)
     async with AsyncConnectionPool(conninfo, min_size=1, max_size=1, open=False) as pool:
-        store = await open_store(connection=pool)
+        store = await open_store(conninfo=pool)
         follower = store.follow(category=category)
         async with AsyncParallel() as parallel:
             await store.stream_version("none")
@@ -92,7 +92,7 @@ async def test_a_pool_that_asks_functions_how_to_connect_keeps_its_only_connecti
     async with AsyncConnectionPool(
         conninfo, kwargs=kwargs, min_size=1, max_size=1, timeout=5, open=False
     ) as pool:
-        store = await open_store(connection=pool)
+        store = await open_store(conninfo=pool)
         follower = store.follow(category=category)
         seen: list[int] = []
         async with AsyncParallel() as parallel:
@@ -113,7 +113,7 @@ async def test_a_notification_that_comes_late_is_heard(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("pgstore._async.waker._NOTIFIED", 0.0)
-    store = await open_store(connection=make_conninfo(dsn, application_name=watch.name))
+    store = await open_store(conninfo=make_conninfo(dsn, application_name=watch.name))
     follower = store.follow(category=category)
     async with AsyncParallel() as parallel:
         await parallel.start(partial(collect, follower, []))
@@ -129,7 +129,7 @@ async def test_a_silent_connection_of_the_pool_keeps_it_from_neither_listening_n
 ) -> None:
     monkeypatch.setattr("pgstore._async.waker._SILENT", 60.0 if closing else 2.0)
     with Proxy.running(make_conninfo(dsn, application_name=watch.name)) as proxy:
-        store = await open_store(connection=proxy.dsn)
+        store = await open_store(conninfo=proxy.dsn)
         await store.stream_version("none")
         proxy.freeze(new=False)  # the pool's connection: the listening one comes later
 

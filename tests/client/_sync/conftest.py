@@ -18,7 +18,7 @@ class OpenStore(Protocol):
     """Open a store: the shared one on the test database, unless told otherwise."""
 
     def __call__(
-        self, messages: Any = EventA | EventB, connection: Any = None, **options: Any
+        self, messages: Any = EventA | EventB, conninfo: Any = None, **options: Any
     ) -> MessageStore[Any]: ...
 
 
@@ -33,10 +33,10 @@ def open_store(dsn: str, shared: str) -> Iterator[OpenStore]:
     with ExitStack() as opened:
 
         def open_store(
-            messages: Any = EventA | EventB, connection: Any = None, **options: Any
+            messages: Any = EventA | EventB, conninfo: Any = None, **options: Any
         ) -> MessageStore[Any]:
-            options.setdefault("name", shared)
-            store = MessageStore[Any](connection or dsn, messages=messages, **options)
+            options.setdefault("store", shared)
+            store = MessageStore[Any](conninfo or dsn, messages=messages, **options)
             return opened.enter_context(store)
 
         yield open_store

@@ -14,18 +14,18 @@ class Notes(RunnerHooks):
     """What a runner told."""
 
     def __init__(self) -> None:
-        self.handled: list[int] = []
+        self.counted: list[int] = []
         self.failures: list[tuple[str, str]] = []
         self.lags: list[tuple[str, int]] = []
 
-    def processed(self, subscription: str, partition: int, count: int, seconds: float) -> None:
+    def handled(self, subscription: str, partition: int, count: int, seconds: float) -> None:
         assert seconds >= 0
-        self.handled.append(count)
+        self.counted.append(count)
 
     def failed(self, subscription: str, partition: int, error: BaseException, action: str) -> None:
         self.failures.append((type(error).__name__, action))
 
-    def lag(self, subscription: str, behind: int) -> None:
+    def behind(self, subscription: str, behind: int) -> None:
         self.lags.append((subscription, behind))
 
 

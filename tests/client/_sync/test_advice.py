@@ -11,7 +11,7 @@ from pgstore import (
     MessageStore,
     RawMessage,
     StoredMessage,
-    SubscriptionNotFound,
+    SubscriptionNotFoundError,
 )
 from tests.client._sync.conftest import OpenStore
 from tests.client._sync.running import running
@@ -25,7 +25,7 @@ Raw: Any = RawMessage
 def test_looking_at_a_subscription_does_not_create_it(store: Store, category: str) -> None:
     subscription = store.subscription(category, category=category)
     for look in (subscription.position, subscription.partitions, subscription.parked):
-        with pytest.raises(SubscriptionNotFound) as caught:
+        with pytest.raises(SubscriptionNotFoundError) as caught:
             look()
         assert caught.value.subscription == category
     subscription.create()
@@ -109,7 +109,7 @@ def test_run_once_does_not_log_what_it_raises(
 def test_a_parked_message_that_was_deleted_has_no_place(
     open_store: OpenStore, schema: str, category: str
 ) -> None:
-    store = open_store(name=schema)
+    store = open_store(store=schema)
     fill(store, category, 1)
     subscription = store.subscription(
         category, category=category, on_failure="park", max_attempts=1

@@ -74,7 +74,7 @@ def test_everything_at_once_on_a_pool_of_two(dsn: str, open_store: OpenStore, st
         dsn, min_size=1, max_size=2, timeout=20, open=False
     )
     with pool:
-        store = open_store(MESSAGES, connection=pool)
+        store = open_store(MESSAGES, conninfo=pool)
         with Parallel() as parallel:
             parallel.start(
                 *(
@@ -92,7 +92,7 @@ def test_callers_that_keep_a_pool_in_use_leave_a_follower_its_turn(
         dsn, min_size=1, max_size=1, open=False
     )
     with pool:
-        store = open_store(connection=pool)
+        store = open_store(conninfo=pool)
         store.write(f"{category}-1", EventA(1))
         seen: list[int] = []
         taken: list[int] = []

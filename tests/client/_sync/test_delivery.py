@@ -97,7 +97,7 @@ def test_without_the_transaction_what_was_handled_before_a_failure_stays_so(
     notes = Notes()
     assert store.run_once(subscription, raise_errors=False, hooks=notes) == 5
     assert seen == [0, 1, 2, 3, 3, 4]
-    assert sum(notes.handled) == 5
+    assert sum(notes.counted) == 5
     assert notes.failures == [("Broken", "retry")]
 
 

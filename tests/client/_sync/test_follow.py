@@ -30,7 +30,7 @@ def watch(connect: Connect) -> Watch:
 @pytest.fixture
 def watched(open_store: OpenStore, dsn: str, watch: Watch) -> Store:
     """A store whose sessions the test can find."""
-    return open_store(connection=make_conninfo(dsn, application_name=watch.name))
+    return open_store(conninfo=make_conninfo(dsn, application_name=watch.name))
 
 
 def collect(follower: Follower[Any], seen: list[int]) -> None:
@@ -315,7 +315,7 @@ def test_polling_needs_no_listening_connection(
     open_store: OpenStore, dsn: str, watch: Watch, category: str
 ) -> None:
     conninfo = make_conninfo(dsn, application_name=watch.name)
-    store = open_store(connection=conninfo, wakeup="poll")
+    store = open_store(conninfo=conninfo, wakeup="poll")
     follower = store.follow(category=category)
     seen: list[int] = []
     with Parallel() as parallel:
@@ -453,7 +453,7 @@ def test_an_error_that_is_not_of_the_closing_is_raised(
 def test_what_is_wrong_for_the_waker_reaches_who_waits(
     connect: Connect, dsn: str, schema: str
 ) -> None:
-    store = MessageStore[EventA](dsn, name=schema, messages=EventA)
+    store = MessageStore[EventA](dsn, store=schema, messages=EventA)
     watch = Watch(connect(), "nobody")
     follower = store.follow()
     with Parallel() as parallel:
@@ -483,7 +483,7 @@ def test_a_pool_of_the_callers(
     conninfo = make_conninfo(dsn, application_name=watch.name)
     seen: list[int] = []
     with ConnectionPool(conninfo, min_size=1, max_size=2, open=False) as pool:
-        store = open_store(connection=pool)
+        store = open_store(conninfo=pool)
         follower = store.follow(category=category)
         with Parallel() as parallel:
             parallel.start(partial(collect, follower, seen))

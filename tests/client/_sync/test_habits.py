@@ -147,7 +147,7 @@ def test_habits_of_a_pool_do_not_disturb(
     )
     with pool:
         for create in (True, False):
-            store = open_store(MESSAGES, connection=pool, name=schema, create=create)
+            store = open_store(MESSAGES, conninfo=pool, store=schema, create=create)
             do_everything(store, f"{stream}-{create}")
             with store.transaction() as conn:
                 do_everything(store, f"{stream}-{create}-t", conn, refuse=False)
@@ -159,7 +159,7 @@ def test_habits_of_a_pool_do_not_disturb(
 def test_a_pool_stays_as_it_was(dsn: str, open_store: OpenStore, stream: str) -> None:
     with ConnectionPool(dsn, min_size=1, max_size=1, timeout=5, open=False) as pool:
         for _ in range(2):
-            store = open_store(connection=pool)
+            store = open_store(conninfo=pool)
             store.write(stream, EventA(1))
             for wrong in (0, -1):
                 with pytest.raises((OptimisticConcurrencyError, InvalidArgumentError)):
@@ -177,13 +177,13 @@ def test_a_pool_without_connections_of_its_own(
     dsn: str, open_store: OpenStore, stream: str
 ) -> None:
     with NullConnectionPool(dsn, max_size=2, timeout=5, open=False) as pool:
-        store = open_store(MESSAGES, connection=pool)
+        store = open_store(MESSAGES, conninfo=pool)
         do_everything(store, stream)
 
 
 def test_a_pool_that_is_not_open_says_so(dsn: str, open_store: OpenStore) -> None:
     pool = ConnectionPool(dsn, min_size=1, open=False)
-    store = open_store(connection=pool)
+    store = open_store(conninfo=pool)
     with pytest.raises(psycopg.OperationalError, match="not open"):
         store.stream_version("s-1")
 
@@ -191,7 +191,7 @@ def test_a_pool_that_is_not_open_says_so(dsn: str, open_store: OpenStore) -> Non
 def test_a_connection_of_another_store_is_taken_too(
     open_store: OpenStore, schema: str, stream: str
 ) -> None:
-    one, other = open_store(), open_store(name=schema)
+    one, other = open_store(), open_store(store=schema)
     with one.transaction() as conn:
         one.write(stream, EventA(1), conn=conn)
         other.write(stream, EventA(2), conn=conn)

@@ -66,7 +66,7 @@ def test_what_runs_on_is_back_within_a_second_and_tells_once(
     followed: list[int] = []
     handled: list[int] = []
     with Proxy.running(dsn) as proxy:
-        through = open_store(connection=proxy.dsn)
+        through = open_store(conninfo=proxy.dsn)
         subscription = noting(through, category, handled)
         with Parallel() as parallel:
             parallel.start(
@@ -97,7 +97,7 @@ def test_run_can_begin_while_the_server_is_away(
 ) -> None:
     handled: list[int] = []
     with Proxy.running(dsn) as proxy:
-        store = open_store(connection=proxy.dsn)
+        store = open_store(conninfo=proxy.dsn)
         proxy.go_down()
         with running(store, noting(store, category, handled)):
             Parallel.until(lambda: len(store._database.outage._waiting) > 0)
@@ -111,7 +111,7 @@ def test_a_timeout_ends_a_follower_in_an_outage_with_the_reason(
     open_store: OpenStore, category: str, dsn: str
 ) -> None:
     with Proxy.running(dsn) as proxy:
-        store = open_store(connection=proxy.dsn)
+        store = open_store(conninfo=proxy.dsn)
         store.write(f"{category}-1", EventA(1))
         follower = store.follow(category=category, timeout=0.5)
         assert next(follower).message == EventA(1)
@@ -138,7 +138,7 @@ def test_a_listening_backend_that_is_stopped_holds_nobody_for_long(
     monkeypatch.setattr("pgstore._sync.waker._SILENT", 1.5)
     seen: list[int] = []
     with Proxy.running(make_conninfo(dsn, application_name=watch.name)) as proxy:
-        watched = open_store(connection=proxy.dsn, wakeup=wakeup)
+        watched = open_store(conninfo=proxy.dsn, wakeup=wakeup)
         with Parallel() as parallel:
             parallel.start(partial(follow, watched, category, seen))
             store.write(f"{category}-1", EventA(1))
@@ -174,7 +174,7 @@ def test_stop_ends_a_run_whose_server_is_silent(
     monkeypatch.setattr("pgstore._sync.runner._ANSWER", 0.5)
     handled: list[int] = []
     with Proxy.running(dsn) as proxy:
-        through = open_store(connection=proxy.dsn)
+        through = open_store(conninfo=proxy.dsn)
         subscription = through.subscription(category, category=category, retry_delay=0)
 
         @subscription.handler
@@ -209,7 +209,7 @@ def test_stop_ends_a_run_whose_server_is_silent(
 
 
 def test_what_cannot_pass_ends_a_run(open_store: OpenStore, category: str, dsn: str) -> None:
-    store = open_store(connection=make_conninfo(dsn, user=f"nobody {uuid4()}"))
+    store = open_store(conninfo=make_conninfo(dsn, user=f"nobody {uuid4()}"))
     with pytest.raises(psycopg.OperationalError) as caught:
         store.run(noting(store, category, []))
     assert caught.value.sqlstate is None

@@ -39,7 +39,7 @@ def pooled(server_dsn: str, mode: str) -> Iterator[str]:
 @pytest.fixture
 def store(open_store: OpenStore, pooled: str, mode: str) -> MessageStore[Any]:
     threshold = 5 if mode == "session" else None
-    return open_store(MESSAGES, connection=pooled, prepare_threshold=threshold)
+    return open_store(MESSAGES, conninfo=pooled, prepare_threshold=threshold)
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_readers_wait_and_no_bell_is_left(
 def test_poll_mode_works(
     open_store: OpenStore, pooled: str, category: str, bells: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = open_store(connection=pooled, prepare_threshold=None, wakeup="poll")
+    store = open_store(conninfo=pooled, prepare_threshold=None, wakeup="poll")
     seen: list[int] = []
     with Parallel() as parallel:
         parallel.start(partial(collect, store.follow(category=category), seen, 3))
@@ -162,7 +162,7 @@ def test_a_given_pool_prepares_as_it_was_made_to(
         pooled, min_size=1, max_size=3, kwargs={"prepare_threshold": None}, open=False
     ) as pool:
         with pytest.raises(InvalidArgumentError):
-            open_store(connection=pool, prepare_threshold=None)
-        store = open_store(connection=pool)
+            open_store(conninfo=pool, prepare_threshold=None)
+        store = open_store(conninfo=pool)
         for n in range(MANY):
             assert store.write(stream, EventA(n)).version == n + 1

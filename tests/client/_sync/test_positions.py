@@ -28,7 +28,7 @@ Store = MessageStore[Any]
 @pytest.fixture
 def alone(open_store: OpenStore, schema: str) -> Iterator[Store]:
     """A store to which nobody else writes."""
-    store = open_store(name=schema)
+    store = open_store(store=schema)
     yield store
     store.close()
 

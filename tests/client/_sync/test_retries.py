@@ -127,7 +127,7 @@ def test_what_a_hook_raises_does_not_end_the_run(store: Store, category: str) ->
     seen: list[int] = []
 
     class Ending(RunnerHooks):
-        def processed(self, subscription: str, partition: int, count: int, seconds: float) -> None:
+        def handled(self, subscription: str, partition: int, count: int, seconds: float) -> None:
             raise CancelledError
 
         def failed(

@@ -32,7 +32,7 @@ def watch(connect: Connect) -> Watch:
 @pytest.fixture
 def watched(open_store: OpenStore, dsn: str, watch: Watch) -> Store:
     """A store whose sessions the test can find."""
-    return open_store(connection=make_conninfo(dsn, application_name=watch.name))
+    return open_store(conninfo=make_conninfo(dsn, application_name=watch.name))
 
 
 def test_run_handles_what_is_there_and_what_comes(
@@ -280,8 +280,8 @@ def test_a_hook_that_fails_does_not_end_the_work(
     seen: list[int] = []
 
     class Broken(RunnerHooks):
-        def processed(self, subscription: str, partition: int, count: int, seconds: float) -> None:
-            told.append("processed")
+        def handled(self, subscription: str, partition: int, count: int, seconds: float) -> None:
+            told.append("handled")
             raise ZeroDivisionError
 
         def failed(
@@ -290,8 +290,8 @@ def test_a_hook_that_fails_does_not_end_the_work(
             told.append("failed")
             raise ZeroDivisionError
 
-        def lag(self, subscription: str, behind: int) -> None:
-            told.append("lag")
+        def behind(self, subscription: str, behind: int) -> None:
+            told.append("behind")
             raise ZeroDivisionError
 
     @subscription.handler
@@ -302,10 +302,10 @@ def test_a_hook_that_fails_does_not_end_the_work(
 
     store.write(f"{category}-1", EventA(1))
     with running(store, subscription, hooks=Broken()):
-        Parallel.until(lambda: {"processed", "failed", "lag"} <= set(told))
+        Parallel.until(lambda: {"handled", "failed", "behind"} <= set(told))
         store.write(f"{category}-1", EventA(2))
         Parallel.until(lambda: seen == [1, 1, 2])
-        Parallel.until(lambda: told.count("lag") > 1)
+        Parallel.until(lambda: told.count("behind") > 1)
     errors = [record.exc_info[0] for record in caplog.records if record.exc_info]
     assert errors.count(ZeroDivisionError) >= 4
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pgstore import MessageStore, SubscriptionNotFound
+from pgstore import MessageStore, SubscriptionNotFoundError
 from tests.client._sync.conftest import OpenStore
 from tests.client._sync.running import numbers, owners, running
 from tests.client.messages import EventA
@@ -33,7 +33,7 @@ def watch(connect: Connect) -> Watch:
 @pytest.fixture
 def watched(open_store: OpenStore, dsn: str, watch: Watch) -> Store:
     """A store whose sessions the test can find."""
-    return open_store(connection=make_conninfo(dsn, application_name=watch.name))
+    return open_store(conninfo=make_conninfo(dsn, application_name=watch.name))
 
 
 def test_stop_finishes_the_batch_in_hand_and_no_more(store: Store, category: str) -> None:
@@ -250,7 +250,7 @@ def test_a_subscription_that_is_dropped_ends_alone(
         store.write(f"{category}-1", EventA(2))
         Parallel.until(lambda: seen == [1, 2])
     assert at_work == [1]
-    with pytest.raises(SubscriptionNotFound):  # with none left, there is nothing to do
+    with pytest.raises(SubscriptionNotFoundError):  # with none left, there is nothing to do
         store.run(dropped)
 
 

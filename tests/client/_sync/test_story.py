@@ -22,7 +22,9 @@ STORED = (
 
 
 def test_story_goes_as_told(dsn: str, schema: str, connect: Connect) -> None:
-    with pgstore.MessageStore[EventA | EventB](dsn, name=schema, messages=EventA | EventB) as store:
+    with pgstore.MessageStore[EventA | EventB](
+        dsn, store=schema, messages=EventA | EventB
+    ) as store:
         result = store.write("stream-1", EventA(num=42))
         assert repr(result) == "MessagePosition(stream='stream-1', version=1, global_position=1)"
         assert re.fullmatch(STORED, str(next(store.read("stream-1"))))
@@ -82,7 +84,7 @@ def test_store_takes_the_connection_from_libpqs_environment(
     for name, value in conninfo_to_dict(dsn).items():
         if name in names:
             monkeypatch.setenv(names[name], str(value))
-    with pgstore.MessageStore[EventA](name=shared, messages=EventA) as store:
+    with pgstore.MessageStore[EventA](store=shared, messages=EventA) as store:
         assert store.write(stream, EventA(1)).version == 1
 
 
@@ -99,7 +101,7 @@ def test_store_can_be_told_by_key_and_value(
     dsn: str, shared: str, stream: str, open_store: OpenStore
 ) -> None:
     told = " ".join(f"{name}='{value}'" for name, value in conninfo_to_dict(dsn).items())
-    store = open_store(connection=told)
+    store = open_store(conninfo=told)
     assert store.write(stream, EventA(1)).version == 1
     assert store.name == shared
 

@@ -13,7 +13,7 @@ from pgstore import (
     MessageStore,
     Subscription,
     SubscriptionExistsError,
-    SubscriptionNotFound,
+    SubscriptionNotFoundError,
 )
 from tests.client._sync.conftest import OpenStore
 from tests.client._sync.running import running
@@ -286,10 +286,10 @@ def test_drop_forgets_it(store: Store, category: str) -> None:
     store.run_once(subscription)
     assert seen == [1, 1]
     store.subscription(category, category=category).drop()
-    with pytest.raises(SubscriptionNotFound) as caught:
+    with pytest.raises(SubscriptionNotFoundError) as caught:
         subscription.position()
     assert caught.value.subscription == category
-    with pytest.raises(SubscriptionNotFound):
+    with pytest.raises(SubscriptionNotFoundError):
         store.run(subscription)
 
 
@@ -330,7 +330,7 @@ def test_a_subscription_without_a_handler_is_not_run(store: Store, category: str
         with pytest.raises(InvalidArgumentError, match=rf"{category}.*handler"):
             run()
     assert (seen, store._runners) == ([], set())
-    with pytest.raises(SubscriptionNotFound):  # nothing was passed over
+    with pytest.raises(SubscriptionNotFoundError):  # nothing was passed over
         idle.position()
     handled = collecting(idle)
     assert store.run_once(idle) == 2

@@ -43,7 +43,7 @@ def test_a_bell_key_that_another_session_holds_delays_messages_and_stops_none(
     hostile.execute(
         sql.SQL("SELECT pg_advisory_lock({}.bell_lock_class(), 3)").format(sql.Identifier(shared))
     )
-    store = open_store(connection=make_conninfo(dsn, application_name=watch.name))
+    store = open_store(conninfo=make_conninfo(dsn, application_name=watch.name))
     follower = store.follow(category=category)
     seen: list[int] = []
     with Parallel() as parallel:
@@ -67,7 +67,7 @@ def test_it_sleeps_once_a_connection_of_the_pool_is_free_to_notify_it(
 ) -> None:
     conninfo = make_conninfo(dsn, application_name=watch.name)
     with ConnectionPool(conninfo, min_size=1, max_size=1, open=False) as pool:
-        store = open_store(connection=pool)
+        store = open_store(conninfo=pool)
         follower = store.follow(category=category)
         with Parallel() as parallel:
             store.stream_version("none")
@@ -94,7 +94,7 @@ def test_a_pool_that_asks_functions_how_to_connect_keeps_its_only_connection(
     with ConnectionPool(
         conninfo, kwargs=kwargs, min_size=1, max_size=1, timeout=5, open=False
     ) as pool:
-        store = open_store(connection=pool)
+        store = open_store(conninfo=pool)
         follower = store.follow(category=category)
         seen: list[int] = []
         with Parallel() as parallel:
@@ -115,7 +115,7 @@ def test_a_notification_that_comes_late_is_heard(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("pgstore._sync.waker._NOTIFIED", 0.0)
-    store = open_store(connection=make_conninfo(dsn, application_name=watch.name))
+    store = open_store(conninfo=make_conninfo(dsn, application_name=watch.name))
     follower = store.follow(category=category)
     with Parallel() as parallel:
         parallel.start(partial(collect, follower, []))
@@ -131,7 +131,7 @@ def test_a_silent_connection_of_the_pool_keeps_it_from_neither_listening_nor_end
 ) -> None:
     monkeypatch.setattr("pgstore._sync.waker._SILENT", 60.0 if closing else 2.0)
     with Proxy.running(make_conninfo(dsn, application_name=watch.name)) as proxy:
-        store = open_store(connection=proxy.dsn)
+        store = open_store(conninfo=proxy.dsn)
         store.stream_version("none")
         proxy.freeze(new=False)  # the pool's connection: the listening one comes later
 

@@ -1,4 +1,4 @@
-# Generated from pgstore/_async/installation.py by `python tools/unasync.py`.
+# Generated from pgstore/_async/installer.py by `python tools/unasync.py`.
 
 """Install, upgrade and check a store: the same files, in the same order, as sql/install.sql."""
 
