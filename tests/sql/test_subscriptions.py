@@ -225,6 +225,14 @@ def test_paused_subscription_hands_out_nothing(store: Store) -> None:
     assert position < later
 
 
+@pytest.mark.parametrize("partition", [-1, 2, 2**62])
+def test_resume_refuses_a_partition_that_is_not_there(store: Store, partition: int) -> None:
+    reader = Subscription(store, partitions=2)
+    with store.refused("22023", argument="partition", partition=partition):
+        store.call("resume_subscription", reader.name, partition)
+    store.call("resume_subscription", reader.name, 1)
+
+
 def test_rewind_subscription_hands_out_again(store: Store) -> None:
     reader = Subscription(store, partitions=2)
     positions = [reader.write(n) for n in range(10)]

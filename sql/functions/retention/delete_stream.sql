@@ -22,7 +22,18 @@ BEGIN
     BEGIN
       target := lock_stream(stream);
       IF expected_version <> target.version THEN
-        PERFORM refuse_version(stream, target.stream_id, target.version, expected_version);
+        RAISE EXCEPTION USING
+          ERRCODE = 'MS001',
+          MESSAGE = format(
+            'stream %s is at version %s, expected version %s',
+            stream, target.version, expected_version
+          ),
+          DETAIL = json_build_object(
+            'stream', stream, 'expected_version', expected_version,
+            'actual_version', target.version
+          )::text,
+          HINT = 'Look at the messages that were added, and decide again whether to delete the '
+            'stream at the version it has now. Nothing was deleted.';
       END IF;
       deleted := cut_stream(target.stream_id, category(stream), target.floor + 1, target.version);
       EXIT;

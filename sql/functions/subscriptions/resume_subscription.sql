@@ -16,7 +16,12 @@ DECLARE
 BEGIN
   PERFORM refuse_stranger('resume_subscription');
   source := subscription_of(subscription);
-  IF partition IS NULL THEN
+  IF partition NOT BETWEEN 0 AND source.partitions - 1 THEN
+    PERFORM refuse_argument(
+      'partition', format('must be one of 0 to %s', source.partitions - 1),
+      jsonb_build_object('partition', partition)
+    );
+  ELSIF partition IS NULL THEN
     UPDATE subscriptions AS s SET paused = false WHERE s.subscription_id = source.subscription_id;
   END IF;
   -- In the order of their numbers, as rewind_subscription: an UPDATE takes them in any order.
@@ -37,4 +42,5 @@ $$;
 
 COMMENT ON FUNCTION resume_subscription(text, bigint) IS
 $$Go on: with a paused subscription and all its stopped partitions, or with one stopped partition.
-The message that failed is tried again at once.$$;
+The message that failed is tried again at once. Raises 22023 for a partition that the subscription
+does not have, MS021 for an unknown subscription.$$;

@@ -19,7 +19,10 @@ BEGIN
   IF cardinality(streams) IS DISTINCT FROM cardinality(floors) THEN
     PERFORM refuse_argument('floors', 'must be arrays of the same length');
   END IF;
-  SELECT g.n - 1 AS index, g.floor BETWEEN 1 AND bigint '4611686018427387904' AS floor_fits INTO bad
+  SELECT
+    g.n - 1 AS index, g.stream, g.floor,
+    g.floor BETWEEN 1 AND bigint '4611686018427387904' AS floor_fits
+  INTO bad
   FROM unnest(streams, floors) WITH ORDINALITY AS g (stream, floor, n)
   WHERE (
     octet_length(g.stream) BETWEEN 1 AND 1000
@@ -33,7 +36,10 @@ BEGIN
       CASE WHEN bad.floor_fits THEN 'stream' ELSE 'floor' END,
       CASE WHEN bad.floor_fits THEN 'must be a name of 1 to 1000 bytes'
         ELSE 'must be 1 or more, and 4611686018427387904 at most' END,
-      jsonb_build_object('index', bad.index)
+      jsonb_build_object('index', bad.index) || CASE
+        WHEN bad.floor_fits THEN jsonb_build_object('stream', bad.stream)
+        ELSE jsonb_build_object('floor', bad.floor)
+      END
     );
   END IF;
 

@@ -95,7 +95,10 @@ BEGIN
     FROM unnest(global_positions) AS u (position);
     IF first_position <= last_position THEN
       PERFORM refuse_argument(
-        'global_positions', format('must be above the store''s last position, %s', last_position),
+        'global_positions',
+        format(
+          'must be above the store''s last position, %s, not %s', last_position, first_position
+        ),
         jsonb_build_object(
           'index', 0, 'global_position', first_position, 'last_position', last_position
         )
@@ -104,8 +107,12 @@ BEGIN
       -- 2^62: the sequence goes on after it, and a store whose sequence is at its end takes no more
       -- messages.
       PERFORM refuse_argument(
-        'global_positions', 'must be less than 4611686018427387904',
-        jsonb_build_object('global_position', highest_position)
+        'global_positions',
+        format('must be less than 4611686018427387904, not %s', highest_position),
+        -- The last one: they rise.
+        jsonb_build_object(
+          'index', cardinality(streams) - 1, 'global_position', highest_position
+        )
       );
     END IF;
   END IF;

@@ -37,7 +37,7 @@ BEGIN
     );
   END IF;
   times := added_at::timestamptz[];
-  SELECT u.n - 1 AS index INTO bad
+  SELECT u.n - 1 AS index, u.moment INTO bad
   FROM unnest(times) WITH ORDINALITY AS u (moment, n)
   WHERE NOT time_fits(u.moment)
   ORDER BY u.n
@@ -45,7 +45,7 @@ BEGIN
   IF FOUND THEN
     PERFORM refuse_argument(
       'added_at', 'must be between 0001-01-02 and 9999-12-30, in UTC',
-      jsonb_build_object('index', bad.index)
+      jsonb_build_object('index', bad.index, 'added_at', bad.moment)
     );
   END IF;
   RETURN times;

@@ -46,7 +46,9 @@ BEGIN
     END AS argument,
     CASE
       WHEN m.data IS NOT NULL THEN coalesce(payload_problem(m.data), payload_problem(m.metadata))
-    END AS problem
+    END AS problem,
+    m.stream, m.version, m.type, jsonb_typeof(m.metadata) AS metadata_type, m.added_at,
+    m.global_position
   INTO bad
   FROM unnest(
     streams, versions, types, data, metadata, message_ids, added_at, global_positions,
@@ -79,13 +81,21 @@ BEGIN
         WHEN bad.argument = 'type' THEN 'must be a name of 1 to 255 bytes'
         WHEN bad.problem IS NOT NULL THEN bad.problem
         WHEN bad.argument = 'data' THEN 'must be a JSON value, not NULL'
-        WHEN bad.argument = 'metadata' THEN 'must be a JSON object or NULL'
+        WHEN bad.argument = 'metadata'
+          THEN format('must be a JSON object or NULL, not a JSON %s', bad.metadata_type)
         WHEN bad.argument = 'message_id' THEN 'must be a UUID, not NULL'
         WHEN bad.argument = 'added_at'
-          THEN 'must be between 0001-01-02 and 9999-12-30, in UTC, not NULL'
+          THEN 'must be between 0001-01-02 and 9999-12-30, in UTC'
         ELSE 'must be 1 or more, and more than that of the message before'
       END,
-      jsonb_build_object('index', bad.index)
+      jsonb_build_object('index', bad.index) || CASE bad.argument
+        WHEN 'stream' THEN jsonb_build_object('stream', bad.stream)
+        WHEN 'version' THEN jsonb_build_object('version', bad.version)
+        WHEN 'type' THEN jsonb_build_object('type', bad.type)
+        WHEN 'added_at' THEN jsonb_build_object('added_at', bad.added_at)
+        WHEN 'global_position' THEN jsonb_build_object('global_position', bad.global_position)
+        ELSE '{}'
+      END
     );
   END IF;
 END

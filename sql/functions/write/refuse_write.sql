@@ -42,6 +42,7 @@ BEGIN
       ELSE 'metadata'
     END AS argument,
     m.type,
+    jsonb_typeof(m.metadata) AS metadata_type,
     CASE
       WHEN m.data IS NOT NULL THEN coalesce(payload_problem(m.data), payload_problem(m.metadata))
     END AS problem
@@ -61,7 +62,9 @@ BEGIN
         WHEN bad.argument = 'type' THEN 'must be a name of 1 to 255 bytes'
         WHEN bad.problem IS NOT NULL THEN bad.problem
         WHEN bad.argument = 'data' THEN 'must be a JSON value, not NULL'
-        ELSE 'must be a JSON object, as {"key": "value"}, or NULL'
+        ELSE format(
+          'must be a JSON object, as {"key": "value"}, or NULL, not a JSON %s', bad.metadata_type
+        )
       END,
       jsonb_build_object('index', bad.index)
         || CASE WHEN bad.argument = 'type' THEN jsonb_build_object('type', bad.type) ELSE '{}' END
