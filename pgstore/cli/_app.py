@@ -53,14 +53,18 @@ _COMMON: dict[str, tuple[object, object]] = {
 
 
 class _Natural:
-    """Help that names values as the page of the command line does: STREAM, no {STREAM} <str>."""
+    """Help that names values as the page of the command line does: STREAM, no {STREAM} <str>.
+
+    That sets what Typer has no options for. Older ones than pyproject.toml asks for show the types
+    all the same; of newer ones tests/cli/test_reference.py tells.
+    """
 
     def get_params(self, ctx: Any) -> list[Any]:
         params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for each in params:
             if getattr(each, "is_flag", False):
                 each.metavar = ""
-            elif each.param_type_name == "argument":
+            elif getattr(each, "param_type_name", "") == "argument":
                 each.display_type_rich = lambda ctx: ""  # its name says what it is
         return params
 
