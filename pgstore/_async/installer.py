@@ -30,10 +30,10 @@ async def ensure(
     The connection is in autocommit mode. A role that may not install, and a standby, get the error
     that says what to do.
     """
-    applied = await _applied(conn, statements)
+    applied = await applied_migrations(conn, statements)
     if applied == sql_files.checksums():
         return
-    problem = _problem(applied, name)
+    problem = problem_of(applied, name)
     if not create and not isinstance(problem, StoreError):
         if problem is not None:
             raise problem
@@ -53,7 +53,7 @@ async def ensure(
             raise problem from denied
 
 
-def _problem(applied: dict[int, str] | None, name: str) -> PgstoreError | None:
+def problem_of(applied: dict[int, str] | None, name: str) -> PgstoreError | None:
     """What keeps this package from using the store; nothing if only its functions are others."""
     command = f"run: python -m pgstore install --store {shlex.quote(name)}"
     if applied == {}:
@@ -144,7 +144,10 @@ async def _pipelined(conn: AsyncConnection[object]) -> AsyncIterator[None]:
                     settled = True
 
 
-async def _applied(conn: AsyncConnection[object], statements: Statements) -> dict[int, str] | None:
+async def applied_migrations(
+    conn: AsyncConnection[object], statements: Statements
+) -> dict[int, str] | None:
+    """Checksums of the migrations that were applied, by number; None if there is no store."""
     async with StoreCursor(conn, row_factory=tuple_row) as cursor:
         try:
             with advised(conn):

@@ -1,4 +1,8 @@
-"""What callers pass: told by its name if it is of the wrong type, before anything is sent."""
+"""What callers pass: told by its name if it is of the wrong type, before anything is sent.
+
+A caller goes on with what these functions answer, not with what it was given: an object that only
+answers for a number neither compares nor prints as one.
+"""
 
 from collections.abc import Iterable
 from math import isnan
@@ -8,13 +12,10 @@ from uuid import UUID
 
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from pgstore._core.text import masked
+from pgstore._core.text import masked, shortened
 from pgstore.errors import InvalidArgumentError
 
 T = TypeVar("T")
-
-# Of a value in an error.
-_LONGEST = 60
 
 
 def number(name: str, value: int | None) -> str | None:
@@ -33,10 +34,14 @@ def whole(name: str, value: int) -> int:
     return value
 
 
-def count(name: str, value: int, *, least: int = 0) -> None:
-    """Refuse what is not a number of things, or too small a one."""
-    if whole(name, value) < least:
-        raise InvalidArgumentError(f"{name} must be {least} or more, not {describe(value)}")
+def count(name: str, value: int, *, least: int = 0, most: int | None = None) -> int:
+    """A number of things, which is not too small, and not too large."""
+    number = whole(name, value)
+    if most is not None and not least <= number <= most:
+        raise InvalidArgumentError(f"{name} must be {least} to {most}, not {number}")
+    if number < least:
+        raise InvalidArgumentError(f"{name} must be {least} or more, not {number}")
+    return number
 
 
 def seconds(name: str, value: object) -> float:
@@ -97,7 +102,7 @@ def describe(value: object) -> str:
         text = value.__name__ if isinstance(value, type) else masked(repr(value))
     except Exception:  # a number of more than 4,300 digits, for example
         text = f"a value of {type(value).__name__}"
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return shortened(text)
 
 
 def refuse_source(source: object, pool: type[Any], store: str) -> None:

@@ -25,6 +25,22 @@ _OF_BATCH = "nullif(checkpoint, global_position), nullif(parked, false)"
 NOTIFY = "SELECT pg_backend_pid() FROM pg_notify(%s::text, '')"
 
 
+def quoted_schema(name: str) -> str:
+    """A store's name, as a statement with parameters takes it. Refuses what no schema is called."""
+    if (
+        not name_of("name", name)
+        or len(name.encode(errors="replace")) > 63
+        or not is_text(name)
+        or name.startswith("pg_")
+        or name in ("information_schema", "$user")
+    ):
+        raise InvalidArgumentError(
+            f"{describe(name)} cannot be a store's name: it is a schema's name, 1 to 63 bytes of"
+            " UTF-8 that do not start with pg_"
+        )
+    return sql.Identifier(name).as_string().replace("%", "%%")
+
+
 class Statements:
     """The statements of the store in one schema, with the schema's name quoted into them.
 
@@ -33,18 +49,7 @@ class Statements:
     """
 
     def __init__(self, name: str) -> None:
-        if (
-            not name_of("store", name)
-            or len(name.encode(errors="replace")) > 63
-            or not is_text(name)
-            or name.startswith("pg_")
-            or name in ("information_schema", "$user")
-        ):
-            raise InvalidArgumentError(
-                f"{describe(name)} cannot be a store's name: it is a schema's name, 1 to 63 bytes"
-                " of UTF-8 that do not start with pg_"
-            )
-        schema = sql.Identifier(name).as_string().replace("%", "%%")
+        schema = quoted_schema(name)
 
         def statement(text: str) -> str:
             return text.replace("STORE", schema)

@@ -27,6 +27,11 @@ def printable(text: str) -> str:
     )
 
 
+def shortened(text: str, longest: int = 60) -> str:
+    """The text, or its beginning and an ellipsis."""
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
+
 def masked(text: str) -> str:
     """The text without the password of a connection string that stands in it."""
     for secret, instead in _SECRETS:

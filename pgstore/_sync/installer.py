@@ -30,10 +30,10 @@ def ensure(conn: Connection[object], statements: Statements, name: str, *, creat
     The connection is in autocommit mode. A role that may not install, and a standby, get the error
     that says what to do.
     """
-    applied = _applied(conn, statements)
+    applied = applied_migrations(conn, statements)
     if applied == sql_files.checksums():
         return
-    problem = _problem(applied, name)
+    problem = problem_of(applied, name)
     if not create and not isinstance(problem, StoreError):
         if problem is not None:
             raise problem
@@ -53,7 +53,7 @@ def ensure(conn: Connection[object], statements: Statements, name: str, *, creat
             raise problem from denied
 
 
-def _problem(applied: dict[int, str] | None, name: str) -> PgstoreError | None:
+def problem_of(applied: dict[int, str] | None, name: str) -> PgstoreError | None:
     """What keeps this package from using the store; nothing if only its functions are others."""
     command = f"run: python -m pgstore install --store {shlex.quote(name)}"
     if applied == {}:
@@ -141,7 +141,8 @@ def _pipelined(conn: Connection[object]) -> Iterator[None]:
                     settled = True
 
 
-def _applied(conn: Connection[object], statements: Statements) -> dict[int, str] | None:
+def applied_migrations(conn: Connection[object], statements: Statements) -> dict[int, str] | None:
+    """Checksums of the migrations that were applied, by number; None if there is no store."""
     with StoreCursor(conn, row_factory=tuple_row) as cursor:
         try:
             with advised(conn):

@@ -180,7 +180,7 @@ def _store(call: Call, session: Session) -> list[Finding]:
     from pgstore._sync import installer
 
     try:
-        applied = installer._applied(session.conn, call.statements)
+        applied = installer.applied_migrations(session.conn, call.statements)
     except InsufficientPrivilege as error:
         return [
             Finding("store", "fail", str(error).strip(), "ask the store's owner: pgstore grant")
@@ -190,7 +190,7 @@ def _store(call: Call, session: Session) -> list[Finding]:
         return [
             Finding("store", "fail", f"{call.store} is not installed", _command(call, "install"))
         ]
-    problem = installer._problem(applied, call.store)
+    problem = installer.problem_of(applied, call.store)
     version = f"{call.store} at schema version {max(applied)}"
     if max(applied) != newest:
         version += f", this package brings {newest}"

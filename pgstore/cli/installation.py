@@ -74,7 +74,7 @@ def upgrade(
         applied = _applied(call, session)
         current = applied == sql_files.checksums()
         if check or dry_run:
-            problem = installer._problem(applied, call.store)
+            problem = installer.problem_of(applied, call.store)
             if isinstance(problem, StoreError):
                 raise problem
         if check:
@@ -255,7 +255,7 @@ def _applied(
     """What has been installed; an error if there is no store."""
     from pgstore._sync import installer
 
-    applied = installer._applied(session.conn, call.statements)
+    applied = installer.applied_migrations(session.conn, call.statements)
     if not applied:
         raise CommandError(
             f"there is no store {call.store!r} in this database",

@@ -4,7 +4,7 @@ import typer
 
 from pgstore.cli._app import command
 from pgstore.cli._call import Call
-from pgstore.cli._errors import FAILED, WRONG_STORE, CommandError
+from pgstore.cli._errors import FAILED
 from pgstore.cli._layout import Column
 
 PANEL = "The store"
@@ -26,19 +26,10 @@ def verify(call: Call) -> None:
     \b
       pgstore verify --store bank
     """
-    from psycopg.errors import InvalidSchemaName, UndefinedFunction
-
     import pgstore.transfer as transfer
 
     with call.connect(check=False) as session:
-        try:
-            checks = transfer.verify(session.conn, store=call.store)
-        except (InvalidSchemaName, UndefinedFunction):
-            raise CommandError(
-                f"there is no store {call.store!r} in this database that can be verified",
-                code=WRONG_STORE,
-                hint="pgstore install, or pgstore upgrade",
-            ) from None
+        checks = transfer.verify(session.conn, store=call.store)
     rows = [
         {
             "check": check.check,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from pgstore._core.arguments import describe
 from pgstore.transfer._errors import MessageRefusedError
 
 # Each may be of another stream, and takes a lock of the server's then, which has room for some
@@ -10,6 +11,9 @@ from pgstore.transfer._errors import MessageRefusedError
 MESSAGES = 2_000
 BYTES = 8_000_000
 
+
+# A bigint.
+_LEAST, _MOST = -(2**63), 2**63 - 1
 
 # What is no JSON, and stands for NULL.
 NO_METADATA = b"-"
@@ -60,22 +64,33 @@ def message_parameters(batch: Messages, unit: str) -> list[str | None]:
     """The parameters of IMPORT: texts, which the server makes arrays of."""
     return [
         names(batch.streams, batch.places, unit),
-        numbers(batch.versions),
+        numbers("version", batch.versions, batch.places, unit),
         names(batch.types, batch.places, unit),
         _documents(batch.data, batch.places, unit),
         _documents(batch.metadata, batch.places, unit),
         names(batch.ids, batch.places, unit),
         names(batch.times, batch.places, unit),
-        numbers(batch.positions),
+        numbers("global_position", batch.positions, batch.places, unit),
     ]
 
 
 def floor_parameters(batch: Floors, unit: str) -> list[str | None]:
     """The parameters of IMPORT_FLOORS."""
-    return [names(batch.streams, batch.places, unit), numbers(batch.floors)]
+    return [
+        names(batch.streams, batch.places, unit),
+        numbers("floor", batch.floors, batch.places, unit),
+    ]
 
 
-def numbers(values: Sequence[int]) -> str:
+def numbers(name: str, values: Sequence[int], places: Sequence[int], unit: str) -> str:
+    """An array of whole numbers, as PostgreSQL writes it."""
+    if values and not (min(values) >= _LEAST and max(values) <= _MOST):
+        wrong = next(n for n, value in enumerate(values) if not _LEAST <= value <= _MOST)
+        raise MessageRefusedError(
+            f"{name} must be a number of 64 bits, not {describe(values[wrong])}",
+            place=places[wrong],
+            unit=unit,
+        )
     return f"{{{','.join(map(str, values))}}}"
 
 

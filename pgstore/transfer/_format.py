@@ -13,6 +13,7 @@ from zlib import crc32
 
 import msgspec
 
+from pgstore._core.arguments import describe
 from pgstore.transfer._batches import NO_METADATA, Floors, ImportBatch, Messages, chunks
 from pgstore.transfer._errors import FileRefusedError
 
@@ -159,7 +160,7 @@ def header_of(line: bytes) -> Header:
         raise FileRefusedError("this is no export of a store", line=1) from None
     if header.format != FORMAT:
         raise FileRefusedError(
-            f"the file has format {header.format}, this package reads {FORMAT}",
+            f"the file has format {describe(header.format)}, this package reads {FORMAT}",
             line=1,
             hint="Import it with a newer pgstore.",
         )
@@ -226,8 +227,8 @@ def _one_by_one(chunk: list[bytes], first: int, seen: list[int]) -> list[ImportB
         ]
         if [found.messages, found.floors] != counted:
             raise FileRefusedError(
-                f"the end counts {found.messages} messages and {found.floors} floors, but there are"
-                f" {counted[0]} and {counted[1]}",
+                f"the end counts {describe(found.messages)} messages and"
+                f" {describe(found.floors)} floors, but there are {counted[0]} and {counted[1]}",
                 line=number,
             )
         if line is not chunk[-1]:

@@ -2,7 +2,7 @@
 
 from psycopg import sql
 
-from pgstore._core.arguments import name_of
+from pgstore._core.statements import quoted_schema
 
 _TEXTS = "%s::text[]"
 _NUMBERS = "%s::bigint[]"
@@ -161,9 +161,7 @@ JOIN pg_sequence AS q ON q.seqrelid = c.oid"""
 
 def statement(text: str, store: str) -> str:
     """The statement for one store, with its name quoted into it."""
-    return text.replace(
-        "STORE", sql.Identifier(name_of("store", store)).as_string().replace("%", "%%")
-    )
+    return text.replace("STORE", quoted_schema(store))
 
 
 def copy_statement(text: str, store: str, **values: str | int | None) -> str:

@@ -5,7 +5,7 @@ from uuid import UUID
 import msgspec
 from psycopg import Connection
 
-from pgstore._core.arguments import refuse_other
+from pgstore._core.arguments import describe
 from pgstore._sync.cursor import run
 from pgstore.transfer import _statements as s
 from pgstore.transfer._batches import (
@@ -17,6 +17,7 @@ from pgstore.transfer._batches import (
     names,
 )
 from pgstore.transfer._errors import MessageRefusedError
+from pgstore.transfer._store import refuse_other_store
 from pgstore.transfer.importing import Source, check_values, refuse_source
 
 
@@ -36,7 +37,7 @@ def check(conn: Connection[object], source: Source, *, store: str = "pgstore") -
     would raise for the first message that is refused.
     """
     refuse_source(source)
-    refuse_other(conn, Connection)
+    refuse_other_store(conn, store)
     versions: dict[str, int] = {}
     messages = stored = floors = 0
     with source.read(MESSAGES) as found:
@@ -72,7 +73,7 @@ class _Check:
         }
         for stream, place in places.items():
             if not 1 <= len(stream.encode()) <= 1000:
-                raise self.refused(place, "stream must be a name of 1 to 1000 bytes")
+                raise self.refused(place, "stream must be a name of 1 to 1000 bytes", stream)
         if places:
             given = names([*places], [*places.values()], self.unit)
             rows = run(self.conn, s.statement(s.VERSIONS, self.store), (given,))
@@ -83,12 +84,12 @@ class _Check:
         for place, stream, floor in zip(*batch, strict=True):
             version = self.versions[stream]
             if not 1 <= floor <= 2**62:
-                raise self.refused(place, f"floor must be 1 or more, and {2**62} at most")
+                raise self.refused(place, f"floor must be 1 or more, and {2**62} at most", floor)
             if 0 < version < floor:
                 raise self.refused(
                     place,
-                    f"stream {stream!r} is at version {version}, what was cut off up to version"
-                    f" {floor} is missing in it",
+                    f"stream {describe(stream)} is at version {version}, what was cut off up to"
+                    f" version {floor} is missing in it",
                 )
             self.versions[stream] = max(version, floor)
 
@@ -110,17 +111,18 @@ class _Check:
                 raise self.refused(
                     place,
                     f"message id {message_id} is already used at version {here[1]} of stream"
-                    f" {here[0]!r}",
+                    f" {describe(here[0])}",
                 )
             if version != self.versions[stream] + 1:
                 raise self.refused(
                     place,
-                    f"stream {stream!r} is at version {self.versions[stream]}, a message of version"
-                    f" {version} does not continue it",
+                    f"stream {describe(stream)} is at version {self.versions[stream]}, a message of"
+                    f" version {version} does not continue it",
                 )
             self.versions[stream] = version
             used[message_id] = (stream, version)
         return stored
 
-    def refused(self, place: int, reason: str) -> MessageRefusedError:
+    def refused(self, place: int, reason: str, *value: object) -> MessageRefusedError:
+        reason = ", not ".join([reason, *map(describe, value)])
         return MessageRefusedError(reason, place=place, unit=self.unit)

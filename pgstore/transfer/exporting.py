@@ -16,6 +16,7 @@ from pgstore._sync.cursor import run
 from pgstore.errors import InvalidArgumentError
 from pgstore.transfer import _statements as s
 from pgstore.transfer._format import FORMAT, End, Header, Lines
+from pgstore.transfer._store import refuse_other_store
 from pgstore.transfer.files import path_of, written_file
 
 PAGE = 10_000
@@ -77,7 +78,7 @@ def export(
         raise InvalidArgumentError(f"file must be open for bytes, not {describe(file)}")
     refuse_no_function("on_progress", on_progress)
     header = _header(conn, store, category, stream, after)
-    up_to = header.up_to_position
+    after, up_to = header.after_position, header.up_to_position
     lines = Lines()
     file.write(lines.header(header))
     with conn.transaction():
@@ -115,7 +116,8 @@ def _header(
         raise InvalidArgumentError("export a category or a stream, not both")
     if not conn.autocommit:
         raise InvalidArgumentError("an export takes a connection in autocommit mode")
-    count("after", after)
+    after = count("after", after)
+    refuse_other_store(conn, store)
     ((safe, schema_version, now),) = run(conn, s.statement(s.SAFE_POSITION, store), ())
     return Header(
         format=FORMAT,

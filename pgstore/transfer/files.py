@@ -39,9 +39,9 @@ class FileSource:
     unit = "line"
 
     def __init__(self, path: str | Path, *, max_bytes: int = MAX_BYTES) -> None:
-        count("max_bytes", max_bytes, least=1)
         self.path = path_of(path)
-        self.max_bytes = max_bytes
+        # One more is read, to see that a line is longer: that must be a size that a file can read.
+        self.max_bytes = min(count("max_bytes", max_bytes, least=1), sys.maxsize - 1)
         self.total: int | None = None
         """Messages in it, if that is known before they are read."""
         self.header: Header | None = None

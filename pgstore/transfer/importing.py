@@ -13,6 +13,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from pgstore._core.arguments import count, describe, one_of, refuse_no_function, refuse_other
+from pgstore._core.text import shortened
 from pgstore._sync.cursor import run
 from pgstore.errors import InvalidArgumentError, StoreError
 from pgstore.transfer import _statements as s
@@ -26,12 +27,16 @@ from pgstore.transfer._batches import (
     message_parameters,
 )
 from pgstore.transfer._errors import MessageRefusedError, TransferError
+from pgstore.transfer._store import refuse_other_store
 
 Positions = Literal["auto", "keep", "new"]
 
 # A batch that lost against writers of the same streams is tried again.
 _RETRIED = ("40001", "40P01", "55P03")
 _ATTEMPTS = 10
+
+# Of what the server says of a value, which it quotes whole.
+_LONGEST = 200
 
 # The server refuses a value: it cannot be read as what it should be, or it is too large.
 _UNREADABLE = ("22", "54")
@@ -97,12 +102,13 @@ def import_from(
         MessageRefusedError: a message would break the store; nothing of its batch was stored.
     """
     refuse_source(source)
-    refuse_other(conn, Connection)
     one_of("positions", positions, "auto", "keep", "new")
-    count("batch_messages", batch_messages, least=1)
+    batch_messages = count("batch_messages", batch_messages, least=1)
     refuse_no_function("on_progress", on_progress)
+    refuse_other(conn, Connection)
     if not conn.autocommit:
         raise InvalidArgumentError("an import takes a connection in autocommit mode")
+    refuse_other_store(conn, store)
     with (
         source.read(batch_messages) as found,
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="pgstore import") as ahead,
@@ -199,12 +205,13 @@ class _Import:
         if not isinstance(index, int):
             return None
         hint = None
-        if "last_position" in detail:
+        if str(detail.get("argument")).startswith("global_position"):
             hint = "Import it with new positions, or into an empty store."
         elif isinstance(error, psycopg.Error):
             hint = error.diag.message_hint
+        stream = batch.streams[index]
         return MessageRefusedError(
-            f"{reason} (stream {batch.streams[index]!r})",
+            f"{reason.replace(stream, shortened(stream))} (stream {describe(stream)})",
             place=batch.places[index],
             unit=self.unit,
             sqlstate=sqlstate,
@@ -220,11 +227,14 @@ def check_values(conn: Connection[object], store: str, batch: Messages, unit: st
     for place, type, metadata in zip(batch.places, batch.types, batch.metadata, strict=True):
         if not 1 <= len(type.encode()) <= 255:
             raise MessageRefusedError(
-                "type must be a name of 1 to 255 bytes", place=place, unit=unit
+                f"type must be a name of 1 to 255 bytes, not {describe(type)}",
+                place=place,
+                unit=unit,
             )
         if bytes(metadata)[:1] not in (NO_METADATA, b"{"):
+            given = shortened(bytes(metadata).decode())
             raise MessageRefusedError(
-                "metadata must be a JSON object or NULL", place=place, unit=unit
+                f"metadata must be a JSON object or NULL, not {given}", place=place, unit=unit
             )
 
 
@@ -250,7 +260,8 @@ def _problem(conn: Connection[object], store: str, batch: Messages, unit: str) -
         if (_sqlstate(error) or "")[:2] not in _UNREADABLE:
             raise
         detail = error.diag.message_detail if error.diag else None
-        return f"{str(error).partition(chr(10))[0]}{f': {detail}' if detail else ''}"
+        reason = str(error).partition("\n")[0]
+        return shortened(f"{reason}: {detail}" if detail else reason, _LONGEST)
     return None
 
 

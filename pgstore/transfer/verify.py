@@ -8,8 +8,11 @@ import psycopg
 from psycopg import Connection
 
 from pgstore._core import sql_files
+from pgstore._core.arguments import name_of, refuse_other
+from pgstore._core.statements import Statements
 from pgstore._sync.cursor import run
-from pgstore._sync.installer import install
+from pgstore._sync.installer import applied_migrations, install, problem_of
+from pgstore.errors import StoreNotInstalledError
 from pgstore.transfer import _statements as s
 
 # No right to create a schema; a standby; a transaction of the caller's of another isolation.
@@ -35,8 +38,20 @@ def verify(conn: Connection[object], *, store: str = "pgstore") -> list[Check]:
 
     It reads the whole store, and makes an empty one to compare with, which is rolled back. Nobody
     has to wait for it.
+
+    Raises:
+        StoreNotInstalledError: there is no such store.
+        StoreOutdatedError: it is too old to be verified by this package.
     """
-    rows = run(conn, s.statement(s.VERIFY, store), ())
+    refuse_other(conn, Connection)
+    name_of("store", store)
+    problem = problem_of(applied_migrations(conn, Statements(store)), store)
+    if isinstance(problem, StoreNotInstalledError):
+        raise problem
+    try:
+        rows = run(conn, s.statement(s.VERIFY, store), ())
+    except psycopg.errors.UndefinedFunction as error:  # of an older store
+        raise problem or error from None
     return [
         *(Check(*row) for row in rows),
         _migrations(conn, store),

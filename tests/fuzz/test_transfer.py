@@ -32,7 +32,7 @@ def test_transfer_raises_what_is_documented(
             "source": st.builds(transfer.FileSource, st.just(export)),
             "file": st.builds(BytesIO),
             "path": st.just(
-                export if function is transfer.open_file else tmp_path / "new.jsonl.gz"
+                tmp_path / "new.jsonl.gz" if function is transfer.export_file else export
             ),
             "store": st.just("pgstore"),
             "category": st.just("fuzz"),

@@ -70,6 +70,13 @@ def bomb(path: Path, blocks: int) -> None:
     path.write_bytes(gzip.compress(before) + packed * blocks + gzip.compress(b"".join(lines)))
 
 
+def test_a_line_may_be_as_long_as_any_number_says(old: Place, new: Place, file: Path) -> None:
+    old.write("a-1")
+    old.export(file)
+    source = transfer.FileSource(file, max_bytes=2**63 - 1)
+    assert transfer.import_from(new.conn, source, store=new.name).imported == 1
+
+
 def test_line_of_3_gb_in_a_small_file_is_refused_with_its_number(
     new: Place, tmp_path: Path
 ) -> None:

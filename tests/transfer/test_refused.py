@@ -108,6 +108,20 @@ BAD: dict[str, tuple[Any, str | None]] = {
 }
 
 
+BAD |= {
+    "version 2^63": (message(9, version=2**63), None),
+    "a long version": (message(9, version=10**4000), None),
+    "a long position": (message(10**400, version=3), None),
+    "a position at the end": (message(2**63 - 1, version=3, message_id=ID.format(9)), "22023"),
+    "a long id": (message(9, version=3, message_id="f" * 100_000), "22P02"),
+    "a long time": (message(9, version=3, added_at="9" * 100_000), "22023"),
+    "a very long name": (message(9, "n" * 100_000, 1), "22023"),
+    "a gap in a stream of a long name": (message(9, "n" * 1000, 2), "MS001"),
+    "a very long type": (message(9, version=3, type="n" * 100_000), "22023"),
+    "long metadata that is no object": (message(9, version=3, metadata="n" * 100_000), "22023"),
+}
+
+
 @pytest.mark.parametrize("what", BAD)
 def test_message_is_refused_with_its_line(new: Place, file: Path, what: str) -> None:
     bad, sqlstate = BAD[what]
@@ -117,6 +131,7 @@ def test_message_is_refused_with_its_line(new: Place, file: Path, what: str) -> 
     assert caught.value.place == 5
     assert str(caught.value).startswith("line 5: ")
     assert caught.value.sqlstate == sqlstate
+    assert len(str(caught.value)) < 400
     # The batch before it is there, its own is not.
     assert [row[:3] for row in new.content()] == [("a-1", 1, 1), ("a-1", 2, 2)]
     assert new.query("SELECT s.stream FROM STORE.streams AS s") == [("a-1",)]
@@ -126,6 +141,45 @@ def test_message_is_refused_with_its_line(new: Place, file: Path, what: str) -> 
         with pytest.raises(MessageRefusedError) as caught:
             transfer.check(new.conn, FileSource(file), store=new.name)
         assert caught.value.place == 5
+        assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"stream": ""}, "stream must be a name of 1 to 1000 bytes, not ''"),
+        ({"version": -7}, "-7"),
+        ({"version": 2**63}, f"version must be a number of 64 bits, not {2**63}"),
+        ({"type": "T" * 300}, "type must be a name of 1 to 255 bytes, not 'TTT"),
+        ({"metadata": [17]}, "metadata must be a JSON object or NULL, not "),
+        ({"added_at": "0001-01-01T23:59:59Z"}, 'not "0001-01-01'),
+        ({"message_id": "no-id"}, "no-id"),
+    ],
+    ids=lambda each: str(each)[:30],
+)
+def test_refusal_shows_the_value(new: Place, file: Path, wrong: dict[str, Any], said: str) -> None:
+    """Both an import and a dry run; the server's own quotes are double."""
+    write_file(file, [message(1), message(2) | wrong])
+    for refused in (
+        lambda: new.take(file),
+        lambda: transfer.check(new.conn, FileSource(file), store=new.name),
+    ):
+        with pytest.raises(MessageRefusedError) as caught:
+            refused()
+        assert said.replace("'", '"') in str(caught.value).replace("'", '"')
+
+
+@pytest.mark.parametrize("floor", [0, -1, 2**62 + 1, 2**63, -(2**63) - 1, 10**4000])
+def test_refusal_shows_the_floor(new: Place, file: Path, floor: int) -> None:
+    write_file(file, [{"stream": "a-1", "floor": 1}, {"stream": "b-1", "floor": floor}])
+    for refused in (
+        lambda: new.take(file),
+        lambda: transfer.check(new.conn, FileSource(file), store=new.name),
+    ):
+        with pytest.raises(MessageRefusedError, match=r"line 3: floor must be ") as caught:
+            refused()
+        assert f"not {str(floor)[:60]}" in str(caught.value)
+        assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize(

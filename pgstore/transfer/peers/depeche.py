@@ -54,13 +54,12 @@ class DepecheSource:
         time_zone: str = "UTC",
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        count("max_bytes", max_bytes, least=1)
         self.dsn = checked(dsn)
         self.name = text_of("name", name)
         self.schema = schema and text_of("schema", schema)
         self.type_key = text_of("type_key", type_key)
         self.time_zone = text_of("time_zone", time_zone)
-        self.max_bytes = max_bytes
+        self.max_bytes = count("max_bytes", max_bytes, least=1)
         self.total: int | None = None
 
     @contextmanager

@@ -40,10 +40,9 @@ class MessageDbSource:
     def __init__(
         self, dsn: str, *, schema: str = "message_store", max_bytes: int = MAX_BYTES
     ) -> None:
-        count("max_bytes", max_bytes, least=1)
         self.dsn = checked(dsn)
         self.schema = text_of("schema", schema)
-        self.max_bytes = max_bytes
+        self.max_bytes = count("max_bytes", max_bytes, least=1)
         self.total: int | None = None
 
     @contextmanager
