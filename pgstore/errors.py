@@ -113,7 +113,10 @@ class UnknownMessageTypeError(_UnreadableError, LookupError):
 
 
 class MessageDecodeError(_UnreadableError, ValueError):
-    """A stored payload does not fit its type; `__cause__` tells where. `store.raw` reads it."""
+    """A stored payload does not fit its type, or Python cannot hold a number of its metadata.
+
+    `__cause__` tells where. `store.raw` reads both.
+    """
 
 
 class MessageNotFoundError(PgstoreError, LookupError):

@@ -21,7 +21,6 @@ from pgstore._core.arguments import (
     whole,
 )
 from pgstore._core.codec import Codec
-from pgstore._core.encoding import decode_metadata
 from pgstore._core.filters import Filter, categories_of, names
 from pgstore._core.messages import E, StoredMessage
 from pgstore.errors import MessageNotFoundError
@@ -67,7 +66,7 @@ class AsyncReader(Generic[E]):
         """
         name_of("stream", stream)
         if limit is not None:
-            count("limit", limit)
+            limit = count("limit", limit)
         page = _FIRST_PAGE
         while limit is None or limit > 0:
             size = page if limit is None else min(page, limit)
@@ -170,7 +169,7 @@ class AsyncReader(Generic[E]):
             PositionBeyondEndError: `after_position` is beyond the last position of the store.
         """
         if limit is not None:
-            count("limit", limit)
+            limit = count("limit", limit)
         chosen = self._filter(
             types,
             categories_of(category, categories),
@@ -244,9 +243,9 @@ class AsyncReader(Generic[E]):
             partitions,
             partition_by,
         )
-        whole("after_position", after_position)
+        after_position = whole("after_position", after_position)
         if timeout is not None:
-            seconds("timeout", timeout)
+            timeout = seconds("timeout", timeout)
         opening = AsyncOpening(self._database.source)
 
         async def fetch(position: int) -> Page:
@@ -302,5 +301,5 @@ class AsyncReader(Generic[E]):
             self._codec.decode(row[4], row[5], row[1], row[2]),
             row[3],
             row[7],
-            None if row[6] is None else decode_metadata(row[6], row[4], row[1], row[2]),
+            None if row[6] is None else self._codec.decode_metadata(row[6], row[4], row[1], row[2]),
         )

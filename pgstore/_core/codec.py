@@ -5,9 +5,12 @@ Encoders and decoders are made once for a store. What is encoded is decoded agai
 written: nothing is stored that its class cannot read, or that would come back as something else.
 """
 
+import json
 import typing
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
+from decimal import Decimal
 from functools import partial
 from typing import Generic, Protocol
 from uuid import UUID
@@ -35,6 +38,7 @@ from pgstore._core.shapes import (
     pydantic_shape,
     refuse_type,
     shape_of,
+    unreadable,
 )
 from pgstore.errors import InvalidArgumentError, MessageDecodeError, UnknownMessageTypeError
 
@@ -57,12 +61,20 @@ class Codec(Protocol[E]):
     def decode(self, type_name: str, data: str, stream: str, version: int) -> E:
         """The message; the place is for the error."""
 
+    def decode_metadata(
+        self, text: str, type_name: str, stream: str, version: int
+    ) -> dict[str, object]:
+        """The metadata of a message, which others may have written."""
+
     @property
     def types(self) -> frozenset[type]:
         """The message classes."""
 
     def names_of(self, types: typing.Iterable[str | type]) -> tuple[str, ...]:
         """Names of types: those given, and all names of the classes given."""
+
+
+_decode_metadata = msgspec.json.Decoder(dict[str, object]).decode
 
 
 class _Coder(msgspec.Struct, Generic[E], frozen=True):
@@ -154,6 +166,16 @@ class TypedCodec(Generic[E]):
                 f"cannot decode message: {error}", stream, version, type_name
             ) from error
 
+    def decode_metadata(
+        self, text: str, type_name: str, stream: str, version: int
+    ) -> dict[str, object]:
+        try:
+            return _decode_metadata(text)
+        except (*_UNREADABLE, RecursionError) as error:
+            raise MessageDecodeError(
+                f"cannot decode metadata: {error}", stream, version, type_name
+            ) from error
+
 
 def _msgspec_coder(
     name: str, cls: type, enc_hook: Hook | None, dec_hook: DecodeHook | None
@@ -169,7 +191,13 @@ def _pydantic_coder(name: str, cls: type, *_: object) -> _Coder[typing.Any]:
     from pydantic import TypeAdapter
     from pydantic_core import to_json
 
-    adapter: TypeAdapter[typing.Any] = TypeAdapter(cls)
+    adapter: TypeAdapter[typing.Any]
+    try:
+        adapter = TypeAdapter(cls)
+        # A class with defer_build has no schema yet; nor has one whose annotations name no class.
+        adapter.rebuild(raise_errors=True)
+    except Exception as error:
+        raise TypeError(unreadable(cls, error)) from error
     shape = pydantic_shape(cls, adapter.core_schema)
     # Written by the names of fields, and read by them. By aliases too, which others may have
     # written, unless such a name is that of another field.
@@ -290,6 +318,25 @@ class RawCodec:
 
     def decode(self, type_name: str, data: str, stream: str, version: int) -> RawMessage:
         return RawMessage(type_name, data.encode())
+
+    def decode_metadata(
+        self, text: str, type_name: str, stream: str, version: int
+    ) -> dict[str, object]:
+        """The metadata; where a number is beyond Python's, with all its numbers as Decimals."""
+        try:
+            return _decode_metadata(text)
+        except (*_UNREADABLE, RecursionError) as error:
+            with suppress(RecursionError):
+                found = json.loads(text, parse_int=Decimal, parse_float=Decimal)
+                if isinstance(found, dict):
+                    return found
+            raise MessageDecodeError(
+                f"cannot decode metadata: {error}: the view all_messages shows it, redact_message"
+                " replaces it",
+                stream,
+                version,
+                type_name,
+            ) from error
 
 
 def codec_of(

@@ -10,7 +10,7 @@ from pgstore._core.arguments import count, describe, several
 from pgstore._core.codec import TOO_DEEP, Codec, message_id_of, message_id_text
 from pgstore._core.differences import plain_with_sorted_sets, unencodable
 from pgstore._core.messages import E
-from pgstore.errors import InvalidArgumentError, MessageDecodeError
+from pgstore.errors import InvalidArgumentError
 
 Metadata = Mapping[str, object]
 
@@ -23,7 +23,6 @@ def _plain(value: object) -> object:
 
 
 _encode = msgspec.json.Encoder(enc_hook=_plain).encode
-_decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
 def metadata_text(metadata: Metadata) -> str:
@@ -43,15 +42,6 @@ def metadata_text(metadata: Metadata) -> str:
         # JSON has neither: the encoder writes null for them.
         raise InvalidArgumentError("metadata cannot hold a NaN or an infinity: JSON has none")
     return text
-
-
-def decode_metadata(text: str, type_name: str, stream: str, version: int) -> dict[str, object]:
-    """Metadata of a stored message, which others may have written."""
-    try:
-        return _decode(text)
-    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
-        reason = f"cannot decode metadata: {error}"
-        raise MessageDecodeError(reason, stream, version, type_name) from error
 
 
 def _has_no_number(value: object) -> bool:
@@ -99,7 +89,7 @@ class EncodedBatch(Generic[E]):
 
 def known_ids(messages: Iterable[object], expected_version: int) -> list[str]:
     """The ids of messages that must have one, the first `expected_version` of which are stored."""
-    count("expected_version", expected_version)
+    expected_version = count("expected_version", expected_version)
     found = []
     for message in messages:
         message_id = message_id_of(message)

@@ -10,6 +10,7 @@ import msgspec
 from psycopg import AsyncConnection, Connection
 
 from pgstore._core.arguments import describe
+from pgstore._core.failures import description
 from pgstore._core.messages import StoredMessage
 from pgstore._core.shapes import not_a_type
 
@@ -42,7 +43,8 @@ def message_handler(
     stored = [_stored_argument(member) for member in members]
     if any(stored) and not all(stored):
         raise TypeError(
-            f"{_name(function)}: annotate messages or stored messages, not a mixture: {annotation}"
+            f"{_name(function)}: annotate messages or stored messages, not a mixture:"
+            f" {describe(annotation)}"
         )
     plain = [cls for argument in stored if argument for cls in _members(argument)] or members
     return Handler(function, _known(function, plain, known), any(stored), takes_transaction)
@@ -60,7 +62,8 @@ def batch_handler(
         or typing.get_origin(arguments[0]) is not StoredMessage
     ):
         raise TypeError(
-            f"{_name(function)}: a batch handler takes a list[StoredMessage[…]], not {annotation}"
+            f"{_name(function)}: a batch handler takes a list[StoredMessage[…]],"
+            f" not {describe(annotation)}"
         )
     (members,) = typing.get_args(arguments[0])
     types = known if members is typing.Any else _known(function, _members(members), known)
@@ -115,23 +118,15 @@ def _parameters(
 ) -> tuple[typing.Any, bool]:
     refuse_other_color(function, connection)
     try:
-        signature = inspect.signature(function)
-    except ValueError as error:  # some that are written in C
-        raise TypeError(f"{_name(function)}: write a function with annotations: {error}") from error
+        signature, hints = inspect.signature(function), _hints(function)
+    except Exception as error:  # annotations that are evaluated can raise anything
+        raise TypeError(_unreadable(function, error)) from error
     parameters = {
         name: each
         for name, each in signature.parameters.items()
         if each.kind is not each.KEYWORD_ONLY or each.default is each.empty
     }
     names = list(parameters)
-    try:
-        hints = _hints(function)
-    except NameError as error:
-        raise TypeError(
-            f"{_name(function)}: its annotations must be names of its module: {error}"
-        ) from error
-    except Exception as error:  # of a text that is no expression, or of one that raises
-        raise TypeError(f"{_name(function)}: its annotations cannot be read: {error}") from error
     if any(each.kind not in _POSITIONAL for each in parameters.values()):
         raise TypeError(
             f"{_name(function)}: it gets the message, and the connection if it has a second"
@@ -157,6 +152,16 @@ def _parameters(
                 f" annotate it with psycopg.{connection.__name__}, not {describe(wanted)}"
             )
     return hints[names[0]], len(names) == 2
+
+
+def _unreadable(function: Function, error: Exception) -> str:
+    """Why a function tells no types: most that are written in C have no signature (ValueError)."""
+    remedy = (
+        "write a function with annotations"
+        if isinstance(error, ValueError)
+        else "annotate it with classes that its module defines or imports"
+    )
+    return f"{_name(function)}: its annotations cannot be read: {description(error)}: {remedy}"
 
 
 def _members(annotation: typing.Any) -> list[typing.Any]:

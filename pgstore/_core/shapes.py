@@ -13,6 +13,7 @@ import msgspec
 from msgspec import inspect as m
 
 from pgstore._core.arguments import describe
+from pgstore._core.failures import description
 from pgstore.errors import InvalidArgumentError
 
 KINDS = "a msgspec.Struct, a dataclass, an attrs class or a pydantic model"
@@ -47,7 +48,7 @@ def by_name(messages: object) -> dict[str, type]:
     else:
         named = {}
         for cls in _members(messages):
-            name = getattr(cls, "__name__", repr(cls))
+            name = cls.__name__ if isinstance(cls, type) else describe(cls)
             if named.setdefault(name, cls) is not cls:
                 raise ValueError(f"two message types are called {name}: name them with a mapping")
     if not named:
@@ -56,7 +57,7 @@ def by_name(messages: object) -> dict[str, type]:
         if not isinstance(name, str) or not _is_type_name(name):
             raise ValueError(f"the name of a message type {_NAMES}, not {describe(name)}")
         if not isinstance(cls, type) or cls is types.NoneType:  # None: an Optional by mistake
-            raise TypeError(f"message type {name} must be a class, not {cls!r}")
+            raise TypeError(f"message type {name} must be a class, not {describe(cls)}")
     return named
 
 
@@ -93,6 +94,8 @@ def shape_of(cls: type, *, hooks: bool) -> Shape:
         found = list(_reachable(cls))
     except TypeError as error:  # an InitVar, for example
         raise TypeError(f"{cls.__name__} cannot be a message: {error}") from error
+    except Exception as error:  # annotations that are evaluated can raise anything
+        raise TypeError(unreadable(cls, error)) from error
     if not isinstance(found[0], m.StructType | m.DataclassType | m.CustomType) or cls is object:
         raise TypeError(
             f"{cls.__name__} is no message class: use {KINDS}; messages of any type are written "
@@ -118,6 +121,15 @@ def shape_of(cls: type, *, hooks: bool) -> Shape:
                 numbers = [isinstance(member, m.IntType | m.FloatType) for member in members]
                 verbatim = verbatim and sum(numbers) < 2
     return Shape(equality, sets, verbatim)
+
+
+def unreadable(cls: type, error: Exception) -> str:
+    """Why a class with such annotations cannot be a message, and what to do."""
+    fault = description(error).partition("\n")[0]  # without a link of pydantic's
+    return (
+        f"{cls.__name__} cannot be a message: its annotations cannot be read: {fault}: name classes"
+        " that its module defines or imports before the store is made"
+    )
 
 
 def _reachable(cls: type) -> Iterator[m.Type]:

@@ -39,6 +39,9 @@ from pgstore.errors import InvalidArgumentError
 # Longer than this, `close` does not wait for handlers.
 _PATIENCE = 30.0
 
+# Each has connections and a task or a thread: more than a server has room for.
+_MOST_WORKERS = 1000
+
 
 class MessageStore(Reader[E]):
     """Write and read messages of the types `E`."""
@@ -234,7 +237,7 @@ class MessageStore(Reader[E]):
         """
         all_messages = several("messages", messages) or ()
         known = known_ids(all_messages, expected_version)
-        batch = EncodedBatch(self._codec, all_messages[expected_version:], metadata)
+        batch = EncodedBatch(self._codec, all_messages[len(known) :], metadata)
         ((version, position),) = self._database.rows(
             self._database.statements.synchronize,
             (name_of("stream", stream), "\n".join(known), *batch.lines, batch.message_ids),
@@ -280,22 +283,18 @@ class MessageStore(Reader[E]):
         """
         one_of("unknown_types", unknown_types, "refuse", "skip")
         one_of("acknowledge", acknowledge, "batch", "message")
-        count("batch_size", batch_size, least=1)
-        count("partitions", partitions, least=1)
-        count("max_attempts", max_attempts, least=1)
-        seconds("retry_delay", retry_delay)
         name_of("on_failure", on_failure)
         options = SubscriptionOptions(
             filter=self._filter(
                 types, categories_of(category, categories), stream_pattern, None, None, partition_by
             ),
-            partitions=partitions,
+            partitions=count("partitions", partitions, least=1),
             start=start,
             on_failure=on_failure,
-            max_attempts=max_attempts,
-            retry_delay=retry_delay,
+            max_attempts=count("max_attempts", max_attempts, least=1),
+            retry_delay=seconds("retry_delay", retry_delay),
             unknown_types=unknown_types,
-            batch_size=batch_size,
+            batch_size=count("batch_size", batch_size, least=1),
             acknowledge=acknowledge,
         )
         known = self._codec.types
@@ -315,13 +314,13 @@ class MessageStore(Reader[E]):
         and elsewhere, share the partitions by running the same. Reconnects by itself.
 
         Args:
-            workers: how many partitions to work on at once.
+            workers: how many partitions to work on at once, 1000 at most.
             lease: seconds after which others take over the partitions of a process that died.
             hooks: gets what happens, for metrics.
             signals: whether SIGTERM and SIGINT end it, in the main thread. Handlers that were there
                 before are called too. With False they are left alone.
         """
-        count("workers", workers, least=1)
+        workers = count("workers", workers, least=1, most=_MOST_WORKERS)
         opening = Opening(self._database.source)
         runner = self._runner(opening, subscriptions, lease, hooks)
         self._runners.add(runner)
@@ -413,13 +412,12 @@ class MessageStore(Reader[E]):
             raise InvalidArgumentError(
                 "two subscriptions to run have the same name: make one, with all the handlers"
             )
-        seconds("lease", lease)
         return Runner(
             opening,
             self._waker,
             self._stored,
             subscriptions,
-            lease=lease,
+            lease=seconds("lease", lease),
             hooks=GuardedHooks(hooks),
         )
 
@@ -434,7 +432,7 @@ def _source(
     refuse_source(conninfo, ConnectionPool, "MessageStore")
     one_of("wakeup", wakeup, "listen", "poll")
     if prepare_threshold is not None:
-        count("prepare_threshold", prepare_threshold)
+        prepare_threshold = count("prepare_threshold", prepare_threshold)
     if prepare_threshold != 5 and isinstance(conninfo, ConnectionPool):
         raise InvalidArgumentError(
             "prepare_threshold belongs into the kwargs of the pool that is given"

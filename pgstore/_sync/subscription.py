@@ -257,7 +257,7 @@ class Subscription(Generic[E]):
 
     def repartition(self, partitions: int) -> None:
         """Change the number of partitions, when those it has have caught up with each other."""
-        count("partitions", partitions, least=1)
+        partitions = count("partitions", partitions, least=1)
         self._call("repartition_subscription", text(partitions))
         self.options = msgspec.structs.replace(self.options, partitions=partitions)
 
@@ -299,13 +299,15 @@ class Subscription(Generic[E]):
             TimeoutError: it has not, after so many seconds.
         """
         position = whole("position", position)
-        until = deadline(None if timeout is None else seconds("timeout", timeout))
+        if timeout is not None:
+            timeout = seconds("timeout", timeout)
+        until = deadline(timeout)
         delay = _WAIT_POLL[0]
         while not self._has_reached(position):
             if left(until) == 0:
                 raise TimeoutError(
                     f"subscription {self.name!r} has not reached position {position}"
-                    f" in {timeout} s: {self._whereabouts()}"
+                    f" in {timeout:g} s: {self._whereabouts()}"
                 )
             pause(delay)
             delay = min(delay * 2, _WAIT_POLL[1])
@@ -332,8 +334,9 @@ class Subscription(Generic[E]):
 
 
 def _aware(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
+    if moment.utcoffset() is None:
         raise InvalidArgumentError(
-            f"a time needs a zone, as in datetime(2026, 3, 1, tzinfo=UTC): {moment!r} has none"
+            "a time needs a zone, as in datetime(2026, 3, 1, tzinfo=UTC):"
+            f" {describe(moment)} has none"
         )
     return moment

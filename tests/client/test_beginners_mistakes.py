@@ -115,6 +115,11 @@ MISTAKES = [
     ),
     Mistake("@balances.handler\ndef project(event): ...", TypeError, "event: Deposited"),
     Mistake(
+        '@balances.handler\ndef project(event: "Depositd"): ...',
+        TypeError,
+        "classes that its module defines",
+    ),
+    Mistake(
         "@balances.handler\nasync def project(event: Deposited): ...",
         TypeError,
         "AsyncMessageStore",

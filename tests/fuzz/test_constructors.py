@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import pgstore
 from pgstore import AsyncMessageStore, MessageStore, StoredMessage
+from pgstore._core.arguments import describe
 from tests.fuzz.judging import check_documented, fuzzed
 from tests.fuzz.values import ANYTHING, EXPECTED, MESSAGES, Data, Event, Given, Model, arguments
 
@@ -49,6 +50,15 @@ ANNOTATIONS: list[Any] = [
     pydantic.BaseModel, type[Event], Callable[[Event], None],
 ]  # fmt: skip
 TYPES = ANYTHING | st.integers(0, len(ANNOTATIONS) - 1).map(lambda number: ANNOTATIONS[number])
+
+
+@pytest.mark.parametrize("messages", ANNOTATIONS, ids=describe)
+def test_messages_are_taken_or_refused(messages: Any) -> None:
+    for each in (messages, {"Name": messages}, {"Event": Event, "Name": messages}):
+        try:
+            MessageStore("", messages=each)
+        except Exception as error:
+            check_documented(error)
 
 
 @pytest.mark.parametrize("cls", [MessageStore, AsyncMessageStore])

@@ -100,6 +100,48 @@ def test_message_handler_refuses_what_no_message_can_be(annotation: Any) -> None
         registered(annotated(annotation))
 
 
+class Unread(msgspec.Struct):
+    """A class that can be called, and whose signature is made of its annotations."""
+
+    field: "Unheard"  # type: ignore[name-defined]  # noqa: F821
+
+
+@pytest.mark.parametrize("register", [message_handler, batch_handler])
+@pytest.mark.parametrize(
+    ("function", "name", "fault"),
+    [
+        (annotated("Unheard"), "one", "NameError: name 'Unheard' is not defined"),
+        (annotated("psycopg.Nothing"), "one", "AttributeError: "),
+        (annotated("1 / 0"), "one", "ZeroDivisionError: division by zero"),
+        (annotated("list["), "one", "SyntaxError: "),
+        (annotated(A, tx="Unheard"), "two", "NameError: name 'Unheard' is not defined"),
+        (Unread, "Unread", "NameError: name 'Unheard' is not defined"),
+    ],
+    ids=lambda given: str(given),
+)
+def test_annotations_that_cannot_be_evaluated_are_told(
+    register: Any, function: Any, name: str, fault: str
+) -> None:
+    with pytest.raises(TypeError) as caught:
+        register(function, KNOWN, psycopg.Connection)
+    text = str(caught.value)
+    assert name in text
+    assert f": its annotations cannot be read: {fault}" in text
+    assert text.endswith(": annotate it with classes that its module defines or imports")
+
+
+def test_an_annotation_without_a_text_is_refused() -> None:
+    class Textless:
+        def __repr__(self) -> str:
+            raise AssertionError("no text")
+
+        def __call__(self) -> None: ...
+
+    for register in (message_handler, batch_handler):
+        with pytest.raises(TypeError, match="Textless"):
+            register(annotated(Textless()), KNOWN, psycopg.Connection)
+
+
 @pytest.mark.parametrize("second", [psycopg.Connection, Tx, Own, Any, "psycopg.Connection[Any]"])
 def test_a_second_parameter_takes_the_transaction(second: Any) -> None:
     assert registered(annotated(A, tx=second)).takes_transaction

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import traceback
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -120,3 +121,31 @@ async def test_metadata_that_python_cannot_read_is_told_with_its_place(
     with pytest.raises(pgstore.MessageDecodeError) as caught:
         await store.last(stream)
     assert (caught.value.stream, caught.value.version) == (stream, 1)
+    raw = await store.raw.last(stream)
+    assert raw is not None
+    assert raw.metadata == {"number": Decimal("9" * 6000)}
+
+
+@pytest.mark.parametrize("metadata", ["[1]", '"a"', "null"])
+async def test_metadata_that_is_no_object_is_told_with_what_to_do(
+    store: pgstore.AsyncMessageStore[Any],
+    open_connection: OpenConnection,
+    shared: str,
+    stream: str,
+    metadata: str,
+) -> None:
+    """Only the tables' owner can write such metadata, past the store's functions."""
+    await store.write(stream, EventA(1), metadata={"a": 1})
+    conn = await open_connection()
+    statement = (
+        f"UPDATE {shared}.messages AS m SET metadata = %s FROM {shared}.streams AS s"
+        " WHERE s.stream_id = m.stream_id AND s.stream = %s"
+    ).encode()
+    await conn.execute(statement, [metadata, stream])
+    try:
+        with pytest.raises(pgstore.MessageDecodeError, match="cannot decode metadata"):
+            await store.last(stream)
+        with pytest.raises(pgstore.MessageDecodeError, match="redact_message"):
+            await store.raw.last(stream)
+    finally:
+        await conn.execute(statement, [None, stream])

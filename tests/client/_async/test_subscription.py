@@ -199,6 +199,18 @@ async def test_pause_and_resume(store: Store, category: str) -> None:
     await subscription.resume()
     assert await store.run_once(subscription) == 3
     assert sorted(seen) == [1, 2, 3]
+    with pytest.raises(InvalidArgumentError, match="partition must be one of 0 to 1, not 2"):
+        await subscription.resume(partition=2)
+
+
+@pytest.mark.parametrize("workers", [0, 1001, 2**62])
+async def test_a_number_of_workers_that_no_server_has_room_for_is_refused(
+    store: Store, category: str, workers: int
+) -> None:
+    subscription = store.subscription(category, category=category)
+    collecting(subscription)
+    with pytest.raises(InvalidArgumentError, match="workers must be 1 to 1000"):
+        await store.run(subscription, workers=workers)
 
 
 async def test_rewind_by_position_and_by_time(store: Store, category: str) -> None:

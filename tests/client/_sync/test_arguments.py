@@ -102,3 +102,62 @@ def test_metadata_without_a_number_is_refused(store: Store, stream: str, value: 
     assert stored.metadata == fine
     with pytest.raises(pgstore.PgstoreError):
         store.write(stream, EventA(1), metadata={"text": "\ud800"})
+
+
+class Two:
+    """What answers for a number, and neither compares nor prints as one."""
+
+    def __index__(self) -> int:
+        return 2
+
+    def __repr__(self) -> str:
+        raise AssertionError("no text")
+
+    __lt__ = __le__ = __gt__ = __ge__ = __add__ = __sub__ = __format__ = __repr__  # type: ignore[assignment]
+
+
+class Seconds(float):
+    """A number of seconds that has no text."""
+
+    def __repr__(self) -> str:
+        raise AssertionError("no text")
+
+    __str__ = __format__ = __repr__  # type: ignore[assignment]
+
+
+def test_what_answers_for_a_number_is_taken_as_that_number(
+    open_store: OpenStore, stream: str
+) -> None:
+    store: Any = open_store(EventA | EventB | Signed)
+    two = Two()
+    messages: list[Any] = [Signed(text=text) for text in "abc"]
+    written = store.synchronize(stream, messages[:2], expected_version=0)
+    store.synchronize(stream, messages, expected_version=two)
+    assert [each.version for each in listed(store.read(stream, limit=two))] == [1, 2]
+    assert [each.version for each in listed(store.read(stream, from_version=two))] == [2, 3]
+    assert len(listed(store.read_all(limit=two, stream_pattern=stream))) == 2
+    following = store.follow(after_position=two, stream_pattern=stream, timeout=Seconds(0))
+    assert stream in [each.stream for each in listed(following)]
+    subscription = store.subscription(
+        stream,
+        stream_pattern=stream,
+        partitions=two,
+        batch_size=two,
+        max_attempts=two,
+        retry_delay=Seconds(1),
+    )
+
+    @subscription.handler  # type: ignore[untyped-decorator]
+    def handle(message: EventA) -> None: ...
+
+    subscription.repartition(two)
+    with pytest.raises(TimeoutError, match="position 2 in 0 s"):
+        subscription.wait_until(two, timeout=Seconds(0))
+    assert written.global_position >= 2
+    store.run_once(subscription, lease=Seconds(5), raise_errors=False)
+
+
+def test_a_number_that_is_refused_needs_no_text(open_store: OpenStore) -> None:
+    store: Any = open_store(Signed)
+    with pytest.raises(InvalidArgumentError, match="not 2"):
+        store.synchronize("a-1", [], expected_version=Two())

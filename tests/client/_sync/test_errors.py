@@ -5,6 +5,7 @@
 import copy
 import pickle
 import traceback
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -120,3 +121,31 @@ def test_metadata_that_python_cannot_read_is_told_with_its_place(
     with pytest.raises(pgstore.MessageDecodeError) as caught:
         store.last(stream)
     assert (caught.value.stream, caught.value.version) == (stream, 1)
+    raw = store.raw.last(stream)
+    assert raw is not None
+    assert raw.metadata == {"number": Decimal("9" * 6000)}
+
+
+@pytest.mark.parametrize("metadata", ["[1]", '"a"', "null"])
+def test_metadata_that_is_no_object_is_told_with_what_to_do(
+    store: pgstore.MessageStore[Any],
+    open_connection: OpenConnection,
+    shared: str,
+    stream: str,
+    metadata: str,
+) -> None:
+    """Only the tables' owner can write such metadata, past the store's functions."""
+    store.write(stream, EventA(1), metadata={"a": 1})
+    conn = open_connection()
+    statement = (
+        f"UPDATE {shared}.messages AS m SET metadata = %s FROM {shared}.streams AS s"
+        " WHERE s.stream_id = m.stream_id AND s.stream = %s"
+    ).encode()
+    conn.execute(statement, [metadata, stream])
+    try:
+        with pytest.raises(pgstore.MessageDecodeError, match="cannot decode metadata"):
+            store.last(stream)
+        with pytest.raises(pgstore.MessageDecodeError, match="redact_message"):
+            store.raw.last(stream)
+    finally:
+        conn.execute(statement, [None, stream])
