@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -176,23 +175,28 @@ def test_rule(query: str, dsn: str, store: str) -> None:
         assert conn.execute(query.encode(), {"store": store}).fetchall() == []
 
 
-@pytest.mark.parametrize("path", FUNCTIONS, ids=lambda path: path.stem)
-def test_function_is_as_its_file_says(path: Path, dsn: str, store: str) -> None:
-    header = function_of(path)["header"]
-    words = re.findall(r"(?m)^(IMMUTABLE|STABLE|VOLATILE|PARALLEL \w+|SECURITY DEFINER)", header)
+def test_functions_are_as_their_files_say(dsn: str, store: str) -> None:
     with psycopg.connect(dsn) as conn:
-        row = conn.execute(
+        rows = conn.execute(
             """
             SELECT
+              p.proname,
               CASE p.provolatile WHEN 'i' THEN 'IMMUTABLE' WHEN 's' THEN 'STABLE'
                 ELSE 'VOLATILE' END,
               CASE p.proparallel WHEN 's' THEN 'PARALLEL SAFE' WHEN 'r' THEN 'PARALLEL RESTRICTED'
                 ELSE 'PARALLEL UNSAFE' END,
               CASE WHEN p.prosecdef THEN 'SECURITY DEFINER' END
             FROM pg_proc AS p
-            WHERE p.pronamespace = %s::regnamespace AND p.proname = %s
+            WHERE p.pronamespace = %s::regnamespace
             """,
-            [store, path.stem],
-        ).fetchone()
-    assert row is not None
-    assert words == [word for word in row if word is not None]
+            [store],
+        ).fetchall()
+    installed = {name: [word for word in words if word is not None] for name, *words in rows}
+    words = r"(?m)^(IMMUTABLE|STABLE|VOLATILE|PARALLEL \w+|SECURITY DEFINER)"
+    written = {path.stem: re.findall(words, function_of(path)["header"]) for path in FUNCTIONS}
+    assert written
+    assert {
+        name: (header, installed.get(name))
+        for name, header in written.items()
+        if header != installed.get(name)
+    } == {}

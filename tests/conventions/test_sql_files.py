@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -50,76 +51,96 @@ FORBIDDEN = {
 }
 
 # All but the generated one.
-any_file = pytest.mark.parametrize(
-    "path", [path for path in ALL if path.name != "install.sql"], ids=name_of
-)
-function_file = pytest.mark.parametrize("path", FUNCTIONS, ids=name_of)
-migration_file = pytest.mark.parametrize("path", MIGRATIONS, ids=name_of)
+WRITTEN = [path for path in ALL if path.name != "install.sql"]
 
 
-@any_file
-def test_lines_are_short_and_end_cleanly(path: Path) -> None:
-    text = path.read_text()
-    wrong = [line for line in text.splitlines() if len(line) > 100 or line != line.rstrip()]
-    assert wrong == []
-    assert text.endswith("\n")
-    assert not text.endswith("\n\n")
+def offenders(paths: Iterable[Path], wrong: Callable[[Path], object]) -> dict[str, object]:
+    """The files of which something is wrong, each with what that is."""
+    found = {name_of(path): wrong(path) for path in paths}
+    assert found, "no file was looked at"
+    return {name: what for name, what in found.items() if what}
 
 
-@any_file
+def test_lines_are_short_and_end_cleanly() -> None:
+    def wrong(path: Path) -> list[str]:
+        text = path.read_text()
+        lines = [line for line in text.splitlines() if len(line) > 100 or line != line.rstrip()]
+        ends = text.endswith("\n") and not text.endswith("\n\n")
+        return lines + ([] if ends else ["the end of the file"])
+
+    assert offenders(WRITTEN, wrong) == {}
+
+
 @pytest.mark.parametrize("pattern", FORBIDDEN.values(), ids=FORBIDDEN.keys())
-def test_forbidden_is_absent(path: Path, pattern: str) -> None:
-    code = re.sub(r"(?m)^\\.*", "", code_of(path))
-    found = [(code.count("\n", 0, m.start()) + 1, m.group()) for m in re.finditer(pattern, code)]
-    assert found == []
+def test_forbidden_is_absent(pattern: str) -> None:
+    def wrong(path: Path) -> list[tuple[int, str]]:
+        code = re.sub(r"(?m)^\\.*", "", code_of(path))
+        return [(code.count("\n", 0, m.start()) + 1, m[0]) for m in re.finditer(pattern, code)]
+
+    assert offenders(WRITTEN, wrong) == {}
 
 
-@function_file
-def test_file_holds_the_function_of_its_name(path: Path) -> None:
-    created = re.findall(r"\bCREATE\b.*?\bFUNCTION\s+([^\s(]+)", code_of(path))
-    # Twice where the body depends on the server's version.
-    assert set(created) == {path.stem}
-    commented = re.findall(r"\bCOMMENT\s+ON\s+FUNCTION\s+([^\s(]+)", code_of(path))
-    assert commented == [path.stem]
+def test_file_holds_the_function_of_its_name() -> None:
+    def wrong(path: Path) -> object:
+        # Created twice where the body depends on the server's version.
+        created = re.findall(r"\bCREATE\b.*?\bFUNCTION\s+([^\s(]+)", code_of(path))
+        commented = re.findall(r"\bCOMMENT\s+ON\s+FUNCTION\s+([^\s(]+)", code_of(path))
+        is_right = {*created} == {path.stem} and commented == [path.stem]
+        return None if is_right else {"created": created, "commented": commented}
+
+    assert offenders(FUNCTIONS, wrong) == {}
 
 
 def test_no_function_is_overloaded() -> None:
     assert [name for name, n in Counter(path.stem for path in FUNCTIONS).items() if n > 1] == []
 
 
-@function_file
-def test_parameters_stand_one_a_line(path: Path) -> None:
-    parameters = function_of(path)["parameters"].removesuffix(")").strip("\n").splitlines()
-    assert [line for line in parameters if not re.fullmatch(r"  \w.*?", line)] == []
-    assert [line for line in parameters[:-1] if not line.endswith(",")] == []
-    assert [line for line in parameters if re.search(r", *\w+ +\w", line)] == []
+def test_parameters_stand_one_a_line() -> None:
+    def wrong(path: Path) -> list[str]:
+        lines = function_of(path)["parameters"].removesuffix(")").strip("\n").splitlines()
+        return [
+            *(line for line in lines if not re.fullmatch(r"  \w.*?", line)),
+            *(line for line in lines[:-1] if not line.endswith(",")),
+            *(line for line in lines if re.search(r", *\w+ +\w", line)),
+        ]
+
+    assert offenders(FUNCTIONS, wrong) == {}
 
 
-@function_file
-def test_header_is_complete_and_in_order(path: Path) -> None:
-    clauses = re.findall(r"(?m)^[A-Z]+", function_of(path)["header"])
-    ranks = [
-        next(rank for rank, names in enumerate(HEADER) if clause in names.split("|"))
-        for clause in clauses
-    ]
-    assert ranks == sorted(ranks)
-    assert {HEADER.index(required) for required in ("LANGUAGE", HEADER[2], "PARALLEL")} <= {*ranks}
+def test_header_is_complete_and_in_order() -> None:
+    required = {HEADER.index(clause) for clause in ("LANGUAGE", HEADER[2], "PARALLEL")}
+
+    def wrong(path: Path) -> list[str]:
+        clauses = re.findall(r"(?m)^[A-Z]+", function_of(path)["header"])
+        ranks = [
+            next((rank for rank, names in enumerate(HEADER) if clause in names.split("|")), -1)
+            for clause in clauses
+        ]
+        is_right = ranks == sorted(ranks) and -1 not in ranks and required <= {*ranks}
+        return [] if is_right else clauses
+
+    assert offenders(FUNCTIONS, wrong) == {}
 
 
-@function_file
-def test_plpgsql_prefers_columns(path: Path) -> None:
-    function = function_of(path)
-    if "LANGUAGE plpgsql" in function["header"]:
-        assert re.match(r"\s*\$(\w*)\$\n#variable_conflict use_column\n", function["body"])
-        assert "SET search_path FROM CURRENT" in function["header"]
-    else:
-        assert "LANGUAGE sql" in function["header"]
+def test_plpgsql_prefers_columns() -> None:
+    def wrong(path: Path) -> list[str]:
+        function = function_of(path)
+        if "LANGUAGE plpgsql" not in function["header"]:
+            return [] if "LANGUAGE sql" in function["header"] else ["the language"]
+        first = re.match(r"\s*\$(\w*)\$\n#variable_conflict use_column\n", function["body"])
+        pinned = "SET search_path FROM CURRENT" in function["header"]
+        return [*([] if first else ["#variable_conflict"]), *([] if pinned else ["search_path"])]
+
+    assert offenders(FUNCTIONS, wrong) == {}
 
 
-@migration_file
-def test_migration_says_whether_it_breaks_and_waits_for_locks_only_so_long(path: Path) -> None:
-    assert re.match(r"-- breaking: (?:yes|no)\n", path.read_text())
-    assert re.search(r"\bSET LOCAL lock_timeout\b", code_of(path))
+def test_migration_says_whether_it_breaks_and_waits_for_locks_only_so_long() -> None:
+    def wrong(path: Path) -> list[str]:
+        says = re.match(r"-- breaking: (?:yes|no)\n", path.read_text())
+        waits = re.search(r"\bSET LOCAL lock_timeout\b", code_of(path))
+        return [*([] if says else ["-- breaking"]), *([] if waits else ["lock_timeout"])]
+
+    assert offenders(MIGRATIONS, wrong) == {}
 
 
 def test_migrations_are_numbered_without_gaps() -> None:

@@ -230,7 +230,19 @@ cached = functools.lru_cache(Service.of_none)
         (functools.partial(Service()), {A, B}, False),
         (functools.partial(Service().on_some, "b", tries=1), {B}, False),
     ],
-    ids=str,
+    # Not of the functions: their texts are others in each process.
+    ids=[
+        "method",
+        "instance",
+        "class method",
+        "static method",
+        "partial method",
+        "cached",
+        "partial",
+        "partial of a partial",
+        "partial of an instance",
+        "partial of a method",
+    ],
 )
 def test_whatever_can_be_called_with_a_message_is_taken(
     function: Callable[..., Any], types: set[type], takes_transaction: bool
