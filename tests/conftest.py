@@ -13,6 +13,17 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
 from tests.server import running_server
+from tests.workers import (
+    pytest_collection_modifyitems,
+    pytest_runtest_protocol,
+    pytest_xdist_make_scheduler,
+)
+
+__all__ = [
+    "pytest_collection_modifyitems",
+    "pytest_runtest_protocol",
+    "pytest_xdist_make_scheduler",
+]
 
 # A shell that starts us in the background has us ignore it, and so would all that we start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -59,6 +59,7 @@ async def test_a_cancelled_follower_leaves_the_others_and_can_go_on(
     await other
 
 
+@pytest.mark.alone
 async def test_stop_from_another_thread_is_prompt(
     store: Store, watch: Watch, category: str
 ) -> None:

@@ -56,6 +56,7 @@ def standby(primary: Server) -> Iterator[Server]:
         shutil.rmtree(place)
 
 
+@pytest.mark.alone
 def test_what_runs_on_waits_until_the_address_leads_to_a_primary(
     primary: Server, standby: Server, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -37,6 +37,7 @@ async def collect(follower: AsyncFollower[Any], seen: list[int]) -> None:
         seen.append(stored.message.num)  # noqa: PERF401 - one by one, for who looks meanwhile
 
 
+@pytest.mark.alone
 async def test_follow_catches_up_and_goes_on_live(
     watched: Store, watch: Watch, category: str
 ) -> None:
@@ -63,6 +64,7 @@ async def test_follow_more_than_a_page(store: Store, long_stream: str) -> None:
     assert seen == list(range(1, 1151))
 
 
+@pytest.mark.alone
 async def test_a_timeout_ends_it_and_it_can_go_on(store: Store, category: str) -> None:
     follower = store.follow(category=category, timeout=0.05)
     seen: list[int] = []
@@ -74,6 +76,7 @@ async def test_a_timeout_ends_it_and_it_can_go_on(store: Store, category: str) -
     assert seen == [1]
 
 
+@pytest.mark.alone
 async def test_stop_ends_one_that_waits_at_once(
     watched: Store, watch: Watch, category: str
 ) -> None:
@@ -145,6 +148,7 @@ async def test_what_is_in_flight_is_waited_for(
     assert seen == [1, 2]
 
 
+@pytest.mark.alone
 async def test_a_ring_that_comes_before_its_message_does(
     store: Store, watched: Store, watch: Watch, category: str
 ) -> None:
@@ -174,6 +178,7 @@ async def test_a_ring_that_comes_before_its_message_does(
         await parallel.results()
 
 
+@pytest.mark.alone
 async def test_a_safe_position_that_went_back_is_waited_for(
     store: Store, watched: Store, watch: Watch, category: str, connect: Connect
 ) -> None:
@@ -203,6 +208,7 @@ async def test_a_safe_position_that_went_back_is_waited_for(
         await parallel.results()
 
 
+@pytest.mark.alone
 async def test_messages_now_and_then_are_rung_for_without_a_new_sleep(
     watched: Store, watch: Watch, category: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,6 +320,7 @@ async def test_many_followers_share_one_listening_connection(
         assert await parallel.results() == [None] * 4
 
 
+@pytest.mark.alone
 async def test_polling_needs_no_listening_connection(
     open_store: OpenStore, dsn: str, watch: Watch, category: str
 ) -> None:

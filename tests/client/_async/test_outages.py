@@ -59,6 +59,7 @@ def watch(connect: Connect) -> Watch:
     return Watch(connect(), f"store {uuid4()}")
 
 
+@pytest.mark.alone
 async def test_what_runs_on_is_back_within_a_second_and_tells_once(
     open_store: OpenStore, store: Store, category: str, dsn: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -33,6 +33,7 @@ async def watched(open_store: OpenStore, dsn: str, watch: Watch) -> Store:
     return await open_store(conninfo=make_conninfo(dsn, application_name=watch.name))
 
 
+@pytest.mark.alone
 async def test_run_handles_what_is_there_and_what_comes(
     watched: Store, watch: Watch, category: str
 ) -> None:
@@ -310,6 +311,7 @@ async def test_a_hook_that_fails_does_not_end_the_work(
     assert errors.count(ZeroDivisionError) >= 4
 
 
+@pytest.mark.alone
 async def test_a_dead_workers_partition_is_taken_over(
     store: Store, open_connection: OpenConnection, category: str
 ) -> None:

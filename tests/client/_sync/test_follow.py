@@ -38,6 +38,7 @@ def collect(follower: Follower[Any], seen: list[int]) -> None:
         seen.append(stored.message.num)  # noqa: PERF401 - one by one, for who looks meanwhile
 
 
+@pytest.mark.alone
 def test_follow_catches_up_and_goes_on_live(watched: Store, watch: Watch, category: str) -> None:
     watched.write_many(f"{category}-1", [EventA(0), EventA(1)])
     follower = watched.follow(category=category)
@@ -62,6 +63,7 @@ def test_follow_more_than_a_page(store: Store, long_stream: str) -> None:
     assert seen == list(range(1, 1151))
 
 
+@pytest.mark.alone
 def test_a_timeout_ends_it_and_it_can_go_on(store: Store, category: str) -> None:
     follower = store.follow(category=category, timeout=0.05)
     seen: list[int] = []
@@ -73,6 +75,7 @@ def test_a_timeout_ends_it_and_it_can_go_on(store: Store, category: str) -> None
     assert seen == [1]
 
 
+@pytest.mark.alone
 def test_stop_ends_one_that_waits_at_once(watched: Store, watch: Watch, category: str) -> None:
     follower = watched.follow(category=category)
     with Parallel() as parallel:
@@ -142,6 +145,7 @@ def test_what_is_in_flight_is_waited_for(
     assert seen == [1, 2]
 
 
+@pytest.mark.alone
 def test_a_ring_that_comes_before_its_message_does(
     store: Store, watched: Store, watch: Watch, category: str
 ) -> None:
@@ -171,6 +175,7 @@ def test_a_ring_that_comes_before_its_message_does(
         parallel.results()
 
 
+@pytest.mark.alone
 def test_a_safe_position_that_went_back_is_waited_for(
     store: Store, watched: Store, watch: Watch, category: str, connect: Connect
 ) -> None:
@@ -200,6 +205,7 @@ def test_a_safe_position_that_went_back_is_waited_for(
         parallel.results()
 
 
+@pytest.mark.alone
 def test_messages_now_and_then_are_rung_for_without_a_new_sleep(
     watched: Store, watch: Watch, category: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,6 +317,7 @@ def test_many_followers_share_one_listening_connection(
         assert parallel.results() == [None] * 4
 
 
+@pytest.mark.alone
 def test_polling_needs_no_listening_connection(
     open_store: OpenStore, dsn: str, watch: Watch, category: str
 ) -> None:

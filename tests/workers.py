@@ -1,0 +1,85 @@
+"""How pytest-xdist shares the tests among processes, each of which has a server of its own.
+
+Whole files go to a process, because their tests share what is made once. The slow files go first,
+so that no process is left with one at the end. A test that measures, or needs all cores for itself,
+is marked `alone`: no other process runs a test meanwhile.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
+
+# The files that take longest, and those among them whose tests may go to several processes.
+SPLIT = ("tests/faults/test_faults.py", "tests/stress/")
+SLOW = (
+    *SPLIT,
+    "tests/concurrency/test_many_writers.py",
+    "tests/plans/test_jit.py",
+    "tests/plans/test_large_store.py",
+    "tests/plans/test_cached_plans.py",
+    "tests/cli/test_default_server.py",
+    "tests/cli/test_terminal.py",
+    "tests/test_main.py",
+    "tests/transfer/test_verify.py",
+    "tests/transfer/test_names.py",
+    "tests/docs/test_examples.py",
+)
+
+
+class ByFile(LoadFileScheduling):
+    """Hand out whole files, and tests of the slowest ones, in the order in which they stand."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if nodeid.startswith(SPLIT) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slow files first and those with tests that are `alone` last, at their ends."""
+    with_some = {item.path for item in items if is_alone(item)}
+    places = {path: n for n, path in enumerate(dict.fromkeys(item.path for item in items))}
+
+    def place(item: pytest.Item) -> tuple[bool, bool, int, bool]:
+        is_fast = not item.nodeid.startswith(SLOW)
+        return item.path in with_some, is_fast, places[item.path], is_alone(item)
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return (yield)
+    folder: Path = item.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+    with turn(folder.parent, alone=is_alone(item)):
+        return (yield)
+
+
+def is_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
+
+
+@contextmanager
+def turn(folder: Path, *, alone: bool) -> Iterator[None]:
+    """Hold a lock that the processes share; `alone` holds it for itself."""
+    with (folder / "gate.lock").open("w") as gate, (folder / "turn.lock").open("w") as lock:
+        # Who waits for its turn keeps the gate shut: without it, the others would never all be out.
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:
+            # A process that the test has forked has the file open, too.
+            fcntl.flock(lock, fcntl.LOCK_UN)
