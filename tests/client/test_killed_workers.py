@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 
 from pgstore import MessageStore
+from tests.amounts import amount
 from tests.client.messages import EventA
 from tests.client.parallel import Parallel
 from tests.client.test_run_process import ROOT
+
+# More than `max_attempts`.
+DEPLOYMENTS = amount(4, 10)
 
 SYNC = """
 import os, sys, time
@@ -112,12 +116,12 @@ def test_message_that_kills_its_process_is_parked_and_no_other(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_ten_deployments_park_nothing(
+def test_deployments_park_nothing(
     store: MessageStore[Any], start: Start, category: str, number: int
 ) -> None:
     store.write_many(f"{category}-1", [EventA(number) for number in range(200)])
     subscription = store.subscription(category, category=category)
-    for _ in range(10):
+    for _ in range(DEPLOYMENTS):
         done = copied(store, category)
         process = start(SYNC, -1, 0.02, batch=5)
         Parallel.until(lambda done=done: copied(store, category) != done)  # type: ignore[misc]

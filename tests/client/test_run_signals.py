@@ -122,7 +122,7 @@ OPTIONS = pytest.mark.parametrize("options", ["signals=True", "signals=True stop
 def test_a_server_like_uvicorn_ends_with_its_runs(start: Start, number: int, options: str) -> None:
     process = start(SERVER, "uvicorn", options)
     process.send_signal(number)
-    output, errors = process.communicate(timeout=10)
+    output, errors = process.communicate(timeout=30)
     assert output.split() == ["server", "runs", "down"], errors
     assert process.returncode == -number, errors
 
@@ -134,7 +134,7 @@ def test_a_server_with_handlers_of_the_loop_ends_with_its_runs(
 ) -> None:
     process = start(SERVER, "hypercorn", options)
     process.send_signal(number)
-    assert process.communicate(timeout=10) == ("server\nruns\n", "")
+    assert process.communicate(timeout=30) == ("server\nruns\n", "")
     assert process.returncode == 0
 
 
@@ -145,7 +145,7 @@ def test_a_threaded_program_with_handlers_of_its_own_hears_them(
 ) -> None:
     process = start(THREADS, "handled", options)
     process.send_signal(number)
-    assert process.communicate(timeout=10) == ("server\nruns\n", "")
+    assert process.communicate(timeout=30) == ("server\nruns\n", "")
     assert process.returncode == 0
 
 

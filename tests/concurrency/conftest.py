@@ -10,7 +10,7 @@ from psycopg import sql
 
 import pgstore
 from tests.concurrency.sessions import Open, Session
-from tests.concurrency.writers import Writers
+from tests.concurrency.writers import PROCESSES, Writers
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,6 @@ def session(server_dsn: str, store: str) -> Iterator[Open]:
 
 @pytest.fixture(scope="session")
 def writers() -> Iterator[Writers]:
-    """32 processes that write."""
-    with Writers(32) as processes:
+    """Processes that write."""
+    with Writers(PROCESSES) as processes:
         yield processes

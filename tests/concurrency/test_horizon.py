@@ -10,10 +10,11 @@ from uuid import uuid4
 import psycopg
 from psycopg.rows import TupleRow
 
+from tests.amounts import amount
 from tests.concurrency.writer import Job
 from tests.concurrency.writers import Writers
 
-SECONDS = 8.0
+SECONDS = amount(4, 20)
 
 _LAST_POSITION = "SELECT pg_sequence_last_value('{store}.global_position_seq')"
 _LOWEST_BOUND = """

@@ -1,4 +1,4 @@
-"""32 processes write to 4 streams: no version twice, none missing, no message lost or doubled."""
+"""Many processes write to 4 streams: no version twice, none missing, no message lost or doubled."""
 
 import threading
 from collections import Counter
@@ -11,8 +11,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from tests.amounts import amount
 from tests.concurrency.writer import Accepted, Job, Report
-from tests.concurrency.writers import Writers
+from tests.concurrency.writers import PROCESSES, Writers
 
 ISOLATIONS = ["read committed", "repeatable read", "serializable"]
 
@@ -24,7 +25,7 @@ Stored = dict[str, list[tuple[int, int, str]]]  # version, global position and i
 def test_writes_are_stored_once_and_without_gaps(
     server_dsn: str, store: str, writers: Writers, isolation: str, expect: bool
 ) -> None:
-    jobs = make_jobs(server_dsn, store, isolation, expect=expect, seconds=1.5)
+    jobs = make_jobs(server_dsn, store, isolation, expect=expect, seconds=amount(1, 3))
     writers.start(jobs)
     reports = writers.reports()
 
@@ -40,7 +41,7 @@ def test_writes_are_stored_once_and_without_gaps(
 def test_writes_are_stored_once_and_without_gaps_while_backends_are_killed(
     server_dsn: str, store: str, writers: Writers, isolation: str, expect: bool
 ) -> None:
-    jobs = make_jobs(server_dsn, store, isolation, expect=expect, seconds=2)
+    jobs = make_jobs(server_dsn, store, isolation, expect=expect, seconds=amount(1, 4))
     with backends_killed(server_dsn, store):
         writers.start(jobs)
         reports = writers.reports()
@@ -52,7 +53,7 @@ def test_writes_are_stored_once_and_without_gaps_while_backends_are_killed(
 
 
 def make_jobs(dsn: str, store: str, isolation: str, *, expect: bool, seconds: float) -> list[Job]:
-    """32 jobs on 4 new streams of two categories, half of them by SQL, half by Python."""
+    """Jobs on 4 new streams of two categories, half of them by SQL, half by Python."""
     run = uuid4().hex[:12]
     isolation = isolation.replace(" ", r"\ ")
     options = f"-c default_transaction_isolation={isolation} -c deadlock_timeout=20ms"
@@ -66,7 +67,7 @@ def make_jobs(dsn: str, store: str, isolation: str, *, expect: bool, seconds: fl
             through="sql" if seed % 2 else "python",
             expect=expect,
         )
-        for seed in range(32)
+        for seed in range(PROCESSES)
     ]
 
 

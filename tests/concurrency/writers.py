@@ -9,7 +9,10 @@ from typing import Self
 
 import msgspec
 
+from tests.amounts import amount
 from tests.concurrency.writer import Job, Report
+
+PROCESSES = amount(16, 32)
 
 _ROOT = Path(__file__).parents[2]
 

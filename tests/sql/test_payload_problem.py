@@ -9,20 +9,27 @@ from tests.sql.store import Store
 
 NOW = datetime(2024, 2, 29, tzinfo=UTC)
 
-# 12 bytes each, and 131,072 digits.
+# 12 bytes each, and as many digits as the exponent says.
 FEW = f"[{','.join(['1e131071'] * 60)}]"
-LONG = f"[{','.join(['1e131071'] * 1_600)}]"
+LONG = f"[{','.join(['1e2000'] * 1_600)}]"
 # As a text more than PostgreSQL can send: each reader of the store would fail on it.
 UNREADABLE = f"[{','.join(['1e131071'] * 9_000)}]"
 ZEROS = f"[{','.join(['0.' + '0' * 16_000] * 2_000)}]"
 
 
-@pytest.mark.parametrize("value", [LONG, UNREADABLE, ZEROS])
+@pytest.mark.parametrize("value", [UNREADABLE, ZEROS])
 def test_payload_that_is_far_longer_as_a_text_is_refused(
     store: Store, stream: str, value: str
 ) -> None:
+    with store.refused("22023", argument="data"):
+        store.write(stream, "A", value)
+
+
+def test_every_way_in_refuses_a_payload_that_is_far_longer_as_a_text(
+    store: Store, stream: str
+) -> None:
     store.write(stream)
-    for data, metadata, argument in ((value, None, "data"), ("1", f'{{"a":{value}}}', "metadata")):
+    for data, metadata, argument in ((LONG, None, "data"), ("1", f'{{"a":{LONG}}}', "metadata")):
         one = (["A"], [data], [metadata])
         message = f'[{{"type": "A", "data": {data}, "metadata": {metadata or "null"}}}]'
         with store.refused("22023", argument=argument):

@@ -29,6 +29,7 @@ from tests.stress.writer import APPLICATION as WRITER
 from tests.stress.writer import CATEGORIES, write
 
 _WORKERS = 3
+_LEAST = 20
 _PATIENCE = 60.0
 
 _KILL = """
@@ -67,7 +68,8 @@ def stress(dsn: str, name: str, seconds: float, writers: int) -> Outcome:
         ]
         killed = stack.enter_context(backends_killed(dsn))
         writing = [
-            stack.enter_context(Process(write, dsn, name, n, seconds)) for n in range(writers)
+            stack.enter_context(Process(write, dsn, name, n, seconds, _LEAST))
+            for n in range(writers)
         ]
         start = time.monotonic()
         time.sleep(seconds * 0.2)

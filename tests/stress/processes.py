@@ -40,6 +40,15 @@ class Process:
         assert self.pipe.poll(timeout), f"nothing from process {self.pid} in {timeout} s"
         return self.pipe.recv()
 
+    def last_words(self, timeout: float) -> Any:
+        """What it sends next; None if SIGTERM has ended it before it could listen."""
+        try:
+            return self.receive(timeout)
+        except EOFError:
+            self._process.join(timeout)
+            assert self._process.exitcode == -signal.SIGTERM
+            return None
+
     def pause(self) -> None:
         os.kill(self.pid, signal.SIGSTOP)
 

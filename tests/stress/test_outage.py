@@ -51,6 +51,7 @@ def write(store: MessageStore[Noted], number: int) -> None:
             pass
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("seconds", OUTAGES)
 def test_all_are_back_within_a_second(
     server: Server, seconds: float, caplog: pytest.LogCaptureFixture

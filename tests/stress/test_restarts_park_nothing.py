@@ -1,4 +1,4 @@
-"""Ten restarts of the server with one message in hand: it is not to blame, and is not parked."""
+"""Restarts of the server with one message in hand: it is not to blame, and is not parked."""
 
 import os
 import shutil
@@ -15,9 +15,10 @@ from psycopg.rows import TupleRow
 
 from pgstore import MessageStore
 from pgstore.embedded import Server, account
+from tests.amounts import amount
 from tests.stress.messages import Noted
 
-RESTARTS = 10
+RESTARTS = amount(3, 10)
 PATIENCE = 60
 
 
@@ -81,7 +82,7 @@ def lost_another_process(server: Server) -> None:
 @pytest.mark.parametrize(
     "restart", [restarted, crashed, lost_the_handlers_process, lost_another_process]
 )
-def test_ten_restarts_of_the_server_park_nothing(
+def test_restarts_of_the_server_park_nothing(
     server: Server, restart: Callable[[Server], None]
 ) -> None:
     with MessageStore(server.dsn, store="restarted", messages=Noted) as store:

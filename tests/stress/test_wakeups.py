@@ -2,10 +2,14 @@
 
 import pytest
 
+from tests.amounts import amount
 from tests.stress.sleeper import WRONG
 from tests.stress.wakeups import rounds
 
-ROUNDS = 500
+ROUNDS = amount(50, 500)
+
+# Somebody is late after a second, whatever else the machine does.
+pytestmark = pytest.mark.alone
 
 
 @pytest.mark.parametrize("restless", [True, False])
@@ -13,7 +17,7 @@ ROUNDS = 500
 def test_nobody_sleeps_through_a_message(
     server_dsn: str, schema: str, writers: int, restless: bool
 ) -> None:
-    found = rounds(server_dsn, schema, ROUNDS // 4, writers=writers, restless=restless)
+    found = rounds(server_dsn, schema, ROUNDS, writers=writers, restless=restless)
 
     assert found.late == 0
     assert found.killed > 0
@@ -22,6 +26,6 @@ def test_nobody_sleeps_through_a_message(
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_version_loses_a_wake_up(server_dsn: str, schema: str, wrong: str) -> None:
-    found = rounds(server_dsn, schema, 5000, writers=1, wrong=wrong, enough=1, seconds=60)
+    found = rounds(server_dsn, schema, 5000, writers=1, wrong=wrong, enough=1, seconds=120)
 
     assert found.late > 0

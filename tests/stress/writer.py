@@ -17,14 +17,16 @@ CATEGORIES = ("left", "right")
 STREAMS = [f"{category}-{n}" for category in CATEGORIES for n in range(100)]
 APPLICATION = "stress writer"
 
+# Seconds longer than it was told, at most.
+_PATIENCE = 30.0
 _NAPS = (0.0, 0.0, 0.0, 0.001, 0.01)
 
 
-def write(pipe: Pipe, dsn: str, name: str, writer: int, seconds: float) -> None:
-    """Write until the time is up; sends what came of its transactions, counted."""
+def write(pipe: Pipe, dsn: str, name: str, writer: int, seconds: float, least: int) -> None:
+    """Write until the time is up and so many transactions are committed; sends their counts."""
     # A lost connection is part of the work, not worth a warning.
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)
-    pipe.send(Writer(dsn, name, writer).run(seconds))
+    pipe.send(Writer(dsn, name, writer).run(seconds, least))
 
 
 class Writer:
@@ -40,11 +42,13 @@ class Writer:
         self._one = f"SELECT {name}.write_message(%s, 'Noted', %s::jsonb)".encode()
         self._many = f"SELECT {name}.write_messages(%s, %s::jsonb)".encode()
 
-    def run(self, seconds: float) -> dict[str, int]:
+    def run(self, seconds: float, least: int) -> dict[str, int]:
         counts: Counter[str] = Counter()
         conn = self._connect()
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while time.monotonic() < end or (
+            counts["committed"] < least and time.monotonic() < end + _PATIENCE
+        ):
             try:
                 if conn.closed:
                     conn = self._connect()

@@ -15,6 +15,7 @@ from psycopg import sql
 import pgstore
 from pgstore import RawMessage, StoredMessage, transfer
 from pgstore.cli._script import script
+from tests.amounts import amount
 from tests.transfer.conftest import Place, made_store
 from tests.transfer.test_commands import run
 
@@ -67,7 +68,7 @@ def exported(server_dsn: str) -> Iterator[Path]:
 
 
 @settings(
-    max_examples=4,
+    max_examples=amount(1, 20),
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

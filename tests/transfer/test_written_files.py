@@ -32,6 +32,11 @@ with psycopg.connect(dsn, autocommit=True) as conn:
     transfer.export_file(conn, path, store=store, overwrite=True, on_progress=kill)
 """
 
+WAITING = """
+SELECT l.pid FROM pg_locks AS l
+WHERE NOT l.granted AND l.relation = 'STORE.streams'::regclass
+"""
+
 
 def complete(path: Path) -> int:
     """How many messages the file has, if it is whole."""
@@ -104,9 +109,10 @@ def test_signal_leaves_the_file_as_it_was_and_nothing_else(
         )
         try:
             until = time.monotonic() + 20
-            while len(list(file.parent.iterdir())) < 2:
+            while not old.query(WAITING):
                 assert time.monotonic() < until
                 time.sleep(0.01)
+            assert len(list(file.parent.iterdir())) == 2
             process.send_signal(number)
             _, errors = process.communicate(timeout=20)
         finally:
