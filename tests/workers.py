@@ -7,6 +7,7 @@ is marked `alone`: no other process runs a test meanwhile.
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,9 @@ SLOW = (
     "tests/docs/test_examples.py",
 )
 
+# Of an object, in the text that Python makes of it.
+ADDRESS = re.compile(r" at 0x[0-9a-f]+>")
+
 
 class ByFile(LoadFileScheduling):
     """Hand out whole files, and tests of the slowest ones, in the order in which they stand."""
@@ -47,6 +51,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the slow files first and those with tests that are `alone` last, at their ends."""
+    if differ := [item.nodeid for item in items if ADDRESS.search(item.nodeid)]:
+        raise pytest.UsageError(f"These ids differ in each process; give others: {differ}")
     with_some = {item.path for item in items if is_alone(item)}
     places = {path: n for n, path in enumerate(dict.fromkeys(item.path for item in items))}
 

@@ -117,7 +117,7 @@ class Unread(msgspec.Struct):
         (annotated(A, tx="Unheard"), "two", "NameError: name 'Unheard' is not defined"),
         (Unread, "Unread", "NameError: name 'Unheard' is not defined"),
     ],
-    ids=lambda given: str(given),
+    ids=["name", "attribute", "value", "syntax", "transaction", "class"],
 )
 def test_annotations_that_cannot_be_evaluated_are_told(
     register: Any, function: Any, name: str, fault: str
