@@ -1,5 +1,6 @@
 """What every test can ask for: a server, a name for a store of its own, connections."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -27,6 +28,9 @@ __all__ = [
 
 # A shell that starts us in the background has us ignore it, and so would all that we start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A command that is given no database would start a server there, which nothing would stop.
+os.environ["PGSTORE_HOME"] = "/dev/null/home"
 
 
 class Connect(Protocol):

@@ -93,4 +93,4 @@ def _dsn(given: str | None) -> str:
         return found.dsn
     from pgstore.cli import _embedded
 
-    return _embedded.address()
+    return _embedded.server().dsn

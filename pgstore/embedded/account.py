@@ -62,13 +62,15 @@ def first_obstacle(path: Path) -> Path | None:
 def reachable_binaries(binaries: Path, copy_to: Path) -> Path:
     """Return binaries if the account can run them, otherwise a copy of their installation.
 
-    Libraries that wheels keep beside the package are found by a relative path, so they are copied
-    to the same relative place.
+    A copy that is there already is used. Libraries that wheels keep beside the package are found
+    by a relative path, so they are copied to the same relative place.
     """
     if first_obstacle(binaries / "postgres") is None:
         return binaries
     installation = binaries.parent
     package = installation.parent
+    if copy_to.exists():
+        return copy_to / binaries.relative_to(package.parent)
     for part in (installation, package / ".dylibs", package.with_name(f"{package.name}.libs")):
         if part.exists():
             shutil.copytree(part, copy_to / part.relative_to(package.parent), symlinks=True)

@@ -1,37 +1,43 @@
-"""Which PostgreSQL server runs on a data folder, whoever has started it."""
+"""Which PostgreSQL server runs on a data folder, by the files that PostgreSQL keeps in it."""
 
 import os
 import subprocess
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 
-def named_process(data: Path) -> int | None:
-    """Return the process id in postmaster.pid; after a crash it may be anybody's."""
-    with suppress(FileNotFoundError, ValueError):
-        return int((data / "postmaster.pid").read_text().partition("\n")[0])
+def running_process(data: Path) -> int | None:
+    """Return the process id of the server that runs on the folder.
+
+    `pg_ctl status` also takes an unrelated process for the server, if that process has got the
+    number that a crashed server left in postmaster.pid. A command line is public: a container's
+    root may not look at the working folder of another account's process.
+    """
+    with suppress(OSError, ValueError, IndexError):
+        process = int(_line(data, 1))
+        if sys.platform != "linux":
+            command = ["ps", "-ww", "-o", "command=", "-p", str(process)]
+            listed = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+            return process if f"-D {data}" in listed.stdout else None
+        words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
+        return process if os.fsencode(data) in words else None
     return None
 
 
-def running_process(data: Path) -> int | None:
-    """Return the process id of the server that runs on the folder."""
-    process = named_process(data)
-    return process if process is not None and serves(process, data) else None
+def started_at(data: Path) -> datetime:
+    """Return when the server that runs on the folder was started."""
+    return datetime.fromtimestamp(int(_line(data, 3)), UTC)
 
 
-def serves(process: int, data: Path) -> bool:
-    """Tell whether the process is a server that was started on the folder, and has not ended.
-
-    By its command line, which is public: a container's root may not look at the working folder of
-    another account's process.
-    """
-    if sys.platform != "linux":
-        listed = subprocess.run(
-            ["ps", "-ww", "-o", "command=", "-p", str(process)], stdout=subprocess.PIPE, text=True
-        )
-        return f"-D {data}" in listed.stdout
+def was_started_with(data: Path, setting: str) -> bool:
+    """Tell whether the last server on the folder was started with `-c setting`."""
     try:
-        return os.fsencode(data) in Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
-    except OSError:
+        return f'"{setting}"' in (data / "postmaster.opts").read_text()
+    except FileNotFoundError:
         return False
+
+
+def _line(data: Path, number: int) -> str:
+    return (data / "postmaster.pid").read_text().splitlines()[number - 1]

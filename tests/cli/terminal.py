@@ -23,7 +23,8 @@ def clean(environment: Mapping[str, str]) -> dict[str, str]:
     """What a process gets: nothing of ours that says where a server is or how output looks."""
     ours = ("PGSTORE_", "PGHOST", "PGPORT", "PGDATABASE", "PGSERVICE", "COLUMNS", "NO_COLOR")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return kept | {"TERM": "xterm-256color", "TZ": "Europe/Vienna"} | dict(environment)
+    terminal = {"TERM": "xterm-256color", "TZ": "Europe/Vienna"}
+    return kept | terminal | {"PGSTORE_HOME": os.environ["PGSTORE_HOME"]} | dict(environment)
 
 
 class Terminal:

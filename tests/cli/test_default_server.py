@@ -1,12 +1,14 @@
-"""The server that commands start for themselves: shared, kept, and gone when nobody needs it."""
+"""The server that commands start by themselves: shared, kept, and running until it is stopped."""
 
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -18,7 +20,6 @@ from pgstore.embedded import account, postmaster
 from tests.cli.terminal import PROGRAM, Terminal, clean, run
 
 Environment = dict[str, str]
-IDLE = 0.5
 WRITE = ("write", "account-1", "Deposited", '{"amount": 10}')
 
 
@@ -48,18 +49,11 @@ def home() -> Iterator[Path]:
 
 
 def of(home: Path) -> Environment:
-    return {"PGSTORE_HOME": str(home), "PGSTORE_IDLE": str(IDLE)}
+    return {"PGSTORE_HOME": str(home)}
 
 
 def server_of(home: Path) -> int | None:
     return postmaster.running_process(home / "data")
-
-
-def wait_until_stopped(home: Path) -> None:
-    until = time.monotonic() + 30
-    while server_of(home) is not None:
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def test_the_first_try_needs_nothing_and_is_kept(fresh: Path) -> None:
@@ -69,12 +63,13 @@ def test_the_first_try_needs_nothing_and_is_kept(fresh: Path) -> None:
         0,
         "account-1 is at version 1: Deposited at position 1.\n",
     )
-    assert str(home) in first.stderr
+    assert re.fullmatch(f"Starting .* {home}; .*pgstore server stop.*\n", first.stderr)
     second = run(*WRITE, "--expected-version", "1", env=environment)
     assert (second.returncode, second.stderr) == (0, "")
-    wait_until_stopped(home)
+    assert run("server", "stop", env=environment).returncode == 0
     third = run("read", "account-1", "--json", env=environment)
     assert (third.returncode, len(third.stdout.splitlines())) == (0, 2)
+    assert third.stderr.startswith("Starting ")
 
 
 def test_calls_at_the_same_time_share_it_also_the_first_ones(fresh: Path) -> None:
@@ -96,39 +91,36 @@ def test_calls_at_the_same_time_share_it_also_the_first_ones(fresh: Path) -> Non
     assert '"messages":4' in done.stdout
 
 
-def test_one_follows_what_another_writes_and_neither_takes_the_server_away(home: Path) -> None:
-    environment = of(home)
-    run(*WRITE, env=environment)
-    with Terminal("tail", "-f", columns=80, env=environment) as following:
-        following.wait_for("Deposited")
-        time.sleep(3 * IDLE)
-        assert run("write", "account-2", "Opened", env=environment).returncode == 0
-        following.wait_for("Opened")
-        following.process.kill()
-        following.process.wait()
-    assert run(*WRITE, env=environment).returncode == 0
-    wait_until_stopped(home)
-
-
 def test_ctrl_c_during_the_first_start_leaves_a_server_that_works(fresh: Path) -> None:
     environment = of(fresh)
     with Terminal(*WRITE, columns=80, env=environment) as terminal:
-        terminal.wait_for("Making a PostgreSQL server")
+        terminal.wait_for("Starting a PostgreSQL server")
         assert terminal.interrupt() == 130
         assert "Traceback" not in terminal.text
     assert run(*WRITE, env=environment).returncode == 0
 
 
-def test_a_keeper_that_was_killed_is_replaced(home: Path) -> None:
+def test_a_program_that_opens_the_folder_leaves_it_running(home: Path) -> None:
+    run("server", "start", env=of(home))
+    server = server_of(home)
+    for _ in range(2):
+        with embedded.Server(home) as attached, psycopg.connect(attached.dsn) as conn:
+            assert conn.execute("SELECT 1").fetchone() == (1,)
+        assert server_of(home) == server is not None
+
+
+def test_a_server_of_a_program_is_used_and_not_stopped(home: Path) -> None:
     environment = of(home)
-    run(*WRITE, env=environment)
-    before = server_of(home)
-    os.kill(int((home / "keeper").read_text()), signal.SIGKILL)
-    time.sleep(3 * IDLE)
-    assert server_of(home) == before is not None
-    assert run(*WRITE, env=environment).returncode == 0
-    assert server_of(home) == before
-    wait_until_stopped(home)
+    run("server", "stop", env=environment)
+    with embedded.Server(home):
+        server = server_of(home)
+        assert run(*WRITE, env=environment).returncode == 0
+        status = run("server", "status", "--json", env=environment)
+        assert json.loads(status.stdout)["until"] == "the program that started it ends"
+        refused = run("server", "stop", env=environment)
+        assert (refused.returncode, "the program" in refused.stderr) == (5, True)
+        assert server_of(home) == server is not None
+    assert server_of(home) is None
 
 
 def test_a_server_that_was_killed_is_started_again(home: Path) -> None:
@@ -140,29 +132,35 @@ def test_a_server_that_was_killed_is_started_again(home: Path) -> None:
     assert run("read", "account-1", env=environment).stdout.count("Deposited") >= 1
 
 
-def test_it_stays_for_other_clients_and_stops_when_told(home: Path) -> None:
+def test_it_says_whether_it_runs_and_stops_when_told(home: Path) -> None:
     environment = of(home)
+    before = datetime.now(UTC)
+    run("server", "stop", env=environment)
+    started = run("server", "start", "--json", env=environment)
+    status = run("server", "status", "--json", env=environment)
+    assert (status.returncode, status.stdout) == (0, started.stdout)
+    fields = json.loads(status.stdout)
+    assert before - timedelta(seconds=1) < datetime.fromisoformat(fields.pop("since"))
     dsn = run("server", "dsn", env=environment).stdout.strip()
-    with closing(psycopg.connect(dsn)) as conn:
-        time.sleep(3 * IDLE)
-        assert conn.execute("SELECT 1").fetchone() == (1,)
-        assert server_of(home) is not None
+    assert fields == {
+        "state": "running",
+        "folder": str(home),
+        "until": "pgstore server stop",
+        "dsn": dsn,
+    }
+    with closing(psycopg.connect(dsn)):
         stopped = run("server", "stop", "--json", env=environment)
         assert stopped.stdout == '{"stopped":true}\n'
         assert server_of(home) is None
     assert run("server", "stop", "--json", env=environment).stdout == '{"stopped":false}\n'
+    status = run("server", "status", "--json", env=environment)
+    assert (status.returncode, json.loads(status.stdout)["state"]) == (4, "stopped")
     assert not (home / "socket").exists()
 
 
-@pytest.mark.parametrize(
-    ("changed", "code"),
-    [({"PGSTORE_HOME": "/dev/null/home"}, 5), ({"PGSTORE_IDLE": "soon"}, 2)],
-)
-def test_what_cannot_be_started_is_told_in_a_line(
-    changed: Environment, code: int, fresh: Path
-) -> None:
-    done = run(*WRITE, env=of(fresh) | changed)
-    assert (done.returncode, done.stdout) == (code, "")
+def test_what_cannot_be_started_is_told_in_a_line() -> None:
+    done = run(*WRITE, env={"PGSTORE_HOME": "/dev/null/home"})
+    assert (done.returncode, done.stdout) == (5, "")
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert "Traceback" not in done.stderr
 

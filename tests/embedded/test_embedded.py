@@ -291,6 +291,34 @@ def test_crashed_server_starts_again_beside_a_misleading_process_file(folder: Pa
         stranger.kill()
 
 
+def test_server_does_not_start_beside_a_session_of_the_crashed_one(folder: Path) -> None:
+    with keeping(folder) as keeper, psycopg.connect(keeper.dsn) as conn:
+        session = conn.info.backend_pid
+        os.kill(session, signal.SIGSTOP)
+        keeper.kill()
+        crashed = server_process(folder)
+        assert crashed is not None
+        os.kill(crashed, signal.SIGKILL)
+        try:
+            with pytest.raises(EmbeddedServerError, match="shared memory"):
+                Server(folder).start()
+        finally:
+            os.kill(session, signal.SIGKILL)
+            conn.close()
+
+
+def test_server_that_answers_too_late_is_not_left_running(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Server(folder):
+        pass
+    (folder / "data" / "recovery.signal").touch()
+    settings = {"restore_command": "sleep 10; false", "hot_standby": "off"}
+    with pytest.raises(EmbeddedServerError, match="did not start in time"):
+        Server(folder, settings=settings, timeout=1).start()
+    assert server_process(folder) is None
+
+
 def test_interrupted_creation_is_begun_again(folder: Path) -> None:
     (folder / "data.new" / "base").mkdir(parents=True)
     (folder / "lock").touch()
@@ -366,7 +394,7 @@ def test_failed_start_tells_the_log_and_leaves_nothing() -> None:
 
 
 def test_server_that_does_not_stop_by_itself_is_made_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded.server, "_FAST_SHUTDOWN_PATIENCE", 0.2)
+    monkeypatch.setitem(embedded.server._SHUTDOWNS, "fast", 1)
     with Server() as server:
         dsn = server.dsn
         with psycopg.connect(dsn) as conn:
