@@ -1,25 +1,24 @@
 """The story of `python -m pgstore demo`: what a user does, run on a server of its own.
 
-The story is a transcript. Its statements are run one after the other; what they give is printed,
-and compared with what the transcript says, where `…` stands for anything.
+The story is a transcript of Python and psql. Its statements run one after the other. What each of
+them gives is printed, and compared with what the transcript says.
 """
 
 import contextlib
+import doctest
 import io
 import os
 import re
+import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
-import msgspec
 import psycopg
 
 import pgstore
 from pgstore.embedded import EmbeddedServerError, Server
-
-WIDTH = 80
 
 STORY = """\
 1. MESSAGE TYPES ARE CLASSES
@@ -37,7 +36,7 @@ well. A store is a schema in the database. It is created on first use.
 ...     text: str
 
 >>> store = pgstore.MessageStore[EventA | EventB](
-...     dsn, name="example_docs2", messages=EventA | EventB)
+...     conninfo, name="example_docs2", messages=EventA | EventB)
 
 2. WRITE A MESSAGE TO A STREAM, AND READ IT
 
@@ -47,23 +46,20 @@ store.
 >>> store.write("stream-1", EventA(num=42))
 MessagePosition(stream='stream-1', version=1, global_position=1)
 
->>> next(store.read("stream-1"))
-StoredMessage(
-    message_id=UUID('…'),
-    stream='stream-1',
-    version=1,
-    message=EventA(num=42),
-    global_position=1,
-    added_at=…
-)
+>>> stored = next(store.read("stream-1"))
+>>> stored.version, stored.message
+(1, EventA(num=42))
 
 3. OPTIMISTIC CONCURRENCY
 
 Say at which version you have seen the stream. If somebody else has written to
 it since, your write is refused and nothing is stored.
 
->>> store.write("stream-1", EventA(num=23), expected_version=0)
-OptimisticConcurrencyError: stream stream-1 is at version 1, expected version 0
+>>> try:
+...     store.write("stream-1", EventA(num=23), expected_version=0)
+... except pgstore.OptimisticConcurrencyError as error:
+...     print(error)
+stream stream-1 is at version 1, expected version 0
 
 >>> store.write("stream-1", EventA(num=23), expected_version=1)
 MessagePosition(stream='stream-1', version=2, global_position=2)
@@ -71,8 +67,7 @@ MessagePosition(stream='stream-1', version=2, global_position=2)
 4. THE SAME STREAM FROM SQL
 
 The rules are in the database, so psql and every driver get the same ones. The
-statements below run on a plain psycopg connection, as you would type them in
-psql.
+statements below run in psql.
 
 demo=> SELECT * FROM example_docs2.write_message(
 demo->   'stream-1', 'EventB', '{"text": "from psql"}', expected_version => 2);
@@ -82,7 +77,7 @@ demo->   'stream-1', 'EventB', '{"text": "from psql"}', expected_version => 2);
 (1 row)
 
 demo=> SELECT version, type, data FROM example_docs2.read_stream('stream-1');
- version |  type  |          data
+ version |  type  |         data
 ---------+--------+-----------------------
        1 | EventA | {"num": 42}
        2 | EventA | {"num": 23}
@@ -107,8 +102,8 @@ your code commits it or rolls it back.
 demo=> CREATE TABLE orders (id bigint PRIMARY KEY, state text NOT NULL);
 CREATE TABLE
 
->>> with psycopg.connect(dsn) as conn:
-...     conn.execute("INSERT INTO orders VALUES (7, 'paid')")
+>>> with psycopg.connect(conninfo) as conn:
+...     _ = conn.execute("INSERT INTO orders VALUES (7, 'paid')")
 ...     print(store.write("order-7", EventB(text="paid"), conn=conn))
 ...     print(store.write("account-3", EventA(num=-20), conn=conn))
 MessagePosition(stream='order-7', version=1, global_position=4)
@@ -116,12 +111,15 @@ MessagePosition(stream='account-3', version=1, global_position=5)
 
 The next one fails at its last statement, so nothing of it stays:
 
->>> with psycopg.connect(dsn) as conn:
-...     conn.execute("INSERT INTO orders VALUES (8, 'paid')")
-...     store.write("order-8", EventB(text="paid"), conn=conn)
-...     store.write(
-...         "account-3", EventA(num=-5), expected_version=0, conn=conn)
-OptimisticConcurrencyError: stream account-3 is at version 1, expected version 0
+>>> try:
+...     with psycopg.connect(conninfo) as conn:
+...         _ = conn.execute("INSERT INTO orders VALUES (8, 'paid')")
+...         _ = store.write("order-8", EventB(text="paid"), conn=conn)
+...         store.write(
+...             "account-3", EventA(num=-5), expected_version=0, conn=conn)
+... except pgstore.OptimisticConcurrencyError as error:
+...     print(error)
+stream account-3 is at version 1, expected version 0
 
 >>> store.stream_version("order-8")
 0
@@ -144,7 +142,8 @@ The same message with the same id, at the same place, is stored once.
 ...     def get_message_id(self) -> UUID:
 ...         return self.event_id
 
->>> bank = pgstore.MessageStore[Deposited](dsn, name="bank", messages=Deposited)
+>>> bank = pgstore.MessageStore[Deposited](
+...     conninfo, name="bank", messages=Deposited)
 >>> deposited = Deposited(event_id=uuid4(), amount=10)
 >>> bank.write("account-1", deposited, expected_version=0)
 MessagePosition(stream='account-1', version=1, global_position=1)
@@ -185,7 +184,7 @@ CREATE TABLE
 ...         [stored.stream, stored.message.amount])
 
 >>> for account, amount in ("account-1", 5), ("account-2", 20):
-...     bank.write(account, Deposited(event_id=uuid4(), amount=amount))
+...     _ = bank.write(account, Deposited(event_id=uuid4(), amount=amount))
 
 >>> bank.run_once(balances)
 3
@@ -226,7 +225,7 @@ account-2 2 7
 
 >>> async def read_all() -> list[EventA | EventB]:
 ...     async with pgstore.AsyncMessageStore[EventA | EventB](
-...         dsn, name="example_docs2", messages=EventA | EventB
+...         conninfo, name="example_docs2", messages=EventA | EventB
 ...     ) as store:
 ...         await store.write("stream-1", EventA(num=7), expected_version=3)
 ...         return [stored.message async for stored in store.read("stream-1")]
@@ -247,35 +246,25 @@ its data is gone. How to go on:
 
   - With a PostgreSQL server (14 to 18) of yours:
       pip install "pgstore[binary]"
-      python -m pgstore install --dsn postgresql://localhost/demo --store bank
+      python -m pgstore install --store bank \\
+        --conninfo postgresql://localhost/demo
   - Without one, in a folder that keeps its data:
       from pgstore.embedded import Server
-      with Server("bank-data") as server: ...   # server.dsn, server.psql
+      with Server("bank-data") as server: ...   # server.conninfo, server.psql
   - From psql alone:
       psql -v schema=bank -f "$(python -m pgstore sql-path)/install.sql"
   - The pages in docs/ explain all of this: quickstart.md first.
 """
 
-# A statement begins with its prompt and goes on with the other one.
-_PROMPTS = {">>> ": "...", "demo=> ": "demo->"}
 _TITLE = re.compile(r"\d+\. [A-Z ,]+")
-_NUMBERS = {psycopg.adapters.types[name].oid for name in ("int2", "int4", "int8", "numeric")}
-
-
-class Statement(NamedTuple):
-    """A statement of the story: its lines with their prompts, and what must come back."""
-
-    prompt: str
-    lines: list[str]
-    expected: list[str]
-
-    @property
-    def code(self) -> str:
-        return "\n".join(line[len(self.prompt) :] for line in self.lines)
+_PSQL = ("-X", "-v", "VERBOSITY=verbose", "-v", "SHOW_CONTEXT=never")
 
 
 class UnexpectedResultError(Exception):
     """A statement did not give what the story says."""
+
+    def __init__(self, expected: str) -> None:
+        super().__init__(f"expected was\n{expected or 'nothing'}")
 
 
 def main() -> int:
@@ -312,17 +301,21 @@ def without_libpq_environment() -> Iterator[None]:
 
 
 def tell_story() -> None:
-    with Server() as server, psycopg.connect(server.dsn, autocommit=True) as conn:
-        version = conn.info.parameter_status("server_version")
+    with Server() as server:
+        with psycopg.connect(server.dsn) as conn:
+            version = conn.info.parameter_status("server_version")
         print("Every statement below is run now, and what comes back is checked.")
         print(f"PostgreSQL {version} was started for it in {server.folder}.\n")
-        namespace: dict[str, object] = {"__name__": "demo", "dsn": server.dsn}
+        namespace: dict[str, Any] = {"__name__": "demo", "conninfo": server.dsn}
         try:
-            for part in parts(STORY):
-                if isinstance(part, str):
-                    print(bold(part) if _TITLE.fullmatch(part) else part)
+            for paragraph in STORY.split("\n\n"):
+                if paragraph.startswith(">>> "):
+                    tell_python(paragraph, namespace)
+                elif paragraph.startswith("demo=> "):
+                    tell_sql(paragraph, server)
                 else:
-                    tell(part, namespace, conn)
+                    print(bold(paragraph) if _TITLE.fullmatch(paragraph) else paragraph)
+                print()
         except KeyboardInterrupt:
             threading.excepthook = lambda _: None  # of the story's timer, which finds no server
             raise
@@ -330,128 +323,62 @@ def tell_story() -> None:
             for value in namespace.values():
                 if isinstance(value, pgstore.MessageStore):
                     value.close()
-    print(f"\n{GO_ON}", end="")
+    print(GO_ON, end="")
 
 
-def parts(story: str) -> Iterator[str | Statement]:
-    """Split the story into lines of prose and statements."""
-    statement: Statement | None = None
-    for line in story.splitlines():
-        prompt = next((prompt for prompt in _PROMPTS if line.startswith(prompt)), None)
-        if statement is not None:
-            if line.startswith(_PROMPTS[statement.prompt]):
-                statement.lines.append(line)
-                continue
-            if line and prompt is None:
-                statement.expected.append(line)
-                continue
-            yield statement
-            statement = None
-        if prompt is None:
-            yield line
-        else:
-            statement = Statement(prompt, [line], [])
-    if statement is not None:
-        yield statement
+class Teller(doctest.DebugRunner):
+    """Print each statement when it is run, and what it gives."""
+
+    def report_start(
+        self, out: Callable[[str], object], test: doctest.DocTest, example: doctest.Example
+    ) -> None:
+        first, *more = example.source.splitlines()
+        out("\n".join([f">>> {first}", *(f"... {line}".rstrip() for line in more), ""]))
+
+    def report_success(
+        self,
+        out: Callable[[str], object],
+        test: doctest.DocTest,
+        example: doctest.Example,
+        got: str,
+    ) -> None:
+        out(got)
 
 
-def tell(statement: Statement, namespace: dict[str, object], conn: psycopg.Connection) -> None:
-    """Print the statement, run it, print what came back, and compare that with the story."""
-    print("\n".join(statement.lines))
-    if statement.prompt == "demo=> ":
-        returned = run_sql(statement.code, conn)
-    else:
-        returned = run_python(statement.code, namespace)
-    lines = [fitted(line.rstrip()) for line in returned.splitlines()]
-    for line in lines:
-        print(line)
-    expected = "\n".join(statement.expected)
-    pattern = ".*".join(re.escape(piece) for piece in expected.split("…"))
-    if re.fullmatch(pattern, "\n".join(lines)) is None:
-        raise UnexpectedResultError(f"expected was\n{expected or 'nothing'}")
-
-
-def run_python(code: str, namespace: dict[str, object]) -> str:
-    """Run code as the interactive interpreter does: return what it prints, and its value."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        try:
-            # Compiled first: a Ctrl-C in a text that is run sets Python's exit code.
-            if is_expression(code):
-                value = eval(compile(code, "<demo>", "eval"), namespace)
-                if value is not None:
-                    print(shown(value))
-            else:
-                exec(compile(code, "<demo>", "exec"), namespace)
-        except Exception as error:
-            print(f"{type(error).__name__}: {error}")
-    return printed.getvalue()
-
-
-def run_sql(code: str, conn: psycopg.Connection) -> str:
-    """Run a statement, and return what psql prints: for an error, with its SQLSTATE."""
+def tell_python(paragraph: str, namespace: dict[str, Any]) -> None:
+    """Run statements of Python as its interactive interpreter does."""
+    examples = doctest.DocTestParser().get_examples(paragraph)
+    # A DocTest copies the namespace that it is given.
+    test = doctest.DocTest(examples, {}, "demo", None, None, None)
+    test.globs = namespace
     try:
-        with conn.cursor() as cursor:
-            cursor.execute(code.encode())
-            return table(cursor) if cursor.description else cursor.statusmessage or ""
-    except psycopg.Error as error:
-        return (
-            f"ERROR:  {error.sqlstate}: {error.diag.message_primary}\n"
-            f"DETAIL:  {error.diag.message_detail}"
-        )
+        Teller().run(test, clear_globs=False)
+    except doctest.DocTestFailure as failure:
+        print(failure.got, end="")
+        raise UnexpectedResultError(failure.example.want) from None
+    except doctest.UnexpectedException as unexpected:
+        print(repr(unexpected.exc_info[1]))
+        raise UnexpectedResultError(unexpected.example.want) from unexpected.exc_info[1]
 
 
-def is_expression(code: str) -> bool:
-    try:
-        compile(code, "<demo>", "eval")
-    except SyntaxError:
-        return False
-    return True
-
-
-def shown(value: object) -> str:
-    """Return the value's repr; that of a Struct too long for a line has a line for each field."""
-    text = repr(value)
-    if len(text) <= WIDTH or not isinstance(value, msgspec.Struct):
-        return text
-    lines = [
-        f"    {field.name}={getattr(value, field.name)!r},"
-        for field in msgspec.structs.fields(value)
-        if getattr(value, field.name) is not None
-    ]
-    return "\n".join([f"{type(value).__name__}(", *lines, ")"])
-
-
-def table(cursor: psycopg.Cursor) -> str:
-    """Return a result as psql prints it."""
-    result = cursor.pgresult
-    columns = cursor.description
-    if result is None or columns is None:
-        raise psycopg.ProgrammingError("the statement has no result")
-    rows = [
-        [(result.get_value(row, column) or b"").decode() for column in range(result.nfields)]
-        for row in range(result.ntuples)
-    ]
-    names = [column.name for column in columns]
-    widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
-    right = [column.type_code in _NUMBERS for column in columns]
-    lines = [
-        " | ".join(name.center(width) for name, width in zip(names, widths, strict=True)),
-        "-+-".join("-" * width for width in widths),
-    ]
-    for row in rows:
-        cells = zip(row, widths, right, strict=True)
-        lines.append(
-            " | ".join(
-                text.rjust(wide) if at_right else text.ljust(wide) for text, wide, at_right in cells
-            )
-        )
-    framed = [f"-{line}-" if number == 1 else f" {line}" for number, line in enumerate(lines)]
-    return "\n".join([*framed, f"({len(rows)} row{'s' * (len(rows) != 1)})"])
-
-
-def fitted(line: str) -> str:
-    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
+def tell_sql(paragraph: str, server: Server) -> None:
+    """Run a statement of SQL in psql."""
+    lines = paragraph.splitlines()
+    typed = [line for line in lines if re.match("demo[=-]> ", line)]
+    print(*typed, sep="\n")
+    statement = "\n".join(line[len("demo=> ") :] for line in typed)
+    done = subprocess.run(
+        [server.psql, *_PSQL, "-c", statement, server.dsn],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    # Not a hint, which is too wide, nor the line of PostgreSQL's source, which differs by release.
+    lines_left = re.sub("(?m)^(HINT|LOCATION):.*\n", "", done.stdout).splitlines()
+    returned = "\n".join(map(str.rstrip, lines_left)).strip("\n")
+    print(returned)
+    if returned != (expected := "\n".join(lines[len(typed) :])):
+        raise UnexpectedResultError(expected)
 
 
 def bold(text: str) -> str:
