@@ -59,7 +59,7 @@ class BackgroundServer(Server):
             self._check_time(deadline)
         try:
             runs = self.started_at is not None
-            self._end()
+            self._end_server()
             return runs
         finally:
             self._release()

@@ -164,7 +164,7 @@ class Server:
             return
         try:
             if self._ours:
-                self._end()
+                self._end_server()
         finally:
             self._release()
             if self._temporary:
@@ -329,7 +329,7 @@ class Server:
 
     # Stopping
 
-    def _end(self) -> None:
+    def _end_server(self) -> None:
         for mode, patience in _SHUTDOWNS.items():
             if postmaster.running_process(self._data) is not None:
                 self._pg_ctl("stop", f"--mode={mode}", f"--timeout={patience}")
