@@ -36,7 +36,7 @@ well. A store is a schema in the database. It is created on first use.
 ...     text: str
 
 >>> store = pgstore.MessageStore[EventA | EventB](
-...     conninfo, name="example_docs2", messages=EventA | EventB)
+...     conninfo, store="example_docs2", messages=EventA | EventB)
 
 2. WRITE A MESSAGE TO A STREAM, AND READ IT
 
@@ -143,7 +143,7 @@ The same message with the same id, at the same place, is stored once.
 ...         return self.event_id
 
 >>> bank = pgstore.MessageStore[Deposited](
-...     conninfo, name="bank", messages=Deposited)
+...     conninfo, store="bank", messages=Deposited)
 >>> deposited = Deposited(event_id=uuid4(), amount=10)
 >>> bank.write("account-1", deposited, expected_version=0)
 MessagePosition(stream='account-1', version=1, global_position=1)
@@ -225,7 +225,7 @@ account-2 2 7
 
 >>> async def read_all() -> list[EventA | EventB]:
 ...     async with pgstore.AsyncMessageStore[EventA | EventB](
-...         conninfo, name="example_docs2", messages=EventA | EventB
+...         conninfo, store="example_docs2", messages=EventA | EventB
 ...     ) as store:
 ...         await store.write("stream-1", EventA(num=7), expected_version=3)
 ...         return [stored.message async for stored in store.read("stream-1")]
