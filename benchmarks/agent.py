@@ -1,4 +1,4 @@
-"""Run the tasks of one contender: `python -m benchmarks.agent NAME DSN`.
+"""Run the tasks of one contender: `python -m benchmarks.agent NAME CONNINFO`.
 
 A line of JSON on standard input is a task. It is answered by `{"ready": true}` when all its clients
 are prepared. Then a line `go` starts them, `status` asks for the number that they share, `stop`
@@ -24,7 +24,9 @@ FORK = multiprocessing.get_context("fork")
 class Running:
     """The clients of a task."""
 
-    def __init__(self, contender: str, dsn: str, task: str, clients: int, options: Any) -> None:
+    def __init__(
+        self, contender: str, conninfo: str, task: str, clients: int, options: Any
+    ) -> None:
         self.go = FORK.Event()
         self.stop = FORK.Event()
         self.shared = FORK.Value("q", 0)
@@ -34,7 +36,7 @@ class Running:
             place = Place(number, clients, self.stop, self.shared)
             process = FORK.Process(
                 target=work,
-                args=(contender, dsn, task, options, place, self.go, theirs),
+                args=(contender, conninfo, task, options, place, self.go, theirs),
                 daemon=True,
             )
             process.start()
@@ -65,11 +67,11 @@ class Running:
 
 
 def work(
-    contender: str, dsn: str, task: str, options: Any, place: Place, go: Any, pipe: Connection
+    contender: str, conninfo: str, task: str, options: Any, place: Place, go: Any, pipe: Connection
 ) -> None:
     """What a client's process does."""
     try:
-        client = contenders.named(contender).client(dsn)
+        client = contenders.named(contender).client(conninfo)
         running = TASKS[task](client, place, **options)
         next(running)
         pipe.send({})
@@ -90,11 +92,11 @@ def say(answer: object) -> None:
 
 
 def main() -> None:
-    contender, dsn = sys.argv[1:]
+    contender, conninfo = sys.argv[1:]
     contenders.named(contender).imports()  # once, before the clients are forked
     for line in sys.stdin:
         order = json.loads(line)
-        running = Running(contender, dsn, order["task"], order["clients"], order["options"])
+        running = Running(contender, conninfo, order["task"], order["clients"], order["options"])
         prepared = running.answers()
         if failed := [each for each in prepared if "error" in each]:
             say(failed[0])

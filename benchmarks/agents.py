@@ -29,13 +29,13 @@ class Agent:
     """A process for one contender and one database; it runs one task at a time."""
 
     def __init__(
-        self, name: str, command: list[str], dsn: str, *, patience: float = PATIENCE
+        self, name: str, command: list[str], conninfo: str, *, patience: float = PATIENCE
     ) -> None:
         self.name = name
         self._patience = patience
         self._timed_out = False
         self._process = subprocess.Popen(
-            [*command, dsn],
+            [*command, conninfo],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

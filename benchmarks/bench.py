@@ -48,10 +48,10 @@ PGBENCH_PATIENCE = 60.0
 class Database:
     """A database with one contender's tables, empty at first."""
 
-    def __init__(self, bench: "Bench", contender: Contender, dsn: str) -> None:
+    def __init__(self, bench: "Bench", contender: Contender, conninfo: str) -> None:
         self.bench = bench
         self.contender = contender
-        self.dsn = dsn
+        self.conninfo = conninfo
         self.written = 0
         self._agent: Agent | None = None
 
@@ -63,7 +63,7 @@ class Database:
         return self._agent
 
     def another_agent(self) -> Agent:
-        return self.bench.agent(self.contender, self.dsn)
+        return self.bench.agent(self.contender, self.conninfo)
 
     def value(self, query: str, *parameters: object) -> float:
         with self._connection() as conn:
@@ -75,7 +75,7 @@ class Database:
             conn.execute(query.encode())
 
     def _connection(self) -> psycopg.Connection[TupleRow]:
-        conn = psycopg.connect(self.dsn, autocommit=True)
+        conn = psycopg.connect(self.conninfo, autocommit=True)
         conn.execute(f"SET statement_timeout = '{QUERY_PATIENCE}'")
         conn.execute(f"SET lock_timeout = '{LOCK_PATIENCE}'")
         return conn
@@ -111,7 +111,7 @@ class Database:
                 str(self.bench.bin / "pgbench"),
                 *("-n", "-M", "prepared", "-c", str(clients), "-j", str(min(clients, 2))),
                 *how_long(clients, seconds),
-                *("-f", str(path), self.dsn),
+                *("-f", str(path), self.conninfo),
             ]
             try:
                 done = subprocess.run(
@@ -162,10 +162,10 @@ class Bench:
         self.workload = workload
         self._hung.clear()
 
-    def agent(self, contender: Contender, dsn: str) -> Agent:
+    def agent(self, contender: Contender, conninfo: str) -> Agent:
         """Start a process for a contender's clients."""
         patience = {"patience": PEERS_PATIENCE} if contender.is_peer else {}
-        return Agent(contender.name, self.environments.command(contender), dsn, **patience)
+        return Agent(contender.name, self.environments.command(contender), conninfo, **patience)
 
     def prepare(self) -> None:
         """Make the environments; peers that cannot have theirs are missing."""
@@ -232,9 +232,9 @@ class Bench:
         finally:
             for database in made.values():
                 database.close()
-            with psycopg.connect(chosen.dsn, autocommit=True) as conn:
+            with psycopg.connect(chosen.conninfo, autocommit=True) as conn:
                 for database in made.values():
-                    name = sql.Identifier(str(conninfo_to_dict(database.dsn)["dbname"]))
+                    name = sql.Identifier(str(conninfo_to_dict(database.conninfo)["dbname"]))
                     conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
                 conn.execute("CHECKPOINT")
 
@@ -250,12 +250,12 @@ class Bench:
     def _database(self, contender: Contender, server: embedded.Server) -> Database:
         self._count += 1
         key, name = (server_key(server), contender.name), f"{contender.name}_{self._count}"
-        with psycopg.connect(server.dsn, autocommit=True) as conn:
+        with psycopg.connect(server.conninfo, autocommit=True) as conn:
             if key not in self._templates:
                 template = f"{contender.name}_template"
                 conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(template)))
-                dsn = conninfo(server, contender, template)
-                with self.agent(contender, dsn) as agent:
+                conninfo = conninfo_of(server, contender, template)
+                with self.agent(contender, conninfo) as agent:
                     agent.run("install")
                 self._templates[key] = template
             conn.execute(
@@ -263,7 +263,7 @@ class Bench:
                     sql.Identifier(name), sql.Identifier(self._templates[key])
                 )
             )
-        return Database(self, contender, conninfo(server, contender, name))
+        return Database(self, contender, conninfo_of(server, contender, name))
 
     def fail(self, name: str, error: Exception) -> None:
         """Note that a contender cannot be measured; pgstore and the limit must be."""
@@ -374,10 +374,10 @@ def rate_of(stdout: str, stderr: str) -> float | None:
     return (int(count[1]) - before) / left if left > 0 else float(rate[1])
 
 
-def conninfo(server: embedded.Server, contender: Contender, dbname: str) -> str:
+def conninfo_of(server: embedded.Server, contender: Contender, dbname: str) -> str:
     if contender.options:
-        return make_conninfo(server.dsn, dbname=dbname, options=contender.options)
-    return make_conninfo(server.dsn, dbname=dbname)
+        return make_conninfo(server.conninfo, dbname=dbname, options=contender.options)
+    return make_conninfo(server.conninfo, dbname=dbname)
 
 
 def server_key(server: embedded.Server) -> str:

@@ -81,9 +81,9 @@ class Alone:
         return threading.Lock()
 
 
-def work(task: str, dsn: str, options: dict[str, Any]) -> Result:
+def work(task: str, conninfo: str, options: dict[str, Any]) -> Result:
     """Run a task in this process."""
-    client = named("pgstore").client(dsn)
+    client = named("pgstore").client(conninfo)
     running = TASKS[task](client, Place(0, 1, threading.Event(), Alone()), **options)
     next(running)
     try:
@@ -96,12 +96,12 @@ def work(task: str, dsn: str, options: dict[str, Any]) -> Result:
 
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--work", nargs=3, metavar=("TASK", "DSN", "OPTIONS"), help="internal")
+    parser.add_argument("--work", nargs=3, metavar=("TASK", "CONNINFO", "OPTIONS"), help="internal")
     parser.add_argument("--only", choices=STORIES, action="append")
     arguments = parser.parse_args(words)
     if arguments.work:
-        task, dsn, options = arguments.work
-        work(task, dsn, msgspec.json.decode(options))
+        task, conninfo, options = arguments.work
+        work(task, conninfo, msgspec.json.decode(options))
         return 0
     parts: dict[str, str] = {}
     with embedded.Server(settings=SETTINGS | EXTENSION) as server:
@@ -122,20 +122,20 @@ def replaced(found: Any, parts: dict[str, str]) -> str:
 def looked_into(server: embedded.Server, name: str, story: Story) -> dict[str, str]:
     """Measure a story, draw it, and give its table."""
     database = f"profile_{name.replace('-', '_')}"
-    with psycopg.connect(server.dsn, autocommit=True) as conn:
+    with psycopg.connect(server.conninfo, autocommit=True) as conn:
         conn.execute(f"CREATE DATABASE {database}".encode())
-    dsn = psycopg.conninfo.make_conninfo(server.dsn, dbname=database)
-    named("pgstore").client(dsn).install()
+    conninfo = psycopg.conninfo.make_conninfo(server.conninfo, dbname=database)
+    named("pgstore").client(conninfo).install()
     if story.task == "write":
-        work("begin_streams", dsn, {"streams": story.options["streams"]})
-    with psycopg.connect(dsn, autocommit=True) as conn:
+        work("begin_streams", conninfo, {"streams": story.options["streams"]})
+    with psycopg.connect(conninfo, autocommit=True) as conn:
         conn.execute("CREATE EXTENSION pg_stat_statements")
         for part in named("pgstore").fill(story.filled) if story.filled else ():
             conn.execute(part.encode())
         conn.execute("VACUUM ANALYZE")
         conn.execute("CHECKPOINT")
         conn.execute("SELECT pg_stat_statements_reset()")
-        stacks = sampled(story, dsn)
+        stacks = sampled(story, conninfo)
         statements = conn.execute(STATEMENTS.encode()).fetchall()
     root = tree(stacks, under=story.under)
     note = (
@@ -146,14 +146,14 @@ def looked_into(server: embedded.Server, name: str, story: Story) -> dict[str, s
     return {f"client-{name}": client_table(root), f"server-{name}": server_table(statements)}
 
 
-def sampled(story: Story, dsn: str) -> list[str]:
+def sampled(story: Story, conninfo: str) -> list[str]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "stacks"
         options = msgspec.json.encode(story.options).decode()
         command = [
             *(str(sampler()), "record", "--idle", "--threads", "--format", "raw"),
             *("--rate", str(SAMPLES_A_SECOND), "--output", str(path), "--"),
-            *(sys.executable, "-m", "benchmarks.profiles", "--work", story.task, dsn, options),
+            *(sys.executable, "-m", "benchmarks.profiles", "--work", story.task, conninfo, options),
         ]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
         return path.read_text().splitlines()

@@ -39,8 +39,8 @@ FROM generate_series(0, {count} - 1) AS n;
 """
 
 
-def write(dsn: str, seed: int, stop: Event, written: Any) -> None:
-    with pgstore.MessageStore[Deposited](dsn, messages=Deposited) as store:
+def write(conninfo: str, seed: int, stop: Event, written: Any) -> None:
+    with pgstore.MessageStore[Deposited](conninfo, messages=Deposited) as store:
         number = seed
         while not stop.is_set():
             number = (number * 48271 + 11) % 2147483647
@@ -49,9 +49,9 @@ def write(dsn: str, seed: int, stop: Event, written: Any) -> None:
                 written.value += 1
 
 
-def subscribe(dsn: str, name: str, start: Any, stop: Event, young_after: int) -> None:
+def subscribe(conninfo: str, name: str, start: Any, stop: Event, young_after: int) -> None:
     """Note the positions of young messages in a table, exactly once each."""
-    with pgstore.MessageStore[Deposited](dsn, messages=Deposited) as store:
+    with pgstore.MessageStore[Deposited](conninfo, messages=Deposited) as store:
         subscription = store.subscription(
             name, category="account", partitions=4, start=start, batch_size=500
         )
@@ -93,9 +93,9 @@ def delete(conn: psycopg.Connection[Any], written: Any) -> tuple[int, float, lis
     return deleted, (written.value - before) / (time.monotonic() - start), calls
 
 
-def run(dsn: str, count: int, seconds: float) -> bool:
-    pgstore.install(dsn)
-    with psycopg.connect(dsn, autocommit=True) as conn:
+def run(conninfo: str, count: int, seconds: float) -> bool:
+    pgstore.install(conninfo)
+    with psycopg.connect(conninfo, autocommit=True) as conn:
         for statement in FILL.format(streams=STREAMS, count=count, sample=SAMPLE).split(";\n")[:2]:
             conn.execute(statement.encode())
         conn.execute("CREATE TABLE seen (name text, position bigint)")
@@ -105,10 +105,11 @@ def run(dsn: str, count: int, seconds: float) -> bool:
         )
         stop, ended, written = FORK.Event(), FORK.Event(), FORK.Value("q", 0)
         writers = [
-            FORK.Process(target=write, args=(dsn, seed, stop, written)) for seed in range(WRITERS)
+            FORK.Process(target=write, args=(conninfo, seed, stop, written))
+            for seed in range(WRITERS)
         ]
         readers = [
-            FORK.Process(target=subscribe, args=(dsn, name, name, ended, count))
+            FORK.Process(target=subscribe, args=(conninfo, name, name, ended, count))
             for name in ("beginning", "end")
         ]
         for process in writers + readers:
@@ -162,7 +163,7 @@ def main() -> int:
     given = parser.parse_args()
     settings = {"shared_buffers": "1GB", "max_wal_size": "8GB"}
     with embedded.Server(settings=settings) as server:
-        return int(not run(server.dsn, given.messages, given.seconds))
+        return int(not run(server.conninfo, given.messages, given.seconds))
 
 
 if __name__ == "__main__":

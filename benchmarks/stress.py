@@ -31,8 +31,8 @@ ENOUGH = 5
 WRITERS = (1, 3)
 
 
-def order(dsn: str, seconds: float, writers: int) -> bool:
-    outcome = stress(dsn, "stress", seconds, writers)
+def order(conninfo: str, seconds: float, writers: int) -> bool:
+    outcome = stress(conninfo, "stress", seconds, writers)
     report(outcome)
     return outcome.naive_missed > 0 and all(each.faultless for each in outcome.verdicts.values())
 
@@ -54,24 +54,27 @@ def report(outcome: Outcome) -> None:
     print(f"workers: {len(outcome.workers)}, leases lost {lost}, handlers failed {failed}")
 
 
-def wakeups(dsn: str, count: int) -> bool:
+def wakeups(conninfo: str, count: int) -> bool:
     right = []
     for writers in WRITERS:
         for restless in (True, False):
             name = f"right_{writers}_{restless}".lower()
-            right.append(timed(name, dsn, count // len(WRITERS) // 2, writers, None, restless))
+            right.append(timed(name, conninfo, count // len(WRITERS) // 2, writers, None, restless))
     wrong = [
-        timed(f"wrong_{number}", dsn, count, 1, version) for number, version in enumerate(WRONG)
+        timed(f"wrong_{number}", conninfo, count, 1, version)
+        for number, version in enumerate(WRONG)
     ]
     return all(each.late == 0 for each in right) and all(each.late > 0 for each in wrong)
 
 
 def timed(
-    name: str, dsn: str, count: int, writers: int, wrong: str | None, restless: bool = True
+    name: str, conninfo: str, count: int, writers: int, wrong: str | None, restless: bool = True
 ) -> Wakeups:
     start = time.monotonic()
     enough = None if wrong is None else ENOUGH
-    found = rounds(dsn, name, count, writers=writers, restless=restless, wrong=wrong, enough=enough)
+    found = rounds(
+        conninfo, name, count, writers=writers, restless=restless, wrong=wrong, enough=enough
+    )
     print(
         f"{wrong or 'as it is'}, {writers} writers, {'restless' if restless else 'sleeping on'}:"
         f" {found.rounds:,} rounds in"
@@ -90,9 +93,9 @@ def main() -> int:
     arguments = parser.parse_args()
     with embedded.Server(settings=SETTINGS) as server:
         if arguments.wakeups:
-            good = wakeups(server.dsn, arguments.wakeups)
+            good = wakeups(server.conninfo, arguments.wakeups)
         else:
-            good = order(server.dsn, arguments.seconds, arguments.writers)
+            good = order(server.conninfo, arguments.seconds, arguments.writers)
     print("ok" if good else "FAILED")
     return 0 if good else 1
 

@@ -59,8 +59,8 @@ SELECT md5(string_agg(md5(a::text), '' ORDER BY a.global_position)) FROM {}.all_
 IMPORT = """
 import sys, psycopg
 from pgstore import transfer
-dsn, path = sys.argv[1:]
-with psycopg.connect(dsn, autocommit=True) as conn:
+conninfo, path = sys.argv[1:]
+with psycopg.connect(conninfo, autocommit=True) as conn:
     print(transfer.import_from(conn, transfer.FileSource(path), store="new"))
 """
 
@@ -69,12 +69,12 @@ class Bench:
     """A server with a store of messages, and a folder for files."""
 
     def __init__(self, server: embedded.Server, folder: Path, messages: int) -> None:
-        self.dsn = server.dsn
+        self.conninfo = server.conninfo
         self.file = folder / "messages.jsonl"
         self.rows = folder / "messages.copy"
         self.messages = messages
-        self.conn: psycopg.Connection[TupleRow] = psycopg.connect(server.dsn, autocommit=True)
-        pgstore.install(self.dsn, store="old")
+        self.conn: psycopg.Connection[TupleRow] = psycopg.connect(server.conninfo, autocommit=True)
+        pgstore.install(self.conninfo, store="old")
 
     def fill(self, streams: int, burst: int) -> None:
         text = FILL.format(messages=self.messages, streams=streams, burst=burst, note=NOTE)
@@ -103,7 +103,7 @@ class Bench:
         self.conn.execute("DROP TABLE IF EXISTS plain")
         self.conn.execute("DROP SCHEMA IF EXISTS new CASCADE")
         self.conn.execute("CREATE TABLE plain (LIKE old.messages INCLUDING ALL)")
-        pgstore.install(self.dsn, store="new")
+        pgstore.install(self.conninfo, store="new")
         self.conn.execute("CHECKPOINT")
 
     def compare(self) -> None:
@@ -121,7 +121,7 @@ class Bench:
     def kill(self) -> None:
         """Kill an import when half of it is done, and run it again."""
         self.empty()
-        process = subprocess.Popen([sys.executable, "-c", IMPORT, self.dsn, self.file])
+        process = subprocess.Popen([sys.executable, "-c", IMPORT, self.conninfo, self.file])
         while (count := self.count()) < self.messages / 2 and process.poll() is None:
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)

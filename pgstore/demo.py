@@ -302,11 +302,11 @@ def without_libpq_environment() -> Iterator[None]:
 
 def tell_story() -> None:
     with Server() as server:
-        with psycopg.connect(server.dsn) as conn:
+        with psycopg.connect(server.conninfo) as conn:
             version = conn.info.parameter_status("server_version")
         print("Every statement below is run now, and what comes back is checked.")
         print(f"PostgreSQL {version} was started for it in {server.folder}.\n")
-        namespace: dict[str, Any] = {"__name__": "demo", "conninfo": server.dsn}
+        namespace: dict[str, Any] = {"__name__": "demo", "conninfo": server.conninfo}
         try:
             for paragraph in STORY.split("\n\n"):
                 if paragraph.startswith(">>> "):
@@ -368,7 +368,7 @@ def tell_sql(paragraph: str, server: Server) -> None:
     print(*typed, sep="\n")
     statement = "\n".join(line[len("demo=> ") :] for line in typed)
     done = subprocess.run(
-        [server.psql, *_PSQL, "-c", statement, server.dsn],
+        [server.psql, *_PSQL, "-c", statement, server.conninfo],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -42,29 +42,29 @@ class Connect(Protocol):
 
 
 @pytest.fixture(scope="session")
-def server_dsn() -> Iterator[str]:
+def server_conninfo() -> Iterator[str]:
     """Connection string of the session's server, as a superuser."""
-    with running_server() as dsn:
-        yield dsn
+    with running_server() as conninfo:
+        yield conninfo
 
 
 @pytest.fixture
-def dsn(server_dsn: str) -> str:
+def conninfo(server_conninfo: str) -> str:
     """Connection string of the database that tests share; each has a ``schema`` of its own."""
-    return server_dsn
+    return server_conninfo
 
 
 @pytest.fixture
-def schema(dsn: str) -> Iterator[str]:
+def schema(conninfo: str) -> Iterator[str]:
     """Name for a store that does not exist yet; what the test makes of it is dropped afterwards."""
     name = f"store_{uuid4().hex[:12]}"
     yield name
-    with psycopg.connect(dsn, autocommit=True, options="-c lock_timeout=10s") as conn:
+    with psycopg.connect(conninfo, autocommit=True, options="-c lock_timeout=10s") as conn:
         conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name)))
 
 
 @pytest.fixture
-def connect(dsn: str, schema: str) -> Iterator[Connect]:
+def connect(conninfo: str, schema: str) -> Iterator[Connect]:
     """Open connections, in autocommit mode unless told otherwise.
 
     It asks for ``schema`` so that connections are closed before the schema is dropped: one that
@@ -73,7 +73,7 @@ def connect(dsn: str, schema: str) -> Iterator[Connect]:
     with ExitStack() as opened:
 
         def connect(*, autocommit: bool = True, **params: str) -> psycopg.Connection[TupleRow]:
-            conn = psycopg.connect(make_conninfo(dsn, **params), autocommit=autocommit)
+            conn = psycopg.connect(make_conninfo(conninfo, **params), autocommit=autocommit)
             opened.callback(conn.close)
             return conn
 

@@ -34,7 +34,7 @@ pidfile = {folder}/pid
 
 
 @contextmanager
-def pgbouncer(dsn: str, mode: str) -> Iterator[str]:
+def pgbouncer(conninfo: str, mode: str) -> Iterator[str]:
     """Give a connection string that leads through it."""
     program = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
     if program is None:
@@ -43,7 +43,7 @@ def pgbouncer(dsn: str, mode: str) -> Iterator[str]:
     account.hand_over(folder)
     with socket.create_server(("127.0.0.1", 0)) as free:
         own = free.getsockname()[1]
-    given = conninfo_to_dict(dsn)
+    given = conninfo_to_dict(conninfo)
     (folder / "ini").write_text(
         _SETTINGS.format(
             host=given["host"],
@@ -56,7 +56,7 @@ def pgbouncer(dsn: str, mode: str) -> Iterator[str]:
     )
     process = subprocess.Popen([program, "-q", str(folder / "ini")], cwd="/", **account.identity())
     try:
-        through = make_conninfo(dsn, host="127.0.0.1", port=own)
+        through = make_conninfo(conninfo, host="127.0.0.1", port=own)
         _wait_for(through)
         yield through
     finally:
@@ -65,11 +65,11 @@ def pgbouncer(dsn: str, mode: str) -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def _wait_for(dsn: str) -> None:
+def _wait_for(conninfo: str) -> None:
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            psycopg.connect(dsn, autocommit=True).close()
+            psycopg.connect(conninfo, autocommit=True).close()
         except psycopg.OperationalError:
             if time.monotonic() > deadline:
                 raise

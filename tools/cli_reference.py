@@ -65,11 +65,11 @@ def examples(page: str) -> Iterator[tuple[str, str]]:
             yield command, output
 
 
-def prepare(folder: Path, page: str, dsn: str) -> None:
+def prepare(folder: Path, page: str, conninfo: str) -> None:
     """Put the page's program into the folder, and the role of the page into the server."""
-    program = "\n\n".join(_PYTHON.findall(page)).replace(DEMO, dsn)
+    program = "\n\n".join(_PYTHON.findall(page)).replace(DEMO, conninfo)
     (folder / "bank.py").write_text(program)
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
         conn.execute(f"CREATE ROLE {ROLE}".encode())
 
 
@@ -126,23 +126,23 @@ def _live(arguments: list[str], folder: Path, environment: dict[str, str]) -> st
         return _TRACEBACK.sub("…\n", printed.read()).replace("Ended.\n", "^C\nEnded.\n")
 
 
-def environment_of(dsn: str) -> dict[str, str]:
+def environment_of(conninfo: str) -> dict[str, str]:
     """What says where the page's database is, and how wide its terminal."""
-    return {"PGSTORE_DSN": dsn, "COLUMNS": "80"}
+    return {"PGSTORE_CONNINFO": conninfo, "COLUMNS": "80"}
 
 
 def main() -> int:
     page = PAGE.read_text()
     with Server() as server, tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        prepare(folder, page, server.dsn)
+        prepare(folder, page, server.conninfo)
 
         def rewritten(match: re.Match[str]) -> str:
             if not match[1].startswith("$ "):
                 return match[0]  # what is to be typed, and prints nothing of ours
             parts = ["```console\n"]
             for command, shown in examples(match[0]):
-                printed = output_of(command, folder, environment_of(server.dsn))
+                printed = output_of(command, folder, environment_of(server.conninfo))
                 changed = normalised(printed) != normalised(shown)
                 parts.append(f"$ {command}\n{printed if changed else shown}")
             return "".join(parts) + "```"

@@ -59,7 +59,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if out of date")
     check = parser.parse_args().check
-    with embedded.Server() as server, psycopg.connect(server.dsn, autocommit=True) as conn:
+    with embedded.Server() as server, psycopg.connect(server.conninfo, autocommit=True) as conn:
 
         def as_jsonb(text: str) -> str:
             ((back,),) = conn.execute("SELECT (%s::text)::jsonb::text", (text,)).fetchall()

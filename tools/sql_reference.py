@@ -1,7 +1,7 @@
 """Generate docs/reference/sql.md from the catalog of an installed store.
 
 `python tools/sql_reference.py` writes the page; with `--check` it writes nothing and exits 1
-if the page differs. `--dsn` names a server to use; without it a temporary one is started.
+if the page differs. `--conninfo` names a server to use; without it a temporary one is started.
 """
 
 import argparse
@@ -120,12 +120,12 @@ def listed(parts: list[str]) -> str:
     return "\n  " + ",\n  ".join(parts) + "\n" if len(parts) > 1 else "".join(parts)
 
 
-def read_catalog(dsn: str) -> tuple[list[Function], dict[str, list[Relation]]]:
+def read_catalog(conninfo: str) -> tuple[list[Function], dict[str, list[Relation]]]:
     """Install a store, read its functions and relations, and drop it."""
     name = f"reference_{uuid.uuid4().hex}"
     schema = sql.Identifier(name)
-    pgstore.install(dsn, store=name)
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    pgstore.install(conninfo, store=name)
+    with psycopg.connect(conninfo, autocommit=True) as conn:
         try:
             # The store's own types are then written without the schema.
             conn.execute(sql.SQL("SET search_path TO {}").format(schema))
@@ -173,13 +173,13 @@ def error_table() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if different")
-    parser.add_argument("--dsn", help="connection string of a server to use")
+    parser.add_argument("--conninfo", help="connection string of a server to use")
     options = parser.parse_args()
-    if options.dsn:
-        text = "".join(page(*read_catalog(options.dsn)))
+    if options.conninfo:
+        text = "".join(page(*read_catalog(options.conninfo)))
     else:
         with pgstore.embedded.Server() as server:
-            text = "".join(page(*read_catalog(server.dsn)))
+            text = "".join(page(*read_catalog(server.conninfo)))
     if PAGE.exists() and PAGE.read_text() == text:
         return 0
     if options.check:

@@ -75,7 +75,7 @@ class Contender(ABC):
         """Import the store's library; in its clients' process only."""
 
     @abstractmethod
-    def client(self, dsn: str) -> "Client":
+    def client(self, conninfo: str) -> "Client":
         """Connect; in the client's process only. One in Node has a client of its own."""
 
 

@@ -59,8 +59,8 @@ SELECT depeche_write_message_bench(uuidv7(), 'account-' || :stream, '{SAMPLE}');
         assert depeche_db
         assert sqlalchemy
 
-    def client(self, dsn: str) -> Client:
-        return DepecheClient(dsn)
+    def client(self, conninfo: str) -> Client:
+        return DepecheClient(conninfo)
 
 
 class Message:
@@ -91,13 +91,13 @@ class OnePartition:
 
 
 class DepecheClient(Client):
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, conninfo: str) -> None:
         import sqlalchemy
 
         # Its listener takes the same URL without the driver's name.
-        words = conninfo_to_dict(dsn)
+        words = conninfo_to_dict(conninfo)
         place = f"postgres@/{words['dbname']}?host={words['host']}&port={words['port']}"
-        self.dsn = f"postgresql://{place}"
+        self.conninfo = f"postgresql://{place}"
         self.engine = sqlalchemy.create_engine(f"postgresql+psycopg://{place}")
         self._store: Any = None
 
@@ -160,7 +160,7 @@ class DepecheClient(Client):
             batch_size=self.batch,
             ack_strategy=AckStrategy.BATCHED if self.batch else AckStrategy.SINGLE,
         )
-        executor = Executor(db_dsn=self.dsn)
+        executor = Executor(db_dsn=self.conninfo)
         executor.register(stream.projector)
         executor.register(subscription.runner)
         when_set(stop, lambda: os.kill(os.getpid(), signal.SIGTERM))

@@ -28,5 +28,5 @@ class Emmett(Contender):
         "reads/everything": "it reads across streams by consumers only",
     }
 
-    def client(self, dsn: str) -> Client:
+    def client(self, conninfo: str) -> Client:
         raise NotImplementedError("its clients run in Node")

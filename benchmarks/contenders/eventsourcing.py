@@ -44,8 +44,8 @@ class Eventsourcing(Contender):
 
         assert eventsourcing
 
-    def client(self, dsn: str) -> Client:
-        return EventsourcingClient(dsn, "PostgresApplicationRecorder")
+    def client(self, conninfo: str) -> Client:
+        return EventsourcingClient(conninfo, "PostgresApplicationRecorder")
 
 
 class Aggregates(Eventsourcing):
@@ -56,15 +56,15 @@ class Aggregates(Eventsourcing):
     lacks = {}  # noqa: RUF012
     only = frozenset({"writes", "writes-slow-disk", "batches"})
 
-    def client(self, dsn: str) -> Client:
-        return EventsourcingClient(dsn, "PostgresAggregateRecorder")
+    def client(self, conninfo: str) -> Client:
+        return EventsourcingClient(conninfo, "PostgresAggregateRecorder")
 
 
 class EventsourcingClient(Client):
-    def __init__(self, dsn: str, recorder: str) -> None:
+    def __init__(self, conninfo: str, recorder: str) -> None:
         from eventsourcing import postgres
 
-        words = conninfo_to_dict(dsn)
+        words = conninfo_to_dict(conninfo)
         self.datastore = postgres.PostgresDatastore(
             dbname=str(words["dbname"]),
             host=str(words["host"]),

@@ -73,21 +73,21 @@ SELECT message_store.write_message(uuidv7()::varchar, 'account-' || :stream, '{T
     def fill(self, count: int) -> list[str]:
         return [FILL.format(count=count, sample=SAMPLE, type=TYPE)]
 
-    def client(self, dsn: str) -> Client:
-        return MessageDbClient(dsn)
+    def client(self, conninfo: str) -> Client:
+        return MessageDbClient(conninfo)
 
 
 class MessageDbClient(Client):
-    def __init__(self, dsn: str) -> None:
-        self.dsn = dsn
-        self.conn = psycopg.connect(dsn, autocommit=True)
+    def __init__(self, conninfo: str) -> None:
+        self.conninfo = conninfo
+        self.conn = psycopg.connect(conninfo, autocommit=True)
 
     def install(self) -> None:
         from benchmarks.environment import CACHE
         from pgstore import embedded
 
         database = CACHE / "node" / "node_modules" / "@eventide" / "message-db" / "database"
-        command = [str(embedded.Server().psql), "-q", "-v", "ON_ERROR_STOP=1", self.dsn]
+        command = [str(embedded.Server().psql), "-q", "-v", "ON_ERROR_STOP=1", self.conninfo]
         for part in PARTS:
             command += ["-f", str(database / f"{part}.sql")]
         subprocess.run(command, check=True, capture_output=True)

@@ -21,8 +21,8 @@ class Notified(Raw):
     def script(self, streams: int) -> str:
         return f"{super().script(streams).rstrip().rstrip(';')} RETURNING pg_notify('written', '');"
 
-    def client(self, dsn: str) -> Client:
-        return NotifiedClient(dsn)
+    def client(self, conninfo: str) -> Client:
+        return NotifiedClient(conninfo)
 
 
 class NotifiedClient(RawClient):
@@ -54,8 +54,8 @@ class Echo(Raw):
     only = frozenset({"latency"})
     global_order = None
 
-    def client(self, dsn: str) -> Client:
-        return EchoClient(dsn)
+    def client(self, conninfo: str) -> Client:
+        return EchoClient(conninfo)
 
 
 class EchoClient(RawClient):

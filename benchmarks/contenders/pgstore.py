@@ -64,18 +64,18 @@ SELECT pgstore.write_message('account-' || :stream, '{TYPE}', '{SAMPLE}');
     def fill(self, count: int) -> list[str]:
         return filling("pgstore", count, 0, "stream_id_seq", "global_position_seq")
 
-    def client(self, dsn: str) -> Client:
-        return PgstoreClient(dsn)
+    def client(self, conninfo: str) -> Client:
+        return PgstoreClient(conninfo)
 
 
 class PgstoreClient(Client):
-    def __init__(self, dsn: str) -> None:
-        self.dsn = dsn
-        self.store = pgstore.MessageStore[Deposited](dsn, messages=Deposited)
+    def __init__(self, conninfo: str) -> None:
+        self.conninfo = conninfo
+        self.store = pgstore.MessageStore[Deposited](conninfo, messages=Deposited)
 
     def install(self) -> None:
-        pgstore.install(self.dsn)
-        with psycopg.connect(self.dsn, autocommit=True) as conn:
+        pgstore.install(self.conninfo)
+        with psycopg.connect(self.conninfo, autocommit=True) as conn:
             conn.execute("CREATE TABLE seen (reference text PRIMARY KEY, amount bigint NOT NULL)")
 
     def write(self, stream: str, fact: Deposited) -> None:

@@ -101,13 +101,13 @@ VALUES (nextval('raw.positions'), :stream, currval('raw.positions'),
     def fill(self, count: int) -> list[str]:
         return filling("raw", count, STREAMS, "stream_ids", "positions")
 
-    def client(self, dsn: str) -> Client:
-        return RawClient(dsn)
+    def client(self, conninfo: str) -> Client:
+        return RawClient(conninfo)
 
 
 class RawClient(Client):
-    def __init__(self, dsn: str) -> None:
-        self.dsn = dsn
+    def __init__(self, conninfo: str) -> None:
+        self.conninfo = conninfo
         self._conn: psycopg.Connection[TupleRow] | None = None
         self._ids: dict[str, int] = {}
         self._position = self._free = 0
@@ -115,11 +115,11 @@ class RawClient(Client):
     @property
     def conn(self) -> psycopg.Connection[TupleRow]:
         if self._conn is None:
-            self._conn = psycopg.connect(self.dsn, autocommit=True)
+            self._conn = psycopg.connect(self.conninfo, autocommit=True)
         return self._conn
 
     def install(self) -> None:
-        pgstore.install(self.dsn)
+        pgstore.install(self.conninfo)
         self.conn.execute(TABLES)
 
     def write(self, stream: str, fact: Deposited) -> None:

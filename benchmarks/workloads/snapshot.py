@@ -39,7 +39,7 @@ def run(bench: Bench) -> None:
 
 @contextmanager
 def snapshot(database: Database) -> Iterator[None]:
-    with psycopg.connect(database.dsn) as conn:
+    with psycopg.connect(database.conninfo) as conn:
         conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         conn.execute("SELECT 1 FROM pg_class LIMIT 1")
         yield

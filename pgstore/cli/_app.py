@@ -17,13 +17,13 @@ P = ParamSpec("P")
 
 COMMON = "Everywhere"
 
-_Dsn = Annotated[
+_Conninfo = Annotated[
     str | None,
     typer.Option(
-        "--dsn",
-        metavar="DSN",
-        help="Connection string of the database. Otherwise PGSTORE_DSN, then libpq's environment"
-        " (PGHOST, PGSERVICE, …), then an embedded server in your data folder.",
+        "--conninfo",
+        metavar="CONNINFO",
+        help="Connection string of the database. Otherwise PGSTORE_CONNINFO, then libpq's"
+        " environment (PGHOST, PGSERVICE, …), then an embedded server in your data folder.",
         rich_help_panel=COMMON,
     ),
 ]
@@ -45,7 +45,7 @@ _Debug = Annotated[
     typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=COMMON),
 ]
 _COMMON: dict[str, tuple[object, object]] = {
-    "dsn": (_Dsn, None),
+    "conninfo": (_Conninfo, None),
     "store": (_Store, None),
     "json": (_Json, False),
     "debug": (_Debug, False),
@@ -150,7 +150,7 @@ def _tell_version(wanted: bool) -> None:
 @app.callback(help=_flowing(_HELP))
 def _pgstore(
     ctx: typer.Context,
-    dsn: _Dsn = None,
+    conninfo: _Conninfo = None,
     store: _Store = None,
     json: _Json = False,
     debug: _Debug = False,
@@ -160,7 +160,7 @@ def _pgstore(
     ] = False,
 ) -> None:
     """Keep the options that stand before the command."""
-    ctx.obj = Settings().changed(dsn=dsn, store=store, json=json, debug=debug)
+    ctx.obj = Settings().changed(conninfo=conninfo, store=store, json=json, debug=debug)
 
 
 def command(

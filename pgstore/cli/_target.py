@@ -17,7 +17,7 @@ _LIBPQ = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE")
 class Target(msgspec.Struct, frozen=True):
     """A server: its connection string, whether it is the embedded one, how it was found."""
 
-    dsn: str
+    conninfo: str
     embedded: bool
     found_by: str
 
@@ -31,13 +31,13 @@ def store_name(given: str | None) -> str:
 
 
 def find_target(given: str | None, out: Output) -> Target:
-    """Find the server: the option, PGSTORE_DSN, libpq's environment, or the embedded one."""
+    """Find the server: the option, PGSTORE_CONNINFO, libpq's environment, or the embedded one."""
     if found := find_given(given):
         return found
     from pgstore.cli import _embedded  # needs a Unix
 
     server = _embedded.started(out)
-    return Target(server.dsn, True, str(server.folder))
+    return Target(server.conninfo, True, str(server.folder))
 
 
 def find_given(given: str | None) -> Target | None:
@@ -45,9 +45,9 @@ def find_given(given: str | None) -> Target | None:
     from pgstore._core.conninfo import checked
 
     if given is not None:
-        return Target(checked(given), False, "--dsn")
-    if dsn := os.environ.get("PGSTORE_DSN"):
-        return Target(checked(dsn), False, "PGSTORE_DSN")
+        return Target(checked(given), False, "--conninfo")
+    if conninfo := os.environ.get("PGSTORE_CONNINFO"):
+        return Target(checked(conninfo), False, "PGSTORE_CONNINFO")
     if found := [name for name in _LIBPQ if os.environ.get(name)]:
         return Target("", False, ", ".join(found))
     return None

@@ -70,11 +70,11 @@ def doctor(call: Call) -> None:
     import psycopg
 
     checks = [*_package()]
-    dsn = call.target.dsn
+    conninfo = call.target.conninfo
     # As an application would connect: with the encoding and time zone that it would get.
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
         checks += _session(Session(conn, call.store).row(_SESSION))
-        with psycopg.connect(dsn) as other:
+        with psycopg.connect(conninfo) as other:
             checks.append(_pooling(conn, other))
     with call.connect(check=False) as session:
         checks += _store(call, session)

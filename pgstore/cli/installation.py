@@ -38,7 +38,7 @@ def install(call: Call) -> None:
     empty.
 
     \b
-      pgstore install --dsn postgresql://localhost/demo --store bank
+      pgstore install --conninfo postgresql://localhost/demo --store bank
     """
     from pgstore._sync import installer
 
@@ -230,17 +230,17 @@ def server_status(call: Call) -> None:
     _tell_server(call, _embedded.server())
 
 
-@command("dsn", of=server)
-def server_dsn(call: Call) -> None:
+@command("conninfo", of=server)
+def server_conninfo(call: Call) -> None:
     """Start it if it does not run, and print its connection string.
 
     \b
-      psql "$(pgstore server dsn)"
+      psql "$(pgstore server conninfo)"
     """
     from pgstore.cli import _embedded
 
     found = _embedded.started(call.out)
-    call.out.done(found.dsn, dsn=found.dsn, folder=str(found.folder))
+    call.out.done(found.conninfo, conninfo=found.conninfo, folder=str(found.folder))
 
 
 def _tell_server(call: Call, server: "BackgroundServer") -> None:
@@ -255,7 +255,7 @@ def _tell_server(call: Call, server: "BackgroundServer") -> None:
             "folder": str(server.folder),
             "since": started_at,
             "until": until,
-            "dsn": server.dsn,
+            "conninfo": server.conninfo,
         }
     )
 

@@ -52,7 +52,7 @@ def run(
     lease ends. Start it as often as you like: the processes share the partitions.
 
     The module is imported from the current folder, or wherever Python finds it. The subscriptions'
-    store is the program's: --dsn and --store are for a function that takes a store.
+    store is the program's: --conninfo and --store are for a function that takes a store.
 
     \b
       pgstore run bank.projections:balances --workers 4

@@ -127,7 +127,7 @@ def import_(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="FILE|DSN",
+            metavar="FILE|CONNINFO",
             help="An export, - for standard input; or the other store's connection string.",
         ),
     ],

@@ -20,7 +20,7 @@ class BackgroundServer(Server):
         super().__init__(folder, settings={name: value}, timeout=timeout)
 
     @property
-    def dsn(self) -> str:
+    def conninfo(self) -> str:
         """A connection URI as that of `Server`, also while the server does not run."""
         return places.address(self.folder)
 

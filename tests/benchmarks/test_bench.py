@@ -75,7 +75,7 @@ def test_a_process_that_never_answers_is_ended(tmp_path: Path) -> None:
     program.write_text("import time\ntime.sleep(60)\n")
     with (
         pytest.raises(TimedOut, match=r"no answer in 0 s"),
-        Agent("peer", [sys.executable, str(program)], "dsn", patience=0.2) as agent,
+        Agent("peer", [sys.executable, str(program)], "conninfo", patience=0.2) as agent,
     ):
         agent.run("write")
 
@@ -85,7 +85,7 @@ def test_a_process_that_dies_is_told_from_one_that_hangs(tmp_path: Path) -> None
     program.write_text("raise SystemExit('its last words')\n")
     with (
         pytest.raises(TaskFailed, match="its last words") as failed,
-        Agent("peer", [sys.executable, str(program)], "dsn") as agent,
+        Agent("peer", [sys.executable, str(program)], "conninfo") as agent,
     ):
         agent.run("write")
     assert not isinstance(failed.value, TimedOut)

@@ -28,9 +28,9 @@ Command = Callable[..., Done]
 
 
 @pytest.fixture
-def store(dsn: str, schema: str) -> Iterator[pgstore.MessageStore[pgstore.RawMessage]]:
+def store(conninfo: str, schema: str) -> Iterator[pgstore.MessageStore[pgstore.RawMessage]]:
     """A store of the test's own, with two streams of a category."""
-    with pgstore.MessageStore(dsn, store=schema, messages=pgstore.RawMessage) as made:
+    with pgstore.MessageStore(conninfo, store=schema, messages=pgstore.RawMessage) as made:
         raw = made.raw
         for number in (1, 2, 3):
             raw.write("account-1", pgstore.RawMessage("Deposited", b'{"amount": %d}' % number))
@@ -39,9 +39,9 @@ def store(dsn: str, schema: str) -> Iterator[pgstore.MessageStore[pgstore.RawMes
 
 
 @pytest.fixture
-def environment(dsn: str, schema: str) -> dict[str, str]:
+def environment(conninfo: str, schema: str) -> dict[str, str]:
     """What says where the store is."""
-    return {"PGSTORE_DSN": dsn, "PGSTORE_STORE": schema}
+    return {"PGSTORE_CONNINFO": conninfo, "PGSTORE_STORE": schema}
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def run_here(
 
 
 @pytest.fixture
-def admin(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+def admin(conninfo: str) -> Iterator[psycopg.Connection[Any]]:
     """A connection of the superuser."""
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
         yield conn

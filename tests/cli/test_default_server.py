@@ -104,7 +104,7 @@ def test_a_program_that_opens_the_folder_leaves_it_running(home: Path) -> None:
     run("server", "start", env=of(home))
     server = server_of(home)
     for _ in range(2):
-        with embedded.Server(home) as attached, psycopg.connect(attached.dsn) as conn:
+        with embedded.Server(home) as attached, psycopg.connect(attached.conninfo) as conn:
             assert conn.execute("SELECT 1").fetchone() == (1,)
         assert server_of(home) == server is not None
 
@@ -141,14 +141,14 @@ def test_it_says_whether_it_runs_and_stops_when_told(home: Path) -> None:
     assert (status.returncode, status.stdout) == (0, started.stdout)
     fields = json.loads(status.stdout)
     assert before - timedelta(seconds=1) < datetime.fromisoformat(fields.pop("since"))
-    dsn = run("server", "dsn", env=environment).stdout.strip()
+    conninfo = run("server", "conninfo", env=environment).stdout.strip()
     assert fields == {
         "state": "running",
         "folder": str(home),
         "until": "pgstore server stop",
-        "dsn": dsn,
+        "conninfo": conninfo,
     }
-    with closing(psycopg.connect(dsn)):
+    with closing(psycopg.connect(conninfo)):
         stopped = run("server", "stop", "--json", env=environment)
         assert stopped.stdout == '{"stopped":true}\n'
         assert server_of(home) is None
@@ -168,7 +168,7 @@ def test_what_cannot_be_started_is_told_in_a_line() -> None:
 def test_without_the_embedded_extra_it_says_what_to_give(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("PGSTORE_DSN", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE"):
+    for name in ("PGSTORE_CONNINFO", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(embedded.server, "find_spec", lambda _: None)
     assert main(["read", "account-1"]) == 5

@@ -16,7 +16,7 @@ from tests.cli.terminal import PROGRAM, clean
 Store = pgstore.MessageStore[pgstore.RawMessage]
 
 STEERING = "account-\x1b[2J\x9b\u202e"
-STEERING_DSN = make_conninfo(host=f"/{STEERING}")
+STEERING_CONNINFO = make_conninfo(host=f"/{STEERING}")
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ STEERING_DSN = make_conninfo(host=f"/{STEERING}")
         ("retention", "set", "account", "--max-age", STEERING),
         ("import", STEERING),
         ("read", "account-1", "--store", STEERING),
-        ("read", "account-1", "--dsn", STEERING_DSN),
-        ("read", "account-1", "--dsn", STEERING_DSN, "--debug"),
+        ("read", "account-1", "--conninfo", STEERING_CONNINFO),
+        ("read", "account-1", "--conninfo", STEERING_CONNINFO, "--debug"),
         ("read", "account-1", STEERING),
         ("read", f"--{STEERING}"),
         (STEERING,),
@@ -48,7 +48,7 @@ def test_no_error_and_no_note_can_steer_the_terminal(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("read", "a-1", "--dsn", "nonsense"), 2, "a URI that begins with postgresql://"),
+        (("read", "a-1", "--conninfo", "nonsense"), 2, "a URI that begins with postgresql://"),
         (("read", "a-1", "--store", "\udcff"), 2, "bytes of UTF-8"),
         (("write", "a-1", "T", "{no json"), 2, 'Token "no" is invalid'),
         (("write", "a-1", "T", r'{"a": "\ud800"}'), 2, "surrogate"),
@@ -119,7 +119,7 @@ def test_every_error_is_a_line_and_a_hint(
 
 
 def test_libpq_s_advice_is_a_hint(store: Store, run_here: Command) -> None:
-    done = run_here("read", "a-1", "--dsn", "host=/nonexistent")
+    done = run_here("read", "a-1", "--conninfo", "host=/nonexistent")
     error, hint, _ = done.err.split("\n")
     assert error.endswith("No such file or directory")
     assert hint.startswith("hint: Is the server running")
@@ -133,12 +133,12 @@ def test_no_command_at_all_prints_the_help(run_here: Command) -> None:
 
 
 def test_who_may_not_is_told_who_gives_rights(
-    store: Store, admin: psycopg.Connection[Any], dsn: str, run_here: Command
+    store: Store, admin: psycopg.Connection[Any], conninfo: str, run_here: Command
 ) -> None:
     role = f"reader_{uuid4().hex[:12]}"
     admin.execute(f"CREATE ROLE {role} LOGIN".encode())
     try:
-        theirs = ("--dsn", make_conninfo(dsn, user=role))
+        theirs = ("--conninfo", make_conninfo(conninfo, user=role))
         done = run_here("doctor", "--json", *theirs)
         assert (done.code, done.rows[-1]["name"], done.rows[-1]["status"]) == (1, "store", "fail")
         assert run_here("grant", "read", role).code == 0

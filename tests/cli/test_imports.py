@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-_NO_SERVER = ["--dsn", "host=/nonexistent"]
+_NO_SERVER = ["--conninfo", "host=/nonexistent"]
 _IMPORTED = """
 import sys
 from pgstore.__main__ import main

@@ -22,7 +22,7 @@ SLOW = {
     "threads": """
 import time, pgstore
 
-store = pgstore.MessageStore({dsn!r}, store={name!r}, messages=pgstore.RawMessage).raw
+store = pgstore.MessageStore({conninfo!r}, store={name!r}, messages=pgstore.RawMessage).raw
 slow = store.subscription("slow", category="account", partitions=4)
 
 
@@ -34,7 +34,7 @@ def handle(stored: pgstore.StoredMessage[pgstore.RawMessage]) -> None:
     "tasks": """
 import asyncio, pgstore
 
-store = pgstore.AsyncMessageStore({dsn!r}, store={name!r}, messages=pgstore.RawMessage).raw
+store = pgstore.AsyncMessageStore({conninfo!r}, store={name!r}, messages=pgstore.RawMessage).raw
 slow = store.subscription("slow", category="account", partitions=4)
 
 
@@ -56,11 +56,11 @@ def long(store: Store) -> Store:
 
 @pytest.mark.parametrize("kind", SLOW)
 def test_a_second_ctrl_c_does_not_wait_for_handlers(
-    kind: str, store: Store, dsn: str, schema: str, environment: Environment, tmp_path: Path
+    kind: str, store: Store, conninfo: str, schema: str, environment: Environment, tmp_path: Path
 ) -> None:
     for number in range(20):  # in several partitions
         store.write(f"account-{number}", pgstore.RawMessage("T", b"{}"))
-    (tmp_path / "bank.py").write_text(SLOW[kind].format(dsn=dsn, name=schema))
+    (tmp_path / "bank.py").write_text(SLOW[kind].format(conninfo=conninfo, name=schema))
     process = subprocess.Popen(
         [*PROGRAM, "run", "bank:slow", "--workers", "3"],
         env=clean(environment) | {"PYTHONPATH": str(Path.cwd())},
@@ -99,15 +99,18 @@ def test_ctrl_c_during_an_export_is_quiet_and_leaves_no_file(
 
 
 def test_ctrl_c_between_sending_and_waiting_is_quiet_too(
-    dsn: str, caplog: pytest.LogCaptureFixture
+    conninfo: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def interrupted(conn: psycopg.Connection[Any]) -> None:
         conn.pgconn.send_query(b"SELECT pg_sleep(10)")
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), Call(Settings(dsn=dsn)).connect(check=False) as session:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Call(Settings(conninfo=conninfo)).connect(check=False) as session,
+    ):
         interrupted(session.conn)
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
         with pytest.raises(KeyboardInterrupt), _WithoutWaiting(conn):
             interrupted(conn)
         assert conn.closed

@@ -107,7 +107,7 @@ def test_upgrade_of_a_missing_store_is_an_error(run_here: Command) -> None:
 @pytest.mark.parametrize("transaction", [True, False])
 def test_sql_makes_the_same_store_as_install(
     transaction: bool,
-    dsn: str,
+    conninfo: str,
     schema: str,
     admin: psycopg.Connection[Any],
     run_here: Command,
@@ -117,7 +117,7 @@ def test_sql_makes_the_same_store_as_install(
     script = tmp_path / "store.sql"
     script.write_text(run_here(*arguments).out)
     psql = [str(embedded.Server().psql), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null"]
-    command = [*psql, *([] if transaction else ["-1"]), "-f", str(script), dsn]
+    command = [*psql, *([] if transaction else ["-1"]), "-f", str(script), conninfo]
     subprocess.run(command, check=True, capture_output=True)
     assert run_here("upgrade", "--check").code == 0
     again = subprocess.run(command, capture_output=True, text=True)
@@ -131,7 +131,7 @@ def test_sql_makes_the_same_store_as_install(
 
 
 def test_upgrade_dry_run_is_what_upgrades_an_older_store(
-    dsn: str, schema: str, admin: psycopg.Connection[Any], run_here: Command, tmp_path: Path
+    conninfo: str, schema: str, admin: psycopg.Connection[Any], run_here: Command, tmp_path: Path
 ) -> None:
     from pgstore.cli import _script
 
@@ -151,7 +151,7 @@ def test_upgrade_dry_run_is_what_upgrades_an_older_store(
     assert run_here("upgrade", "--check", "--json").rows[0]["schema_version"] == 1
     script.write_text(run_here("upgrade", "--dry-run").out)
     psql = [str(embedded.Server().psql), "-X", "-q", "-v", "ON_ERROR_STOP=1"]
-    subprocess.run([*psql, "-f", str(script), dsn], check=True, capture_output=True)
+    subprocess.run([*psql, "-f", str(script), conninfo], check=True, capture_output=True)
     assert run_here("upgrade", "--check").code == 0
 
 
@@ -397,10 +397,10 @@ def test_doctor_finds_nothing_wrong_with_a_store_that_is_well(
 
 
 def test_doctor_tells_what_hurts_in_a_session_and_the_remedy(
-    store: Store, dsn: str, run_here: Command
+    store: Store, conninfo: str, run_here: Command
 ) -> None:
     options = "-c default_transaction_read_only=on -c client_encoding=latin1"
-    done = run_here("doctor", "--json", "--dsn", make_conninfo(dsn, options=options))
+    done = run_here("doctor", "--json", "--conninfo", make_conninfo(conninfo, options=options))
     found = {row["name"]: row for row in done.rows}
     assert done.code == 1
     assert found["primary"]["status"] == "fail"
@@ -408,11 +408,11 @@ def test_doctor_tells_what_hurts_in_a_session_and_the_remedy(
     assert all(row["remedy"] for row in done.rows if row["status"] != "ok")
 
 
-def test_doctor_finds_a_pooler_that_gives_a_session_to_each_transaction(dsn: str) -> None:
+def test_doctor_finds_a_pooler_that_gives_a_session_to_each_transaction(conninfo: str) -> None:
     with (
-        psycopg.connect(dsn, autocommit=True) as one,
-        psycopg.connect(dsn) as another,
-        psycopg.connect(dsn, autocommit=True) as shared,
+        psycopg.connect(conninfo, autocommit=True) as one,
+        psycopg.connect(conninfo) as another,
+        psycopg.connect(conninfo, autocommit=True) as shared,
     ):
         assert doctor._pooling(one, another).status == "ok"
         # To such a pooler's clients, two connections can be one session.
@@ -464,25 +464,25 @@ def test_doctor_fails_without_a_store(run_here: Command) -> None:
 def test_the_server_is_found_by_option_variable_and_libpq(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("PGSTORE_DSN", "PGHOST", "PGPORT", "PGDATABASE", "PGSERVICE", "PGHOSTADDR"):
+    for name in ("PGSTORE_CONNINFO", "PGHOST", "PGPORT", "PGDATABASE", "PGSERVICE", "PGHOSTADDR"):
         monkeypatch.delenv(name, raising=False)
     assert _target.find_given(None) is None
     monkeypatch.setenv("PGHOST", "there")
     assert _target.find_given(None) == _target.Target("", False, "PGHOST")
-    monkeypatch.setenv("PGSTORE_DSN", "host=here")
-    assert _target.find_given(None) == _target.Target("host=here", False, "PGSTORE_DSN")
-    assert _target.find_given("host=me") == _target.Target("host=me", False, "--dsn")
+    monkeypatch.setenv("PGSTORE_CONNINFO", "host=here")
+    assert _target.find_given(None) == _target.Target("host=here", False, "PGSTORE_CONNINFO")
+    assert _target.find_given("host=me") == _target.Target("host=me", False, "--conninfo")
 
 
 def test_options_count_before_and_after_the_command(
-    store: Store, schema: str, dsn: str, run_here: Command, monkeypatch: pytest.MonkeyPatch
+    store: Store, schema: str, conninfo: str, run_here: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGSTORE_STORE", "another")
-    monkeypatch.setenv("PGSTORE_DSN", "host=/nowhere")
-    given = ["--dsn", dsn, "--store", schema, "--json"]
+    monkeypatch.setenv("PGSTORE_CONNINFO", "host=/nowhere")
+    given = ["--conninfo", conninfo, "--store", schema, "--json"]
     assert len(run_here(*given, "streams").rows) == 2
     assert len(run_here("streams", *given).rows) == 2
-    assert len(run_here("--dsn", "host=/nowhere", "streams", *given).rows) == 2
+    assert len(run_here("--conninfo", "host=/nowhere", "streams", *given).rows) == 2
     assert run_here("streams").code == 5
 
 

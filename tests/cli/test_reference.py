@@ -18,12 +18,12 @@ from tools import cli_reference as reference
 
 
 @pytest.fixture
-def database(dsn: str) -> Iterator[str]:
+def database(conninfo: str) -> Iterator[str]:
     """A database for the page, and its role dropped afterwards."""
     name = f"cli_{uuid4().hex}"
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
         conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield make_conninfo(dsn, dbname=name)
+        yield make_conninfo(conninfo, dbname=name)
         conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
         conn.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(reference.ROLE)))
 

@@ -25,7 +25,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 HANDLERS = """
 import pgstore
 
-store = pgstore.MessageStore({dsn!r}, store={name!r}, messages=pgstore.RawMessage).raw
+store = pgstore.MessageStore({conninfo!r}, store={name!r}, messages=pgstore.RawMessage).raw
 balances = store.subscription("balances", category="account")
 
 
@@ -234,8 +234,8 @@ def test_questions_are_asked_in_a_terminal(
 
 
 @pytest.fixture
-def program(store: Store, dsn: str, schema: str, tmp_path: Path) -> Path:
-    (tmp_path / "bank.py").write_text(HANDLERS.format(dsn=dsn, name=schema))
+def program(store: Store, conninfo: str, schema: str, tmp_path: Path) -> Path:
+    (tmp_path / "bank.py").write_text(HANDLERS.format(conninfo=conninfo, name=schema))
     return tmp_path
 
 
@@ -290,7 +290,7 @@ def test_the_shell_completes_commands(shell: str, environment: Environment) -> N
 
 
 def test_the_shell_completes_names_from_the_server(
-    store: Store, admin: psycopg.Connection[Any], dsn: str, environment: Environment
+    store: Store, admin: psycopg.Connection[Any], conninfo: str, environment: Environment
 ) -> None:
     def completed(words: str) -> list[str]:
         asked = {
@@ -311,13 +311,13 @@ def test_the_shell_completes_names_from_the_server(
     admin.execute(f"CREATE ROLE {role} LOGIN".encode())
     try:
         assert run("grant", "read", role, env=environment).returncode == 0
-        environment["PGSTORE_DSN"] = make_conninfo(dsn, user=role)
+        environment["PGSTORE_CONNINFO"] = make_conninfo(conninfo, user=role)
         assert completed("pgstore read acc") == ["account-1", "account-2"]
         assert completed("pgstore tail --category a") == ["account"]
         assert completed("pgstore read --all --type O") == ["Opened"]
     finally:
-        environment["PGSTORE_DSN"] = dsn
+        environment["PGSTORE_CONNINFO"] = conninfo
         run("revoke", "read", role, env=environment)
         admin.execute(f"DROP ROLE {role}".encode())
-    environment["PGSTORE_DSN"] = "host=/nowhere"
+    environment["PGSTORE_CONNINFO"] = "host=/nowhere"
     assert completed("pgstore read acc") == []

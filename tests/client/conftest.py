@@ -14,12 +14,12 @@ SMALL, LARGE = 10_000, 110_000
 
 
 @pytest.fixture(scope="session")
-def shared(server_dsn: str) -> Iterator[str]:
+def shared(server_conninfo: str) -> Iterator[str]:
     """Name of a store that is installed; tests take a ``stream`` of their own in it."""
     name = f"client_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, store=name)
+    pgstore.install(server_conninfo, store=name)
     yield name
-    with psycopg.connect(server_dsn, autocommit=True, options="-c lock_timeout=10s") as conn:
+    with psycopg.connect(server_conninfo, autocommit=True, options="-c lock_timeout=10s") as conn:
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
 
 
@@ -34,26 +34,26 @@ def category() -> str:
 
 
 @pytest.fixture(scope="session")
-def long_stream(server_dsn: str, shared: str) -> str:
+def long_stream(server_conninfo: str, shared: str) -> str:
     """A stream of ``LONG`` messages, ``EventA(version)``: more than a page of each size."""
-    return _fill(server_dsn, shared, "long-1", LONG)
+    return _fill(server_conninfo, shared, "long-1", LONG)
 
 
 @pytest.fixture(scope="session")
-def small_and_large_stream(server_dsn: str, shared: str) -> tuple[str, str]:
+def small_and_large_stream(server_conninfo: str, shared: str) -> tuple[str, str]:
     return (
-        _fill(server_dsn, shared, "small-1", SMALL),
-        _fill(server_dsn, shared, "large-1", LARGE),
+        _fill(server_conninfo, shared, "small-1", SMALL),
+        _fill(server_conninfo, shared, "large-1", LARGE),
     )
 
 
-def _fill(dsn: str, store: str, stream: str, count: int) -> str:
+def _fill(conninfo: str, store: str, stream: str, count: int) -> str:
     statement = """
         SELECT {}.write_batch(
           %s, array_agg('EventA'::text), array_agg(jsonb_build_object('num', n) ORDER BY n)
         )
         FROM generate_series(1, %s) AS n
     """
-    with psycopg.connect(dsn) as conn:
+    with psycopg.connect(conninfo) as conn:
         conn.execute(sql.SQL(statement).format(sql.Identifier(store)), (stream, count))
     return stream

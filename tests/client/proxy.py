@@ -11,21 +11,21 @@ from psycopg.conninfo import make_conninfo
 
 
 class Proxy:
-    """``dsn`` leads through it.
+    """``conninfo`` leads through it.
 
     ``lost`` counts the answers that the server gave and no client got.
     """
 
-    def __init__(self, dsn: str) -> None:
-        self.lead_to(dsn)
+    def __init__(self, conninfo: str) -> None:
+        self.lead_to(conninfo)
         self.lost = 0
         self._down = False
         self._frozen = threading.Event()
         self._doomed: bytes | None = None
         self._listener = socket.create_server(("127.0.0.1", 0))
         port = self._listener.getsockname()[1]
-        self.dsn = make_conninfo(
-            dsn, host="127.0.0.1", port=port, sslmode="disable", gssencmode="disable"
+        self.conninfo = make_conninfo(
+            conninfo, host="127.0.0.1", port=port, sslmode="disable", gssencmode="disable"
         )
         self._sockets: list[socket.socket] = [self._listener]
         self._threads = [threading.Thread(target=self._accept)]
@@ -33,8 +33,8 @@ class Proxy:
 
     @classmethod
     @contextmanager
-    def running(cls, dsn: str) -> Iterator[Self]:
-        proxy = cls(dsn)
+    def running(cls, conninfo: str) -> Iterator[Self]:
+        proxy = cls(conninfo)
         try:
             yield proxy
         finally:
@@ -47,9 +47,9 @@ class Proxy:
         """Lose the answer to the next request that contains these bytes."""
         self._doomed = request
 
-    def lead_to(self, dsn: str) -> None:
+    def lead_to(self, conninfo: str) -> None:
         """Connect to this server from now on; connections that are there stay where they are."""
-        with psycopg.connect(dsn) as conn:
+        with psycopg.connect(conninfo) as conn:
             self._host, self._port = conn.info.host, conn.info.port
 
     def go_down(self) -> None:

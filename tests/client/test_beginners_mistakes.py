@@ -57,9 +57,11 @@ class Mistake(NamedTuple):
 INVALID = pgstore.InvalidArgumentError
 MISTAKES = [
     Mistake(
-        "MessageStore(dsn, messages=[Deposited, Withdrawn])", TypeError, "Deposited | Withdrawn"
+        "MessageStore(conninfo, messages=[Deposited, Withdrawn])",
+        TypeError,
+        "Deposited | Withdrawn",
     ),
-    Mistake("MessageStore(dsn, messages=Account)", TypeError, "dataclass"),
+    Mistake("MessageStore(conninfo, messages=Account)", TypeError, "dataclass"),
     Mistake("MessageStore(conn, messages=Deposited)", INVALID, "conn="),
     Mistake('store.write("account-1", Deposited)', INVALID, "Deposited(…)"),
     Mistake('store.write("account-1", Closed())', INVALID, "messages="),
@@ -91,13 +93,13 @@ MISTAKES = [
         "pgstore grant",
     ),
     Mistake(
-        'MessageStore(dsn, messages=Closed, store="bnak", create=False).stream_version("a-1")',
+        'MessageStore(conninfo, messages=Closed, store="bnak", create=False).stream_version("a-1")',
         pgstore.StoreNotInstalledError,
         "pgstore install --store bnak",
     ),
     Mistake('store.get("account-1")', INVALID, "UUID"),
     Mistake(
-        'MessageStore(dsn, messages=Closed, store="bank").last("account-1")',
+        'MessageStore(conninfo, messages=Closed, store="bank").last("account-1")',
         pgstore.UnknownMessageTypeError,
         "messages=",
     ),
@@ -141,28 +143,28 @@ class Place(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def place(server_dsn: str) -> Iterator[Place]:
+def place(server_conninfo: str) -> Iterator[Place]:
     schema, role = f"store_{uuid4().hex[:12]}", f"ada_{uuid4().hex[:12]}"
     with ExitStack() as stack:
-        admin = stack.enter_context(psycopg.connect(server_dsn, autocommit=True))
+        admin = stack.enter_context(psycopg.connect(server_conninfo, autocommit=True))
         names = {"schema": sql.Identifier(schema), "role": sql.Identifier(role)}
         admin.execute(sql.SQL("CREATE ROLE {role} LOGIN").format(**names))
         stack.callback(admin.execute, sql.SQL("DROP ROLE {role}").format(**names))
-        store = MessageStore[Any](server_dsn, store=schema, messages=Deposited | Withdrawn)
+        store = MessageStore[Any](server_conninfo, store=schema, messages=Deposited | Withdrawn)
         stack.callback(admin.execute, sql.SQL("DROP SCHEMA {schema} CASCADE").format(**names))
         stack.enter_context(store)
         store.write_many("account-1", [Deposited(1), Deposited(2)])
         balances = store.subscription("balances", category="account")
         balances.create()
-        granted_nothing = make_conninfo(server_dsn, user=role)
+        granted_nothing = make_conninfo(server_conninfo, user=role)
         not_granted = MessageStore(granted_nothing, store=schema, messages=Deposited, create=False)
-        conn = stack.enter_context(psycopg.connect(server_dsn))
+        conn = stack.enter_context(psycopg.connect(server_conninfo))
         yield Place(
             dict(globals())
             | {
                 "datetime": datetime,
                 "RawMessage": RawMessage,
-                "dsn": server_dsn,
+                "conninfo": server_conninfo,
                 "store": store,
                 "balances": balances,
                 "conn": conn,
@@ -199,7 +201,7 @@ def printed(
 
 @pytest.fixture
 def at_the_command_line(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PGSTORE_DSN", place.names["dsn"])
+    monkeypatch.setenv("PGSTORE_CONNINFO", place.names["conninfo"])
     monkeypatch.setenv("PGSTORE_STORE", place.names["store"].name)
 
 

@@ -26,13 +26,13 @@ def watch(connect: Connect) -> Watch:
 
 @pytest.fixture(params=["own pool", "the caller's pool"])
 async def store(
-    request: pytest.FixtureRequest, dsn: str, shared: str, watch: Watch
+    request: pytest.FixtureRequest, conninfo: str, shared: str, watch: Watch
 ) -> AsyncIterator[Store]:
     """A store with one connection, at most."""
-    conninfo = make_conninfo(dsn, application_name=watch.name)
-    pool = AsyncConnectionPool(conninfo, min_size=1, max_size=1, timeout=5, open=False)
+    address = make_conninfo(conninfo, application_name=watch.name)
+    pool = AsyncConnectionPool(address, min_size=1, max_size=1, timeout=5, open=False)
     async with pool:
-        given = conninfo if request.param == "own pool" else pool
+        given = address if request.param == "own pool" else pool
         async with Store(given, store=shared, messages=EventA) as store:
             yield store
 
@@ -46,9 +46,9 @@ async def cancel_when_blocked(operation: Any, watch: Watch) -> None:
 
 
 async def test_a_cancelled_write_stores_nothing(
-    store: Store, watch: Watch, connect: Connect, dsn: str, stream: str
+    store: Store, watch: Watch, connect: Connect, conninfo: str, stream: str
 ) -> None:
-    async with await psycopg.AsyncConnection.connect(dsn) as blocking:
+    async with await psycopg.AsyncConnection.connect(conninfo) as blocking:
         await store.write(stream, EventA(0), conn=blocking)
         for _ in range(3):
             await cancel_when_blocked(store.write(stream, EventA(1)), watch)
@@ -60,14 +60,14 @@ async def test_a_cancelled_write_stores_nothing(
 
 
 async def test_a_cancelled_transaction_is_rolled_back(
-    store: Store, watch: Watch, dsn: str, stream: str
+    store: Store, watch: Watch, conninfo: str, stream: str
 ) -> None:
     async def write_two() -> None:
         async with store.transaction() as conn:
             await store.write(f"{stream}-other", EventA(1), conn=conn)
             await store.write(stream, EventA(1), conn=conn)
 
-    async with await psycopg.AsyncConnection.connect(dsn) as blocking:
+    async with await psycopg.AsyncConnection.connect(conninfo) as blocking:
         await store.write(stream, EventA(0), conn=blocking)
         await cancel_when_blocked(write_two(), watch)
     assert await store.stream_version(f"{stream}-other") == 0
@@ -75,12 +75,12 @@ async def test_a_cancelled_transaction_is_rolled_back(
 
 
 async def test_a_write_cancelled_on_the_callers_connection_leaves_it_usable(
-    store: Store, watch: Watch, dsn: str, stream: str
+    store: Store, watch: Watch, conninfo: str, stream: str
 ) -> None:
-    conninfo = make_conninfo(dsn, application_name=watch.name)
+    address = make_conninfo(conninfo, application_name=watch.name)
     async with (
-        await psycopg.AsyncConnection.connect(dsn) as blocking,
-        await psycopg.AsyncConnection.connect(conninfo) as conn,
+        await psycopg.AsyncConnection.connect(conninfo) as blocking,
+        await psycopg.AsyncConnection.connect(address) as conn,
     ):
         await store.write(stream, EventA(0), conn=blocking)
         await cancel_when_blocked(store.write(stream, EventA(1), conn=conn), watch)
@@ -103,9 +103,9 @@ async def test_cancelled_reads_leave_the_pool_usable(store: Store, long_stream: 
 
 
 async def test_a_timeout_around_an_operation_is_just_that(
-    store: Store, watch: Watch, dsn: str, stream: str
+    store: Store, watch: Watch, conninfo: str, stream: str
 ) -> None:
-    async with await psycopg.AsyncConnection.connect(dsn) as blocking:
+    async with await psycopg.AsyncConnection.connect(conninfo) as blocking:
         await store.write(stream, EventA(0), conn=blocking)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(store.write(stream, EventA(1)), 0.05)
@@ -113,9 +113,9 @@ async def test_a_timeout_around_an_operation_is_just_that(
 
 
 async def test_first_use_can_be_cancelled_and_tried_again(
-    dsn: str, schema: str, stream: str
+    conninfo: str, schema: str, stream: str
 ) -> None:
-    store = Store(dsn, store=schema, messages=EventA)
+    store = Store(conninfo, store=schema, messages=EventA)
     for delay in (0, 0.001, 0.005, 0.02):
         task = asyncio.create_task(store.write(stream, EventA(1)))
         await asyncio.sleep(delay)

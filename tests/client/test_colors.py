@@ -10,10 +10,14 @@ from pgstore import AsyncMessageStore, InvalidArgumentError, MessageStore
 from tests.client.messages import EventA
 
 
-def test_conn_must_be_a_psycopg_connection(dsn: str, shared: str, stream: str) -> None:
+def test_conn_must_be_a_psycopg_connection(conninfo: str, shared: str, stream: str) -> None:
     wrong: Any
-    with MessageStore[EventA](dsn, store=shared, messages=EventA) as store:
-        for wrong in (psycopg.AsyncConnection(psycopg.pq.PGconn.connect(b"host=/nowhere")), dsn, 7):
+    with MessageStore[EventA](conninfo, store=shared, messages=EventA) as store:
+        for wrong in (
+            psycopg.AsyncConnection(psycopg.pq.PGconn.connect(b"host=/nowhere")),
+            conninfo,
+            7,
+        ):
             for call in (
                 lambda conn: store.write(stream, EventA(1), conn=conn),
                 lambda conn: list(store.read(stream, conn=conn)),
@@ -24,37 +28,39 @@ def test_conn_must_be_a_psycopg_connection(dsn: str, shared: str, stream: str) -
         assert store.stream_version(stream) == 0
 
 
-async def test_conn_must_be_an_async_psycopg_connection(dsn: str, shared: str, stream: str) -> None:
+async def test_conn_must_be_an_async_psycopg_connection(
+    conninfo: str, shared: str, stream: str
+) -> None:
     wrong: Any
-    with psycopg.connect(dsn) as threads:
-        async with AsyncMessageStore[EventA](dsn, store=shared, messages=EventA) as store:
-            for wrong in (threads, dsn, 7):
+    with psycopg.connect(conninfo) as threads:
+        async with AsyncMessageStore[EventA](conninfo, store=shared, messages=EventA) as store:
+            for wrong in (threads, conninfo, 7):
                 with pytest.raises(InvalidArgumentError, match=r"conn must be a psycopg.AsyncConn"):
                     await store.write(stream, EventA(1), conn=wrong)
             assert await store.stream_version(stream) == 0
 
 
-async def test_a_pool_of_the_other_color_is_refused(dsn: str) -> None:
-    wrong: Any = ConnectionPool(dsn, open=False)
+async def test_a_pool_of_the_other_color_is_refused(conninfo: str) -> None:
+    wrong: Any = ConnectionPool(conninfo, open=False)
     with pytest.raises(InvalidArgumentError, match=r": that is for MessageStore"):
         AsyncMessageStore[EventA](wrong, messages=EventA)
-    wrong = AsyncConnectionPool(dsn, open=False)
+    wrong = AsyncConnectionPool(conninfo, open=False)
     with pytest.raises(InvalidArgumentError, match=r": that is for AsyncMessageStore"):
         MessageStore[EventA](wrong, messages=EventA)
 
 
-def test_a_store_refuses_what_it_cannot_connect_with(dsn: str) -> None:
+def test_a_store_refuses_what_it_cannot_connect_with(conninfo: str) -> None:
     wrong: Any
     for wrong in (7, b"postgresql:///", EventA):
         with pytest.raises(InvalidArgumentError, match="connection string"):
             MessageStore[EventA](wrong, messages=EventA)
-    with psycopg.connect(dsn) as conn:
+    with psycopg.connect(conninfo) as conn:
         wrong = conn
         with pytest.raises(InvalidArgumentError, match="conn="):
             MessageStore[EventA](wrong, messages=EventA)
     wrong = "sometimes"
     with pytest.raises(InvalidArgumentError, match="wakeup"):
-        MessageStore[EventA](dsn, messages=EventA, wakeup=wrong)
+        MessageStore[EventA](conninfo, messages=EventA, wakeup=wrong)
     wrong = EventA
     with pytest.raises(InvalidArgumentError, match="store"):
-        MessageStore[EventA](dsn, messages=EventA, store=wrong)
+        MessageStore[EventA](conninfo, messages=EventA, store=wrong)

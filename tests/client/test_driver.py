@@ -15,10 +15,10 @@ def test_a_notification_that_comes_with_an_answer_is_kept(connect: Connect) -> N
         assert [each.channel for each in listening.notifies(timeout=5, stop_after=1)] == ["bell"]
 
 
-async def test_a_notification_that_comes_with_an_answer_is_kept_by_tasks_too(dsn: str) -> None:
-    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as listening:
+async def test_a_notification_that_comes_with_an_answer_is_kept_by_tasks_too(conninfo: str) -> None:
+    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as listening:
         await listening.execute("LISTEN bell")
-        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as ringing:
+        async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as ringing:
             await ringing.execute("NOTIFY bell")
         await listening.execute("SELECT 1")
         kept = [each.channel async for each in listening.notifies(timeout=5, stop_after=1)]

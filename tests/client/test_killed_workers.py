@@ -22,8 +22,8 @@ import os, sys, time
 import psycopg, pgstore
 from tests.client.messages import EventA
 
-dsn, name, category, poison, pause = sys.argv[1:]
-store = pgstore.MessageStore[EventA](dsn, store=name, messages=EventA)
+conninfo, name, category, poison, pause = sys.argv[1:]
+store = pgstore.MessageStore[EventA](conninfo, store=name, messages=EventA)
 subscription = store.subscription(
     category, category=category, on_failure="park", max_attempts=2, batch_size=BATCH
 )
@@ -44,8 +44,8 @@ import asyncio, os, sys
 import psycopg, pgstore
 from tests.client.messages import EventA
 
-async def main(dsn, name, category, poison, pause):
-    store = pgstore.AsyncMessageStore[EventA](dsn, store=name, messages=EventA)
+async def main(conninfo, name, category, poison, pause):
+    store = pgstore.AsyncMessageStore[EventA](conninfo, store=name, messages=EventA)
     subscription = store.subscription(
         category, category=category, on_failure="park", max_attempts=2, batch_size=BATCH
     )
@@ -67,18 +67,18 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 
 @pytest.fixture
-def store(dsn: str, shared: str) -> Iterator[MessageStore[Any]]:
-    with MessageStore[EventA](dsn, store=shared, messages=EventA) as store:
+def store(conninfo: str, shared: str) -> Iterator[MessageStore[Any]]:
+    with MessageStore[EventA](conninfo, store=shared, messages=EventA) as store:
         yield store
 
 
 @pytest.fixture
-def start(dsn: str, shared: str, category: str) -> Iterator[Start]:
+def start(conninfo: str, shared: str, category: str) -> Iterator[Start]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start(program: str, *arguments: object, batch: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", program.replace("BATCH", str(batch))]
-        command += [dsn, shared, category, *map(str, arguments)]
+        command += [conninfo, shared, category, *map(str, arguments)]
         started.append(subprocess.Popen(command, cwd=ROOT))
         return started[-1]
 

@@ -21,14 +21,14 @@ import asyncio, sys
 import pgstore
 from tests.client.messages import EventA
 
-dsn, name, stream, kind = sys.argv[1:]
+conninfo, name, stream, kind = sys.argv[1:]
 if kind == "sync":
-    store = pgstore.MessageStore[EventA](dsn, store=name, messages=EventA)
+    store = pgstore.MessageStore[EventA](conninfo, store=name, messages=EventA)
     store.write(stream, EventA(1))
     print("written")
 else:
     for _ in range(5):  # at once after the first use, nothing may be left half done
-        store = pgstore.AsyncMessageStore[EventA](dsn, store=name, messages=EventA)
+        store = pgstore.AsyncMessageStore[EventA](conninfo, store=name, messages=EventA)
         asyncio.run(store.write(stream, EventA(1)))
     print("written")
 """
@@ -45,10 +45,10 @@ def folder() -> Iterator[Path]:
 def test_stores_survive_a_restart_of_the_server(folder: Path) -> None:
     server = embedded.Server(folder)
     server.start()
-    sync = MessageStore[EventA](server.dsn, messages=EventA)
+    sync = MessageStore[EventA](server.conninfo, messages=EventA)
     try:
         with asyncio.Runner() as runner:
-            store = AsyncMessageStore[EventA](server.dsn, messages=EventA)
+            store = AsyncMessageStore[EventA](server.conninfo, messages=EventA)
             assert sync.write("s-1", EventA(1)).version == 1
             assert runner.run(store.write("s-1", EventA(2))).version == 2
             server.stop()
@@ -66,10 +66,10 @@ def test_stores_survive_a_restart_of_the_server(folder: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_program_that_does_not_close_its_store_ends_quietly(
-    dsn: str, shared: str, stream: str, kind: str
+    conninfo: str, shared: str, stream: str, kind: str
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PROGRAM, dsn, shared, stream, kind],
+        [sys.executable, "-W", "error", "-c", PROGRAM, conninfo, shared, stream, kind],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -86,8 +86,8 @@ import msgspec, pgstore
 class EventA(msgspec.Struct):
     num: int
 
-dsn, name, stream = sys.argv[1:]
-store = pgstore.MessageStore[EventA](dsn, store=name, messages=EventA)
+conninfo, name, stream = sys.argv[1:]
+store = pgstore.MessageStore[EventA](conninfo, store=name, messages=EventA)
 store.write(stream, EventA(1))
 if os.fork() == 0:
     try:
@@ -99,10 +99,10 @@ print(os.waitstatus_to_exitcode(os.wait()[1]), store.write(stream, EventA(3)).ve
 """
 
 
-def test_store_used_before_a_fork_is_refused_in_the_child(dsn: str, schema: str) -> None:
+def test_store_used_before_a_fork_is_refused_in_the_child(conninfo: str, schema: str) -> None:
     """It would share its connections with the parent, and either could read the other's answer."""
     done = subprocess.run(
-        [sys.executable, "-c", FORKED, dsn, schema, "s"],
+        [sys.executable, "-c", FORKED, conninfo, schema, "s"],
         capture_output=True,
         text=True,
         timeout=30,
@@ -117,10 +117,10 @@ from psycopg_pool import AsyncConnectionPool
 import pgstore
 from tests.client.messages import EventA
 
-async def main(dsn, name, stream, kind, opened):
-    source = dsn
+async def main(conninfo, name, stream, kind, opened):
+    source = conninfo
     if kind == "the caller's pool":
-        source = AsyncConnectionPool(dsn, min_size=1, max_size=10, open=False)
+        source = AsyncConnectionPool(conninfo, min_size=1, max_size=10, open=False)
         await source.open(wait=True)
     store = pgstore.AsyncMessageStore[EventA](source, store=name, messages=EventA)
     if opened == "opened":
@@ -138,11 +138,11 @@ asyncio.run(main(*sys.argv[1:]))
 @pytest.mark.parametrize("opened", ["opened", "opening"])
 @pytest.mark.parametrize("kind", ["own pool", "the caller's pool"])
 def test_a_program_that_fails_while_the_pool_grows_ends(
-    dsn: str, shared: str, stream: str, kind: str, opened: str
+    conninfo: str, shared: str, stream: str, kind: str, opened: str
 ) -> None:
     """A worker of psycopg_pool that is cancelled while it connects goes on as if nothing were."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", FAILING, dsn, shared, stream, kind, opened],
+        [sys.executable, "-W", "error", "-c", FAILING, conninfo, shared, stream, kind, opened],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -98,8 +98,8 @@ class Proxy:
 
 
 @pytest.fixture
-def proxy(dsn: str) -> Iterator[Proxy]:
-    with psycopg.connect(dsn) as conn:
+def proxy(conninfo: str) -> Iterator[Proxy]:
+    with psycopg.connect(conninfo) as conn:
         host, port = conn.info.host, conn.info.port
     target = f"{host}/.s.PGSQL.{port}" if host.startswith("/") else (host, port)
     # Not tmp_path: the path of a socket is at most about 100 bytes long.
@@ -112,11 +112,11 @@ def proxy(dsn: str) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def conninfo(proxy: Proxy, dsn: str, schema: str) -> str:
+def proxied(proxy: Proxy, conninfo: str, schema: str) -> str:
     """The way to the server through the proxy, where a store is installed."""
-    pgstore.install(dsn, store=schema)
+    pgstore.install(conninfo, store=schema)
     return make_conninfo(
-        dsn, host=str(proxy.folder), port=_PORT, sslmode="disable", gssencmode="disable"
+        conninfo, host=str(proxy.folder), port=_PORT, sslmode="disable", gssencmode="disable"
     )
 
 
@@ -165,9 +165,9 @@ def assert_one_flight_each(flights: list[str], count: int) -> None:
 
 
 def test_write_through_the_stores_own_pool_is_one_round_trip(
-    proxy: Proxy, conninfo: str, schema: str, operation: str
+    proxy: Proxy, proxied: str, schema: str, operation: str
 ) -> None:
-    with Store(conninfo, store=schema, messages=Event) as store:
+    with Store(proxied, store=schema, messages=Event) as store:
         store.stream_version("a-1")
         proxy.flights.clear()
         for _ in range(20):
@@ -176,10 +176,10 @@ def test_write_through_the_stores_own_pool_is_one_round_trip(
 
 
 def test_write_is_prepared_in_one_round_trip_more_once_a_connection(
-    proxy: Proxy, conninfo: str, schema: str, operation: str
+    proxy: Proxy, proxied: str, schema: str, operation: str
 ) -> None:
     settings = {"autocommit": True}
-    with ConnectionPool(conninfo, min_size=1, max_size=1, kwargs=settings, open=True) as pool:
+    with ConnectionPool(proxied, min_size=1, max_size=1, kwargs=settings, open=True) as pool:
         store = Store(pool, store=schema, messages=Event)
         store.stream_version("a-1")
         proxy.flights.clear()
@@ -191,7 +191,7 @@ def test_write_is_prepared_in_one_round_trip_more_once_a_connection(
 @pytest.mark.parametrize("autocommit", [True, False])
 def test_write_through_a_users_pool_is_one_round_trip(
     proxy: Proxy,
-    conninfo: str,
+    proxied: str,
     schema: str,
     operation: str,
     autocommit: bool,
@@ -199,7 +199,7 @@ def test_write_through_a_users_pool_is_one_round_trip(
     expected: str,
 ) -> None:
     settings = {"autocommit": autocommit, "prepare_threshold": prepare_threshold}
-    with ConnectionPool(conninfo, min_size=1, kwargs=settings, open=True) as pool:
+    with ConnectionPool(proxied, min_size=1, kwargs=settings, open=True) as pool:
         store = Store(pool, store=schema, messages=Event)
         for _ in range(WARM_UP):
             writing(store, operation)
@@ -213,7 +213,7 @@ def test_write_through_a_users_pool_is_one_round_trip(
 @pytest.mark.parametrize("autocommit", [True, False])
 async def test_async_write_through_a_users_pool_is_one_round_trip(
     proxy: Proxy,
-    conninfo: str,
+    proxied: str,
     schema: str,
     operation: str,
     autocommit: bool,
@@ -221,7 +221,7 @@ async def test_async_write_through_a_users_pool_is_one_round_trip(
     expected: str,
 ) -> None:
     settings = {"autocommit": autocommit, "prepare_threshold": prepare_threshold}
-    async with AsyncConnectionPool(conninfo, min_size=1, kwargs=settings, open=False) as pool:
+    async with AsyncConnectionPool(proxied, min_size=1, kwargs=settings, open=False) as pool:
         store = AsyncStore(pool, store=schema, messages=Event)
         for _ in range(WARM_UP):
             await async_writing(store, operation)
@@ -233,9 +233,9 @@ async def test_async_write_through_a_users_pool_is_one_round_trip(
 
 
 async def test_async_write_through_the_stores_own_pool_is_one_round_trip(
-    proxy: Proxy, conninfo: str, schema: str, operation: str
+    proxy: Proxy, proxied: str, schema: str, operation: str
 ) -> None:
-    async with AsyncStore(conninfo, store=schema, messages=Event) as store:
+    async with AsyncStore(proxied, store=schema, messages=Event) as store:
         await store.stream_version("a-1")
         proxy.flights.clear()
         for _ in range(20):
@@ -244,9 +244,9 @@ async def test_async_write_through_the_stores_own_pool_is_one_round_trip(
 
 
 def test_write_in_a_transaction_of_the_store_is_one_round_trip(
-    proxy: Proxy, conninfo: str, schema: str, operation: str
+    proxy: Proxy, proxied: str, schema: str, operation: str
 ) -> None:
-    with Store(conninfo, store=schema, messages=Event) as store:
+    with Store(proxied, store=schema, messages=Event) as store:
         store.stream_version("a-1")
         proxy.flights.clear()
         with store.transaction() as conn:
@@ -258,15 +258,15 @@ def test_write_in_a_transaction_of_the_store_is_one_round_trip(
 
 def test_write_in_the_callers_transaction_is_one_round_trip(
     proxy: Proxy,
-    conninfo: str,
+    proxied: str,
     schema: str,
     operation: str,
     prepare_threshold: int | None,
     expected: str,
 ) -> None:
     with (
-        Store(conninfo, store=schema, messages=Event) as store,
-        psycopg.connect(conninfo, prepare_threshold=prepare_threshold) as conn,
+        Store(proxied, store=schema, messages=Event) as store,
+        psycopg.connect(proxied, prepare_threshold=prepare_threshold) as conn,
     ):
         for _ in range(WARM_UP):
             writing(store, operation, conn)
@@ -280,11 +280,11 @@ def test_write_in_the_callers_transaction_is_one_round_trip(
 
 @pytest.mark.parametrize("count", [1, 20])
 def test_a_batch_in_the_handlers_transaction_is_four_round_trips(
-    proxy: Proxy, conninfo: str, schema: str, count: int
+    proxy: Proxy, proxied: str, schema: str, count: int
 ) -> None:
     """Claim; BEGIN with the mark of the handler; acknowledge; COMMIT. Another claim finds none."""
     settings = {"autocommit": True}
-    with ConnectionPool(conninfo, min_size=1, max_size=1, kwargs=settings, open=True) as pool:
+    with ConnectionPool(proxied, min_size=1, max_size=1, kwargs=settings, open=True) as pool:
         store = Store(pool, store=schema, messages=Event)
         subscription = store.subscription("s")
 

@@ -27,9 +27,9 @@ def watch(connect: Connect) -> Watch:
 
 
 @pytest.fixture
-async def store(dsn: str, shared: str, watch: Watch) -> AsyncIterator[Store]:
-    conninfo = make_conninfo(dsn, application_name=watch.name)
-    async with Store(conninfo, store=shared, messages=EventA) as store:
+async def store(conninfo: str, shared: str, watch: Watch) -> AsyncIterator[Store]:
+    address = make_conninfo(conninfo, application_name=watch.name)
+    async with Store(address, store=shared, messages=EventA) as store:
         yield store
     watch.wait_until_gone()
 

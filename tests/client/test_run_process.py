@@ -22,8 +22,8 @@ import sys, time
 import psycopg, pgstore
 from tests.client.messages import EventA
 
-dsn, name, category = sys.argv[1:]
-store = pgstore.MessageStore[EventA](dsn, store=name, messages=EventA)
+conninfo, name, category = sys.argv[1:]
+store = pgstore.MessageStore[EventA](conninfo, store=name, messages=EventA)
 subscription = store.subscription(category, category=category, batch_size=3)
 
 @subscription.handler
@@ -42,8 +42,8 @@ import asyncio, sys
 import psycopg, pgstore
 from tests.client.messages import EventA
 
-async def main(dsn: str, name: str, category: str) -> None:
-    store = pgstore.AsyncMessageStore[EventA](dsn, store=name, messages=EventA)
+async def main(conninfo: str, name: str, category: str) -> None:
+    store = pgstore.AsyncMessageStore[EventA](conninfo, store=name, messages=EventA)
     subscription = store.subscription(category, category=category, batch_size=3)
 
     @subscription.handler
@@ -68,8 +68,8 @@ async def follow(store, category):
     async for _ in store.follow(category=category):
         pass
 
-async def main(dsn, name, category):
-    store = pgstore.AsyncMessageStore[EventA](dsn, store=name, messages=EventA)
+async def main(conninfo, name, category):
+    store = pgstore.AsyncMessageStore[EventA](conninfo, store=name, messages=EventA)
     tasks.append(asyncio.create_task(follow(store, category)))
     subscription = store.subscription(category, category=category)
 
@@ -95,17 +95,17 @@ Start = Callable[[str], subprocess.Popen[str]]
 
 
 @pytest.fixture
-def store(dsn: str, shared: str) -> Iterator[MessageStore[Any]]:
-    with MessageStore[EventA](dsn, store=shared, messages=EventA) as store:
+def store(conninfo: str, shared: str) -> Iterator[MessageStore[Any]]:
+    with MessageStore[EventA](conninfo, store=shared, messages=EventA) as store:
         yield store
 
 
 @pytest.fixture
-def start(dsn: str, shared: str, category: str) -> Iterator[Start]:
+def start(conninfo: str, shared: str, category: str) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
     def start(program: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-W", "error", "-c", program, dsn, shared, category]
+        command = [sys.executable, "-W", "error", "-c", program, conninfo, shared, category]
         pipe = subprocess.PIPE
         process = subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
         started.append(process)
@@ -136,10 +136,10 @@ def test_a_signal_lets_it_finish_its_batch_and_exit(
 
 
 def test_an_idle_one_exits_at_once(
-    store: MessageStore[Any], start: Start, category: str, server_dsn: str
+    store: MessageStore[Any], start: Start, category: str, server_conninfo: str
 ) -> None:
     process = start(SYNC)
-    with psycopg.connect(server_dsn, autocommit=True) as conn:
+    with psycopg.connect(server_conninfo, autocommit=True) as conn:
         asleep = (
             "SELECT FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'"
             " AND objsubid = 2 AND pid IN (SELECT pid FROM pg_stat_activity WHERE state = 'idle')"

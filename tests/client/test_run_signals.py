@@ -18,7 +18,7 @@ import pgstore
 from tests.client.messages import EventA
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-dsn, name, category, kind, options = sys.argv[1:]
+conninfo, name, category, kind, options = sys.argv[1:]
 
 async def serve(lifespan):
     ended, got = asyncio.Event(), []
@@ -45,7 +45,7 @@ async def serve(lifespan):
 
 class Lifespan:
     async def __aenter__(self):
-        self.store = pgstore.AsyncMessageStore[EventA](dsn, store=name, messages=EventA)
+        self.store = pgstore.AsyncMessageStore[EventA](conninfo, store=name, messages=EventA)
         self.runs = []
         for n in range(2):
             subscription = self.store.subscription(f"{category}{n}", category=category)
@@ -70,8 +70,8 @@ import os, signal, sys
 import pgstore
 from tests.client.messages import EventA
 
-dsn, name, category, kind, options = sys.argv[1:]
-store = pgstore.MessageStore[EventA](dsn, store=name, messages=EventA)
+conninfo, name, category, kind, options = sys.argv[1:]
+store = pgstore.MessageStore[EventA](conninfo, store=name, messages=EventA)
 subscription = store.subscription(category, category=category)
 
 @subscription.handler
@@ -95,11 +95,21 @@ Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def start(dsn: str, shared: str, category: str) -> Iterator[Start]:
+def start(conninfo: str, shared: str, category: str) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
     def start(program: str, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-W", "error", "-c", program, dsn, shared, category, *arguments]
+        command = [
+            sys.executable,
+            "-W",
+            "error",
+            "-c",
+            program,
+            conninfo,
+            shared,
+            category,
+            *arguments,
+        ]
         pipe = subprocess.PIPE
         process = subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
         started.append(process)

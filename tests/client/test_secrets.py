@@ -164,12 +164,12 @@ def test_connection_strings_that_libpq_reads_as_they_are_meant_are_taken(conninf
 
 
 def test_a_store_at_work_does_not_tell_its_password(
-    dsn: str, schema: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    conninfo: str, schema: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("PGPASSWORD", SECRET)
     with MessageStore(
-        make_conninfo(dsn, password=f"{SECRET} b"), store=schema, messages=RawMessage
+        make_conninfo(conninfo, password=f"{SECRET} b"), store=schema, messages=RawMessage
     ) as store:
         store.raw.write("account-1", RawMessage("Opened", b"{}"))
         pool = store._database.source._pool
@@ -195,7 +195,7 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("where", ["--dsn", "PGSTORE_DSN"])
+@pytest.mark.parametrize("where", ["--conninfo", "PGSTORE_CONNINFO"])
 def test_no_command_tells_the_password(
     where: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -204,12 +204,12 @@ def test_no_command_tells_the_password(
 ) -> None:
     for number, conninfo in enumerate(MALFORMED + WELL_FORMED):
         command = COMMANDS[number % len(COMMANDS)]
-        if where == "--dsn":
-            code = main([*command, "--dsn", conninfo])
+        if where == "--conninfo":
+            code = main([*command, "--conninfo", conninfo])
         elif "\0" in conninfo:
             continue  # nor can the environment hold it
         else:
-            monkeypatch.setenv("PGSTORE_DSN", conninfo)
+            monkeypatch.setenv("PGSTORE_CONNINFO", conninfo)
             code = main(command)
         out, err = capfd.readouterr()
         assert code == (2 if conninfo in MALFORMED else 5), (command, conninfo, err)
@@ -217,10 +217,10 @@ def test_no_command_tells_the_password(
 
 
 def test_a_connection_string_in_the_wrong_place_is_not_told_either(
-    extra: bool, dsn: str, schema: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    extra: bool, conninfo: str, schema: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PGSTORE_DSN", dsn)
+    monkeypatch.setenv("PGSTORE_CONNINFO", conninfo)
     monkeypatch.setenv("PGSTORE_STORE", schema)
     given = [
         *(each for each in MALFORMED if "://" in each and "\0" not in each and "@" in each),

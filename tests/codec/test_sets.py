@@ -78,18 +78,18 @@ for message in (
 ):
     print(*codec.encode(message))
 print(metadata_text({"words": WORDS, "sets": [TWO, {1, *WORDS}]}))
-_, dsn, name = sys.argv
+_, conninfo, name = sys.argv
 with pgstore.MessageStore(
-    dsn, store=name, messages=Hooked | Attrs, enc_hook=hooks[0], dec_hook=hooks[1]
+    conninfo, store=name, messages=Hooked | Attrs, enc_hook=hooks[0], dec_hook=hooks[1]
 ) as store:
     print(store.write("a-1", Hooked(Bag(WORDS)), metadata={"words": WORDS}, expected_version=0))
 """
 
 
-def test_a_write_that_another_process_repeats_is_the_same(dsn: str, schema: str) -> None:
+def test_a_write_that_another_process_repeats_is_the_same(conninfo: str, schema: str) -> None:
     printed = [
         subprocess.run(
-            [sys.executable, "-W", "error", "-c", WRITER, dsn, schema],
+            [sys.executable, "-W", "error", "-c", WRITER, conninfo, schema],
             env=os.environ | {"PYTHONHASHSEED": str(seed), "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
@@ -100,5 +100,5 @@ def test_a_write_that_another_process_repeats_is_the_same(dsn: str, schema: str)
     assert printed[0].count("\n") == 9
     assert printed[1] == printed[0]
     assert printed[2] == printed[0]
-    with pgstore.MessageStore(dsn, store=schema, messages=pgstore.RawMessage) as store:
+    with pgstore.MessageStore(conninfo, store=schema, messages=pgstore.RawMessage) as store:
         assert store.stream_version("a-1") == 1

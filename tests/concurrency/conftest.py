@@ -14,12 +14,12 @@ from tests.concurrency.writers import PROCESSES, Writers
 
 
 @pytest.fixture(scope="module")
-def store(server_dsn: str) -> Iterator[str]:
+def store(server_conninfo: str) -> Iterator[str]:
     """Name of the file's store; its tests write to streams of their own."""
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, store=name)
+    pgstore.install(server_conninfo, store=name)
     yield name
-    with psycopg.connect(server_dsn, autocommit=True, options="-c lock_timeout=10s") as conn:
+    with psycopg.connect(server_conninfo, autocommit=True, options="-c lock_timeout=10s") as conn:
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
 
 
@@ -30,13 +30,13 @@ def stream() -> str:
 
 
 @pytest.fixture
-def session(server_dsn: str, store: str) -> Iterator[Open]:
+def session(server_conninfo: str, store: str) -> Iterator[Open]:
     """Open named sessions on the store; they are closed after the test, and roll back."""
     with ExitStack() as opened:
-        observer = opened.enter_context(psycopg.connect(server_dsn, autocommit=True))
+        observer = opened.enter_context(psycopg.connect(server_conninfo, autocommit=True))
 
         def open_session(name: str) -> Session:
-            return opened.enter_context(Session(name, server_dsn, store, observer))
+            return opened.enter_context(Session(name, server_conninfo, store, observer))
 
         yield open_session
 

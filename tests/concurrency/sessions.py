@@ -101,11 +101,11 @@ class Session:
     """A connection in autocommit mode, with the store as its search_path."""
 
     def __init__(
-        self, name: str, dsn: str, store: str, observer: psycopg.Connection[TupleRow]
+        self, name: str, conninfo: str, store: str, observer: psycopg.Connection[TupleRow]
     ) -> None:
         self.name = name
         self.conn = psycopg.connect(
-            dsn,
+            conninfo,
             autocommit=True,
             application_name=name,
             options=f"-c search_path={store} -c deadlock_timeout=20ms -c lock_timeout=20s",

@@ -24,12 +24,14 @@ class Wait(NamedTuple):
 class Stage:
     """A store, two sessions that call, one that is in the way, and one that looks."""
 
-    def __init__(self, dsn: str, store: str, role: str, opened: ExitStack) -> None:
+    def __init__(self, conninfo: str, store: str, role: str, opened: ExitStack) -> None:
         self.store = store
         options = f"-c search_path={store},pg_temp"
-        self.observer = opened.enter_context(psycopg.connect(dsn, autocommit=True, options=options))
+        self.observer = opened.enter_context(
+            psycopg.connect(conninfo, autocommit=True, options=options)
+        )
         self.one, self.other, self.gate = (
-            opened.enter_context(Session(name, dsn, store, self.observer))
+            opened.enter_context(Session(name, conninfo, store, self.observer))
             for name in ("one", "other", "gate")
         )
         self.calls = prepare(self.one, role)
@@ -73,12 +75,12 @@ class Stage:
 
     @classmethod
     @contextmanager
-    def of_new_store(cls, dsn: str) -> Iterator[Self]:
+    def of_new_store(cls, conninfo: str) -> Iterator[Self]:
         """Make a store with all that the calls lock; drop it afterwards."""
         name = f"store_{uuid4().hex[:12]}"
-        pgstore.install(dsn, store=name)
-        with psycopg.connect(dsn, autocommit=True) as conn:
+        pgstore.install(conninfo, store=name)
+        with psycopg.connect(conninfo, autocommit=True) as conn:
             conn.execute(f"CREATE ROLE {name}")
             with ExitStack() as opened:
-                yield cls(dsn, name, name, opened)
+                yield cls(conninfo, name, name, opened)
             conn.execute(f"DROP OWNED BY {name}; DROP ROLE {name}; DROP SCHEMA {name} CASCADE")

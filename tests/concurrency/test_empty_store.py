@@ -11,13 +11,13 @@ from tests.concurrency.sessions import Open
 _ROUNDS = 5
 
 
-def _connect(dsn: str, store: str) -> psycopg.Connection[TupleRow]:
+def _connect(conninfo: str, store: str) -> psycopg.Connection[TupleRow]:
     options = f"-c search_path={store} -c lock_timeout=20s"
-    return psycopg.connect(dsn, autocommit=True, options=options)
+    return psycopg.connect(conninfo, autocommit=True, options=options)
 
 
 def test_writers_and_readers_lose_nothing_but_what_was_deleted(
-    server_dsn: str, store: str, session: Open
+    server_conninfo: str, store: str, session: Open
 ) -> None:
     """Each writer's versions go on one by one; the reader sees positions rise, and the last."""
     stop = threading.Event()
@@ -27,7 +27,7 @@ def test_writers_and_readers_lose_nothing_but_what_was_deleted(
 
     def write(stream: str, statement: str) -> None:
         try:
-            with _connect(server_dsn, store) as conn:
+            with _connect(server_conninfo, store) as conn:
                 while not stop.is_set():
                     row = conn.execute(statement.encode(), [stream]).fetchone()
                     assert row is not None
@@ -37,7 +37,7 @@ def test_writers_and_readers_lose_nothing_but_what_was_deleted(
 
     def follow() -> None:
         try:
-            with _connect(server_dsn, store) as conn:
+            with _connect(server_conninfo, store) as conn:
                 position, end = 0, False
                 while not end:
                     end = stop.is_set() and not any(thread.is_alive() for thread in writers)

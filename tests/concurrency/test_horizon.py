@@ -58,11 +58,11 @@ class Reader:
 
 
 def test_reader_that_stops_at_the_safe_position_misses_nothing(
-    server_dsn: str, store: str, writers: Writers
+    server_conninfo: str, store: str, writers: Writers
 ) -> None:
-    with psycopg.connect(server_dsn, autocommit=True) as conn:
+    with psycopg.connect(server_conninfo, autocommit=True) as conn:
         safe, naive = Reader(conn, store, safe=True), Reader(conn, store, safe=False)
-        writers.start(make_jobs(server_dsn, store))
+        writers.start(make_jobs(server_conninfo, store))
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             safe.look()
@@ -83,10 +83,17 @@ def test_reader_that_stops_at_the_safe_position_misses_nothing(
     assert len(naive.seen) < len(stored)  # the same run would have lost messages
 
 
-def make_jobs(dsn: str, store: str) -> list[Job]:
+def make_jobs(conninfo: str, store: str) -> list[Job]:
     run = uuid4().hex[:12]
     streams = [f"{run}-{n}" for n in range(200)]
     return [
-        Job(dsn=dsn, store=store, streams=streams, seconds=SECONDS, seed=seed, kind="flight")
+        Job(
+            conninfo=conninfo,
+            store=store,
+            streams=streams,
+            seconds=SECONDS,
+            seed=seed,
+            kind="flight",
+        )
         for seed in range(16)
     ]

@@ -179,9 +179,9 @@ def test_transaction_that_wrote_business_rows_first_is_marked(
 
 @each_function
 def test_transaction_that_wrote_to_another_store_first_is_marked(
-    schema: str, session: Open, stream: str, function: str, server_dsn: str
+    schema: str, session: Open, stream: str, function: str, server_conninfo: str
 ) -> None:
-    pgstore.install(server_dsn, store=schema)
+    pgstore.install(server_conninfo, store=schema)
     writer = session("writer")
     writer.begin()
     for _ in range(2):

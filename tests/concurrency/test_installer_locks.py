@@ -67,8 +67,8 @@ SET LOCAL lock_timeout = '3s';
 
 
 @pytest.fixture(scope="module")
-def stage(server_dsn: str) -> Iterator[Stage]:
-    with Stage.of_new_store(server_dsn) as stage:
+def stage(server_conninfo: str) -> Iterator[Stage]:
+    with Stage.of_new_store(server_conninfo) as stage:
         for session in (stage.one, stage.other):
             # As servers have it: migrations wait for less, and give back what they hold.
             session.run("SET deadlock_timeout = '1s'")

@@ -22,8 +22,8 @@ WHERE p.pronamespace = current_schema()::regnamespace AND p.provolatile = 'v'
 
 
 @pytest.fixture(scope="module")
-def stage(server_dsn: str) -> Iterator[Stage]:
-    with Stage.of_new_store(server_dsn) as stage:
+def stage(server_conninfo: str) -> Iterator[Stage]:
+    with Stage.of_new_store(server_conninfo) as stage:
         yield stage
 
 

@@ -23,13 +23,13 @@ Stored = dict[str, list[tuple[int, int, str]]]  # version, global position and i
 @pytest.mark.parametrize("expect", [False, True], ids=["any version", "expected version"])
 @pytest.mark.parametrize("isolation", ISOLATIONS)
 def test_writes_are_stored_once_and_without_gaps(
-    server_dsn: str, store: str, writers: Writers, isolation: str, expect: bool
+    server_conninfo: str, store: str, writers: Writers, isolation: str, expect: bool
 ) -> None:
-    jobs = make_jobs(server_dsn, store, isolation, expect=expect, seconds=amount(1, 3))
+    jobs = make_jobs(server_conninfo, store, isolation, expect=expect, seconds=amount(1, 3))
     writers.start(jobs)
     reports = writers.reports()
 
-    errors = check(server_dsn, store, jobs[0].streams, reports)
+    errors = check(server_conninfo, store, jobs[0].streams, reports)
     allowed = {"40P01"} if isolation == "read committed" else {"40P01", "40001"}
     assert errors.keys() <= allowed | ({"MS001"} if expect else set())
     assert not expect or errors["MS001"] > 0  # otherwise nobody has competed
@@ -39,27 +39,27 @@ def test_writes_are_stored_once_and_without_gaps(
 @pytest.mark.parametrize("expect", [False, True], ids=["any version", "expected version"])
 @pytest.mark.parametrize("isolation", ISOLATIONS)
 def test_writes_are_stored_once_and_without_gaps_while_backends_are_killed(
-    server_dsn: str, store: str, writers: Writers, isolation: str, expect: bool
+    server_conninfo: str, store: str, writers: Writers, isolation: str, expect: bool
 ) -> None:
-    jobs = make_jobs(server_dsn, store, isolation, expect=expect, seconds=amount(1, 4))
-    with backends_killed(server_dsn, store):
+    jobs = make_jobs(server_conninfo, store, isolation, expect=expect, seconds=amount(1, 4))
+    with backends_killed(server_conninfo, store):
         writers.start(jobs)
         reports = writers.reports()
 
-    errors = check(server_dsn, store, jobs[0].streams, reports)
+    errors = check(server_conninfo, store, jobs[0].streams, reports)
     assert errors.keys() <= {"40P01", "40001", "57P01", "lost", "MS001"}
     assert errors["57P01"] + errors["lost"] > 0
     assert expect or errors["MS001"] == 0
 
 
-def make_jobs(dsn: str, store: str, isolation: str, *, expect: bool, seconds: float) -> list[Job]:
+def make_jobs(conninfo: str, store: str, isolation: str, *, expect: bool, seconds: float) -> list[Job]:
     """Jobs on 4 new streams of two categories, half of them by SQL, half by Python."""
     run = uuid4().hex[:12]
     isolation = isolation.replace(" ", r"\ ")
     options = f"-c default_transaction_isolation={isolation} -c deadlock_timeout=20ms"
     return [
         Job(
-            dsn=make_conninfo(dsn, application_name=store, options=options),
+            conninfo=make_conninfo(conninfo, application_name=store, options=options),
             store=store,
             streams=[f"{run}a-1", f"{run}a-2", f"{run}b-1", f"{run}b-2"],
             seconds=seconds,
@@ -71,10 +71,10 @@ def make_jobs(dsn: str, store: str, isolation: str, *, expect: bool, seconds: fl
     ]
 
 
-def check(dsn: str, store: str, streams: list[str], reports: list[Report]) -> Counter[str]:
+def check(conninfo: str, store: str, streams: list[str], reports: list[Report]) -> Counter[str]:
     """Compare what the writers were told with what is stored; the errors that they met."""
     accepted = [each for report in reports for each in report.accepted]
-    stored = read(dsn, store, streams)
+    stored = read(conninfo, store, streams)
 
     for rows in stored.values():
         assert [version for version, _, _ in rows] == list(range(1, len(rows) + 1))
@@ -86,9 +86,9 @@ def check(dsn: str, store: str, streams: list[str], reports: list[Report]) -> Co
     return sum((Counter(report.errors) for report in reports), Counter())
 
 
-def read(dsn: str, store: str, streams: list[str]) -> Stored:
+def read(conninfo: str, store: str, streams: list[str]) -> Stored:
     stored: Stored = {stream: [] for stream in streams}
-    with psycopg.connect(dsn) as conn:
+    with psycopg.connect(conninfo) as conn:
         for stream, *row in conn.execute(
             f"SELECT stream, version, global_position, message_id::text FROM {store}.all_messages"
             " WHERE stream = ANY (%s) ORDER BY stream, version",
@@ -104,12 +104,12 @@ def is_at_its_place(each: Accepted, stored: Stored) -> bool:
 
 
 @contextmanager
-def backends_killed(dsn: str, store: str) -> Iterator[None]:
+def backends_killed(conninfo: str, store: str) -> Iterator[None]:
     """Terminate backends of the writers, two at random every few milliseconds."""
     stop = threading.Event()
 
     def kill() -> None:
-        with psycopg.connect(dsn, autocommit=True) as conn:
+        with psycopg.connect(conninfo, autocommit=True) as conn:
             while not stop.wait(0.03):
                 conn.execute(
                     "SELECT pg_terminate_backend(v.pid) FROM (SELECT a.pid FROM pg_stat_activity"

@@ -38,8 +38,8 @@ class Way(Protocol):
 class BySql:
     """psycopg alone, which connects again if its connection has been lost."""
 
-    def __init__(self, dsn: str, store: str) -> None:
-        self._dsn = dsn
+    def __init__(self, conninfo: str, store: str) -> None:
+        self._conninfo = conninfo
         self._store = sql.Identifier(store)
         self._conn: psycopg.Connection[TupleRow] | None = None
 
@@ -89,16 +89,16 @@ class BySql:
 
     def _connection(self) -> psycopg.Connection[TupleRow]:
         if self._conn is None or self._conn.closed:
-            self._conn = psycopg.connect(self._dsn, autocommit=True)
+            self._conn = psycopg.connect(self._conninfo, autocommit=True)
         return self._conn
 
 
 class ByPython:
     """pgstore.MessageStore, with its own pool."""
 
-    def __init__(self, dsn: str, store: str) -> None:
+    def __init__(self, conninfo: str, store: str) -> None:
         self._store: pgstore.MessageStore[Noted] = pgstore.MessageStore(
-            dsn, store=store, messages=Noted
+            conninfo, store=store, messages=Noted
         )
 
     def version(self, stream: str) -> int:

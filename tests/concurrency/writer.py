@@ -33,7 +33,7 @@ class Job(msgspec.Struct):
     savepoints.
     """
 
-    dsn: str
+    conninfo: str
     store: str
     streams: list[str]
     seconds: float
@@ -74,7 +74,7 @@ class VersionWriter:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._chance = random.Random(job.seed)
-        self._way: Way = (BySql if job.through == "sql" else ByPython)(job.dsn, job.store)
+        self._way: Way = (BySql if job.through == "sql" else ByPython)(job.conninfo, job.store)
         self._errors: Counter[str] = Counter()
 
     def run(self) -> Report:
@@ -122,7 +122,7 @@ def write_in_flight(job: Job) -> Report:
     write = f"SELECT {job.store}.write_message(%s, 'T', '{{}}')"
     errors: Counter[str] = Counter()
     end = time.monotonic() + job.seconds
-    with psycopg.connect(job.dsn, autocommit=True) as conn:
+    with psycopg.connect(job.conninfo, autocommit=True) as conn:
         while time.monotonic() < end:
             try:
                 with conn.transaction(force_rollback=chance.random() < 0.1):

@@ -160,23 +160,23 @@ RULES = {
 
 
 @pytest.fixture(scope="module")
-def store(server_dsn: str) -> Iterator[str]:
+def store(server_conninfo: str) -> Iterator[str]:
     """Install one store for all tests here: they only look at it."""
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, store=name)
+    pgstore.install(server_conninfo, store=name)
     yield name
-    with psycopg.connect(server_dsn) as conn:
+    with psycopg.connect(server_conninfo) as conn:
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
 
 
 @pytest.mark.parametrize("query", RULES.values(), ids=RULES.keys())
-def test_rule(query: str, dsn: str, store: str) -> None:
-    with psycopg.connect(dsn, options=f"-c search_path={store}") as conn:
+def test_rule(query: str, conninfo: str, store: str) -> None:
+    with psycopg.connect(conninfo, options=f"-c search_path={store}") as conn:
         assert conn.execute(query.encode(), {"store": store}).fetchall() == []
 
 
-def test_functions_are_as_their_files_say(dsn: str, store: str) -> None:
-    with psycopg.connect(dsn) as conn:
+def test_functions_are_as_their_files_say(conninfo: str, store: str) -> None:
+    with psycopg.connect(conninfo) as conn:
         rows = conn.execute(
             """
             SELECT

@@ -41,19 +41,19 @@ def debian_binaries() -> Path | None:
 
 
 @pytest.fixture
-def checking_server(server_dsn: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def checking_server(server_conninfo: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Answer a server that has the extension: the session's, or another one."""
-    with psycopg.connect(server_dsn) as conn:
+    with psycopg.connect(server_conninfo) as conn:
         if conn.execute(AVAILABLE).rowcount:
-            yield server_dsn
+            yield server_conninfo
             return
     binaries = debian_binaries()
     if binaries is None:
         skip("plpgsql_check")
     monkeypatch.setenv("PGSTORE_TEST_BIN", str(binaries))
-    monkeypatch.delenv("PGSTORE_TEST_DSN", raising=False)
-    with running_server() as dsn:
-        yield dsn
+    monkeypatch.delenv("PGSTORE_TEST_CONNINFO", raising=False)
+    with running_server() as conninfo:
+        yield conninfo
 
 
 @pytest.fixture
@@ -64,9 +64,9 @@ def connection(checking_server: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(checking_server, autocommit=True) as server, ExitStack() as stack:
         server.execute(sql.SQL("CREATE DATABASE {}").format(database))
         stack.callback(server.execute, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
-        dsn = make_conninfo(checking_server, dbname=name)
-        pgstore.install(dsn, store=STORE)
-        with psycopg.connect(dsn, autocommit=True) as conn:
+        conninfo = make_conninfo(checking_server, dbname=name)
+        pgstore.install(conninfo, store=STORE)
+        with psycopg.connect(conninfo, autocommit=True) as conn:
             conn.execute("CREATE EXTENSION plpgsql_check")
             yield conn
 

@@ -101,9 +101,9 @@ def matches(actual: str, expected: str) -> bool:
 class Page:
     """Where the blocks of one page run."""
 
-    def __init__(self, path: Path, dsn: str, module: ModuleType) -> None:
+    def __init__(self, path: Path, conninfo: str, module: ModuleType) -> None:
         self.path = path
-        self.dsn = dsn
+        self.conninfo = conninfo
         self.namespace = vars(module)
         self.runner = asyncio.Runner()
         self.printed = io.StringIO()
@@ -117,7 +117,7 @@ class Page:
 
     def run_python(self, block: Block) -> None:
         tree = ast.parse(block.code, filename=str(self.path))
-        Instrument(block, self.dsn).visit(tree)
+        Instrument(block, self.conninfo).visit(tree)
         ast.increment_lineno(ast.fix_missing_locations(tree), block.line)
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         code = compile(tree, str(self.path), "exec", flags=flags)
@@ -203,10 +203,10 @@ class Page:
 class Instrument(ast.NodeTransformer):
     """Turn the comments of a block into calls of the page's checks."""
 
-    def __init__(self, block: Block, dsn: str) -> None:
+    def __init__(self, block: Block, conninfo: str) -> None:
         self.lines = block.code.splitlines()
         self.first_line = block.line
-        self.dsn = dsn
+        self.conninfo = conninfo
 
     def visit(self, node: ast.AST) -> ast.AST | list[ast.stmt]:
         super().visit(node)
@@ -224,7 +224,7 @@ class Instrument(ast.NodeTransformer):
 
     def visit_Constant(self, node: ast.Constant) -> ast.Constant:
         if node.value == DEMO:
-            node.value = self.dsn
+            node.value = self.conninfo
         return node
 
     def comment_below(self, node: ast.stmt) -> str | None:
@@ -303,14 +303,14 @@ def page_id(page: Path) -> str:
 
 
 @pytest.fixture
-def database(dsn: str, request: pytest.FixtureRequest) -> Iterator[str]:
+def database(conninfo: str, request: pytest.FixtureRequest) -> Iterator[str]:
     """Create a database for one page; answer its connection string."""
     name = sql.Identifier(f"docs_{uuid.uuid4().hex}")
     page = request.getfixturevalue("page")
     roles = re.findall(r"CREATE (?:ROLE|USER) (\w+)", page.read_text())
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
         conn.execute(sql.SQL("CREATE DATABASE {}").format(name))
-        yield make_conninfo(dsn, dbname=name.as_string().strip('"'))
+        yield make_conninfo(conninfo, dbname=name.as_string().strip('"'))
         conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
         for role in roles:
             conn.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))

@@ -25,7 +25,7 @@ import json, sys
 from pgstore.embedded import Server
 
 with Server(*sys.argv[1:]) as server:
-    print(json.dumps({"folder": str(server.folder), "dsn": server.dsn}), flush=True)
+    print(json.dumps({"folder": str(server.folder), "conninfo": server.conninfo}), flush=True)
     sys.stdin.read()
 """
 
@@ -46,7 +46,7 @@ if account["user"] is not None:
     os.setgid(account["group"])
     os.setuid(account["user"])
 for _ in range(2):
-    with Server(sys.argv[1]) as server, psycopg.connect(server.dsn) as conn:
+    with Server(sys.argv[1]) as server, psycopg.connect(server.conninfo) as conn:
         conn.execute("CREATE TABLE IF NOT EXISTS kept (n int)")
         conn.execute("INSERT INTO kept VALUES (1)")
         print(conn.execute("SELECT count(*) FROM kept").fetchone()[0])
@@ -68,7 +68,7 @@ try:
             os.write(stopped, b".")
             signal.pause()
         os.read(ready, 1)
-        psycopg.connect(server.dsn).close()
+        psycopg.connect(server.conninfo).close()
     with Server(sys.argv[1], timeout=5):
         pass
     print((server.folder / "data" / "postmaster.pid").exists())
@@ -90,12 +90,12 @@ class Keeper:
             text=True,
         )
         self.folder = Path()
-        self.dsn = ""
+        self.conninfo = ""
 
     def wait_until_started(self) -> None:
         assert self.process.stdout is not None
         told = json.loads(self.process.stdout.readline())
-        self.folder, self.dsn = Path(told["folder"]), told["dsn"]
+        self.folder, self.conninfo = Path(told["folder"]), told["conninfo"]
 
     def stop(self) -> None:
         self.process.communicate(timeout=30)
@@ -136,23 +136,23 @@ def server_process(folder: Path) -> int | None:
     return int(file.read_text().split()[0]) if file.exists() else None
 
 
-def setting(dsn: str, name: str) -> str:
-    with psycopg.connect(dsn) as conn:
+def setting(conninfo: str, name: str) -> str:
+    with psycopg.connect(conninfo) as conn:
         row = conn.execute("SELECT current_setting(%s)", [name]).fetchone()
     assert row is not None
     return str(row[0])
 
 
-def started_at(dsn: str) -> str:
-    with psycopg.connect(dsn) as conn:
+def started_at(conninfo: str) -> str:
+    with psycopg.connect(conninfo) as conn:
         row = conn.execute("SELECT pg_postmaster_start_time()::text").fetchone()
     assert row is not None
     return str(row[0])
 
 
-def answers(dsn: str) -> bool:
+def answers(conninfo: str) -> bool:
     try:
-        psycopg.connect(dsn).close()
+        psycopg.connect(conninfo).close()
     except psycopg.OperationalError:
         return False
     return True
@@ -167,27 +167,27 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def test_temporary_server_is_gone_after_the_block() -> None:
     with Server() as server:
-        folder, dsn = server.folder, server.dsn
-        assert answers(dsn)
-    assert not answers(dsn)
+        folder, conninfo = server.folder, server.conninfo
+        assert answers(conninfo)
+    assert not answers(conninfo)
     assert not folder.exists()
     with pytest.raises(EmbeddedServerError, match="not started"):
-        _ = server.dsn
+        _ = server.conninfo
 
 
 def test_temporary_server_ends_with_a_starter_that_was_killed() -> None:
     with keeping() as keeper:
         keeper.kill()
         wait_until(lambda: not keeper.folder.exists())
-        assert not answers(keeper.dsn)
+        assert not answers(keeper.conninfo)
 
 
 def test_server_is_durable_and_private(folder: Path) -> None:
     with Server(folder) as server:
         for name in ("fsync", "full_page_writes", "synchronous_commit"):
-            assert setting(server.dsn, name) == "on"
-        assert setting(server.dsn, "listen_addresses") == ""
-        assert setting(server.dsn, "server_encoding") == "UTF8"
+            assert setting(server.conninfo, name) == "on"
+        assert setting(server.conninfo, "listen_addresses") == ""
+        assert setting(server.conninfo, "server_encoding") == "UTF8"
         for private in ("data", "socket"):
             assert stat.S_IMODE((folder / private).stat().st_mode) == 0o700
         for private in ("lock", "server.log"):
@@ -195,17 +195,17 @@ def test_server_is_durable_and_private(folder: Path) -> None:
 
 
 def test_folder_keeps_its_data(folder: Path) -> None:
-    with Server(folder) as server, psycopg.connect(server.dsn) as conn:
+    with Server(folder) as server, psycopg.connect(server.conninfo) as conn:
         conn.execute("CREATE TABLE kept AS SELECT 42 AS n")
     assert server_process(folder) is None
-    with Server(str(folder)) as server, psycopg.connect(server.dsn) as conn:
+    with Server(str(folder)) as server, psycopg.connect(server.conninfo) as conn:
         assert conn.execute("SELECT n FROM kept").fetchone() == (42,)
 
 
 def test_settings_are_applied_except_those_that_are_ours() -> None:
     with Server(settings={"application_name": "a 'quoted' name"}) as server:
-        assert setting(server.dsn, "fsync") == "on"
-        with psycopg.connect(server.dsn) as conn:
+        assert setting(server.conninfo, "fsync") == "on"
+        with psycopg.connect(server.conninfo) as conn:
             row = conn.execute(
                 "SELECT reset_val FROM pg_settings WHERE name = 'application_name'"
             ).fetchone()
@@ -216,27 +216,27 @@ def test_settings_are_applied_except_those_that_are_ours() -> None:
 
 def test_psql_is_at_hand() -> None:
     with Server() as server:
-        said = subprocess.check_output([server.psql, server.dsn, "-Atc", "SELECT 6 * 7"])
+        said = subprocess.check_output([server.psql, server.conninfo, "-Atc", "SELECT 6 * 7"])
     assert said == b"42\n"
 
 
 def test_second_server_attaches_and_leaves_the_first_running(folder: Path) -> None:
     with keeping(folder) as keeper:
         with Server(folder) as second:
-            assert second.dsn == keeper.dsn
-            assert answers(second.dsn)
-        assert answers(keeper.dsn)
-    assert not answers(keeper.dsn)
+            assert second.conninfo == keeper.conninfo
+            assert answers(second.conninfo)
+        assert answers(keeper.conninfo)
+    assert not answers(keeper.conninfo)
 
 
 def test_server_whose_starter_was_killed_is_adopted_and_stopped(folder: Path) -> None:
     with keeping(folder) as keeper:
-        first_start = started_at(keeper.dsn)
+        first_start = started_at(keeper.conninfo)
         keeper.kill()
-        assert answers(keeper.dsn)
+        assert answers(keeper.conninfo)
         with Server(folder) as server:
-            assert started_at(server.dsn) == first_start
-        assert not answers(keeper.dsn)
+            assert started_at(server.conninfo) == first_start
+        assert not answers(keeper.conninfo)
         assert server_process(folder) is None
 
 
@@ -245,12 +245,12 @@ def test_two_processes_that_start_at_once_share_one_server(folder: Path) -> None
     try:
         for keeper in keepers:
             keeper.wait_until_started()
-        assert len({started_at(keeper.dsn) for keeper in keepers}) == 1
+        assert len({started_at(keeper.conninfo) for keeper in keepers}) == 1
     finally:
         for keeper in keepers:
             keeper.stop()
     assert [keeper.process.returncode for keeper in keepers] == [0, 0]
-    assert not answers(keepers[0].dsn)
+    assert not answers(keepers[0].conninfo)
 
 
 def test_forked_child_leaves_the_server_alone(folder: Path) -> None:
@@ -264,7 +264,7 @@ def test_forked_child_leaves_the_server_alone(folder: Path) -> None:
 )
 def test_any_path_will_do(parent: Path, name: str) -> None:
     with Server(parent / name) as server:
-        assert answers(server.dsn)
+        assert answers(server.conninfo)
         socket = server.folder / "socket"
         elsewhere = socket.readlink() if socket.is_symlink() else None
     if elsewhere:
@@ -273,26 +273,26 @@ def test_any_path_will_do(parent: Path, name: str) -> None:
 
 def test_crashed_server_starts_again_beside_a_misleading_process_file(folder: Path) -> None:
     with keeping(folder) as keeper:
-        with psycopg.connect(keeper.dsn) as conn:
+        with psycopg.connect(keeper.conninfo) as conn:
             conn.execute("CREATE TABLE kept AS SELECT 42 AS n")
         keeper.kill()
         crashed = server_process(folder)
         assert crashed is not None
         os.kill(crashed, signal.SIGKILL)
-        wait_until(lambda: not answers(keeper.dsn))
+        wait_until(lambda: not answers(keeper.conninfo))
 
     # After a reboot, the process id may be that of anything else, of the same account too.
     with subprocess.Popen(["sleep", "60"], **account.identity()) as stranger:
         file = folder / "data" / "postmaster.pid"
         file.write_text(file.read_text().replace(str(crashed), str(stranger.pid), 1))
-        with Server(folder) as server, psycopg.connect(server.dsn) as conn:
+        with Server(folder) as server, psycopg.connect(server.conninfo) as conn:
             assert conn.execute("SELECT n FROM kept").fetchone() == (42,)
         assert stranger.poll() is None
         stranger.kill()
 
 
 def test_server_does_not_start_beside_a_session_of_the_crashed_one(folder: Path) -> None:
-    with keeping(folder) as keeper, psycopg.connect(keeper.dsn) as conn:
+    with keeping(folder) as keeper, psycopg.connect(keeper.conninfo) as conn:
         session = conn.info.backend_pid
         os.kill(session, signal.SIGSTOP)
         keeper.kill()
@@ -323,7 +323,7 @@ def test_interrupted_creation_is_begun_again(folder: Path) -> None:
     (folder / "data.new" / "base").mkdir(parents=True)
     (folder / "lock").touch()
     with Server(folder) as server:
-        assert answers(server.dsn)
+        assert answers(server.conninfo)
     assert not (folder / "data.new").exists()
 
 
@@ -345,7 +345,7 @@ def test_binaries_out_of_reach_are_copied(
     monkeypatch.setattr(Server, "bin", binaries)
     tmp_path.chmod(0o700)
     with Server(folder) as server:
-        assert answers(server.dsn)
+        assert answers(server.conninfo)
         assert (folder / "install").exists() == ROOT
     assert not (folder / "install").exists()
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
@@ -396,12 +396,12 @@ def test_failed_start_tells_the_log_and_leaves_nothing() -> None:
 def test_server_that_does_not_stop_by_itself_is_made_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(embedded.server._SHUTDOWNS, "fast", 1)
     with Server() as server:
-        dsn = server.dsn
-        with psycopg.connect(dsn) as conn:
+        conninfo = server.conninfo
+        with psycopg.connect(conninfo) as conn:
             os.kill(conn.info.backend_pid, signal.SIGSTOP)
             server.stop()
             conn.close()
-    assert not answers(dsn)
+    assert not answers(conninfo)
 
 
 def test_missing_binaries_name_the_extra(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

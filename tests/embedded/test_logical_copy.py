@@ -61,9 +61,9 @@ def _summing(store: MessageStore[Noted], handled: list[int]) -> Subscription[Not
 def test_store_whose_tables_were_replicated_says_so_and_goes_on_once_repaired(
     server: Server,
 ) -> None:
-    source, target = (make_conninfo(server.dsn, dbname=name) for name in ("source", "target"))
+    source, target = (make_conninfo(server.conninfo, dbname=name) for name in ("source", "target"))
     handled: list[int] = []
-    with psycopg.connect(server.dsn, autocommit=True) as conn:
+    with psycopg.connect(server.conninfo, autocommit=True) as conn:
         for name in ("source", "target"):
             conn.execute(f"CREATE DATABASE {name}".encode())
     with MessageStore[Noted](source, store="bank", messages=Noted) as store:

@@ -45,7 +45,7 @@ def standby(primary: Server) -> Iterator[Server]:
     data.mkdir(mode=0o700)
     account.hand_over(data)
     binaries = account.reachable_binaries(primary.bin, place / "install")
-    backup: list[str | Path] = [binaries / "pg_basebackup", "-d", primary.dsn, "-D", data]
+    backup: list[str | Path] = [binaries / "pg_basebackup", "-d", primary.conninfo, "-D", data]
     options = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
     identity = account.identity()
     try:
@@ -63,8 +63,8 @@ def test_what_runs_on_waits_until_the_address_leads_to_a_primary(
     followed: list[int] = []
     handled: list[int] = []
     with (
-        Proxy.running(primary.dsn) as proxy,
-        MessageStore[Noted](proxy.dsn, messages=Noted) as store,
+        Proxy.running(primary.conninfo) as proxy,
+        MessageStore[Noted](proxy.conninfo, messages=Noted) as store,
     ):
         subscription = store.subscription("notes", category="note")
 
@@ -82,12 +82,12 @@ def test_what_runs_on_waits_until_the_address_leads_to_a_primary(
             thread.start()
         until(lambda: followed == handled == [1])
         until(lambda: subscription.position() > 0)
-        with psycopg.connect(primary.dsn) as conn:
+        with psycopg.connect(primary.conninfo) as conn:
             (end,) = conn.execute("SELECT pg_current_wal_flush_lsn()").fetchone() or ("",)
-        with psycopg.connect(standby.dsn, autocommit=True) as conn:
+        with psycopg.connect(standby.conninfo, autocommit=True) as conn:
             replayed = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
             until(lambda: conn.execute(replayed, (end,)).fetchone() == (True,))
-            proxy.lead_to(standby.dsn)
+            proxy.lead_to(standby.conninfo)
             primary.stop()
             with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
                 store.write("note-1", Noted(2))
@@ -110,17 +110,17 @@ def test_what_runs_on_waits_until_the_address_leads_to_a_primary(
 
 def test_connections_to_what_is_read_only_are_not_kept(primary: Server, standby: Server) -> None:
     with (
-        Proxy.running(standby.dsn) as proxy,
-        MessageStore[Noted](primary.dsn, messages=Noted) as install,
+        Proxy.running(standby.conninfo) as proxy,
+        MessageStore[Noted](primary.conninfo, messages=Noted) as install,
     ):
         install.safe_position()
-        with psycopg.connect(standby.dsn, autocommit=True) as conn:
+        with psycopg.connect(standby.conninfo, autocommit=True) as conn:
             there = "SELECT to_regproc('pgstore.write_message') IS NOT NULL"
             until(lambda: conn.execute(there).fetchone() == (True,))
-        with MessageStore[Noted](proxy.dsn, messages=Noted) as store:
+        with MessageStore[Noted](proxy.conninfo, messages=Noted) as store:
             with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
                 store.write("note-1", Noted(1))
-            proxy.lead_to(primary.dsn)  # connections to the standby stay open
+            proxy.lead_to(primary.conninfo)  # connections to the standby stay open
             assert store.write("note-1", Noted(1)).version == 1
 
 
@@ -128,7 +128,7 @@ def test_a_server_that_is_read_only_for_a_while_ends_nothing(
     primary: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     handled: list[int] = []
-    with MessageStore[Noted](primary.dsn, messages=Noted) as store:
+    with MessageStore[Noted](primary.conninfo, messages=Noted) as store:
         subscription = store.subscription("notes", category="note")
 
         @subscription.handler
@@ -139,7 +139,7 @@ def test_a_server_that_is_read_only_for_a_while_ends_nothing(
         thread.start()
         store.write("note-1", Noted(1))
         until(lambda: handled == [1])
-        with psycopg.connect(primary.dsn, autocommit=True) as conn:
+        with psycopg.connect(primary.conninfo, autocommit=True) as conn:
             conn.execute("ALTER SYSTEM SET default_transaction_read_only = on")
             conn.execute("SELECT pg_reload_conf()")
             until(lambda: any(each.name == "pgstore" for each in caplog.records))

@@ -35,7 +35,7 @@ class Noted(msgspec.Struct):
 @pytest.fixture(scope="module")
 def primary() -> Iterator[Server]:
     with Server(settings=_FAST) as server:
-        with MessageStore[Noted](server.dsn, messages=Noted) as store:
+        with MessageStore[Noted](server.conninfo, messages=Noted) as store:
             store.write_many("note-1", [Noted(1), Noted(2)])
         yield server
 
@@ -49,7 +49,7 @@ def standby(primary: Server) -> Iterator[Server]:
     data.mkdir(mode=0o700)
     account.hand_over(data)
     binaries = account.reachable_binaries(primary.bin, place / "install")
-    backup: list[str | Path] = [binaries / "pg_basebackup", "-d", primary.dsn, "-D", data]
+    backup: list[str | Path] = [binaries / "pg_basebackup", "-d", primary.conninfo, "-D", data]
     options = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
     try:
         subprocess.run([*backup, *options], **account.identity(), cwd="/", check=True, timeout=60)
@@ -68,16 +68,16 @@ def until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def store(standby: Server) -> Iterator[MessageStore[Noted]]:
-    with MessageStore[Noted](standby.dsn, messages=Noted) as store:
+    with MessageStore[Noted](standby.conninfo, messages=Noted) as store:
         yield store
 
 
 def test_it_is_a_standby_that_follows_its_primary(
     primary: Server, standby: Server, store: MessageStore[Noted]
 ) -> None:
-    with psycopg.connect(standby.dsn) as conn:
+    with psycopg.connect(standby.conninfo) as conn:
         assert conn.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
-    with MessageStore[Noted](primary.dsn, messages=Noted) as writing:
+    with MessageStore[Noted](primary.conninfo, messages=Noted) as writing:
         version = writing.write("note-2", Noted(3)).version
     until(lambda: store.stream_version("note-2") >= version)
 
@@ -112,13 +112,13 @@ def test_reading_across_streams_is_refused(
 def test_a_role_that_may_monitor_sees_what_there_is(
     primary: Server, standby: Server, store: MessageStore[Noted]
 ) -> None:
-    with psycopg.connect(primary.dsn, autocommit=True) as conn:
+    with psycopg.connect(primary.conninfo, autocommit=True) as conn:
         conn.execute("CREATE ROLE watcher")
         conn.execute("SELECT pgstore.grant_monitor('watcher')")
         conn.execute("SELECT pgstore.write_message('note-4', 'Noted', '{\"number\": 4}')")
     until(lambda: store.stream_version("note-4") == 1)
     (last,) = (stored.global_position for stored in store.read("note-4"))
-    with psycopg.connect(standby.dsn, autocommit=True) as conn:
+    with psycopg.connect(standby.conninfo, autocommit=True) as conn:
         conn.execute("SET ROLE watcher")
         columns = "safe_position, in_flight, last_position"
         statistics = f"SELECT {columns} FROM pgstore.store_statistics()"
@@ -128,7 +128,7 @@ def test_a_role_that_may_monitor_sees_what_there_is(
 
 
 def test_sql_refuses_it_too(standby: Server) -> None:
-    with psycopg.connect(standby.dsn, autocommit=True) as conn:
+    with psycopg.connect(standby.conninfo, autocommit=True) as conn:
         assert conn.execute("SELECT count(*) FROM pgstore.read_stream('note-1')").fetchone() == (2,)
         for across in ("read_all()", "read_category('note')", "horizon()", "safe_position()"):
             with pytest.raises(StandbyError):
@@ -156,7 +156,7 @@ def test_what_changes_something_says_that_this_is_a_standby(
 def test_subscriptions_can_be_looked_at(
     primary: Server, standby: Server, store: MessageStore[Noted]
 ) -> None:
-    with MessageStore[Noted](primary.dsn, messages=Noted) as writing:
+    with MessageStore[Noted](primary.conninfo, messages=Noted) as writing:
         made = writing.subscription("notes", category="note")
 
         @made.handler
@@ -181,7 +181,7 @@ def test_subscriptions_can_be_looked_at(
 @pytest.mark.parametrize("create", [True, False])
 def test_a_store_that_is_missing_is_not_found(standby: Server, create: bool) -> None:
     with (
-        MessageStore[Noted](standby.dsn, messages=Noted, store="shop", create=create) as store,
+        MessageStore[Noted](standby.conninfo, messages=Noted, store="shop", create=create) as store,
         pytest.raises(StoreNotInstalledError, match="install --store shop") as caught,
     ):
         store.stream_version("note-1")
@@ -191,7 +191,7 @@ def test_a_store_that_is_missing_is_not_found(standby: Server, create: bool) -> 
 
 def test_installing_says_that_this_is_a_standby(standby: Server) -> None:
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction) as caught:
-        install(standby.dsn, store="shop")
+        install(standby.conninfo, store="shop")
     assert caught.value.diag.message_primary == "this server is a standby"
 
 
@@ -219,13 +219,13 @@ def test_commands_show_what_can_be_read(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with MessageStore[Noted](primary.dsn, messages=Noted) as writing:
+    with MessageStore[Noted](primary.conninfo, messages=Noted) as writing:
         made = writing.subscription("notes", category="note")
         made.create()
-    with psycopg.connect(standby.dsn, autocommit=True) as conn:
+    with psycopg.connect(standby.conninfo, autocommit=True) as conn:
         there = "SELECT count(*) FROM pgstore.list_subscriptions()"
         until(lambda: conn.execute(there).fetchone() == (1,))
-    monkeypatch.setenv("PGSTORE_DSN", standby.dsn)
+    monkeypatch.setenv("PGSTORE_CONNINFO", standby.conninfo)
     monkeypatch.setenv("PGSTORE_STORE", "pgstore")
     assert main(command.split()) == code
     done = capsys.readouterr()
@@ -233,7 +233,7 @@ def test_commands_show_what_can_be_read(
 
 
 def test_verify_checks_what_can_be_read(standby: Server) -> None:
-    with psycopg.connect(standby.dsn, autocommit=True) as conn:
+    with psycopg.connect(standby.conninfo, autocommit=True) as conn:
         checks = transfer.verify(conn)
     assert [check for check in checks if check.wrong] == []
     assert checks[0].checked >= 2

@@ -74,7 +74,7 @@ def _parse(words: list[str] | None) -> argparse.Namespace:
 
 
 def _try(fault: Fault, server: Durable, rounds: Rounds) -> report.Result:
-    with psycopg.connect(server.dsn) as conn:
+    with psycopg.connect(server.conninfo) as conn:
         version = conn.info.parameter_status("server_version") or ""
     at = f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
     start = time.monotonic()

@@ -33,7 +33,7 @@ def shutdown(server: Durable, rounds: Rounds) -> Counts:
 def _taken_down(
     server: Durable, rounds: Rounds, name: str, take_down: Callable[[], None]
 ) -> Counts:
-    with Traffic(server.dsn, name) as traffic:
+    with Traffic(server.conninfo, name) as traffic:
         for number in rounds:
             traffic.wait_until_back()
             time.sleep(random.uniform(0.1, 0.5))
@@ -48,9 +48,9 @@ def positions(server: Durable, rounds: Rounds) -> Counts:
     """Roll 40 messages back, let `follow` look, kill the server, go on at `follower.position`."""
     counts, acknowledged, followed = Counts(), set(), list[Seen]()
     position = number = 0
-    pgstore.install(server.dsn, store="positions")
+    pgstore.install(server.conninfo, store="positions")
     for _ in rounds:
-        with open_store(server.dsn, "positions") as store:
+        with open_store(server.conninfo, "positions") as store:
             try:
                 with store.transaction() as tx:
                     store.write_many("left-2", [Noted(0, 0)] * _ROLLED_BACK, conn=tx)
@@ -62,7 +62,7 @@ def positions(server: Durable, rounds: Rounds) -> Counts:
             position = follower.position
             server.crash()
         server.start_again()
-        with open_store(server.dsn, "positions", Kept) as store:
+        with open_store(server.conninfo, "positions", Kept) as store:
             for _ in range(_WRITTEN):
                 number += 1
                 until_answered(partial(store.write, "left-1", Kept(1, number)))
@@ -73,7 +73,7 @@ def positions(server: Durable, rounds: Rounds) -> Counts:
             except psycopg.Error:
                 counts.ended += 1
             position = follower.position
-    with psycopg.connect(server.dsn) as conn:
+    with psycopg.connect(server.conninfo) as conn:
         there = stored(conn, "positions")
     check_writes(counts, acknowledged, there)
     check_reader(counts, followed, there)

@@ -22,12 +22,12 @@ WHERE a.backend_type = 'client backend' AND a.pid <> pg_backend_pid() AND random
 
 def terminated(server: Durable, rounds: Rounds) -> Counts:
     """Terminate half of all sessions, again and again."""
-    with Traffic(server.dsn, "terminated") as traffic:
+    with Traffic(server.conninfo, "terminated") as traffic:
         ended = 0
         for _ in rounds:
             traffic.wait_until_back()
             time.sleep(random.uniform(0.0, 0.2))
-            with psycopg.connect(server.dsn, autocommit=True) as conn:
+            with psycopg.connect(server.conninfo, autocommit=True) as conn:
                 ((count,),) = conn.execute(_TERMINATE)
             ended += count
         traffic.wait_until_back()
@@ -38,8 +38,8 @@ def terminated(server: Durable, rounds: Rounds) -> Counts:
 def lost_answers(server: Durable, rounds: Rounds) -> Counts:
     """Cut the connection after the server has answered a write, or a handler's COMMIT."""
     with (
-        Proxy.running(server.dsn) as proxy,
-        Traffic(proxy.dsn, "lost_answers", direct=server.dsn) as traffic,
+        Proxy.running(server.conninfo) as proxy,
+        Traffic(proxy.conninfo, "lost_answers", direct=server.conninfo) as traffic,
     ):
         for number in rounds:
             traffic.wait_until_back()
@@ -56,7 +56,7 @@ def lost_answers(server: Durable, rounds: Rounds) -> Counts:
 
 def read_only(server: Durable, rounds: Rounds) -> Counts:
     """Have the server refuse all writes (`25006`) for up to two seconds, as after a failover."""
-    with Traffic(server.dsn, "read_only") as traffic:
+    with Traffic(server.conninfo, "read_only") as traffic:
         for _ in rounds:
             traffic.wait_until_back()
             time.sleep(random.uniform(0.1, 0.3))
@@ -69,6 +69,6 @@ def read_only(server: Durable, rounds: Rounds) -> Counts:
 
 
 def _set_read_only(server: Durable, value: LiteralString) -> None:
-    with psycopg.connect(server.dsn, autocommit=True) as conn:
+    with psycopg.connect(server.conninfo, autocommit=True) as conn:
         conn.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
         conn.execute("SELECT pg_reload_conf()")

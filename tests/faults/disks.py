@@ -26,7 +26,7 @@ def disk_full(_server: Durable, rounds: Rounds) -> Counts:
     with (
         _small_disk() as disk,
         Durable(disk / "server") as server,
-        Traffic(server.dsn, "disk_full") as traffic,
+        Traffic(server.conninfo, "disk_full") as traffic,
     ):
         starts = 0
         for number in rounds:

@@ -44,8 +44,8 @@ def pooler(server: Durable, rounds: Rounds) -> Counts:
         configuration = _configure(folder, server)
         process = _start(program, configuration)
         try:
-            dsn = make_conninfo(server.dsn, host=str(configuration.parent), port=6432)
-            with Traffic(dsn, "pooler", direct=server.dsn, pooled=True) as traffic:
+            conninfo = make_conninfo(server.conninfo, host=str(configuration.parent), port=6432)
+            with Traffic(conninfo, "pooler", direct=server.conninfo, pooled=True) as traffic:
                 for _ in rounds:
                     traffic.wait_until_back()
                     time.sleep(random.uniform(0.1, 0.5))
@@ -61,7 +61,7 @@ def pooler(server: Durable, rounds: Rounds) -> Counts:
 def _configure(folder: Path, server: Durable) -> Path:
     place = folder / "pooler"
     place.mkdir(mode=0o700)
-    known = conninfo_to_dict(server.dsn)
+    known = conninfo_to_dict(server.conninfo)
     configuration = place / "pgbouncer.ini"
     configuration.write_text(
         _CONFIGURATION.format(host=known["host"], port=known["port"], folder=place)
@@ -79,11 +79,11 @@ def _start(program: str, configuration: Path) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    dsn = f"host={configuration.parent} port=6432 user=postgres dbname=postgres"
+    conninfo = f"host={configuration.parent} port=6432 user=postgres dbname=postgres"
     end = time.monotonic() + _PATIENCE
     while True:
         try:
-            psycopg.connect(dsn, connect_timeout=5).close()
+            psycopg.connect(conninfo, connect_timeout=5).close()
         except psycopg.OperationalError:
             assert process.poll() is None, "PgBouncer has ended"
             assert time.monotonic() < end, "PgBouncer does not answer"

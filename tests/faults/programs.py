@@ -188,9 +188,9 @@ class Following(Reader):
 class AsyncFollowing(Reader):
     """The same, in an event loop of its own."""
 
-    def __init__(self, dsn: str, name: str) -> None:
+    def __init__(self, conninfo: str, name: str) -> None:
         super().__init__()
-        self._store = pgstore.AsyncMessageStore(dsn, store=name, messages=Noted, create=False)
+        self._store = pgstore.AsyncMessageStore(conninfo, store=name, messages=Noted, create=False)
         self._follower = self._store.follow()
 
     def work(self) -> None:

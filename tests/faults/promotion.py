@@ -47,9 +47,9 @@ def promotion(_server: Durable, rounds: Rounds) -> Counts:
 
 
 def _either(primary: Durable, standby: Durable) -> str:
-    hosts = [str(conninfo_to_dict(each.dsn)["host"]) for each in (primary, standby)]
+    hosts = [str(conninfo_to_dict(each.conninfo)["host"]) for each in (primary, standby)]
     return make_conninfo(
-        primary.dsn, host=",".join(hosts), port="5432,5432", target_session_attrs="read-write"
+        primary.conninfo, host=",".join(hosts), port="5432,5432", target_session_attrs="read-write"
     )
 
 
@@ -60,7 +60,7 @@ def _make_standby(primary: Durable, standby: Durable) -> None:
     data.mkdir(mode=0o700)
     account.hand_over(data)
     binaries = account.reachable_binaries(primary.bin, standby.folder / "install")
-    backup: list[str | Path] = [binaries / "pg_basebackup", "-d", primary.dsn, "-D", data]
+    backup: list[str | Path] = [binaries / "pg_basebackup", "-d", primary.conninfo, "-D", data]
     subprocess.run(
         [*backup, "--write-recovery-conf", "--checkpoint=fast"],
         **account.identity(),
@@ -69,7 +69,7 @@ def _make_standby(primary: Durable, standby: Durable) -> None:
         timeout=60,
     )
     standby.start()
-    with psycopg.connect(primary.dsn, autocommit=True) as conn:
+    with psycopg.connect(primary.conninfo, autocommit=True) as conn:
         conn.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
         conn.execute("SELECT pg_reload_conf()")
         _wait(conn, "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'")
@@ -78,7 +78,7 @@ def _make_standby(primary: Durable, standby: Durable) -> None:
 def _promote(standby: Durable, store: str) -> None:
     """Promote it, and let writers in when no position of the lost server can be given again."""
     with psycopg.connect(
-        standby.dsn, autocommit=True, options="-c default_transaction_read_only=off"
+        standby.conninfo, autocommit=True, options="-c default_transaction_read_only=off"
     ) as conn:
         conn.execute("ALTER SYSTEM SET default_transaction_read_only = on")
         # It was copied when nobody waited for it; nobody shall, until there is another.
@@ -96,7 +96,7 @@ def _wait_elsewhere(server: Durable, question: str, answer: str) -> None:
     """Wait until a new session sees a setting."""
     end = time.monotonic() + _PATIENCE
     while True:
-        with psycopg.connect(server.dsn, autocommit=True) as conn:
+        with psycopg.connect(server.conninfo, autocommit=True) as conn:
             if conn.execute(question.encode()).fetchone() == (answer,):
                 return
         assert time.monotonic() < end, question

@@ -21,7 +21,7 @@ _MORE = 20
 def restore(server: Durable, rounds: Rounds) -> Counts:
     """Dump a store that is in use, restore it elsewhere, and go on there."""
     copies = Counts()
-    with Traffic(server.dsn, "restore") as traffic:
+    with Traffic(server.conninfo, "restore") as traffic:
         for number in rounds:
             traffic.wait_until_back()
             target = _new_database(server, f"restored_{number}")
@@ -39,17 +39,17 @@ def anew(server: Durable, rounds: Rounds) -> Counts:
     """Drop a store and make it anew under consumers that have a position in the old one."""
     counts = Counts()
     for _ in rounds:
-        pgstore.install(server.dsn, store="anew")
-        with open_store(server.dsn, "anew") as store:
+        pgstore.install(server.conninfo, store="anew")
+        with open_store(server.conninfo, "anew") as store:
             position = _write(store, 1, _MORE)
-        with psycopg.connect(server.dsn, autocommit=True) as conn:
+        with psycopg.connect(server.conninfo, autocommit=True) as conn:
             conn.execute("DROP SCHEMA anew CASCADE")
-        pgstore.install(server.dsn, store="anew")
-        with open_store(server.dsn, "anew") as store:
+        pgstore.install(server.conninfo, store="anew")
+        with open_store(server.conninfo, "anew") as store:
             _write(store, 2, 1)
             counts.acknowledged += _MORE + 1
             _refused(counts, store, position)
-        with psycopg.connect(server.dsn, autocommit=True) as conn:
+        with psycopg.connect(server.conninfo, autocommit=True) as conn:
             conn.execute("DROP SCHEMA anew CASCADE")
     counts.noted["positions ahead refused"] = 2 * rounds.made - counts.accepted
     return counts
@@ -58,7 +58,7 @@ def anew(server: Durable, rounds: Rounds) -> Counts:
 def _copy(server: Durable, target: str, traffic: Traffic) -> int:
     """Restore the store into another database; a position that only the original has reached."""
     dump = subprocess.run(
-        [server.bin / "pg_dump", "-d", server.dsn, "--schema=restore"],
+        [server.bin / "pg_dump", "-d", server.conninfo, "--schema=restore"],
         capture_output=True,
         check=True,
     ).stdout
@@ -69,13 +69,13 @@ def _copy(server: Durable, target: str, traffic: Traffic) -> int:
         stdout=subprocess.DEVNULL,
         check=True,
     )
-    with psycopg.connect(server.dsn) as conn:
+    with psycopg.connect(server.conninfo) as conn:
         return stored(conn, "restore")[-1][0]
 
 
-def _go_on(counts: Counts, dsn: str, name: str, ahead: int) -> None:
+def _go_on(counts: Counts, conninfo: str, name: str, ahead: int) -> None:
     """Check the copy; then write to it, and have a reader and a subscription go on in it."""
-    with psycopg.connect(dsn, autocommit=True) as conn, open_store(dsn, name) as store:
+    with psycopg.connect(conninfo, autocommit=True) as conn, open_store(conninfo, name) as store:
         checks = transfer.verify(conn, store=name)
         # The table of effects is none of the store's objects.
         counts.lost += sum(each.wrong for each in checks if not each.check.startswith("objects"))
@@ -125,11 +125,11 @@ def _write(store: MessageStore[Noted], writer: int, count: int) -> int:
 
 
 def _new_database(server: Durable, name: str) -> str:
-    with psycopg.connect(server.dsn, autocommit=True) as conn:
+    with psycopg.connect(server.conninfo, autocommit=True) as conn:
         conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    return make_conninfo(server.dsn, dbname=name)
+    return make_conninfo(server.conninfo, dbname=name)
 
 
 def _drop_database(server: Durable, name: str) -> None:
-    with psycopg.connect(server.dsn, autocommit=True) as conn:
+    with psycopg.connect(server.conninfo, autocommit=True) as conn:
         conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

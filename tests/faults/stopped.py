@@ -44,11 +44,11 @@ _ANSWER = 5.0
 def zombies(server: Durable, rounds: Rounds) -> Counts:
     """Stop a worker within a handler until another has taken over; then let it acknowledge."""
     counts, acknowledged = Counts(), set()
-    job = Job(server.dsn, "zombies", _LEASE, workers=1, nap=0.2, tell=True, on_failure="park")
-    pgstore.install(server.dsn, store="zombies")
+    job = Job(server.conninfo, "zombies", _LEASE, workers=1, nap=0.2, tell=True, on_failure="park")
+    pgstore.install(server.conninfo, store="zombies")
     with (
-        psycopg.connect(server.dsn, autocommit=True) as conn,
-        open_store(server.dsn, "zombies", Kept) as store,
+        psycopg.connect(server.conninfo, autocommit=True) as conn,
+        open_store(server.conninfo, "zombies", Kept) as store,
     ):
         create_effects(conn, "zombies")
         single, _ = subscriptions(store, on_failure="park")
@@ -80,12 +80,12 @@ def zombies(server: Durable, rounds: Rounds) -> Counts:
 
 def frozen(server: Durable, rounds: Rounds) -> Counts:
     """Stop a third of the server's sessions for a second."""
-    with Traffic(server.dsn, "frozen") as traffic:
+    with Traffic(server.conninfo, "frozen") as traffic:
         count = 0
         for _ in rounds:
             traffic.wait_until_back()
             time.sleep(random.uniform(0.0, 0.2))
-            with psycopg.connect(server.dsn, autocommit=True) as conn:
+            with psycopg.connect(server.conninfo, autocommit=True) as conn:
                 chosen = [pid for (pid,) in conn.execute(_BACKENDS)]
             _signal(chosen, signal.SIGSTOP)
             try:
@@ -101,8 +101,8 @@ def frozen(server: Durable, rounds: Rounds) -> Counts:
 def frozen_waker(server: Durable, rounds: Rounds) -> Counts:
     """Stop the sessions that listen for new messages, until all readers have got some anyway."""
     with (
-        psycopg.connect(server.dsn, autocommit=True) as conn,
-        Traffic(server.dsn, "frozen_waker") as traffic,
+        psycopg.connect(server.conninfo, autocommit=True) as conn,
+        Traffic(server.conninfo, "frozen_waker") as traffic,
     ):
         slowest, stood_still = 0.0, 0
         for _ in rounds:
@@ -143,7 +143,7 @@ def _stands_still(conn: psycopg.Connection) -> bool:
 def _listeners(server: Durable) -> list[int]:
     """The sessions that listen, as soon as there are any."""
     end = time.monotonic() + _PATIENCE
-    with psycopg.connect(server.dsn, autocommit=True) as conn:
+    with psycopg.connect(server.conninfo, autocommit=True) as conn:
         while not (chosen := [pid for (pid,) in conn.execute(_LISTENERS)]):
             assert time.monotonic() < end, "nobody listens"
             time.sleep(0.01)

@@ -36,19 +36,20 @@ _PARKED = "SELECT p.parked FROM {name}.count_parked() AS p"
 class Traffic:
     """Everything at once on a new store; `counts` says what came of it, after `finish`.
 
-    The programs connect by `dsn`. What checks them connects by `direct`, where that is another way.
+    The programs connect by `conninfo`. What checks them connects by `direct`, where that is another
+    way.
     """
 
     def __init__(
-        self, dsn: str, name: str, *, direct: str | None = None, pooled: bool = False
+        self, conninfo: str, name: str, *, direct: str | None = None, pooled: bool = False
     ) -> None:
         self.counts = Counts()
-        self._dsn = dsn
-        self._direct = direct or dsn
+        self._conninfo = conninfo
+        self._direct = direct or conninfo
         self._name = name
         self._pooled = pooled
         self._job = Job(
-            dsn, name, lease=2.0, workers=2, batch_size=20, on_failure="park", pooled=pooled
+            conninfo, name, lease=2.0, workers=2, batch_size=20, on_failure="park", pooled=pooled
         )
         self._warm = False
         self._stack = ExitStack()
@@ -61,12 +62,12 @@ class Traffic:
             for each in subscriptions(store, on_failure="park"):
                 each.create()
         enter = self._stack.enter_context
-        writing = enter(open_store(self._dsn, self._name, Kept, pooled=self._pooled))
-        reading = enter(open_store(self._dsn, self._name, pooled=self._pooled))
+        writing = enter(open_store(self._conninfo, self._name, Kept, pooled=self._pooled))
+        reading = enter(open_store(self._conninfo, self._name, pooled=self._pooled))
         self.writers = [Writer(writing, number) for number in range(1, _WRITERS + 1)]
         self.readers: list[Reader] = [Following(reading), Continuing(reading), Looking(reading)]
         if not self._pooled:
-            self.readers.append(AsyncFollowing(self._dsn, self._name))
+            self.readers.append(AsyncFollowing(self._conninfo, self._name))
         self._workers = [self._worker() for _ in range(_WORKERS)]
         programs: list[Program] = [*self.writers, *self.readers]
         for program in programs:

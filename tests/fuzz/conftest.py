@@ -12,14 +12,14 @@ import pgstore
 
 
 @pytest.fixture(scope="session")
-def fuzz_dsn(server_dsn: str) -> Iterator[str]:
+def fuzz_conninfo(server_conninfo: str) -> Iterator[str]:
     """A database with the store ``pgstore``, and nothing else."""
     name = f"fuzz_{uuid4().hex[:12]}"
     database = sql.Identifier(name)
-    with psycopg.connect(server_dsn, autocommit=True) as conn:
+    with psycopg.connect(server_conninfo, autocommit=True) as conn:
         conn.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(database))
-    dsn = make_conninfo(server_dsn, dbname=name)
-    pgstore.install(dsn)
-    yield dsn
-    with psycopg.connect(server_dsn, autocommit=True) as conn:
+    conninfo = make_conninfo(server_conninfo, dbname=name)
+    pgstore.install(conninfo)
+    yield conninfo
+    with psycopg.connect(server_conninfo, autocommit=True) as conn:
         conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))

@@ -62,10 +62,10 @@ def test_messages_are_taken_or_refused(messages: Any) -> None:
 
 
 @pytest.mark.parametrize("cls", [MessageStore, AsyncMessageStore])
-def test_a_store_is_made_or_refused(cls: Any, fuzz_dsn: str) -> None:
+def test_a_store_is_made_or_refused(cls: Any, fuzz_conninfo: str) -> None:
     expected = {
         **EXPECTED,
-        "conninfo": st.sampled_from([fuzz_dsn, None]),
+        "conninfo": st.sampled_from([fuzz_conninfo, None]),
         "messages": st.just(MESSAGES),
         "create": st.just(False),
         "store": st.just("pgstore"),
@@ -76,7 +76,7 @@ def test_a_store_is_made_or_refused(cls: Any, fuzz_dsn: str) -> None:
     @given(arguments(cls, expected, hostile))
     def check(given: Given) -> None:
         given.named["create"] = False
-        given.named.setdefault("conninfo", fuzz_dsn)
+        given.named.setdefault("conninfo", fuzz_conninfo)
         try:
             store = cls(**given.named)
             repr(store)
@@ -90,8 +90,8 @@ def test_a_store_is_made_or_refused(cls: Any, fuzz_dsn: str) -> None:
     check()
 
 
-def test_install_does_so_or_refuses(fuzz_dsn: str) -> None:
-    expected = {"conninfo": st.just(fuzz_dsn), "store": st.sampled_from(["pgstore", "other"])}
+def test_install_does_so_or_refuses(fuzz_conninfo: str) -> None:
+    expected = {"conninfo": st.just(fuzz_conninfo), "store": st.sampled_from(["pgstore", "other"])}
 
     @fuzzed(40)
     @given(arguments(pgstore.install, expected))

@@ -137,9 +137,9 @@ def values(type: str) -> st.SearchStrategy[Any]:
 
 
 @pytest.fixture(scope="module")
-def conn(fuzz_dsn: str) -> Iterator[Connection]:
+def conn(fuzz_conninfo: str) -> Iterator[Connection]:
     options = "-c statement_timeout=5s -c lock_timeout=2s"
-    with psycopg.connect(fuzz_dsn, autocommit=True, options=options) as conn:
+    with psycopg.connect(fuzz_conninfo, autocommit=True, options=options) as conn:
         yield conn
 
 

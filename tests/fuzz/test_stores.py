@@ -73,8 +73,8 @@ def drained(answer: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def store(fuzz_dsn: str) -> Iterator[MessageStore[Any]]:
-    with MessageStore[Any](fuzz_dsn, messages=MESSAGES) as store:
+def store(fuzz_conninfo: str) -> Iterator[MessageStore[Any]]:
+    with MessageStore[Any](fuzz_conninfo, messages=MESSAGES) as store:
         store.write_many("fuzz-3", [Event(number) for number in range(20)])
         yield store
 
@@ -148,9 +148,9 @@ def test_what_a_subscription_declares_is_refused_or_used(store: MessageStore[Any
 
 
 @pytest.mark.parametrize("method", [*public(AsyncMessageStore), "create"])
-def test_an_async_store_raises_what_is_documented(fuzz_dsn: str, method: str) -> None:
+def test_an_async_store_raises_what_is_documented(fuzz_conninfo: str, method: str) -> None:
     async def check_all() -> None:
-        async with AsyncMessageStore[Any](fuzz_dsn, messages=MESSAGES) as store:
+        async with AsyncMessageStore[Any](fuzz_conninfo, messages=MESSAGES) as store:
             several = subscriptions_for(store, handle_async)
             target = store.subscription if method == "create" else getattr(store, method)
             several = several if method.startswith("run") else st.just(Given())

@@ -21,11 +21,11 @@ FUNCTIONS = [
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
 def test_transfer_raises_what_is_documented(
-    function: Any, fuzz_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    function: Any, fuzz_conninfo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     export = tmp_path / "given.jsonl"
-    with psycopg.connect(fuzz_dsn, autocommit=True) as conn:
+    with psycopg.connect(fuzz_conninfo, autocommit=True) as conn:
         transfer.export_file(conn, export)
         expected = {
             "conn": st.just(conn),
@@ -43,7 +43,7 @@ def test_transfer_raises_what_is_documented(
             "positions": st.sampled_from(["auto", "new"]),
             "batch_messages": st.just(100),
             "max_bytes": st.just(1000),
-            "dsn": st.just(fuzz_dsn),
+            "conninfo": st.just(fuzz_conninfo),
             "name": st.just("none"),
             "schema": st.sampled_from([None, "public"]),
             "type_key": st.just("type"),

@@ -24,14 +24,14 @@ Rows = list[TupleRow]
 _INSTALL = "import sys, pgstore; print(pgstore.install(sys.argv[1], store=sys.argv[2]))"
 
 
-def psql_command(dsn: str, name: str, sql_folder: Path = ROOT / "sql") -> list[str]:
+def psql_command(conninfo: str, name: str, sql_folder: Path = ROOT / "sql") -> list[str]:
     # Verbose: only then does it say an error's SQLSTATE.
     settings = ["-v", "VERBOSITY=verbose", "-v", f"schema={name}"]
-    return [str(PSQL), "-X", "-q", "-d", dsn, *settings, "-f", str(sql_folder / "install.sql")]
+    return [str(PSQL), "-X", "-q", "-d", conninfo, *settings, "-f", str(sql_folder / "install.sql")]
 
 
-def python_command(dsn: str, name: str) -> list[str]:
-    return [sys.executable, "-c", _INSTALL, dsn, name]
+def python_command(conninfo: str, name: str) -> list[str]:
+    return [sys.executable, "-c", _INSTALL, conninfo, name]
 
 
 # Each for a process of its own.
@@ -56,9 +56,9 @@ class PsqlError(Exception):
         self.detail = detail[0].removeprefix("DETAIL:  ") if detail else None
 
 
-def by_psql(dsn: str, name: str, sql_folder: Path = ROOT / "sql", **variables: str) -> None:
+def by_psql(conninfo: str, name: str, sql_folder: Path = ROOT / "sql", **variables: str) -> None:
     done = subprocess.run(
-        psql_command(dsn, name, sql_folder),
+        psql_command(conninfo, name, sql_folder),
         env=environment(PGCLIENTENCODING="UTF8") | variables,
         capture_output=True,
         text=True,
@@ -69,10 +69,10 @@ def by_psql(dsn: str, name: str, sql_folder: Path = ROOT / "sql", **variables: s
         raise PsqlError(done.stderr)
 
 
-def by_python(dsn: str, name: str) -> None:
+def by_python(conninfo: str, name: str) -> None:
     import pgstore
 
-    assert pgstore.install(dsn, store=name) == LATEST.number
+    assert pgstore.install(conninfo, store=name) == LATEST.number
 
 
 Install = Callable[[str, str], None]
@@ -146,9 +146,9 @@ CATALOG = {
 }
 
 
-def catalog(dsn: str, name: str) -> dict[str, Rows]:
+def catalog(conninfo: str, name: str) -> dict[str, Rows]:
     """What the schema holds, as seen from inside: with no schema named."""
-    with psycopg.connect(dsn) as conn:
+    with psycopg.connect(conninfo) as conn:
         conn.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(name)))
         row = conn.execute(
             "SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %s", [name]
@@ -160,9 +160,9 @@ def catalog(dsn: str, name: str) -> dict[str, Rows]:
         }
 
 
-def tables(dsn: str, name: str) -> list[str]:
+def tables(conninfo: str, name: str) -> list[str]:
     """Names of all relations and functions in a schema; nothing if there is no such schema."""
-    with psycopg.connect(dsn) as conn:
+    with psycopg.connect(conninfo) as conn:
         return [
             row[0]
             for row in conn.execute(

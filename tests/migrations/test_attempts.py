@@ -38,11 +38,11 @@ NewDatabase = Callable[[], str]
 
 
 @pytest.fixture(scope="module")
-def roles(server_dsn: str) -> Iterator[Roles]:
+def roles(server_conninfo: str) -> Iterator[Roles]:
     """A role of the server for each kind, by its kind."""
     prefix = f"role_{uuid4().hex[:8]}"
     names = {kind: f"{prefix}_{n}" for n, kind in enumerate(OUTCOMES)}
-    with psycopg.connect(server_dsn, autocommit=True) as conn:
+    with psycopg.connect(server_conninfo, autocommit=True) as conn:
         for name in names.values():
             conn.execute(f"CREATE ROLE {name} LOGIN".encode())
         yield names
@@ -55,34 +55,34 @@ def database(make_database: MakeDatabase, roles: Roles) -> NewDatabase:
     """Make a database in which the owner may create a schema."""
 
     def make() -> str:
-        dsn = make_database()
-        with psycopg.connect(dsn, autocommit=True) as conn:
+        conninfo = make_database()
+        with psycopg.connect(conninfo, autocommit=True) as conn:
             database = conn.info.dbname
             conn.execute(f'GRANT CREATE ON DATABASE "{database}" TO {roles["owner"]}'.encode())
-        return dsn
+        return conninfo
 
     return make
 
 
-def install(dsn: str, roles: Roles) -> None:
-    pgstore.install(make_conninfo(dsn, user=roles["owner"]), store=NAME)
+def install(conninfo: str, roles: Roles) -> None:
+    pgstore.install(make_conninfo(conninfo, user=roles["owner"]), store=NAME)
 
 
-def grant(dsn: str, roles: Roles) -> None:
-    with psycopg.connect(make_conninfo(dsn, user=roles["owner"]), autocommit=True) as conn:
+def grant(conninfo: str, roles: Roles) -> None:
+    with psycopg.connect(make_conninfo(conninfo, user=roles["owner"]), autocommit=True) as conn:
         store = Store(conn, NAME)
         for kind, function in GRANTS.items():
             more = [["mine"]] if kind == "writer of a category" else []
             store.call(function, roles[kind], *more)
 
 
-def made(dsn: str, roles: Roles) -> str:
+def made(conninfo: str, roles: Roles) -> str:
     """A store with a message, and all roles with their rights."""
-    install(dsn, roles)
-    grant(dsn, roles)
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    install(conninfo, roles)
+    grant(conninfo, roles)
+    with psycopg.connect(conninfo, autocommit=True) as conn:
         Store(conn, NAME).write("mine-1")
-    return dsn
+    return conninfo
 
 
 def restore(source: str, target: str, way: str, folder: Path, *options: str) -> str:
@@ -103,15 +103,15 @@ def run(command: list[str], *, check: bool = True) -> str:
     return "\n".join(line for line in lines if "transaction_timeout" not in line)
 
 
-def check(dsn: str, roles: Roles) -> None:
+def check(conninfo: str, roles: Roles) -> None:
     """Compare what each role can do with what it may do; the owner last, who can break things."""
     with ExitStack() as opened:
 
         def connect(kind: str) -> Connection:
-            params = make_conninfo(dsn, user=roles[kind])
+            params = make_conninfo(conninfo, user=roles[kind])
             return opened.enter_context(psycopg.connect(params, autocommit=True))
 
-        store = Store(opened.enter_context(psycopg.connect(dsn, autocommit=True)), NAME)
+        store = Store(opened.enter_context(psycopg.connect(conninfo, autocommit=True)), NAME)
         wrong = [each for each in transfer.verify(store.conn, store=NAME) if each.wrong]
         # The role that may use the schema is given that by hand, for the attempts.
         assert wrong == []
@@ -145,9 +145,9 @@ def by_install(new: NewDatabase, roles: Roles, folder: Path) -> Iterator[str]:
 
 def by_upgrade(new: NewDatabase, roles: Roles, folder: Path) -> Iterator[str]:
     for version in VERSIONS:
-        dsn = new()
-        install_released(make_conninfo(dsn, user=roles["owner"]), NAME, version)
-        yield made(dsn, roles)
+        conninfo = new()
+        install_released(make_conninfo(conninfo, user=roles["owner"]), NAME, version)
+        yield made(conninfo, roles)
 
 
 def by_dump(new: NewDatabase, roles: Roles, folder: Path) -> Iterator[str]:
@@ -193,8 +193,8 @@ def without_a_role(new: NewDatabase, roles: Roles, folder: Path) -> Iterator[str
     yield target
 
 
-def is_open(dsn: str) -> bool:
-    with psycopg.connect(dsn) as conn:
+def is_open(conninfo: str) -> bool:
+    with psycopg.connect(conninfo) as conn:
         query = "SELECT has_function_privilege('public', %s, 'EXECUTE')"
         ((found,),) = conn.execute(query, [f"{NAME}.delete_stream(text, bigint, text)"])
     return bool(found)
@@ -214,8 +214,8 @@ HOW = {
 def test_roles_may_do_what_was_granted_and_nothing_else(
     database: NewDatabase, roles: Roles, tmp_path: Path, way: str
 ) -> None:
-    for dsn in HOW[way](database, roles, tmp_path):
-        check(dsn, roles)
+    for conninfo in HOW[way](database, roles, tmp_path):
+        check(conninfo, roles)
 
 
 @pytest.mark.parametrize("schema_of", ["writer", None])

@@ -73,10 +73,12 @@ SEEN = [
 
 
 @any_version
-def test_frozen_migrations_are_the_ones_in_the_tree(dsn: str, schema: str, version: int) -> None:
+def test_frozen_migrations_are_the_ones_in_the_tree(
+    conninfo: str, schema: str, version: int
+) -> None:
     """Otherwise an upgrade would be refused; before a release, freeze it again."""
-    install_released(dsn, schema, version)
-    with psycopg.connect(dsn) as conn:
+    install_released(conninfo, schema, version)
+    with psycopg.connect(conninfo) as conn:
         rows = query(conn, schema, "SELECT number, checksum FROM {store}.migrations")
     found: dict[int, str] = dict(rows)
     known = sql_files.checksums()
@@ -85,13 +87,13 @@ def test_frozen_migrations_are_the_ones_in_the_tree(dsn: str, schema: str, versi
 
 @any_version
 def test_upgrade_keeps_everything_and_goes_on(
-    dsn: str, schema: str, role: str, connect: Connect, install: Install, version: int
+    conninfo: str, schema: str, role: str, connect: Connect, install: Install, version: int
 ) -> None:
-    install_released(dsn, schema, version)
+    install_released(conninfo, schema, version)
     conn = connect()
     fill(conn, schema, role)
     before = [query(conn, schema, text) for text in SEEN]
-    install(dsn, schema)
+    install(conninfo, schema)
     assert [query(conn, schema, text) for text in SEEN] == before
     assert query(conn, schema, "SELECT {store}.schema_version()") == [(LATEST.number,)]
 
@@ -109,33 +111,33 @@ def test_upgrade_keeps_everything_and_goes_on(
 
 @any_version
 def test_upgraded_store_is_as_a_fresh_one(
-    dsn: str, schema: str, install: Install, version: int
+    conninfo: str, schema: str, install: Install, version: int
 ) -> None:
     """Under the same name, because constants of a store are made of it."""
-    by_python(dsn, schema)
-    fresh = catalog(dsn, schema)
-    with psycopg.connect(dsn) as conn:
+    by_python(conninfo, schema)
+    fresh = catalog(conninfo, schema)
+    with psycopg.connect(conninfo) as conn:
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
-    install_released(dsn, schema, version)
-    assert catalog(dsn, schema)["migrations"] != fresh["migrations"]
-    install(dsn, schema)
-    upgraded = catalog(dsn, schema)
+    install_released(conninfo, schema, version)
+    assert catalog(conninfo, schema)["migrations"] != fresh["migrations"]
+    install(conninfo, schema)
+    upgraded = catalog(conninfo, schema)
     for kind, rows in fresh.items():
         assert upgraded[kind] == rows, kind
 
 
 @any_version
 def test_store_with_a_message_at_position_0_is_upgraded_and_verify_tells(
-    dsn: str, schema: str, connect: Connect, install: Install, version: int
+    conninfo: str, schema: str, connect: Connect, install: Install, version: int
 ) -> None:
     """After RESTART by hand. Nothing is deleted by itself: what is to be done, the docs say."""
-    install_released(dsn, schema, version)
+    install_released(conninfo, schema, version)
     conn = connect()
     restart = sql.SQL("ALTER SEQUENCE {}.global_position_seq RESTART")
     conn.execute(restart.format(sql.Identifier(schema)))
     assert write(conn, schema, "a-1") == (1, 0)
     assert write(conn, schema, "b-1") == (1, 1)
-    install(dsn, schema)
+    install(conninfo, schema)
     assert write(conn, schema, "a-1") == (2, 2)
     assert {
         check.check: check.example for check in transfer.verify(conn, store=schema) if check.wrong
@@ -185,9 +187,9 @@ def wait_for_more(took: list[float], count: int) -> None:
 
 @any_version
 def test_writers_and_readers_go_on_during_an_upgrade(
-    dsn: str, schema: str, connect: Connect, install: Install, version: int
+    conninfo: str, schema: str, connect: Connect, install: Install, version: int
 ) -> None:
-    install_released(dsn, schema, version)
+    install_released(conninfo, schema, version)
     setup = connect()
     for n in range(4):
         write(setup, schema, f"a-{n}")
@@ -229,7 +231,7 @@ def test_writers_and_readers_go_on_during_an_upgrade(
         lambda: consume(conns[4], "t"),
     ) as took:
         wait_for_more(took, 100)
-        install(dsn, schema)
+        install(conninfo, schema)
         wait_for_more(took, 100)
     assert max(took) < 3
     while read():
@@ -245,13 +247,13 @@ def test_writers_and_readers_go_on_during_an_upgrade(
 
 
 @any_version
-def test_upgrade_by_several_at_once_happens_once(dsn: str, schema: str, version: int) -> None:
-    install_released(dsn, schema, version)
+def test_upgrade_by_several_at_once_happens_once(conninfo: str, schema: str, version: int) -> None:
+    install_released(conninfo, schema, version)
     with ThreadPoolExecutor(6) as threads:
-        done = [threads.submit(each, dsn, schema) for each in (by_psql, by_python) * 3]
+        done = [threads.submit(each, conninfo, schema) for each in (by_psql, by_python) * 3]
     for each in done:
         each.result()
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
         assert [check for check in transfer.verify(conn, store=schema) if check.wrong] == []
 
 
@@ -264,29 +266,29 @@ def test_upgrade_by_several_at_once_happens_once(dsn: str, schema: str, version:
     ],
 )
 def test_upgrade_that_cannot_have_a_lock_changes_nothing(
-    dsn: str, schema: str, connect: Connect, install: Install, holds: str
+    conninfo: str, schema: str, connect: Connect, install: Install, holds: str
 ) -> None:
-    install_released(dsn, schema, 1)
-    before = catalog(dsn, schema)
+    install_released(conninfo, schema, 1)
+    before = catalog(conninfo, schema)
     other = connect(autocommit=False)
     other.execute(sql.SQL(holds).format(store=sql.Identifier(schema)))
     began = time.monotonic()
     with pytest.raises(Exception) as caught:  # noqa: PT011 — which one tells its SQLSTATE
-        install(dsn, schema)
+        install(conninfo, schema)
     assert code_and_detail(caught.value)[0] == "55P03"
     assert time.monotonic() - began < 10
     other.rollback()
-    assert catalog(dsn, schema) == before
-    install(dsn, schema)
-    assert "audit" in tables(dsn, schema)
+    assert catalog(conninfo, schema) == before
+    install(conninfo, schema)
+    assert "audit" in tables(conninfo, schema)
 
 
 def test_functions_that_cannot_be_applied_anew_leave_the_store_as_it_is(
-    dsn: str, schema: str, connect: Connect, install: Install
+    conninfo: str, schema: str, connect: Connect, install: Install
 ) -> None:
     """A view that somebody has read, and whoever reads it next, who waits for the installer."""
-    install(dsn, schema)
-    before = catalog(dsn, schema)
+    install(conninfo, schema)
+    before = catalog(conninfo, schema)
     other = connect(autocommit=False)
     query(other, schema, "SELECT FROM {store}.all_messages")
     reader = connect(options="-c lock_timeout=10s")
@@ -294,18 +296,18 @@ def test_functions_that_cannot_be_applied_anew_leave_the_store_as_it_is(
         working(lambda: query(reader, schema, "SELECT FROM {store}.all_messages")),
         pytest.raises(Exception) as caught,  # noqa: PT011 — which one tells its SQLSTATE
     ):
-        install(dsn, schema)
+        install(conninfo, schema)
     assert code_and_detail(caught.value)[0] == "55P03"
     other.rollback()
-    assert catalog(dsn, schema) == before
-    install(dsn, schema)
+    assert catalog(conninfo, schema) == before
+    install(conninfo, schema)
 
 
 def test_upgrade_grants_what_it_adds_to_who_had_rights(
-    dsn: str, schema: str, role: str, connect: Connect, install: Install
+    conninfo: str, schema: str, role: str, connect: Connect, install: Install
 ) -> None:
     """As if read_stream were new; and the roles are gone, or are others of the same name."""
-    install(dsn, schema)
+    install(conninfo, schema)
     conn = connect()
     for name in ("gone", "anew"):
         conn.execute(f"CREATE ROLE {role}_{name}".encode())
@@ -318,7 +320,7 @@ def test_upgrade_grants_what_it_adds_to_who_had_rights(
         conn.execute(
             sql.SQL(revoke).format(store=sql.Identifier(schema), role=sql.Identifier(role))
         )
-        install(dsn, schema)
+        install(conninfo, schema)
         assert query(connect(user=role), schema, "SELECT {store}.read_stream('a-1')") == []
         right = f"SELECT has_schema_privilege('{role}_anew', '{schema}', 'USAGE')"
         assert query(conn, schema, right) == [(False,)]

@@ -63,8 +63,8 @@ GROUP BY c.oid
 """
 
 
-def rename(dsn: str, old: str, new: str) -> None:
-    with psycopg.connect(dsn) as conn:
+def rename(conninfo: str, old: str, new: str) -> None:
+    with psycopg.connect(conninfo) as conn:
         conn.execute(
             sql.SQL("ALTER SCHEMA {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new))
         )
@@ -74,27 +74,27 @@ def rename(dsn: str, old: str, new: str) -> None:
 def test_renamed_store_is_refused_until_it_is_renamed_back(
     make_database: MakeDatabase, install: Install, name: str
 ) -> None:
-    dsn = make_database()
-    install(dsn, name)
-    rename(dsn, name, "renamed")
+    conninfo = make_database()
+    install(conninfo, name)
+    rename(conninfo, name, "renamed")
     # Not the new name, nor the old one: the functions in the schema would work on that store.
     for schema in ("renamed", name):
         with pytest.raises((psycopg.Error, PsqlError)) as caught:
-            install(dsn, schema)
+            install(conninfo, schema)
         state, detail = code_and_detail(caught.value)
         assert (state, isinstance(detail, dict) and detail["schema"]) == ("55000", "renamed")
-    install(dsn, "other")
+    install(conninfo, "other")
     with pytest.raises(pgstore.StoreNotInstalledError, match="another name"):
         pgstore.MessageStore[pgstore.RawMessage](
-            dsn, store="renamed", messages=pgstore.RawMessage, create=False
+            conninfo, store="renamed", messages=pgstore.RawMessage, create=False
         ).stream_version("x")
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
         pgstore.MessageStore[pgstore.RawMessage](
-            dsn, store="renamed", messages=pgstore.RawMessage
+            conninfo, store="renamed", messages=pgstore.RawMessage
         ).stream_version("x")
-    rename(dsn, "renamed", name)
-    install(dsn, name)
-    with psycopg.connect(dsn) as conn:
+    rename(conninfo, "renamed", name)
+    install(conninfo, name)
+    with psycopg.connect(conninfo) as conn:
         assert write(conn, name) == (1, 1)
 
 
@@ -103,9 +103,9 @@ def test_functions_of_a_renamed_store_run_no_code_of_the_caller(
     role: str, make_database: MakeDatabase, hide: str
 ) -> None:
     """Their names of tables and types would mean temporary ones of the caller."""
-    dsn = make_database()
-    by_python(dsn, "bank")
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    conninfo = make_database()
+    by_python(conninfo, "bank")
+    with psycopg.connect(conninfo, autocommit=True) as conn:
         store = Store(conn, "bank")
         store.write("a-1")
         store.call("grant_admin", role)
@@ -113,8 +113,8 @@ def test_functions_of_a_renamed_store_run_no_code_of_the_caller(
         views = {name for name, texts in tried.items() if "SELECT FROM" in texts[0]}
         relations = store.query(_COLUMNS.replace("%%", "%")).fetchall()
         conn.execute(f'GRANT CREATE ON DATABASE "{conn.info.dbname}" TO {role}'.encode())
-        rename(dsn, "bank", "renamed")
-        hostile = psycopg.connect(make_conninfo(dsn, user=role), autocommit=True)
+        rename(conninfo, "bank", "renamed")
+        hostile = psycopg.connect(make_conninfo(conninfo, user=role), autocommit=True)
         hostile.execute(_SPY)
         for name, kind, columns in relations:
             if hide == "views":
@@ -137,7 +137,7 @@ def test_functions_of_a_renamed_store_run_no_code_of_the_caller(
         assert [text for text, (_, state) in states.items() if state == "ZZ001"] == []
         answered = {name for name, state in states.values() if state is None}
         assert answered - views == WITHOUT_TABLES
-        rename(dsn, "renamed", "bank")
+        rename(conninfo, "renamed", "bank")
         assert [check for check in transfer.verify(conn, store="bank") if check.wrong] == []
 
 

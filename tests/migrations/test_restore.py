@@ -45,8 +45,8 @@ def copy(source: str, target: str, *options: str) -> None:
     assert (restored.returncode, restored.stderr) == (0, b"")
 
 
-def rows(dsn: str, name: str, text: str) -> Rows:
-    with psycopg.connect(dsn) as conn:
+def rows(conninfo: str, name: str, text: str) -> Rows:
+    with psycopg.connect(conninfo) as conn:
         query = sql.SQL(text).format(store=sql.Identifier(name))
         return conn.execute(query).fetchall()
 

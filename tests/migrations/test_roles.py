@@ -12,11 +12,11 @@ from tests.released import install_released
 
 
 @pytest.fixture
-def as_superuser(dsn: str, schema: str) -> dict[str, list[object]]:
+def as_superuser(conninfo: str, schema: str) -> dict[str, list[object]]:
     """The catalog of a store that a superuser has installed, and dropped."""
-    by_python(dsn, schema)
-    found = catalog(dsn, schema)
-    with psycopg.connect(dsn) as conn:
+    by_python(conninfo, schema)
+    found = catalog(conninfo, schema)
+    with psycopg.connect(conninfo) as conn:
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema)))
     return {kind: list(rows) for kind, rows in found.items()}
 
@@ -24,9 +24,9 @@ def as_superuser(dsn: str, schema: str) -> dict[str, list[object]]:
 def test_role_that_may_create_schemas_can_install(
     role: str, make_database: MakeDatabase, install: Install
 ) -> None:
-    dsn = make_database()
-    own = make_conninfo(dsn, user=role)
-    with psycopg.connect(dsn) as conn:
+    conninfo = make_database()
+    own = make_conninfo(conninfo, user=role)
+    with psycopg.connect(conninfo) as conn:
         conn.execute(
             sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(
                 sql.Identifier(conn.info.dbname), sql.Identifier(role)
@@ -40,7 +40,7 @@ def test_role_that_may_create_schemas_can_install(
 
 @pytest.mark.parametrize("public", ["", "GRANT ALL ON SCHEMA {} TO PUBLIC"])
 def test_role_that_only_owns_the_schema_can_install(
-    dsn: str,
+    conninfo: str,
     schema: str,
     role: str,
     connect: Connect,
@@ -48,28 +48,28 @@ def test_role_that_only_owns_the_schema_can_install(
     as_superuser: dict[str, list[object]],
     public: str,
 ) -> None:
-    own = make_conninfo(dsn, user=role)
+    own = make_conninfo(conninfo, user=role)
     name, owner = sql.Identifier(schema), sql.Identifier(role)
-    with psycopg.connect(dsn) as conn:
+    with psycopg.connect(conninfo) as conn:
         conn.execute(sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(name, owner))
         if public:
             conn.execute(sql.SQL(public).format(name))
     install(own, schema)
-    assert catalog(dsn, schema) == as_superuser
+    assert catalog(conninfo, schema) == as_superuser
     install(own, schema)
     assert write(connect(user=role), schema) == (1, 1)
 
 
 def test_functions_belong_to_whoever_installs(
-    dsn: str, schema: str, role: str, connect: Connect, install: Install
+    conninfo: str, schema: str, role: str, connect: Connect, install: Install
 ) -> None:
-    with psycopg.connect(dsn) as conn:
+    with psycopg.connect(conninfo) as conn:
         conn.execute(
             sql.SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(
                 sql.Identifier(schema), sql.Identifier(role)
             )
         )
-    install(make_conninfo(dsn, user=role), schema)
+    install(make_conninfo(conninfo, user=role), schema)
     owners = connect().execute(
         "SELECT DISTINCT p.proowner::regrole::text FROM pg_proc AS p"
         " WHERE p.pronamespace::regnamespace::text = %s",
@@ -80,13 +80,13 @@ def test_functions_belong_to_whoever_installs(
 
 @pytest.mark.parametrize("version", [None, 1])
 def test_default_privileges_of_the_installer_give_nobody_anything(
-    dsn: str, schema: str, role: str, connect: Connect, install: Install, version: int | None
+    conninfo: str, schema: str, role: str, connect: Connect, install: Install, version: int | None
 ) -> None:
     """Of what it makes; rights on what an upgrade finds are somebody's own."""
     conn = connect()
     kinds = ("SCHEMAS", "TABLES", "SEQUENCES", "FUNCTIONS")
     if version is not None:
-        install_released(dsn, schema, version)
+        install_released(conninfo, schema, version)
         store = sql.Identifier(schema)
         conn.execute(
             sql.SQL(
@@ -96,8 +96,8 @@ def test_default_privileges_of_the_installer_give_nobody_anything(
     for kind in kinds:
         conn.execute(f"ALTER DEFAULT PRIVILEGES GRANT ALL ON {kind} TO {role}".encode())
     try:
-        install(dsn, schema)
-        install(dsn, schema)
+        install(conninfo, schema)
+        install(conninfo, schema)
     finally:
         for kind in kinds:
             conn.execute(f"ALTER DEFAULT PRIVILEGES REVOKE ALL ON {kind} FROM {role}".encode())

@@ -22,12 +22,12 @@ CONSTANTS = (
 
 
 @pytest.fixture
-def stores(dsn: str, schema: str) -> Iterator[PAIR]:
+def stores(conninfo: str, schema: str) -> Iterator[PAIR]:
     other = schema + "_other"
-    by_python(dsn, schema)
-    by_psql(dsn, other)
+    by_python(conninfo, schema)
+    by_psql(conninfo, other)
     yield schema, other
-    with psycopg.connect(dsn, autocommit=True, options="-c lock_timeout=10s") as conn:
+    with psycopg.connect(conninfo, autocommit=True, options="-c lock_timeout=10s") as conn:
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(other)))
 
 

@@ -91,10 +91,10 @@ class Plan(msgspec.Struct):
 class Explained:
     """A connection in autocommit mode that tells the plans of what it runs."""
 
-    def __init__(self, dsn: str, store: str, plan_cache_mode: str) -> None:
+    def __init__(self, conninfo: str, store: str, plan_cache_mode: str) -> None:
         self.store = store
         self.conn = psycopg.connect(
-            dsn,
+            conninfo,
             autocommit=True,
             options=f"-c search_path={store} -c plan_cache_mode={plan_cache_mode} -c jit=on",
         )

@@ -20,7 +20,7 @@ Sessions = dict[str, Explained]
 
 
 @pytest.fixture(scope="module", params=[0, 1, 5, 60, 300], ids="{} messages".format)
-def sessions(server_dsn: str, request: pytest.FixtureRequest) -> Iterator[Sessions]:
+def sessions(server_conninfo: str, request: pytest.FixtureRequest) -> Iterator[Sessions]:
     """Sessions that planned everything when the store had so many messages.
 
     At 0 it has never been analyzed. At 1 a scan of everything is cheaper than any look-up.
@@ -28,12 +28,12 @@ def sessions(server_dsn: str, request: pytest.FixtureRequest) -> Iterator[Sessio
     `later` has planned nothing before the store grew.
     """
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, store=name)
+    pgstore.install(server_conninfo, store=name)
     with (
-        psycopg.connect(server_dsn, autocommit=True, options=f"-c search_path={name}") as conn,
-        Explained(server_dsn, name, "auto") as auto,
-        Explained(server_dsn, name, "force_generic_plan") as generic,
-        Explained(server_dsn, name, "auto") as later,
+        psycopg.connect(server_conninfo, autocommit=True, options=f"-c search_path={name}") as conn,
+        Explained(server_conninfo, name, "auto") as auto,
+        Explained(server_conninfo, name, "force_generic_plan") as generic,
+        Explained(server_conninfo, name, "auto") as later,
     ):
         for table in ("streams", "messages"):
             conn.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
@@ -43,7 +43,7 @@ def sessions(server_dsn: str, request: pytest.FixtureRequest) -> Iterator[Sessio
             plan_everything(session)
         fill(conn, TOTAL)
         yield {"auto": auto, "generic": generic, "later": later}
-    with psycopg.connect(server_dsn, autocommit=True) as conn:
+    with psycopg.connect(server_conninfo, autocommit=True) as conn:
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
 
 

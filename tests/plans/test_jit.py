@@ -80,10 +80,12 @@ def layout(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def store(server_dsn: str, layout: str) -> Iterator[str]:
+def store(server_conninfo: str, layout: str) -> Iterator[str]:
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, store=name)
-    with psycopg.connect(server_dsn, autocommit=True, options=f"-c search_path={name}") as conn:
+    pgstore.install(server_conninfo, store=name)
+    with psycopg.connect(
+        server_conninfo, autocommit=True, options=f"-c search_path={name}"
+    ) as conn:
         for table in ("streams", "messages"):
             conn.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
         fill(conn, layout)
@@ -131,9 +133,9 @@ class Calls:
 
 
 @pytest.fixture(scope="module")
-def calls(server_dsn: str, store: str) -> Iterator[Calls]:
+def calls(server_conninfo: str, store: str) -> Iterator[Calls]:
     """Everything that a reader, a writer or a worker may call."""
-    with Explained(server_dsn, store, "auto") as session:
+    with Explained(server_conninfo, store, "auto") as session:
         calls = Calls(session)
         for _ in range(2):  # the second time with what the first one has planned and written
             write(calls)
@@ -239,8 +241,8 @@ def consume(calls: Calls, partitions: int) -> None:
     calls(f"drop_subscription('{name}')")
 
 
-def test_every_function_is_called(calls: Calls, server_dsn: str, store: str) -> None:
-    with psycopg.connect(server_dsn, options=f"-c search_path={store}") as conn:
+def test_every_function_is_called(calls: Calls, server_conninfo: str, store: str) -> None:
+    with psycopg.connect(server_conninfo, options=f"-c search_path={store}") as conn:
         granted = conn.execute(
             """
             SELECT p.proname
@@ -267,8 +269,8 @@ def test_a_call_costs_nearly_nothing(calls: Calls) -> None:
     assert [str(plan) for plan in calls.outer if plan.cost > CALL_COSTS_AT_MOST] == []
 
 
-def test_a_server_with_llvm_tells_what_it_compiles(server_dsn: str, store: str) -> None:
-    with Explained(server_dsn, store, "auto") as session:
+def test_a_server_with_llvm_tells_what_it_compiles(server_conninfo: str, store: str) -> None:
+    with Explained(server_conninfo, store, "auto") as session:
         ((has_llvm,),) = session.rows("SELECT pg_jit_available()")
         session.conn.execute("SET jit_above_cost = 0")
         session.rows("SELECT sum(n) FROM generate_series(1, 10) AS s (n)")

@@ -15,10 +15,12 @@ TOTAL = 1_000_000
 
 
 @pytest.fixture(scope="module")
-def store(server_dsn: str) -> Iterator[str]:
+def store(server_conninfo: str) -> Iterator[str]:
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, store=name)
-    with psycopg.connect(server_dsn, autocommit=True, options=f"-c search_path={name}") as conn:
+    pgstore.install(server_conninfo, store=name)
+    with psycopg.connect(
+        server_conninfo, autocommit=True, options=f"-c search_path={name}"
+    ) as conn:
         fill(conn, TOTAL)
         conn.execute("ANALYZE streams, messages")
         yield name
@@ -27,8 +29,10 @@ def store(server_dsn: str) -> Iterator[str]:
 
 # auto: the server's choice after a few calls; the others are what it may choose.
 @pytest.fixture(scope="module", params=["auto", "force_generic_plan", "force_custom_plan"])
-def session(server_dsn: str, store: str, request: pytest.FixtureRequest) -> Iterator[Explained]:
-    with Explained(server_dsn, store, request.param) as session:
+def session(
+    server_conninfo: str, store: str, request: pytest.FixtureRequest
+) -> Iterator[Explained]:
+    with Explained(server_conninfo, store, request.param) as session:
         yield session
 
 

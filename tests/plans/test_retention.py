@@ -24,10 +24,12 @@ CALLS = {
 
 
 @pytest.fixture(scope="module")
-def store(server_dsn: str) -> Iterator[str]:
+def store(server_conninfo: str) -> Iterator[str]:
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, store=name)
-    with psycopg.connect(server_dsn, autocommit=True, options=f"-c search_path={name}") as conn:
+    pgstore.install(server_conninfo, store=name)
+    with psycopg.connect(
+        server_conninfo, autocommit=True, options=f"-c search_path={name}"
+    ) as conn:
         fill(conn, TOTAL)
         conn.execute("ANALYZE streams, messages")
         conn.execute("SELECT create_subscription('s', categories => ARRAY['other'])")
@@ -38,9 +40,9 @@ def store(server_dsn: str) -> Iterator[str]:
 @pytest.mark.parametrize("mode", ["auto", "force_generic_plan", "force_custom_plan"])
 @pytest.mark.parametrize("call", CALLS)
 def test_retention_finds_messages_by_index(
-    server_dsn: str, store: str, mode: str, call: str
+    server_conninfo: str, store: str, mode: str, call: str
 ) -> None:
-    with Explained(server_dsn, store, mode) as session:
+    with Explained(server_conninfo, store, mode) as session:
         for _ in range(7):
             assert session.run(CALLS[call]) is None
         assert session.plans != []

@@ -38,12 +38,12 @@ def statements(store: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def costs(server_dsn: str) -> Iterator[dict[str, float]]:
+def costs(server_conninfo: str) -> Iterator[dict[str, float]]:
     """What the planner thinks that each statement costs."""
     store = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, store=store)
+    pgstore.install(server_conninfo, store=store)
     options = f"-c search_path={store} -c plan_cache_mode=force_generic_plan"
-    with psycopg.connect(server_dsn, autocommit=True, options=options) as conn:
+    with psycopg.connect(server_conninfo, autocommit=True, options=options) as conn:
         yield {name: cost(conn, text) for name, text in statements(store)}
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(store)))
 

@@ -32,10 +32,12 @@ $$
 
 
 @pytest.fixture(scope="module")
-def store(server_dsn: str) -> Iterator[str]:
+def store(server_conninfo: str) -> Iterator[str]:
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, store=name)
-    with psycopg.connect(server_dsn, autocommit=True, options=f"-c search_path={name}") as conn:
+    pgstore.install(server_conninfo, store=name)
+    with psycopg.connect(
+        server_conninfo, autocommit=True, options=f"-c search_path={name}"
+    ) as conn:
         fill(conn, TOTAL)
         conn.execute("ANALYZE streams, messages")
         yield name
@@ -43,8 +45,8 @@ def store(server_dsn: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def session(server_dsn: str, store: str) -> Iterator[Explained]:
-    with Explained(server_dsn, store, "auto") as session:
+def session(server_conninfo: str, store: str) -> Iterator[Explained]:
+    with Explained(server_conninfo, store, "auto") as session:
         yield session
 
 
@@ -70,7 +72,7 @@ def claim(session: Explained, name: str) -> tuple[TupleRow | None, float]:
 def rounds(session: Explained, partitions: int) -> list[float]:
     """Rows looked at to find one message, again and again, after every partition had some."""
     name = subscribe(session, partitions, category := f"c{uuid4().hex[:12]}")
-    with psycopg.connect(session.conn.info.dsn, autocommit=True) as conn:
+    with psycopg.connect(session.conn.info.conninfo, autocommit=True) as conn:
         conn.execute(f"SET search_path TO {session.store}".encode())
         write(conn, category, 3 * partitions)
         conn.execute(_WORK.format(name=name).encode())

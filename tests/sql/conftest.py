@@ -12,13 +12,13 @@ from tests.sql.store import Store, drop
 
 
 @pytest.fixture(scope="module")
-def store(server_dsn: str) -> Iterator[Store]:
+def store(server_conninfo: str) -> Iterator[Store]:
     """Install a store for the tests of a file. What they need to themselves is the stream."""
     name = f"store_{uuid4().hex[:12]}"
-    make_store(server_dsn, name)
-    with psycopg.connect(server_dsn, autocommit=True) as conn:
+    make_store(server_conninfo, name)
+    with psycopg.connect(server_conninfo, autocommit=True) as conn:
         yield Store(conn, name)
-    drop(server_dsn, name)
+    drop(server_conninfo, name)
 
 
 @pytest.fixture
@@ -33,10 +33,10 @@ def schema(store: Store) -> str:
 
 
 @pytest.fixture
-def empty(server_dsn: str) -> Iterator[Store]:
+def empty(server_conninfo: str) -> Iterator[Store]:
     """A store of its own, in which nothing was written."""
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, store=name)
-    with psycopg.connect(server_dsn, autocommit=True) as conn:
+    pgstore.install(server_conninfo, store=name)
+    with psycopg.connect(server_conninfo, autocommit=True) as conn:
         yield Store(conn, name)
-    drop(server_dsn, name)
+    drop(server_conninfo, name)

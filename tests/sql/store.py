@@ -133,8 +133,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def drop(dsn: str, name: str) -> None:
-    with psycopg.connect(dsn, autocommit=True, options="-c lock_timeout=10s") as conn:
+def drop(conninfo: str, name: str) -> None:
+    with psycopg.connect(conninfo, autocommit=True, options="-c lock_timeout=10s") as conn:
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
 
 

@@ -14,11 +14,11 @@ from tests.sql.store import Background, Store, drop, last_position
 
 
 @pytest.fixture
-def filled(server_dsn: str) -> Iterator[Store]:
+def filled(server_conninfo: str) -> Iterator[Store]:
     """A store with three streams of three messages, the first cut off, and a policy."""
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, store=name)
-    with psycopg.connect(server_dsn, autocommit=True) as conn:
+    pgstore.install(server_conninfo, store=name)
+    with psycopg.connect(server_conninfo, autocommit=True) as conn:
         store = Store(conn, name)
         for n in range(9):
             store.write(f"account-{n % 3}")
@@ -26,7 +26,7 @@ def filled(server_dsn: str) -> Iterator[Store]:
         store.call("set_retention", "account", max_count=100)
         yield store
         assert [check for check in transfer.verify(conn, store=name) if check.wrong] == []
-    drop(server_dsn, name)
+    drop(server_conninfo, name)
 
 
 def empty(store: Store, **options: object) -> int:

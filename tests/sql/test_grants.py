@@ -176,13 +176,13 @@ def test_upgrade_restores_a_kind_of_which_functions_were_made_anew(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_owner_is_granted_nothing_and_nothing_is_taken_from_him(
-    store: Store, role: str, connect: Connect, server_dsn: str, kind: str
+    store: Store, role: str, connect: Connect, server_conninfo: str, kind: str
 ) -> None:
     """Functions run as the owner: without his rights they could not call one another."""
     name = f"{store.name}_own"
     store.query(f"CREATE SCHEMA {name} AUTHORIZATION {role}")
     try:
-        pgstore.install(make_conninfo(server_dsn, user=role), store=name)
+        pgstore.install(make_conninfo(server_conninfo, user=role), store=name)
         own, conn = Store(store.conn, name), connect(user=role)
         with own.refused("22023", argument="role"):
             own.call(f"grant_{kind}", role, on=conn)
@@ -285,12 +285,12 @@ def test_own_objects_of_the_same_names_hide_nothing_from_the_audit(
 
 
 def test_rights_of_one_store_are_none_in_another(
-    store: Store, role: str, connect: Connect, server_dsn: str
+    store: Store, role: str, connect: Connect, server_conninfo: str
 ) -> None:
     grant(store, "admin", role)
     other = Store(store.conn, store.name + "_other")
-    pgstore.install(server_dsn, store=other.name)
+    pgstore.install(server_conninfo, store=other.name)
     try:
         assert allowed(other, connect(user=role)) == set()
     finally:
-        drop(server_dsn, other.name)
+        drop(server_conninfo, other.name)

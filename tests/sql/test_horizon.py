@@ -135,14 +135,14 @@ def test_horizon_ignores_locks_of_another_kind(store: Store, connect: Connect) -
 
 
 def test_horizon_ignores_the_same_store_in_another_database(
-    store: Store, stream: str, server_dsn: str
+    store: Store, stream: str, server_conninfo: str
 ) -> None:
     database = f"other_{uuid4().hex[:12]}"
     store.query(f"CREATE DATABASE {database}")
     try:
-        dsn = make_conninfo(server_dsn, dbname=database)
-        pgstore.install(dsn, store=store.name)
-        with psycopg.connect(dsn) as conn:
+        conninfo = make_conninfo(server_conninfo, dbname=database)
+        pgstore.install(conninfo, store=store.name)
+        with psycopg.connect(conninfo) as conn:
             store.write(stream, on=conn)
             _, last = store.write(stream)
             assert horizon(store) == (last, False)
@@ -208,10 +208,10 @@ def test_horizon_moves_with_every_writer_that_ends(empty: Store, connect: Connec
 
 @pytest.mark.parametrize("store_name", COLLIDING)
 def test_marks_use_65_classes_that_are_none_of_the_others(
-    server_dsn: str, store_name: str, connect: Connect
+    server_conninfo: str, store_name: str, connect: Connect
 ) -> None:
     """The hash of these names gives a class from which on 65 do not fit, or hold another one."""
-    pgstore.install(server_dsn, store=store_name)
+    pgstore.install(server_conninfo, store=store_name)
     try:
         store = Store(connect(), store_name)
         ((mark, stream, bell),) = store.query(
@@ -228,7 +228,7 @@ def test_marks_use_65_classes_that_are_none_of_the_others(
             check for check in transfer.verify(store.conn, store=store_name) if check.wrong
         ] == []
     finally:
-        drop(server_dsn, store_name)
+        drop(server_conninfo, store_name)
 
 
 def test_skip_positions_sets_the_sequence_ahead(empty: Store, connect: Connect) -> None:

@@ -34,18 +34,18 @@ FIRST = 11
 
 
 @pytest.fixture(scope="module")
-def filled(server_dsn: str) -> Iterator[Store]:
+def filled(server_conninfo: str) -> Iterator[Store]:
     """A store with a few messages, which tests only read."""
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, store=name)
-    with psycopg.connect(server_dsn, autocommit=True) as conn:
+    pgstore.install(server_conninfo, store=name)
+    with psycopg.connect(server_conninfo, autocommit=True) as conn:
         store = Store(conn, name)
         store.query("SELECT setval('STORE.global_position_seq', %s)", [FIRST - 1])
         for n, (stream, type_, metadata) in enumerate(MESSAGES):
             tenant = None if metadata is None else f'{{"tenant": {metadata["tenant"]}}}'
             assert store.write(stream, type_, str(n), tenant)[1] == FIRST + n
         yield store
-    drop(server_dsn, name)
+    drop(server_conninfo, name)
 
 
 def found(store: Store, *given: Any, **named: Any) -> list[int]:

@@ -43,11 +43,11 @@ OTHERS = ("create_subscription", "set_retention", "delete_stream")
 
 
 @pytest.fixture
-def copied(server_dsn: str) -> Iterator[Store]:
+def copied(server_conninfo: str) -> Iterator[Store]:
     """A store with rows of every kind, whose sequences are as new."""
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_dsn, store=name)
-    with psycopg.connect(server_dsn, autocommit=True) as conn:
+    pgstore.install(server_conninfo, store=name)
+    with psycopg.connect(server_conninfo, autocommit=True) as conn:
         store = Store(conn, name)
         for n in range(9):
             store.write(f"account-{n % 3}")
@@ -57,7 +57,7 @@ def copied(server_dsn: str) -> Iterator[Store]:
             store.call("set_retention", "account", max_count=count)
         restart(store)
         yield store
-    drop(server_dsn, name)
+    drop(server_conninfo, name)
 
 
 def restart(store: Store) -> None:

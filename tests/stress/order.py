@@ -53,27 +53,27 @@ class Outcome(msgspec.Struct):
     workers: list[Report]
 
 
-def stress(dsn: str, name: str, seconds: float, writers: int) -> Outcome:
+def stress(conninfo: str, name: str, seconds: float, writers: int) -> Outcome:
     """Write for so long to a new store, and compare what its readers saw with what is stored."""
-    pgstore.install(dsn, store=name)
+    pgstore.install(conninfo, store=name)
     with ExitStack() as stack:
-        conn = stack.enter_context(psycopg.connect(dsn, autocommit=True))
+        conn = stack.enter_context(psycopg.connect(conninfo, autocommit=True))
         create_effects(conn, name)
-        with open_store(dsn, name) as store:
+        with open_store(conninfo, name) as store:
             for each in subscriptions(store):
                 each.create()
-        readers = stack.enter_context(Readers(dsn, name))
+        readers = stack.enter_context(Readers(conninfo, name))
         workers = [
-            stack.enter_context(Process(work, Job(dsn, name, lease=2.0))) for _ in range(_WORKERS)
+            stack.enter_context(Process(work, Job(conninfo, name, lease=2.0))) for _ in range(_WORKERS)
         ]
-        killed = stack.enter_context(backends_killed(dsn))
+        killed = stack.enter_context(backends_killed(conninfo))
         writing = [
-            stack.enter_context(Process(write, dsn, name, n, seconds, _LEAST))
+            stack.enter_context(Process(write, conninfo, name, n, seconds, _LEAST))
             for n in range(writers)
         ]
         start = time.monotonic()
         time.sleep(seconds * 0.2)
-        prepared = _prepared_transaction(dsn, name, seconds * 0.1)
+        prepared = _prepared_transaction(conninfo, name, seconds * 0.1)
         transactions: Counter[str] = Counter()
         for process in writing:
             transactions.update(process.receive(seconds + _PATIENCE))
@@ -81,7 +81,7 @@ def stress(dsn: str, name: str, seconds: float, writers: int) -> Outcome:
 
         there = stored(conn, name)
         readers.finish(there)
-        _catch_up(dsn, name, there[-1][0])
+        _catch_up(conninfo, name, there[-1][0])
         return Outcome(
             messages=len(there),
             seconds=took,
@@ -97,13 +97,13 @@ def stress(dsn: str, name: str, seconds: float, writers: int) -> Outcome:
 
 
 @contextmanager
-def backends_killed(dsn: str) -> Iterator[Counter[str]]:
+def backends_killed(conninfo: str) -> Iterator[Counter[str]]:
     """Terminate a writer's backend every 50 ms, and one of a worker every 500 ms."""
     killed: Counter[str] = Counter()
     stop = threading.Event()
 
     def kill() -> None:
-        with psycopg.connect(dsn, autocommit=True) as conn:
+        with psycopg.connect(conninfo, autocommit=True) as conn:
             for turn in range(1_000_000):
                 if stop.wait(0.05):
                     return
@@ -120,11 +120,11 @@ def backends_killed(dsn: str) -> Iterator[Counter[str]]:
         thread.join()
 
 
-def _prepared_transaction(dsn: str, name: str, seconds: float) -> float:
+def _prepared_transaction(conninfo: str, name: str, seconds: float) -> float:
     """Keep a prepared transaction with messages for so long; then commit it."""
     gid = f"stress-{uuid4().hex}"
     write_one = f"SELECT {name}.write_message(%s, 'Noted', %s::jsonb)".encode()
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
         conn.execute("BEGIN")
         conn.execute("SET LOCAL pgstore.notify = 'off'")
         for number, category in enumerate(CATEGORIES):
@@ -134,13 +134,13 @@ def _prepared_transaction(dsn: str, name: str, seconds: float) -> float:
     try:
         time.sleep(seconds)
     finally:
-        with psycopg.connect(dsn, autocommit=True) as conn:
+        with psycopg.connect(conninfo, autocommit=True) as conn:
             conn.execute(f"COMMIT PREPARED '{gid}'".encode())
     return seconds
 
 
-def _catch_up(dsn: str, name: str, position: int) -> None:
-    with open_store(dsn, name) as store:
+def _catch_up(conninfo: str, name: str, position: int) -> None:
+    with open_store(conninfo, name) as store:
         for each in subscriptions(store):
             each.wait_until(position, timeout=_PATIENCE)
 

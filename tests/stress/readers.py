@@ -90,8 +90,8 @@ class FollowReader(Reader):
 class AsyncFollowReader(Reader):
     """Iterates over `follow`, in an event loop of its own."""
 
-    def __init__(self, dsn: str, name: str) -> None:
-        self._dsn = dsn
+    def __init__(self, conninfo: str, name: str) -> None:
+        self._conninfo = conninfo
         self._store = name
         super().__init__("async follow", lambda _: [])
 
@@ -100,7 +100,7 @@ class AsyncFollowReader(Reader):
 
     async def _follow(self) -> None:
         async with pgstore.AsyncMessageStore(
-            self._dsn, store=self._store, messages=Noted, create=False
+            self._conninfo, store=self._store, messages=Noted, create=False
         ) as store:
             while not self._over():
                 # Ends now and then, and goes on where it was.
@@ -114,9 +114,9 @@ class AsyncFollowReader(Reader):
 class Readers:
     """All kinds of them."""
 
-    def __init__(self, dsn: str, name: str) -> None:
-        self._store = pgstore.MessageStore(dsn, store=name, messages=Noted, create=False)
-        self._conn = psycopg.connect(dsn, autocommit=True)
+    def __init__(self, conninfo: str, name: str) -> None:
+        self._store = pgstore.MessageStore(conninfo, store=name, messages=Noted, create=False)
+        self._conn = psycopg.connect(conninfo, autocommit=True)
         naive = _NAIVE.replace("{name}", name).encode()
 
         def positions(last: int) -> list[Seen]:
@@ -137,7 +137,7 @@ class Readers:
         self.of_all = [
             Reader("read_all", read_all),
             FollowReader(self._store),
-            AsyncFollowReader(dsn, name),
+            AsyncFollowReader(conninfo, name),
         ]
         self.of_category = {
             category: Reader(f"read_category {category}", read_category(category))

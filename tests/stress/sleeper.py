@@ -16,7 +16,9 @@ APPLICATION = "stress sleeper"
 _NEVER = 3600.0
 
 
-def sleep(pipe: Pipe, dsn: str, name: str, after_position: int, kind: str, restless: bool) -> None:
+def sleep(
+    pipe: Pipe, conninfo: str, name: str, after_position: int, kind: str, restless: bool
+) -> None:
     """Send the position of each message that it gets, by `follow` of the kind `sync` or `async`.
 
     A restless one gets up whenever a writer rings, and goes back to bed, where others sleep on.
@@ -28,21 +30,21 @@ def sleep(pipe: Pipe, dsn: str, name: str, after_position: int, kind: str, restl
     waker._AFTER_YOU = async_waker._AFTER_YOU = 0.0
     if restless:
         waker._RINGS = async_waker._RINGS = 1
-    dsn = make_conninfo(dsn, application_name=APPLICATION)
+    conninfo = make_conninfo(conninfo, application_name=APPLICATION)
     if kind == "async":
-        asyncio.run(_sleep(pipe, dsn, name, after_position))
+        asyncio.run(_sleep(pipe, conninfo, name, after_position))
         return
     with (
-        pgstore.MessageStore(dsn, store=name, messages=Noted, create=False) as store,
+        pgstore.MessageStore(conninfo, store=name, messages=Noted, create=False) as store,
         store.follow(after_position=after_position) as messages,
     ):
         for each in messages:
             pipe.send(each.global_position)
 
 
-async def _sleep(pipe: Pipe, dsn: str, name: str, after_position: int) -> None:
+async def _sleep(pipe: Pipe, conninfo: str, name: str, after_position: int) -> None:
     async with (
-        pgstore.AsyncMessageStore(dsn, store=name, messages=Noted, create=False) as store,
+        pgstore.AsyncMessageStore(conninfo, store=name, messages=Noted, create=False) as store,
         store.follow(after_position=after_position) as messages,
     ):
         async for each in messages:
@@ -52,9 +54,9 @@ async def _sleep(pipe: Pipe, dsn: str, name: str, after_position: int) -> None:
 # The wrong versions. Each was tried, and each is a function of the store put in its place.
 
 
-def make_wrong(dsn: str, name: str, version: str) -> None:
+def make_wrong(conninfo: str, name: str, version: str) -> None:
     """Put one of the wrong ideas of `WRONG` into a store."""
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
         conn.execute(f"SET search_path = {name}, pg_temp".encode())
         for statement in WRONG[version]:
             conn.execute(statement.encode())

@@ -16,18 +16,18 @@ from tests.stress.messages import Noted
 
 
 @pytest.fixture
-def store(server_dsn: str, schema: str) -> Iterator[MessageStore[Noted]]:
-    with pgstore.MessageStore(server_dsn, store=schema, messages=Noted) as store:
+def store(server_conninfo: str, schema: str) -> Iterator[MessageStore[Noted]]:
+    with pgstore.MessageStore(server_conninfo, store=schema, messages=Noted) as store:
         store.safe_position()
         yield store
 
 
 @pytest.fixture
-def other_database(server_dsn: str) -> Iterator[str]:
+def other_database(server_conninfo: str) -> Iterator[str]:
     name = sql.Identifier(f"other_{uuid4().hex[:12]}")
-    with psycopg.connect(server_dsn, autocommit=True) as conn:
+    with psycopg.connect(server_conninfo, autocommit=True) as conn:
         conn.execute(sql.SQL("CREATE DATABASE {}").format(name))
-        yield make_conninfo(server_dsn, dbname=name.as_string().strip('"'))
+        yield make_conninfo(server_conninfo, dbname=name.as_string().strip('"'))
         conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 

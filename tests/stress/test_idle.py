@@ -31,8 +31,8 @@ def server() -> Iterator[Server]:
 
 
 def test_idle_process_runs_at_most_one_query_a_second(server: Server) -> None:
-    dsn = make_conninfo(server.dsn, application_name="idle")
-    with pgstore.MessageStore(dsn, store="idle", messages=Noted) as store:
+    conninfo = make_conninfo(server.conninfo, application_name="idle")
+    with pgstore.MessageStore(conninfo, store="idle", messages=Noted) as store:
         written = store.write("left-1", Noted(0, 0)).global_position
         many = [store.subscription(f"subscription {n}", partitions=8) for n in range(SUBSCRIPTIONS)]
         for each in many:

@@ -7,8 +7,8 @@ SECONDS = amount(5, 30)
 WRITERS = 16
 
 
-def test_no_reader_misses_or_repeats_a_message(server_dsn: str, schema: str) -> None:
-    outcome = stress(server_dsn, schema, SECONDS, WRITERS)
+def test_no_reader_misses_or_repeats_a_message(server_conninfo: str, schema: str) -> None:
+    outcome = stress(server_conninfo, schema, SECONDS, WRITERS)
 
     assert outcome.naive_missed > 0  # the same run loses messages to who does not take care
     assert outcome.messages > 500

@@ -58,7 +58,7 @@ def test_all_are_back_within_a_second(
 ) -> None:
     followed: list[int] = []
     handled: list[int] = []
-    with MessageStore[Noted](server.dsn, messages=Noted) as store:
+    with MessageStore[Noted](server.conninfo, messages=Noted) as store:
         subscription = store.subscription("notes", category="note")
 
         @subscription.handler

@@ -41,9 +41,9 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def store(server: Server) -> Iterator[MessageStore[Noted]]:
-    with pgstore.MessageStore(server.dsn, store=NAME, messages=Noted) as store:
+    with pgstore.MessageStore(server.conninfo, store=NAME, messages=Noted) as store:
         store.safe_position()
-        with psycopg.connect(server.dsn, autocommit=True) as conn:
+        with psycopg.connect(server.conninfo, autocommit=True) as conn:
             create_effects(conn, NAME)
         yield store
 
@@ -91,7 +91,7 @@ def test_runner_and_follower_outlive_a_restart_of_the_server(
     for thread in threads:
         thread.join(20)
 
-    with psycopg.connect(server.dsn) as conn:
+    with psycopg.connect(server.conninfo) as conn:
         there = stored(conn, NAME)
         assert len(there) == MESSAGES * (RESTARTS + 1)
         assert followed == there

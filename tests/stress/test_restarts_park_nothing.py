@@ -51,8 +51,8 @@ def lost_a_process(server: Server, victim: LiteralString) -> None:
     """As the kernel does when memory is short; the postmaster ends all other sessions too."""
     with (
         suppress(psycopg.OperationalError),
-        psycopg.connect(server.dsn, autocommit=True) as conn,
-        psycopg.connect(server.dsn, autocommit=True) as witness,
+        psycopg.connect(server.conninfo, autocommit=True) as conn,
+        psycopg.connect(server.conninfo, autocommit=True) as witness,
     ):
         query = "SELECT a.pid FROM pg_stat_activity AS a WHERE " + victim
         (process,) = conn.execute(query).fetchone() or pytest.fail("no such process")
@@ -65,7 +65,7 @@ def lost_a_process(server: Server, victim: LiteralString) -> None:
     end = time.monotonic() + PATIENCE
     while True:
         try:
-            return psycopg.connect(server.dsn).close()
+            return psycopg.connect(server.conninfo).close()
         except psycopg.OperationalError:
             assert time.monotonic() < end
             time.sleep(0.05)
@@ -85,7 +85,7 @@ def lost_another_process(server: Server) -> None:
 def test_restarts_of_the_server_park_nothing(
     server: Server, restart: Callable[[Server], None]
 ) -> None:
-    with MessageStore(server.dsn, store="restarted", messages=Noted) as store:
+    with MessageStore(server.conninfo, store="restarted", messages=Noted) as store:
         # With one attempt, the first that is counted parks it.
         subscription = store.subscription("single", on_failure="park", max_attempts=1)
         deliveries = 0

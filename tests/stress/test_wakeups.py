@@ -15,9 +15,9 @@ pytestmark = pytest.mark.alone
 @pytest.mark.parametrize("restless", [True, False])
 @pytest.mark.parametrize("writers", [1, 3])
 def test_nobody_sleeps_through_a_message(
-    server_dsn: str, schema: str, writers: int, restless: bool
+    server_conninfo: str, schema: str, writers: int, restless: bool
 ) -> None:
-    found = rounds(server_dsn, schema, ROUNDS, writers=writers, restless=restless)
+    found = rounds(server_conninfo, schema, ROUNDS, writers=writers, restless=restless)
 
     assert found.late == 0
     assert found.killed > 0
@@ -25,7 +25,7 @@ def test_nobody_sleeps_through_a_message(
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_wrong_version_loses_a_wake_up(server_dsn: str, schema: str, wrong: str) -> None:
-    found = rounds(server_dsn, schema, 5000, writers=1, wrong=wrong, enough=1, seconds=120)
+def test_wrong_version_loses_a_wake_up(server_conninfo: str, schema: str, wrong: str) -> None:
+    found = rounds(server_conninfo, schema, 5000, writers=1, wrong=wrong, enough=1, seconds=120)
 
     assert found.late > 0

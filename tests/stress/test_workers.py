@@ -32,18 +32,18 @@ ZOMBIES = 3
 
 
 @pytest.fixture
-def conn(server_dsn: str) -> Iterator[psycopg.Connection[TupleRow]]:
-    with psycopg.connect(server_dsn, autocommit=True) as conn:
+def conn(server_conninfo: str) -> Iterator[psycopg.Connection[TupleRow]]:
+    with psycopg.connect(server_conninfo, autocommit=True) as conn:
         yield conn
 
 
 @pytest.fixture
 def store(
-    server_dsn: str, schema: str, conn: psycopg.Connection[TupleRow]
+    server_conninfo: str, schema: str, conn: psycopg.Connection[TupleRow]
 ) -> Iterator[MessageStore[Noted]]:
-    pgstore.install(server_dsn, store=schema)
+    pgstore.install(server_conninfo, store=schema)
     create_effects(conn, schema)
-    with open_store(server_dsn, schema) as store:
+    with open_store(server_conninfo, schema) as store:
         for each in subscriptions(store):
             each.create()
         yield store
@@ -100,18 +100,18 @@ class Crew:
 
 
 def test_effects_happen_exactly_once_while_workers_die_and_stop_and_come_and_go(
-    server_dsn: str,
+    server_conninfo: str,
     schema: str,
     store: MessageStore[Noted],
     conn: psycopg.Connection[TupleRow],
 ) -> None:
-    job = Job(server_dsn, schema, lease=LEASE, workers=2, nap=0.003, batch_size=20)
+    job = Job(server_conninfo, schema, lease=LEASE, workers=2, nap=0.003, batch_size=20)
     with ExitStack() as stack:
         crew = Crew(stack, job)
         for _ in range(3):
             crew.add()
         writing = [
-            stack.enter_context(Process(write, server_dsn, schema, n, SECONDS, LEAST))
+            stack.enter_context(Process(write, server_conninfo, schema, n, SECONDS, LEAST))
             for n in range(3)
         ]
         end = time.monotonic() + SECONDS
@@ -137,12 +137,12 @@ def test_effects_happen_exactly_once_while_workers_die_and_stop_and_come_and_go(
 
 
 def test_acknowledgement_of_a_worker_that_slept_through_its_lease_is_refused(
-    server_dsn: str,
+    server_conninfo: str,
     schema: str,
     store: MessageStore[Noted],
     conn: psycopg.Connection[TupleRow],
 ) -> None:
-    job = Job(server_dsn, schema, lease=LEASE, workers=1, nap=0.3, tell=True)
+    job = Job(server_conninfo, schema, lease=LEASE, workers=1, nap=0.3, tell=True)
     with ExitStack() as stack:
         zombies = []
         for number in range(ZOMBIES):

@@ -39,14 +39,16 @@ class Wakeups(msgspec.Struct):
 class Bedroom:
     """Sleeping processes, and the rounds that wake them."""
 
-    def __init__(self, stack: ExitStack, dsn: str, name: str, writers: int, restless: bool) -> None:
+    def __init__(
+        self, stack: ExitStack, conninfo: str, name: str, writers: int, restless: bool
+    ) -> None:
         self._stack = stack
         self._restless = restless
-        self._dsn = dsn
+        self._conninfo = conninfo
         self._name = name
-        self._conn = stack.enter_context(psycopg.connect(dsn, autocommit=True))
+        self._conn = stack.enter_context(psycopg.connect(conninfo, autocommit=True))
         self._writers = [
-            stack.enter_context(psycopg.connect(dsn, autocommit=True)) for _ in range(writers)
+            stack.enter_context(psycopg.connect(conninfo, autocommit=True)) for _ in range(writers)
         ]
         self._threads = stack.enter_context(ThreadPoolExecutor(writers))
         self._sleepers = [self._sleeper(kind) for kind in KINDS]
@@ -80,7 +82,7 @@ class Bedroom:
 
     def _sleeper(self, kind: str) -> Process:
         return self._stack.enter_context(
-            Process(sleep, self._dsn, self._name, 0, kind, self._restless)
+            Process(sleep, self._conninfo, self._name, 0, kind, self._restless)
         )
 
     def _write(self, conn: psycopg.Connection[TupleRow]) -> int:
@@ -111,7 +113,7 @@ class Bedroom:
 
 
 def rounds(
-    dsn: str,
+    conninfo: str,
     name: str,
     count: int,
     *,
@@ -122,11 +124,11 @@ def rounds(
     seconds: float = 3600.0,
 ) -> Wakeups:
     """Do so many rounds in a new store; fewer if `enough` were late, or the time is up."""
-    pgstore.install(dsn, store=name)
+    pgstore.install(conninfo, store=name)
     if wrong is not None:
-        make_wrong(dsn, name, wrong)
+        make_wrong(conninfo, name, wrong)
     with ExitStack() as stack:
-        bedroom = Bedroom(stack, dsn, name, writers, restless)
+        bedroom = Bedroom(stack, conninfo, name, writers, restless)
         bedroom.round()  # the first one waits for everybody to be there
         found = bedroom.found = Wakeups()
         end = time.monotonic() + seconds

@@ -36,7 +36,7 @@ class Job(msgspec.Struct, frozen=True):
     mode.
     """
 
-    dsn: str
+    conninfo: str
     name: str
     lease: float = 30.0
     workers: int = 3
@@ -87,18 +87,18 @@ class _LostLeases(logging.Handler):
 
 @contextmanager
 def open_store(
-    dsn: str, name: str, message: type[Noted] = Noted, *, pooled: bool = False
+    conninfo: str, name: str, message: type[Noted] = Noted, *, pooled: bool = False
 ) -> Iterator[MessageStore[Noted]]:
     """Open a store; `pooled` works through a pooler in transaction mode."""
-    dsn = make_conninfo(dsn, application_name=APPLICATION)
+    conninfo = make_conninfo(conninfo, application_name=APPLICATION)
     messages = {"Noted": message}
     if not pooled:
-        with pgstore.MessageStore(dsn, store=name, messages=messages, create=False) as store:
+        with pgstore.MessageStore(conninfo, store=name, messages=messages, create=False) as store:
             yield store
         return
     session = {"autocommit": True, "prepare_threshold": None}
     with (
-        ConnectionPool(dsn, kwargs=session, min_size=1, max_size=10, open=True) as pool,
+        ConnectionPool(conninfo, kwargs=session, min_size=1, max_size=10, open=True) as pool,
         pgstore.MessageStore(
             pool, store=name, messages=messages, create=False, wakeup="poll"
         ) as pooled_store,
@@ -130,7 +130,7 @@ def work(pipe: Pipe, job: Job) -> None:
     report = Report()
     logger.addHandler(_LostLeases(report, pipe if job.tell else None))
     logger.propagate = False
-    with open_store(job.dsn, job.name, pooled=job.pooled) as store:
+    with open_store(job.conninfo, job.name, pooled=job.pooled) as store:
         _run(store, job, report, pipe)
     pipe.send(report)
 

@@ -22,19 +22,19 @@ _PATIENCE = 30.0
 _NAPS = (0.0, 0.0, 0.0, 0.001, 0.01)
 
 
-def write(pipe: Pipe, dsn: str, name: str, writer: int, seconds: float, least: int) -> None:
+def write(pipe: Pipe, conninfo: str, name: str, writer: int, seconds: float, least: int) -> None:
     """Write until the time is up and so many transactions are committed; sends their counts."""
     # A lost connection is part of the work, not worth a warning.
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)
-    pipe.send(Writer(dsn, name, writer).run(seconds, least))
+    pipe.send(Writer(conninfo, name, writer).run(seconds, least))
 
 
 class Writer:
     """Transactions on several streams, with savepoints, pauses and roll-backs."""
 
-    def __init__(self, dsn: str, name: str, writer: int) -> None:
-        self._dsn = make_conninfo(
-            dsn, application_name=APPLICATION, options="-c deadlock_timeout=20ms"
+    def __init__(self, conninfo: str, name: str, writer: int) -> None:
+        self._conninfo = make_conninfo(
+            conninfo, application_name=APPLICATION, options="-c deadlock_timeout=20ms"
         )
         self._chance = random.Random(writer)
         self._writer = writer
@@ -62,7 +62,7 @@ class Writer:
         return dict(counts)
 
     def _connect(self) -> psycopg.Connection[TupleRow]:
-        return psycopg.connect(self._dsn, autocommit=True)
+        return psycopg.connect(self._conninfo, autocommit=True)
 
     def _transaction(self, conn: psycopg.Connection[TupleRow]) -> None:
         for stream in self._chance.sample(STREAMS, self._chance.choice((1, 1, 2, 3))):

@@ -20,9 +20,9 @@ Connection = psycopg.Connection[TupleRow]
 class Place:
     """A store: its name and a connection, on which STORE stands for the name."""
 
-    def __init__(self, conn: Connection, name: str, dsn: str) -> None:
+    def __init__(self, conn: Connection, name: str, conninfo: str) -> None:
         self.conn = conn
-        self.dsn = dsn
+        self.conninfo = conninfo
         self.name = name
 
     def query(self, text: str, *parameters: object) -> list[Any]:
@@ -65,23 +65,23 @@ class Place:
 
 
 @contextmanager
-def made_store(dsn: str) -> Iterator[Place]:
+def made_store(conninfo: str) -> Iterator[Place]:
     name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(dsn, store=name)
-    with psycopg.connect(dsn, autocommit=True) as conn:
-        yield Place(conn, name, dsn)
+    pgstore.install(conninfo, store=name)
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        yield Place(conn, name, conninfo)
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
 
 
 @pytest.fixture
-def old(dsn: str) -> Iterator[Place]:
-    with made_store(dsn) as place:
+def old(conninfo: str) -> Iterator[Place]:
+    with made_store(conninfo) as place:
         yield place
 
 
 @pytest.fixture
-def new(dsn: str) -> Iterator[Place]:
-    with made_store(dsn) as place:
+def new(conninfo: str) -> Iterator[Place]:
+    with made_store(conninfo) as place:
         yield place
 
 

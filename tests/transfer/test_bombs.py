@@ -82,7 +82,9 @@ def test_line_of_3_gb_in_a_small_file_is_refused_with_its_number(
 ) -> None:
     bomb(path := tmp_path / "bomb.jsonl.gz", 48)
     assert path.stat().st_size < 4 * 2**20
-    code, peak, said = measured("import", str(path), "--dsn", new.dsn, "--store", new.name)
+    code, peak, said = measured(
+        "import", str(path), "--conninfo", new.conninfo, "--store", new.name
+    )
     assert code == 1
     assert said.startswith(f"error: line 3: longer than {MAX_BYTES} bytes\nhint: ")
     assert peak < _MOST
@@ -90,7 +92,7 @@ def test_line_of_3_gb_in_a_small_file_is_refused_with_its_number(
 
 
 def test_device_that_never_ends_is_refused(new: Place) -> None:
-    place = ("--dsn", new.dsn, "--store", new.name)
+    place = ("--conninfo", new.conninfo, "--store", new.name)
     code, peak, said = measured("import", "/dev/zero", *place)
     assert (code, said.splitlines()[0]) == (1, f"error: line 1: longer than {MAX_BYTES} bytes")
     assert peak < _MOST
@@ -102,7 +104,13 @@ def test_device_that_never_ends_is_refused(new: Place) -> None:
 @pytest.mark.parametrize("arguments", [("a-1", "A", "-"), ("a-1", "A", "@/dev/zero")])
 def test_writing_what_never_ends_is_refused(new: Place, arguments: tuple[str, ...]) -> None:
     code, _, said = measured(
-        "write", *arguments, "--dsn", new.dsn, "--store", new.name, stdin=Path("/dev/zero")
+        "write",
+        *arguments,
+        "--conninfo",
+        new.conninfo,
+        "--store",
+        new.name,
+        stdin=Path("/dev/zero"),
     )
     assert (code, said.partition(": more than ")[1]) == (1, ": more than ")
 
@@ -113,7 +121,16 @@ def test_longer_lines_are_read_if_the_caller_says_so(new: Place, file: Path) -> 
     with pytest.raises(FileRefusedError) as caught:
         transfer.check(new.conn, source, store=new.name)
     assert (caught.value.line, caught.value.hint is not None) == (3, True)
-    command = [*PROGRAM, "import", str(file), "--dsn", new.dsn, "--store", new.name, "--max-bytes"]
+    command = [
+        *PROGRAM,
+        "import",
+        str(file),
+        "--conninfo",
+        new.conninfo,
+        "--store",
+        new.name,
+        "--max-bytes",
+    ]
     assert subprocess.run([*command, "900"], env=clean({}), capture_output=True).returncode == 1
     subprocess.run([*command, "2000"], env=clean({}), capture_output=True, check=True)
     assert len(new.content()) == 2

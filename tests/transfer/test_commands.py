@@ -11,8 +11,8 @@ from tests.transfer.conftest import Place, fill
 
 
 @pytest.fixture
-def run(dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("PGSTORE_DSN", dsn)
+def run(conninfo: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("PGSTORE_CONNINFO", conninfo)
     monkeypatch.delenv("COLUMNS", raising=False)
 
     def run(*arguments: str) -> tuple[int, str, str]:

@@ -40,8 +40,9 @@ class Deposited(Message):
 class Opened(Message):
     owner: str | None
 
-dsn, name = sys.argv[1:]
-engine = sqlalchemy.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn))
+conninfo, name = sys.argv[1:]
+create = lambda: psycopg.connect(conninfo)
+engine = sqlalchemy.create_engine("postgresql+psycopg://", creator=create)
 serializer = PydanticMessageSerializer(Deposited | Opened)
 store = MessageStore(name, engine, serializer)
 for n in range(30):
@@ -61,26 +62,26 @@ print(json.dumps(sorted(reader, key=lambda m: m[2])))
 
 
 @pytest.fixture(scope="module")
-def depeche(server_dsn: str) -> Iterator[tuple[str, list[Any]]]:
+def depeche(server_conninfo: str) -> Iterator[tuple[str, list[Any]]]:
     """A database with a store in it, and what depeche_db reads from that."""
     python = depeche_python()
     database = f"depeche_{uuid4().hex}"
     name = sql.Identifier(database)
     with ExitStack() as stack:
-        server = stack.enter_context(psycopg.connect(server_dsn, autocommit=True))
+        server = stack.enter_context(psycopg.connect(server_conninfo, autocommit=True))
         server.execute(sql.SQL("CREATE DATABASE {}").format(name))
         stack.callback(server.execute, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
-        dsn = make_conninfo(server_dsn, dbname=database)
+        conninfo = make_conninfo(server_conninfo, dbname=database)
         written = subprocess.run(
-            [python, "-c", WRITE, dsn, "bank"], capture_output=True, text=True, check=False
+            [python, "-c", WRITE, conninfo, "bank"], capture_output=True, text=True, check=False
         )
         assert written.returncode == 0, written.stderr
-        yield dsn, json.loads(written.stdout)
+        yield conninfo, json.loads(written.stdout)
 
 
 def test_everything_is_imported(depeche: tuple[str, list[Any]], new: Place) -> None:
-    dsn, messages = depeche
-    source = DepecheSource(dsn, "bank")
+    conninfo, messages = depeche
+    source = DepecheSource(conninfo, "bank")
     done = transfer.import_from(new.conn, source, store=new.name, batch_messages=7)
     assert (done.imported, done.positions_kept) == (30, True)
     assert source.total == 30
@@ -97,10 +98,10 @@ def test_everything_is_imported(depeche: tuple[str, list[Any]], new: Place) -> N
 
 
 def test_times_are_of_the_zone_that_is_given(depeche: tuple[str, list[Any]], new: Place) -> None:
-    dsn, _ = depeche
-    source = DepecheSource(dsn, "bank", time_zone="America/Lima")
+    conninfo, _ = depeche
+    source = DepecheSource(conninfo, "bank", time_zone="America/Lima")
     transfer.import_from(new.conn, source, store=new.name)
-    with psycopg.connect(dsn) as conn:
+    with psycopg.connect(conninfo) as conn:
         query = (
             "SELECT added_at AT TIME ZONE 'America/Lima' FROM depeche_msgs_bank"
             " ORDER BY global_position"
@@ -109,10 +110,10 @@ def test_times_are_of_the_zone_that_is_given(depeche: tuple[str, list[Any]], new
 
 
 def test_message_without_a_type_is_refused(depeche: tuple[str, list[Any]], new: Place) -> None:
-    dsn, _ = depeche
+    conninfo, _ = depeche
     with pytest.raises(MessageRefusedError) as caught:
         transfer.import_from(
-            new.conn, DepecheSource(dsn, "bank", type_key="missing"), store=new.name
+            new.conn, DepecheSource(conninfo, "bank", type_key="missing"), store=new.name
         )
     assert (caught.value.place, caught.value.sqlstate) == (1, "22023")
     assert new.content() == []
@@ -122,8 +123,8 @@ def test_message_without_a_type_is_refused(depeche: tuple[str, list[Any]], new: 
 def test_message_that_is_no_object_is_refused(
     depeche: tuple[str, list[Any]], new: Place, message: str
 ) -> None:
-    dsn, _ = depeche
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    conninfo, _ = depeche
+    with psycopg.connect(conninfo, autocommit=True) as conn:
         conn.execute("DROP TABLE IF EXISTS depeche_msgs_odd")
         conn.execute("CREATE TABLE depeche_msgs_odd (LIKE depeche_msgs_bank)")
         conn.execute(
@@ -132,7 +133,7 @@ def test_message_that_is_no_object_is_refused(
             [message],
         )
     with pytest.raises(MessageRefusedError) as caught:
-        transfer.import_from(new.conn, DepecheSource(dsn, "odd"), store=new.name)
+        transfer.import_from(new.conn, DepecheSource(conninfo, "odd"), store=new.name)
     assert caught.value.place == 1
 
 
@@ -140,8 +141,8 @@ def test_message_that_is_no_object_is_refused(
 def test_time_that_no_client_can_read_is_refused(
     depeche: tuple[str, list[Any]], new: Place, time: str
 ) -> None:
-    dsn, _ = depeche
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    conninfo, _ = depeche
+    with psycopg.connect(conninfo, autocommit=True) as conn:
         conn.execute("DROP TABLE IF EXISTS depeche_msgs_odd")
         conn.execute("CREATE TABLE depeche_msgs_odd AS TABLE depeche_msgs_bank")
         conn.execute(
@@ -149,10 +150,12 @@ def test_time_that_no_client_can_read_is_refused(
             [time],
         )
     with pytest.raises(MessageRefusedError) as caught:
-        transfer.import_from(new.conn, DepecheSource(dsn, "odd"), store=new.name)
+        transfer.import_from(new.conn, DepecheSource(conninfo, "odd"), store=new.name)
     assert (caught.value.place, caught.value.sqlstate) == (2, "22023")
     with pytest.raises(MessageRefusedError) as caught:
-        transfer.import_from(new.conn, DepecheSource(dsn, "bank", max_bytes=10), store=new.name)
+        transfer.import_from(
+            new.conn, DepecheSource(conninfo, "bank", max_bytes=10), store=new.name
+        )
     assert caught.value.place == 1
 
 
@@ -160,8 +163,8 @@ def test_time_that_no_client_can_read_is_refused(
 def test_what_is_not_there_is_an_error(
     depeche: tuple[str, list[Any]], new: Place, name: str, time_zone: str
 ) -> None:
-    dsn, _ = depeche
+    conninfo, _ = depeche
     with pytest.raises(TransferError):
         transfer.import_from(
-            new.conn, DepecheSource(dsn, name, time_zone=time_zone), store=new.name
+            new.conn, DepecheSource(conninfo, name, time_zone=time_zone), store=new.name
         )

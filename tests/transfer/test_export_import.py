@@ -178,9 +178,9 @@ def test_floors_of_streams_are_kept(old: Place, new: Place, file: Path) -> None:
     assert new.take(file) == transfer.Imported(0, 2, 0, True)
 
 
-def test_file_is_utf_8_whatever_the_connection_is(old: Place, file: Path, dsn: str) -> None:
+def test_file_is_utf_8_whatever_the_connection_is(old: Place, file: Path, conninfo: str) -> None:
     old.write("konto €-1", '"ä €"')
-    with psycopg.connect(dsn, autocommit=True, client_encoding="latin1") as conn:
+    with psycopg.connect(conninfo, autocommit=True, client_encoding="latin1") as conn:
         done = transfer.export_file(conn, file, store=old.name, category="konto €", overwrite=True)
         assert conn.info.encoding == "iso8859-1"
     assert done.messages == 1
@@ -204,10 +204,10 @@ def test_pipes_are_written_to_and_read_from(old: Place, new: Place, tmp_path: Pa
 
 
 def test_export_waits_for_nothing_and_skips_nothing(
-    old: Place, new: Place, file: Path, dsn: str
+    old: Place, new: Place, file: Path, conninfo: str
 ) -> None:
     old.write("a-1")
-    with psycopg.connect(dsn) as writer:
+    with psycopg.connect(conninfo) as writer:
         writer.execute(f"SELECT FROM {old.name}.write_message('b-1', 'A', '1')".encode())
         old.write("c-1")
         first = old.export(file)
@@ -220,7 +220,7 @@ def test_export_waits_for_nothing_and_skips_nothing(
 
 
 def test_export_is_the_store_at_one_moment(
-    old: Place, file: Path, monkeypatch: pytest.MonkeyPatch, dsn: str
+    old: Place, file: Path, monkeypatch: pytest.MonkeyPatch, conninfo: str
 ) -> None:
     fill(old)
     monkeypatch.setattr("pgstore.transfer.exporting.PAGE", 2)
@@ -228,7 +228,7 @@ def test_export_is_the_store_at_one_moment(
 
     def delete(messages: int, _: int) -> None:
         if messages == 2:
-            with psycopg.connect(dsn, autocommit=True) as other:
+            with psycopg.connect(conninfo, autocommit=True) as other:
                 other.execute(f"DELETE FROM {old.name}.messages".encode())
 
     old.export(file, on_progress=delete)
@@ -237,7 +237,7 @@ def test_export_is_the_store_at_one_moment(
 
 
 def test_writers_go_on_while_messages_are_imported(
-    old: Place, new: Place, file: Path, dsn: str
+    old: Place, new: Place, file: Path, conninfo: str
 ) -> None:
     fill(old, 20)
     old.export(file)
@@ -247,7 +247,7 @@ def test_writers_go_on_while_messages_are_imported(
 
     def write(name: str) -> None:
         try:
-            with psycopg.connect(dsn, autocommit=True) as conn:
+            with psycopg.connect(conninfo, autocommit=True) as conn:
                 while not stop.is_set():
                     cursor = conn.execute(
                         f"SELECT version FROM {new.name}.write_message(%s, 'W', '1')".encode(),

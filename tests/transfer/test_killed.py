@@ -15,15 +15,15 @@ ROOT = Path(__file__).parents[2]
 IMPORT = """
 import sys, psycopg
 from pgstore import transfer
-dsn, path, store = sys.argv[1:]
-with psycopg.connect(dsn, autocommit=True) as conn:
+conninfo, path, store = sys.argv[1:]
+with psycopg.connect(conninfo, autocommit=True) as conn:
     transfer.import_from(conn, transfer.FileSource(path), store=store, batch_messages=20)
 """
 COUNT = 20_000
 
 
 def test_killed_import_goes_on_when_it_is_run_again(
-    old: Place, new: Place, file: Path, dsn: str
+    old: Place, new: Place, file: Path, conninfo: str
 ) -> None:
     old.query(
         "SELECT STORE.write_batch('account-' || s, array_agg('A'::text), array_agg("
@@ -34,9 +34,11 @@ def test_killed_import_goes_on_when_it_is_run_again(
     old.export(file)
     kills = 0
     while (before := len(new.content())) < COUNT:
-        process = subprocess.Popen([sys.executable, "-c", IMPORT, dsn, file, new.name], cwd=ROOT)
+        process = subprocess.Popen(
+            [sys.executable, "-c", IMPORT, conninfo, file, new.name], cwd=ROOT
+        )
         count = f"SELECT count(*) FROM {new.name}.messages".encode()
-        with psycopg.connect(dsn, autocommit=True) as conn:
+        with psycopg.connect(conninfo, autocommit=True) as conn:
             while kills < 3 and process.poll() is None:
                 row = conn.execute(count).fetchone()
                 if row is not None and row[0] > before + 1000:

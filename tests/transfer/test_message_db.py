@@ -31,7 +31,7 @@ INDEXES = ["messages-id", "messages-stream", "messages-category"]
 
 
 @pytest.fixture(scope="module")
-def message_db(server_dsn: str) -> Iterator[str]:
+def message_db(server_conninfo: str) -> Iterator[str]:
     """A database with Message DB in it; its connection string."""
     scripts = message_db_scripts()
     database = f"message_db_{uuid4().hex}"
@@ -40,17 +40,17 @@ def message_db(server_dsn: str) -> Iterator[str]:
         *SCRIPTS, *(f"functions/{each}" for each in FUNCTIONS), *(f"indexes/{e}" for e in INDEXES)
     ]  # fmt: skip
     with ExitStack() as stack:
-        server = stack.enter_context(psycopg.connect(server_dsn, autocommit=True))
+        server = stack.enter_context(psycopg.connect(server_conninfo, autocommit=True))
         server.execute(sql.SQL("CREATE DATABASE {}").format(name))
         stack.callback(server.execute, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
-        dsn = make_conninfo(server_dsn, dbname=database)
+        conninfo = make_conninfo(server_conninfo, dbname=database)
         arguments = [word for each in files for word in ("-f", str(scripts / f"{each}.sql"))]
         subprocess.run(
-            [embedded.Server().psql, "-X", "-q", "-d", dsn, *arguments],
+            [embedded.Server().psql, "-X", "-q", "-d", conninfo, *arguments],
             env={"PGOPTIONS": "-c search_path=message_store,public -c client_min_messages=warning"},
             check=True, capture_output=True,
         )  # fmt: skip
-        yield dsn
+        yield conninfo
 
 
 @pytest.fixture
@@ -187,6 +187,6 @@ def test_import_that_is_refused_half_way_lets_go_of_the_other_store(
         time.sleep(0.01)
 
 
-def test_database_without_message_db_is_an_error(dsn: str, new: Place) -> None:
+def test_database_without_message_db_is_an_error(conninfo: str, new: Place) -> None:
     with pytest.raises(TransferError):
-        transfer.import_from(new.conn, MessageDbSource(dsn, schema="nowhere"), store=new.name)
+        transfer.import_from(new.conn, MessageDbSource(conninfo, schema="nowhere"), store=new.name)

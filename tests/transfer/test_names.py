@@ -57,9 +57,9 @@ BREAKS = [
 
 
 @pytest.fixture(scope="module")
-def exported(server_dsn: str) -> Iterator[Path]:
+def exported(server_conninfo: str) -> Iterator[Path]:
     """An export with messages and a stream that was cut off."""
-    with made_store(server_dsn) as place, tempfile.TemporaryDirectory() as folder:
+    with made_store(server_conninfo) as place, tempfile.TemporaryDirectory() as folder:
         for stream in ("account-1", "account-1", "b-1"):
             place.write(stream)
         place.query("SELECT STORE.truncate_stream('account-1', 2)")
@@ -81,16 +81,16 @@ def exported(server_dsn: str) -> Iterator[Path]:
 @example("ключ" * 7 + "😀1é")
 @given(name=NAMES)
 def test_store_of_any_name_works_and_is_verified(
-    dsn: str, exported: Path, run: Any, monkeypatch: pytest.MonkeyPatch, name: str
+    conninfo: str, exported: Path, run: Any, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv("PGSTORE_STORE", name)
     quoted = sql.Identifier(name)
-    with psycopg.connect(dsn, autocommit=True) as conn:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
         try:
             conn.execute(script(name, applied=0).encode())
             assert run("install")[0] == 0
             check_commands(run, exported)
-            check_python(dsn, name)
+            check_python(conninfo, name)
             check_sql(conn, quoted)
             assert wrong(conn, name) == {}
             with conn.transaction(force_rollback=True):
@@ -123,8 +123,8 @@ def check_commands(run: Any, exported: Path) -> None:
     assert all(row["wrong"] == 0 for row in done("verify"))
 
 
-def check_python(dsn: str, name: str) -> None:
-    with pgstore.MessageStore(dsn, store=name, messages=RawMessage) as made:
+def check_python(conninfo: str, name: str) -> None:
+    with pgstore.MessageStore(conninfo, store=name, messages=RawMessage) as made:
         store = made.raw
         store.write("account-1", RawMessage("A", b"1"), expected_version=3)
         handled = []
@@ -136,7 +136,7 @@ def check_python(dsn: str, name: str) -> None:
 
         store.run_once(subscription)
         assert sorted(handled) == [*(("account-1", n) for n in (2, 3, 4)), ("b-1", 1)]
-        with psycopg.connect(dsn, autocommit=True) as conn, tempfile.TemporaryFile() as file:
+        with psycopg.connect(conninfo, autocommit=True) as conn, tempfile.TemporaryFile() as file:
             assert transfer.export(conn, file, store=name).messages == 4
 
 

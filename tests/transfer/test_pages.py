@@ -40,16 +40,16 @@ FROM (VALUES (1, 'account-1'), (2, 'account-1'), (1, 'account-2')) AS v (version
 
 
 @pytest.fixture
-def make_database(server_dsn: str) -> Iterator[Callable[[], str]]:
+def make_database(server_conninfo: str) -> Iterator[Callable[[], str]]:
     """Create a database; the connection string."""
     made: list[sql.Identifier] = []
-    with psycopg.connect(server_dsn, autocommit=True) as conn:
+    with psycopg.connect(server_conninfo, autocommit=True) as conn:
 
         def make() -> str:
             name = f"pages_{uuid4().hex}"
             made.append(sql.Identifier(name))
             conn.execute(sql.SQL("CREATE DATABASE {}").format(made[-1]))
-            return make_conninfo(server_dsn, dbname=name)
+            return make_conninfo(server_conninfo, dbname=name)
 
         yield make
         for name in made:
@@ -75,12 +75,12 @@ def test_commands_print_what_the_page_says(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    dsn, other = make_database(), make_database()
-    pgstore.install(dsn)
+    conninfo, other = make_database(), make_database()
+    pgstore.install(conninfo)
     with psycopg.connect(other) as conn:
         conn.execute(MESSAGE_DB)
         conn.execute(DEPECHE)
-    monkeypatch.setenv("PGSTORE_DSN", dsn)
+    monkeypatch.setenv("PGSTORE_CONNINFO", conninfo)
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.chdir(tmp_path)
     blocks = BLOCK.findall(page.read_text())

@@ -315,9 +315,9 @@ BREAKS: dict[str, tuple[list[str], str]] = {
 
 
 @pytest.fixture(scope="module")
-def store(server_dsn: str) -> Iterator[Place]:
+def store(server_conninfo: str) -> Iterator[Place]:
     """A store that nothing is wrong with."""
-    with made_store(server_dsn) as place:
+    with made_store(server_conninfo) as place:
         for stream in ("a-1", "b-1", "a-1", "b-1", "a-1"):
             place.write(stream)
         place.query("SELECT STORE.create_subscription('all', partitions => 2)")
@@ -371,10 +371,10 @@ def test_objects_of_somebody_else_are_no_harm(store: Place) -> None:
     "options",
     ["-c default_transaction_isolation=serializable", "-c default_transaction_read_only=on"],
 )
-def test_verify_leaves_nothing_behind(store: Place, dsn: str, options: str) -> None:
+def test_verify_leaves_nothing_behind(store: Place, conninfo: str, options: str) -> None:
     schemas = "SELECT count(*) FROM pg_namespace"
     before = store.query(schemas)
-    with psycopg.connect(dsn, autocommit=True, options=options) as conn:
+    with psycopg.connect(conninfo, autocommit=True, options=options) as conn:
         checks = transfer.verify(conn, store=store.name)
         assert conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
         assert conn.execute("SHOW search_path").fetchone() == ('"$user", public',)
@@ -384,7 +384,7 @@ def test_verify_leaves_nothing_behind(store: Place, dsn: str, options: str) -> N
     assert store.query(schemas) == before
 
 
-def test_who_may_not_make_a_store_verifies_the_rest(store: Place, dsn: str) -> None:
+def test_who_may_not_make_a_store_verifies_the_rest(store: Place, conninfo: str) -> None:
     with store.conn.transaction(force_rollback=True):
         store.query("CREATE ROLE verifier")
         store.query("SELECT STORE.grant_admin('verifier')")
@@ -394,8 +394,8 @@ def test_who_may_not_make_a_store_verifies_the_rest(store: Place, dsn: str) -> N
     assert (checks[-1].check, checks[-1].checked) == ("objects are as in a new store", 0)
 
 
-def test_verify_in_a_transaction_of_the_callers(store: Place, dsn: str) -> None:
-    with psycopg.connect(dsn) as conn:
+def test_verify_in_a_transaction_of_the_callers(store: Place, conninfo: str) -> None:
+    with psycopg.connect(conninfo) as conn:
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         conn.execute("SELECT 1 FROM pg_class LIMIT 1")
         checks = transfer.verify(conn, store=store.name)
@@ -405,9 +405,9 @@ def test_verify_in_a_transaction_of_the_callers(store: Place, dsn: str) -> None:
 
 
 @pytest.mark.parametrize("name", ['odd "name" % \\', "Capitals", "x" * 63])
-def test_store_of_any_name_is_verified(dsn: str, name: str) -> None:
-    pgstore.install(dsn, store=name)
-    with psycopg.connect(dsn, autocommit=True) as conn:
+def test_store_of_any_name_is_verified(conninfo: str, name: str) -> None:
+    pgstore.install(conninfo, store=name)
+    with psycopg.connect(conninfo, autocommit=True) as conn:
         try:
             checks = transfer.verify(conn, store=name)
         finally:
@@ -415,15 +415,15 @@ def test_store_of_any_name_is_verified(dsn: str, name: str) -> None:
     assert [check for check in checks if check.wrong] == []
 
 
-def test_verify_sees_nothing_wrong_while_others_write(store: Place, dsn: str) -> None:
-    with psycopg.connect(dsn) as writer:
+def test_verify_sees_nothing_wrong_while_others_write(store: Place, conninfo: str) -> None:
+    with psycopg.connect(conninfo) as writer:
         writer.execute(f"SELECT FROM {store.name}.write_message('w-1', 'A', '1')".encode())
         assert store.wrong() == {}
         writer.rollback()
 
 
-def test_verify_is_quick_where_much_waits_and_nothing_is_analysed(server_dsn: str) -> None:
-    with made_store(server_dsn) as place:
+def test_verify_is_quick_where_much_waits_and_nothing_is_analysed(server_conninfo: str) -> None:
+    with made_store(server_conninfo) as place:
         place.query(
             "SELECT STORE.write_message('s-' || n % 500, 'A', '{}')"
             " FROM generate_series(1, 40000) AS n"

@@ -25,10 +25,10 @@ KILLED = """
 import os, signal, sys, psycopg
 from pgstore import transfer
 from pgstore.transfer import exporting
-dsn, path, store = sys.argv[1:]
+conninfo, path, store = sys.argv[1:]
 exporting.PAGE = 2
 kill = lambda messages, position: messages > 10 and os.kill(os.getpid(), signal.SIGKILL)
-with psycopg.connect(dsn, autocommit=True) as conn:
+with psycopg.connect(conninfo, autocommit=True) as conn:
     transfer.export_file(conn, path, store=store, overwrite=True, on_progress=kill)
 """
 
@@ -79,12 +79,12 @@ def test_export_that_fails_leaves_the_file_as_it_was(old: Place, file: Path) -> 
         assert [path.read_text() for path in file.parent.iterdir()] == [before] * bool(before)
 
 
-def test_killed_export_leaves_the_file_as_it_was(old: Place, file: Path, dsn: str) -> None:
+def test_killed_export_leaves_the_file_as_it_was(old: Place, file: Path, conninfo: str) -> None:
     fill(old)
     old.export(file)
     whole = file.read_bytes()
     for _ in range(2):
-        killed = subprocess.run([sys.executable, "-c", KILLED, dsn, file, old.name], cwd=ROOT)
+        killed = subprocess.run([sys.executable, "-c", KILLED, conninfo, file, old.name], cwd=ROOT)
         assert killed.returncode == -signal.SIGKILL
         assert file.read_bytes() == whole
     parts = sorted(file.parent.glob("store.jsonl.*.part"))
@@ -97,13 +97,13 @@ def test_killed_export_leaves_the_file_as_it_was(old: Place, file: Path, dsn: st
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_leaves_the_file_as_it_was_and_nothing_else(
-    old: Place, file: Path, dsn: str, number: signal.Signals, code: int
+    old: Place, file: Path, conninfo: str, number: signal.Signals, code: int
 ) -> None:
     file.write_text("mine")
     with old.conn.transaction(force_rollback=True):
         old.query("LOCK TABLE STORE.streams")  # the export stands still in its middle
         process = subprocess.Popen(
-            [*PROGRAM, "export", file, "--force", "--dsn", dsn, "--store", old.name],
+            [*PROGRAM, "export", file, "--force", "--conninfo", conninfo, "--store", old.name],
             env=clean({}),
             stderr=subprocess.PIPE,
         )
@@ -152,13 +152,13 @@ def test_pipe_is_written_to(old: Place, new: Place, tmp_path: Path, run: Any) ->
 
 @pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1", "/dev/fd/2"])
 def test_standard_output_by_any_name_is_only_the_file(
-    old: Place, file: Path, dsn: str, name: str
+    old: Place, file: Path, conninfo: str, name: str
 ) -> None:
     fill(old)
     file.write_bytes(b"")
     with file.open("ab") as output:
         subprocess.run(
-            [*PROGRAM, "export", name, "--dsn", dsn, "--store", old.name],
+            [*PROGRAM, "export", name, "--conninfo", conninfo, "--store", old.name],
             env=clean({}),
             check=True,
             stdout=subprocess.PIPE if name == "/dev/fd/2" else output,

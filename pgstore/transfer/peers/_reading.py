@@ -23,9 +23,11 @@ UNIT = "global position"
 
 
 @contextmanager
-def snapshot(dsn: str) -> Iterator[Connection[TupleRow]]:
+def snapshot(conninfo: str) -> Iterator[Connection[TupleRow]]:
     """A connection in a read-only transaction that sees one moment; times are written in UTC."""
-    with psycopg.connect(checked(dsn), client_encoding="utf8", application_name="pgstore") as conn:
+    with psycopg.connect(
+        checked(conninfo), client_encoding="utf8", application_name="pgstore"
+    ) as conn:
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         conn.execute("SET LOCAL timezone = 'UTC'")
         conn.execute("SET LOCAL datestyle = 'ISO'")

@@ -46,7 +46,7 @@ class DepecheSource:
 
     def __init__(
         self,
-        dsn: str,
+        conninfo: str,
         name: str,
         *,
         schema: str | None = None,
@@ -54,7 +54,7 @@ class DepecheSource:
         time_zone: str = "UTC",
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        self.dsn = checked(dsn)
+        self.conninfo = checked(conninfo)
         self.name = text_of("name", name)
         self.schema = schema and text_of("schema", schema)
         self.type_key = text_of("type_key", type_key)
@@ -66,7 +66,7 @@ class DepecheSource:
     def read(self, count: int) -> Iterator[Iterator[ImportBatch]]:
         """The messages. Raises TransferError if there is no such store."""
         table_name = f"depeche_msgs_{self.name}"
-        with snapshot(self.dsn) as conn:
+        with snapshot(self.conninfo) as conn:
             require_table(conn, self.schema, table_name, f"depeche_db store {self.name!r}")
             table = sql.Identifier(*filter(None, (self.schema, table_name)))
             known = conn.execute(

@@ -38,9 +38,9 @@ class MessageDbSource:
     unit = UNIT
 
     def __init__(
-        self, dsn: str, *, schema: str = "message_store", max_bytes: int = MAX_BYTES
+        self, conninfo: str, *, schema: str = "message_store", max_bytes: int = MAX_BYTES
     ) -> None:
-        self.dsn = checked(dsn)
+        self.conninfo = checked(conninfo)
         self.schema = text_of("schema", schema)
         self.max_bytes = count("max_bytes", max_bytes, least=1)
         self.total: int | None = None
@@ -48,7 +48,7 @@ class MessageDbSource:
     @contextmanager
     def read(self, count: int) -> Iterator[Iterator[ImportBatch]]:
         """The messages. Raises TransferError if there is no Message DB."""
-        with snapshot(self.dsn) as conn:
+        with snapshot(self.conninfo) as conn:
             require_table(conn, self.schema, "messages", "Message DB")
             table = sql.Identifier(self.schema, "messages")
             total = conn.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()

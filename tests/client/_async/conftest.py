@@ -29,14 +29,14 @@ class OpenConnection(Protocol):
 
 
 @pytest.fixture
-async def open_store(dsn: str, shared: str) -> AsyncIterator[OpenStore]:
+async def open_store(conninfo: str, shared: str) -> AsyncIterator[OpenStore]:
     async with AsyncExitStack() as opened:
 
         async def open_store(
-            messages: Any = EventA | EventB, conninfo: Any = None, **options: Any
+            messages: Any = EventA | EventB, conninfo: Any = conninfo, **options: Any
         ) -> AsyncMessageStore[Any]:
             options.setdefault("store", shared)
-            store = AsyncMessageStore[Any](conninfo or dsn, messages=messages, **options)
+            store = AsyncMessageStore[Any](conninfo, messages=messages, **options)
             return await opened.enter_async_context(store)
 
         yield open_store
@@ -49,14 +49,14 @@ async def store(open_store: OpenStore) -> AsyncMessageStore[Any]:
 
 
 @pytest.fixture
-async def open_connection(dsn: str) -> AsyncIterator[OpenConnection]:
+async def open_connection(conninfo: str) -> AsyncIterator[OpenConnection]:
     async with AsyncExitStack() as opened:
 
         async def open_connection(
             *, autocommit: bool = True, **params: str
         ) -> psycopg.AsyncConnection[Any]:
             conn = await psycopg.AsyncConnection.connect(
-                make_conninfo(dsn, **params), autocommit=autocommit
+                make_conninfo(conninfo, **params), autocommit=autocommit
             )
             return await opened.enter_async_context(conn)
 

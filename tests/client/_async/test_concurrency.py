@@ -74,10 +74,10 @@ async def test_everything_at_once(open_store: OpenStore, stream: str) -> None:
 
 
 async def test_everything_at_once_on_a_pool_of_two(
-    dsn: str, open_store: OpenStore, stream: str
+    conninfo: str, open_store: OpenStore, stream: str
 ) -> None:
     pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] = AsyncConnectionPool(
-        dsn, min_size=1, max_size=2, timeout=20, open=False
+        conninfo, min_size=1, max_size=2, timeout=20, open=False
     )
     async with pool:
         store = await open_store(MESSAGES, conninfo=pool)
@@ -92,10 +92,10 @@ async def test_everything_at_once_on_a_pool_of_two(
 
 
 async def test_callers_that_keep_a_pool_in_use_leave_a_follower_its_turn(
-    dsn: str, open_store: OpenStore, category: str
+    conninfo: str, open_store: OpenStore, category: str
 ) -> None:
     pool: AsyncConnectionPool[psycopg.AsyncConnection[Any]] = AsyncConnectionPool(
-        dsn, min_size=1, max_size=1, open=False
+        conninfo, min_size=1, max_size=1, open=False
     )
     async with pool:
         store = await open_store(conninfo=pool)

@@ -27,9 +27,9 @@ def watch(connect: Connect) -> Watch:
 
 
 @pytest.fixture
-async def watched(open_store: OpenStore, dsn: str, watch: Watch) -> Store:
+async def watched(open_store: OpenStore, conninfo: str, watch: Watch) -> Store:
     """A store whose sessions the test can find."""
-    return await open_store(conninfo=make_conninfo(dsn, application_name=watch.name))
+    return await open_store(conninfo=make_conninfo(conninfo, application_name=watch.name))
 
 
 async def collect(follower: AsyncFollower[Any], seen: list[int]) -> None:
@@ -322,10 +322,10 @@ async def test_many_followers_share_one_listening_connection(
 
 @pytest.mark.alone
 async def test_polling_needs_no_listening_connection(
-    open_store: OpenStore, dsn: str, watch: Watch, category: str
+    open_store: OpenStore, conninfo: str, watch: Watch, category: str
 ) -> None:
-    conninfo = make_conninfo(dsn, application_name=watch.name)
-    store = await open_store(conninfo=conninfo, wakeup="poll")
+    address = make_conninfo(conninfo, application_name=watch.name)
+    store = await open_store(conninfo=address, wakeup="poll")
     follower = store.follow(category=category)
     seen: list[int] = []
     async with AsyncParallel() as parallel:
@@ -461,9 +461,9 @@ async def test_an_error_that_is_not_of_the_closing_is_raised(
 
 
 async def test_what_is_wrong_for_the_waker_reaches_who_waits(
-    connect: Connect, dsn: str, schema: str
+    connect: Connect, conninfo: str, schema: str
 ) -> None:
-    store = AsyncMessageStore[EventA](dsn, store=schema, messages=EventA)
+    store = AsyncMessageStore[EventA](conninfo, store=schema, messages=EventA)
     watch = Watch(connect(), "nobody")
     follower = store.follow()
     async with AsyncParallel() as parallel:
@@ -488,11 +488,11 @@ async def test_messages_before_one_that_cannot_be_decoded_are_given(
 
 
 async def test_a_pool_of_the_callers(
-    open_store: OpenStore, dsn: str, watch: Watch, category: str
+    open_store: OpenStore, conninfo: str, watch: Watch, category: str
 ) -> None:
-    conninfo = make_conninfo(dsn, application_name=watch.name)
+    address = make_conninfo(conninfo, application_name=watch.name)
     seen: list[int] = []
-    async with AsyncConnectionPool(conninfo, min_size=1, max_size=2, open=False) as pool:
+    async with AsyncConnectionPool(address, min_size=1, max_size=2, open=False) as pool:
         store = await open_store(conninfo=pool)
         follower = store.follow(category=category)
         async with AsyncParallel() as parallel:

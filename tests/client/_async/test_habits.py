@@ -130,7 +130,7 @@ async def test_pipeline_of_the_caller_gets_the_same_errors(
 
 @pytest.mark.parametrize("habit", [*HABITS, "client cursor", "raw cursor", "autocommit"])
 async def test_habits_of_a_pool_do_not_disturb(
-    dsn: str, open_store: OpenStore, schema: str, stream: str, habit: str
+    conninfo: str, open_store: OpenStore, schema: str, stream: str, habit: str
 ) -> None:
     async def configure(conn: Connection) -> None:
         if habit == "client cursor":
@@ -143,7 +143,7 @@ async def test_habits_of_a_pool_do_not_disturb(
             HABITS[habit](conn)
 
     pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-        dsn, min_size=1, max_size=2, timeout=5, configure=configure, open=False
+        conninfo, min_size=1, max_size=2, timeout=5, configure=configure, open=False
     )
     async with pool:
         for create in (True, False):
@@ -156,8 +156,8 @@ async def test_habits_of_a_pool_do_not_disturb(
             assert conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
 
 
-async def test_a_pool_stays_as_it_was(dsn: str, open_store: OpenStore, stream: str) -> None:
-    async with AsyncConnectionPool(dsn, min_size=1, max_size=1, timeout=5, open=False) as pool:
+async def test_a_pool_stays_as_it_was(conninfo: str, open_store: OpenStore, stream: str) -> None:
+    async with AsyncConnectionPool(conninfo, min_size=1, max_size=1, timeout=5, open=False) as pool:
         for _ in range(2):
             store = await open_store(conninfo=pool)
             await store.write(stream, EventA(1))
@@ -174,15 +174,15 @@ async def test_a_pool_stays_as_it_was(dsn: str, open_store: OpenStore, stream: s
 
 
 async def test_a_pool_without_connections_of_its_own(
-    dsn: str, open_store: OpenStore, stream: str
+    conninfo: str, open_store: OpenStore, stream: str
 ) -> None:
-    async with AsyncNullConnectionPool(dsn, max_size=2, timeout=5, open=False) as pool:
+    async with AsyncNullConnectionPool(conninfo, max_size=2, timeout=5, open=False) as pool:
         store = await open_store(MESSAGES, conninfo=pool)
         await do_everything(store, stream)
 
 
-async def test_a_pool_that_is_not_open_says_so(dsn: str, open_store: OpenStore) -> None:
-    pool = AsyncConnectionPool(dsn, min_size=1, open=False)
+async def test_a_pool_that_is_not_open_says_so(conninfo: str, open_store: OpenStore) -> None:
+    pool = AsyncConnectionPool(conninfo, min_size=1, open=False)
     store = await open_store(conninfo=pool)
     with pytest.raises(psycopg.OperationalError, match="not open"):
         await store.stream_version("s-1")

@@ -77,7 +77,7 @@ async def test_construction_does_not_connect() -> None:
 
 
 async def test_first_use_by_many_at_once_creates_it_once(
-    dsn: str, open_store: OpenStore, connect: Connect, schema: str, stream: str
+    conninfo: str, open_store: OpenStore, connect: Connect, schema: str, stream: str
 ) -> None:
     one = await open_store(store=schema)
     stores = [one if number % 2 else await open_store(store=schema) for number in range(8)]
@@ -115,14 +115,14 @@ def change(conn: psycopg.Connection[Any], name: str, statement: str) -> None:
 @pytest.mark.parametrize("pooled", [False, True])
 @pytest.mark.parametrize("there", [False, True])
 async def test_missing_store_names_the_command(
-    dsn: str, open_store: OpenStore, connect: Connect, schema: str, there: bool, pooled: bool
+    conninfo: str, open_store: OpenStore, connect: Connect, schema: str, there: bool, pooled: bool
 ) -> None:
     conn = connect()
     if there:
         conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
     before = schemas(conn, schema)
-    async with AsyncConnectionPool(dsn, min_size=1, max_size=1, timeout=5, open=False) as pool:
-        store = await open_store(conninfo=pool if pooled else dsn, store=schema, create=False)
+    async with AsyncConnectionPool(conninfo, min_size=1, max_size=1, timeout=5, open=False) as pool:
+        store = await open_store(conninfo=pool if pooled else conninfo, store=schema, create=False)
         for _ in range(2):
             with pytest.raises(
                 pgstore.StoreNotInstalledError,
@@ -132,7 +132,7 @@ async def test_missing_store_names_the_command(
         async with pool.connection() as other:
             assert not other.autocommit
     assert schemas(conn, schema) == before
-    pgstore.install(dsn, store=schema)
+    pgstore.install(conninfo, store=schema)
     assert (await open_store(store=schema, create=False)).name == schema
 
 
@@ -145,10 +145,10 @@ async def test_command_is_quoted_for_a_shell(open_store: OpenStore) -> None:
 
 
 async def test_outdated_store_names_the_command(
-    dsn: str, open_store: OpenStore, connect: Connect, schema: str
+    conninfo: str, open_store: OpenStore, connect: Connect, schema: str
 ) -> None:
     conn = connect()
-    pgstore.install(dsn, store=schema)
+    pgstore.install(conninfo, store=schema)
     change(conn, schema, "DELETE FROM {0} WHERE number = (SELECT max(number) FROM {0})")
     before = schemas(conn, schema)
     store = await open_store(store=schema, create=False)
@@ -168,7 +168,7 @@ async def test_outdated_store_names_the_command(
     ],
 )
 async def test_newer_or_edited_store_is_refused_untouched(
-    dsn: str,
+    conninfo: str,
     open_store: OpenStore,
     connect: Connect,
     schema: str,
@@ -177,7 +177,7 @@ async def test_newer_or_edited_store_is_refused_untouched(
     error: type[pgstore.StoreError],
 ) -> None:
     conn = connect()
-    pgstore.install(dsn, store=schema)
+    pgstore.install(conninfo, store=schema)
     change(conn, schema, statement)
     before = schemas(conn, schema)
     store = await open_store(store=schema, create=create)
@@ -190,10 +190,10 @@ async def test_newer_or_edited_store_is_refused_untouched(
 
 @pytest.mark.parametrize("create", [True, False])
 async def test_a_role_that_may_only_execute_uses_an_installed_store(
-    dsn: str, open_store: OpenStore, connect: Connect, schema: str, stream: str, create: bool
+    conninfo: str, open_store: OpenStore, connect: Connect, schema: str, stream: str, create: bool
 ) -> None:
     conn = connect()
-    pgstore.install(dsn, store=schema)
+    pgstore.install(conninfo, store=schema)
     role = f"role_{uuid4().hex[:12]}"
     names = {"role": sql.Identifier(role), "schema": sql.Identifier(schema)}
     for statement in (
@@ -204,12 +204,12 @@ async def test_a_role_that_may_only_execute_uses_an_installed_store(
         conn.execute(sql.SQL(statement).format(**names))
     try:
         store = await open_store(
-            MESSAGES, conninfo=make_conninfo(dsn, user=role), store=schema, create=create
+            MESSAGES, conninfo=make_conninfo(conninfo, user=role), store=schema, create=create
         )
         await do_everything(store, stream)
         change(conn, schema, "INSERT INTO {} VALUES (9999, now(), 'later', 'x')")
         newer = await open_store(
-            MESSAGES, conninfo=make_conninfo(dsn, user=role), store=schema, create=create
+            MESSAGES, conninfo=make_conninfo(conninfo, user=role), store=schema, create=create
         )
         with pytest.raises(pgstore.StoreTooNewError):
             await newer.stream_version(stream)
@@ -219,10 +219,10 @@ async def test_a_role_that_may_only_execute_uses_an_installed_store(
 
 
 async def test_upgrade_happens_on_first_use(
-    dsn: str, open_store: OpenStore, connect: Connect, schema: str, stream: str
+    conninfo: str, open_store: OpenStore, connect: Connect, schema: str, stream: str
 ) -> None:
     conn = connect()
-    pgstore.install(dsn, store=schema)
+    pgstore.install(conninfo, store=schema)
     change(conn, schema, "UPDATE {} SET checksum = 'older' WHERE number = 0")
     conn.execute(sql.SQL("DROP FUNCTION {}(text)").format(sql.Identifier(schema, "stream_version")))
     store = await open_store(MESSAGES, store=schema)
@@ -238,11 +238,11 @@ async def test_aclose_and_then_use_again(open_store: OpenStore, stream: str) -> 
 
 
 async def test_aclose_closes_the_stores_own_connections(
-    dsn: str, open_store: OpenStore, connect: Connect, stream: str
+    conninfo: str, open_store: OpenStore, connect: Connect, stream: str
 ) -> None:
     name = f"store {uuid4()}"
     query = "SELECT FROM pg_stat_activity WHERE application_name = %s"
-    async with await open_store(conninfo=make_conninfo(dsn, application_name=name)) as store:
+    async with await open_store(conninfo=make_conninfo(conninfo, application_name=name)) as store:
         await store.write(stream, EventA(1))
         assert connect().execute(query, (name,)).rowcount > 0
         pool = await store._database.ready()  # held here, so that it is not closed for being lost
@@ -254,10 +254,10 @@ async def test_aclose_closes_the_stores_own_connections(
 
 
 async def test_raw_shares_the_connections(
-    dsn: str, open_store: OpenStore, connect: Connect, stream: str
+    conninfo: str, open_store: OpenStore, connect: Connect, stream: str
 ) -> None:
     name = f"store {uuid4()}"
-    store = await open_store(conninfo=make_conninfo(dsn, application_name=name))
+    store = await open_store(conninfo=make_conninfo(conninfo, application_name=name))
     await store.write(stream, EventA(1))
     query = "SELECT FROM pg_stat_activity WHERE application_name = %s"
     conn = connect()

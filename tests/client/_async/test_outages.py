@@ -61,12 +61,16 @@ def watch(connect: Connect) -> Watch:
 
 @pytest.mark.alone
 async def test_what_runs_on_is_back_within_a_second_and_tells_once(
-    open_store: OpenStore, store: Store, category: str, dsn: str, caplog: pytest.LogCaptureFixture
+    open_store: OpenStore,
+    store: Store,
+    category: str,
+    conninfo: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     followed: list[int] = []
     handled: list[int] = []
-    with Proxy.running(dsn) as proxy:
-        through = await open_store(conninfo=proxy.dsn)
+    with Proxy.running(conninfo) as proxy:
+        through = await open_store(conninfo=proxy.conninfo)
         subscription = noting(through, category, handled)
         async with AsyncParallel() as parallel:
             await parallel.start(
@@ -93,11 +97,11 @@ async def test_what_runs_on_is_back_within_a_second_and_tells_once(
 
 
 async def test_run_can_begin_while_the_server_is_away(
-    open_store: OpenStore, category: str, dsn: str
+    open_store: OpenStore, category: str, conninfo: str
 ) -> None:
     handled: list[int] = []
-    with Proxy.running(dsn) as proxy:
-        store = await open_store(conninfo=proxy.dsn)
+    with Proxy.running(conninfo) as proxy:
+        store = await open_store(conninfo=proxy.conninfo)
         proxy.go_down()
         async with running(store, noting(store, category, handled)):
             await AsyncParallel.until(lambda: len(store._database.outage._waiting) > 0)
@@ -108,10 +112,10 @@ async def test_run_can_begin_while_the_server_is_away(
 
 
 async def test_a_timeout_ends_a_follower_in_an_outage_with_the_reason(
-    open_store: OpenStore, category: str, dsn: str
+    open_store: OpenStore, category: str, conninfo: str
 ) -> None:
-    with Proxy.running(dsn) as proxy:
-        store = await open_store(conninfo=proxy.dsn)
+    with Proxy.running(conninfo) as proxy:
+        store = await open_store(conninfo=proxy.conninfo)
         await store.write(f"{category}-1", EventA(1))
         follower = store.follow(category=category, timeout=0.5)
         assert (await anext(follower)).message == EventA(1)
@@ -130,15 +134,15 @@ async def test_a_listening_backend_that_is_stopped_holds_nobody_for_long(
     open_store: OpenStore,
     store: Store,
     category: str,
-    dsn: str,
+    conninfo: str,
     watch: Watch,
     monkeypatch: pytest.MonkeyPatch,
     wakeup: str,
 ) -> None:
     monkeypatch.setattr("pgstore._async.waker._SILENT", 1.5)
     seen: list[int] = []
-    with Proxy.running(make_conninfo(dsn, application_name=watch.name)) as proxy:
-        watched = await open_store(conninfo=proxy.dsn, wakeup=wakeup)
+    with Proxy.running(make_conninfo(conninfo, application_name=watch.name)) as proxy:
+        watched = await open_store(conninfo=proxy.conninfo, wakeup=wakeup)
         async with AsyncParallel() as parallel:
             await parallel.start(partial(follow, watched, category, seen))
             await store.write(f"{category}-1", EventA(1))
@@ -166,15 +170,15 @@ async def test_stop_ends_a_run_whose_server_is_silent(
     open_store: OpenStore,
     store: Store,
     category: str,
-    dsn: str,
+    conninfo: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     where: str,
 ) -> None:
     monkeypatch.setattr("pgstore._async.runner._ANSWER", 0.5)
     handled: list[int] = []
-    with Proxy.running(dsn) as proxy:
-        through = await open_store(conninfo=proxy.dsn)
+    with Proxy.running(conninfo) as proxy:
+        through = await open_store(conninfo=proxy.conninfo)
         subscription = through.subscription(category, category=category, retry_delay=0)
 
         @subscription.handler
@@ -208,20 +212,22 @@ async def test_stop_ends_a_run_whose_server_is_silent(
     assert not [each for each in caplog.records if each.exc_info]
 
 
-async def test_what_cannot_pass_ends_a_run(open_store: OpenStore, category: str, dsn: str) -> None:
-    store = await open_store(conninfo=make_conninfo(dsn, user=f"nobody {uuid4()}"))
+async def test_what_cannot_pass_ends_a_run(
+    open_store: OpenStore, category: str, conninfo: str
+) -> None:
+    store = await open_store(conninfo=make_conninfo(conninfo, user=f"nobody {uuid4()}"))
     with pytest.raises(psycopg.OperationalError) as caught:
         await store.run(noting(store, category, []))
     assert caught.value.sqlstate is None
 
 
 async def test_a_database_that_is_dropped_ends_a_run_and_a_follower(
-    connect: Connect, dsn: str, category: str
+    connect: Connect, conninfo: str, category: str
 ) -> None:
     name = f"dropped {uuid4()}"
     admin = connect(autocommit=True)
     admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    store = AsyncMessageStore[EventA](make_conninfo(dsn, dbname=name), messages=EventA)
+    store = AsyncMessageStore[EventA](make_conninfo(conninfo, dbname=name), messages=EventA)
     seen: list[int] = []
     followed: list[int] = []
     async with AsyncParallel() as parallel:

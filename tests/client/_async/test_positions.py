@@ -176,7 +176,7 @@ async def test_no_message_is_skipped_after_a_crash(crashing: Server) -> None:
 
     for _ in range(3):
         async with AsyncMessageStore[EventA | EventB](
-            crashing.dsn, messages=EventA | EventB
+            crashing.conninfo, messages=EventA | EventB
         ) as store:
             start = await store.safe_position()
             sums = store.subscription("sums")

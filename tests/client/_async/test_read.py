@@ -91,9 +91,9 @@ async def test_read_sees_what_is_appended_meanwhile(store: Store, stream: str) -
 
 
 async def test_read_holds_no_connection_between_messages(
-    dsn: str, open_store: OpenStore, stream: str, long_stream: str
+    conninfo: str, open_store: OpenStore, stream: str, long_stream: str
 ) -> None:
-    async with AsyncConnectionPool(dsn, min_size=1, max_size=1, timeout=5, open=False) as pool:
+    async with AsyncConnectionPool(conninfo, min_size=1, max_size=1, timeout=5, open=False) as pool:
         store = await open_store(conninfo=pool)
         async for stored in store.read(long_stream):
             if stored.version in (1, 99, 100, 101, 1100, 1101, LONG):
@@ -103,7 +103,7 @@ async def test_read_holds_no_connection_between_messages(
 
 
 async def test_read_holds_no_transaction_between_pages(
-    dsn: str, open_store: OpenStore, open_connection: OpenConnection, long_stream: str
+    conninfo: str, open_store: OpenStore, open_connection: OpenConnection, long_stream: str
 ) -> None:
     name = f"reader {uuid4()}"
     watching = await open_connection()
@@ -111,8 +111,10 @@ async def test_read_holds_no_transaction_between_pages(
         SELECT count(*), count(*) FILTER (WHERE state = 'idle' AND xact_start IS NULL)
         FROM pg_stat_activity WHERE application_name = %s
     """
-    store = await open_store(conninfo=make_conninfo(dsn, application_name=name))
-    pool = AsyncConnectionPool(make_conninfo(dsn, application_name=name), min_size=1, open=False)
+    store = await open_store(conninfo=make_conninfo(conninfo, application_name=name))
+    pool = AsyncConnectionPool(
+        make_conninfo(conninfo, application_name=name), min_size=1, open=False
+    )
     async with pool:
         for reading in (store, await open_store(conninfo=pool)):
             async for stored in reading.read(long_stream):
@@ -124,9 +126,9 @@ async def test_read_holds_no_transaction_between_pages(
 
 
 async def test_read_that_is_left_half_way_holds_nothing(
-    dsn: str, open_store: OpenStore, long_stream: str
+    conninfo: str, open_store: OpenStore, long_stream: str
 ) -> None:
-    async with AsyncConnectionPool(dsn, min_size=1, max_size=1, timeout=5, open=False) as pool:
+    async with AsyncConnectionPool(conninfo, min_size=1, max_size=1, timeout=5, open=False) as pool:
         store = await open_store(conninfo=pool)
         left = [store.read(long_stream) for _ in range(5)]
         assert [(await anext(messages)).version for messages in left] == [1] * 5

@@ -29,9 +29,9 @@ def watch(connect: Connect) -> Watch:
 
 
 @pytest.fixture
-async def watched(open_store: OpenStore, dsn: str, watch: Watch) -> Store:
+async def watched(open_store: OpenStore, conninfo: str, watch: Watch) -> Store:
     """A store whose sessions the test can find."""
-    return await open_store(conninfo=make_conninfo(dsn, application_name=watch.name))
+    return await open_store(conninfo=make_conninfo(conninfo, application_name=watch.name))
 
 
 async def test_stop_finishes_the_batch_in_hand_and_no_more(store: Store, category: str) -> None:

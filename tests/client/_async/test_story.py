@@ -19,9 +19,9 @@ STORED = (
 )
 
 
-async def test_story_goes_as_told(dsn: str, schema: str, connect: Connect) -> None:
+async def test_story_goes_as_told(conninfo: str, schema: str, connect: Connect) -> None:
     async with pgstore.AsyncMessageStore[EventA | EventB](
-        dsn, store=schema, messages=EventA | EventB
+        conninfo, store=schema, messages=EventA | EventB
     ) as store:
         result = await store.write("stream-1", EventA(num=42))
         assert repr(result) == "MessagePosition(stream='stream-1', version=1, global_position=1)"
@@ -76,10 +76,10 @@ async def test_story_is_the_same_with_other_classes(
 
 
 async def test_store_takes_the_connection_from_libpqs_environment(
-    dsn: str, shared: str, stream: str, monkeypatch: pytest.MonkeyPatch
+    conninfo: str, shared: str, stream: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "dbname": "PGDATABASE"}
-    for name, value in conninfo_to_dict(dsn).items():
+    for name, value in conninfo_to_dict(conninfo).items():
         if name in names:
             monkeypatch.setenv(names[name], str(value))
     async with pgstore.AsyncMessageStore[EventA](store=shared, messages=EventA) as store:
@@ -96,9 +96,9 @@ async def test_store_speaks_utf8_whatever_the_environment_says(
 
 
 async def test_store_can_be_told_by_key_and_value(
-    dsn: str, shared: str, stream: str, open_store: OpenStore
+    conninfo: str, shared: str, stream: str, open_store: OpenStore
 ) -> None:
-    told = " ".join(f"{name}='{value}'" for name, value in conninfo_to_dict(dsn).items())
+    told = " ".join(f"{name}='{value}'" for name, value in conninfo_to_dict(conninfo).items())
     store = await open_store(conninfo=told)
     assert (await store.write(stream, EventA(1))).version == 1
     assert store.name == shared

@@ -30,7 +30,7 @@ async def collect(follower: Any, seen: list[int]) -> None:
 
 async def test_a_bell_key_that_another_session_holds_delays_messages_and_stops_none(
     open_store: OpenStore,
-    dsn: str,
+    conninfo: str,
     watch: Watch,
     connect: Connect,
     shared: str,
@@ -41,7 +41,7 @@ async def test_a_bell_key_that_another_session_holds_delays_messages_and_stops_n
     hostile.execute(
         sql.SQL("SELECT pg_advisory_lock({}.bell_lock_class(), 3)").format(sql.Identifier(shared))
     )
-    store = await open_store(conninfo=make_conninfo(dsn, application_name=watch.name))
+    store = await open_store(conninfo=make_conninfo(conninfo, application_name=watch.name))
     follower = store.follow(category=category)
     seen: list[int] = []
     async with AsyncParallel() as parallel:
@@ -61,10 +61,14 @@ async def test_a_bell_key_that_another_session_holds_delays_messages_and_stops_n
 
 
 async def test_it_sleeps_once_a_connection_of_the_pool_is_free_to_notify_it(
-    open_store: OpenStore, dsn: str, watch: Watch, category: str, caplog: pytest.LogCaptureFixture
+    open_store: OpenStore,
+    conninfo: str,
+    watch: Watch,
+    category: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    conninfo = make_conninfo(dsn, application_name=watch.name)
-    async with AsyncConnectionPool(conninfo, min_size=1, max_size=1, open=False) as pool:
+    address = make_conninfo(conninfo, application_name=watch.name)
+    async with AsyncConnectionPool(address, min_size=1, max_size=1, open=False) as pool:
         store = await open_store(conninfo=pool)
         follower = store.follow(category=category)
         async with AsyncParallel() as parallel:
@@ -81,16 +85,16 @@ async def test_it_sleeps_once_a_connection_of_the_pool_is_free_to_notify_it(
 
 
 async def test_a_pool_that_asks_functions_how_to_connect_keeps_its_only_connection(
-    open_store: OpenStore, dsn: str, watch: Watch, category: str
+    open_store: OpenStore, conninfo: str, watch: Watch, category: str
 ) -> None:
-    async def conninfo() -> str:
-        return dsn
+    async def address() -> str:
+        return conninfo
 
     async def kwargs() -> dict[str, Any]:
         return {"application_name": watch.name}
 
     async with AsyncConnectionPool(
-        conninfo, kwargs=kwargs, min_size=1, max_size=1, timeout=5, open=False
+        address, kwargs=kwargs, min_size=1, max_size=1, timeout=5, open=False
     ) as pool:
         store = await open_store(conninfo=pool)
         follower = store.follow(category=category)
@@ -106,14 +110,14 @@ async def test_a_pool_that_asks_functions_how_to_connect_keeps_its_only_connecti
 
 async def test_a_notification_that_comes_late_is_heard(
     open_store: OpenStore,
-    dsn: str,
+    conninfo: str,
     watch: Watch,
     category: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("pgstore._async.waker._NOTIFIED", 0.0)
-    store = await open_store(conninfo=make_conninfo(dsn, application_name=watch.name))
+    store = await open_store(conninfo=make_conninfo(conninfo, application_name=watch.name))
     follower = store.follow(category=category)
     async with AsyncParallel() as parallel:
         await parallel.start(partial(collect, follower, []))
@@ -125,11 +129,15 @@ async def test_a_notification_that_comes_late_is_heard(
 
 @pytest.mark.parametrize("closing", [True, False])
 async def test_a_silent_connection_of_the_pool_keeps_it_from_neither_listening_nor_ending(
-    open_store: OpenStore, dsn: str, watch: Watch, monkeypatch: pytest.MonkeyPatch, closing: bool
+    open_store: OpenStore,
+    conninfo: str,
+    watch: Watch,
+    monkeypatch: pytest.MonkeyPatch,
+    closing: bool,
 ) -> None:
     monkeypatch.setattr("pgstore._async.waker._SILENT", 60.0 if closing else 2.0)
-    with Proxy.running(make_conninfo(dsn, application_name=watch.name)) as proxy:
-        store = await open_store(conninfo=proxy.dsn)
+    with Proxy.running(make_conninfo(conninfo, application_name=watch.name)) as proxy:
+        store = await open_store(conninfo=proxy.conninfo)
         await store.stream_version("none")
         proxy.freeze(new=False)  # the pool's connection: the listening one comes later
 

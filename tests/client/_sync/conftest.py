@@ -29,14 +29,14 @@ class OpenConnection(Protocol):
 
 
 @pytest.fixture
-def open_store(dsn: str, shared: str) -> Iterator[OpenStore]:
+def open_store(conninfo: str, shared: str) -> Iterator[OpenStore]:
     with ExitStack() as opened:
 
         def open_store(
-            messages: Any = EventA | EventB, conninfo: Any = None, **options: Any
+            messages: Any = EventA | EventB, conninfo: Any = conninfo, **options: Any
         ) -> MessageStore[Any]:
             options.setdefault("store", shared)
-            store = MessageStore[Any](conninfo or dsn, messages=messages, **options)
+            store = MessageStore[Any](conninfo, messages=messages, **options)
             return opened.enter_context(store)
 
         yield open_store
@@ -49,11 +49,13 @@ def store(open_store: OpenStore) -> MessageStore[Any]:
 
 
 @pytest.fixture
-def open_connection(dsn: str) -> Iterator[OpenConnection]:
+def open_connection(conninfo: str) -> Iterator[OpenConnection]:
     with ExitStack() as opened:
 
         def open_connection(*, autocommit: bool = True, **params: str) -> psycopg.Connection[Any]:
-            conn = psycopg.Connection.connect(make_conninfo(dsn, **params), autocommit=autocommit)
+            conn = psycopg.Connection.connect(
+                make_conninfo(conninfo, **params), autocommit=autocommit
+            )
             return opened.enter_context(conn)
 
         yield open_connection

@@ -69,9 +69,11 @@ def test_everything_at_once(open_store: OpenStore, stream: str) -> None:
         assert parallel.results() == [None] * Parallel.MANY
 
 
-def test_everything_at_once_on_a_pool_of_two(dsn: str, open_store: OpenStore, stream: str) -> None:
+def test_everything_at_once_on_a_pool_of_two(
+    conninfo: str, open_store: OpenStore, stream: str
+) -> None:
     pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
-        dsn, min_size=1, max_size=2, timeout=20, open=False
+        conninfo, min_size=1, max_size=2, timeout=20, open=False
     )
     with pool:
         store = open_store(MESSAGES, conninfo=pool)
@@ -86,10 +88,10 @@ def test_everything_at_once_on_a_pool_of_two(dsn: str, open_store: OpenStore, st
 
 
 def test_callers_that_keep_a_pool_in_use_leave_a_follower_its_turn(
-    dsn: str, open_store: OpenStore, category: str
+    conninfo: str, open_store: OpenStore, category: str
 ) -> None:
     pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
-        dsn, min_size=1, max_size=1, open=False
+        conninfo, min_size=1, max_size=1, open=False
     )
     with pool:
         store = open_store(conninfo=pool)

@@ -28,9 +28,9 @@ def watch(connect: Connect) -> Watch:
 
 
 @pytest.fixture
-def watched(open_store: OpenStore, dsn: str, watch: Watch) -> Store:
+def watched(open_store: OpenStore, conninfo: str, watch: Watch) -> Store:
     """A store whose sessions the test can find."""
-    return open_store(conninfo=make_conninfo(dsn, application_name=watch.name))
+    return open_store(conninfo=make_conninfo(conninfo, application_name=watch.name))
 
 
 def collect(follower: Follower[Any], seen: list[int]) -> None:
@@ -319,10 +319,10 @@ def test_many_followers_share_one_listening_connection(
 
 @pytest.mark.alone
 def test_polling_needs_no_listening_connection(
-    open_store: OpenStore, dsn: str, watch: Watch, category: str
+    open_store: OpenStore, conninfo: str, watch: Watch, category: str
 ) -> None:
-    conninfo = make_conninfo(dsn, application_name=watch.name)
-    store = open_store(conninfo=conninfo, wakeup="poll")
+    address = make_conninfo(conninfo, application_name=watch.name)
+    store = open_store(conninfo=address, wakeup="poll")
     follower = store.follow(category=category)
     seen: list[int] = []
     with Parallel() as parallel:
@@ -458,9 +458,9 @@ def test_an_error_that_is_not_of_the_closing_is_raised(
 
 
 def test_what_is_wrong_for_the_waker_reaches_who_waits(
-    connect: Connect, dsn: str, schema: str
+    connect: Connect, conninfo: str, schema: str
 ) -> None:
-    store = MessageStore[EventA](dsn, store=schema, messages=EventA)
+    store = MessageStore[EventA](conninfo, store=schema, messages=EventA)
     watch = Watch(connect(), "nobody")
     follower = store.follow()
     with Parallel() as parallel:
@@ -485,11 +485,11 @@ def test_messages_before_one_that_cannot_be_decoded_are_given(
 
 
 def test_a_pool_of_the_callers(
-    open_store: OpenStore, dsn: str, watch: Watch, category: str
+    open_store: OpenStore, conninfo: str, watch: Watch, category: str
 ) -> None:
-    conninfo = make_conninfo(dsn, application_name=watch.name)
+    address = make_conninfo(conninfo, application_name=watch.name)
     seen: list[int] = []
-    with ConnectionPool(conninfo, min_size=1, max_size=2, open=False) as pool:
+    with ConnectionPool(address, min_size=1, max_size=2, open=False) as pool:
         store = open_store(conninfo=pool)
         follower = store.follow(category=category)
         with Parallel() as parallel:

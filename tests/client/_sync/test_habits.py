@@ -130,7 +130,7 @@ def test_pipeline_of_the_caller_gets_the_same_errors(
 
 @pytest.mark.parametrize("habit", [*HABITS, "client cursor", "raw cursor", "autocommit"])
 def test_habits_of_a_pool_do_not_disturb(
-    dsn: str, open_store: OpenStore, schema: str, stream: str, habit: str
+    conninfo: str, open_store: OpenStore, schema: str, stream: str, habit: str
 ) -> None:
     def configure(conn: Connection) -> None:
         if habit == "client cursor":
@@ -143,7 +143,7 @@ def test_habits_of_a_pool_do_not_disturb(
             HABITS[habit](conn)
 
     pool: ConnectionPool[Connection] = ConnectionPool(
-        dsn, min_size=1, max_size=2, timeout=5, configure=configure, open=False
+        conninfo, min_size=1, max_size=2, timeout=5, configure=configure, open=False
     )
     with pool:
         for create in (True, False):
@@ -156,8 +156,8 @@ def test_habits_of_a_pool_do_not_disturb(
             assert conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
 
 
-def test_a_pool_stays_as_it_was(dsn: str, open_store: OpenStore, stream: str) -> None:
-    with ConnectionPool(dsn, min_size=1, max_size=1, timeout=5, open=False) as pool:
+def test_a_pool_stays_as_it_was(conninfo: str, open_store: OpenStore, stream: str) -> None:
+    with ConnectionPool(conninfo, min_size=1, max_size=1, timeout=5, open=False) as pool:
         for _ in range(2):
             store = open_store(conninfo=pool)
             store.write(stream, EventA(1))
@@ -174,15 +174,15 @@ def test_a_pool_stays_as_it_was(dsn: str, open_store: OpenStore, stream: str) ->
 
 
 def test_a_pool_without_connections_of_its_own(
-    dsn: str, open_store: OpenStore, stream: str
+    conninfo: str, open_store: OpenStore, stream: str
 ) -> None:
-    with NullConnectionPool(dsn, max_size=2, timeout=5, open=False) as pool:
+    with NullConnectionPool(conninfo, max_size=2, timeout=5, open=False) as pool:
         store = open_store(MESSAGES, conninfo=pool)
         do_everything(store, stream)
 
 
-def test_a_pool_that_is_not_open_says_so(dsn: str, open_store: OpenStore) -> None:
-    pool = ConnectionPool(dsn, min_size=1, open=False)
+def test_a_pool_that_is_not_open_says_so(conninfo: str, open_store: OpenStore) -> None:
+    pool = ConnectionPool(conninfo, min_size=1, open=False)
     store = open_store(conninfo=pool)
     with pytest.raises(psycopg.OperationalError, match="not open"):
         store.stream_version("s-1")

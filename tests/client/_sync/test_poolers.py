@@ -31,9 +31,9 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def pooled(server_dsn: str, mode: str) -> Iterator[str]:
-    with pgbouncer(server_dsn, mode) as dsn:
-        yield dsn
+def pooled(server_conninfo: str, mode: str) -> Iterator[str]:
+    with pgbouncer(server_conninfo, mode) as conninfo:
+        yield conninfo
 
 
 @pytest.fixture

@@ -173,7 +173,7 @@ def test_no_message_is_skipped_after_a_crash(crashing: Server) -> None:
         handled.append(message.num)
 
     for _ in range(3):
-        with MessageStore[EventA | EventB](crashing.dsn, messages=EventA | EventB) as store:
+        with MessageStore[EventA | EventB](crashing.conninfo, messages=EventA | EventB) as store:
             start = store.safe_position()
             sums = store.subscription("sums")
             sums.handler(handle)

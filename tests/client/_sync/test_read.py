@@ -93,9 +93,9 @@ def test_read_sees_what_is_appended_meanwhile(store: Store, stream: str) -> None
 
 
 def test_read_holds_no_connection_between_messages(
-    dsn: str, open_store: OpenStore, stream: str, long_stream: str
+    conninfo: str, open_store: OpenStore, stream: str, long_stream: str
 ) -> None:
-    with ConnectionPool(dsn, min_size=1, max_size=1, timeout=5, open=False) as pool:
+    with ConnectionPool(conninfo, min_size=1, max_size=1, timeout=5, open=False) as pool:
         store = open_store(conninfo=pool)
         for stored in store.read(long_stream):
             if stored.version in (1, 99, 100, 101, 1100, 1101, LONG):
@@ -105,7 +105,7 @@ def test_read_holds_no_connection_between_messages(
 
 
 def test_read_holds_no_transaction_between_pages(
-    dsn: str, open_store: OpenStore, open_connection: OpenConnection, long_stream: str
+    conninfo: str, open_store: OpenStore, open_connection: OpenConnection, long_stream: str
 ) -> None:
     name = f"reader {uuid4()}"
     watching = open_connection()
@@ -113,8 +113,8 @@ def test_read_holds_no_transaction_between_pages(
         SELECT count(*), count(*) FILTER (WHERE state = 'idle' AND xact_start IS NULL)
         FROM pg_stat_activity WHERE application_name = %s
     """
-    store = open_store(conninfo=make_conninfo(dsn, application_name=name))
-    pool = ConnectionPool(make_conninfo(dsn, application_name=name), min_size=1, open=False)
+    store = open_store(conninfo=make_conninfo(conninfo, application_name=name))
+    pool = ConnectionPool(make_conninfo(conninfo, application_name=name), min_size=1, open=False)
     with pool:
         for reading in (store, open_store(conninfo=pool)):
             for stored in reading.read(long_stream):
@@ -126,9 +126,9 @@ def test_read_holds_no_transaction_between_pages(
 
 
 def test_read_that_is_left_half_way_holds_nothing(
-    dsn: str, open_store: OpenStore, long_stream: str
+    conninfo: str, open_store: OpenStore, long_stream: str
 ) -> None:
-    with ConnectionPool(dsn, min_size=1, max_size=1, timeout=5, open=False) as pool:
+    with ConnectionPool(conninfo, min_size=1, max_size=1, timeout=5, open=False) as pool:
         store = open_store(conninfo=pool)
         left = [store.read(long_stream) for _ in range(5)]
         assert [next(messages).version for messages in left] == [1] * 5

@@ -30,9 +30,9 @@ def watch(connect: Connect) -> Watch:
 
 
 @pytest.fixture
-def watched(open_store: OpenStore, dsn: str, watch: Watch) -> Store:
+def watched(open_store: OpenStore, conninfo: str, watch: Watch) -> Store:
     """A store whose sessions the test can find."""
-    return open_store(conninfo=make_conninfo(dsn, application_name=watch.name))
+    return open_store(conninfo=make_conninfo(conninfo, application_name=watch.name))
 
 
 @pytest.mark.alone

@@ -31,9 +31,9 @@ def watch(connect: Connect) -> Watch:
 
 
 @pytest.fixture
-def watched(open_store: OpenStore, dsn: str, watch: Watch) -> Store:
+def watched(open_store: OpenStore, conninfo: str, watch: Watch) -> Store:
     """A store whose sessions the test can find."""
-    return open_store(conninfo=make_conninfo(dsn, application_name=watch.name))
+    return open_store(conninfo=make_conninfo(conninfo, application_name=watch.name))
 
 
 def test_stop_finishes_the_batch_in_hand_and_no_more(store: Store, category: str) -> None:
