@@ -35,7 +35,7 @@ def server() -> BackgroundServer:
 def started(out: Output) -> BackgroundServer:
     """The server; it is started if it does not run."""
     found = server()
-    with told():
+    with told("no server of your own"):
         _refuse_without_binaries(found)
         if found.started_at is None:
             out.note(
@@ -46,12 +46,12 @@ def started(out: Output) -> BackgroundServer:
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Tell in a line what keeps the server from starting or stopping."""
+def told(what: str) -> Iterator[None]:
+    """Tell in a line why the server does not start or stop."""
     try:
         yield
     except (EmbeddedServerError, OSError) as error:
-        raise CommandError(f"no server of your own: {error}", code=NO_CONNECTION) from error
+        raise CommandError(f"{what}: {error}", code=NO_CONNECTION) from error
 
 
 def _refuse_without_binaries(server: BackgroundServer) -> None:

@@ -216,7 +216,7 @@ def server_stop(call: Call) -> None:
     """Stop it now, whoever is connected. Its data stays."""
     from pgstore.cli import _embedded
 
-    with _embedded.told():
+    with _embedded.told("not stopped"):
         stopped = _embedded.server().end()
     said = "has stopped" if stopped else "does not run"
     call.out.done(f"The server in {_embedded.folder()} {said}.", stopped=stopped)

@@ -9,7 +9,7 @@ from pgstore.embedded.server import BACKGROUND, EmbeddedServerError, Server
 
 
 class BackgroundServer(Server):
-    """Run PostgreSQL in a folder from ``start()`` to ``end()``, or until the machine stops it.
+    """Run PostgreSQL in a folder from ``start()`` to ``end()``, or until the machine shuts down.
 
     ``stop()``, and the end of a ``with`` block, leave it running. So does a `Server` of the same
     folder: it attaches. A server that was killed is started again by the next ``start()``.
@@ -27,9 +27,7 @@ class BackgroundServer(Server):
     @property
     def started_at(self) -> datetime | None:
         """When the server was started that runs in the folder; None if none does."""
-        if postmaster.running_process(self._data) is None:
-            return None
-        return postmaster.started_at(self._data)
+        return postmaster.running_since(self._data)
 
     @property
     def in_background(self) -> bool:
@@ -58,8 +56,8 @@ class BackgroundServer(Server):
                 )
             self._check_time(deadline)
         try:
-            runs = self.started_at is not None
+            ran = postmaster.running_process(self._data) is not None
             self._end_server()
-            return runs
+            return ran
         finally:
             self._release()

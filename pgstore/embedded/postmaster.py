@@ -26,9 +26,12 @@ def running_process(data: Path) -> int | None:
     return None
 
 
-def started_at(data: Path) -> datetime:
-    """Return when the server that runs on the folder was started."""
-    return datetime.fromtimestamp(int(_line(data, 3)), UTC)
+def running_since(data: Path) -> datetime | None:
+    """Return when the server was started that runs on the folder."""
+    if running_process(data) is not None:
+        with suppress(OSError, ValueError, IndexError):  # it starts or stops just now
+            return datetime.fromtimestamp(int(_line(data, 3)), UTC)
+    return None
 
 
 def was_started_with(data: Path, setting: str) -> bool:
