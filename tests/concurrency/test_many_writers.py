@@ -52,7 +52,9 @@ def test_writes_are_stored_once_and_without_gaps_while_backends_are_killed(
     assert expect or errors["MS001"] == 0
 
 
-def make_jobs(conninfo: str, store: str, isolation: str, *, expect: bool, seconds: float) -> list[Job]:
+def make_jobs(
+    conninfo: str, store: str, isolation: str, *, expect: bool, seconds: float
+) -> list[Job]:
     """Jobs on 4 new streams of two categories, half of them by SQL, half by Python."""
     run = uuid4().hex[:12]
     isolation = isolation.replace(" ", r"\ ")

@@ -72,7 +72,7 @@ def claim(session: Explained, name: str) -> tuple[TupleRow | None, float]:
 def rounds(session: Explained, partitions: int) -> list[float]:
     """Rows looked at to find one message, again and again, after every partition had some."""
     name = subscribe(session, partitions, category := f"c{uuid4().hex[:12]}")
-    with psycopg.connect(session.conn.info.conninfo, autocommit=True) as conn:
+    with psycopg.connect(session.conn.info.dsn, autocommit=True) as conn:
         conn.execute(f"SET search_path TO {session.store}".encode())
         write(conn, category, 3 * partitions)
         conn.execute(_WORK.format(name=name).encode())

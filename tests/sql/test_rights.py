@@ -255,6 +255,6 @@ def test_store_user_is_the_owner_inside_only(
     store: Store, stream: str, role: str, writer: Connection
 ) -> None:
     store.write(stream, on=writer)
-    assert conninfo_to_dict(writer.info.conninfo)["user"] == role
+    assert conninfo_to_dict(writer.info.dsn)["user"] == role
     assert writer.execute("SELECT current_user").fetchall() == [(role,)]
     assert writer.execute("SHOW search_path").fetchall() == [('"$user", public',)]

@@ -64,7 +64,8 @@ def stress(conninfo: str, name: str, seconds: float, writers: int) -> Outcome:
                 each.create()
         readers = stack.enter_context(Readers(conninfo, name))
         workers = [
-            stack.enter_context(Process(work, Job(conninfo, name, lease=2.0))) for _ in range(_WORKERS)
+            stack.enter_context(Process(work, Job(conninfo, name, lease=2.0)))
+            for _ in range(_WORKERS)
         ]
         killed = stack.enter_context(backends_killed(conninfo))
         writing = [
