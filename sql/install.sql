@@ -13,12 +13,13 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "2687b3c00d4ffcc85f2af0083cc57d5a6f333d5e1352e90b543cc42918127f10"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "86da4e39db1e60de201d0baa370819772818f0ac14047e13fc0953da0b79b55f"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
     {"number": 4, "name": "0004_reliability", "checksum": "df81913c528449c577848e19c20a6c1970f612aaa726a55ad7426e8a68684ad5"},
-    {"number": 5, "name": "0005_guarded", "checksum": "ef47dc47c2e86b72c21061aa6af4a3e3e990de0a69a35612a621758dad2117c1"}
+    {"number": 5, "name": "0005_guarded", "checksum": "ef47dc47c2e86b72c21061aa6af4a3e3e990de0a69a35612a621758dad2117c1"},
+    {"number": 6, "name": "0006_plain", "checksum": "59a0fa6288d43b97224a5f9b493e18aa0c739ca53ce4467bb14755606b9d4f6c"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -40,6 +41,10 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 4) AS pgstore_pending \
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 5) AS pgstore_pending \gset
 \if :pgstore_pending
   \ir migrations/0005_guarded.sql
+\endif
+SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 6) AS pgstore_pending \gset
+\if :pgstore_pending
+  \ir migrations/0006_plain.sql
 \endif
 \ir repeat.sql
 \ir functions/ids/new_message_id.sql
@@ -97,13 +102,8 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 5) AS pgstore_pending \
 \ir functions/retention/wait_for_handlers.sql
 \ir functions/rights/acting_role.sql
 \ir functions/rights/close_to_public.sql
-\ir functions/rights/grant_admin.sql
-\ir functions/rights/grant_consume.sql
-\ir functions/rights/grant_kind.sql
-\ir functions/rights/grant_monitor.sql
+\ir functions/rights/grant_access.sql
 \ir functions/rights/grant_objects.sql
-\ir functions/rights/grant_read.sql
-\ir functions/rights/grant_write.sql
 \ir functions/rights/granted_names.sql
 \ir functions/rights/granted_objects.sql
 \ir functions/rights/holds_kind.sql
@@ -113,15 +113,12 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 5) AS pgstore_pending \
 \ir functions/rights/may_lock.sql
 \ir functions/rights/may_write.sql
 \ir functions/rights/note_restrictions.sql
+\ir functions/rights/refuse_kind.sql
+\ir functions/rights/refuse_restriction.sql
 \ir functions/rights/refuse_stranger.sql
 \ir functions/rights/refuse_target.sql
 \ir functions/rights/restore_grants.sql
-\ir functions/rights/revoke_admin.sql
-\ir functions/rights/revoke_consume.sql
-\ir functions/rights/revoke_kind.sql
-\ir functions/rights/revoke_monitor.sql
-\ir functions/rights/revoke_read.sql
-\ir functions/rights/revoke_write.sql
+\ir functions/rights/revoke_access.sql
 \ir functions/store/applied_migrations.sql
 \ir functions/store/in_store.sql
 \ir functions/store/list_sequences.sql
@@ -211,4 +208,4 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 5) AS pgstore_pending \
 \ir grants.sql
 \ir record.sql
 COMMIT;
-\echo Store :schema is at schema version 5.
+\echo Store :schema is at schema version 6.

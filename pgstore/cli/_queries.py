@@ -106,14 +106,8 @@ DELETE_STREAM = "SELECT STORE.delete_stream(%s::text, %s::bigint, %s::text)"
 EMPTY_STORE = "SELECT STORE.empty_store(%s::text, %s::text)"
 STREAM_VERSION = "SELECT STORE.stream_version(%s::text)"
 REDACT_MESSAGE = "SELECT STORE.redact_message(%s::uuid, %s::jsonb, %s::text, %s::jsonb)"
-GRANT = {
-    "read": "SELECT STORE.grant_read(%s::text)",
-    "write": "SELECT STORE.grant_write(%s::text, %s::text[])",
-    "consume": "SELECT STORE.grant_consume(%s::text)",
-    "monitor": "SELECT STORE.grant_monitor(%s::text)",
-    "admin": "SELECT STORE.grant_admin(%s::text)",
-}
-REVOKE = {kind: f"SELECT STORE.revoke_{kind}(%s::text)" for kind in GRANT}
+GRANT_ACCESS = "SELECT STORE.grant_access(%s::text, %s::text, %s::text[])"
+REVOKE_ACCESS = "SELECT STORE.revoke_access(%s::text, %s::text)"
 LIST_GRANTS = """
 SELECT role, kind, categories, role_exists FROM STORE.list_grants() ORDER BY role, kind
 """

@@ -287,10 +287,9 @@ def grant(
         raise CommandError("--category goes with write", code=USAGE)
     from pgstore.errors import InvalidArgumentError
 
-    parameters = [role, category or None] if kind == "write" else [role]
     with call.connect() as session:
         try:
-            session.value(_queries.GRANT[kind], parameters)
+            session.value(_queries.GRANT_ACCESS, [role, kind, category or None])
         except InvalidArgumentError as error:
             if error.argument != "role":
                 raise
@@ -313,7 +312,7 @@ def revoke(
       pgstore revoke write billing
     """
     with call.connect() as session:
-        revoked = session.value(_queries.REVOKE[kind], [role])
+        revoked = session.value(_queries.REVOKE_ACCESS, [role, kind])
     if not revoked:
         raise CommandError(f"role {role} was not granted {kind}", code=NOT_FOUND)
     call.out.done(f"Role {role} may no longer {kind}.", role=role, kind=kind)

@@ -114,7 +114,7 @@ def test_a_role_that_may_monitor_sees_what_there_is(
 ) -> None:
     with psycopg.connect(primary.dsn, autocommit=True) as conn:
         conn.execute("CREATE ROLE watcher")
-        conn.execute("SELECT pgstore.grant_monitor('watcher')")
+        conn.execute("SELECT pgstore.grant_access('watcher', 'monitor')")
         conn.execute("SELECT pgstore.write_message('note-4', 'Noted', '{\"number\": 4}')")
     until(lambda: store.stream_version("note-4") == 1)
     (last,) = (stored.global_position for stored in store.read("note-4"))

@@ -124,12 +124,11 @@ def test_upgraded_store_is_as_a_fresh_one(
         assert upgraded[kind] == rows, kind
 
 
-@any_version
 def test_store_with_a_message_at_position_0_is_upgraded_and_verify_tells(
-    dsn: str, schema: str, connect: Connect, install: Install, version: int
+    dsn: str, schema: str, connect: Connect, install: Install
 ) -> None:
     """After RESTART by hand. Nothing is deleted by itself: what is to be done, the docs say."""
-    install_released(dsn, schema, version)
+    install_released(dsn, schema, 1)
     conn = connect()
     restart = sql.SQL("ALTER SEQUENCE {}.global_position_seq RESTART")
     conn.execute(restart.format(sql.Identifier(schema)))
@@ -309,11 +308,11 @@ def test_upgrade_grants_what_it_adds_to_who_had_rights(
     conn = connect()
     for name in ("gone", "anew"):
         conn.execute(f"CREATE ROLE {role}_{name}".encode())
-        query(conn, schema, f"SELECT {{store}}.grant_read('{role}_{name}')")
+        query(conn, schema, f"SELECT {{store}}.grant_access('{role}_{name}', 'read')")
         conn.execute(f"DROP OWNED BY {role}_{name}; DROP ROLE {role}_{name}".encode())
     conn.execute(f"CREATE ROLE {role}_anew".encode())
     try:
-        query(conn, schema, f"SELECT {{store}}.grant_read('{role}')")
+        query(conn, schema, f"SELECT {{store}}.grant_access('{role}', 'read')")
         revoke = "REVOKE EXECUTE ON FUNCTION {store}.read_stream FROM {role}"
         conn.execute(
             sql.SQL(revoke).format(store=sql.Identifier(schema), role=sql.Identifier(role))
@@ -324,6 +323,27 @@ def test_upgrade_grants_what_it_adds_to_who_had_rights(
         assert query(conn, schema, right) == [(False,)]
     finally:
         conn.execute(f"DROP ROLE {role}_anew".encode())
+
+
+def test_upgrade_keeps_grants_of_functions_that_are_gone(
+    dsn: str, schema: str, role: str, connect: Connect, install: Install
+) -> None:
+    """Version 2 had a function a kind of rights."""
+    install_released(dsn, schema, 2)
+    conn = connect()
+    query(conn, schema, f"SELECT {{store}}.grant_write('{role}', ARRAY['a'])")
+    for kind in ("read", "consume", "monitor"):
+        query(conn, schema, f"SELECT {{store}}.grant_{kind}('{role}')")
+    grants = query(conn, schema, "SELECT * FROM {store}.list_grants()")
+    assert len(grants) == 4
+    install(dsn, schema)
+    assert query(conn, schema, "SELECT * FROM {store}.list_grants()") == grants
+    assert [check.check for check in transfer.verify(conn, store=schema) if check.wrong] == []
+    own = connect(user=role)
+    assert write(own, schema, "a-1") == (1, 1)
+    assert query(own, schema, "SELECT version FROM {store}.read_stream('a-1')") == [(1,)]
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        write(own, schema, "b-1")
 
 
 def test_released_versions_are_listed() -> None:

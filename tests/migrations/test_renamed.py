@@ -108,7 +108,7 @@ def test_functions_of_a_renamed_store_run_no_code_of_the_caller(
     with psycopg.connect(dsn, autocommit=True) as conn:
         store = Store(conn, "bank")
         store.write("a-1")
-        store.call("grant_admin", role)
+        store.call("grant_access", role, "admin")
         tried = statements(store)
         views = {name for name, texts in tried.items() if "SELECT FROM" in texts[0]}
         relations = store.query(_COLUMNS.replace("%%", "%")).fetchall()

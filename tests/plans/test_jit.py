@@ -144,7 +144,7 @@ def calls(server_dsn: str, store: str) -> Iterator[Calls]:
         with session.conn.transaction(force_rollback=True):
             # Now each write looks up whether its role may.
             session.conn.execute("CREATE ROLE plans_writer")
-            session.conn.execute("SELECT grant_write('plans_writer', '{other}')")
+            session.conn.execute("SELECT grant_access('plans_writer', 'write', '{other}')")
             write(calls)
         with session.conn.transaction():
             session.conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

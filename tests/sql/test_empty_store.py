@@ -67,11 +67,11 @@ def test_another_name_is_refused(filled: Store, name: str | None) -> None:
 def test_empty_store_is_for_administrators(filled: Store, connect: Connect) -> None:
     with new_role(filled) as role:
         for kind in ("read", "write", "consume", "monitor"):
-            filled.call(f"grant_{kind}", role)
+            filled.call("grant_access", role, kind)
         conn = connect(user=role)
         with filled.refused("42501"):
             filled.call("empty_store", filled.name, on=conn)
-        filled.call("grant_admin", role)
+        filled.call("grant_access", role, "admin")
         assert filled.call("empty_store", filled.name, on=conn) == [(8,)]
         with filled.refused("42501"):
             filled.call("repair_sequences", on=conn)

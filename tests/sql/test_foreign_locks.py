@@ -21,7 +21,7 @@ KEYS = {
 @pytest.fixture
 def monitor(store: Store, connect: Connect) -> Iterator[Connection]:
     with new_role(store) as name:
-        store.call("grant_monitor", name)
+        store.call("grant_access", name, "monitor")
         store.query(f"GRANT pg_read_all_stats TO {name}")
         with connect(user=name) as conn:
             yield conn
@@ -62,7 +62,7 @@ def test_right_of_public_is_none(store: Store, monitor: Connection, stranger: Co
     store.query("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA STORE TO PUBLIC")
     take(store, "stream", stranger)
     assert health(store, monitor)[0] == "fail"
-    store.call("revoke_read", "nobody")
+    store.call("revoke_access", "nobody", "read")
 
 
 def test_prepared_transaction_of_a_stranger_is_named(
@@ -84,8 +84,8 @@ def test_writers_and_sleepers_are_none_of_these(
 ) -> None:
     """Neither is a session whose own role has no right, if it may set one that has."""
     with new_role(store) as reader, new_role(store) as writer, new_role(store) as person:
-        store.call("grant_read", reader)
-        store.call("grant_write", writer, ["account"])
+        store.call("grant_access", reader, "read")
+        store.call("grant_access", writer, "write", ["account"])
         store.query(f"ALTER ROLE {person} NOINHERIT; GRANT {writer} TO {person}")
         sleeper, set_role = connect(user=reader), connect(user=person, autocommit=False)
         store.call("fall_asleep", on=sleeper)
@@ -100,7 +100,7 @@ def test_key_that_a_writer_leaves_to_its_idle_session_is_named(
     store: Store, connect: Connect, monitor: Connection
 ) -> None:
     with new_role(store) as writer:
-        store.call("grant_write", writer)
+        store.call("grant_access", writer, "write")
         conn = connect(user=writer)
         take(store, "stream", conn)
         expected = ("fail", f"pid {conn.info.backend_pid} of {writer}: stream")
@@ -131,5 +131,5 @@ def test_grant_does_not_wait_for_ever(store: Store, connect: Connect, stranger: 
     conn = connect(autocommit=False)
     store.query("ALTER FUNCTION STORE.lock_rights SET lock_timeout = '50ms'", on=conn)
     with pytest.raises(psycopg.errors.LockNotAvailable):
-        store.call("grant_read", stranger.info.user, on=conn)
+        store.call("grant_access", stranger.info.user, "read", on=conn)
     conn.rollback()

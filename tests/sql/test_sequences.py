@@ -216,7 +216,7 @@ def test_repair_sequences_needs_read_committed(copied: Store, connect: Connect, 
 def test_health_tells_sequences_that_are_behind(copied: Store, connect: Connect) -> None:
     with new_role(copied) as role:
         copied.call("repair_sequences")
-        copied.call("grant_monitor", role)
+        copied.call("grant_access", role, "monitor")
         monitor = connect(user=role)
         health = "SELECT status, value FROM STORE.health() WHERE name = 'sequences'"
         assert copied.query(health, on=monitor).fetchall() == [("ok", "none is behind")]

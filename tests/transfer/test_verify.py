@@ -218,7 +218,7 @@ BREAKS: dict[str, tuple[list[str], str]] = {
         "what is for the owner is granted to nobody",
     ),
     "a role that may grant": (
-        ["GRANT EXECUTE ON FUNCTION STORE.grant_admin TO pg_monitor"],
+        ["GRANT EXECUTE ON FUNCTION STORE.grant_access TO pg_monitor"],
         "what is for the owner is granted to nobody",
     ),
     "a right that was given by hand": (
@@ -227,7 +227,7 @@ BREAKS: dict[str, tuple[list[str], str]] = {
     ),
     "a right that may be given on": (
         [
-            "SELECT STORE.grant_read('pg_monitor')",
+            "SELECT STORE.grant_access('pg_monitor', 'read')",
             "GRANT SELECT ON STORE.all_messages TO pg_monitor WITH GRANT OPTION",
         ],
         "roles have nothing but what was granted to them",
@@ -242,14 +242,14 @@ BREAKS: dict[str, tuple[list[str], str]] = {
     ),
     "a right that is lost": (
         [
-            "SELECT STORE.grant_read('pg_monitor')",
+            "SELECT STORE.grant_access('pg_monitor', 'read')",
             "REVOKE EXECUTE ON FUNCTION STORE.read_stream FROM pg_monitor",
         ],
         "roles have what was granted to them",
     ),
     "a view that is lost": (
         [
-            "SELECT STORE.grant_read('pg_monitor')",
+            "SELECT STORE.grant_access('pg_monitor', 'read')",
             "REVOKE SELECT ON STORE.all_messages FROM pg_monitor",
         ],
         "roles have what was granted to them",
@@ -387,7 +387,7 @@ def test_verify_leaves_nothing_behind(store: Place, dsn: str, options: str) -> N
 def test_who_may_not_make_a_store_verifies_the_rest(store: Place, dsn: str) -> None:
     with store.conn.transaction(force_rollback=True):
         store.query("CREATE ROLE verifier")
-        store.query("SELECT STORE.grant_admin('verifier')")
+        store.query("SELECT STORE.grant_access('verifier', 'admin')")
         store.query("SET LOCAL ROLE verifier")
         checks = transfer.verify(store.conn, store=store.name)
     assert [check for check in checks if check.wrong] == []

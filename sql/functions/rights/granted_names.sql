@@ -53,6 +53,6 @@ END
 $$;
 
 COMMENT ON FUNCTION granted_names(text) IS
-$$Internal: the functions and views that a role may use after grant_read, grant_write,
-grant_consume, grant_monitor or grant_admin: the only place that says so. A function that is new
-belongs here, or is for the owner alone.$$;
+$$Internal: return the functions and views that a role may use whom grant_access gave this kind of
+rights, NULL for no kind: the only place that says so. A function that is new belongs here, or is
+for the owner alone.$$;

@@ -33,5 +33,5 @@ $$;
 
 COMMENT ON FUNCTION may_write(text, text) IS
 $$Internal: whether a role may write to a category in a store in which any role may write to some
-categories only. Then everybody but the owner needs a right from grant_write or grant_admin; of
-those that a role inherits, the widest counts.$$;
+categories only. Then each role but the owner needs a grant of write or admin; of those that a role
+inherits, the widest counts.$$;

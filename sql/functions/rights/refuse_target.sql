@@ -19,7 +19,7 @@ BEGIN
       DETAIL = json_build_object(
         'role', caller, 'stream', stream, 'category', category(stream)
       )::text,
-      HINT = 'Nothing was stored. grant_write gives a role the right to write, to some categories '
+      HINT = 'Nothing was stored. grant_access gives a role the right to write, to some categories '
         'or to all.';
   END IF;
 

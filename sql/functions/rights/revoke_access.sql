@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION revoke_kind(
+CREATE OR REPLACE FUNCTION revoke_access(
   role text,
   kind text
 )
@@ -6,21 +6,24 @@ RETURNS boolean
 LANGUAGE plpgsql
 VOLATILE
 PARALLEL UNSAFE
+SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 DECLARE
   object record;
 BEGIN
+  PERFORM refuse_stranger('revoke_access');
+  PERFORM refuse_kind(kind, NULL);
   PERFORM lock_rights();
   PERFORM close_to_public();
-  DELETE FROM grants AS g WHERE g.role = revoke_kind.role AND g.kind = revoke_kind.kind;
+  DELETE FROM grants AS g WHERE g.role = revoke_access.role AND g.kind = revoke_access.kind;
   IF NOT FOUND THEN
     RETURN false;
   END IF;
   PERFORM note_restrictions();
 
-  -- The owner may have become it since; he keeps what the functions call as him.
+  -- The role may have become the owner since, who keeps what the functions call as the owner.
   IF role <> current_user
     AND EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role COLLATE "C")
   THEN
@@ -28,11 +31,11 @@ BEGIN
     -- gives it too stays.
     FOR object IN
       SELECT o.kind, o.name
-      FROM granted_objects(granted_names(revoke_kind.kind)) AS o
+      FROM granted_objects(granted_names(revoke_access.kind)) AS o
       WHERE NOT EXISTS (
         SELECT
         FROM grants AS g
-        WHERE g.role = revoke_kind.role AND o.name = ANY (granted_names(g.kind))
+        WHERE g.role = revoke_access.role AND o.name = ANY (granted_names(g.kind))
       )
     LOOP
       IF object.kind = 'function' THEN
@@ -41,15 +44,17 @@ BEGIN
         EXECUTE format('REVOKE SELECT ON %I FROM %I', object.name, role);
       END IF;
     END LOOP;
-    IF NOT EXISTS (SELECT FROM grants AS g WHERE g.role = revoke_kind.role) THEN
+    IF NOT EXISTS (SELECT FROM grants AS g WHERE g.role = revoke_access.role) THEN
       EXECUTE format('REVOKE USAGE ON SCHEMA %I FROM %I', current_schema(), role);
     END IF;
   END IF;
-  PERFORM record_audit('revoke_' || kind, role, NULL, '{}');
+  PERFORM record_audit('revoke_access', role, NULL, jsonb_build_object('kind', kind));
   RETURN true;
 END
 $$;
 
-COMMENT ON FUNCTION revoke_kind(text, text) IS
-$$Internal: take a kind of rights from a role, but for what its other kinds give it; false if it was
-not granted.$$;
+COMMENT ON FUNCTION revoke_access(text, text) IS
+$$Take from a role what grant_access gave it as this kind of rights, but for what its other kinds
+give it too; false if that was not granted. Takes all rights on the store from PUBLIC first. For the
+store's owner only. Written to the audit. Raises 22023 for another kind than those of
+grant_access.$$;
