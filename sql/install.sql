@@ -13,13 +13,13 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "86da4e39db1e60de201d0baa370819772818f0ac14047e13fc0953da0b79b55f"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "728b97059e804b49c8fb231bdf381ed6cf9c63b7e121c1eab7152989702067ac"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
     {"number": 4, "name": "0004_reliability", "checksum": "df81913c528449c577848e19c20a6c1970f612aaa726a55ad7426e8a68684ad5"},
     {"number": 5, "name": "0005_guarded", "checksum": "ef47dc47c2e86b72c21061aa6af4a3e3e990de0a69a35612a621758dad2117c1"},
-    {"number": 6, "name": "0006_plain", "checksum": "59a0fa6288d43b97224a5f9b493e18aa0c739ca53ce4467bb14755606b9d4f6c"}
+    {"number": 6, "name": "0006_plain", "checksum": "ba5af92b8e597dd73dd82355f2176e26dbd9ef9811f537e71e19709cbac94631"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -151,6 +151,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 6) AS pgstore_pending \
 \ir functions/subscriptions/lock_partitions.sql
 \ir functions/subscriptions/lost_lease.sql
 \ir functions/subscriptions/may_lease.sql
+\ir functions/subscriptions/may_wait.sql
 \ir functions/subscriptions/new_token.sql
 \ir functions/subscriptions/next_claim.sql
 \ir functions/subscriptions/pause_subscription.sql
@@ -165,6 +166,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 6) AS pgstore_pending \
 \ir functions/subscriptions/subscription_of.sql
 \ir functions/subscriptions/subscription_position.sql
 \ir functions/subscriptions/sweep_subscription.sql
+\ir functions/subscriptions/swept_position.sql
 \ir functions/subscriptions/window_end.sql
 \ir functions/transfer/export_floors.sql
 \ir functions/transfer/export_messages.sql

@@ -174,7 +174,7 @@ def test_repair_sequences_sets_each_that_is_behind(copied: Store) -> None:
 @pytest.mark.parametrize(
     "beyond",
     [
-        "UPDATE STORE.subscription_partitions SET checkpoint = 50, head = 50",
+        "UPDATE STORE.subscription_partitions SET checkpoint = 50, swept_position = 50",
         "UPDATE STORE.subscription_sweeps SET swept_position = 50",
         "UPDATE STORE.retention_policies SET reached_position = 50",
         "INSERT INTO STORE.parked_messages (subscription_id, global_position, partition, attempts,"
@@ -284,7 +284,7 @@ def test_truncate_with_restart_identity_leaves_the_sequences(copied: Store) -> N
 )
 def test_verify_tells_what_was_emptied_by_hand(copied: Store, by_hand: str, check: str) -> None:
     copied.call("repair_sequences")
-    copied.query("UPDATE STORE.subscription_partitions SET checkpoint = 9, head = 9")
+    copied.query("UPDATE STORE.subscription_partitions SET checkpoint = 9, swept_position = 9")
     assert wrong(copied) == {}
     copied.query(by_hand)
     assert check in wrong(copied)

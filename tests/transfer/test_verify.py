@@ -141,10 +141,10 @@ BREAKS: dict[str, tuple[list[str], str]] = {
         ["UPDATE STORE.subscription_partitions AS p SET checkpoint = 1000000"],
         "checkpoints are within the store",
     ),
-    "an only partition's head beyond the store": (
+    "an only partition's swept position beyond the store": (
         [
             "SELECT STORE.create_subscription('only')",
-            "UPDATE STORE.subscription_partitions AS p SET head = 1000000 WHERE p.head >= 0",
+            "UPDATE STORE.subscription_partitions AS p SET swept_position = 1000000 WHERE p.swept_position >= 0",
         ],
         "checkpoints are within the store",
     ),

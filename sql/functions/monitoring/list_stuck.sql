@@ -23,7 +23,7 @@ BEGIN
   LEFT JOIN subscription_heads AS h USING (subscription_id, partition)
   WHERE in_store()
     AND p.leases >= list_stuck.leases
-    AND coalesce(p.head, h.head) > p.checkpoint
+    AND may_wait(p.checkpoint, p.swept_position, h.head)
     AND NOT p.stopped
     AND NOT s.paused
   ORDER BY s.subscription, p.partition;

@@ -38,20 +38,15 @@ BEGIN
     AND p.partition = acknowledge.partition
     AND p.token = acknowledge.token
     AND p.checkpoint <= acknowledge.checkpoint
-    AND acknowledge.checkpoint <= coalesce(
-      p.head,
-      (
-        SELECT w.swept_position
-        FROM subscription_sweeps AS w
-        WHERE w.subscription_id = source.subscription_id
-      )
+    AND acknowledge.checkpoint <= (
+      SELECT w.position FROM swept_position(p.subscription_id, p.swept_position) AS w (position)
     );
   IF FOUND THEN
     IF source.partitions > 1 THEN
       DELETE FROM subscription_work AS w
       WHERE w.subscription_id = source.subscription_id
         AND w.partition = acknowledge.partition
-        AND w.head <= acknowledge.checkpoint;
+        AND w.last_position <= acknowledge.checkpoint;
     END IF;
     RETURN;
   END IF;

@@ -12,7 +12,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
   INSERT INTO subscription_partitions (
-    subscription_id, partition, checkpoint, token, attempts, head, stopped
+    subscription_id, partition, checkpoint, token, attempts, swept_position, stopped
   )
   SELECT
     add_partitions.subscription_id, g.partition, add_partitions.checkpoint,

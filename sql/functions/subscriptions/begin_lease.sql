@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION begin_lease(
   token bigint,
   owner text,
   lease interval,
-  head bigint,
+  swept_position bigint,
   max_count bigint
 )
 RETURNS subscription_partitions
@@ -31,7 +31,7 @@ BEGIN
     leased_until = clock_timestamp() + begin_lease.lease,
     -- The lease before, if it counts as a failure, has lasted longer than the pause would.
     retry_at = NULL,
-    head = begin_lease.head,
+    swept_position = begin_lease.swept_position,
     leases = p.leases + 1,
     batch_size = greatest(p.batch_size, least(max_count, 1000)),
     server_started_at = pg_postmaster_start_time()

@@ -70,7 +70,7 @@ BEGIN
       AND NOT s.paused
       AND s.types IS NULL
       AND s.stream_pattern IS NULL
-      AND p.head IS NOT NULL
+      AND p.swept_position IS NOT NULL
       AND p.checkpoint < safe
       AND p.failed_position IS NULL
       AND p.alone = 0
@@ -116,7 +116,7 @@ BEGIN
           owner = claim_batch.owner,
           lease = claim_batch.lease,
           leased_until = clock_timestamp() + claim_batch.lease,
-          head = safe,
+          swept_position = safe,
           leases = p.leases + 1,
           batch_size = greatest(p.batch_size, least(max_count, 1000)),
           server_started_at = pg_postmaster_start_time()

@@ -61,13 +61,9 @@ BEGIN
     AND global_position < 9223372036854775807
     AND subscription_has(source, partition, global_position - 1, global_position + 1)
   ) IS NOT TRUE THEN
-    IF global_position BETWEEN leased.checkpoint + 1 AND coalesce(
-      leased.head,
-      (
-        SELECT w.swept_position
-        FROM subscription_sweeps AS w
-        WHERE w.subscription_id = source.subscription_id
-      )
+    IF global_position BETWEEN leased.checkpoint + 1 AND (
+      SELECT w.position
+      FROM swept_position(source.subscription_id, leased.swept_position) AS w (position)
     ) AND NOT EXISTS (
       SELECT FROM messages AS m WHERE m.global_position = fail_message.global_position
     ) THEN

@@ -52,7 +52,7 @@ BEGIN
   SELECT
     s.subscription_id, s.partitions, s.paused, s.categories, s.types, s.stream_pattern,
     p.checkpoint, p.attempts, p.alone, p.batch_size, p.stopped, p.leased_until, p.lease,
-    coalesce(p.head, w.swept_position) AS swept,
+    w.position AS swept,
     EXISTS (
       SELECT
       FROM parked_messages AS k
@@ -65,7 +65,7 @@ BEGIN
   JOIN subscription_partitions AS p ON p.subscription_id = s.subscription_id
     AND p.partition = fetch_batch.partition
     AND p.token = fetch_batch.token
-  JOIN subscription_sweeps AS w ON w.subscription_id = s.subscription_id
+  CROSS JOIN LATERAL swept_position(s.subscription_id, p.swept_position) AS w (position)
   WHERE s.subscription = fetch_batch.subscription COLLATE "C";
   IF NOT FOUND THEN
     PERFORM subscription_of(subscription);
@@ -133,9 +133,9 @@ BEGIN
       FROM subscription_work AS w
       WHERE w.subscription_id = leased.subscription_id
         AND w.partition = fetch_batch.partition
-        AND w.head > leased.checkpoint
-        AND w.head <= leased.swept
-      ORDER BY w.head
+        AND w.last_position > leased.checkpoint
+        AND w.last_position <= leased.swept
+      ORDER BY w.last_position
     LOOP
       done := width_bucket(leased.checkpoint, work.positions)::bigint;
       WHILE done < cardinality(work.positions) LOOP

@@ -13,7 +13,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
   swept bigint;
-  head bigint;
+  own bigint;
 BEGIN
   -- A claim waits for no lock, so it cannot deadlock: what another transaction has locked is left
   -- for the next claim.
@@ -35,11 +35,11 @@ BEGIN
   IF source.next_partitions IS NULL THEN
     RETURN true;
   ELSIF source.partitions = 1 THEN
-    SELECT p.checkpoint, p.head INTO swept, head
+    SELECT p.checkpoint, p.swept_position INTO swept, own
     FROM subscription_partitions AS p
     WHERE p.subscription_id = source.subscription_id AND p.partition = 0
     FOR UPDATE SKIP LOCKED;
-    IF (swept >= head) IS NOT TRUE THEN
+    IF (swept >= own) IS NOT TRUE THEN
       RETURN false;
     END IF;
     UPDATE subscription_sweeps AS w

@@ -23,7 +23,7 @@ BEGIN
   WHERE p.subscription_id = source.subscription_id
     AND p.partition = 0
     -- It has none if the partitions have changed since the caller read the subscription.
-    AND p.head IS NOT NULL
+    AND p.swept_position IS NOT NULL
     AND may_lease(p.leased_until, p.lease, p.retry_at)
   FOR UPDATE SKIP LOCKED;
   IF free.partition IS NULL THEN
@@ -33,7 +33,7 @@ BEGIN
     PERFORM refuse_position(free.checkpoint);
   END IF;
   IF source.next_partitions IS NOT NULL THEN
-    safe := free.head;  -- what was known to wait is dealt with first
+    safe := free.swept_position;  -- what was known to wait is dealt with first
   END IF;
   -- Only where types or streams are left out can it take long to find nothing.
   to_position := CASE
@@ -44,7 +44,7 @@ BEGIN
   IF free.stopped OR NOT subscription_has(source, 0, free.checkpoint, to_position + 1) THEN
     IF free.checkpoint < to_position AND NOT free.stopped THEN
       UPDATE subscription_partitions AS p
-      SET checkpoint = to_position, head = to_position
+      SET checkpoint = to_position, swept_position = to_position
       WHERE p.subscription_id = source.subscription_id AND p.partition = 0;
       IF to_position < safe THEN
         free.token := NULL;
@@ -69,7 +69,7 @@ BEGIN
 
   RETURN NEXT begin_lease(
     source, free, new_token(free.token), lease_only_partition.owner, lease_only_partition.lease,
-    greatest(free.head, safe), 0
+    greatest(free.swept_position, safe), 0
   );
 END
 $$;

@@ -64,7 +64,8 @@ BEGIN
   END IF;
 
   RETURN NEXT begin_lease(
-    source, free, new_token(free.token), lease_partition.owner, lease_partition.lease, free.head, 0
+    source, free, new_token(free.token), lease_partition.owner, lease_partition.lease,
+    free.swept_position, 0
   );
 END
 $$;

@@ -55,9 +55,9 @@ BEGIN
   LEFT JOIN subscription_heads AS h USING (subscription_id, partition)
   CROSS JOIN LATERAL (
     SELECT
-      coalesce(coalesce(p.head, h.head) > p.checkpoint, false) AS waits,
+      coalesce(may_wait(p.checkpoint, p.swept_position, h.head), false) AS waits,
       CASE
-        WHEN p.head IS NOT NULL OR h.head > p.checkpoint THEN p.checkpoint
+        WHEN p.swept_position IS NOT NULL OR h.head > p.checkpoint THEN p.checkpoint
         ELSE w.swept_position
       END AS reached
   ) AS e

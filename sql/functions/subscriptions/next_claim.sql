@@ -30,7 +30,7 @@ BEGIN
     ) AS w
     -- OFFSET 0, because the planner may begin a join with all partitions (tests/plans).
     CROSS JOIN LATERAL (
-      SELECT q.leased_until, q.retry_at, q.stopped, q.checkpoint, q.head
+      SELECT q.leased_until, q.retry_at, q.stopped, q.checkpoint, q.swept_position
       FROM subscription_partitions AS q
       WHERE q.subscription_id = s.subscription_id AND q.partition = w.partition
       OFFSET 0
@@ -40,7 +40,7 @@ BEGIN
       AND s.subscription = ANY (next_claim.subscriptions COLLATE "C")
       AND NOT s.paused
       AND NOT p.stopped
-      AND p.checkpoint < coalesce(p.head, w.head)
+      AND may_wait(p.checkpoint, p.swept_position, w.head)
       -- Since the transaction began, not from now on: what has become due since a claim in the same
       -- statement is due at once.
       AND d.due > now()

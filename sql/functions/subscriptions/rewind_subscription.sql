@@ -38,7 +38,7 @@ BEGIN
   UPDATE subscription_partitions AS p
   SET
     checkpoint = target,
-    head = CASE WHEN p.head IS NOT NULL THEN target END,
+    swept_position = CASE WHEN p.swept_position IS NOT NULL THEN target END,
     token = new_token(p.token),
     leased_until = NULL,
     retry_at = NULL,

@@ -26,7 +26,7 @@ BEGIN
       CROSS JOIN LATERAL unnest(w.positions) AS u (global_position)
       WHERE w.subscription_id = source.subscription_id
         AND w.partition = subscription_has.partition
-        AND w.head > after_position
+        AND w.last_position > after_position
         AND u.global_position > after_position
         AND u.global_position < before_position
         -- Not EXISTS: for a join the planner may walk along all messages (tests/plans).

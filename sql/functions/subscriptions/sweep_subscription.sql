@@ -88,16 +88,16 @@ BEGIN
       AND (source.stream_pattern IS NULL OR s.stream LIKE source.stream_pattern)
   ),
   listed AS (
-    INSERT INTO subscription_work (subscription_id, partition, head, positions)
+    INSERT INTO subscription_work (subscription_id, partition, last_position, positions)
     SELECT
       source.subscription_id, f.partition, max(f.global_position),
       array_agg(f.global_position ORDER BY f.global_position)
     FROM found AS f
     GROUP BY f.partition
-    RETURNING partition, head
+    RETURNING partition, last_position
   )
   INSERT INTO subscription_heads AS h (subscription_id, partition, head)
-  SELECT source.subscription_id, l.partition, l.head
+  SELECT source.subscription_id, l.partition, l.last_position
   FROM listed AS l
   ON CONFLICT ON CONSTRAINT subscription_heads_subscription_id_partition_pkey
   DO UPDATE SET head = excluded.head;

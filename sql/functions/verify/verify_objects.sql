@@ -52,8 +52,8 @@ BEGIN
         ('subscription_heads_subscription_id_partition_pkey', true, '{subscription_id,partition}'),
         ('subscription_heads_subscription_id_head_idx', false, '{subscription_id,head}'),
         (
-          'subscription_work_subscription_id_partition_head_pkey', true,
-          '{subscription_id,partition,head}'
+          'subscription_work_subscription_id_partition_last_position_pkey', true,
+          '{subscription_id,partition,last_position}'
         ),
         ('audit_audit_id_pkey', true, '{audit_id}'),
         ('retention_policies_category_pkey', true, '{category}'),

@@ -46,9 +46,9 @@ BEGIN
       UNION ALL
       SELECT h.subscription_id, h.partition, h.head FROM subscription_heads AS h
       UNION ALL
-      SELECT o.subscription_id, o.partition, o.head
+      SELECT o.subscription_id, o.partition, o.swept_position
       FROM subscription_partitions AS o
-      WHERE o.head IS NOT NULL
+      WHERE o.swept_position IS NOT NULL
     ) AS p
     LEFT JOIN subscriptions AS s USING (subscription_id)
   ) AS g;
