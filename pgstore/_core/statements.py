@@ -59,7 +59,7 @@ class Statements:
             "%s::text, %s::text, %s::jsonb, %s::jsonb, %s::bigint, %s::uuid)"
         )
         self.write_many = statement(
-            f"SELECT version, global_position FROM STORE.write_batch("
+            f"SELECT version, global_position FROM STORE.write_arrays("
             f"%s::text, {_BATCH}, %s::bigint, {_IDS})"
         )
         self.synchronize = statement(

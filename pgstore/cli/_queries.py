@@ -10,7 +10,7 @@ WRITE = (
     "%s::text, %s::text, %s::jsonb, %s::jsonb, %s::bigint, %s::uuid)"
 )
 WRITE_BATCH = (
-    "SELECT version, global_position FROM STORE.write_batch("
+    "SELECT version, global_position FROM STORE.write_arrays("
     "%s::text, %s::text[], %s::text[]::jsonb[], %s::text[]::jsonb[], %s::bigint, %s::uuid[])"
 )
 READ_STREAM = (

@@ -1,21 +1,48 @@
 -- breaking: yes
--- One pair of functions grants and revokes rights.
+-- One word for one thing: names that say who a function is for, and what a column holds.
 SET LOCAL lock_timeout = '10s';
 
-DROP FUNCTION IF EXISTS grant_read(text);
-DROP FUNCTION IF EXISTS grant_write(text, text[]);
-DROP FUNCTION IF EXISTS grant_consume(text);
-DROP FUNCTION IF EXISTS grant_monitor(text);
-DROP FUNCTION IF EXISTS grant_admin(text);
-DROP FUNCTION IF EXISTS revoke_read(text);
-DROP FUNCTION IF EXISTS revoke_write(text);
-DROP FUNCTION IF EXISTS revoke_consume(text);
-DROP FUNCTION IF EXISTS revoke_monitor(text);
-DROP FUNCTION IF EXISTS revoke_admin(text);
-DROP FUNCTION IF EXISTS grant_kind(text, text, text[]);
-DROP FUNCTION IF EXISTS revoke_kind(text, text);
+-- A function for the store itself begins with an underscore now. In one statement, because some are
+-- called in the bodies of others.
+DROP FUNCTION IF EXISTS
+  acting_role, add_partitions, announce_write, apply_policy, begin_lease, claim_of, close_to_public,
+  count_kept, count_lost_lease, create_stream, cut_category, cut_stream, drawn_position,
+  enter_flight, finish_repartition, foreign_locks, forget_errors, grant_admin, grant_consume,
+  grant_kind, grant_monitor, grant_objects, grant_read, grant_write, granted_names, granted_objects,
+  handled_position, holds_kind, import_places, import_rest, import_version, in_store, last_visible,
+  lease_only_partition, lease_partition, list_rights, lock_parked, lock_partitions, lock_rights,
+  lock_stream, long_as_text, lost_lease, may_lease, may_write, nested_too_deep, new_token,
+  note_restrictions, notify_sleepers, payload_problem, prepare_mark, range_of_all,
+  range_of_category, range_of_several, range_of_stream, record_audit, refuse_argument,
+  refuse_errors, refuse_filter, refuse_import, refuse_isolation, refuse_message_ids,
+  refuse_position, refuse_sequences, refuse_session, refuse_stranger, refuse_target, refuse_version,
+  refuse_write, repeated_write, restore_grants, revoke_admin, revoke_consume, revoke_kind,
+  revoke_monitor, revoke_read, revoke_write, server_health, subscription_has, subscription_health,
+  subscription_of, sweep_subscription, take_mark, time_fits, verify_indexes, verify_messages,
+  verify_objects, verify_streams, verify_subscriptions, wait_for_handlers, window_end;
 
-DROP FUNCTION IF EXISTS begin_lease;
+-- Those that views call, and those that this installation does not make anew, keep their places.
+DO $$
+DECLARE
+  renamed record;
+BEGIN
+  FOR renamed IN
+    SELECT r.old_name, coalesce(r.new_name, '_' || r.old_name) AS new_name
+    FROM (
+      VALUES
+        ('open_marks', NULL), ('may_lock', NULL), ('category_key', NULL), ('partition_of', NULL),
+        ('writers_restricted', NULL), ('stream_lock_class', NULL), ('mark_lock_class', NULL),
+        ('bell_lock_class', NULL), ('mark_setting', NULL), ('write_batch', 'write_arrays')
+    ) AS r (old_name, new_name)
+    JOIN pg_proc AS p ON p.proname = r.old_name
+    WHERE p.pronamespace = quote_ident(current_schema())::regnamespace
+  LOOP
+    EXECUTE format('ALTER FUNCTION %I RENAME TO %I', renamed.old_name, renamed.new_name);
+  END LOOP;
+END
+$$;
+
+COMMENT ON COLUMN streams.category_key IS $$_category_key(category).$$;
 
 -- A word each: the head of a partition, how far work was looked for, the last of some positions.
 ALTER TABLE subscription_partitions RENAME COLUMN head TO swept_position;

@@ -99,8 +99,8 @@ _OTHERS = {
         "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SELECT write_message('new-1', 'T', '1')"
     ),
     "write_messages": """SELECT write_messages('a-1', '[{"type": "T", "data": 1}]')""",
-    "write_batch": "SELECT write_batch('a-1', '{T,T}', '{1,2}')",
-    "write_batch, new stream": "SELECT write_batch('new-1', '{T,T}', '{1,2}')",
+    "write_arrays": "SELECT write_arrays('a-1', '{T,T}', '{1,2}')",
+    "write_arrays, new stream": "SELECT write_arrays('new-1', '{T,T}', '{1,2}')",
     "synchronize_stream": "SELECT synchronize_stream('new-1', '{}', '{T}', '{1}')",
     "truncate_stream": "SELECT truncate_stream('a-1', 3)",
     "delete_stream": "SELECT delete_stream('a-1', NULL)",

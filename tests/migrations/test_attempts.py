@@ -125,7 +125,7 @@ def check(dsn: str, roles: Roles) -> None:
         for kind in [*OUTCOMES][::-1]:
             found = allowed(store, connect(kind), tried)
             if kind == "writer of a category":
-                writing = {"write_message", "write_messages", "write_batch", "synchronize_stream"}
+                writing = {"write_message", "write_messages", "write_arrays", "synchronize_stream"}
                 assert found == by_kind["write"] - writing
                 mine = {
                     name: [text.replace("'x'", "'mine-1'", 1) for text in tried[name]]

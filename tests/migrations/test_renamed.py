@@ -41,13 +41,13 @@ GRANT USAGE ON SCHEMA hostile TO PUBLIC
 # Functions that neither read nor write.
 WITHOUT_TABLES = {
     "begin_handling",
-    "bell_lock_class",
+    "_bell_lock_class",
     "category",
-    "mark_lock_class",
+    "_mark_lock_class",
     "new_message_id",
-    "open_marks",
-    "server_health",
-    "stream_lock_class",
+    "_open_marks",
+    "_server_health",
+    "_stream_lock_class",
     "wake_channel",
 }
 

@@ -40,7 +40,7 @@ LAYOUTS = {
 
 _FILL = """
 INSERT INTO streams (stream_id, category_key, stream, category)
-SELECT s.n, category_key('account'), 'account-' || s.n, 'account'
+SELECT s.n, _category_key('account'), 'account-' || s.n, 'account'
 FROM generate_series(1, {streams}) AS s (n);
 
 INSERT INTO messages (
@@ -49,7 +49,7 @@ INSERT INTO messages (
 SELECT
   m.n + 1, m.n / {in_a_row} % {streams} + 1,
   m.n / ({in_a_row} * {streams}) * {in_a_row} + m.n % {in_a_row} + 1,
-  category_key('account'), now(), md5(m.n::text)::uuid, 'T',
+  _category_key('account'), now(), md5(m.n::text)::uuid, 'T',
   jsonb_build_object('text', repeat('x', 1000))
 FROM generate_series(0, {streams} * {messages} - 1) AS m (n);
 
@@ -161,7 +161,7 @@ def write(calls: Calls) -> None:
         calls(
             f"write_message('{stream}', 'T', '1', expected_version => stream_version('{stream}'))"
         )
-        calls(f"write_batch('{stream}', '{{T,T}}', ARRAY['1', '2']::jsonb[])")
+        calls(f"write_arrays('{stream}', '{{T,T}}', ARRAY['1', '2']::jsonb[])")
         calls(f"""write_messages('{stream}', '[{{"type": "T", "data": 1}}]')""")
     ids = f"ARRAY['{some_id}', '{uuid4()}']::uuid[]"
     for _ in range(2):
@@ -169,7 +169,9 @@ def write(calls: Calls) -> None:
             f"synchronize_stream('copy-{some_id}', '{{}}', '{{T,T}}', ARRAY['1', '2']::jsonb[],"
             f" message_ids => {ids})"
         )
-        calls(f"write_batch('copy-{some_id}', '{{T,T}}', ARRAY['1', '2']::jsonb[], NULL, 0, {ids})")
+        calls(
+            f"write_arrays('copy-{some_id}', '{{T,T}}', ARRAY['1', '2']::jsonb[], NULL, 0, {ids})"
+        )
 
 
 def read(calls: Calls) -> None:
@@ -248,7 +250,7 @@ def test_every_function_is_called(calls: Calls, server_dsn: str, store: str) -> 
             JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname = 'plpgsql'
             WHERE p.pronamespace = current_schema()::regnamespace
               AND p.proname
-                = ANY (granted_names('read') || granted_names('write') || granted_names('consume'))
+                = ANY (_granted_names('read') || _granted_names('write') || _granted_names('consume'))
             """
         ).fetchall()
     assert {name for (name,) in granted} - calls.names == set()

@@ -25,7 +25,7 @@ def test_category_is_stored_with_the_stream(store: Store) -> None:
     wrong = store.query(
         "SELECT FROM STORE.streams AS s LEFT JOIN STORE.messages AS m USING (stream_id)"
         " WHERE s.category <> STORE.category(s.stream)"
-        " OR s.category_key <> STORE.category_key(s.category)"
+        " OR s.category_key <> STORE._category_key(s.category)"
         " OR m.category_key IS DISTINCT FROM s.category_key"
     )
     assert wrong.rowcount == 0

@@ -103,8 +103,8 @@ def test_write_with_a_snapshot_from_before_is_tried_again(
     [
         "SELECT version FROM STORE.write_message('account-1', 'T', '1')",
         "SELECT version FROM STORE.write_message('account-1', 'T', '1', message_id => %(id)s)",
-        "SELECT version FROM STORE.write_batch('account-1', '{T}', '{1}')",
-        "SELECT version FROM STORE.write_batch('account-1', '{T}', '{1}', NULL, 3)",
+        "SELECT version FROM STORE.write_arrays('account-1', '{T}', '{1}')",
+        "SELECT version FROM STORE.write_arrays('account-1', '{T}', '{1}', NULL, 3)",
         """SELECT version FROM STORE.write_messages('account-1', '[{"type": "T", "data": 1}]')""",
         "SELECT version FROM STORE.synchronize_stream('account-1', array_fill(NULL::uuid,"
         " ARRAY[3]), '{T}', '{1}')",

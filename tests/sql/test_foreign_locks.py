@@ -11,9 +11,9 @@ from tests.sql.roles import new_role
 from tests.sql.store import Connection, Store, wait_until
 
 KEYS = {
-    "stream": "STORE.stream_lock_class(), 7",
-    "mark": "STORE.mark_lock_class() + 64, 7",
-    "bell": "STORE.bell_lock_class(), 9",
+    "stream": "STORE._stream_lock_class(), 7",
+    "mark": "STORE._mark_lock_class() + 64, 7",
+    "bell": "STORE._bell_lock_class(), 9",
     "installer": "hashtextextended('pgstore:install:STORE', 0)",
 }
 
@@ -112,7 +112,7 @@ def test_writers_in_flight_tells_who_may_not_write(
 ) -> None:
     writer = connect(autocommit=False)
     store.write(stream, on=writer)
-    ((first,),) = store.query("SELECT STORE.mark_lock_class()").fetchall()
+    ((first,),) = store.query("SELECT STORE._mark_lock_class()").fetchall()
     stranger.execute("SELECT pg_advisory_lock_shared(%s, 0)", [first])
     rows = store.query(
         "SELECT w.pid, w.may_write FROM STORE.writers_in_flight AS w", on=monitor
@@ -124,12 +124,12 @@ def test_writers_in_flight_tells_who_may_not_write(
 
 def test_grant_does_not_wait_for_ever(store: Store, connect: Connect, stranger: Connection) -> None:
     ((settings,),) = store.query(
-        "SELECT p.proconfig FROM pg_proc AS p WHERE p.oid = 'STORE.lock_rights'::regproc"
+        "SELECT p.proconfig FROM pg_proc AS p WHERE p.oid = 'STORE._lock_rights'::regproc"
     ).fetchall()
     assert "lock_timeout=60s" in settings
     take(store, "installer", stranger)
     conn = connect(autocommit=False)
-    store.query("ALTER FUNCTION STORE.lock_rights SET lock_timeout = '50ms'", on=conn)
+    store.query("ALTER FUNCTION STORE._lock_rights SET lock_timeout = '50ms'", on=conn)
     with pytest.raises(psycopg.errors.LockNotAvailable):
         store.call("grant_access", stranger.info.user, "read", on=conn)
     conn.rollback()

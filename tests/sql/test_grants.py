@@ -26,7 +26,7 @@ def role(store: Store) -> Iterator[str]:
 
 
 def granted(store: Store, kind: str) -> set[str]:
-    ((names,),) = store.query("SELECT STORE.granted_names(%s)", [kind]).fetchall()
+    ((names,),) = store.query("SELECT STORE._granted_names(%s)", [kind]).fetchall()
     return set(names)
 
 
@@ -85,8 +85,8 @@ def test_role_may_touch_no_table(store: Store, role: str, connect: Connect, kind
         "DELETE FROM STORE.type_statistics",
         "CREATE TABLE STORE.own (n int)",
         "CREATE FUNCTION STORE.own() RETURNS int LANGUAGE sql RETURN 1",
-        "CREATE OR REPLACE FUNCTION STORE.acting_role() RETURNS text LANGUAGE sql RETURN 'x'",
-        "DROP FUNCTION STORE.refuse_target(text, bigint)",
+        "CREATE OR REPLACE FUNCTION STORE._acting_role() RETURNS text LANGUAGE sql RETURN 'x'",
+        "DROP FUNCTION STORE._refuse_target(text, bigint)",
         "ALTER FUNCTION STORE.write_message SECURITY INVOKER",
         "DROP SCHEMA STORE CASCADE",
         "COPY STORE.messages TO STDOUT",
@@ -100,7 +100,7 @@ def test_every_function_for_callers_belongs_to_somebody(store: Store) -> None:
         """
         SELECT p.proname FROM pg_proc AS p
         WHERE p.pronamespace = %s::regnamespace
-          AND obj_description(p.oid, 'pg_proc') NOT LIKE 'Internal:%%'
+          AND NOT starts_with(p.proname, '_')
         """,
         [store.name],
     ).fetchall()
@@ -112,14 +112,14 @@ def test_every_function_for_callers_belongs_to_somebody(store: Store) -> None:
     # What an internal function is granted for.
     internal = granted(store, "admin") - {name for (name,) in rows} - views
     assert internal == {
-        "bell_lock_class",
-        "foreign_locks",
-        "mark_lock_class",
-        "may_lock",
-        "open_marks",
-        "server_health",
-        "stream_lock_class",
-        "subscription_health",
+        "_bell_lock_class",
+        "_foreign_locks",
+        "_mark_lock_class",
+        "_may_lock",
+        "_open_marks",
+        "_server_health",
+        "_stream_lock_class",
+        "_subscription_health",
     }
 
 
@@ -158,7 +158,7 @@ def test_role_made_anew_has_what_it_was_granted_and_not_what_the_old_one_had(
     assert [row[3] for row in store.call("list_grants") if row[0] == role] == [False] * 3
     conn = connect(user=role)
     grant(store, kind, role)
-    store.call("restore_grants")
+    store.call("_restore_grants")
     assert allowed(store, conn) == granted(store, kind)
     assert [row[1] for row in store.call("list_grants") if row[0] == role] == [kind]
     store.call("revoke_access", role, kind)
@@ -169,8 +169,8 @@ def test_upgrade_restores_a_kind_of_which_functions_were_made_anew(
     store: Store, role: str, connect: Connect
 ) -> None:
     grant(store, "write", role)
-    store.query(f"REVOKE EXECUTE ON FUNCTION STORE.write_batch, STORE.write_message FROM {role}")
-    store.call("restore_grants")
+    store.query(f"REVOKE EXECUTE ON FUNCTION STORE.write_arrays, STORE.write_message FROM {role}")
+    store.call("_restore_grants")
     assert allowed(store, connect(user=role)) == granted(store, "write")
 
 
@@ -279,7 +279,7 @@ def test_own_objects_of_the_same_names_hide_nothing_from_the_audit(
     for name, kind in relations(store):
         if kind != "S":
             conn.execute(f"CREATE TEMP TABLE {name} (stream_id bigint, stream text)".encode())
-    for name in ("record_audit(text, text, text, jsonb)", "hashtext(text)", "acting_role()"):
+    for name in ("_record_audit(text, text, text, jsonb)", "hashtext(text)", "_acting_role()"):
         conn.execute(
             f"CREATE FUNCTION pg_temp.{name} RETURNS text LANGUAGE plpgsql"
             " AS $$BEGIN RAISE EXCEPTION 'hijacked'; END$$".encode()

@@ -46,7 +46,7 @@ def writer(role: str, connect: Connect) -> Connection:
 
 def write_all_ways(store: Store, stream: str, on: Connection) -> None:
     store.write(stream, on=on)
-    store.call("write_batch", stream, ["A", "B"], ["1", "2"], on=on)
+    store.call("write_arrays", stream, ["A", "B"], ["1", "2"], on=on)
     store.call("write_messages", stream, '[{"type": "A", "data": 1}]', on=on)
     ids = [row[0] for row in store.call("read_stream", stream)]
     store.call("synchronize_stream", stream, ids, ["A"], ["1"], on=on)
@@ -56,7 +56,7 @@ def refused_all_ways(store: Store, stream: str, on: Connection) -> None:
     ids = [row[0] for row in store.call("read_stream", stream)]
     calls: list[tuple[str, list[object]]] = [
         ("write_message", ["A", "1"]),
-        ("write_batch", [["A", "B"], ["1", "2"]]),
+        ("write_arrays", [["A", "B"], ["1", "2"]]),
         ("write_messages", ['[{"type": "A", "data": 1}]']),
         ("synchronize_stream", [ids, ["A"], ["1"]]),
     ]
@@ -182,11 +182,11 @@ def test_own_objects_of_the_same_names_do_not_widen_a_right(
         writer.execute("CREATE TEMP TABLE pg_roles (oid oid, rolname name)")
         for schema in ("hijack", "pg_temp"):
             for function, result in {
-                "acting_role()": "text",
+                "_acting_role()": "text",
                 "category(text)": "text",
                 "pg_has_role(text, name, text)": "boolean",
                 "pg_has_role(text, oid, text)": "boolean",
-                "refuse_target(text, bigint)": "void",
+                "_refuse_target(text, bigint)": "void",
                 "current_setting(text)": "text",
                 "text_eq(text, text)": "boolean",
             }.items():

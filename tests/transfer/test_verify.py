@@ -104,7 +104,7 @@ BREAKS: dict[str, tuple[list[str], str]] = {
         [
             "ALTER TABLE STORE.streams DROP CONSTRAINT streams_stream_key",
             "UPDATE STORE.streams AS s SET stream = 'a-1', category = 'a', category_key ="
-            " STORE.category_key('a') WHERE s.stream = 'empty-1'",
+            " STORE._category_key('a') WHERE s.stream = 'empty-1'",
         ],
         "names and ids of streams are unique",
     ),
@@ -123,7 +123,7 @@ BREAKS: dict[str, tuple[list[str], str]] = {
             "UPDATE pg_index SET indisready = false WHERE indexrelid ="
             " 'STORE.streams_stream_key'::regclass",
             "INSERT INTO STORE.streams (stream_id, category_key, stream, category) VALUES"
-            " (nextval('STORE.stream_id_seq'), STORE.category_key('new'), 'new-1', 'new')",
+            " (nextval('STORE.stream_id_seq'), STORE._category_key('new'), 'new-1', 'new')",
             "UPDATE pg_index SET indisready = true WHERE indexrelid ="
             " 'STORE.streams_stream_key'::regclass",
         ],
@@ -287,9 +287,9 @@ BREAKS: dict[str, tuple[list[str], str]] = {
 } | {
     f"objects: {statement}": ([statement], "objects are as in a new store")
     for statement in (
-        "CREATE OR REPLACE FUNCTION STORE.acting_role() RETURNS text LANGUAGE sql STABLE PARALLEL"
+        "CREATE OR REPLACE FUNCTION STORE._acting_role() RETURNS text LANGUAGE sql STABLE PARALLEL"
         " SAFE RETURN 'postgres'",
-        "CREATE OR REPLACE FUNCTION STORE.mark_lock_class() RETURNS integer LANGUAGE sql IMMUTABLE"
+        "CREATE OR REPLACE FUNCTION STORE._mark_lock_class() RETURNS integer LANGUAGE sql IMMUTABLE"
         " PARALLEL SAFE RETURN 7",
         "ALTER FUNCTION STORE.write_message SECURITY INVOKER",
         "ALTER FUNCTION STORE.safe_position STABLE",

@@ -20,7 +20,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
   IF category IS NULL THEN
-    PERFORM refuse_argument(
+    PERFORM _refuse_argument(
       'category', 'must be the name of a category', jsonb_build_object('category', category)
     );
   END IF;

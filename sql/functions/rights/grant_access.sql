@@ -14,33 +14,33 @@ AS $$
 DECLARE
   role_id oid;
 BEGIN
-  PERFORM refuse_stranger('grant_access');
-  PERFORM refuse_kind(kind, categories);
-  PERFORM lock_rights();
+  PERFORM _refuse_stranger('grant_access');
+  PERFORM _refuse_kind(kind, categories);
+  PERFORM _lock_rights();
   IF categories IS NOT NULL THEN
-    PERFORM refuse_restriction(role);
+    PERFORM _refuse_restriction(role);
   END IF;
-  PERFORM close_to_public();
+  PERFORM _close_to_public();
   SELECT r.oid INTO role_id FROM pg_roles AS r WHERE r.rolname = role COLLATE "C";
   IF NOT FOUND THEN
-    PERFORM refuse_argument(
+    PERFORM _refuse_argument(
       'role', 'must be the name of a role', jsonb_build_object('role', role)
     );
   ELSIF role = current_user THEN
     -- To revoke it would take from the functions, which run as the owner, what they call.
-    PERFORM refuse_argument(
+    PERFORM _refuse_argument(
       'role', 'must not be the owner of the store, who has every right',
       jsonb_build_object('role', role)
     );
   END IF;
   -- What a role that was dropped had: the one that has its name now starts with nothing.
-  DELETE FROM grants AS g WHERE g.role = grant_access.role AND NOT holds_kind(role_id, g.kind);
+  DELETE FROM grants AS g WHERE g.role = grant_access.role AND NOT _holds_kind(role_id, g.kind);
   INSERT INTO grants AS g (role, kind, categories)
   VALUES (grant_access.role, grant_access.kind, grant_access.categories)
   ON CONFLICT ON CONSTRAINT grants_role_kind_pkey DO UPDATE SET categories = excluded.categories;
-  PERFORM note_restrictions();
-  PERFORM grant_objects(role, kind);
-  PERFORM record_audit(
+  PERFORM _note_restrictions();
+  PERFORM _grant_objects(role, kind);
+  PERFORM _record_audit(
     'grant_access', role, NULL,
     jsonb_strip_nulls(jsonb_build_object('kind', kind, 'categories', categories))
   );

@@ -13,15 +13,15 @@ AS $$
 DECLARE
   object record;
 BEGIN
-  PERFORM refuse_stranger('revoke_access');
-  PERFORM refuse_kind(kind, NULL);
-  PERFORM lock_rights();
-  PERFORM close_to_public();
+  PERFORM _refuse_stranger('revoke_access');
+  PERFORM _refuse_kind(kind, NULL);
+  PERFORM _lock_rights();
+  PERFORM _close_to_public();
   DELETE FROM grants AS g WHERE g.role = revoke_access.role AND g.kind = revoke_access.kind;
   IF NOT FOUND THEN
     RETURN false;
   END IF;
-  PERFORM note_restrictions();
+  PERFORM _note_restrictions();
 
   -- The role may have become the owner since, who keeps what the functions call as the owner.
   IF role <> current_user
@@ -31,11 +31,11 @@ BEGIN
     -- gives it too stays.
     FOR object IN
       SELECT o.kind, o.name
-      FROM granted_objects(granted_names(revoke_access.kind)) AS o
+      FROM _granted_objects(_granted_names(revoke_access.kind)) AS o
       WHERE NOT EXISTS (
         SELECT
         FROM grants AS g
-        WHERE g.role = revoke_access.role AND o.name = ANY (granted_names(g.kind))
+        WHERE g.role = revoke_access.role AND o.name = ANY (_granted_names(g.kind))
       )
     LOOP
       IF object.kind = 'function' THEN
@@ -48,7 +48,7 @@ BEGIN
       EXECUTE format('REVOKE USAGE ON SCHEMA %I FROM %I', current_schema(), role);
     END IF;
   END IF;
-  PERFORM record_audit('revoke_access', role, NULL, jsonb_build_object('kind', kind));
+  PERFORM _record_audit('revoke_access', role, NULL, jsonb_build_object('kind', kind));
   RETURN true;
 END
 $$;

@@ -35,7 +35,7 @@ BEGIN
       ('subscription_id_seq', (SELECT max(s.subscription_id) FROM subscriptions AS s)),
       ('audit_id_seq', (SELECT max(a.audit_id) FROM audit AS a))
   ) AS q (sequence, highest)
-  WHERE in_store();
+  WHERE _in_store();
 END
 $$;
 

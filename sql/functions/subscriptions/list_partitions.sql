@@ -25,7 +25,7 @@ DECLARE
 BEGIN
   -- A standby does not know what is in flight: there it counts up to the last message it has.
   IF pg_is_in_recovery() THEN
-    safe := last_visible(safe);
+    safe := _last_visible(safe);
   ELSE
     safe := (horizon()).safe_position;
   END IF;
@@ -55,7 +55,7 @@ BEGIN
   LEFT JOIN subscription_heads AS h USING (subscription_id, partition)
   CROSS JOIN LATERAL (
     SELECT
-      coalesce(may_wait(p.checkpoint, p.swept_position, h.head), false) AS waits,
+      coalesce(_may_wait(p.checkpoint, p.swept_position, h.head), false) AS waits,
       CASE
         WHEN p.swept_position IS NOT NULL OR h.head > p.checkpoint THEN p.checkpoint
         ELSE w.swept_position

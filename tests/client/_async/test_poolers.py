@@ -45,7 +45,7 @@ async def store(open_store: OpenStore, pooled: str, mode: str) -> AsyncMessageSt
 def bells(connect: Connect, shared: str) -> Any:
     """How many bell keys of the store any session holds."""
     conn = connect()
-    ((bell,),) = conn.execute(f"SELECT {shared}.bell_lock_class()").fetchall()
+    ((bell,),) = conn.execute(f"SELECT {shared}._bell_lock_class()").fetchall()
     held = (
         "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2"
         " AND classid::bigint = %s::bigint & 4294967295"
