@@ -144,9 +144,14 @@ BREAKS: dict[str, tuple[list[str], str]] = {
     "an only partition's swept position beyond the store": (
         [
             "SELECT STORE.create_subscription('only')",
-            "UPDATE STORE.subscription_partitions AS p SET swept_position = 1000000 WHERE p.swept_position >= 0",
+            "UPDATE STORE.subscription_partitions AS p SET swept_position = 1000000"
+            " WHERE p.swept_position >= 0",
         ],
         "checkpoints are within the store",
+    ),
+    "a stopped partition without a message that failed": (
+        ["UPDATE STORE.subscription_partitions AS p SET stopped = true"],
+        "partitions are well formed",
     ),
     "a partition of no subscription": (
         ["DELETE FROM STORE.subscriptions"],

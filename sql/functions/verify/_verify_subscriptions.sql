@@ -93,6 +93,28 @@ BEGIN
     WHERE s.partitions > 1
   ) AS g;
 
+  RETURN QUERY
+  SELECT
+    text 'partitions are well formed', count(*), count(*) FILTER (WHERE g.wrong),
+    min(format('subscription_id %s, partition %s', g.subscription_id, g.partition))
+      FILTER (WHERE g.wrong)
+  FROM (
+    SELECT
+      p.subscription_id, p.partition,
+      (
+        p.partition BETWEEN 0 AND 65535
+        AND p.token > 0
+        AND p.attempts >= 0
+        AND p.leases >= 0
+        AND p.alone >= 0
+        AND p.batch_size BETWEEN 0 AND 1000
+        AND (p.leased_until IS NULL OR p.lease > '0')
+        AND (p.failed_position >= 1 OR p.attempts = 0 AND NOT p.stopped)
+        AND (p.swept_position IS NULL OR p.partition = 0)
+      ) IS NOT TRUE AS wrong
+    FROM subscription_partitions AS p
+  ) AS g;
+
   -- Not that they are stored: retention and delete_stream leave what was parked.
   RETURN QUERY
   SELECT
