@@ -28,7 +28,8 @@ FORK = multiprocessing.get_context("fork")
 
 FILL = """
 INSERT INTO pgstore.streams (stream_id, category_key, stream, category)
-SELECT nextval('pgstore.stream_id_seq'), pgstore._category_key('account'), 'account-' || n, 'account'
+SELECT
+  nextval('pgstore.stream_id_seq'), pgstore._category_key('account'), 'account-' || n, 'account'
 FROM generate_series(1, {streams}) AS n;
 INSERT INTO pgstore.messages
   (global_position, stream_id, version, category_key, added_at, message_id, type, data)

@@ -13,13 +13,13 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "573867612a00c7b9f084635a96acf9fe564b4bfff54034a07a0b970ee54f6896"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "b10401fcf328010b706a880433c9ad36f70490c7124e4204a926eeeaf43c6793"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
     {"number": 4, "name": "0004_reliability", "checksum": "df81913c528449c577848e19c20a6c1970f612aaa726a55ad7426e8a68684ad5"},
     {"number": 5, "name": "0005_guarded", "checksum": "ef47dc47c2e86b72c21061aa6af4a3e3e990de0a69a35612a621758dad2117c1"},
-    {"number": 6, "name": "0006_plain", "checksum": "9b7359dfd3a874fd4d633abc3caed8e9af88ba09aa3fd7aa5f2b5622b0530c12"}
+    {"number": 6, "name": "0006_plain", "checksum": "d9199448c7daf85c9cce237b3fabaf2362c59c0ac143a7981cac6c931660c381"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset

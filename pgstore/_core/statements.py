@@ -159,7 +159,7 @@ class Statements:
                     " WHERE subscription = %s::text"
                 ),
                 "list_partitions": (
-                    "SELECT subscription, partition, state, checkpoint, behind, owner,"
+                    "SELECT subscription, partition, state, checkpoint, behind, worker,"
                     " leased_until, retry_at, attempts, failed_position, error"
                     " FROM STORE.list_partitions() WHERE subscription = %s::text"
                 ),

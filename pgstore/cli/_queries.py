@@ -29,7 +29,7 @@ SELECT stream, category, messages, first_version, version, first_position, last_
 FROM STORE.stream_statistics
 WHERE %(category)s::text IS NULL OR category = %(category)s COLLATE "C"
 ORDER BY ORDERING
-LIMIT %(limit)s::bigint
+LIMIT %(max_count)s::bigint
 """
 CATEGORIES = """
 SELECT category, streams, messages, first_position, last_position, first_added_at, last_added_at
@@ -60,7 +60,7 @@ JOIN (
       ARRAY['paused', 'stopped', 'retrying', 'working', 'waiting', 'idle'], q.state)))[1] AS state,
     min(q.checkpoint) AS position,
     max(q.behind) AS behind,
-    array_agg(DISTINCT q.owner) FILTER (WHERE q.state = 'working') AS owners,
+    array_agg(DISTINCT q.worker) FILTER (WHERE q.state = 'working') AS workers,
     min(q.retry_at) FILTER (WHERE q.state = 'retrying') AS retry_at,
     (array_agg(q.error ORDER BY q.state = 'stopped' DESC)
       FILTER (WHERE q.state IN ('stopped', 'retrying')))[1] AS error
@@ -70,7 +70,7 @@ JOIN (
 ORDER BY s.subscription
 """
 PARTITIONS = """
-SELECT subscription, partition, state, checkpoint, behind, owner, leased_until, retry_at, attempts,
+SELECT subscription, partition, state, checkpoint, behind, worker, leased_until, retry_at, attempts,
   failed_position, error
 FROM STORE.list_partitions()
 WHERE subscription = %s::text

@@ -124,7 +124,7 @@ def retention_apply(
     pause: Annotated[
         float, typer.Option(callback=within(0), metavar="SECONDS", help="Between transactions.")
     ] = 0.05,
-    limit: Annotated[
+    max_count: Annotated[
         int | None, typer.Option(callback=within(1), metavar="N", help="The most messages, about.")
     ] = None,
 ) -> None:
@@ -138,7 +138,7 @@ def retention_apply(
     """
     deleted, more = 0, True
     with call.connect() as session:
-        while more and (limit is None or deleted < limit):
+        while more and (max_count is None or deleted < max_count):
             row = session.row(_queries.APPLY_RETENTION, [batch])
             deleted, more = deleted + row["deleted"], row["more"]
             if more and not row["deleted"]:
@@ -321,7 +321,7 @@ def revoke(
 @command("audit", panel=PANEL)
 def audit(
     call: Call,
-    limit: Annotated[
+    max_count: Annotated[
         int, typer.Option(callback=within(1), metavar="N", help="The most entries.")
     ] = 100,
     before: Annotated[
@@ -333,7 +333,7 @@ def audit(
     Who, when, what and why; the latest first.
     """
     with call.connect() as session:
-        rows = session.rows(_queries.LIST_AUDIT, [limit, before])
+        rows = session.rows(_queries.LIST_AUDIT, [max_count, before])
     for row in rows:
         row["detail"] = msgspec.Raw(row["detail"].encode())
     call.out.rows(rows, _AUDIT, empty="Nothing was done.")

@@ -44,6 +44,9 @@ DROP FUNCTION IF EXISTS
   subscription_of, sweep_subscription, take_mark, time_fits, verify_indexes, verify_messages,
   verify_objects, verify_streams, verify_subscriptions, wait_for_handlers, window_end;
 
+-- Their parameters or columns have other names.
+DROP FUNCTION IF EXISTS claim_partition, claim_batch, list_partitions;
+
 -- Those that views call, and those that this installation does not make anew, keep their places.
 DO $$
 DECLARE
@@ -72,6 +75,8 @@ ALTER TABLE subscription_partitions RENAME COLUMN head TO swept_position;
 COMMENT ON COLUMN subscription_partitions.swept_position IS
 $$Global position up to which messages may wait, if it is the only partition; else NULL, and
 subscription_sweeps and subscription_heads have it.$$;
+ALTER TABLE subscription_partitions RENAME COLUMN owner TO worker;
+COMMENT ON COLUMN subscription_partitions.worker IS $$The worker that has, or last had, the lease.$$;
 ALTER TABLE subscription_work RENAME COLUMN head TO last_position;
 ALTER TABLE subscription_work
   RENAME CONSTRAINT subscription_work_subscription_id_partition_head_pkey

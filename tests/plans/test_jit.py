@@ -250,7 +250,9 @@ def test_every_function_is_called(calls: Calls, server_dsn: str, store: str) -> 
             JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname = 'plpgsql'
             WHERE p.pronamespace = current_schema()::regnamespace
               AND p.proname
-                = ANY (_granted_names('read') || _granted_names('write') || _granted_names('consume'))
+                = ANY (
+                  _granted_names('read') || _granted_names('write') || _granted_names('consume')
+                )
             """
         ).fetchall()
     assert {name for (name,) in granted} - calls.names == set()

@@ -37,4 +37,4 @@ def test_category_is_stored_with_the_stream(store: Store) -> None:
     [("account", -7281738738455033810), ("", -2039914840885289964), ("ä", 3739913210162221132)],
 )
 def test_category_key_never_changes(store: Store, category: str, key: int) -> None:
-    assert store.call("category_key", category) == [(key,)]
+    assert store.call("_category_key", category) == [(key,)]

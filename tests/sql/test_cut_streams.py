@@ -83,7 +83,7 @@ def test_versions_never_restart(store: Store, stream: str, way: str) -> None:
     ((version, _),) = store.call("write_arrays", stream, ["A", "B"], ["1", "2"])
     assert version == 8
     assert versions(store, stream) == [7, 8]
-    assert store.call("delete_stream", stream, None) == [(2,)]
+    assert store.call("delete_stream", stream) == [(2,)]
     ((version, _),) = store.call("write_messages", stream, '[{"type": "A", "data": 1}]')
     assert version == 9
 

@@ -313,7 +313,7 @@ def test_columns_of_a_lease_are_those_of_the_statement_that_begins_it(store: Sto
         claim(reader)
         written.append(
             store.query(
-                "SELECT p.owner, p.lease, p.leases, p.alone, p.batch_size, p.server_started_at,"
+                "SELECT p.worker, p.lease, p.leases, p.alone, p.batch_size, p.server_started_at,"
                 " p.leased_until > clock_timestamp(), p.swept_position IS NOT NULL, p.retry_at"
                 " FROM STORE.subscription_partitions AS p JOIN STORE.subscriptions AS s"
                 " USING (subscription_id) WHERE s.subscription = %s",

@@ -31,7 +31,7 @@ class Reader(Subscription):
 
     lease: Lease
     batch: Batch
-    position: int
+    failing: int
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
@@ -60,7 +60,7 @@ class Reader(Subscription):
 
     # What its functions are called for.
     def write_one(self) -> None:
-        self.position = self.write()
+        self.failing = self.write()
 
     def write_elsewhere(self) -> None:
         self.store.write(f"other{self.category}-1")
@@ -96,7 +96,7 @@ class Reader(Subscription):
         self.lease.extend()
 
     def fail(self) -> None:
-        self.lease.fail(self.position)
+        self.lease.fail(self.failing)
 
     def release(self) -> None:
         assert self.lease.release()

@@ -326,7 +326,7 @@ def store(server_dsn: str) -> Iterator[Place]:
         for stream in ("a-1", "b-1", "a-1", "b-1", "a-1"):
             place.write(stream)
         place.query("SELECT STORE.create_subscription('all', partitions => 2)")
-        place.query("SELECT STORE.claim_partition('{all}', owner => 'me')")
+        place.query("SELECT STORE.claim_partition('{all}', worker => 'me')")
         place.write("empty-1")
         place.query("DELETE FROM STORE.messages AS m WHERE m.global_position = 6")
         place.query("UPDATE STORE.streams AS s SET floor = 1 WHERE s.stream = 'empty-1'")
@@ -434,7 +434,7 @@ def test_verify_is_quick_where_much_waits_and_nothing_is_analysed(server_dsn: st
             " FROM generate_series(1, 40000) AS n"
         )
         place.query("SELECT STORE.create_subscription('waits', partitions => 4)")
-        place.query("SELECT STORE.claim_partition('{waits}', owner => 'me')")
+        place.query("SELECT STORE.claim_partition('{waits}', worker => 'me')")
         # With a look at each stream or list for each message, it takes minutes.
         place.query("SET statement_timeout = '20s'")
         assert (

@@ -2,7 +2,7 @@ CREATE OR REPLACE FUNCTION _begin_lease(
   source subscriptions,
   free subscription_partitions,
   token bigint,
-  owner text,
+  worker text,
   lease interval,
   swept_position bigint,
   max_count bigint
@@ -26,7 +26,7 @@ BEGIN
   UPDATE subscription_partitions AS p
   SET
     token = _begin_lease.token,
-    owner = _begin_lease.owner,
+    worker = _begin_lease.worker,
     lease = _begin_lease.lease,
     leased_until = clock_timestamp() + _begin_lease.lease,
     -- The lease before, if it counts as a failure, has lasted longer than the pause would.

@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION _claim_of(
   subscription text,
-  owner text,
+  worker text,
   lease interval,
   safe bigint
 )
@@ -26,7 +26,7 @@ BEGIN
   FOR looks IN 0..3 LOOP
     IF source.partitions = 1 THEN
       SELECT p.partition, p.token, p.checkpoint INTO partition, token, checkpoint
-      FROM _lease_only_partition(source, _claim_of.owner, _claim_of.lease, safe) AS p;
+      FROM _lease_only_partition(source, _claim_of.worker, _claim_of.lease, safe) AS p;
       IF token IS NOT NULL THEN
         RETURN NEXT;
         RETURN;
@@ -47,7 +47,7 @@ BEGIN
       PERFORM _refuse_position(swept);
     END IF;
     SELECT p.partition, p.token, p.checkpoint INTO partition, token, checkpoint
-    FROM _lease_partition(source, _claim_of.owner, _claim_of.lease) AS p;
+    FROM _lease_partition(source, _claim_of.worker, _claim_of.lease) AS p;
     IF token IS NOT NULL THEN
       RETURN NEXT;
       RETURN;

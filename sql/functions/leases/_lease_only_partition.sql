@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION _lease_only_partition(
   source subscriptions,
-  owner text,
+  worker text,
   lease interval,
   safe bigint
 )
@@ -68,7 +68,7 @@ BEGIN
   END IF;
 
   RETURN NEXT _begin_lease(
-    source, free, _new_token(free.token), _lease_only_partition.owner, _lease_only_partition.lease,
+    source, free, _new_token(free.token), _lease_only_partition.worker, _lease_only_partition.lease,
     greatest(free.swept_position, safe), 0
   );
 END

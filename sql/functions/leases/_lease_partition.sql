@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION _lease_partition(
   source subscriptions,
-  owner text,
+  worker text,
   lease interval
 )
 RETURNS SETOF subscription_partitions
@@ -64,7 +64,7 @@ BEGIN
   END IF;
 
   RETURN NEXT _begin_lease(
-    source, free, _new_token(free.token), _lease_partition.owner, _lease_partition.lease,
+    source, free, _new_token(free.token), _lease_partition.worker, _lease_partition.lease,
     free.swept_position, 0
   );
 END

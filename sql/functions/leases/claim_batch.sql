@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION claim_batch(
   subscriptions text[],
-  owner text,
+  worker text,
   lease interval DEFAULT '30 seconds',
   max_count bigint DEFAULT 100
 )
@@ -113,7 +113,7 @@ BEGIN
         UPDATE subscription_partitions AS p
         SET
           token = free.token,
-          owner = claim_batch.owner,
+          worker = claim_batch.worker,
           lease = claim_batch.lease,
           leased_until = clock_timestamp() + claim_batch.lease,
           swept_position = safe,
@@ -133,7 +133,7 @@ BEGIN
     END IF;
 
     SELECT name, c.partition, c.token INTO subscription, partition, token
-    FROM _claim_of(name, claim_batch.owner, claim_batch.lease, safe) AS c;
+    FROM _claim_of(name, claim_batch.worker, claim_batch.lease, safe) AS c;
     IF token IS NOT NULL THEN
       RETURN QUERY
       SELECT

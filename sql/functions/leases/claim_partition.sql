@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION claim_partition(
   subscriptions text[],
-  owner text,
+  worker text,
   lease interval DEFAULT '30 seconds'
 )
 RETURNS TABLE (
@@ -36,7 +36,7 @@ BEGIN
 
   FOREACH name IN ARRAY claim_partition.subscriptions LOOP
     SELECT name, c.partition, c.token, c.checkpoint INTO subscription, partition, token, checkpoint
-    FROM _claim_of(name, claim_partition.owner, claim_partition.lease, safe) AS c;
+    FROM _claim_of(name, claim_partition.worker, claim_partition.lease, safe) AS c;
     IF token IS NOT NULL THEN
       RETURN NEXT;
       RETURN;

@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION delete_stream(
   stream text,
-  expected_version bigint,
+  expected_version bigint DEFAULT NULL,
   reason text DEFAULT NULL
 )
 RETURNS bigint

@@ -5,7 +5,7 @@ RETURNS TABLE (
   state text,
   checkpoint bigint,
   behind bigint,
-  owner text,
+  worker text,
   leased_until timestamptz,
   retry_at timestamptz,
   attempts bigint,
@@ -43,7 +43,7 @@ BEGIN
     END,
     e.reached,
     greatest(safe - e.reached, 0),
-    p.owner,
+    p.worker,
     p.leased_until,
     p.retry_at,
     p.attempts,
@@ -68,5 +68,5 @@ $$;
 COMMENT ON FUNCTION list_partitions() IS
 $$Every partition of every subscription: its state (idle, waiting, working, retrying, stopped,
 paused), the global position up to which everything of it has been dealt with, how many positions
-that is behind the safe position, who has the lease, and the last failure. On a standby behind
+that is behind the safe position, the worker that has or had the lease, and the last failure. On a standby behind
 counts up to the last message that it has.$$;
