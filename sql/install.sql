@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "b10401fcf328010b706a880433c9ad36f70490c7124e4204a926eeeaf43c6793"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "18095fb24955caa5ad937000b87df246d68b04852d62726ee37a961f4ede118b"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -51,7 +51,6 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 6) AS pgstore_pending \
 \ir functions/checks/_nested_too_deep.sql
 \ir functions/checks/_payload_problem.sql
 \ir functions/checks/_refuse_argument.sql
-\ir functions/checks/_refuse_errors.sql
 \ir functions/checks/_refuse_filter.sql
 \ir functions/checks/_refuse_import.sql
 \ir functions/checks/_refuse_isolation.sql
@@ -64,6 +63,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 6) AS pgstore_pending \
 \ir functions/checks/_refuse_session.sql
 \ir functions/checks/_refuse_stranger.sql
 \ir functions/checks/_refuse_target.sql
+\ir functions/checks/_refuse_value.sql
 \ir functions/checks/_refuse_version.sql
 \ir functions/checks/_refuse_write.sql
 \ir functions/checks/_time_fits.sql
@@ -136,6 +136,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 6) AS pgstore_pending \
 \ir functions/retention/_cut_stream.sql
 \ir functions/retention/_forget_errors.sql
 \ir functions/retention/_handled_position.sql
+\ir functions/retention/_kept_errors.sql
 \ir functions/retention/_lock_stream.sql
 \ir functions/retention/_record_audit.sql
 \ir functions/retention/_wait_for_handlers.sql
@@ -149,10 +150,9 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 6) AS pgstore_pending \
 \ir functions/retention/set_retention.sql
 \ir functions/retention/truncate_stream.sql
 \ir functions/rights/_acting_role.sql
+\ir functions/rights/_alter_rights.sql
 \ir functions/rights/_close_to_public.sql
-\ir functions/rights/_grant_objects.sql
 \ir functions/rights/_granted_names.sql
-\ir functions/rights/_granted_objects.sql
 \ir functions/rights/_holds_kind.sql
 \ir functions/rights/_list_rights.sql
 \ir functions/rights/_lock_rights.sql

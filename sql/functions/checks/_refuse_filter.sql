@@ -13,9 +13,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
   IF partitions < 1 OR partitions > 65536 THEN
-    PERFORM _refuse_argument(
-      'partitions', 'must be between 1 and 65536', jsonb_build_object('partitions', partitions)
-    );
+    PERFORM _refuse_value('partitions', 'must be between 1 and 65536', to_jsonb(partitions));
   ELSIF (partition IS NULL) <> (partitions IS NULL)
     OR partition NOT BETWEEN 0 AND partitions - 1
   THEN
@@ -27,14 +25,12 @@ BEGIN
     partition_by COLLATE "C" IN ('stream', 'cardinal_id')
     OR partition_by COLLATE "C" LIKE 'metadata:_%'
   ) IS NOT TRUE THEN
-    PERFORM _refuse_argument(
-      'partition_by', 'must be stream, cardinal_id or metadata:<key>',
-      jsonb_build_object('partition_by', partition_by)
+    PERFORM _refuse_value(
+      'partition_by', 'must be stream, cardinal_id or metadata:<key>', to_jsonb(partition_by)
     );
   ELSIF (length(stream_pattern) - length(rtrim(stream_pattern, chr(92)))) % 2 = 1 THEN
-    PERFORM _refuse_argument(
-      'stream_pattern', 'must not end with a single backslash',
-      jsonb_build_object('stream_pattern', stream_pattern)
+    PERFORM _refuse_value(
+      'stream_pattern', 'must not end with a single backslash', to_jsonb(stream_pattern)
     );
   END IF;
 END

@@ -11,9 +11,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
   IF _granted_names(kind) IS NULL THEN
-    PERFORM _refuse_argument(
-      'kind', 'must be read, write, consume, monitor or admin', jsonb_build_object('kind', kind)
-    );
+    PERFORM _refuse_value('kind', 'must be read, write, consume, monitor or admin', to_jsonb(kind));
   ELSIF categories IS NOT NULL AND kind <> 'write'
     OR cardinality(categories) = 0
     OR array_position(categories, NULL) IS NOT NULL
@@ -23,9 +21,9 @@ BEGIN
       WHERE category(c.category) <> c.category COLLATE "C"
     )
   THEN
-    PERFORM _refuse_argument(
+    PERFORM _refuse_value(
       'categories', 'must be names of categories, or NULL for all; only write has any',
-      jsonb_build_object('categories', categories)
+      to_jsonb(categories)
     );
   END IF;
 END

@@ -17,13 +17,11 @@ DECLARE
   bad record;
 BEGIN
   IF stream IS NULL OR octet_length(stream) NOT BETWEEN 1 AND 1000 THEN
-    PERFORM _refuse_argument(
-      'stream', 'must be a name of 1 to 1000 bytes', jsonb_build_object('stream', stream)
-    );
+    PERFORM _refuse_value('stream', 'must be a name of 1 to 1000 bytes', to_jsonb(stream));
   ELSIF expected_version < 0 THEN
-    PERFORM _refuse_argument(
+    PERFORM _refuse_value(
       'expected_version', 'must be NULL (any version), 0 (an empty stream) or a version',
-      jsonb_build_object('expected_version', expected_version)
+      to_jsonb(expected_version)
     );
   ELSIF coalesce(cardinality(types), 0) = 0 THEN
     PERFORM _refuse_argument('messages', 'must not be empty');

@@ -41,17 +41,11 @@ DECLARE
   busy boolean := false;
 BEGIN
   IF (lease > '0' AND lease <= '1000 years') IS NOT TRUE THEN
-    PERFORM _refuse_argument(
-      'lease', 'must be more than 0, and 1000 years at most', jsonb_build_object('lease', lease)
-    );
+    PERFORM _refuse_value('lease', 'must be more than 0, and 1000 years at most', to_jsonb(lease));
   ELSIF subscriptions IS NULL OR array_position(subscriptions, NULL) IS NOT NULL THEN
-    PERFORM _refuse_argument(
-      'subscriptions', 'must be names', jsonb_build_object('subscriptions', subscriptions)
-    );
+    PERFORM _refuse_value('subscriptions', 'must be names', to_jsonb(subscriptions));
   ELSIF (max_count >= 1) IS NOT TRUE THEN
-    PERFORM _refuse_argument(
-      'max_count', 'must be 1 or more', jsonb_build_object('max_count', max_count)
-    );
+    PERFORM _refuse_value('max_count', 'must be 1 or more', to_jsonb(max_count));
   ELSIF current_setting('transaction_isolation') <> 'read committed' THEN
     PERFORM _refuse_isolation();
   END IF;

@@ -23,13 +23,9 @@ DECLARE
   busy boolean := false;
 BEGIN
   IF (lease > '0' AND lease <= '1000 years') IS NOT TRUE THEN
-    PERFORM _refuse_argument(
-      'lease', 'must be more than 0, and 1000 years at most', jsonb_build_object('lease', lease)
-    );
+    PERFORM _refuse_value('lease', 'must be more than 0, and 1000 years at most', to_jsonb(lease));
   ELSIF subscriptions IS NULL OR array_position(subscriptions, NULL) IS NOT NULL THEN
-    PERFORM _refuse_argument(
-      'subscriptions', 'must be names', jsonb_build_object('subscriptions', subscriptions)
-    );
+    PERFORM _refuse_value('subscriptions', 'must be names', to_jsonb(subscriptions));
   END IF;
   PERFORM _refuse_isolation();
   safe := safe_position();

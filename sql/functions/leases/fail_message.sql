@@ -71,9 +71,9 @@ BEGIN
       PERFORM release_partition(subscription, partition, token);
       RETURN 'retry';
     END IF;
-    PERFORM _refuse_argument(
+    PERFORM _refuse_value(
       'global_position', 'must be that of a message that fetch_batch gave',
-      jsonb_build_object('global_position', global_position)
+      to_jsonb(global_position)
     );
   END IF;
 

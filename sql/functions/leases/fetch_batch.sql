@@ -42,9 +42,7 @@ DECLARE
   found_count bigint := bigint '0';
 BEGIN
   IF (max_count >= 1) IS NOT TRUE THEN
-    PERFORM _refuse_argument(
-      'max_count', 'must be 1 or more', jsonb_build_object('max_count', max_count)
-    );
+    PERFORM _refuse_value('max_count', 'must be 1 or more', to_jsonb(max_count));
   END IF;
   PERFORM _refuse_isolation();
 

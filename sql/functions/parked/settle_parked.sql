@@ -33,9 +33,9 @@ BEGIN
     AND k.partition = settle_parked.partition
     AND k.replay;
   IF NOT FOUND THEN
-    PERFORM _refuse_argument(
+    PERFORM _refuse_value(
       'global_position', 'must be that of a parked message of this partition under replay',
-      jsonb_build_object('global_position', global_position)
+      to_jsonb(global_position)
     );
   END IF;
 END

@@ -15,9 +15,7 @@ DECLARE
 BEGIN
   PERFORM _refuse_stranger('skip_positions');
   IF (positions BETWEEN 1 AND 1000000000000) IS NOT TRUE THEN
-    PERFORM _refuse_argument(
-      'positions', 'must be between 1 and 1000000000000', jsonb_build_object('positions', positions)
-    );
+    PERFORM _refuse_value('positions', 'must be between 1 and 1000000000000', to_jsonb(positions));
   END IF;
   -- One of these at a time: with two, the later setval could set the sequence back behind positions
   -- that writers drew after the first.

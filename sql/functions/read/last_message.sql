@@ -15,9 +15,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
   IF coalesce(octet_length(stream), 0) = 0 THEN
-    PERFORM _refuse_argument(
-      'stream', 'must be the name of a stream', jsonb_build_object('stream', stream)
-    );
+    PERFORM _refuse_value('stream', 'must be the name of a stream', to_jsonb(stream));
   END IF;
 
   -- Not a join: for one the planner may sort the whole stream.

@@ -39,13 +39,9 @@ DECLARE
   found_count bigint;
 BEGIN
   IF (after_position >= 0) IS NOT TRUE THEN
-    PERFORM _refuse_argument(
-      'after_position', 'must be 0 or more', jsonb_build_object('after_position', after_position)
-    );
+    PERFORM _refuse_value('after_position', 'must be 0 or more', to_jsonb(after_position));
   ELSIF (max_count >= 1) IS NOT TRUE THEN
-    PERFORM _refuse_argument(
-      'max_count', 'must be 1 or more', jsonb_build_object('max_count', max_count)
-    );
+    PERFORM _refuse_value('max_count', 'must be 1 or more', to_jsonb(max_count));
   END IF;
   PERFORM _refuse_filter(partition, partitions, partition_by, stream_pattern);
   PERFORM _refuse_isolation();

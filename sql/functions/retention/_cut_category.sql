@@ -86,7 +86,6 @@ BEGIN
     LOCK TABLE messages, streams IN ROW EXCLUSIVE MODE;  -- as in _cut_stream
     BEGIN
       PERFORM _forget_errors(batch.positions);
-      PERFORM _refuse_errors(batch.positions);
     EXCEPTION
       -- Another transaction holds a row with an error, which may quote its message: to delete the
       -- message now would leave the error there for good.

@@ -22,12 +22,8 @@ BEGIN
   -- it, and may itself wait for a handler that waits for one of these rows.
   LOCK TABLE messages, streams IN ROW EXCLUSIVE MODE;
   -- LIMIT makes this one look-up for each error that is kept.
-  SELECT array_agg(e.global_position) INTO failed
-  FROM (
-    SELECT k.global_position FROM parked_messages AS k WHERE k.error IS NOT NULL
-    UNION
-    SELECT p.failed_position FROM subscription_partitions AS p WHERE p.error IS NOT NULL
-  ) AS e (global_position)
+  SELECT array_agg(DISTINCT e.global_position) INTO failed
+  FROM _kept_errors() AS e
   CROSS JOIN LATERAL (
     SELECT a.stream_id, a.version FROM messages AS a
     WHERE a.global_position = e.global_position
@@ -35,7 +31,6 @@ BEGIN
   ) AS m
   WHERE m.stream_id = _cut_stream.stream_id AND m.version BETWEEN from_version AND to_version;
   PERFORM _forget_errors(failed);
-  PERFORM _refuse_errors(failed);
   DELETE FROM messages AS m
   WHERE m.stream_id = _cut_stream.stream_id
     AND m.version >= from_version

@@ -31,9 +31,16 @@ BEGIN
   SET error = NULL
   FROM free AS f
   WHERE k.subscription_id = f.subscription_id AND k.global_position = f.global_position;
+  IF EXISTS (SELECT FROM _kept_errors() AS e WHERE e.global_position = ANY (positions)) THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'object_in_use',
+      MESSAGE = 'a handler is at work on a message that failed',
+      DETAIL = positions::text;
+  END IF;
 END
 $$;
 
 COMMENT ON FUNCTION _forget_errors(bigint[]) IS
-$$Internal: forget what handlers said when they failed on these messages: it may quote them. Leaves
-out the rows that other transactions have locked; it waits for none.$$;
+$$Internal: forget what handlers said when they failed on these messages: it may quote them. Raises
+55006 if other transactions have locked such a row, and waits for none of them. DETAIL is then the
+argument of _wait_for_handlers: the caller undoes what it did, so that it holds no lock, and waits.$$;

@@ -33,9 +33,8 @@ BEGIN
   ) AS l ON true
   WHERE s.stream = _lock_stream.stream COLLATE "C";
   IF NOT FOUND THEN
-    PERFORM _refuse_argument(
-      'stream', 'must be the name of a stream that was written to',
-      jsonb_build_object('stream', stream)
+    PERFORM _refuse_value(
+      'stream', 'must be the name of a stream that was written to', to_jsonb(stream)
     );
   END IF;
 END

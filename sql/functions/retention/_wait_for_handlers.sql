@@ -12,13 +12,9 @@ DECLARE
   held record;
 BEGIN
   FOR held IN
-    SELECT p.subscription_id, p.partition, p.failed_position AS global_position
-    FROM subscription_partitions AS p
-    WHERE p.failed_position = ANY (positions) AND p.error IS NOT NULL
-    UNION
-    SELECT k.subscription_id, k.partition, k.global_position
-    FROM parked_messages AS k
-    WHERE k.global_position = ANY (positions) AND k.error IS NOT NULL
+    SELECT DISTINCT e.subscription_id, e.partition, e.global_position
+    FROM _kept_errors() AS e
+    WHERE e.global_position = ANY (positions)
   LOOP
     -- An inner block that fails gives back the locks it has taken.
     BEGIN

@@ -23,10 +23,7 @@ DECLARE
 BEGIN
   PERFORM _refuse_stranger('apply_retention');
   IF (max_messages BETWEEN 1 AND 10000) IS NOT TRUE THEN
-    PERFORM _refuse_argument(
-      'max_messages', 'must be between 1 and 10000',
-      jsonb_build_object('max_messages', max_messages)
-    );
+    PERFORM _refuse_value('max_messages', 'must be between 1 and 10000', to_jsonb(max_messages));
   END IF;
   PERFORM _refuse_isolation();
   safe := safe_position();

@@ -20,10 +20,7 @@ DECLARE
 BEGIN
   PERFORM _refuse_stranger('empty_store');
   IF (store = current_schema() COLLATE "C") IS NOT TRUE THEN
-    PERFORM _refuse_argument(
-      'store', 'must be the name of the store, to confirm',
-      jsonb_build_object('store', store)
-    );
+    PERFORM _refuse_value('store', 'must be the name of the store, to confirm', to_jsonb(store));
   END IF;
   PERFORM _refuse_isolation();
   LOOP
@@ -31,14 +28,8 @@ BEGIN
       -- Instead of the locks of all streams: no writer computes a version meanwhile.
       LOCK TABLE messages IN ACCESS EXCLUSIVE MODE;
       LOCK TABLE streams IN ROW EXCLUSIVE MODE;  -- as in _cut_stream
-      SELECT array_agg(e.global_position) INTO failed
-      FROM (
-        SELECT k.global_position FROM parked_messages AS k WHERE k.error IS NOT NULL
-        UNION
-        SELECT p.failed_position FROM subscription_partitions AS p WHERE p.error IS NOT NULL
-      ) AS e (global_position);
+      SELECT array_agg(DISTINCT e.global_position) INTO failed FROM _kept_errors() AS e;
       PERFORM _forget_errors(failed);
-      PERFORM _refuse_errors(failed);
       EXIT;
     EXCEPTION
       WHEN object_in_use THEN

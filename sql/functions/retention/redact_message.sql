@@ -35,10 +35,7 @@ BEGIN
   FROM get_message(message_id) AS m;
   -- A subscription's checkpoints mean what they mean only as long as it stays in its partition.
   IF target.stream IS NULL THEN
-    PERFORM _refuse_argument(
-      'message_id', 'must be the id of a stored message',
-      jsonb_build_object('message_id', message_id)
-    );
+    PERFORM _refuse_value('message_id', 'must be the id of a stored message', to_jsonb(message_id));
   ELSIF metadata IS NOT NULL AND EXISTS (
     SELECT
     FROM subscriptions AS s
@@ -55,14 +52,12 @@ BEGIN
       PERFORM pg_advisory_xact_lock(_stream_lock_class(), hashtext(target.stream COLLATE "C"));
       LOCK TABLE messages IN ROW EXCLUSIVE MODE;  -- as in _cut_stream
       PERFORM _forget_errors(ARRAY[target.global_position]);
-      PERFORM _refuse_errors(ARRAY[target.global_position]);
       UPDATE messages AS m
       SET data = redact_message.data, metadata = coalesce(redact_message.metadata, m.metadata)
       WHERE m.message_id = redact_message.message_id;
       IF NOT FOUND THEN
-        PERFORM _refuse_argument(
-          'message_id', 'must be the id of a stored message',
-          jsonb_build_object('message_id', message_id)
+        PERFORM _refuse_value(
+          'message_id', 'must be the id of a stored message', to_jsonb(message_id)
         );
       END IF;
       EXIT;

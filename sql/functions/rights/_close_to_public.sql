@@ -7,46 +7,39 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 DECLARE
+  kinds text[] := ARRAY[
+    'SCHEMA', 'ALL TABLES IN SCHEMA', 'ALL SEQUENCES IN SCHEMA', 'ALL ROUTINES IN SCHEMA'
+  ];
+  objects text;
   given record;
 BEGIN
   -- Only if something is open: a REVOKE has all sessions plan their statements anew.
   IF NOT EXISTS (
-    SELECT FROM _list_rights() AS o (rights) CROSS JOIN aclexplode(o.rights) AS a
+    SELECT FROM _list_rights() AS o CROSS JOIN aclexplode(o.rights) AS a
     WHERE a.grantee = 0
   ) THEN
     RETURN;
   END IF;
   -- Dynamic, because these commands name the schema.
-  EXECUTE format('REVOKE ALL ON SCHEMA %I FROM PUBLIC', current_schema());
-  EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM PUBLIC', current_schema());
-  EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA %I FROM PUBLIC', current_schema());
-  EXECUTE format('REVOKE ALL ON ALL ROUTINES IN SCHEMA %I FROM PUBLIC', current_schema());
+  FOREACH objects IN ARRAY kinds LOOP
+    EXECUTE format('REVOKE ALL ON %s %I FROM PUBLIC', objects, current_schema());
+  END LOOP;
 
   -- What a role with a grant option gave to PUBLIC, the owner can only take with that option.
   FOR given IN
     SELECT DISTINCT pg_get_userbyid(a.grantee) AS role
-    FROM _list_rights() AS o (rights)
+    FROM _list_rights() AS o
     CROSS JOIN aclexplode(o.rights) AS a
     WHERE a.is_grantable
       AND a.grantor <> a.grantee
       AND a.grantor = (SELECT n.nspowner FROM pg_namespace AS n WHERE n.nspname = current_schema())
       AND EXISTS (SELECT FROM aclexplode(o.rights) AS w WHERE w.grantee = 0)
   LOOP
-    EXECUTE format(
-      'REVOKE GRANT OPTION FOR ALL ON SCHEMA %I FROM %I CASCADE', current_schema(), given.role
-    );
-    EXECUTE format(
-      'REVOKE GRANT OPTION FOR ALL ON ALL TABLES IN SCHEMA %I FROM %I CASCADE', current_schema(),
-      given.role
-    );
-    EXECUTE format(
-      'REVOKE GRANT OPTION FOR ALL ON ALL SEQUENCES IN SCHEMA %I FROM %I CASCADE',
-      current_schema(), given.role
-    );
-    EXECUTE format(
-      'REVOKE GRANT OPTION FOR ALL ON ALL ROUTINES IN SCHEMA %I FROM %I CASCADE',
-      current_schema(), given.role
-    );
+    FOREACH objects IN ARRAY kinds LOOP
+      EXECUTE format(
+        'REVOKE GRANT OPTION FOR ALL ON %s %I FROM %I CASCADE', objects, current_schema(), given.role
+      );
+    END LOOP;
   END LOOP;
 END
 $$;

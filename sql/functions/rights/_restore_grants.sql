@@ -9,7 +9,7 @@ AS $$
 BEGIN
   -- Only who still has them: a role that was dropped is not there, and one that was made anew under
   -- its name is another one.
-  PERFORM _grant_objects(g.role, g.kind)
+  PERFORM _alter_rights(g.role, _granted_names(g.kind), true)
   FROM grants AS g
   JOIN pg_roles AS r ON r.rolname = g.role
   WHERE _holds_kind(r.oid, g.kind);

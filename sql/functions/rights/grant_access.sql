@@ -23,14 +23,11 @@ BEGIN
   PERFORM _close_to_public();
   SELECT r.oid INTO role_id FROM pg_roles AS r WHERE r.rolname = role COLLATE "C";
   IF NOT FOUND THEN
-    PERFORM _refuse_argument(
-      'role', 'must be the name of a role', jsonb_build_object('role', role)
-    );
+    PERFORM _refuse_value('role', 'must be the name of a role', to_jsonb(role));
   ELSIF role = current_user THEN
     -- To revoke it would take from the functions, which run as the owner, what they call.
-    PERFORM _refuse_argument(
-      'role', 'must not be the owner of the store, who has every right',
-      jsonb_build_object('role', role)
+    PERFORM _refuse_value(
+      'role', 'must not be the owner of the store, who has every right', to_jsonb(role)
     );
   END IF;
   -- What a role that was dropped had: the one that has its name now starts with nothing.
@@ -39,7 +36,8 @@ BEGIN
   VALUES (grant_access.role, grant_access.kind, grant_access.categories)
   ON CONFLICT ON CONSTRAINT grants_role_kind_pkey DO UPDATE SET categories = excluded.categories;
   PERFORM _note_restrictions();
-  PERFORM _grant_objects(role, kind);
+  EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), role);
+  PERFORM _alter_rights(role, _granted_names(kind), true);
   PERFORM _record_audit(
     'grant_access', role, NULL,
     jsonb_strip_nulls(jsonb_build_object('kind', kind, 'categories', categories))

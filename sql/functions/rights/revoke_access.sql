@@ -10,8 +10,6 @@ SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
-DECLARE
-  object record;
 BEGIN
   PERFORM _refuse_stranger('revoke_access');
   PERFORM _refuse_kind(kind, NULL);
@@ -27,23 +25,20 @@ BEGIN
   IF role <> current_user
     AND EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role COLLATE "C")
   THEN
-    -- Dynamic, because REVOKE takes no parameters. What another kind of rights that the role has
-    -- gives it too stays.
-    FOR object IN
-      SELECT o.kind, o.name
-      FROM _granted_objects(_granted_names(revoke_access.kind)) AS o
-      WHERE NOT EXISTS (
-        SELECT
-        FROM grants AS g
-        WHERE g.role = revoke_access.role AND o.name = ANY (_granted_names(g.kind))
-      )
-    LOOP
-      IF object.kind = 'function' THEN
-        EXECUTE format('REVOKE EXECUTE ON FUNCTION %I FROM %I', object.name, role);
-      ELSE
-        EXECUTE format('REVOKE SELECT ON %I FROM %I', object.name, role);
-      END IF;
-    END LOOP;
+    -- What another kind of rights that the role has gives it too stays.
+    PERFORM _alter_rights(
+      role,
+      ARRAY(
+        SELECT n.name
+        FROM unnest(_granted_names(revoke_access.kind)) AS n (name)
+        WHERE NOT EXISTS (
+          SELECT
+          FROM grants AS g
+          WHERE g.role = revoke_access.role AND n.name = ANY (_granted_names(g.kind))
+        )
+      ),
+      false
+    );
     IF NOT EXISTS (SELECT FROM grants AS g WHERE g.role = revoke_access.role) THEN
       EXECUTE format('REVOKE USAGE ON SCHEMA %I FROM %I', current_schema(), role);
     END IF;

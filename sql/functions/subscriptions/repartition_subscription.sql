@@ -17,9 +17,7 @@ BEGIN
   PERFORM _refuse_stranger('repartition_subscription');
   source := _subscription_of(subscription);
   IF partitions IS NULL THEN
-    PERFORM _refuse_argument(
-      'partitions', 'must be between 1 and 65536', jsonb_build_object('partitions', partitions)
-    );
+    PERFORM _refuse_value('partitions', 'must be between 1 and 65536', to_jsonb(partitions));
   END IF;
   PERFORM _refuse_filter(0, partitions, 'stream', NULL);
   -- The subscription before its sweep, as drop_subscription.

@@ -102,27 +102,8 @@ BEGIN
     min(o.name) FILTER (WHERE o.open)
   FROM (
     SELECT
-      n.nspname::text AS name,
-      EXISTS (SELECT FROM aclexplode(n.nspacl) AS a WHERE a.grantee = 0) AS open
-    FROM pg_namespace AS n WHERE n.oid = store
-    UNION ALL
-    SELECT c.relname, EXISTS (SELECT FROM aclexplode(c.relacl) AS a WHERE a.grantee = 0)
-    FROM pg_class AS c WHERE c.relnamespace = store AND c.relkind <> 'i'
-    UNION ALL
-    SELECT
-      format('%s.%s', c.relname, t.attname),
-      EXISTS (SELECT FROM aclexplode(t.attacl) AS a WHERE a.grantee = 0)
-    FROM pg_class AS c
-    JOIN pg_attribute AS t ON t.attrelid = c.oid
-    WHERE c.relnamespace = store AND t.attacl IS NOT NULL
-    UNION ALL
-    SELECT
-      p.proname,
-      EXISTS (
-        SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
-        WHERE a.grantee = 0
-      )
-    FROM pg_proc AS p WHERE p.pronamespace = store
+      r.name, EXISTS (SELECT FROM aclexplode(r.rights) AS a WHERE a.grantee = 0) AS open
+    FROM _list_rights() AS r
   ) AS o;
 
   RETURN QUERY
@@ -201,25 +182,8 @@ BEGIN
         WHERE g.role = pg_get_userbyid(a.grantee)
           AND (r.kind = 'schema' OR r.name = ANY (_granted_names(g.kind)))
       ) AS wrong
-    FROM (
-      SELECT 'schema' AS kind, n.nspname::text AS name, n.nspowner AS owner, n.nspacl AS acl
-      FROM pg_namespace AS n
-      WHERE n.oid = store
-      UNION ALL
-      SELECT 'relation', c.relname, c.relowner, c.relacl
-      FROM pg_class AS c
-      WHERE c.relnamespace = store
-      UNION ALL
-      SELECT 'column', c.relname, c.relowner, t.attacl
-      FROM pg_class AS c
-      JOIN pg_attribute AS t ON t.attrelid = c.oid
-      WHERE c.relnamespace = store
-      UNION ALL
-      SELECT 'function', p.proname, p.proowner, p.proacl
-      FROM pg_proc AS p
-      WHERE p.pronamespace = store
-    ) AS r
-    CROSS JOIN aclexplode(r.acl) AS a
+    FROM _list_rights() AS r
+    CROSS JOIN aclexplode(r.rights) AS a
     WHERE a.grantee NOT IN (0, r.owner)
   ) AS o;
 

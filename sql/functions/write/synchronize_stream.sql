@@ -28,9 +28,7 @@ BEGIN
     -- The stream's lock, as in write_message: what is compared below is then what is written to.
     PERFORM pg_advisory_xact_lock(_stream_lock_class(), hashtext(stream COLLATE "C"));
   ELSIF coalesce(octet_length(stream), 0) NOT BETWEEN 1 AND 1000 THEN
-    PERFORM _refuse_argument(
-      'stream', 'must be a name of 1 to 1000 bytes', jsonb_build_object('stream', stream)
-    );
+    PERFORM _refuse_value('stream', 'must be a name of 1 to 1000 bytes', to_jsonb(stream));
   ELSIF coalesce(cardinality(types), 0) <> coalesce(cardinality(data), 0) THEN
     PERFORM _refuse_argument('messages', 'must be arrays of the same length');
   END IF;
