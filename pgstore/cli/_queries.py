@@ -51,7 +51,7 @@ HEALTH = "SELECT name, status, value, remedy FROM STORE.health()"
 # One statement, so that a subscription and its partitions are of one moment.
 SUBSCRIPTIONS = """
 SELECT s.subscription, s.categories, s.types, s.stream_pattern, s.partition_by, s.on_failure,
-  s.partitions, s.next_partitions, s.paused, p.state, p.position, p.behind, p.owners, p.retry_at,
+  s.partitions, s.next_partitions, s.paused, p.state, p.position, p.behind, p.workers, p.retry_at,
   p.error, (SELECT count(*) FROM STORE.list_parked(s.subscription)) AS parked
 FROM STORE.list_subscriptions() AS s
 JOIN (

@@ -76,7 +76,8 @@ COMMENT ON COLUMN subscription_partitions.swept_position IS
 $$Global position up to which messages may wait, if it is the only partition; else NULL, and
 subscription_sweeps and subscription_heads have it.$$;
 ALTER TABLE subscription_partitions RENAME COLUMN owner TO worker;
-COMMENT ON COLUMN subscription_partitions.worker IS $$The worker that has, or last had, the lease.$$;
+COMMENT ON COLUMN subscription_partitions.worker IS
+$$The worker that has, or last had, the lease.$$;
 ALTER TABLE subscription_work RENAME COLUMN head TO last_position;
 ALTER TABLE subscription_work
   RENAME CONSTRAINT subscription_work_subscription_id_partition_head_pkey
@@ -94,7 +95,8 @@ ALTER TABLE subscriptions
     CHECK (octet_length(subscription) BETWEEN 1 AND 255),
   ADD CONSTRAINT subscriptions_partitions_check CHECK (partitions BETWEEN 1 AND 65536),
   ADD CONSTRAINT subscriptions_next_partitions_check
-    CHECK (next_partitions BETWEEN 1 AND 65536 AND next_partitions <> partitions),
+    -- Not BETWEEN: a dump would write it with other parentheses.
+    CHECK (next_partitions >= 1 AND next_partitions <= 65536 AND next_partitions <> partitions),
   ADD CONSTRAINT subscriptions_max_attempts_check CHECK (max_attempts >= 1),
   ADD CONSTRAINT subscriptions_retry_delay_check CHECK (retry_delay >= '0'),
   ADD CONSTRAINT subscriptions_on_failure_check CHECK (on_failure IN ('stop', 'park')),

@@ -146,7 +146,7 @@ def test_upgrade_dry_run_is_what_upgrades_an_older_store(
     admin.execute(older.encode())
     # The functions that tell the version came with the functions.
     admin.execute(sql.SQL("SET search_path = {}, pg_temp").format(sql.Identifier(schema)))
-    for name in ("in_store", "applied_migrations"):
+    for name in ("_in_store", "applied_migrations"):
         admin.execute(sql_files.read(f"functions/store/{name}.sql").encode())
     assert run_here("upgrade", "--check", "--json").rows[0]["schema_version"] == 1
     script.write_text(run_here("upgrade", "--dry-run").out)
