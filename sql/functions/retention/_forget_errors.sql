@@ -43,4 +43,5 @@ $$;
 COMMENT ON FUNCTION _forget_errors(bigint[]) IS
 $$Internal: forget what handlers said when they failed on these messages: it may quote them. Raises
 55006 if other transactions have locked such a row, and waits for none of them. DETAIL is then the
-argument of _wait_for_handlers: the caller undoes what it did, so that it holds no lock, and waits.$$;
+argument of _wait_for_handlers: the caller undoes what it did, so that it holds no lock, and
+waits.$$;

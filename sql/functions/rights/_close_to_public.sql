@@ -37,7 +37,8 @@ BEGIN
   LOOP
     FOREACH objects IN ARRAY kinds LOOP
       EXECUTE format(
-        'REVOKE GRANT OPTION FOR ALL ON %s %I FROM %I CASCADE', objects, current_schema(), given.role
+        'REVOKE GRANT OPTION FOR ALL ON %s %I FROM %I CASCADE', objects, current_schema(),
+        given.role
       );
     END LOOP;
   END LOOP;

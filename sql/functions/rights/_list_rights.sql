@@ -13,19 +13,21 @@ BEGIN ATOMIC
   SELECT o.kind, o.name, o.owner, o.rights
   FROM pg_namespace AS n
   CROSS JOIN LATERAL (
-    SELECT 'schema' AS kind, n.nspname::text AS name, n.nspowner AS owner, n.nspacl AS rights
+    -- Each type is written out, so that a dump writes the function as it is here.
+    SELECT text 'schema' AS kind, n.nspname::text AS name, n.nspowner AS owner, n.nspacl AS rights
     UNION ALL
-    SELECT 'relation', c.relname, c.relowner, c.relacl
+    SELECT text 'relation', c.relname::text, c.relowner, c.relacl
     FROM pg_class AS c
     WHERE c.relnamespace = n.oid
     UNION ALL
-    SELECT 'column', c.relname, c.relowner, t.attacl
+    SELECT text 'column', c.relname::text, c.relowner, t.attacl
     FROM pg_class AS c
     JOIN pg_attribute AS t ON t.attrelid = c.oid
     WHERE c.relnamespace = n.oid
     UNION ALL
     -- A function is open until that is revoked: without rights of its own it is, too.
-    SELECT 'function', p.proname, p.proowner, coalesce(p.proacl, acldefault('f', p.proowner))
+    SELECT
+      text 'function', p.proname::text, p.proowner, coalesce(p.proacl, acldefault('f', p.proowner))
     FROM pg_proc AS p
     WHERE p.pronamespace = n.oid
   ) AS o
