@@ -19,7 +19,7 @@ SELECT
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
     {"number": 4, "name": "0004_reliability", "checksum": "df81913c528449c577848e19c20a6c1970f612aaa726a55ad7426e8a68684ad5"},
     {"number": 5, "name": "0005_guarded", "checksum": "ef47dc47c2e86b72c21061aa6af4a3e3e990de0a69a35612a621758dad2117c1"},
-    {"number": 6, "name": "0006_plain", "checksum": "329fa786b85849018a2deaadd33394da6a5ce1fa135e1a9dd6fb4b613b443230"}
+    {"number": 6, "name": "0006_plain", "checksum": "0bc74a48a80a8cf4db2f313bae25598f4a0eb0b196fd8456873eeb9ac0fc346a"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset

@@ -82,6 +82,9 @@ ALTER TABLE subscription_work RENAME COLUMN head TO last_position;
 ALTER TABLE subscription_work
   RENAME CONSTRAINT subscription_work_subscription_id_partition_head_pkey
   TO subscription_work_subscription_id_partition_last_position_pkey;
+-- The index keeps the column's old name otherwise, until a dump is restored.
+ALTER TABLE subscription_work_subscription_id_partition_last_position_pkey
+  RENAME COLUMN head TO last_position;
 
 -- What is true of each row. Of a partition only what costs its workers nothing: each CHECK is made
 -- ready for each statement anew, and one of ten conditions was a tenth of fetch and acknowledge.
