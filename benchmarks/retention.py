@@ -28,12 +28,13 @@ FORK = multiprocessing.get_context("fork")
 
 FILL = """
 INSERT INTO pgstore.streams (stream_id, category_key, stream, category)
-SELECT nextval('pgstore.stream_id_seq'), pgstore.category_key('account'), 'account-' || n, 'account'
+SELECT
+  nextval('pgstore.stream_id_seq'), pgstore._category_key('account'), 'account-' || n, 'account'
 FROM generate_series(1, {streams}) AS n;
 INSERT INTO pgstore.messages
   (global_position, stream_id, version, category_key, added_at, message_id, type, data)
 SELECT nextval('pgstore.global_position_seq'), 1 + n % {streams}, 1 + n / {streams},
-  pgstore.category_key('account'), now() - interval '100 days', pgstore.new_message_id(),
+  pgstore._category_key('account'), now() - interval '100 days', pgstore.new_message_id(),
   'Deposited', '{sample}'
 FROM generate_series(0, {count} - 1) AS n;
 """

@@ -30,13 +30,13 @@ NOTE = "a payment of the usual kind, for the usual reasons, by the usual people"
 
 FILL = """
 INSERT INTO old.streams (stream_id, category_key, stream, category)
-SELECT n, old.category_key('account'), 'account-' || n, 'account'
+SELECT n, old._category_key('account'), 'account-' || n, 'account'
 FROM generate_series(1, {streams}) AS n;
 INSERT INTO old.messages (
   global_position, stream_id, version, category_key, added_at, message_id, type, data, metadata
 )
 SELECT
-  n, stream_id, row_number() OVER (PARTITION BY stream_id ORDER BY n), old.category_key('account'),
+  n, stream_id, row_number() OVER (PARTITION BY stream_id ORDER BY n), old._category_key('account'),
   timestamptz '2026-01-01' + n * interval '0.1 s', gen_random_uuid(), 'Deposited',
   jsonb_build_object(
     'amount', n, 'currency', 'EUR', 'reference', gen_random_uuid(), 'note', '{note}'

@@ -1,5 +1,5 @@
 -- Nothing of a store is open to everybody: rights are granted to roles.
-DO $$ BEGIN PERFORM close_to_public(); END $$;
+DO $$ BEGIN PERFORM _close_to_public(); END $$;
 
 -- Nor is it open to whom the installer's default privileges give everything that he makes: they
 -- would write to the tables, and call what is the owner's. Rights on what was there before are
@@ -33,4 +33,4 @@ END
 $$;
 
 -- What an upgrade adds, for the roles that were granted rights before.
-DO $$ BEGIN PERFORM restore_grants(); END $$;
+DO $$ BEGIN PERFORM _restore_grants(); END $$;

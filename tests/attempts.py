@@ -91,7 +91,7 @@ WHERE c.relnamespace = %s::regnamespace AND c.relkind IN ('r', 'v', 'S')
 
 def granted(store: Store) -> dict[str, set[str]]:
     """The functions and views of each kind of rights."""
-    return {kind: {*store.call("granted_names", kind)[0][0]} for kind in KINDS}
+    return {kind: {*store.call("_granted_names", kind)[0][0]} for kind in KINDS}
 
 
 def statements(store: Store) -> dict[str, list[str]]:
@@ -99,7 +99,7 @@ def statements(store: Store) -> dict[str, list[str]]:
     found = {name: [call] for name, call in store.query(_CALLS, [store.name])}
     # Refused for the category only if nothing else is wrong.
     found["write_messages"] = ['SELECT STORE.write_messages(\'x\', \'[{"type": "A", "data": 1}]\')']
-    found["write_batch"] = ["SELECT STORE.write_batch('x', '{A}', '{1}')"]
+    found["write_arrays"] = ["SELECT STORE.write_arrays('x', '{A}', '{1}')"]
     found["synchronize_stream"] = ["SELECT STORE.synchronize_stream('x', '{}', '{A}', '{1}')"]
     tables = ["CREATE TABLE STORE.own (n int)", "DROP SCHEMA STORE CASCADE"]
     for name, kind in store.query(_RELATIONS, [store.name]):
@@ -140,7 +140,6 @@ def groups(store: Store, names: Iterable[str]) -> dict[str, set[str]]:
     everything = {*names} - {"tables"}
     others = {name for kind in KINDS[:-1] for name in by_kind[kind]}
     owners = {name for name in everything if name.startswith(("grant_", "revoke_"))}
-    owners -= {"grant_kind", "grant_objects", "revoke_kind"}
     return {
         **{
             kind: {

@@ -34,7 +34,7 @@ Call a function that answers with several columns in `FROM`: `SELECT * FROM bank
 PostgreSQL evaluates `SELECT (bank.write_message(…)).*` once for each column: it writes twice.
 """
 
-# The comment of whatever is not for callers begins so; the page leaves it out.
+# The comment of a table that is not for callers begins so; the page leaves it out.
 INTERNAL = "Internal:"
 FROZEN = "names"
 
@@ -142,7 +142,7 @@ def read_catalog(conninfo: str) -> tuple[list[Function], dict[str, list[Relation
 def page(functions: list[Function], relations: dict[str, list[Relation]]) -> Iterator[str]:
     yield HEAD
     area_of = {path.stem: path.parent.name for path in ROOT.glob("sql/functions/*/*.sql")}
-    public = [f for f in functions if not f.comment.startswith(INTERNAL)]
+    public = [f for f in functions if not f.name.startswith("_")]
     # Frozen functions have no file of their own: they are in the migrations.
     for area in sorted({area_of.get(f.name, FROZEN) for f in public}):
         yield f"\n## Functions: {area.replace('_', ' ')}\n"

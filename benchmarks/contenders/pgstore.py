@@ -17,11 +17,11 @@ UPSERT = """
 # Streams of 10 messages, all of one category, as if they had been written one after the other.
 FILL_PART = """
 INSERT INTO {schema}.streams (stream_id, category_key, stream, category)
-SELECT {base} + n, pgstore.category_key('account'), 'account-filled' || n, 'account'
+SELECT {base} + n, pgstore._category_key('account'), 'account-filled' || n, 'account'
 FROM generate_series({first} / 10 + 1, {last} / 10) AS n;
 INSERT INTO {schema}.messages
   (global_position, stream_id, version, category_key, added_at, message_id, type, data)
-SELECT n, {base} + (n + 9) / 10, 1 + (n - 1) % 10, pgstore.category_key('account'),
+SELECT n, {base} + (n + 9) / 10, 1 + (n - 1) % 10, pgstore._category_key('account'),
   clock_timestamp(), uuidv7(), 'Deposited',
   jsonb_set('{sample}', '{{reference}}', to_jsonb(n::text))
 FROM generate_series({first} + 1, {last}) AS n;

@@ -30,7 +30,7 @@ CREATE SEQUENCE raw.stream_ids;
 CREATE TABLE raw.checkpoints (name text PRIMARY KEY, position bigint NOT NULL);
 CREATE TABLE seen (reference text PRIMARY KEY, amount bigint NOT NULL);
 INSERT INTO raw.streams (stream_id, category_key, stream, category)
-SELECT n, pgstore.category_key('account'), 'account-' || n, 'account'
+SELECT n, pgstore._category_key('account'), 'account-' || n, 'account'
 FROM generate_series(1, 10_000) AS n;
 SELECT setval('raw.stream_ids', 10_000);
 """

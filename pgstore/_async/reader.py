@@ -45,7 +45,7 @@ class AsyncReader(Generic[E]):
         stream: str,
         *,
         from_version: int | None = None,
-        limit: int | None = None,
+        max_count: int | None = None,
         backward: bool = False,
         conn: AsyncConnection[object] | None = None,
     ) -> AsyncIterator[StoredMessage[E]]:
@@ -57,7 +57,7 @@ class AsyncReader(Generic[E]):
         Args:
             from_version: the first version to read, inclusive; without it the first one, or the
                 last one when backward.
-            limit: the most messages to read.
+            max_count: the most messages to read.
             backward: from high versions to low ones.
             conn: read on this connection, within the caller's transaction.
 
@@ -65,11 +65,11 @@ class AsyncReader(Generic[E]):
             UnknownMessageTypeError, MessageDecodeError: after the messages before have been read.
         """
         name_of("stream", stream)
-        if limit is not None:
-            limit = count("limit", limit)
+        if max_count is not None:
+            max_count = count("max_count", max_count)
         page = _FIRST_PAGE
-        while limit is None or limit > 0:
-            size = page if limit is None else min(page, limit)
+        while max_count is None or max_count > 0:
+            size = page if max_count is None else min(page, max_count)
             start = number("from_version", from_version)
             rows = await self._database.rows(
                 self._database.statements.read,
@@ -81,7 +81,7 @@ class AsyncReader(Generic[E]):
             if len(rows) < size:
                 return
             from_version = rows[-1][2] + (-1 if backward else 1)
-            limit = None if limit is None else limit - size
+            max_count = None if max_count is None else max_count - size
             page = _PAGE
 
     async def last(
@@ -138,7 +138,7 @@ class AsyncReader(Generic[E]):
         self,
         *,
         after_position: int = 0,
-        limit: int | None = None,
+        max_count: int | None = None,
         types: Iterable[str | type] | None = None,
         category: str | None = None,
         categories: Iterable[str] | None = None,
@@ -155,7 +155,7 @@ class AsyncReader(Generic[E]):
 
         Args:
             after_position: where to begin, exclusive.
-            limit: the most messages to read.
+            max_count: the most messages to read.
             types: only these types, by name or class.
             category, categories: only streams of this category, or of these.
             stream_pattern: only streams whose name is LIKE this.
@@ -168,8 +168,8 @@ class AsyncReader(Generic[E]):
             ReadIsolationError: the connection is under another isolation level.
             PositionBeyondEndError: `after_position` is beyond the last position of the store.
         """
-        if limit is not None:
-            limit = count("limit", limit)
+        if max_count is not None:
+            max_count = count("max_count", max_count)
         chosen = self._filter(
             types,
             categories_of(category, categories),
@@ -179,8 +179,8 @@ class AsyncReader(Generic[E]):
             partition_by,
         )
         page = _FIRST_PAGE
-        while limit is None or limit > 0:
-            size = page if limit is None else min(page, limit)
+        while max_count is None or max_count > 0:
+            size = page if max_count is None else min(page, max_count)
             rows, after_position, _ = await self._page(
                 self._database, after_position, size, chosen, conn
             )
@@ -188,7 +188,7 @@ class AsyncReader(Generic[E]):
                 yield self._stored(row)
             if len(rows) < size:
                 return
-            limit = None if limit is None else limit - size
+            max_count = None if max_count is None else max_count - size
             page = _PAGE
 
     def read_category(
@@ -196,7 +196,7 @@ class AsyncReader(Generic[E]):
         category: str,
         *,
         after_position: int = 0,
-        limit: int | None = None,
+        max_count: int | None = None,
         types: Iterable[str | type] | None = None,
         stream_pattern: str | None = None,
         partition: int | None = None,
@@ -207,7 +207,7 @@ class AsyncReader(Generic[E]):
         """Iterate over the messages of a category's streams in global order: see `read_all`."""
         return self.read_all(
             after_position=after_position,
-            limit=limit,
+            max_count=max_count,
             types=types,
             category=category,
             stream_pattern=stream_pattern,

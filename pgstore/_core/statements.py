@@ -59,7 +59,7 @@ class Statements:
             "%s::text, %s::text, %s::jsonb, %s::jsonb, %s::bigint, %s::uuid)"
         )
         self.write_many = statement(
-            f"SELECT version, global_position FROM STORE.write_batch("
+            f"SELECT version, global_position FROM STORE.write_arrays("
             f"%s::text, {_BATCH}, %s::bigint, {_IDS})"
         )
         self.synchronize = statement(
@@ -159,7 +159,7 @@ class Statements:
                     " WHERE subscription = %s::text"
                 ),
                 "list_partitions": (
-                    "SELECT subscription, partition, state, checkpoint, behind, owner,"
+                    "SELECT subscription, partition, state, checkpoint, behind, worker,"
                     " leased_until, retry_at, attempts, failed_position, error"
                     " FROM STORE.list_partitions() WHERE subscription = %s::text"
                 ),

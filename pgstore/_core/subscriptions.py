@@ -22,7 +22,7 @@ class PartitionStatus(msgspec.Struct, frozen=True):
     """How far a partition of a subscription is.
 
     Everything of it up to the global position `checkpoint` has been dealt with, which is `behind`
-    positions before the safe one. `owner` has, or last had, the lease.
+    positions before the safe one. `worker` has, or last had, the lease.
     """
 
     subscription: str
@@ -30,7 +30,7 @@ class PartitionStatus(msgspec.Struct, frozen=True):
     state: State
     checkpoint: int
     behind: int
-    owner: str | None
+    worker: str | None
     leased_until: datetime | None
     retry_at: datetime | None
     attempts: int
@@ -45,7 +45,7 @@ def progress(position: int, partitions: list[PartitionStatus]) -> str:
     if last.error is not None:
         text += f" after {last.error.partition(chr(10))[0][:200]!r}"
     if last.state == "working":
-        return f"{text}, {last.owner} works on it"
+        return f"{text}, {last.worker} works on it"
     remedy = {"paused": "resume()", "stopped": "mend its handler, then resume()"}
     return f"{text}; {remedy.get(last.state, 'nobody works on it: store.run(subscription)')}"
 

@@ -93,7 +93,7 @@ def advised(conn: psycopg.BaseConnection[Any] | None) -> Iterator[None]:
             role = f"role {conn.info.user}" if conn is not None else "a role"
             error.add_note(
                 f"the store's owner gives {role} rights with pgstore grant, or in SQL with"
-                " grant_read, grant_write, grant_consume; to install a store takes the right to"
+                " grant_access; to install a store takes the right to"
                 " CREATE in the database"
             )
         raise

@@ -47,7 +47,7 @@ class Reader(Generic[E]):
         stream: str,
         *,
         from_version: int | None = None,
-        limit: int | None = None,
+        max_count: int | None = None,
         backward: bool = False,
         conn: Connection[object] | None = None,
     ) -> Iterator[StoredMessage[E]]:
@@ -59,7 +59,7 @@ class Reader(Generic[E]):
         Args:
             from_version: the first version to read, inclusive; without it the first one, or the
                 last one when backward.
-            limit: the most messages to read.
+            max_count: the most messages to read.
             backward: from high versions to low ones.
             conn: read on this connection, within the caller's transaction.
 
@@ -67,11 +67,11 @@ class Reader(Generic[E]):
             UnknownMessageTypeError, MessageDecodeError: after the messages before have been read.
         """
         name_of("stream", stream)
-        if limit is not None:
-            limit = count("limit", limit)
+        if max_count is not None:
+            max_count = count("max_count", max_count)
         page = _FIRST_PAGE
-        while limit is None or limit > 0:
-            size = page if limit is None else min(page, limit)
+        while max_count is None or max_count > 0:
+            size = page if max_count is None else min(page, max_count)
             start = number("from_version", from_version)
             rows = self._database.rows(
                 self._database.statements.read,
@@ -83,7 +83,7 @@ class Reader(Generic[E]):
             if len(rows) < size:
                 return
             from_version = rows[-1][2] + (-1 if backward else 1)
-            limit = None if limit is None else limit - size
+            max_count = None if max_count is None else max_count - size
             page = _PAGE
 
     def last(
@@ -136,7 +136,7 @@ class Reader(Generic[E]):
         self,
         *,
         after_position: int = 0,
-        limit: int | None = None,
+        max_count: int | None = None,
         types: Iterable[str | type] | None = None,
         category: str | None = None,
         categories: Iterable[str] | None = None,
@@ -153,7 +153,7 @@ class Reader(Generic[E]):
 
         Args:
             after_position: where to begin, exclusive.
-            limit: the most messages to read.
+            max_count: the most messages to read.
             types: only these types, by name or class.
             category, categories: only streams of this category, or of these.
             stream_pattern: only streams whose name is LIKE this.
@@ -166,8 +166,8 @@ class Reader(Generic[E]):
             ReadIsolationError: the connection is under another isolation level.
             PositionBeyondEndError: `after_position` is beyond the last position of the store.
         """
-        if limit is not None:
-            limit = count("limit", limit)
+        if max_count is not None:
+            max_count = count("max_count", max_count)
         chosen = self._filter(
             types,
             categories_of(category, categories),
@@ -177,14 +177,14 @@ class Reader(Generic[E]):
             partition_by,
         )
         page = _FIRST_PAGE
-        while limit is None or limit > 0:
-            size = page if limit is None else min(page, limit)
+        while max_count is None or max_count > 0:
+            size = page if max_count is None else min(page, max_count)
             rows, after_position, _ = self._page(self._database, after_position, size, chosen, conn)
             for row in rows:
                 yield self._stored(row)
             if len(rows) < size:
                 return
-            limit = None if limit is None else limit - size
+            max_count = None if max_count is None else max_count - size
             page = _PAGE
 
     def read_category(
@@ -192,7 +192,7 @@ class Reader(Generic[E]):
         category: str,
         *,
         after_position: int = 0,
-        limit: int | None = None,
+        max_count: int | None = None,
         types: Iterable[str | type] | None = None,
         stream_pattern: str | None = None,
         partition: int | None = None,
@@ -203,7 +203,7 @@ class Reader(Generic[E]):
         """Iterate over the messages of a category's streams in global order: see `read_all`."""
         return self.read_all(
             after_position=after_position,
-            limit=limit,
+            max_count=max_count,
             types=types,
             category=category,
             stream_pattern=stream_pattern,

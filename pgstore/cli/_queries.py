@@ -10,7 +10,7 @@ WRITE = (
     "%s::text, %s::text, %s::jsonb, %s::jsonb, %s::bigint, %s::uuid)"
 )
 WRITE_BATCH = (
-    "SELECT version, global_position FROM STORE.write_batch("
+    "SELECT version, global_position FROM STORE.write_arrays("
     "%s::text, %s::text[], %s::text[]::jsonb[], %s::text[]::jsonb[], %s::bigint, %s::uuid[])"
 )
 READ_STREAM = (
@@ -29,7 +29,7 @@ SELECT stream, category, messages, first_version, version, first_position, last_
 FROM STORE.stream_statistics
 WHERE %(category)s::text IS NULL OR category = %(category)s COLLATE "C"
 ORDER BY ORDERING
-LIMIT %(limit)s::bigint
+LIMIT %(max_count)s::bigint
 """
 CATEGORIES = """
 SELECT category, streams, messages, first_position, last_position, first_added_at, last_added_at
@@ -51,7 +51,7 @@ HEALTH = "SELECT name, status, value, remedy FROM STORE.health()"
 # One statement, so that a subscription and its partitions are of one moment.
 SUBSCRIPTIONS = """
 SELECT s.subscription, s.categories, s.types, s.stream_pattern, s.partition_by, s.on_failure,
-  s.partitions, s.next_partitions, s.paused, p.state, p.position, p.behind, p.owners, p.retry_at,
+  s.partitions, s.next_partitions, s.paused, p.state, p.position, p.behind, p.workers, p.retry_at,
   p.error, (SELECT count(*) FROM STORE.list_parked(s.subscription)) AS parked
 FROM STORE.list_subscriptions() AS s
 JOIN (
@@ -60,7 +60,7 @@ JOIN (
       ARRAY['paused', 'stopped', 'retrying', 'working', 'waiting', 'idle'], q.state)))[1] AS state,
     min(q.checkpoint) AS position,
     max(q.behind) AS behind,
-    array_agg(DISTINCT q.owner) FILTER (WHERE q.state = 'working') AS owners,
+    array_agg(DISTINCT q.worker) FILTER (WHERE q.state = 'working') AS workers,
     min(q.retry_at) FILTER (WHERE q.state = 'retrying') AS retry_at,
     (array_agg(q.error ORDER BY q.state = 'stopped' DESC)
       FILTER (WHERE q.state IN ('stopped', 'retrying')))[1] AS error
@@ -70,7 +70,7 @@ JOIN (
 ORDER BY s.subscription
 """
 PARTITIONS = """
-SELECT subscription, partition, state, checkpoint, behind, owner, leased_until, retry_at, attempts,
+SELECT subscription, partition, state, checkpoint, behind, worker, leased_until, retry_at, attempts,
   failed_position, error
 FROM STORE.list_partitions()
 WHERE subscription = %s::text
@@ -106,14 +106,8 @@ DELETE_STREAM = "SELECT STORE.delete_stream(%s::text, %s::bigint, %s::text)"
 EMPTY_STORE = "SELECT STORE.empty_store(%s::text, %s::text)"
 STREAM_VERSION = "SELECT STORE.stream_version(%s::text)"
 REDACT_MESSAGE = "SELECT STORE.redact_message(%s::uuid, %s::jsonb, %s::text, %s::jsonb)"
-GRANT = {
-    "read": "SELECT STORE.grant_read(%s::text)",
-    "write": "SELECT STORE.grant_write(%s::text, %s::text[])",
-    "consume": "SELECT STORE.grant_consume(%s::text)",
-    "monitor": "SELECT STORE.grant_monitor(%s::text)",
-    "admin": "SELECT STORE.grant_admin(%s::text)",
-}
-REVOKE = {kind: f"SELECT STORE.revoke_{kind}(%s::text)" for kind in GRANT}
+GRANT_ACCESS = "SELECT STORE.grant_access(%s::text, %s::text, %s::text[])"
+REVOKE_ACCESS = "SELECT STORE.revoke_access(%s::text, %s::text)"
 LIST_GRANTS = """
 SELECT role, kind, categories, role_exists FROM STORE.list_grants() ORDER BY role, kind
 """

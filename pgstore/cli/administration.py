@@ -124,7 +124,7 @@ def retention_apply(
     pause: Annotated[
         float, typer.Option(callback=within(0), metavar="SECONDS", help="Between transactions.")
     ] = 0.05,
-    limit: Annotated[
+    max_count: Annotated[
         int | None, typer.Option(callback=within(1), metavar="N", help="The most messages, about.")
     ] = None,
 ) -> None:
@@ -138,7 +138,7 @@ def retention_apply(
     """
     deleted, more = 0, True
     with call.connect() as session:
-        while more and (limit is None or deleted < limit):
+        while more and (max_count is None or deleted < max_count):
             row = session.row(_queries.APPLY_RETENTION, [batch])
             deleted, more = deleted + row["deleted"], row["more"]
             if more and not row["deleted"]:
@@ -287,10 +287,9 @@ def grant(
         raise CommandError("--category goes with write", code=USAGE)
     from pgstore.errors import InvalidArgumentError
 
-    parameters = [role, category or None] if kind == "write" else [role]
     with call.connect() as session:
         try:
-            session.value(_queries.GRANT[kind], parameters)
+            session.value(_queries.GRANT_ACCESS, [role, kind, category or None])
         except InvalidArgumentError as error:
             if error.argument != "role":
                 raise
@@ -313,7 +312,7 @@ def revoke(
       pgstore revoke write billing
     """
     with call.connect() as session:
-        revoked = session.value(_queries.REVOKE[kind], [role])
+        revoked = session.value(_queries.REVOKE_ACCESS, [role, kind])
     if not revoked:
         raise CommandError(f"role {role} was not granted {kind}", code=NOT_FOUND)
     call.out.done(f"Role {role} may no longer {kind}.", role=role, kind=kind)
@@ -322,7 +321,7 @@ def revoke(
 @command("audit", panel=PANEL)
 def audit(
     call: Call,
-    limit: Annotated[
+    max_count: Annotated[
         int, typer.Option(callback=within(1), metavar="N", help="The most entries.")
     ] = 100,
     before: Annotated[
@@ -334,7 +333,7 @@ def audit(
     Who, when, what and why; the latest first.
     """
     with call.connect() as session:
-        rows = session.rows(_queries.LIST_AUDIT, [limit, before])
+        rows = session.rows(_queries.LIST_AUDIT, [max_count, before])
     for row in rows:
         row["detail"] = msgspec.Raw(row["detail"].encode())
     call.out.rows(rows, _AUDIT, empty="Nothing was done.")

@@ -202,7 +202,7 @@ def read(
         int | None,
         typer.Option(metavar="POSITION", help="Across streams: only after this global position."),
     ] = None,
-    limit: Annotated[
+    max_count: Annotated[
         int | None, typer.Option(callback=within(0), metavar="N", help="The most messages.")
     ] = None,
 ) -> None:
@@ -212,7 +212,7 @@ def read(
     nothing can appear later among what was read.
 
     \b
-      pgstore read account-1 --backward --limit 10
+      pgstore read account-1 --backward --max-count 10
       pgstore read --category account --type Deposited --after 1000
       pgstore read --all --json > messages.jsonl
     """
@@ -225,11 +225,11 @@ def read(
         raise CommandError("--backward and --from-version go with STREAM", code=USAGE)
     with call.connect() as session:
         if stream is not None:
-            rows = _of_stream(session, stream, from_version, backward, limit)
+            rows = _of_stream(session, stream, from_version, backward, max_count)
             if not call.out.rows(rows, _OF_A_STREAM):
                 _tell_why_none(call, session, stream)
         else:
-            rows = _across(session, after or 0, type or None, category or None, limit)
+            rows = _across(session, after or 0, type or None, category or None, max_count)
             call.out.rows(rows, _OF_ALL, empty="There is no such message.")
 
 
@@ -388,16 +388,16 @@ def as_stored(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_stream(
-    session: Session, stream: str, from_version: int | None, backward: bool, limit: int | None
+    session: Session, stream: str, from_version: int | None, backward: bool, max_count: int | None
 ) -> Iterator[Row]:
-    while limit is None or limit > 0:
-        size = _PAGE if limit is None else min(_PAGE, limit)
+    while max_count is None or max_count > 0:
+        size = _PAGE if max_count is None else min(_PAGE, max_count)
         rows = session.rows(_queries.READ_STREAM, (stream, from_version, size, backward))
         yield from map(as_stored, rows)
         if len(rows) < size:
             return
         from_version = rows[-1]["version"] + (-1 if backward else 1)
-        limit = None if limit is None else limit - size
+        max_count = None if max_count is None else max_count - size
 
 
 def _tell_why_none(call: Call, session: Session, stream: str) -> None:
@@ -412,11 +412,11 @@ def _across(
     after: int,
     types: list[str] | None,
     categories: list[str] | None,
-    limit: int | None,
+    max_count: int | None,
     up_to: int | None = None,
 ) -> Iterator[Row]:
-    while limit is None or limit > 0:
-        size = _PAGE if limit is None else min(_PAGE, limit)
+    while max_count is None or max_count > 0:
+        size = _PAGE if max_count is None else min(_PAGE, max_count)
         rows = session.rows(_queries.READ_PAGE, (after, size, types, categories, up_to))
         for row in rows:
             del row["reached_position"]
@@ -424,7 +424,7 @@ def _across(
                 return
             yield as_stored(row)
             after = row["global_position"]
-        limit = None if limit is None else limit - size
+        max_count = None if max_count is None else max_count - size
 
 
 def _last(

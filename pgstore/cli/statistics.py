@@ -68,7 +68,7 @@ def streams(
         Literal["name", "messages", "recent"],
         typer.Option(metavar="name|messages|recent", help="What comes first."),
     ] = "name",
-    limit: Annotated[
+    max_count: Annotated[
         int, typer.Option(callback=within(0), metavar="N", help="The most streams; 0 for all.")
     ] = 100,
 ) -> None:
@@ -77,17 +77,17 @@ def streams(
     Counts every message of the category, or of the store.
 
     \b
-      pgstore streams --category account --sort recent --limit 20
+      pgstore streams --category account --sort recent --max-count 20
     """
     statement = _queries.STREAMS.replace("ORDERING", _ORDERINGS[sort])
     with call.connect() as session:
         rows = session.rows(
-            statement, {"category": category, "limit": limit + 1 if limit else None}
+            statement, {"category": category, "max_count": max_count + 1 if max_count else None}
         )
-    more = bool(limit) and len(rows) > limit
-    call.out.rows(rows[:limit] if more else rows, _STREAMS, empty="There is no stream.")
+    more = bool(max_count) and len(rows) > max_count
+    call.out.rows(rows[:max_count] if more else rows, _STREAMS, empty="There is no stream.")
     if more:
-        call.out.note(f"There are more than {limit}: see --limit.")
+        call.out.note(f"There are more than {max_count}: see --max-count.")
 
 
 @command("categories", panel=PANEL)

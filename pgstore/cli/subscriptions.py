@@ -54,7 +54,7 @@ COLUMNS = (
     Column("parked", right=True, rank=1),
     Column("partitions", right=True, rank=4),
     Column("position", right=True, rank=4),
-    Column("owners", title="owner", least=16, rank=2, optional=True),
+    Column("workers", title="worker", least=16, rank=2, optional=True),
     Column("reads", least=12, rank=5),
     _ERROR,
 )
@@ -63,7 +63,7 @@ _PARTITIONS = (
     _STATE,
     _BEHIND,
     Column("checkpoint", right=True, rank=1),
-    Column("owner", least=16, rank=2, optional=True),
+    Column("worker", least=16, rank=2, optional=True),
     Column("leased_until", rank=4, optional=True),
     Column("attempts", right=True, rank=3),
     Column("failed_position", title="failed at", right=True, rank=3, optional=True),

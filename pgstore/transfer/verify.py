@@ -124,7 +124,7 @@ def _definitions(conn: Connection[object], store: str) -> dict[str, tuple[str | 
         if body in (f"RETURN {value}", f"RETURN '{value}'::integer", f"RETURN '{value}'::text"):
             found[key] = "the store's", rest
     # Which of the two it says is a check of its own.
-    body, rest = found.get(key := "function writers_restricted()", (None, ""))
+    body, rest = found.get(key := "function _writers_restricted()", (None, ""))
     if body == "RETURN true":
         found[key] = "RETURN false", rest
     return found
@@ -145,8 +145,8 @@ def _constants(store: str) -> dict[str, str]:
     ):
         attempt += 1
         classes["mark_lock_class"] = _lock_class(base, f"mark_lock_class{attempt}")
-    return classes | {
-        "mark_setting": f"pgstore.mark_{base[:16]}",
+    return {f"_{name}": value for name, value in classes.items()} | {
+        "_mark_setting": f"pgstore.mark_{base[:16]}",
         "wake_channel": f"pgstore_{base[:16]}",
     }
 

@@ -8,8 +8,8 @@ SELECT
   a.state,
   l.after_position,
   greatest(b.last_position - l.after_position, 0) AS positions_waiting,
-  may_lock(coalesce(a.usename, x.owner)::text, 'mark') AS may_write
-FROM open_marks() AS l
+  _may_lock(coalesce(a.usename, x.owner)::text, 'mark') AS may_write
+FROM _open_marks() AS l
 CROSS JOIN (
   SELECT last_position() AS last_position
 ) AS b

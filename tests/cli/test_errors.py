@@ -85,9 +85,9 @@ def test_an_error_says_what_is_wrong(
             "\nhint: pgstore streams --help",
         ),
         (
-            ("read", "account-1", "--limit", "-1"),
+            ("read", "account-1", "--max-count", "-1"),
             2,
-            "--limit: must be at least 0, not -1\nhint: pgstore read --help",
+            "--max-count: must be at least 0, not -1\nhint: pgstore read --help",
         ),
         (
             ("top", "--interval", "nan"),

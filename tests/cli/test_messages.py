@@ -158,8 +158,8 @@ def test_read_a_stream_from_a_version_backward_and_limited(store: Store, run_her
 
     assert versions() == [1, 2, 3]
     assert versions("--from-version", "2") == [2, 3]
-    assert versions("--backward", "--limit", "2") == [3, 2]
-    assert versions("--limit", "0") == []
+    assert versions("--backward", "--max-count", "2") == [3, 2]
+    assert versions("--max-count", "0") == []
 
 
 def test_read_as_json_is_what_is_stored(store: Store, run_here: Command) -> None:
@@ -185,7 +185,7 @@ def test_read_across_streams_by_category_type_and_position(store: Store, run_her
 
     assert positions("--all") == [1, 2, 3, 4, 5]
     assert positions("--category", "account", "--after", "2") == [3, 4]
-    assert positions("--category", "order", "--category", "account", "--limit", "1") == [1]
+    assert positions("--category", "order", "--category", "account", "--max-count", "1") == [1]
     assert positions("--all", "--type", "Opened", "--type", "Placed") == [4, 5]
 
 
@@ -194,7 +194,7 @@ def test_read_long_streams_page_by_page(store: Store, run_here: Command) -> None
     rows = run_here("read", "long-1", "--json").rows
     assert [row["version"] for row in rows] == list(range(1, 2501))
     assert len(run_here("read", "--category", "long", "--json").rows) == 2500
-    assert len(run_here("read", "long-1", "--limit", "1500", "--json").rows) == 1500
+    assert len(run_here("read", "long-1", "--max-count", "1500", "--json").rows) == 1500
     table = run_here("read", "long-1").out.splitlines()
     assert table[-1].split()[0] == "2500"
 
@@ -207,7 +207,7 @@ def test_read_long_streams_page_by_page(store: Store, run_here: Command) -> None
         ("--all", "--category", "account"),
         ("account-1", "--type", "Opened"),
         ("--all", "--backward"),
-        ("account-1", "--limit", "-1"),
+        ("account-1", "--max-count", "-1"),
     ],
 )
 def test_read_refuses_what_does_not_go_together(

@@ -146,7 +146,7 @@ def test_upgrade_dry_run_is_what_upgrades_an_older_store(
     admin.execute(older.encode())
     # The functions that tell the version came with the functions.
     admin.execute(sql.SQL("SET search_path = {}, pg_temp").format(sql.Identifier(schema)))
-    for name in ("in_store", "applied_migrations"):
+    for name in ("_in_store", "applied_migrations"):
         admin.execute(sql_files.read(f"functions/store/{name}.sql").encode())
     assert run_here("upgrade", "--check", "--json").rows[0]["schema_version"] == 1
     script.write_text(run_here("upgrade", "--dry-run").out)
@@ -174,8 +174,8 @@ def test_streams_categories_and_types_count(store: Store, run_here: Command) -> 
         rows = run_here("streams", "--sort", order, "--json").rows
         assert [row["stream"] for row in rows] == names
     assert len(run_here("streams", "--category", "account", "--json").rows) == 2
-    few = run_here("streams", "--limit", "1")
-    assert (len(few.out.splitlines()), "--limit" in few.err) == (2, True)
+    few = run_here("streams", "--max-count", "1")
+    assert (len(few.out.splitlines()), "--max-count" in few.err) == (2, True)
     categories = run_here("categories", "--json").rows
     assert [(row["category"], row["streams"], row["messages"]) for row in categories] == [
         ("account", 2, 4),
@@ -346,7 +346,7 @@ def test_truncate_delete_and_redact_ask_and_are_in_the_audit(
         ("delete_stream", None),
         ("truncate_stream", None),
     ]
-    assert len(run_here("audit", "--limit", "1").out.splitlines()) == 2
+    assert len(run_here("audit", "--max-count", "1").out.splitlines()) == 2
 
 
 def test_empty_asks_and_is_in_the_audit(store: Store, schema: str, run_here: Command) -> None:

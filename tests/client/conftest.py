@@ -49,7 +49,7 @@ def small_and_large_stream(server_conninfo: str, shared: str) -> tuple[str, str]
 
 def _fill(conninfo: str, store: str, stream: str, count: int) -> str:
     statement = """
-        SELECT {}.write_batch(
+        SELECT {}.write_arrays(
           %s, array_agg('EventA'::text), array_agg(jsonb_build_object('num', n) ORDER BY n)
         )
         FROM generate_series(1, %s) AS n

@@ -70,7 +70,7 @@ reveal_type(inferred)  # R: MessageStore[A]
 reveal_type(one.write("s", A(1)))  # R: MessagePosition
 reveal_type(two.write_many("s", [A(1), B("x")]))  # R: MessagePosition
 reveal_type(next(one.read("s")))  # R: StoredMessage[A]
-reveal_type(two.read("s", backward=True, limit=3))  # R: Iterator[StoredMessage[A | B]]
+reveal_type(two.read("s", backward=True, max_count=3))  # R: Iterator[StoredMessage[A | B]]
 reveal_type(next(two.read("s")).message)  # R: A | B
 reveal_type(next(mapped.read("s")).message)  # R: A | B
 reveal_type(two.last("s"))  # R: StoredMessage[A | B] | None
@@ -153,7 +153,7 @@ pgstore.MessageStore[A]()  # E: call-overload
 pgstore.MessageStore[A]("", "bank", messages=A)  # E: call-overload
 next(one.read("s")).version = 3  # E: misc
 
-reveal_type(two.read_all(types=[A, "B"], limit=3))  # R: Iterator[StoredMessage[A | B]]
+reveal_type(two.read_all(types=[A, "B"], max_count=3))  # R: Iterator[StoredMessage[A | B]]
 reveal_type(next(two.read_category("s")).message)  # R: A | B
 reveal_type(two.follow(category="s"))  # R: Follower[A | B]
 for followed in one.follow():

@@ -99,8 +99,8 @@ _OTHERS = {
         "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SELECT write_message('new-1', 'T', '1')"
     ),
     "write_messages": """SELECT write_messages('a-1', '[{"type": "T", "data": 1}]')""",
-    "write_batch": "SELECT write_batch('a-1', '{T,T}', '{1,2}')",
-    "write_batch, new stream": "SELECT write_batch('new-1', '{T,T}', '{1,2}')",
+    "write_arrays": "SELECT write_arrays('a-1', '{T,T}', '{1,2}')",
+    "write_arrays, new stream": "SELECT write_arrays('new-1', '{T,T}', '{1,2}')",
     "synchronize_stream": "SELECT synchronize_stream('new-1', '{}', '{T}', '{1}')",
     "truncate_stream": "SELECT truncate_stream('a-1', 3)",
     "delete_stream": "SELECT delete_stream('a-1', NULL)",
@@ -121,10 +121,9 @@ _OTHERS = {
 def _rights(role: str) -> dict[str, str]:
     calls = {}
     for kind in ("read", "write", "consume", "monitor", "admin"):
-        grant = f"SELECT grant_{kind}('{role}')"
-        calls[f"grant_{kind}"] = grant
-        calls[f"revoke_{kind}"] = f"SELECT revoke_{kind}('{role}')"
-    calls["grant_write, categories"] = f"SELECT grant_write('{role}', '{{a}}')"
+        calls[f"grant_access, {kind}"] = f"SELECT grant_access('{role}', '{kind}')"
+        calls[f"revoke_access, {kind}"] = f"SELECT revoke_access('{role}', '{kind}')"
+    calls["grant_access, categories"] = f"SELECT grant_access('{role}', 'write', '{{a}}')"
     return calls
 
 
@@ -134,7 +133,7 @@ def prepare(session: Session, role: str) -> dict[str, str]:
         session.run("SELECT write_message(%s, 'T', '1')", stream)
     session.run("SELECT set_retention('a', max_count => 0, keep_unhandled => false)")
     calls = dict(_OTHERS) | _rights(role)
-    session.run(f"SELECT grant_read('{role}'), grant_admin('{role}')")
+    session.run(f"SELECT grant_access('{role}', 'read'), grant_access('{role}', 'admin')")
     leases = {name: _leased(session, name, n) for name, n in {"one": 1, "four": 4}.items()}
     for name, n in {"few": 2, "growing": 1}.items():
         _to_be_repartitioned(session, name, n)

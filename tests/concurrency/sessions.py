@@ -218,7 +218,7 @@ class Session:
     def lock_keys(self, kind: str, pid: int | None) -> list[int]:
         """The keys that a backend holds in the class `stream`, `mark` or `bell`, low to high."""
         query = sql.SQL(_LOCK_KEYS).format(
-            store=sql.Identifier(self._store), lock_class=sql.SQL(f"{kind}_lock_class")
+            store=sql.Identifier(self._store), lock_class=sql.SQL(f"_{kind}_lock_class")
         )
         return [key for (key,) in self._observer.execute(query, (pid,))]
 

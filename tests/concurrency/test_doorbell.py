@@ -31,7 +31,7 @@ class Listener:
 
     def sleep(self, keys: list[int] | range = _BELLS) -> None:
         self.session.run(
-            "SELECT pg_advisory_lock_shared(bell_lock_class(), k) FROM unnest(%s::int[]) AS k",
+            "SELECT pg_advisory_lock_shared(_bell_lock_class(), k) FROM unnest(%s::int[]) AS k",
             list(keys),
         )
 
@@ -185,7 +185,7 @@ def test_writer_tests_the_bell_after_it_has_taken_its_mark(
     """Otherwise a reader that falls asleep in between sees no mark, and the writer no sleeper."""
     gate = session("gate")
     gate.run(
-        "SELECT pg_advisory_lock(mark_lock_class(),"
+        "SELECT pg_advisory_lock(_mark_lock_class(),"
         " pg_sequence_last_value('global_position_seq')::integer)"
     )
     writer.begin()

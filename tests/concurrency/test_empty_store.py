@@ -50,7 +50,7 @@ def test_writers_and_readers_lose_nothing_but_what_was_deleted(
 
     ways = (
         "SELECT version FROM write_message(%s, 'T', '1')",
-        "SELECT version FROM write_batch(%s, '{T}', '{1}')",
+        "SELECT version FROM write_arrays(%s, '{T}', '{1}')",
     )
     writers = [
         threading.Thread(target=write, args=(stream, ways[n % 2]))

@@ -22,7 +22,7 @@ SELECT min(l.objid::bigint)
 FROM pg_locks AS l
 WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted
   AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-  AND l.classid::bigint = {store}.mark_lock_class()::bigint & 4294967295
+  AND l.classid::bigint = {store}._mark_lock_class()::bigint & 4294967295
 """
 _MESSAGES = """
 SELECT m.global_position FROM {store}.messages AS m

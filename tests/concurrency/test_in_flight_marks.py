@@ -201,7 +201,7 @@ def test_forged_setting_does_not_hide_a_transaction(
     writer.write(stream)
     writer.begin()
     assign_transaction_id(writer)
-    writer.run("SELECT set_config(mark_setting(), %s, %s)", forged, local)
+    writer.run("SELECT set_config(_mark_setting(), %s, %s)", forged, local)
     _, position = writer.write(stream, function=function)
     assert any(bound < position for bound in writer.marks())
 

@@ -86,7 +86,7 @@ def test_no_call_deadlocks_with_an_installation_over_the_same(stage: Stage) -> N
             met[name, "into it"] = stage.meet(again, call, gate)
             met[name, "before it"] = stage.meet(call, again, gate)
     assert {end: states for end, states in met.items() if states != [None, None]} == {}
-    assert ("grant_read", "into it") in met
+    assert ("grant_access, read", "into it") in met
 
 
 def test_no_call_deadlocks_with_an_upgrade_that_changes_all_tables(stage: Stage) -> None:

@@ -243,7 +243,7 @@ def test_refusal_names_the_message_that_has_the_id(session: Open, stream: str) -
     first.begin()
     first.run("SELECT * FROM write_message(%s, 'A', '1', message_id => %s)", "p-" + stream, p)
     waiting = second.start(
-        "SELECT * FROM write_batch(%s, '{A,A,A}', '{1,2,3}', NULL, NULL, %s)",
+        "SELECT * FROM write_arrays(%s, '{A,A,A}', '{1,2,3}', NULL, NULL, %s)",
         stream,
         [a, p, b],
     )

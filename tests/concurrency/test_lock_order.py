@@ -17,7 +17,7 @@ _VOLATILE = """
 SELECT p.proname
 FROM pg_proc AS p
 WHERE p.pronamespace = current_schema()::regnamespace AND p.provolatile = 'v'
-  AND obj_description(p.oid, 'pg_proc') NOT LIKE 'Internal:%'
+  AND NOT starts_with(p.proname, '_')
 """
 
 

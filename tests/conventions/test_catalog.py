@@ -18,6 +18,19 @@ RULES = {
         WHERE p.pronamespace = %(store)s::regnamespace
           AND obj_description(p.oid, 'pg_proc') IS NULL
     """,
+    "a function that is not for callers begins with an underscore, and its comment says so": """
+        SELECT p.proname FROM pg_proc AS p
+        WHERE p.pronamespace = %(store)s::regnamespace
+          AND starts_with(p.proname, '_')
+            <> starts_with(obj_description(p.oid, 'pg_proc'), 'Internal: ')
+    """,
+    "every function for callers is granted or the owner's": """
+        SELECT p.proname FROM pg_proc AS p
+        WHERE p.pronamespace = %(store)s::regnamespace
+          AND NOT starts_with(p.proname, '_')
+          AND p.proname <> ALL (_granted_names('admin'))
+          AND p.proname NOT IN ('grant_access', 'revoke_access', 'repair_sequences')
+    """,
     "every table and view has a comment": """
         SELECT c.relname FROM pg_class AS c
         WHERE c.relnamespace = %(store)s::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'c')
@@ -56,7 +69,7 @@ RULES = {
         FROM pg_proc AS p
         JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname = 'plpgsql'
         WHERE p.pronamespace = %(store)s::regnamespace
-          AND p.proname = ANY (granted_names('admin'))
+          AND p.proname = ANY (_granted_names('admin'))
           AND NOT coalesce('jit=off' = ANY (p.proconfig), false)
     """,
     # Before version 18, what is switched off but cannot be avoided costs 1e10 more.

@@ -48,7 +48,7 @@ NAMES = {
 
 
 def keys_raised() -> set[tuple[str, frozenset[str]]]:
-    """Each code that is raised outside of refuse_argument, with the keys of its DETAIL."""
+    """Each code that is raised outside of _refuse_argument, with the keys of its DETAIL."""
     found = set()
     for path in ALL:
         for error in re.findall(r"RAISE EXCEPTION USING(.*?;\n)", path.read_text(), re.DOTALL):

@@ -152,3 +152,45 @@ def test_install_runs_every_file_once() -> None:
     install = SQL / "install.sql"
     run = re.findall(r"(?m)^\s*\\ir\s+(\S+)", install.read_text())
     assert sorted(run) == sorted(name_of(path) for path in ALL if path != install)
+
+
+def test_readme_lists_every_area_and_every_function_that_has_no_file() -> None:
+    """Frozen functions are made by migrations; migration 6 gave most of them their names."""
+    text = (SQL / "functions/README.md").read_text()
+    assert re.findall(r"(?m)^\| `(\w+)/` \|", text) == sorted(
+        {path.parent.name for path in FUNCTIONS}
+    )
+    frozen = "".join(re.findall(r"(?m)^\| (`\w+`(?:, `\w+`)*) \|", text))
+    made = "".join(path.read_text() for path in MIGRATIONS)
+    named = {*re.findall(r"`_?(\w+)`", frozen)}
+    assert {name for name in named if f"CREATE FUNCTION {name}(" not in made} == {
+        # Their names are in an array.
+        *(
+            "_stream_lock_class",
+            "_mark_lock_class",
+            "_bell_lock_class",
+            "_mark_setting",
+            "wake_channel",
+        )
+    }
+    assert named >= {*re.findall(r"CREATE FUNCTION (\w+)\(", made)}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FUNCTIONS if path.parent.name == "checks"], ids=name_of
+)
+def test_checks_only_refuse(path: Path) -> None:
+    """They raise, or tell what is wrong; none is called for what it answers else."""
+    assert path.stem.startswith("_")
+    returns = re.search(r"(?m)^RETURNS (\w+)$", function_of(path)["header"])
+    assert returns
+    assert returns[1] == ("void" if path.stem.startswith("_refuse_") else returns[1])
+    assert returns[1] in ("void", "boolean", "text")
+    written = re.findall(r"\b(?:INSERT INTO|UPDATE|DELETE FROM)\s+\w+", code_of(path))
+    # The row goes with the error that follows.
+    assert written == (["INSERT INTO messages"] if path.stem == "_refuse_version" else [])
+
+
+def test_what_only_refuses_is_among_the_checks() -> None:
+    elsewhere = [path for path in FUNCTIONS if path.parent.name != "checks"]
+    assert [path.stem for path in elsewhere if path.stem.startswith("_refuse_")] == []

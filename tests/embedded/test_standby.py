@@ -87,7 +87,7 @@ def test_streams_and_messages_by_id_can_be_read(store: MessageStore[Noted]) -> N
     assert [stored.message for stored in read] == [Noted(1), Noted(2)]
     assert store.stream_version("note-1") == 2
     assert store.last("note-1") == store.get(read[1].message_id) == read[1]
-    assert list(store.read("note-1", backward=True, limit=1)) == [read[1]]
+    assert list(store.read("note-1", backward=True, max_count=1)) == [read[1]]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_role_that_may_monitor_sees_what_there_is(
 ) -> None:
     with psycopg.connect(primary.conninfo, autocommit=True) as conn:
         conn.execute("CREATE ROLE watcher")
-        conn.execute("SELECT pgstore.grant_monitor('watcher')")
+        conn.execute("SELECT pgstore.grant_access('watcher', 'monitor')")
         conn.execute("SELECT pgstore.write_message('note-4', 'Noted', '{\"number\": 4}')")
     until(lambda: store.stream_version("note-4") == 1)
     (last,) = (stored.global_position for stored in store.read("note-4"))

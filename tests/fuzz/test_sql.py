@@ -28,7 +28,7 @@ SELECT p.proname, coalesce(p.proargnames, '{}'), ARRAY(
 )
 FROM pg_proc AS p
 WHERE p.pronamespace = 'pgstore'::regnamespace
-  AND obj_description(p.oid, 'pg_proc') NOT LIKE 'Internal:%'
+  AND NOT starts_with(p.proname, '_')
 ORDER BY p.proname
 """
 

@@ -295,7 +295,7 @@ EXPECTED: dict[str, st.SearchStrategy[Any]] = {
     "metadata": st.sampled_from([None, {"a": 1}]),
     "conn": st.none(),
     "from_version": st.none() | _POSITION,
-    "limit": st.none() | st.integers(0, 3),
+    "max_count": st.none() | st.integers(0, 3),
     "backward": st.booleans(),
     "type": st.sampled_from([None, "Event"]),
     "message_id": st.integers(0, 5).map(lambda number: UUID(int=number)),

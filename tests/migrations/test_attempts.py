@@ -23,14 +23,14 @@ NAME = "bank"
 FORMATS = ("plain", "custom", "directory", "tar")
 PG_RESTORE = embedded.Server().bin / "pg_restore"
 
-# What grants each role its rights.
+# What each role is granted.
 GRANTS = {
-    "administrator": "grant_admin",
-    "writer": "grant_write",
-    "writer of a category": "grant_write",
-    "reader": "grant_read",
-    "consumer": "grant_consume",
-    "monitor": "grant_monitor",
+    "administrator": "admin",
+    "writer": "write",
+    "writer of a category": "write",
+    "reader": "read",
+    "consumer": "consume",
+    "monitor": "monitor",
 }
 
 Roles = dict[str, str]
@@ -71,9 +71,9 @@ def install(conninfo: str, roles: Roles) -> None:
 def grant(conninfo: str, roles: Roles) -> None:
     with psycopg.connect(make_conninfo(conninfo, user=roles["owner"]), autocommit=True) as conn:
         store = Store(conn, NAME)
-        for kind, function in GRANTS.items():
-            more = [["mine"]] if kind == "writer of a category" else []
-            store.call(function, roles[kind], *more)
+        for group, kind in GRANTS.items():
+            more = [["mine"]] if group == "writer of a category" else []
+            store.call("grant_access", roles[group], kind, *more)
 
 
 def made(conninfo: str, roles: Roles) -> str:
@@ -125,7 +125,7 @@ def check(conninfo: str, roles: Roles) -> None:
         for kind in [*OUTCOMES][::-1]:
             found = allowed(store, connect(kind), tried)
             if kind == "writer of a category":
-                writing = {"write_message", "write_messages", "write_batch", "synchronize_stream"}
+                writing = {"write_message", "write_messages", "write_arrays", "synchronize_stream"}
                 assert found == by_kind["write"] - writing
                 mine = {
                     name: [text.replace("'x'", "'mine-1'", 1) for text in tried[name]]
@@ -181,7 +181,7 @@ def without_a_role(new: NewDatabase, roles: Roles, folder: Path) -> Iterator[str
     source, target, missing = made(new(), roles), new(), f"{roles['owner']}_missing"
     with psycopg.connect(source, autocommit=True) as conn:
         conn.execute(f"CREATE ROLE {missing}".encode())
-        Store(conn, NAME).call("grant_admin", missing)
+        Store(conn, NAME).call("grant_access", missing, "admin")
         run([str(PG_DUMP), "-d", source, "--format=custom", f"--file={folder / 'dump'}"])
         conn.execute(f"DROP OWNED BY {missing}; DROP ROLE {missing}".encode())
     errors = run([str(PG_RESTORE), "-d", target, str(folder / "dump")], check=False)
@@ -241,7 +241,7 @@ def test_store_restored_without_owners_belongs_to_the_role_that_restores(
     pgstore.install(own, store=NAME)
     with psycopg.connect(own, autocommit=True) as conn:
         store = Store(conn, NAME)
-        store.call("grant_monitor", roles["monitor"])
+        store.call("grant_access", roles["monitor"], "monitor")
         assert [check for check in transfer.verify(conn, store=NAME) if check.wrong] == []
         assert store.write("mine-1") == (2, 2)
     # The old owner is a role like any other.

@@ -24,8 +24,8 @@ from tests.migrations.installers import (
 NAMES = ["bank", 'My "odd" % schéma']
 
 STATE = """
-SELECT {store}.stream_lock_class(), {store}.mark_lock_class(), {store}.bell_lock_class(),
-  {store}.mark_setting(), {store}.wake_channel()
+SELECT {store}._stream_lock_class(), {store}._mark_lock_class(), {store}._bell_lock_class(),
+  {store}._mark_setting(), {store}.wake_channel()
 """
 
 

@@ -13,10 +13,10 @@ from tests.migrations.installers import by_psql, by_python, write
 PAIR = tuple[str, str]
 
 CONSTANTS = (
-    "stream_lock_class",
-    "mark_lock_class",
-    "bell_lock_class",
-    "mark_setting",
+    "_stream_lock_class",
+    "_mark_lock_class",
+    "_bell_lock_class",
+    "_mark_setting",
     "wake_channel",
 )
 
@@ -31,7 +31,7 @@ def stores(conninfo: str, schema: str) -> Iterator[PAIR]:
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(other)))
 
 
-def in_store(text: str, name: str) -> sql.Composed:
+def _in_store(text: str, name: str) -> sql.Composed:
     return sql.SQL(text).format(sql.Identifier(name))
 
 
@@ -46,17 +46,17 @@ def test_stores_may_hold_the_same_ids(stores: PAIR, connect: Connect) -> None:
     conn = connect()
     message_id: UUID = uuid4()
     for name in stores:
-        text = in_store("SELECT {}.write_message('a', 'A', '1', message_id => %s)", name)
+        text = _in_store("SELECT {}.write_message('a', 'A', '1', message_id => %s)", name)
         conn.execute(text, [message_id])
     for name in stores:
-        read = in_store("SELECT g.version FROM {}.get_message(%s) AS g", name)
+        read = _in_store("SELECT g.version FROM {}.get_message(%s) AS g", name)
         assert conn.execute(read, [message_id]).fetchall() == [(1,)]
 
 
 def test_stores_have_lock_classes_and_names_of_their_own(stores: PAIR, connect: Connect) -> None:
     conn = connect()
     values = [
-        conn.execute(in_store(f"SELECT {{}}.{constant}()", name)).fetchone()
+        conn.execute(_in_store(f"SELECT {{}}.{constant}()", name)).fetchone()
         for name in stores
         for constant in CONSTANTS
     ]

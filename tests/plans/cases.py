@@ -14,7 +14,7 @@ from tests.plans.plans import Explained, Plan
 # in streams of ten. Message number i has the id md5(i).
 _FILL = """
 INSERT INTO streams (stream_id, category_key, stream, category)
-SELECT s.n, category_key(c.category), c.category || '-' || s.n, c.category
+SELECT s.n, _category_key(c.category), c.category || '-' || s.n, c.category
 FROM generate_series(1, {total} / 10 + 2) AS s (n)
 CROSS JOIN LATERAL (
   SELECT CASE
@@ -30,7 +30,7 @@ INSERT INTO messages (
   global_position, stream_id, version, category_key, added_at, message_id, type, data
 )
 SELECT
-  m.n, s.stream_id, s.version, category_key(s.category), now(), md5(m.n::text)::uuid,
+  m.n, s.stream_id, s.version, _category_key(s.category), now(), md5(m.n::text)::uuid,
   'T' || m.n % 3, '{{"amount": 10}}'
 FROM generate_series(1, {total}) AS m (n)
 CROSS JOIN LATERAL (
@@ -52,13 +52,13 @@ SELECT setval('stream_id_seq', {total} / 10 + 2), setval('global_position_seq', 
 # A few messages, as an early ANALYZE may find them.
 _SEED = """
 INSERT INTO streams (stream_id, category_key, stream, category)
-SELECT -s.n, category_key('seed'), 'seed-' || s.n, 'seed'
+SELECT -s.n, _category_key('seed'), 'seed-' || s.n, 'seed'
 FROM generate_series(1, {count}) AS s (n);
 
 INSERT INTO messages (
   global_position, stream_id, version, category_key, added_at, message_id, type, data
 )
-SELECT -m.n, -m.n, 1, category_key('seed'), now(), gen_random_uuid(), 'T1', '{{"amount": 10}}'
+SELECT -m.n, -m.n, 1, _category_key('seed'), now(), gen_random_uuid(), 'T1', '{{"amount": 10}}'
 FROM generate_series(1, {count}) AS m (n);
 
 ANALYZE streams, messages;
@@ -129,20 +129,20 @@ CASES = {
     "write, id in use": Case(
         "SELECT write_message('big-1', 'T', '1', message_id => md5('77')::uuid)", 4, 100, "MS002"
     ),
-    "batch": Case(f"SELECT write_batch('big-1', {_THREE})", 2, 150),
+    "batch": Case(f"SELECT write_arrays('big-1', {_THREE})", 2, 150),
     "batch, wrong version": Case(
-        f"SELECT write_batch('big-1', {_TWO}, NULL, 7, {_NONE_THERE})",
+        f"SELECT write_arrays('big-1', {_TWO}, NULL, 7, {_NONE_THERE})",
         2,
         150,
         "MS001",
     ),
     "batch, repeated": Case(
-        f"SELECT write_batch('small-13', {_THREE}, NULL, NULL, {_ids('VALUES (-3), (-4), (-5)')})",
+        f"SELECT write_arrays('small-13', {_THREE}, NULL, NULL, {_ids('VALUES (-3), (-4), (-5)')})",
         20,
         150,
     ),
     "batch, ids in use": Case(
-        f"SELECT write_batch('small-13', {_THREE}, message_ids => {_OF_SMALL_7}[1:3])",
+        f"SELECT write_arrays('small-13', {_THREE}, message_ids => {_OF_SMALL_7}[1:3])",
         20,
         150,
         "MS002",

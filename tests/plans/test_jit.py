@@ -40,7 +40,7 @@ LAYOUTS = {
 
 _FILL = """
 INSERT INTO streams (stream_id, category_key, stream, category)
-SELECT s.n, category_key('account'), 'account-' || s.n, 'account'
+SELECT s.n, _category_key('account'), 'account-' || s.n, 'account'
 FROM generate_series(1, {streams}) AS s (n);
 
 INSERT INTO messages (
@@ -49,7 +49,7 @@ INSERT INTO messages (
 SELECT
   m.n + 1, m.n / {in_a_row} % {streams} + 1,
   m.n / ({in_a_row} * {streams}) * {in_a_row} + m.n % {in_a_row} + 1,
-  category_key('account'), now(), md5(m.n::text)::uuid, 'T',
+  _category_key('account'), now(), md5(m.n::text)::uuid, 'T',
   jsonb_build_object('text', repeat('x', 1000))
 FROM generate_series(0, {streams} * {messages} - 1) AS m (n);
 
@@ -146,7 +146,7 @@ def calls(server_conninfo: str, store: str) -> Iterator[Calls]:
         with session.conn.transaction(force_rollback=True):
             # Now each write looks up whether its role may.
             session.conn.execute("CREATE ROLE plans_writer")
-            session.conn.execute("SELECT grant_write('plans_writer', '{other}')")
+            session.conn.execute("SELECT grant_access('plans_writer', 'write', '{other}')")
             write(calls)
         with session.conn.transaction():
             session.conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -163,7 +163,7 @@ def write(calls: Calls) -> None:
         calls(
             f"write_message('{stream}', 'T', '1', expected_version => stream_version('{stream}'))"
         )
-        calls(f"write_batch('{stream}', '{{T,T}}', ARRAY['1', '2']::jsonb[])")
+        calls(f"write_arrays('{stream}', '{{T,T}}', ARRAY['1', '2']::jsonb[])")
         calls(f"""write_messages('{stream}', '[{{"type": "T", "data": 1}}]')""")
     ids = f"ARRAY['{some_id}', '{uuid4()}']::uuid[]"
     for _ in range(2):
@@ -171,7 +171,9 @@ def write(calls: Calls) -> None:
             f"synchronize_stream('copy-{some_id}', '{{}}', '{{T,T}}', ARRAY['1', '2']::jsonb[],"
             f" message_ids => {ids})"
         )
-        calls(f"write_batch('copy-{some_id}', '{{T,T}}', ARRAY['1', '2']::jsonb[], NULL, 0, {ids})")
+        calls(
+            f"write_arrays('copy-{some_id}', '{{T,T}}', ARRAY['1', '2']::jsonb[], NULL, 0, {ids})"
+        )
 
 
 def read(calls: Calls) -> None:
@@ -250,7 +252,9 @@ def test_every_function_is_called(calls: Calls, server_conninfo: str, store: str
             JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname = 'plpgsql'
             WHERE p.pronamespace = current_schema()::regnamespace
               AND p.proname
-                = ANY (granted_names('read') || granted_names('write') || granted_names('consume'))
+                = ANY (
+                  _granted_names('read') || _granted_names('write') || _granted_names('consume')
+                )
             """
         ).fetchall()
     assert {name for (name,) in granted} - calls.names == set()

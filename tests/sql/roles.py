@@ -18,4 +18,4 @@ def new_role(store: Store, options: str = "LOGIN", name: str | None = None) -> I
         store.query(f"DROP ROLE {name}")
     # Otherwise, as of any role that is not there, what it may write to would still be a rule.
     for kind in ("read", "write", "consume", "monitor", "admin"):
-        store.call(f"revoke_{kind}", name)
+        store.call("revoke_access", name, kind)

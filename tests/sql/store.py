@@ -30,7 +30,7 @@ MARKS = """
 SELECT l.class << 32 | l.key
 FROM (
   SELECT
-    a.objid::bigint AS key, (a.classid::bigint - STORE.mark_lock_class()) & 4294967295 AS class
+    a.objid::bigint AS key, (a.classid::bigint - STORE._mark_lock_class()) & 4294967295 AS class
   FROM pg_locks AS a
   WHERE a.pid = %s AND a.locktype = 'advisory' AND a.objsubid = 2 AND a.granted
     AND a.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())

@@ -78,10 +78,10 @@ class Subscription:
         return self.store.write(f"{self.category}-{stream}", type_, "{}")[1]
 
     def claim(
-        self, lease: str = "1 minute", *, owner: str = "w", on: Connection | None = None
+        self, lease: str = "1 minute", *, worker: str = "w", on: Connection | None = None
     ) -> Lease | None:
         """A partition that has work, or None if there is none; the store must not be busy."""
-        rows = self.store.call("claim_partition", [self.name], owner, lease, on=on)
+        rows = self.store.call("claim_partition", [self.name], worker, lease, on=on)
         if not rows:
             return None
         ((name, partition, token, _),) = rows

@@ -12,7 +12,7 @@ Write = Callable[[Connection, str], None]
 WRITES: dict[str, str] = {
     "write_message": "SELECT STORE.write_message(%s, 'A', '{}')",
     "write_messages": 'SELECT STORE.write_messages(%s, \'[{"type": "A", "data": 1}]\')',
-    "write_batch": "SELECT STORE.write_batch(%s, '{A}', '{1}')",
+    "write_arrays": "SELECT STORE.write_arrays(%s, '{A}', '{1}')",
     "synchronize_stream": "SELECT STORE.synchronize_stream(%s, '{}', '{A}', '{1}')",
 }
 
@@ -93,7 +93,7 @@ def sleeper(store: Store, connect: Connect) -> Connection:
     ((channel,),) = store.query("SELECT STORE.wake_channel()").fetchall()
     conn.execute(f'LISTEN "{channel}"'.encode())
     store.query(
-        "SELECT pg_advisory_lock_shared(STORE.bell_lock_class(), n) FROM generate_series(0, 15) n",
+        "SELECT pg_advisory_lock_shared(STORE._bell_lock_class(), n) FROM generate_series(0, 15) n",
         on=conn,
     )
     return conn

@@ -25,7 +25,7 @@ def test_category_is_stored_with_the_stream(store: Store) -> None:
     wrong = store.query(
         "SELECT FROM STORE.streams AS s LEFT JOIN STORE.messages AS m USING (stream_id)"
         " WHERE s.category <> STORE.category(s.stream)"
-        " OR s.category_key <> STORE.category_key(s.category)"
+        " OR s.category_key <> STORE._category_key(s.category)"
         " OR m.category_key IS DISTINCT FROM s.category_key"
     )
     assert wrong.rowcount == 0
@@ -37,4 +37,4 @@ def test_category_is_stored_with_the_stream(store: Store) -> None:
     [("account", -7281738738455033810), ("", -2039914840885289964), ("ä", 3739913210162221132)],
 )
 def test_category_key_never_changes(store: Store, category: str, key: int) -> None:
-    assert store.call("category_key", category) == [(key,)]
+    assert store.call("_category_key", category) == [(key,)]

@@ -12,7 +12,7 @@ COLLATED = '(%s::text COLLATE "POSIX")'
     [
         f"write_message({COLLATED}, 'A' COLLATE \"POSIX\", '1')",
         f'write_messages({COLLATED}, \'[{{"type": "A", "data": 1}}]\')',
-        f"write_batch({COLLATED}, ARRAY['A'] COLLATE \"POSIX\", '{{1}}')",
+        f"write_arrays({COLLATED}, ARRAY['A'] COLLATE \"POSIX\", '{{1}}')",
         f"synchronize_stream({COLLATED}, '{{}}', ARRAY['A'] COLLATE \"POSIX\", '{{1}}')",
         f"read_stream({COLLATED})",
         f"last_message({COLLATED}, 'A' COLLATE \"POSIX\")",

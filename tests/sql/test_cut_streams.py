@@ -77,13 +77,13 @@ def test_versions_never_restart(store: Store, stream: str, way: str) -> None:
         with store.refused("MS001", actual_version=5):
             store.write(stream, expected_version=expected)
         with store.refused("MS001", actual_version=5):
-            store.call("write_batch", stream, ["A"], ["1"], expected_version=expected)
+            store.call("write_arrays", stream, ["A"], ["1"], expected_version=expected)
     assert store.write(stream, expected_version=5)[0] == 6
     assert store.call("delete_stream", stream, 6) == [(1,)]
-    ((version, _),) = store.call("write_batch", stream, ["A", "B"], ["1", "2"])
+    ((version, _),) = store.call("write_arrays", stream, ["A", "B"], ["1", "2"])
     assert version == 8
     assert versions(store, stream) == [7, 8]
-    assert store.call("delete_stream", stream, None) == [(2,)]
+    assert store.call("delete_stream", stream) == [(2,)]
     ((version, _),) = store.call("write_messages", stream, '[{"type": "A", "data": 1}]')
     assert version == 9
 
@@ -103,7 +103,7 @@ def test_delete_stream_at_another_version_is_refused(store: Store, stream: str) 
 
 def test_synchronize_stream_goes_on_after_what_was_cut_off(store: Store, stream: str) -> None:
     ids = [uuid4() for _ in range(5)]
-    store.call("write_batch", stream, ["A"] * 5, ["1"] * 5, message_ids=ids)
+    store.call("write_arrays", stream, ["A"] * 5, ["1"] * 5, message_ids=ids)
     store.call("truncate_stream", stream, 3)
     for known in (ids, [None, None, *ids[2:]]):
         ((version, _),) = store.call("synchronize_stream", stream, known, [], [])
@@ -128,10 +128,10 @@ def test_repetition_of_what_was_cut_off_is_not_written_again(store: Store, strea
     assert store.write(stream, expected_version=2, message_id=ids[2])[0] == 3
     batch = (stream, ["A"] * 3, ["{}"] * 3)
     with store.refused("MS002"):
-        store.call("write_batch", *batch, expected_version=0, message_ids=ids)
+        store.call("write_arrays", *batch, expected_version=0, message_ids=ids)
     store.call("delete_stream", stream, 3)
     with store.refused("MS001", actual_version=3):
-        store.call("write_batch", *batch, expected_version=0, message_ids=ids)
+        store.call("write_arrays", *batch, expected_version=0, message_ids=ids)
 
 
 def serializable(connect: Connect, level: str) -> Connection:
@@ -146,7 +146,7 @@ LEVELS = pytest.mark.parametrize("level", [r"repeatable\ read", "serializable"])
 
 @LEVELS
 @pytest.mark.parametrize("expected", [None, 2, 3])
-@pytest.mark.parametrize("function", ["write_message", "write_batch"])
+@pytest.mark.parametrize("function", ["write_message", "write_arrays"])
 def test_snapshot_older_than_what_was_cut_off_is_refused(
     store: Store,
     stream: str,

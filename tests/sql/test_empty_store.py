@@ -67,11 +67,11 @@ def test_another_name_is_refused(filled: Store, name: str | None) -> None:
 def test_empty_store_is_for_administrators(filled: Store, connect: Connect) -> None:
     with new_role(filled) as role:
         for kind in ("read", "write", "consume", "monitor"):
-            filled.call(f"grant_{kind}", role)
+            filled.call("grant_access", role, kind)
         conn = connect(user=role)
         with filled.refused("42501"):
             filled.call("empty_store", filled.name, on=conn)
-        filled.call("grant_admin", role)
+        filled.call("grant_access", role, "admin")
         assert filled.call("empty_store", filled.name, on=conn) == [(8,)]
         with filled.refused("42501"):
             filled.call("repair_sequences", on=conn)
@@ -103,8 +103,8 @@ def test_write_with_a_snapshot_from_before_is_tried_again(
     [
         "SELECT version FROM STORE.write_message('account-1', 'T', '1')",
         "SELECT version FROM STORE.write_message('account-1', 'T', '1', message_id => %(id)s)",
-        "SELECT version FROM STORE.write_batch('account-1', '{T}', '{1}')",
-        "SELECT version FROM STORE.write_batch('account-1', '{T}', '{1}', NULL, 3)",
+        "SELECT version FROM STORE.write_arrays('account-1', '{T}', '{1}')",
+        "SELECT version FROM STORE.write_arrays('account-1', '{T}', '{1}', NULL, 3)",
         """SELECT version FROM STORE.write_messages('account-1', '[{"type": "T", "data": 1}]')""",
         "SELECT version FROM STORE.synchronize_stream('account-1', array_fill(NULL::uuid,"
         " ARRAY[3]), '{T}', '{1}')",

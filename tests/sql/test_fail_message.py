@@ -210,7 +210,8 @@ def test_repartition_moves_parked_messages_along(store: Store, new: int) -> None
     while (lease := reader.claim()) is not None:
         while (batch := lease.fetch()).parked:
             ((partition,),) = store.query(
-                "SELECT STORE.partition_of(s.stream_id, s.stream, m.metadata, %s::bigint, 'stream')"
+                "SELECT STORE._partition_of(s.stream_id, s.stream, m.metadata, %s::bigint,"
+                " 'stream')"
                 " FROM STORE.messages AS m JOIN STORE.streams AS s USING (stream_id)"
                 " WHERE m.global_position = %s",
                 [new, batch.positions[0]],

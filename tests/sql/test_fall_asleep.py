@@ -12,7 +12,7 @@ from tests.sql.store import Connection, Store
 BELLS = """
 SELECT count(*) FROM pg_locks AS l
 WHERE l.pid = %s AND l.locktype = 'advisory' AND l.objsubid = 2 AND l.mode = 'ShareLock'
-  AND l.classid = (STORE.bell_lock_class()::bigint & 4294967295)::oid
+  AND l.classid = (STORE._bell_lock_class()::bigint & 4294967295)::oid
   AND l.objid::bigint BETWEEN 0 AND 15
 """
 
@@ -107,7 +107,7 @@ def test_a_key_that_is_held_for_long_ends_the_wait_and_leaves_none(
     store: Store, connect: Connect
 ) -> None:
     hostile, sleeper = connect(), connect()
-    store.query("SELECT pg_advisory_lock(STORE.bell_lock_class(), 9)", on=hostile)
+    store.query("SELECT pg_advisory_lock(STORE._bell_lock_class(), 9)", on=hostile)
     before = time.monotonic()
     with pytest.raises(psycopg.errors.LockNotAvailable):
         store.call("fall_asleep", on=sleeper)

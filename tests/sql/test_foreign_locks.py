@@ -11,9 +11,9 @@ from tests.sql.roles import new_role
 from tests.sql.store import Connection, Store, wait_until
 
 KEYS = {
-    "stream": "STORE.stream_lock_class(), 7",
-    "mark": "STORE.mark_lock_class() + 64, 7",
-    "bell": "STORE.bell_lock_class(), 9",
+    "stream": "STORE._stream_lock_class(), 7",
+    "mark": "STORE._mark_lock_class() + 64, 7",
+    "bell": "STORE._bell_lock_class(), 9",
     "installer": "hashtextextended('pgstore:install:STORE', 0)",
 }
 
@@ -21,7 +21,7 @@ KEYS = {
 @pytest.fixture
 def monitor(store: Store, connect: Connect) -> Iterator[Connection]:
     with new_role(store) as name:
-        store.call("grant_monitor", name)
+        store.call("grant_access", name, "monitor")
         store.query(f"GRANT pg_read_all_stats TO {name}")
         with connect(user=name) as conn:
             yield conn
@@ -62,7 +62,7 @@ def test_right_of_public_is_none(store: Store, monitor: Connection, stranger: Co
     store.query("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA STORE TO PUBLIC")
     take(store, "stream", stranger)
     assert health(store, monitor)[0] == "fail"
-    store.call("revoke_read", "nobody")
+    store.call("revoke_access", "nobody", "read")
 
 
 def test_prepared_transaction_of_a_stranger_is_named(
@@ -84,8 +84,8 @@ def test_writers_and_sleepers_are_none_of_these(
 ) -> None:
     """Neither is a session whose own role has no right, if it may set one that has."""
     with new_role(store) as reader, new_role(store) as writer, new_role(store) as person:
-        store.call("grant_read", reader)
-        store.call("grant_write", writer, ["account"])
+        store.call("grant_access", reader, "read")
+        store.call("grant_access", writer, "write", ["account"])
         store.query(f"ALTER ROLE {person} NOINHERIT; GRANT {writer} TO {person}")
         sleeper, set_role = connect(user=reader), connect(user=person, autocommit=False)
         store.call("fall_asleep", on=sleeper)
@@ -100,7 +100,7 @@ def test_key_that_a_writer_leaves_to_its_idle_session_is_named(
     store: Store, connect: Connect, monitor: Connection
 ) -> None:
     with new_role(store) as writer:
-        store.call("grant_write", writer)
+        store.call("grant_access", writer, "write")
         conn = connect(user=writer)
         take(store, "stream", conn)
         expected = ("fail", f"pid {conn.info.backend_pid} of {writer}: stream")
@@ -112,7 +112,7 @@ def test_writers_in_flight_tells_who_may_not_write(
 ) -> None:
     writer = connect(autocommit=False)
     store.write(stream, on=writer)
-    ((first,),) = store.query("SELECT STORE.mark_lock_class()").fetchall()
+    ((first,),) = store.query("SELECT STORE._mark_lock_class()").fetchall()
     stranger.execute("SELECT pg_advisory_lock_shared(%s, 0)", [first])
     rows = store.query(
         "SELECT w.pid, w.may_write FROM STORE.writers_in_flight AS w", on=monitor
@@ -124,12 +124,12 @@ def test_writers_in_flight_tells_who_may_not_write(
 
 def test_grant_does_not_wait_for_ever(store: Store, connect: Connect, stranger: Connection) -> None:
     ((settings,),) = store.query(
-        "SELECT p.proconfig FROM pg_proc AS p WHERE p.oid = 'STORE.lock_rights'::regproc"
+        "SELECT p.proconfig FROM pg_proc AS p WHERE p.oid = 'STORE._lock_rights'::regproc"
     ).fetchall()
     assert "lock_timeout=60s" in settings
     take(store, "installer", stranger)
     conn = connect(autocommit=False)
-    store.query("ALTER FUNCTION STORE.lock_rights SET lock_timeout = '50ms'", on=conn)
+    store.query("ALTER FUNCTION STORE._lock_rights SET lock_timeout = '50ms'", on=conn)
     with pytest.raises(psycopg.errors.LockNotAvailable):
-        store.call("grant_read", stranger.info.user, on=conn)
+        store.call("grant_access", stranger.info.user, "read", on=conn)
     conn.rollback()

@@ -16,7 +16,7 @@ from tests.sql.test_rights import relations, routines, statements
 KINDS = ["read", "write", "consume", "monitor", "admin"]
 
 # Functions that change rights: for the owner, whatever was granted.
-OWNERS = {f"{way}_{kind}" for way in ("grant", "revoke") for kind in KINDS} | {"repair_sequences"}
+OWNERS = {"grant_access", "revoke_access", "repair_sequences"}
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def role(store: Store) -> Iterator[str]:
 
 
 def granted(store: Store, kind: str) -> set[str]:
-    ((names,),) = store.query("SELECT STORE.granted_names(%s)", [kind]).fetchall()
+    ((names,),) = store.query("SELECT STORE._granted_names(%s)", [kind]).fetchall()
     return set(names)
 
 
@@ -54,7 +54,7 @@ def allowed(store: Store, conn: Connection) -> set[str]:
 
 
 def grant(store: Store, kind: str, role: str) -> None:
-    store.call(f"grant_{kind}", role)
+    store.call("grant_access", role, kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -65,9 +65,9 @@ def test_role_may_do_what_was_granted_and_nothing_else(
     assert allowed(store, conn) == set()
     grant(store, kind, role)
     assert allowed(store, conn) == granted(store, kind)
-    assert store.call(f"revoke_{kind}", role) == [(True,)]
+    assert store.call("revoke_access", role, kind) == [(True,)]
     assert allowed(store, conn) == set()
-    assert store.call(f"revoke_{kind}", role) == [(False,)]
+    assert store.call("revoke_access", role, kind) == [(False,)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -85,8 +85,8 @@ def test_role_may_touch_no_table(store: Store, role: str, connect: Connect, kind
         "DELETE FROM STORE.type_statistics",
         "CREATE TABLE STORE.own (n int)",
         "CREATE FUNCTION STORE.own() RETURNS int LANGUAGE sql RETURN 1",
-        "CREATE OR REPLACE FUNCTION STORE.acting_role() RETURNS text LANGUAGE sql RETURN 'x'",
-        "DROP FUNCTION STORE.refuse_target(text, bigint)",
+        "CREATE OR REPLACE FUNCTION STORE._acting_role() RETURNS text LANGUAGE sql RETURN 'x'",
+        "DROP FUNCTION STORE._refuse_target(text, bigint)",
         "ALTER FUNCTION STORE.write_message SECURITY INVOKER",
         "DROP SCHEMA STORE CASCADE",
         "COPY STORE.messages TO STDOUT",
@@ -100,7 +100,7 @@ def test_every_function_for_callers_belongs_to_somebody(store: Store) -> None:
         """
         SELECT p.proname FROM pg_proc AS p
         WHERE p.pronamespace = %s::regnamespace
-          AND obj_description(p.oid, 'pg_proc') NOT LIKE 'Internal:%%'
+          AND NOT starts_with(p.proname, '_')
         """,
         [store.name],
     ).fetchall()
@@ -112,14 +112,14 @@ def test_every_function_for_callers_belongs_to_somebody(store: Store) -> None:
     # What an internal function is granted for.
     internal = granted(store, "admin") - {name for (name,) in rows} - views
     assert internal == {
-        "bell_lock_class",
-        "foreign_locks",
-        "mark_lock_class",
-        "may_lock",
-        "open_marks",
-        "server_health",
-        "stream_lock_class",
-        "subscription_health",
+        "_bell_lock_class",
+        "_foreign_locks",
+        "_mark_lock_class",
+        "_may_lock",
+        "_open_marks",
+        "_server_health",
+        "_stream_lock_class",
+        "_subscription_health",
     }
 
 
@@ -129,22 +129,22 @@ def test_what_two_kinds_give_stays_until_both_are_revoked(
     grant(store, "read", role)
     grant(store, "consume", role)
     conn = connect(user=role)
-    store.call("revoke_consume", role)
+    store.call("revoke_access", role, "consume")
     assert allowed(store, conn) == granted(store, "read")
     grant(store, "admin", role)
-    store.call("revoke_read", role)
+    store.call("revoke_access", role, "read")
     assert allowed(store, conn) == granted(store, "admin")
 
 
 def test_list_grants_tells_who_may_what(store: Store, role: str) -> None:
     grant(store, "read", role)
-    store.call("grant_write", role, ["b", "a"])
+    store.call("grant_access", role, "write", ["b", "a"])
     mine = [row for row in store.call("list_grants") if row[0] == role]
     assert mine == [(role, "read", None, True), (role, "write", ["b", "a"], True)]
     store.query(f"DROP OWNED BY {role}")
     store.query(f"DROP ROLE {role}")
     assert [row[3] for row in store.call("list_grants") if row[0] == role] == [False, False]
-    assert store.call("revoke_read", role) == [(True,)]
+    assert store.call("revoke_access", role, "read") == [(True,)]
 
 
 @pytest.mark.parametrize("kind", ["read", "monitor"])
@@ -158,10 +158,10 @@ def test_role_made_anew_has_what_it_was_granted_and_not_what_the_old_one_had(
     assert [row[3] for row in store.call("list_grants") if row[0] == role] == [False] * 3
     conn = connect(user=role)
     grant(store, kind, role)
-    store.call("restore_grants")
+    store.call("_restore_grants")
     assert allowed(store, conn) == granted(store, kind)
     assert [row[1] for row in store.call("list_grants") if row[0] == role] == [kind]
-    store.call(f"revoke_{kind}", role)
+    store.call("revoke_access", role, kind)
     assert allowed(store, conn) == set()
 
 
@@ -169,8 +169,8 @@ def test_upgrade_restores_a_kind_of_which_functions_were_made_anew(
     store: Store, role: str, connect: Connect
 ) -> None:
     grant(store, "write", role)
-    store.query(f"REVOKE EXECUTE ON FUNCTION STORE.write_batch, STORE.write_message FROM {role}")
-    store.call("restore_grants")
+    store.query(f"REVOKE EXECUTE ON FUNCTION STORE.write_arrays, STORE.write_message FROM {role}")
+    store.call("_restore_grants")
     assert allowed(store, connect(user=role)) == granted(store, "write")
 
 
@@ -185,9 +185,9 @@ def test_owner_is_granted_nothing_and_nothing_is_taken_from_him(
         pgstore.install(make_conninfo(server_conninfo, user=role), store=name)
         own, conn = Store(store.conn, name), connect(user=role)
         with own.refused("22023", argument="role"):
-            own.call(f"grant_{kind}", role, on=conn)
+            own.call("grant_access", role, kind, on=conn)
         own.query("INSERT INTO STORE.grants (role, kind) VALUES (%s, %s)", [role, kind])
-        assert own.call(f"revoke_{kind}", role, on=conn) == [(True,)]
+        assert own.call("revoke_access", role, kind, on=conn) == [(True,)]
         lost = own.query(
             "SELECT p.proname FROM pg_proc AS p WHERE p.pronamespace = %s::regnamespace"
             " AND NOT has_function_privilege(%s, p.oid, 'EXECUTE')",
@@ -203,15 +203,29 @@ def test_owner_is_granted_nothing_and_nothing_is_taken_from_him(
 @pytest.mark.parametrize("name", ["public", "PUBLIC", "none", "", None, "no_such_role", "a; b"])
 def test_grant_refuses_who_is_no_role(store: Store, kind: str, name: str | None) -> None:
     with store.refused("22023", argument="role"):
-        store.call(f"grant_{kind}", name)
+        store.call("grant_access", name, kind)
 
 
 @pytest.mark.parametrize("categories", [[], [None], ["a", None], ["a-1"], ["-"]])
-def test_grant_write_refuses_what_is_no_category(
+def test_grant_access_refuses_what_is_no_category(
     store: Store, role: str, categories: list[str | None]
 ) -> None:
     with store.refused("22023", argument="categories"):
-        store.call("grant_write", role, categories)
+        store.call("grant_access", role, "write", categories)
+
+
+@pytest.mark.parametrize("kind", [None, "", "Read", "owner"])
+def test_what_is_no_kind_of_rights_is_refused(store: Store, role: str, kind: str | None) -> None:
+    with store.refused("22023", argument="kind", kind=kind):
+        store.call("grant_access", role, kind)
+    with store.refused("22023", argument="kind", kind=kind):
+        store.call("revoke_access", role, kind)
+
+
+@pytest.mark.parametrize("kind", ["read", "consume", "monitor", "admin"])
+def test_only_write_is_granted_for_categories(store: Store, role: str, kind: str) -> None:
+    with store.refused("22023", argument="categories"):
+        store.call("grant_access", role, kind, ["a"])
 
 
 def test_grants_take_any_name_of_a_role(store: Store, connect: Connect) -> None:
@@ -219,23 +233,23 @@ def test_grants_take_any_name_of_a_role(store: Store, connect: Connect) -> None:
     quoted = '"' + name.replace('"', '""') + '"'
     store.conn.execute(f"CREATE ROLE {quoted} LOGIN".encode())
     try:
-        store.call("grant_write", name, ["odd"])
+        store.call("grant_access", name, "write", ["odd"])
         conn = connect(user=name)
         assert store.write("odd-1", on=conn)[0] == 1
         with store.refused("42501", role=name, category="account", stream="account-1"):
             store.write("account-1", on=conn)
-        store.call("revoke_write", name)
+        store.call("revoke_access", name, "write")
     finally:
         store.conn.execute(f"DROP OWNED BY {quoted}".encode())
         store.conn.execute(f"DROP ROLE {quoted}".encode())
 
 
 def test_grants_are_in_the_audit(store: Store, role: str) -> None:
-    store.call("grant_write", role, ["a"])
-    store.call("revoke_write", role)
+    store.call("grant_access", role, "write", ["a"])
+    store.call("revoke_access", role, "write")
     assert [row[4:] for row in store.call("list_audit", 2)] == [
-        ("revoke_write", role, None, {}),
-        ("grant_write", role, None, {"categories": ["a"]}),
+        ("revoke_access", role, None, {"kind": "write"}),
+        ("grant_access", role, None, {"kind": "write", "categories": ["a"]}),
     ]
 
 
@@ -265,7 +279,7 @@ def test_own_objects_of_the_same_names_hide_nothing_from_the_audit(
     for name, kind in relations(store):
         if kind != "S":
             conn.execute(f"CREATE TEMP TABLE {name} (stream_id bigint, stream text)".encode())
-    for name in ("record_audit(text, text, text, jsonb)", "hashtext(text)", "acting_role()"):
+    for name in ("_record_audit(text, text, text, jsonb)", "hashtext(text)", "_acting_role()"):
         conn.execute(
             f"CREATE FUNCTION pg_temp.{name} RETURNS text LANGUAGE plpgsql"
             " AS $$BEGIN RAISE EXCEPTION 'hijacked'; END$$".encode()

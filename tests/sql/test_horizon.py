@@ -69,7 +69,7 @@ def test_horizon_sees_a_mark_without_a_message(store: Store, stream: str, connec
     """A writer that waits for its stream is in flight, though it has no position yet."""
     before = last_position(store)
     conn = connect(autocommit=False)
-    store.query("SELECT STORE.enter_flight()", on=conn)
+    store.query("SELECT STORE._enter_flight()", on=conn)
     assert horizon(store) == (before, True)
     _, last = store.write(stream)
     assert horizon(store) == (before, True)
@@ -85,7 +85,7 @@ def test_horizon_of_a_mark_above_the_last_position_is_the_last_position(
     conn = connect(autocommit=False)
     store.query(
         "SELECT pg_advisory_xact_lock_shared("
-        "STORE.mark_lock_class(), %s::bigint::bit(32)::integer)",
+        "STORE._mark_lock_class(), %s::bigint::bit(32)::integer)",
         [last + 3],
         on=conn,
     )
@@ -125,10 +125,10 @@ def test_horizon_ignores_transactions_that_have_not_written_to_the_store(
 
 def test_horizon_ignores_locks_of_another_kind(store: Store, connect: Connect) -> None:
     conn = connect(autocommit=False)
-    for function in ("stream_lock_class", "bell_lock_class"):
+    for function in ("_stream_lock_class", "_bell_lock_class"):
         store.query(f"SELECT pg_advisory_xact_lock(STORE.{function}(), 0)", on=conn)
     store.query(
-        "SELECT pg_advisory_xact_lock((STORE.mark_lock_class()::bigint & 4294967295) << 32)",
+        "SELECT pg_advisory_xact_lock((STORE._mark_lock_class()::bigint & 4294967295) << 32)",
         on=conn,
     )
     assert horizon(store) == (last_position(store), False)
@@ -215,7 +215,7 @@ def test_marks_use_65_classes_that_are_none_of_the_others(
     try:
         store = Store(connect(), store_name)
         ((mark, stream, bell),) = store.query(
-            "SELECT STORE.mark_lock_class(), STORE.stream_lock_class(), STORE.bell_lock_class()"
+            "SELECT STORE._mark_lock_class(), STORE._stream_lock_class(), STORE._bell_lock_class()"
         )
         assert mark <= 2**31 - 65
         assert not {stream, bell} & set(range(mark, mark + 65))

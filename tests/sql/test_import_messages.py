@@ -163,7 +163,7 @@ def test_import_messages_keeps_positions_far_above_the_last(
     _, before = empty.write("account-1")
     marked = connect(autocommit=False)
     marked.execute(f"SET search_path TO {empty.name}")
-    marked.execute("SELECT announce_write()")  # as a writer that is to draw its position
+    marked.execute("SELECT _announce_write()")  # as a writer that is to draw its position
     take(empty, parameters(("account-2", 1), positions=[before + above]))
     ((safe,),) = empty.query("SELECT safe_position FROM STORE.horizon()").fetchall()
     assert safe == before

@@ -296,7 +296,7 @@ def test_sweep_that_began_before_a_repartition_uses_the_new_partitions(
     store.call("repartition_subscription", reader.name, 3)
     assert reader.claim() is None
     positions = [reader.write(stream) for stream in range(20)]
-    sweep = "SELECT STORE.sweep_subscription(d.source, STORE.safe_position()) FROM described AS d"
+    sweep = "SELECT STORE._sweep_subscription(d.source, STORE.safe_position()) FROM described AS d"
     store.query(sweep)
     (_, heads, *_) = reader.state()
     assert isinstance(heads, list)
@@ -324,7 +324,7 @@ def test_claim_that_began_before_a_repartition_does_not_hand_out_what_others_hav
     positions = [reader.write(stream) for stream in range(20)]
     leased = store.query(
         "SELECT l.token FROM described AS d,"
-        " STORE.lease_only_partition(d.source, 'w', '1 min', STORE.safe_position()) AS l"
+        " STORE._lease_only_partition(d.source, 'w', '1 min', STORE.safe_position()) AS l"
     )
     assert leased.fetchall() == []
     assert sorted(reader.work()) == positions
@@ -350,9 +350,9 @@ def test_worker_that_finishes_a_repartition_late_does_not_undo_the_next(
     described(reader)
     assert reader.claim() is None
     store.call("repartition_subscription", reader.name, 3)
-    store.query("SELECT STORE.finish_repartition(d.source) FROM described AS d")
+    store.query("SELECT STORE._finish_repartition(d.source) FROM described AS d")
     assert len(reader.partitions()) == 3
-    store.query("SELECT STORE.finish_repartition(d.source) FROM described AS d")
+    store.query("SELECT STORE._finish_repartition(d.source) FROM described AS d")
     assert len(reader.partitions()) == 3
 
 
@@ -394,7 +394,7 @@ def test_claim_looks_at_so_much_at_a_time(store: Store) -> None:
     """What is left out is passed over in short transactions."""
     reader = Subscription(store, categories=None, types=["rare"], start_position=None)
     store.query(
-        "SELECT STORE.write_batch(%s || g.n, array_fill('A'::text, '{1000}'),"
+        "SELECT STORE.write_arrays(%s || g.n, array_fill('A'::text, '{1000}'),"
         " array_fill('1'::jsonb, '{1000}')) FROM generate_series(1, 31) AS g (n)",
         [f"{reader.category}-"],
     )

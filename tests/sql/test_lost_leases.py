@@ -305,7 +305,7 @@ def test_partition_is_stuck_whose_checkpoint_does_not_move(store: Store, partiti
 
 
 def test_columns_of_a_lease_are_those_of_the_statement_that_begins_it(store: Store) -> None:
-    """claim_batch begins most leases itself; it must write what begin_lease writes."""
+    """claim_batch begins most leases itself; it must write what _begin_lease writes."""
     written = []
     for claim in (claim_batch, lambda reader: reader.claimed().fetch()):
         reader = Subscription(store)
@@ -313,8 +313,8 @@ def test_columns_of_a_lease_are_those_of_the_statement_that_begins_it(store: Sto
         claim(reader)
         written.append(
             store.query(
-                "SELECT p.owner, p.lease, p.leases, p.alone, p.batch_size, p.server_started_at,"
-                " p.leased_until > clock_timestamp(), p.head IS NOT NULL, p.retry_at"
+                "SELECT p.worker, p.lease, p.leases, p.alone, p.batch_size, p.server_started_at,"
+                " p.leased_until > clock_timestamp(), p.swept_position IS NOT NULL, p.retry_at"
                 " FROM STORE.subscription_partitions AS p JOIN STORE.subscriptions AS s"
                 " USING (subscription_id) WHERE s.subscription = %s",
                 [reader.name],

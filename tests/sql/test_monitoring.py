@@ -27,7 +27,7 @@ COLUMNS = {
 def monitor(store: Store, connect: Connect) -> Iterator[Connection]:
     """A session of a role that may monitor."""
     with new_role(store) as name:
-        store.call("grant_monitor", name)
+        store.call("grant_access", name, "monitor")
         store.query(f"GRANT pg_read_all_stats TO {name}")
         with connect(user=name) as conn:
             yield conn

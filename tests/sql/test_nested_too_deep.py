@@ -57,7 +57,7 @@ def test_messages_are_nested_up_to_100_deep(
         with store.refused("22023", argument=argument, index=0):
             store.call("write_messages", stream, message)
         with store.refused("22023", argument=argument, index=0):
-            store.call("write_batch", stream, *one)
+            store.call("write_arrays", stream, *one)
         with store.refused("22023", argument=argument, index=0):
             store.call("synchronize_stream", f"{stream}-new", [], *one)
         with store.refused("22023", argument=argument, index=0):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.sql.store import Store
 
-FILE = Path(__file__).parents[2] / "sql" / "functions" / "ids" / "new_message_id.sql"
+FILE = Path(__file__).parents[2] / "sql" / "functions" / "names" / "new_message_id.sql"
 
 
 def own_expression() -> str:

@@ -61,14 +61,14 @@ def test_owner_and_administrators_may_as_ever(
     store: Store, connect: Connect, stranger: Connection
 ) -> None:
     with new_role(store) as admin, new_role(store) as member:
-        store.call("grant_admin", admin)
+        store.call("grant_access", admin, "admin")
         store.query(f"GRANT {admin} TO {member}")
         store.query("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA STORE TO PUBLIC")
         for conn in (store.conn, connect(user=admin), connect(user=member)):
             store.call("set_retention", "a", "1 year", on=conn)
             assert store.call("drop_retention", "a", on=conn) == [(True,)]
-        with store.refused("42501", function="grant_admin"):
-            store.call("grant_admin", member, on=connect(user=admin))
+        with store.refused("42501", function="grant_access"):
+            store.call("grant_access", member, "admin", on=connect(user=admin))
 
 
 @pytest.mark.parametrize("change", ["grant", "revoke"])
@@ -87,7 +87,7 @@ def test_change_of_rights_closes_the_store(
     with new_role(store) as other:
         if change == "revoke":
             store.query(f"INSERT INTO STORE.grants (role, kind) VALUES ('{other}', 'monitor')")
-        store.call(f"{change}_monitor", other)
+        store.call(f"{change}_access", other, "monitor")
         assert allowed(store, stranger, statements(store)) == set()
         names = granted(store)["monitor"] if change == "grant" else set()
         assert allowed(store, connect(user=other), statements(store)) == names
@@ -97,7 +97,7 @@ def test_restriction_of_a_writer_closes_the_store_too(
     store: Store, stream: str, stranger: Connection
 ) -> None:
     with new_role(store) as writer:
-        store.call("grant_write", writer, ["a"])
+        store.call("grant_access", writer, "write", ["a"])
         with store.refused("42501"):
             store.write(stream, on=stranger)
 
@@ -107,14 +107,14 @@ def test_what_a_role_was_granted_by_name_counts_but_for_what_is_the_owners(
 ) -> None:
     store.query("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA STORE TO PUBLIC")
     store.query(f"GRANT USAGE ON SCHEMA STORE TO {role}")
-    store.query(f"GRANT EXECUTE ON FUNCTION STORE.drop_retention, STORE.grant_admin TO {role}")
+    store.query(f"GRANT EXECUTE ON FUNCTION STORE.drop_retention, STORE.grant_access TO {role}")
     conn = connect(user=role)
     store.call("set_retention", "a", "1 year")
     assert store.call("drop_retention", "a", on=conn) == [(True,)]
     with store.refused("42501", function="set_retention"):
         store.call("set_retention", "a", "1 year", on=conn)
-    with store.refused("42501", function="grant_admin"):
-        store.call("grant_admin", role, on=conn)
+    with store.refused("42501", function="grant_access"):
+        store.call("grant_access", role, "admin", on=conn)
 
 
 def test_function_of_a_role_that_may_lends_its_right_while_the_store_is_closed(
@@ -122,7 +122,7 @@ def test_function_of_a_role_that_may_lends_its_right_while_the_store_is_closed(
 ) -> None:
     """The right of the role that a function runs as counts, as in the server."""
     with new_role(store, "NOLOGIN") as eraser:
-        store.call("grant_admin", eraser)
+        store.call("grant_access", eraser, "admin")
         store.query(f"CREATE SCHEMA of_eraser AUTHORIZATION {eraser}")
         try:
             store.query(f"GRANT USAGE ON SCHEMA of_eraser TO {role}")
@@ -157,6 +157,6 @@ def test_what_another_role_opened_is_closed(store: Store, role: str, connect: Co
     with new_role(store) as other:
         stranger = connect(user=other)
         assert allowed(store, stranger, statements(store)) != set()
-        store.call("grant_monitor", role)
+        store.call("grant_access", role, "monitor")
         assert allowed(store, stranger, statements(store)) == set()
     store.query(f"REVOKE ALL ON SCHEMA STORE FROM {role}")

@@ -37,7 +37,7 @@ def test_every_way_in_refuses_a_payload_that_is_far_longer_as_a_text(
         with store.refused("22023", argument=argument, index=0):
             store.call("write_messages", stream, message)
         with store.refused("22023", argument=argument, index=0):
-            store.call("write_batch", stream, *one)
+            store.call("write_arrays", stream, *one)
         with store.refused("22023", argument=argument, index=0):
             store.call("synchronize_stream", f"{stream}-new", [], *one)
         with store.refused("22023", argument=argument, index=0):

@@ -182,8 +182,8 @@ def test_read_category_tells_categories_of_one_key_apart(store: Store) -> None:
     store.write(f"{other}-1")
     for table in ("streams", "messages"):
         store.query(
-            f"UPDATE STORE.{table} SET category_key = STORE.category_key(%s)"
-            " WHERE category_key = STORE.category_key(%s)",
+            f"UPDATE STORE.{table} SET category_key = STORE._category_key(%s)"
+            " WHERE category_key = STORE._category_key(%s)",
             [one, other],
         )
     assert [row[1] for row in store.call("read_category", one)] == [f"{one}-1"]
@@ -199,7 +199,7 @@ def test_partitions_cover_everything_once(
     numbers = list(range(partitions))
     if partitions > 10:
         of_message = filled.query(
-            "SELECT DISTINCT STORE.partition_of("
+            "SELECT DISTINCT STORE._partition_of("
             "m.stream_id, s.stream, m.metadata, %s::bigint, %s::text)"
             " FROM STORE.messages AS m JOIN STORE.streams AS s USING (stream_id)",
             [partitions, partition_by],
@@ -237,7 +237,7 @@ def test_partition_of_does_not_change(store: Store) -> None:
     """Checkpoints mean what they mean only as long as these stay as they are."""
     ((found,),) = store.query(
         """
-        SELECT array_agg(STORE.partition_of(v.id, v.stream, v.metadata::jsonb, 1000, v.by))
+        SELECT array_agg(STORE._partition_of(v.id, v.stream, v.metadata::jsonb, 1000, v.by))
         FROM (VALUES
           (1, 'account-1', NULL, 'stream'),
           (4294967297, 'account-1', NULL, 'stream'),
@@ -258,7 +258,7 @@ def test_partitions_by_stream_are_even(store: Store) -> None:
     for partitions in (2, 3, 8, 10, 16, 100):
         counts = store.query(
             "SELECT count(*) FROM generate_series(1, 10000) AS g (id)"
-            " GROUP BY STORE.partition_of(g.id, '', NULL, %s::bigint, 'stream')",
+            " GROUP BY STORE._partition_of(g.id, '', NULL, %s::bigint, 'stream')",
             [partitions],
         )
         shares = [count for (count,) in counts]

@@ -71,7 +71,7 @@ def test_read_stream_takes_every_parameter_by_name(store: Store, filled: str) ->
 
 def test_read_stream_reads_1000_unless_told_otherwise(store: Store, stream: str) -> None:
     store.query(
-        "SELECT STORE.write_batch(%s, array_fill('A'::text, '{1002}'),"
+        "SELECT STORE.write_arrays(%s, array_fill('A'::text, '{1002}'),"
         " array_fill('1'::jsonb, '{1002}'))",
         [stream],
     )

@@ -22,7 +22,7 @@ from tests.sql.store import Store
         ("create_subscription('s', on_failure => E'ex\\nplode')", '"ex\\nplode"'),
         ("create_subscription('s', retry_delay => '-1 s')", '"-00:00:01"'),
         ("claim_partition(ARRAY[NULL], 'me')", "[null]"),
-        ("grant_read('nobody at all')", '"nobody at all"'),
+        ("grant_access('nobody at all', 'read')", '"nobody at all"'),
         ("set_retention('s', max_count => -1)", "-1"),
     ],
 )

@@ -35,7 +35,7 @@ FOREIGN = [
 @pytest.fixture
 def role(store: Store) -> Iterator[str]:
     with new_role(store) as name:
-        store.call("grant_write", name, [OWN, "also mine"])
+        store.call("grant_access", name, "write", [OWN, "also mine"])
         yield name
 
 
@@ -46,7 +46,7 @@ def writer(role: str, connect: Connect) -> Connection:
 
 def write_all_ways(store: Store, stream: str, on: Connection) -> None:
     store.write(stream, on=on)
-    store.call("write_batch", stream, ["A", "B"], ["1", "2"], on=on)
+    store.call("write_arrays", stream, ["A", "B"], ["1", "2"], on=on)
     store.call("write_messages", stream, '[{"type": "A", "data": 1}]', on=on)
     ids = [row[0] for row in store.call("read_stream", stream)]
     store.call("synchronize_stream", stream, ids, ["A"], ["1"], on=on)
@@ -56,7 +56,7 @@ def refused_all_ways(store: Store, stream: str, on: Connection) -> None:
     ids = [row[0] for row in store.call("read_stream", stream)]
     calls: list[tuple[str, list[object]]] = [
         ("write_message", ["A", "1"]),
-        ("write_batch", [["A", "B"], ["1", "2"]]),
+        ("write_arrays", [["A", "B"], ["1", "2"]]),
         ("write_messages", ['[{"type": "A", "data": 1}]']),
         ("synchronize_stream", [ids, ["A"], ["1"]]),
     ]
@@ -103,7 +103,7 @@ def test_set_role_does_not_widen_a_right(
     """What the session sets, it is a member of."""
     with ExitStack() as stack:
         other = stack.enter_context(new_role(store))
-        store.call("grant_write", other, ["other"])
+        store.call("grant_access", other, "write", ["other"])
         with store.refused("42501"):
             store.query(f"SET ROLE {other}", on=writer)
         for text in (
@@ -132,29 +132,29 @@ def _has_inherit(store: Store) -> bool:
 
 def test_widest_inherited_right_counts(store: Store, role: str, writer: Connection) -> None:
     with new_role(store) as other:
-        store.call("grant_write", other, ["other"])
+        store.call("grant_access", other, "write", ["other"])
         store.query(f"GRANT {other} TO {role}")
         write_all_ways(store, f"other-{uuid4()}", writer)
         refused_all_ways(store, "third-1", writer)
-        store.call("grant_write", other)
+        store.call("grant_access", other, "write")
         write_all_ways(store, f"third-{uuid4()}", writer)
         store.query(f"REVOKE {other} FROM {role}")
         refused_all_ways(store, "third-1", writer)
 
 
-def test_grant_write_again_replaces_the_categories(
+def test_write_granted_again_replaces_the_categories(
     store: Store, role: str, writer: Connection
 ) -> None:
-    store.call("grant_write", role, ["new"])
+    store.call("grant_access", role, "write", ["new"])
     refused_all_ways(store, f"{OWN}-1", writer)
     write_all_ways(store, f"new-{uuid4()}", writer)
-    store.call("grant_write", role)
+    store.call("grant_access", role, "write")
     write_all_ways(store, f"account-{uuid4()}", writer)
 
 
 def test_admin_and_owner_are_not_restricted(store: Store, role: str, writer: Connection) -> None:
     write_all_ways(store, f"account-{uuid4()}", store.conn)
-    store.call("grant_admin", role)
+    store.call("grant_access", role, "admin")
     write_all_ways(store, f"account-{uuid4()}", writer)
 
 
@@ -182,11 +182,11 @@ def test_own_objects_of_the_same_names_do_not_widen_a_right(
         writer.execute("CREATE TEMP TABLE pg_roles (oid oid, rolname name)")
         for schema in ("hijack", "pg_temp"):
             for function, result in {
-                "acting_role()": "text",
+                "_acting_role()": "text",
                 "category(text)": "text",
                 "pg_has_role(text, name, text)": "boolean",
                 "pg_has_role(text, oid, text)": "boolean",
-                "refuse_target(text, bigint)": "void",
+                "_refuse_target(text, bigint)": "void",
                 "current_setting(text)": "text",
                 "text_eq(text, text)": "boolean",
             }.items():
@@ -211,7 +211,7 @@ def test_function_of_another_role_does_not_widen_a_right(
 ) -> None:
     """The session's role counts, not the one that a SECURITY DEFINER function runs as."""
     with new_role(store, "NOLOGIN") as other:
-        store.call("grant_write", other)
+        store.call("grant_access", other, "write")
         store.query(f"CREATE SCHEMA of_other AUTHORIZATION {other}")
         try:
             store.query(f"GRANT USAGE ON SCHEMA of_other TO {role}")
@@ -232,7 +232,7 @@ def test_role_made_anew_under_a_name_that_had_rights_has_none(
     store: Store, role: str, writer: Connection
 ) -> None:
     with new_role(store) as other:
-        store.call("grant_write", other)
+        store.call("grant_access", other, "write")
         store.query(f"DROP OWNED BY {other}")
         store.query(f"DROP ROLE {other}")
         store.query(f"CREATE ROLE {other}")
@@ -244,9 +244,9 @@ def test_role_made_anew_is_restricted_whatever_the_old_one_was(
     store: Store, connect: Connect
 ) -> None:
     with new_role(store) as other:
-        store.call("grant_admin", other)
+        store.call("grant_access", other, "admin")
         store.query(f"DROP OWNED BY {other}; DROP ROLE {other}; CREATE ROLE {other} LOGIN")
-        store.call("grant_write", other, [OWN])
+        store.call("grant_access", other, "write", [OWN])
         conn = connect(user=other)
         refused_all_ways(store, "account-1", conn)
         write_all_ways(store, f"{OWN}-{uuid4()}", conn)
@@ -256,31 +256,31 @@ def test_renamed_role_has_no_right_until_it_is_granted_again(
     store: Store, connect: Connect
 ) -> None:
     with new_role(store) as name, new_role(store, "NOLOGIN") as _:
-        store.call("grant_write", name, ["a"])
+        store.call("grant_access", name, "write", ["a"])
         store.query(f"ALTER ROLE {name} RENAME TO {name}_new")
         try:
             conn = connect(user=f"{name}_new")
             refused_all_ways(store, "a-1", conn)
-            store.call("grant_write", f"{name}_new", ["a"])
+            store.call("grant_access", f"{name}_new", "write", ["a"])
             write_all_ways(store, f"a-{uuid4()}", conn)
             conn.close()
-            store.call("revoke_write", f"{name}_new")
+            store.call("revoke_access", f"{name}_new", "write")
         finally:
             store.query(f"ALTER ROLE {name}_new RENAME TO {name}")
 
 
 def test_first_restriction_locks_nobody_out(store: Store, role: str, connect: Connect) -> None:
-    """Who writes by a right that grant_write does not know is named, not refused later."""
-    store.call("revoke_write", role)
+    """Who writes by a right that grant_access does not know is named, not refused later."""
+    store.call("revoke_access", role, "write")
     with new_role(store) as by_hand:
         store.query(f"GRANT USAGE ON SCHEMA STORE TO {by_hand}")
         store.query(f"GRANT EXECUTE ON FUNCTION STORE.write_message TO {by_hand}")
         conn = connect(user=by_hand)
         store.write(f"account-{uuid4()}", on=conn)
         with store.refused("55000", roles=[by_hand]):
-            store.call("grant_write", role, [OWN])
-        store.call("grant_write", by_hand)
-        store.call("grant_write", role, [OWN])
+            store.call("grant_access", role, "write", [OWN])
+        store.call("grant_access", by_hand, "write")
+        store.call("grant_access", role, "write", [OWN])
         store.write(f"account-{uuid4()}", on=conn)
 
 

@@ -125,8 +125,8 @@ def test_category_with_the_same_key_stays(store: Store, category: str) -> None:
     fill(store, twin, 4, streams=1)
     for table in ("streams", "messages"):
         store.query(
-            f"UPDATE STORE.{table} AS t SET category_key = STORE.category_key(%s)"
-            " WHERE t.category_key = STORE.category_key(%s)",
+            f"UPDATE STORE.{table} AS t SET category_key = STORE._category_key(%s)"
+            " WHERE t.category_key = STORE._category_key(%s)",
             [category, twin],
         )
     store.call("set_retention", category, max_count=4)

@@ -141,12 +141,12 @@ def _hijack_with_functions(store: Store, conn: Connection, schema: str) -> None:
         "octet_length(text)": "integer",
         "gen_random_uuid()": "uuid",
         "uuidv7()": "uuid",
-        "enter_flight()": "boolean",
-        "announce_write()": "void",
-        "create_stream(text)": "record",
+        "_enter_flight()": "boolean",
+        "_announce_write()": "void",
+        "_create_stream(text)": "record",
         "new_message_id()": "uuid",
-        "refuse_write(text, bigint, text[], jsonb[], jsonb[], uuid[])": "void",
-        "mark_lock_class()": "integer",
+        "_refuse_write(text, bigint, text[], jsonb[], jsonb[], uuid[])": "void",
+        "_mark_lock_class()": "integer",
         "category(text)": "text",
     }
     for signature, result in arguments.items():
@@ -233,7 +233,7 @@ def test_writer_cannot_do_without_its_mark(
         store.write(stream + "-before", on=conn)
     else:
         conn.execute("SELECT pg_current_xact_id()")
-    store.query("SELECT set_config(STORE.mark_setting(), %s, true)", [value], on=conn)
+    store.query("SELECT set_config(STORE._mark_setting(), %s, true)", [value], on=conn)
     _, position = store.write(stream, on=conn)
     assert min(marks(store, conn)) < position
 
@@ -243,7 +243,7 @@ def test_session_setting_does_not_do_without_the_mark(
 ) -> None:
     conn = connect()
     last = last_position(store)
-    store.query("SELECT set_config(STORE.mark_setting(), %s, false)", [str(last)], on=conn)
+    store.query("SELECT set_config(STORE._mark_setting(), %s, false)", [str(last)], on=conn)
     for n in range(2):
         with conn.transaction():
             conn.execute("SELECT pg_current_xact_id()")

@@ -20,8 +20,8 @@ WRITES = {
     "write_message, new stream": "SELECT STORE.write_message('new-' || %(id)s, 'T', '1')",
     "write_message, version": "SELECT STORE.write_message('account-0', 'T', '1', NULL, 3, %(id)s)",
     "write_message, serializable": "SELECT STORE.write_message('account-0', 'T', '1')",
-    "write_batch": "SELECT STORE.write_batch('account-0', '{T}', '{1}')",
-    "write_batch, two": "SELECT STORE.write_batch('account-0', '{T,T}', '{1,2}')",
+    "write_arrays": "SELECT STORE.write_arrays('account-0', '{T}', '{1}')",
+    "write_arrays, two": "SELECT STORE.write_arrays('account-0', '{T,T}', '{1,2}')",
     "write_messages": """SELECT STORE.write_messages('account-0', '[{"type": "T", "data": 1}]')""",
     "synchronize_stream": "SELECT STORE.synchronize_stream('new-' || %(id)s, '{}', '{T}', '{1}')",
     "import_messages": (
@@ -114,7 +114,7 @@ def test_sequence_that_was_set_back_in_the_middle(copied: Store) -> None:
             copied.write("account-0")
         copied.query("SELECT setval('STORE.global_position_seq', 2009)")
         with copied.refused("MS007", last_value=2010, highest=2011):
-            copied.query("SELECT STORE.write_batch('account-0', '{T}', '{1}')")
+            copied.query("SELECT STORE.write_arrays('account-0', '{T}', '{1}')")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_repair_sequences_sets_each_that_is_behind(copied: Store) -> None:
 @pytest.mark.parametrize(
     "beyond",
     [
-        "UPDATE STORE.subscription_partitions SET checkpoint = 50, head = 50",
+        "UPDATE STORE.subscription_partitions SET checkpoint = 50, swept_position = 50",
         "UPDATE STORE.subscription_sweeps SET swept_position = 50",
         "UPDATE STORE.retention_policies SET reached_position = 50",
         "INSERT INTO STORE.parked_messages (subscription_id, global_position, partition, attempts,"
@@ -216,7 +216,7 @@ def test_repair_sequences_needs_read_committed(copied: Store, connect: Connect, 
 def test_health_tells_sequences_that_are_behind(copied: Store, connect: Connect) -> None:
     with new_role(copied) as role:
         copied.call("repair_sequences")
-        copied.call("grant_monitor", role)
+        copied.call("grant_access", role, "monitor")
         monitor = connect(user=role)
         health = "SELECT status, value FROM STORE.health() WHERE name = 'sequences'"
         assert copied.query(health, on=monitor).fetchall() == [("ok", "none is behind")]
@@ -252,7 +252,7 @@ def test_no_message_gets_position_0_by_a_setting_of_the_writer(
     copied.call("repair_sequences")
     copied.query("ALTER SEQUENCE STORE.global_position_seq RESTART")
     conn = connect(autocommit=False)
-    ((setting,),) = copied.query("SELECT STORE.mark_setting()")
+    ((setting,),) = copied.query("SELECT STORE._mark_setting()")
     conn.execute("SELECT pg_current_xact_id(), set_config(%s, '0', true)", [setting])
     copied.query(WRITES["write_message, new stream"], {"id": str(uuid4())}, on=conn)
     conn.commit()
@@ -284,7 +284,7 @@ def test_truncate_with_restart_identity_leaves_the_sequences(copied: Store) -> N
 )
 def test_verify_tells_what_was_emptied_by_hand(copied: Store, by_hand: str, check: str) -> None:
     copied.call("repair_sequences")
-    copied.query("UPDATE STORE.subscription_partitions SET checkpoint = 9, head = 9")
+    copied.query("UPDATE STORE.subscription_partitions SET checkpoint = 9, swept_position = 9")
     assert wrong(copied) == {}
     copied.query(by_hand)
     assert check in wrong(copied)

@@ -21,11 +21,11 @@ def _message(store: Store, stream: str, conn: Connection, expected: int | None) 
 
 
 def _batch(store: Store, stream: str, conn: Connection, expected: int | None) -> object:
-    text = "SELECT * FROM STORE.write_batch(%s, '{A,B}', '{1,2}', NULL, %s)"
+    text = "SELECT * FROM STORE.write_arrays(%s, '{A,B}', '{1,2}', NULL, %s)"
     return store.query(text, [stream, expected], on=conn).fetchone()
 
 
-@pytest.fixture(params=[_message, _batch], ids=["write_message", "write_batch"])
+@pytest.fixture(params=[_message, _batch], ids=["write_message", "write_arrays"])
 def write(request: pytest.FixtureRequest) -> Write:
     chosen: Write = request.param
     return chosen

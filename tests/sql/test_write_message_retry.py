@@ -130,8 +130,8 @@ BATCHES: dict[str, Callable[[Store, str, str], object]] = {
         f'[{{"type": "A", "data": {{}}, "message_id": "{message_id}"}}]',
         expected_version=0,
     )[0],
-    "write_batch": lambda store, stream, message_id: store.query(
-        "SELECT * FROM STORE.write_batch(%s, '{A}', '{\"{}\"}', NULL, 0, %s::uuid[])",
+    "write_arrays": lambda store, stream, message_id: store.query(
+        "SELECT * FROM STORE.write_arrays(%s, '{A}', '{\"{}\"}', NULL, 0, %s::uuid[])",
         [stream, [message_id]],
     ).fetchone(),
 }

@@ -83,8 +83,8 @@ WRONG = {
             " OUT safe_position bigint, OUT in_flight boolean) RETURNS record",
             f"""
             BEGIN
-              IF pg_try_advisory_lock(bell_lock_class(), {_ROLE}) THEN
-                PERFORM pg_advisory_lock_shared(bell_lock_class(), k)
+              IF pg_try_advisory_lock(_bell_lock_class(), {_ROLE}) THEN
+                PERFORM pg_advisory_lock_shared(_bell_lock_class(), k)
                 FROM generate_series(0, 15) AS k;
               END IF;
               SELECT h.safe_position, h.in_flight INTO safe_position, in_flight
@@ -116,16 +116,16 @@ WRONG = {
     # Between the two a reader falls asleep, and sees neither mark nor message.
     "bell before mark": [
         _function(
-            "enter_flight() RETURNS boolean",
+            "_enter_flight() RETURNS boolean",
             """
             DECLARE
               own integer := pg_backend_pid() % 16;
-              nobody_sleeps boolean := pg_try_advisory_lock(bell_lock_class(), own)
-                AND pg_advisory_unlock(bell_lock_class(), own);
+              nobody_sleeps boolean := pg_try_advisory_lock(_bell_lock_class(), own)
+                AND pg_advisory_unlock(_bell_lock_class(), own);
             BEGIN
               PERFORM pg_sleep(random() * 0.003);  -- as the scheduler may, only more often
               PERFORM pg_advisory_xact_lock_shared(
-                mark_lock_class(), pg_sequence_last_value('global_position_seq')::bit(32)::integer
+                _mark_lock_class(), pg_sequence_last_value('global_position_seq')::bit(32)::integer
               );
               RETURN nobody_sleeps;
             END

@@ -93,7 +93,7 @@ class Bedroom:
             if slow:
                 # With an id, as after a write to another table, the mark is not taken again later.
                 conn.execute("SELECT pg_current_xact_id()")
-                conn.execute(f"SELECT {self._name}.announce_write()".encode())
+                conn.execute(f"SELECT {self._name}._announce_write()".encode())
                 time.sleep(random.uniform(0, 0.006))
             ((position,),) = conn.execute(write.encode(), (f"bed-{random.randrange(100)}", _NOTE))
             if slow:

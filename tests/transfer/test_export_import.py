@@ -75,11 +75,11 @@ def test_writing_goes_on_after_the_imported_positions(old: Place, new: Place, fi
 
 def test_readers_get_what_is_imported(old: Place, new: Place, file: Path) -> None:
     new.query("SELECT STORE.create_subscription('all')")
-    new.query("SELECT STORE.claim_partition('{all}', owner => 'me')")
+    new.query("SELECT STORE.claim_partition('{all}', worker => 'me')")
     fill(old)
     old.export(file)
     new.take(file)
-    new.query("SELECT STORE.claim_partition('{all}', owner => 'me')")
+    new.query("SELECT STORE.claim_partition('{all}', worker => 'me')")
     count = "SELECT count(*) FROM STORE.read_all() AS r"
     assert new.value(count) == 3 * len(ODD_STREAMS)
 

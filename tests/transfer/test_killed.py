@@ -26,7 +26,7 @@ def test_killed_import_goes_on_when_it_is_run_again(
     old: Place, new: Place, file: Path, conninfo: str
 ) -> None:
     old.query(
-        "SELECT STORE.write_batch('account-' || s, array_agg('A'::text), array_agg("
+        "SELECT STORE.write_arrays('account-' || s, array_agg('A'::text), array_agg("
         "to_jsonb(n))) FROM generate_series(1, %s) AS n CROSS JOIN LATERAL (SELECT n %% 100 AS s)"
         " AS g GROUP BY s",
         COUNT,

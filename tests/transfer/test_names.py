@@ -41,7 +41,7 @@ BREAKS = [
     "ALTER FUNCTION {}.export_messages SET plan_cache_mode = force_custom_plan",
     "ALTER FUNCTION {}.write_message SET search_path = {}, public",
     "ALTER FUNCTION {}.read_stream RESET search_path",
-    "CREATE OR REPLACE FUNCTION {}.acting_role() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE"
+    "CREATE OR REPLACE FUNCTION {}._acting_role() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE"
     " RETURN 'postgres'",
     "CREATE OR REPLACE FUNCTION {}.wake_channel() RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE"
     " RETURN 'pgstore_'",

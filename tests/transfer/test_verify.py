@@ -104,7 +104,7 @@ BREAKS: dict[str, tuple[list[str], str]] = {
         [
             "ALTER TABLE STORE.streams DROP CONSTRAINT streams_stream_key",
             "UPDATE STORE.streams AS s SET stream = 'a-1', category = 'a', category_key ="
-            " STORE.category_key('a') WHERE s.stream = 'empty-1'",
+            " STORE._category_key('a') WHERE s.stream = 'empty-1'",
         ],
         "names and ids of streams are unique",
     ),
@@ -123,7 +123,7 @@ BREAKS: dict[str, tuple[list[str], str]] = {
             "UPDATE pg_index SET indisready = false WHERE indexrelid ="
             " 'STORE.streams_stream_key'::regclass",
             "INSERT INTO STORE.streams (stream_id, category_key, stream, category) VALUES"
-            " (nextval('STORE.stream_id_seq'), STORE.category_key('new'), 'new-1', 'new')",
+            " (nextval('STORE.stream_id_seq'), STORE._category_key('new'), 'new-1', 'new')",
             "UPDATE pg_index SET indisready = true WHERE indexrelid ="
             " 'STORE.streams_stream_key'::regclass",
         ],
@@ -141,12 +141,17 @@ BREAKS: dict[str, tuple[list[str], str]] = {
         ["UPDATE STORE.subscription_partitions AS p SET checkpoint = 1000000"],
         "checkpoints are within the store",
     ),
-    "an only partition's head beyond the store": (
+    "an only partition's swept position beyond the store": (
         [
             "SELECT STORE.create_subscription('only')",
-            "UPDATE STORE.subscription_partitions AS p SET head = 1000000 WHERE p.head >= 0",
+            "UPDATE STORE.subscription_partitions AS p SET swept_position = 1000000"
+            " WHERE p.swept_position >= 0",
         ],
         "checkpoints are within the store",
+    ),
+    "a stopped partition without a message that failed": (
+        ["UPDATE STORE.subscription_partitions AS p SET stopped = true"],
+        "partitions are well formed",
     ),
     "a partition of no subscription": (
         ["DELETE FROM STORE.subscriptions"],
@@ -218,7 +223,7 @@ BREAKS: dict[str, tuple[list[str], str]] = {
         "what is for the owner is granted to nobody",
     ),
     "a role that may grant": (
-        ["GRANT EXECUTE ON FUNCTION STORE.grant_admin TO pg_monitor"],
+        ["GRANT EXECUTE ON FUNCTION STORE.grant_access TO pg_monitor"],
         "what is for the owner is granted to nobody",
     ),
     "a right that was given by hand": (
@@ -227,7 +232,7 @@ BREAKS: dict[str, tuple[list[str], str]] = {
     ),
     "a right that may be given on": (
         [
-            "SELECT STORE.grant_read('pg_monitor')",
+            "SELECT STORE.grant_access('pg_monitor', 'read')",
             "GRANT SELECT ON STORE.all_messages TO pg_monitor WITH GRANT OPTION",
         ],
         "roles have nothing but what was granted to them",
@@ -242,14 +247,14 @@ BREAKS: dict[str, tuple[list[str], str]] = {
     ),
     "a right that is lost": (
         [
-            "SELECT STORE.grant_read('pg_monitor')",
+            "SELECT STORE.grant_access('pg_monitor', 'read')",
             "REVOKE EXECUTE ON FUNCTION STORE.read_stream FROM pg_monitor",
         ],
         "roles have what was granted to them",
     ),
     "a view that is lost": (
         [
-            "SELECT STORE.grant_read('pg_monitor')",
+            "SELECT STORE.grant_access('pg_monitor', 'read')",
             "REVOKE SELECT ON STORE.all_messages FROM pg_monitor",
         ],
         "roles have what was granted to them",
@@ -287,9 +292,9 @@ BREAKS: dict[str, tuple[list[str], str]] = {
 } | {
     f"objects: {statement}": ([statement], "objects are as in a new store")
     for statement in (
-        "CREATE OR REPLACE FUNCTION STORE.acting_role() RETURNS text LANGUAGE sql STABLE PARALLEL"
+        "CREATE OR REPLACE FUNCTION STORE._acting_role() RETURNS text LANGUAGE sql STABLE PARALLEL"
         " SAFE RETURN 'postgres'",
-        "CREATE OR REPLACE FUNCTION STORE.mark_lock_class() RETURNS integer LANGUAGE sql IMMUTABLE"
+        "CREATE OR REPLACE FUNCTION STORE._mark_lock_class() RETURNS integer LANGUAGE sql IMMUTABLE"
         " PARALLEL SAFE RETURN 7",
         "ALTER FUNCTION STORE.write_message SECURITY INVOKER",
         "ALTER FUNCTION STORE.safe_position STABLE",
@@ -321,7 +326,7 @@ def store(server_conninfo: str) -> Iterator[Place]:
         for stream in ("a-1", "b-1", "a-1", "b-1", "a-1"):
             place.write(stream)
         place.query("SELECT STORE.create_subscription('all', partitions => 2)")
-        place.query("SELECT STORE.claim_partition('{all}', owner => 'me')")
+        place.query("SELECT STORE.claim_partition('{all}', worker => 'me')")
         place.write("empty-1")
         place.query("DELETE FROM STORE.messages AS m WHERE m.global_position = 6")
         place.query("UPDATE STORE.streams AS s SET floor = 1 WHERE s.stream = 'empty-1'")
@@ -387,7 +392,7 @@ def test_verify_leaves_nothing_behind(store: Place, conninfo: str, options: str)
 def test_who_may_not_make_a_store_verifies_the_rest(store: Place, conninfo: str) -> None:
     with store.conn.transaction(force_rollback=True):
         store.query("CREATE ROLE verifier")
-        store.query("SELECT STORE.grant_admin('verifier')")
+        store.query("SELECT STORE.grant_access('verifier', 'admin')")
         store.query("SET LOCAL ROLE verifier")
         checks = transfer.verify(store.conn, store=store.name)
     assert [check for check in checks if check.wrong] == []
@@ -429,7 +434,7 @@ def test_verify_is_quick_where_much_waits_and_nothing_is_analysed(server_conninf
             " FROM generate_series(1, 40000) AS n"
         )
         place.query("SELECT STORE.create_subscription('waits', partitions => 4)")
-        place.query("SELECT STORE.claim_partition('{waits}', owner => 'me')")
+        place.query("SELECT STORE.claim_partition('{waits}', worker => 'me')")
         # With a look at each stream or list for each message, it takes minutes.
         place.query("SET statement_timeout = '20s'")
         assert (

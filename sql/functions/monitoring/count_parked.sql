@@ -17,7 +17,7 @@ BEGIN
   SELECT s.subscription, count(k.global_position), min(k.parked_at)
   FROM subscriptions AS s
   LEFT JOIN parked_messages AS k USING (subscription_id)
-  WHERE in_store()
+  WHERE _in_store()
   GROUP BY s.subscription
   ORDER BY s.subscription;
 END

@@ -52,7 +52,7 @@ BEGIN
       'pg_terminate_backend, and see who may connect: REVOKE CONNECT ON DATABASE … FROM PUBLIC.'
   FROM (
     SELECT g.session, g.role, string_agg(g.key, ' and ' ORDER BY g.key) AS keys
-    FROM foreign_locks() AS g
+    FROM _foreign_locks() AS g
     GROUP BY g.session, g.role
   ) AS f;
 
@@ -70,7 +70,7 @@ BEGIN
   WHERE l.last_value < l.highest;
 
   RETURN QUERY
-  SELECT h.name, h.status, h.value, h.remedy FROM subscription_health() AS h;
+  SELECT h.name, h.status, h.value, h.remedy FROM _subscription_health() AS h;
 
   RETURN QUERY
   SELECT
@@ -99,7 +99,7 @@ BEGIN
     AND c.reloptions && ARRAY['autovacuum_enabled=false', 'autovacuum_enabled=off'];
 
   RETURN QUERY
-  SELECT h.name, h.status, h.value, h.remedy FROM server_health() AS h;
+  SELECT h.name, h.status, h.value, h.remedy FROM _server_health() AS h;
 END
 $$;
 

@@ -21,9 +21,9 @@ BEGIN
   FROM subscription_partitions AS p
   JOIN subscriptions AS s USING (subscription_id)
   LEFT JOIN subscription_heads AS h USING (subscription_id, partition)
-  WHERE in_store()
+  WHERE _in_store()
     AND p.leases >= list_stuck.leases
-    AND coalesce(p.head, h.head) > p.checkpoint
+    AND _may_wait(p.checkpoint, p.swept_position, h.head)
     AND NOT p.stopped
     AND NOT s.paused
   ORDER BY s.subscription, p.partition;

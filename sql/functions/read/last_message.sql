@@ -15,9 +15,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
   IF coalesce(octet_length(stream), 0) = 0 THEN
-    PERFORM refuse_argument(
-      'stream', 'must be the name of a stream', jsonb_build_object('stream', stream)
-    );
+    PERFORM _refuse_value('stream', 'must be the name of a stream', to_jsonb(stream));
   END IF;
 
   -- Not a join: for one the planner may sort the whole stream.
@@ -26,7 +24,7 @@ BEGIN
     m.message_id, last_message.stream, m.version, m.global_position, m.type, m.data, m.metadata,
     m.added_at
   FROM messages AS m
-  WHERE in_store()
+  WHERE _in_store()
     AND m.stream_id = (
       SELECT s.stream_id FROM streams AS s WHERE s.stream = last_message.stream COLLATE "C"
     )

@@ -20,9 +20,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
   IF (max_count >= 0) IS NOT TRUE THEN
-    PERFORM refuse_argument(
-      'max_count', 'must be 0 or more', jsonb_build_object('max_count', max_count)
-    );
+    PERFORM _refuse_value('max_count', 'must be 0 or more', to_jsonb(max_count));
   END IF;
   RETURN QUERY
   SELECT

@@ -20,9 +20,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
   IF category IS NULL THEN
-    PERFORM refuse_argument(
-      'category', 'must be the name of a category', jsonb_build_object('category', category)
-    );
+    PERFORM _refuse_value('category', 'must be the name of a category', to_jsonb(category));
   END IF;
   RETURN QUERY
   SELECT

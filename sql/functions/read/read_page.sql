@@ -39,21 +39,17 @@ DECLARE
   found_count bigint;
 BEGIN
   IF (after_position >= 0) IS NOT TRUE THEN
-    PERFORM refuse_argument(
-      'after_position', 'must be 0 or more', jsonb_build_object('after_position', after_position)
-    );
+    PERFORM _refuse_value('after_position', 'must be 0 or more', to_jsonb(after_position));
   ELSIF (max_count >= 1) IS NOT TRUE THEN
-    PERFORM refuse_argument(
-      'max_count', 'must be 1 or more', jsonb_build_object('max_count', max_count)
-    );
+    PERFORM _refuse_value('max_count', 'must be 1 or more', to_jsonb(max_count));
   END IF;
-  PERFORM refuse_filter(partition, partitions, partition_by, stream_pattern);
-  PERFORM refuse_isolation();
+  PERFORM _refuse_filter(partition, partitions, partition_by, stream_pattern);
+  PERFORM _refuse_isolation();
 
   -- A statement of its own, before the one that reads: its snapshot must be the later one.
   safe := (horizon()).safe_position;
   IF after_position > safe THEN
-    PERFORM refuse_position(after_position);
+    PERFORM _refuse_position(after_position);
   END IF;
   safe := greatest(least(safe, up_to_position), after_position);
   IF categories IS NULL THEN
@@ -61,7 +57,7 @@ BEGIN
     SELECT
       r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
       NULL::bigint, NULL::bigint
-    FROM range_of_all(
+    FROM _range_of_all(
       after_position, safe, max_count, types, stream_pattern, partition, partitions, partition_by
     ) AS r;
   ELSIF cardinality(categories) = 1 AND categories[1] IS NOT NULL THEN
@@ -69,7 +65,7 @@ BEGIN
     SELECT
       r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
       NULL::bigint, NULL::bigint
-    FROM range_of_category(
+    FROM _range_of_category(
       categories[1], after_position, safe, max_count, types, stream_pattern, partition, partitions,
       partition_by
     ) AS r;
@@ -78,7 +74,7 @@ BEGIN
     SELECT
       r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
       NULL::bigint, NULL::bigint
-    FROM range_of_several(
+    FROM _range_of_several(
       categories, after_position, safe, max_count, types, stream_pattern, partition, partitions,
       partition_by
     ) AS r;
@@ -86,7 +82,7 @@ BEGIN
 
   GET DIAGNOSTICS found_count = ROW_COUNT;
   IF found_count < max_count THEN
-    reached_position := greatest(last_visible(safe), after_position);
+    reached_position := greatest(_last_visible(safe), after_position);
     looked_position := safe;
     RETURN NEXT;
   END IF;

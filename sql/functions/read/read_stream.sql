@@ -19,22 +19,16 @@ DECLARE
   source_id bigint;
 BEGIN
   IF coalesce(octet_length(stream), 0) = 0 THEN
-    PERFORM refuse_argument(
-      'stream', 'must be the name of a stream', jsonb_build_object('stream', stream)
-    );
+    PERFORM _refuse_value('stream', 'must be the name of a stream', to_jsonb(stream));
   ELSIF (max_count >= 0) IS NOT TRUE THEN
-    PERFORM refuse_argument(
-      'max_count', 'must be 0 or more', jsonb_build_object('max_count', max_count)
-    );
+    PERFORM _refuse_value('max_count', 'must be 0 or more', to_jsonb(max_count));
   ELSIF backward IS NULL THEN
-    PERFORM refuse_argument(
-      'backward', 'must be true or false', jsonb_build_object('backward', backward)
-    );
+    PERFORM _refuse_value('backward', 'must be true or false', to_jsonb(backward));
   END IF;
 
   SELECT s.stream_id INTO source_id
   FROM streams AS s
-  WHERE in_store() AND s.stream = read_stream.stream COLLATE "C";
+  WHERE _in_store() AND s.stream = read_stream.stream COLLATE "C";
 
   IF backward THEN
     RETURN QUERY

@@ -18,7 +18,7 @@ BEGIN
       -- Not a join: for one the planner may sort the whole stream.
       SELECT m.version
       FROM messages AS m
-      WHERE in_store() AND m.stream_id = (
+      WHERE _in_store() AND m.stream_id = (
         SELECT s.stream_id FROM streams AS s WHERE s.stream = stream_version.stream COLLATE "C"
       )
       ORDER BY m.version DESC

@@ -21,14 +21,11 @@ DECLARE
   busy_policy record;
   busy text;
 BEGIN
-  PERFORM refuse_stranger('apply_retention');
+  PERFORM _refuse_stranger('apply_retention');
   IF (max_messages BETWEEN 1 AND 10000) IS NOT TRUE THEN
-    PERFORM refuse_argument(
-      'max_messages', 'must be between 1 and 10000',
-      jsonb_build_object('max_messages', max_messages)
-    );
+    PERFORM _refuse_value('max_messages', 'must be between 1 and 10000', to_jsonb(max_messages));
   END IF;
-  PERFORM refuse_isolation();
+  PERFORM _refuse_isolation();
   safe := safe_position();
   deleted := 0;
   more := false;
@@ -45,7 +42,7 @@ BEGIN
     WHERE p.category = name
     FOR UPDATE SKIP LOCKED;
     CONTINUE WHEN NOT FOUND;
-    cut := apply_policy(locked.policy, safe, max_messages - deleted);
+    cut := _apply_policy(locked.policy, safe, max_messages - deleted);
     deleted := deleted + cut.deleted;
     more := more OR cut.more;
     IF cut.busy_stream IS NOT NULL THEN
@@ -61,8 +58,8 @@ BEGIN
   -- was locked for deletion, and the wait is shorter than it takes the server to look for
   -- deadlocks.
   BEGIN
-    PERFORM pg_advisory_xact_lock(stream_lock_class(), hashtext(busy COLLATE "C"));
-    cut := apply_policy(busy_policy.policy, safe, max_messages);
+    PERFORM pg_advisory_xact_lock(_stream_lock_class(), hashtext(busy COLLATE "C"));
+    cut := _apply_policy(busy_policy.policy, safe, max_messages);
     deleted := cut.deleted;
   EXCEPTION WHEN lock_not_available THEN
     more := true;

@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION delete_stream(
   stream text,
-  expected_version bigint,
+  expected_version bigint DEFAULT NULL,
   reason text DEFAULT NULL
 )
 RETURNS bigint
@@ -17,10 +17,10 @@ DECLARE
   deleted bigint;
   failed text;
 BEGIN
-  PERFORM refuse_stranger('delete_stream');
+  PERFORM _refuse_stranger('delete_stream');
   LOOP
     BEGIN
-      target := lock_stream(stream);
+      target := _lock_stream(stream);
       IF expected_version <> target.version THEN
         RAISE EXCEPTION USING
           ERRCODE = 'MS001',
@@ -35,7 +35,7 @@ BEGIN
           HINT = 'Look at the messages that were added, and decide again whether to delete the '
             'stream at the version it has now. Nothing was deleted.';
       END IF;
-      deleted := cut_stream(target.stream_id, category(stream), target.floor + 1, target.version);
+      deleted := _cut_stream(target.stream_id, category(stream), target.floor + 1, target.version);
       EXIT;
     EXCEPTION
       -- A handler holds a row with an error, and may write to this stream before it commits: the
@@ -43,9 +43,9 @@ BEGIN
       WHEN object_in_use THEN
         GET STACKED DIAGNOSTICS failed = PG_EXCEPTION_DETAIL;
     END;
-    PERFORM wait_for_handlers(failed::bigint[]);
+    PERFORM _wait_for_handlers(failed::bigint[]);
   END LOOP;
-  PERFORM record_audit(
+  PERFORM _record_audit(
     'delete_stream', stream, reason,
     jsonb_build_object('version', target.version, 'deleted', deleted)
   );

@@ -12,12 +12,12 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
-  PERFORM refuse_stranger('drop_retention');
+  PERFORM _refuse_stranger('drop_retention');
   DELETE FROM retention_policies AS p WHERE p.category = drop_retention.category;
   IF NOT FOUND THEN
     RETURN false;
   END IF;
-  PERFORM record_audit('drop_retention', category, reason, '{}');
+  PERFORM _record_audit('drop_retention', category, reason, '{}');
   RETURN true;
 END
 $$;

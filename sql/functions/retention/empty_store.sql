@@ -18,33 +18,24 @@ DECLARE
   deleted bigint;
   parked bigint;
 BEGIN
-  PERFORM refuse_stranger('empty_store');
+  PERFORM _refuse_stranger('empty_store');
   IF (store = current_schema() COLLATE "C") IS NOT TRUE THEN
-    PERFORM refuse_argument(
-      'store', 'must be the name of the store, to confirm',
-      jsonb_build_object('store', store)
-    );
+    PERFORM _refuse_value('store', 'must be the name of the store, to confirm', to_jsonb(store));
   END IF;
-  PERFORM refuse_isolation();
+  PERFORM _refuse_isolation();
   LOOP
     BEGIN
       -- Instead of the locks of all streams: no writer computes a version meanwhile.
       LOCK TABLE messages IN ACCESS EXCLUSIVE MODE;
-      LOCK TABLE streams IN ROW EXCLUSIVE MODE;  -- as in cut_stream
-      SELECT array_agg(e.global_position) INTO failed
-      FROM (
-        SELECT k.global_position FROM parked_messages AS k WHERE k.error IS NOT NULL
-        UNION
-        SELECT p.failed_position FROM subscription_partitions AS p WHERE p.error IS NOT NULL
-      ) AS e (global_position);
-      PERFORM forget_errors(failed);
-      PERFORM refuse_errors(failed);
+      LOCK TABLE streams IN ROW EXCLUSIVE MODE;  -- as in _cut_stream
+      SELECT array_agg(DISTINCT e.global_position) INTO failed FROM _kept_errors() AS e;
+      PERFORM _forget_errors(failed);
       EXIT;
     EXCEPTION
       WHEN object_in_use THEN
         NULL;  -- as in delete_stream
     END;
-    PERFORM wait_for_handlers(failed);
+    PERFORM _wait_for_handlers(failed);
   END LOOP;
 
   WITH ends AS MATERIALIZED (
@@ -67,7 +58,7 @@ BEGIN
   SELECT coalesce(sum(e.version - e.floor), 0)::bigint INTO deleted FROM ends AS e;
   TRUNCATE messages;
 
-  -- As forget_errors, these leave out what a handler has locked.
+  -- As _forget_errors, these leave out what a handler has locked.
   WITH free AS MATERIALIZED (
     SELECT k.subscription_id, k.global_position
     FROM parked_messages AS k
@@ -88,7 +79,7 @@ BEGIN
   FROM free AS f
   WHERE p.subscription_id = f.subscription_id AND p.partition = f.partition;
 
-  PERFORM record_audit(
+  PERFORM _record_audit(
     'empty_store', store, reason, jsonb_build_object('deleted', deleted, 'parked', parked)
   );
   RETURN deleted;

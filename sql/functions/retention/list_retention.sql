@@ -27,7 +27,7 @@ BEGIN
         SELECT m.global_position, m.added_at
         FROM messages AS m
         WHERE (m.category_key, m.global_position)
-          > (category_key(p.category), p.reached_position)
+          > (_category_key(p.category), p.reached_position)
         ORDER BY m.category_key, m.global_position
         LIMIT 1
       ) AS f
@@ -35,7 +35,7 @@ BEGIN
         AND (f.added_at < clock_timestamp() - p.max_age OR f.global_position <= p.keep_after)
     )
   FROM retention_policies AS p
-  CROSS JOIN LATERAL (SELECT handled_position(p.category) AS position) AS h
+  CROSS JOIN LATERAL (SELECT _handled_position(p.category) AS position) AS h
   ORDER BY p.category;
 END
 $$;

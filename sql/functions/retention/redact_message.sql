@@ -18,27 +18,24 @@ AS $$
 DECLARE
   target record;
 BEGIN
-  PERFORM refuse_stranger('redact_message');
+  PERFORM _refuse_stranger('redact_message');
   IF data IS NULL THEN
-    PERFORM refuse_argument('data', 'must be a JSON value, not NULL');
-  ELSIF coalesce(payload_problem(data), payload_problem(metadata)) IS NOT NULL THEN
-    PERFORM refuse_argument(
-      CASE WHEN payload_problem(data) IS NOT NULL THEN 'data' ELSE 'metadata' END,
-      coalesce(payload_problem(data), payload_problem(metadata))
+    PERFORM _refuse_argument('data', 'must be a JSON value, not NULL');
+  ELSIF coalesce(_payload_problem(data), _payload_problem(metadata)) IS NOT NULL THEN
+    PERFORM _refuse_argument(
+      CASE WHEN _payload_problem(data) IS NOT NULL THEN 'data' ELSE 'metadata' END,
+      coalesce(_payload_problem(data), _payload_problem(metadata))
     );
   ELSIF (reason ~ '[^[:space:]]') IS NOT TRUE THEN
-    PERFORM refuse_argument('reason', 'must say why');
+    PERFORM _refuse_argument('reason', 'must say why');
   ELSIF jsonb_typeof(metadata) <> 'object' THEN
-    PERFORM refuse_argument('metadata', 'must be a JSON object, or NULL to keep it');
+    PERFORM _refuse_argument('metadata', 'must be a JSON object, or NULL to keep it');
   END IF;
   SELECT m.stream, m.version, m.global_position, m.metadata INTO target
   FROM get_message(message_id) AS m;
   -- A subscription's checkpoints mean what they mean only as long as it stays in its partition.
   IF target.stream IS NULL THEN
-    PERFORM refuse_argument(
-      'message_id', 'must be the id of a stored message',
-      jsonb_build_object('message_id', message_id)
-    );
+    PERFORM _refuse_value('message_id', 'must be the id of a stored message', to_jsonb(message_id));
   ELSIF metadata IS NOT NULL AND EXISTS (
     SELECT
     FROM subscriptions AS s
@@ -46,23 +43,21 @@ BEGIN
       AND target.metadata ->> substr(s.partition_by, 10)
         IS DISTINCT FROM redact_message.metadata ->> substr(s.partition_by, 10)
   ) THEN
-    PERFORM refuse_argument('metadata', 'must keep the key that a subscription partitions by');
+    PERFORM _refuse_argument('metadata', 'must keep the key that a subscription partitions by');
   END IF;
 
   LOOP
     BEGIN
       -- Before the row's own lock, as the functions that delete messages.
-      PERFORM pg_advisory_xact_lock(stream_lock_class(), hashtext(target.stream COLLATE "C"));
-      LOCK TABLE messages IN ROW EXCLUSIVE MODE;  -- as in cut_stream
-      PERFORM forget_errors(ARRAY[target.global_position]);
-      PERFORM refuse_errors(ARRAY[target.global_position]);
+      PERFORM pg_advisory_xact_lock(_stream_lock_class(), hashtext(target.stream COLLATE "C"));
+      LOCK TABLE messages IN ROW EXCLUSIVE MODE;  -- as in _cut_stream
+      PERFORM _forget_errors(ARRAY[target.global_position]);
       UPDATE messages AS m
       SET data = redact_message.data, metadata = coalesce(redact_message.metadata, m.metadata)
       WHERE m.message_id = redact_message.message_id;
       IF NOT FOUND THEN
-        PERFORM refuse_argument(
-          'message_id', 'must be the id of a stored message',
-          jsonb_build_object('message_id', message_id)
+        PERFORM _refuse_value(
+          'message_id', 'must be the id of a stored message', to_jsonb(message_id)
         );
       END IF;
       EXIT;
@@ -70,9 +65,9 @@ BEGIN
       WHEN object_in_use THEN
         NULL;  -- as in delete_stream
     END;
-    PERFORM wait_for_handlers(ARRAY[target.global_position]);
+    PERFORM _wait_for_handlers(ARRAY[target.global_position]);
   END LOOP;
-  PERFORM record_audit(
+  PERFORM _record_audit(
     'redact_message', message_id::text, reason,
     jsonb_build_object(
       'stream', target.stream, 'version', target.version,

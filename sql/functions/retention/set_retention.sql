@@ -15,26 +15,17 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
-  PERFORM refuse_stranger('set_retention');
+  PERFORM _refuse_stranger('set_retention');
   IF category IS NULL OR category(category) <> category COLLATE "C" THEN
-    PERFORM refuse_argument(
-      'category', 'must be the name of a category', jsonb_build_object('category', category)
-    );
+    PERFORM _refuse_value('category', 'must be the name of a category', to_jsonb(category));
   ELSIF max_age IS NULL AND max_count IS NULL THEN
-    PERFORM refuse_argument('max_age', 'or max_count must be given; drop_retention ends a policy');
+    PERFORM _refuse_argument('max_age', 'or max_count must be given; drop_retention ends a policy');
   ELSIF max_age NOT BETWEEN '0' AND '1000 years' THEN
-    PERFORM refuse_argument(
-      'max_age', 'must be between 0 and 1000 years', jsonb_build_object('max_age', max_age)
-    );
+    PERFORM _refuse_value('max_age', 'must be between 0 and 1000 years', to_jsonb(max_age));
   ELSIF max_count < 0 THEN
-    PERFORM refuse_argument(
-      'max_count', 'must be 0 or more', jsonb_build_object('max_count', max_count)
-    );
+    PERFORM _refuse_value('max_count', 'must be 0 or more', to_jsonb(max_count));
   ELSIF keep_unhandled IS NULL THEN
-    PERFORM refuse_argument(
-      'keep_unhandled', 'must be true or false',
-      jsonb_build_object('keep_unhandled', keep_unhandled)
-    );
+    PERFORM _refuse_value('keep_unhandled', 'must be true or false', to_jsonb(keep_unhandled));
   END IF;
 
   INSERT INTO retention_policies AS p (
@@ -51,7 +42,7 @@ BEGIN
     max_count = excluded.max_count,
     max_age = excluded.max_age,
     keep_unhandled = excluded.keep_unhandled;
-  PERFORM record_audit(
+  PERFORM _record_audit(
     'set_retention', category, reason,
     jsonb_build_object(
       'max_age', max_age::text, 'max_count', max_count, 'keep_unhandled', keep_unhandled

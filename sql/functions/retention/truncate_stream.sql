@@ -17,17 +17,17 @@ DECLARE
   deleted bigint;
   failed text;
 BEGIN
-  PERFORM refuse_stranger('truncate_stream');
+  PERFORM _refuse_stranger('truncate_stream');
   LOOP
     BEGIN
-      target := lock_stream(stream);
+      target := _lock_stream(stream);
       IF (before_version BETWEEN 1 AND target.version + 1) IS NOT TRUE THEN
-        PERFORM refuse_argument(
+        PERFORM _refuse_argument(
           'before_version', 'must be between 1 and the version after the stream''s last one',
           jsonb_build_object('before_version', before_version, 'version', target.version)
         );
       END IF;
-      deleted := cut_stream(
+      deleted := _cut_stream(
         target.stream_id, category(stream), target.floor + 1, before_version - 1
       );
       EXIT;
@@ -36,9 +36,9 @@ BEGIN
       WHEN object_in_use THEN
         GET STACKED DIAGNOSTICS failed = PG_EXCEPTION_DETAIL;
     END;
-    PERFORM wait_for_handlers(failed::bigint[]);
+    PERFORM _wait_for_handlers(failed::bigint[]);
   END LOOP;
-  PERFORM record_audit(
+  PERFORM _record_audit(
     'truncate_stream', stream, reason,
     jsonb_build_object(
       'before_version', before_version, 'version', target.version, 'deleted', deleted

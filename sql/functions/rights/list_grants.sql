@@ -14,11 +14,11 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
-  PERFORM refuse_stranger('list_grants');
+  PERFORM _refuse_stranger('list_grants');
   RETURN QUERY
   SELECT
     g.role, g.kind, g.categories,
-    EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = g.role AND holds_kind(r.oid, g.kind))
+    EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = g.role AND _holds_kind(r.oid, g.kind))
   FROM grants AS g
   ORDER BY g.role, g.kind;
 END

@@ -12,7 +12,7 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
-  RETURN QUERY SELECT m.number, m.checksum FROM migrations AS m WHERE in_store() ORDER BY m.number;
+  RETURN QUERY SELECT m.number, m.checksum FROM migrations AS m WHERE _in_store() ORDER BY m.number;
 END
 $$;
 

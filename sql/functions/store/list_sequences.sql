@@ -25,7 +25,7 @@ BEGIN
         text 'global_position_seq',
         greatest(
           (SELECT max(m.global_position) FROM messages AS m WHERE m.global_position > 0),
-          (SELECT max(greatest(p.checkpoint, p.head)) FROM subscription_partitions AS p),
+          (SELECT max(greatest(p.checkpoint, p.swept_position)) FROM subscription_partitions AS p),
           (SELECT max(w.swept_position) FROM subscription_sweeps AS w),
           (SELECT max(k.global_position) FROM parked_messages AS k),
           (SELECT max(greatest(r.reached_position, r.keep_after)) FROM retention_policies AS r)
@@ -35,7 +35,7 @@ BEGIN
       ('subscription_id_seq', (SELECT max(s.subscription_id) FROM subscriptions AS s)),
       ('audit_id_seq', (SELECT max(a.audit_id) FROM audit AS a))
   ) AS q (sequence, highest)
-  WHERE in_store();
+  WHERE _in_store();
 END
 $$;
 

@@ -13,11 +13,11 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
-  PERFORM refuse_stranger('repair_sequences');
-  PERFORM refuse_isolation();
+  PERFORM _refuse_stranger('repair_sequences');
+  PERFORM _refuse_isolation();
   -- One of these at a time, and none beside skip_positions or an import that keeps positions: the
   -- later setval could set a sequence back. An INSERT locks its table before it draws a number.
-  PERFORM lock_rights();
+  PERFORM _lock_rights();
   LOCK TABLE messages IN SHARE ROW EXCLUSIVE MODE;
   LOCK TABLE streams IN SHARE ROW EXCLUSIVE MODE;
   RETURN QUERY

@@ -9,7 +9,7 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
-  RETURN (SELECT max(m.number) FROM migrations AS m WHERE in_store());
+  RETURN (SELECT max(m.number) FROM migrations AS m WHERE _in_store());
 END
 $$;
 

@@ -25,44 +25,29 @@ DECLARE
   new_id bigint;
   stored record;
 BEGIN
-  PERFORM refuse_stranger('create_subscription');
+  PERFORM _refuse_stranger('create_subscription');
   IF (octet_length(subscription) BETWEEN 1 AND 255) IS NOT TRUE THEN
-    PERFORM refuse_argument(
-      'subscription', 'must be a name of 1 to 255 bytes',
-      jsonb_build_object('subscription', subscription)
+    PERFORM _refuse_value(
+      'subscription', 'must be a name of 1 to 255 bytes', to_jsonb(subscription)
     );
   ELSIF partitions IS NULL THEN
-    PERFORM refuse_argument(
-      'partitions', 'must be between 1 and 65536', jsonb_build_object('partitions', partitions)
-    );
+    PERFORM _refuse_value('partitions', 'must be between 1 and 65536', to_jsonb(partitions));
   ELSIF start_position < 0 THEN
-    PERFORM refuse_argument(
-      'start_position', 'must be 0 or more, or NULL for the end',
-      jsonb_build_object('start_position', start_position)
+    PERFORM _refuse_value(
+      'start_position', 'must be 0 or more, or NULL for the end', to_jsonb(start_position)
     );
   ELSIF (on_failure IN ('stop', 'park')) IS NOT TRUE THEN
-    PERFORM refuse_argument(
-      'on_failure', 'must be stop or park', jsonb_build_object('on_failure', on_failure)
-    );
+    PERFORM _refuse_value('on_failure', 'must be stop or park', to_jsonb(on_failure));
   ELSIF (max_attempts >= 1) IS NOT TRUE THEN
-    PERFORM refuse_argument(
-      'max_attempts', 'must be 1 or more', jsonb_build_object('max_attempts', max_attempts)
-    );
+    PERFORM _refuse_value('max_attempts', 'must be 1 or more', to_jsonb(max_attempts));
   ELSIF (retry_delay BETWEEN '0' AND '1000 years') IS NOT TRUE THEN
-    PERFORM refuse_argument(
-      'retry_delay', 'must be between 0 and 1000 years',
-      jsonb_build_object('retry_delay', retry_delay)
-    );
+    PERFORM _refuse_value('retry_delay', 'must be between 0 and 1000 years', to_jsonb(retry_delay));
   ELSIF cardinality(categories) = 0 OR array_position(categories, NULL) IS NOT NULL THEN
-    PERFORM refuse_argument(
-      'categories', 'must be names, or NULL for all', jsonb_build_object('categories', categories)
-    );
+    PERFORM _refuse_value('categories', 'must be names, or NULL for all', to_jsonb(categories));
   ELSIF cardinality(types) = 0 OR array_position(types, NULL) IS NOT NULL THEN
-    PERFORM refuse_argument(
-      'types', 'must be names, or NULL for all', jsonb_build_object('types', types)
-    );
+    PERFORM _refuse_value('types', 'must be names, or NULL for all', to_jsonb(types));
   END IF;
-  PERFORM refuse_filter(0, partitions, partition_by, stream_pattern);
+  PERFORM _refuse_filter(0, partitions, partition_by, stream_pattern);
   -- Sets: their order means nothing. Of nothing: NULL.
   categories := (SELECT array_agg(DISTINCT u.name COLLATE "C") FROM unnest(categories) AS u (name));
   types := (SELECT array_agg(DISTINCT u.name COLLATE "C") FROM unnest(types) AS u (name));
@@ -88,9 +73,9 @@ BEGIN
   RETURNING s.subscription_id INTO new_id;
 
   IF new_id IS NOT NULL THEN
-    PERFORM refuse_position(start_at);
+    PERFORM _refuse_position(start_at);
     INSERT INTO subscription_sweeps (subscription_id, swept_position) VALUES (new_id, start_at);
-    PERFORM add_partitions(new_id, partitions, start_at);
+    PERFORM _add_partitions(new_id, partitions, start_at);
     RETURN true;
   END IF;
 
@@ -98,9 +83,9 @@ BEGIN
     SELECT FROM subscriptions AS s
     WHERE s.subscription = create_subscription.subscription COLLATE "C"
   ) THEN
-    PERFORM refuse_sequences();  -- the id that was drawn is in use
+    PERFORM _refuse_sequences();  -- the id that was drawn is in use
   END IF;
-  stored := subscription_of(subscription);
+  stored := _subscription_of(subscription);
   IF stored.categories IS DISTINCT FROM categories COLLATE "C"
     OR stored.types IS DISTINCT FROM types COLLATE "C"
     OR stored.stream_pattern IS DISTINCT FROM stream_pattern COLLATE "C"

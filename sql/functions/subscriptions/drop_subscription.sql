@@ -13,14 +13,14 @@ AS $$
 DECLARE
   dropped bigint;
 BEGIN
-  PERFORM refuse_stranger('drop_subscription');
-  dropped := (subscription_of(subscription)).subscription_id;
+  PERFORM _refuse_stranger('drop_subscription');
+  dropped := (_subscription_of(subscription)).subscription_id;
   -- In the order in which others take them (docs/design.md): the subscription, its sweep, its
   -- partitions, their lists of work, its parked messages.
   PERFORM FROM subscriptions AS s WHERE s.subscription_id = dropped FOR UPDATE;
   PERFORM FROM subscription_sweeps AS w WHERE w.subscription_id = dropped FOR UPDATE;
-  PERFORM lock_partitions(dropped);
-  PERFORM lock_parked(dropped, NULL);
+  PERFORM _lock_partitions(dropped);
+  PERFORM _lock_parked(dropped, NULL);
   DELETE FROM subscription_sweeps AS w WHERE w.subscription_id = dropped;
   DELETE FROM subscription_heads AS h WHERE h.subscription_id = dropped;
   DELETE FROM subscription_work AS w WHERE w.subscription_id = dropped;

@@ -5,7 +5,7 @@ RETURNS TABLE (
   state text,
   checkpoint bigint,
   behind bigint,
-  owner text,
+  worker text,
   leased_until timestamptz,
   retry_at timestamptz,
   attempts bigint,
@@ -25,7 +25,7 @@ DECLARE
 BEGIN
   -- A standby does not know what is in flight: there it counts up to the last message it has.
   IF pg_is_in_recovery() THEN
-    safe := last_visible(safe);
+    safe := _last_visible(safe);
   ELSE
     safe := (horizon()).safe_position;
   END IF;
@@ -43,7 +43,7 @@ BEGIN
     END,
     e.reached,
     greatest(safe - e.reached, 0),
-    p.owner,
+    p.worker,
     p.leased_until,
     p.retry_at,
     p.attempts,
@@ -55,9 +55,9 @@ BEGIN
   LEFT JOIN subscription_heads AS h USING (subscription_id, partition)
   CROSS JOIN LATERAL (
     SELECT
-      coalesce(coalesce(p.head, h.head) > p.checkpoint, false) AS waits,
+      coalesce(_may_wait(p.checkpoint, p.swept_position, h.head), false) AS waits,
       CASE
-        WHEN p.head IS NOT NULL OR h.head > p.checkpoint THEN p.checkpoint
+        WHEN p.swept_position IS NOT NULL OR h.head > p.checkpoint THEN p.checkpoint
         ELSE w.swept_position
       END AS reached
   ) AS e
@@ -68,5 +68,5 @@ $$;
 COMMENT ON FUNCTION list_partitions() IS
 $$Every partition of every subscription: its state (idle, waiting, working, retrying, stopped,
 paused), the global position up to which everything of it has been dealt with, how many positions
-that is behind the safe position, who has the lease, and the last failure. On a standby behind
-counts up to the last message that it has.$$;
+that is behind the safe position, the worker that has, or last had, the lease, and the last failure.
+On a standby behind counts up to the last message that it has.$$;

@@ -27,7 +27,7 @@ BEGIN
     s.subscription, s.categories, s.types, s.stream_pattern, s.partitions, s.next_partitions,
     s.partition_by, s.on_failure, s.max_attempts, s.retry_delay, s.paused, s.created_at
   FROM subscriptions AS s
-  WHERE in_store()
+  WHERE _in_store()
   ORDER BY s.subscription;
 END
 $$;

@@ -13,8 +13,8 @@ AS $$
 DECLARE
   source record;
 BEGIN
-  PERFORM refuse_stranger('pause_subscription');
-  source := subscription_of(subscription);
+  PERFORM _refuse_stranger('pause_subscription');
+  source := _subscription_of(subscription);
   UPDATE subscriptions AS s SET paused = true WHERE s.subscription_id = source.subscription_id;
 END
 $$;

@@ -14,14 +14,12 @@ AS $$
 DECLARE
   source record;
 BEGIN
-  PERFORM refuse_stranger('repartition_subscription');
-  source := subscription_of(subscription);
+  PERFORM _refuse_stranger('repartition_subscription');
+  source := _subscription_of(subscription);
   IF partitions IS NULL THEN
-    PERFORM refuse_argument(
-      'partitions', 'must be between 1 and 65536', jsonb_build_object('partitions', partitions)
-    );
+    PERFORM _refuse_value('partitions', 'must be between 1 and 65536', to_jsonb(partitions));
   END IF;
-  PERFORM refuse_filter(0, partitions, 'stream', NULL);
+  PERFORM _refuse_filter(0, partitions, 'stream', NULL);
   -- The subscription before its sweep, as drop_subscription.
   PERFORM FROM subscriptions AS s WHERE s.subscription_id = source.subscription_id FOR UPDATE;
   -- Not while a worker looks for work: what is known to wait is what is dealt with first.
@@ -31,7 +29,7 @@ BEGIN
   UPDATE subscriptions AS s
   SET next_partitions = nullif(repartition_subscription.partitions, s.partitions)
   WHERE s.subscription_id = source.subscription_id;
-  PERFORM notify_sleepers();
+  PERFORM _notify_sleepers();
 END
 $$;
 

@@ -14,10 +14,10 @@ AS $$
 DECLARE
   source record;
 BEGIN
-  PERFORM refuse_stranger('resume_subscription');
-  source := subscription_of(subscription);
+  PERFORM _refuse_stranger('resume_subscription');
+  source := _subscription_of(subscription);
   IF partition NOT BETWEEN 0 AND source.partitions - 1 THEN
-    PERFORM refuse_argument(
+    PERFORM _refuse_argument(
       'partition', format('must be one of 0 to %s', source.partitions - 1),
       jsonb_build_object('partition', partition)
     );
@@ -36,7 +36,7 @@ BEGIN
   WHERE p.subscription_id = source.subscription_id
     AND (resume_subscription.partition IS NULL OR p.partition = resume_subscription.partition)
     AND (p.stopped OR p.retry_at IS NOT NULL);
-  PERFORM notify_sleepers();
+  PERFORM _notify_sleepers();
 END
 $$;
 

@@ -16,11 +16,11 @@ DECLARE
   source record;
   target bigint;
 BEGIN
-  PERFORM refuse_stranger('rewind_subscription');
-  source := subscription_of(subscription);
+  PERFORM _refuse_stranger('rewind_subscription');
+  source := _subscription_of(subscription);
   target := coalesce(position_before(to_time), to_position);
   IF (target BETWEEN 0 AND safe_position()) IS NOT TRUE THEN
-    PERFORM refuse_argument(
+    PERFORM _refuse_argument(
       'to_position', 'must be between 0 and the safe position, or a time must be given',
       jsonb_build_object('to_position', to_position, 'safe_position', safe_position())
     );
@@ -32,14 +32,14 @@ BEGIN
   PERFORM FROM subscription_sweeps AS w
   WHERE w.subscription_id = source.subscription_id
   FOR UPDATE;
-  PERFORM lock_partitions(source.subscription_id);
+  PERFORM _lock_partitions(source.subscription_id);
   DELETE FROM subscription_heads AS h WHERE h.subscription_id = source.subscription_id;
   DELETE FROM subscription_work AS w WHERE w.subscription_id = source.subscription_id;
   UPDATE subscription_partitions AS p
   SET
     checkpoint = target,
-    head = CASE WHEN p.head IS NOT NULL THEN target END,
-    token = new_token(p.token),
+    swept_position = CASE WHEN p.swept_position IS NOT NULL THEN target END,
+    token = _new_token(p.token),
     leased_until = NULL,
     retry_at = NULL,
     attempts = 0,
@@ -52,7 +52,7 @@ BEGIN
   UPDATE subscription_sweeps AS w
   SET swept_position = target
   WHERE w.subscription_id = source.subscription_id;
-  PERFORM notify_sleepers();
+  PERFORM _notify_sleepers();
   RETURN target;
 END
 $$;

@@ -16,7 +16,7 @@ SET enable_memoize = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  source subscriptions := subscription_of(subscription);
+  source subscriptions := _subscription_of(subscription);
 BEGIN
   IF source.partitions = 1 THEN
     RETURN (

@@ -14,7 +14,7 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
-  PERFORM refuse_stranger('export_floors');
+  PERFORM _refuse_stranger('export_floors');
   RETURN QUERY
   SELECT '{"stream":' || to_json(s.stream)::text || ',"floor":' || s.floor || '}'
   FROM streams AS s

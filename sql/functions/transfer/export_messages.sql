@@ -24,19 +24,13 @@ SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 BEGIN
-  PERFORM refuse_stranger('export_messages');
+  PERFORM _refuse_stranger('export_messages');
   IF (after_position >= 0) IS NOT TRUE THEN
-    PERFORM refuse_argument(
-      'after_position', 'must be 0 or more', jsonb_build_object('after_position', after_position)
-    );
+    PERFORM _refuse_value('after_position', 'must be 0 or more', to_jsonb(after_position));
   ELSIF (up_to_position >= 0) IS NOT TRUE THEN
-    PERFORM refuse_argument(
-      'up_to_position', 'must be 0 or more', jsonb_build_object('up_to_position', up_to_position)
-    );
+    PERFORM _refuse_value('up_to_position', 'must be 0 or more', to_jsonb(up_to_position));
   ELSIF (max_count >= 1) IS NOT TRUE THEN
-    PERFORM refuse_argument(
-      'max_count', 'must be 1 or more', jsonb_build_object('max_count', max_count)
-    );
+    PERFORM _refuse_value('max_count', 'must be 1 or more', to_jsonb(max_count));
   END IF;
 
   RETURN QUERY
@@ -54,13 +48,13 @@ BEGIN
     -- Of these three, two are empty.
     SELECT
       a.message_id, a.stream, a.version, a.global_position, a.type, a.data, a.metadata, a.added_at
-    FROM range_of_all(after_position, up_to_position, max_count, NULL, NULL, NULL, NULL, 'stream')
+    FROM _range_of_all(after_position, up_to_position, max_count, NULL, NULL, NULL, NULL, 'stream')
       AS a
     WHERE export_messages.category IS NULL AND export_messages.stream IS NULL
     UNION ALL
     SELECT
       c.message_id, c.stream, c.version, c.global_position, c.type, c.data, c.metadata, c.added_at
-    FROM range_of_category(
+    FROM _range_of_category(
       export_messages.category, after_position, up_to_position, max_count, NULL, NULL, NULL, NULL,
       'stream'
     ) AS c
@@ -68,7 +62,7 @@ BEGIN
     UNION ALL
     SELECT
       s.message_id, s.stream, s.version, s.global_position, s.type, s.data, s.metadata, s.added_at
-    FROM range_of_stream(export_messages.stream, after_position, up_to_position, max_count) AS s
+    FROM _range_of_stream(export_messages.stream, after_position, up_to_position, max_count) AS s
     WHERE export_messages.stream IS NOT NULL
   ) AS r;
 END

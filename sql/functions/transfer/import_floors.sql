@@ -15,9 +15,9 @@ DECLARE
   bad record;
   changed bigint;
 BEGIN
-  PERFORM refuse_stranger('import_floors');
+  PERFORM _refuse_stranger('import_floors');
   IF cardinality(streams) IS DISTINCT FROM cardinality(floors) THEN
-    PERFORM refuse_argument('floors', 'must be arrays of the same length');
+    PERFORM _refuse_argument('floors', 'must be arrays of the same length');
   END IF;
   SELECT
     g.n - 1 AS index, g.stream, g.floor,
@@ -32,7 +32,7 @@ BEGIN
   ORDER BY g.n
   LIMIT 1;
   IF FOUND THEN
-    PERFORM refuse_argument(
+    PERFORM _refuse_argument(
       CASE WHEN bad.floor_fits THEN 'stream' ELSE 'floor' END,
       CASE WHEN bad.floor_fits THEN 'must be a name of 1 to 1000 bytes'
         ELSE 'must be 1 or more, and 4611686018427387904 at most' END,
@@ -44,17 +44,17 @@ BEGIN
   END IF;
 
   -- As in import_messages: no writer looks at the version of these streams meanwhile.
-  PERFORM pg_advisory_xact_lock(stream_lock_class(), k.key)
+  PERFORM pg_advisory_xact_lock(_stream_lock_class(), k.key)
   FROM (
     SELECT DISTINCT hashtext(u.stream COLLATE "C") AS key
     FROM unnest(streams) AS u (stream)
     ORDER BY key
   ) AS k;
 
-  PERFORM refuse_sequences();
+  PERFORM _refuse_sequences();
   SELECT g.n - 1 AS index, g.stream, g.floor, p.version INTO bad
   FROM unnest(streams, floors) WITH ORDINALITY AS g (stream, floor, n)
-  CROSS JOIN LATERAL import_version(g.stream) AS p
+  CROSS JOIN LATERAL _import_version(g.stream) AS p
   WHERE p.version BETWEEN 1 AND g.floor - 1
   ORDER BY g.n
   LIMIT 1;
@@ -74,10 +74,10 @@ BEGIN
 
   INSERT INTO streams AS s (stream_id, category_key, stream, category, floor)
   SELECT
-    nextval('stream_id_seq'), category_key(category(g.stream)), g.stream, category(g.stream),
+    nextval('stream_id_seq'), _category_key(category(g.stream)), g.stream, category(g.stream),
     max(g.floor)
   FROM unnest(streams, floors) AS g (stream, floor)
-  WHERE NOT EXISTS (SELECT FROM import_version(g.stream) AS p WHERE p.version >= 1)
+  WHERE NOT EXISTS (SELECT FROM _import_version(g.stream) AS p WHERE p.version >= 1)
   GROUP BY g.stream
   ON CONFLICT ON CONSTRAINT streams_stream_key DO UPDATE SET floor = excluded.floor;
   GET DIAGNOSTICS changed = ROW_COUNT;

@@ -28,15 +28,15 @@ DECLARE
   first_position bigint;
   highest_position bigint;
 BEGIN
-  PERFORM refuse_stranger('import_messages');
-  PERFORM refuse_import(
+  PERFORM _refuse_stranger('import_messages');
+  PERFORM _refuse_import(
     streams, versions, types, data, metadata, message_ids, added_at, global_positions
   );
 
   IF global_positions IS NULL THEN
     -- The locks of all streams, as every writer takes them: what is checked below is then what is
     -- written to. In the order of their keys, so that two imports do not wait for one another.
-    PERFORM pg_advisory_xact_lock(stream_lock_class(), k.key)
+    PERFORM pg_advisory_xact_lock(_stream_lock_class(), k.key)
     FROM (
       SELECT DISTINCT hashtext(u.stream COLLATE "C") AS key
       FROM unnest(streams) AS u (stream)
@@ -50,15 +50,15 @@ BEGIN
     LOCK TABLE streams IN SHARE ROW EXCLUSIVE MODE;
   END IF;
   -- A position in a gap before stored messages would pass for a free one.
-  PERFORM refuse_sequences();
-  PERFORM announce_write();
+  PERFORM _refuse_sequences();
+  PERFORM _announce_write();
 
   SELECT p.stream_ids, p.category_keys, p.misplaced INTO stream_ids, category_keys, misplaced
-  FROM import_places(streams, versions) AS p;
+  FROM _import_places(streams, versions) AS p;
 
   IF misplaced > 0 THEN
     -- Part of an import that was interrupted, or refused.
-    wanted := import_rest(streams, versions, types, data, metadata, message_ids);
+    wanted := _import_rest(streams, versions, types, data, metadata, message_ids);
     skipped := (cardinality(streams) - cardinality(wanted))::bigint;
     imported := bigint '0';
     IF wanted <> '{}' THEN
@@ -89,12 +89,12 @@ BEGIN
   END IF;
 
   IF global_positions IS NOT NULL THEN
-    last_position := drawn_position();
+    last_position := _drawn_position();
     -- Not by index: an array may begin at another one than 1.
     SELECT min(u.position), max(u.position) INTO first_position, highest_position
     FROM unnest(global_positions) AS u (position);
     IF first_position <= last_position THEN
-      PERFORM refuse_argument(
+      PERFORM _refuse_argument(
         'global_positions',
         format(
           'must be above the store''s last position, %s, not %s', last_position, first_position
@@ -106,7 +106,7 @@ BEGIN
     ELSIF highest_position >= 4611686018427387904 THEN
       -- 2^62: the sequence goes on after it, and a store whose sequence is at its end takes no more
       -- messages.
-      PERFORM refuse_argument(
+      PERFORM _refuse_argument(
         'global_positions',
         format('must be less than 4611686018427387904, not %s', highest_position),
         -- The last one: they rise.
@@ -132,7 +132,7 @@ BEGIN
       global_position, stream_id, version, category_key, added_at, message_id, type, data, metadata
     );
   EXCEPTION WHEN unique_violation THEN
-    PERFORM refuse_message_ids(message_ids, streams, versions);
+    PERFORM _refuse_message_ids(message_ids, streams, versions);
     RAISE EXCEPTION USING
       ERRCODE = 'serialization_failure',
       MESSAGE = 'the transaction''s snapshot is older than what is stored',

@@ -14,7 +14,7 @@ DECLARE
   bad record;
   times timestamptz[];
 BEGIN
-  PERFORM refuse_stranger('import_times');
+  PERFORM _refuse_stranger('import_times');
 
   -- A text without an offset, or such as today, is another time in another session.
   SELECT u.n - 1 AS index, left(u.moment, 50) AS given INTO bad
@@ -28,7 +28,7 @@ BEGIN
   ORDER BY u.n
   LIMIT 1;
   IF FOUND THEN
-    PERFORM refuse_argument(
+    PERFORM _refuse_argument(
       'added_at',
       format(
         'must be a time with its offset, such as 2026-01-02T03:04:05.678901Z, not %L', bad.given
@@ -39,11 +39,11 @@ BEGIN
   times := added_at::timestamptz[];
   SELECT u.n - 1 AS index, u.moment INTO bad
   FROM unnest(times) WITH ORDINALITY AS u (moment, n)
-  WHERE NOT time_fits(u.moment)
+  WHERE NOT _time_fits(u.moment)
   ORDER BY u.n
   LIMIT 1;
   IF FOUND THEN
-    PERFORM refuse_argument(
+    PERFORM _refuse_argument(
       'added_at', 'must be between 0001-01-02 and 9999-12-30, in UTC',
       jsonb_build_object('index', bad.index, 'added_at', bad.moment)
     );

@@ -14,12 +14,12 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
-  PERFORM refuse_stranger('verify_store');
-  RETURN QUERY SELECT v.check_name, v.checked, v.wrong, v.example FROM verify_messages() AS v;
-  RETURN QUERY SELECT v.check_name, v.checked, v.wrong, v.example FROM verify_streams() AS v;
-  RETURN QUERY SELECT v.check_name, v.checked, v.wrong, v.example FROM verify_indexes() AS v;
-  RETURN QUERY SELECT v.check_name, v.checked, v.wrong, v.example FROM verify_subscriptions() AS v;
-  RETURN QUERY SELECT v.check_name, v.checked, v.wrong, v.example FROM verify_objects() AS v;
+  PERFORM _refuse_stranger('verify_store');
+  RETURN QUERY SELECT v.check_name, v.checked, v.wrong, v.example FROM _verify_messages() AS v;
+  RETURN QUERY SELECT v.check_name, v.checked, v.wrong, v.example FROM _verify_streams() AS v;
+  RETURN QUERY SELECT v.check_name, v.checked, v.wrong, v.example FROM _verify_indexes() AS v;
+  RETURN QUERY SELECT v.check_name, v.checked, v.wrong, v.example FROM _verify_subscriptions() AS v;
+  RETURN QUERY SELECT v.check_name, v.checked, v.wrong, v.example FROM _verify_objects() AS v;
 END
 $$;
 

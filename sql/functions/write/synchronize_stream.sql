@@ -24,19 +24,17 @@ DECLARE
   other record;
 BEGIN
   IF cardinality(types) > 0 THEN
-    PERFORM refuse_write(stream, expected_version, types, data, metadata, message_ids);
+    PERFORM _refuse_write(stream, expected_version, types, data, metadata, message_ids);
     -- The stream's lock, as in write_message: what is compared below is then what is written to.
-    PERFORM pg_advisory_xact_lock(stream_lock_class(), hashtext(stream COLLATE "C"));
+    PERFORM pg_advisory_xact_lock(_stream_lock_class(), hashtext(stream COLLATE "C"));
   ELSIF coalesce(octet_length(stream), 0) NOT BETWEEN 1 AND 1000 THEN
-    PERFORM refuse_argument(
-      'stream', 'must be a name of 1 to 1000 bytes', jsonb_build_object('stream', stream)
-    );
+    PERFORM _refuse_value('stream', 'must be a name of 1 to 1000 bytes', to_jsonb(stream));
   ELSIF coalesce(cardinality(types), 0) <> coalesce(cardinality(data), 0) THEN
-    PERFORM refuse_argument('messages', 'must be arrays of the same length');
+    PERFORM _refuse_argument('messages', 'must be arrays of the same length');
   END IF;
   -- Before anything is compared: what is stored is nothing for who may not write there.
-  IF writers_restricted() THEN
-    PERFORM refuse_target(stream, NULL);
+  IF _writers_restricted() THEN
+    PERFORM _refuse_target(stream, NULL);
   END IF;
 
   SELECT k.n AS version, k.message_id AS given_id, m.message_id AS stored_id INTO other
@@ -74,7 +72,7 @@ BEGIN
   version := coalesce(version, stream_version(stream));
   global_position := coalesce(global_position, 0);
 
-  -- If all of the rest is stored, it may be a repetition, which write_batch tells.
+  -- If all of the rest is stored, it may be a repetition, which write_arrays tells.
   IF version <> expected_version AND (
     coalesce(cardinality(types), 0) = 0
     OR cardinality(types) > (
@@ -85,7 +83,7 @@ BEGIN
       ) AS f
     )
   ) THEN
-    PERFORM refuse_version(
+    PERFORM _refuse_version(
       stream,
       (
         SELECT s.stream_id FROM streams AS s WHERE s.stream = synchronize_stream.stream COLLATE "C"
@@ -95,15 +93,15 @@ BEGIN
     );
   ELSIF cardinality(types) > 0 THEN
     SELECT w.version, w.global_position INTO version, global_position
-    FROM write_batch(stream, types, data, metadata, expected_version, message_ids) AS w;
+    FROM write_arrays(stream, types, data, metadata, expected_version, message_ids) AS w;
   END IF;
 END
 $$;
 
 COMMENT ON FUNCTION synchronize_stream(text, uuid[], text[], jsonb[], jsonb[], uuid[]) IS
 $$Bring a stream up to date with a list of messages whose first ones are stored already: known_ids
-are the ids of those, and the arrays (as in write_batch) hold the rest, which is written with their
+are the ids of those, and the arrays (as in write_arrays) hold the rest, which is written with their
 number as expected version. Of messages that were cut off any id, or NULL, will do. Answers the
 place of the stream's last message; 0 and 0 if it stays empty, and position 0 if all of it was cut
 off. Raises MS003 if the stored messages have other ids; MS001 if the stream does not end where
-known_ids does; otherwise as write_batch.$$;
+known_ids does; otherwise as write_arrays.$$;

@@ -22,22 +22,24 @@ AS $$
 BEGIN
   IF (octet_length(type) BETWEEN 1 AND 255 AND data IS NOT NULL) IS NOT TRUE
     OR jsonb_typeof(metadata) <> 'object'
-    OR payload_problem(data) IS NOT NULL
-    OR payload_problem(metadata) IS NOT NULL
+    OR _payload_problem(data) IS NOT NULL
+    OR _payload_problem(metadata) IS NOT NULL
   THEN
-    PERFORM refuse_write(stream, expected_version, ARRAY[type], ARRAY[data], ARRAY[metadata], NULL);
+    PERFORM _refuse_write(
+      stream, expected_version, ARRAY[type], ARRAY[data], ARRAY[metadata], NULL
+    );
   END IF;
 
   -- Writers of one stream stand in a row until they commit; writers of different streams never
   -- wait for one another. By hash of the name, so that it also guards the stream's creation. A
   -- transaction that has no id yet has written nothing yet: the usual case, without a look at the
   -- setting.
-  IF pg_advisory_xact_lock(stream_lock_class(), hashtext(stream COLLATE "C")) IS NULL
+  IF pg_advisory_xact_lock(_stream_lock_class(), hashtext(stream COLLATE "C")) IS NULL
     OR pg_current_xact_id_if_assigned() IS NOT NULL
   THEN
-    PERFORM announce_write();
-  ELSIF NOT enter_flight() THEN
-    PERFORM notify_sleepers();
+    PERFORM _announce_write();
+  ELSIF NOT _enter_flight() THEN
+    PERFORM _notify_sleepers();
   END IF;
 
   -- The usual case in one statement. The stream's lock keeps its next version free, so only a
@@ -64,7 +66,7 @@ BEGIN
     ) AS l ON true
     WHERE s.stream = write_message.stream COLLATE "C"
       AND (expected_version <> coalesce(l.version, s.floor)) IS NOT TRUE
-      AND (NOT writers_restricted() OR may_write(acting_role(), s.category))
+      AND (NOT _writers_restricted() OR _may_write(_acting_role(), s.category))
     RETURNING m.version, m.global_position
     INTO write_message.version, write_message.global_position;
   ELSE
@@ -85,7 +87,7 @@ BEGIN
     ) AS l ON true
     WHERE s.stream = write_message.stream COLLATE "C"
       AND (expected_version <> coalesce(l.version, s.floor)) IS NOT TRUE
-      AND (NOT writers_restricted() OR may_write(acting_role(), s.category))
+      AND (NOT _writers_restricted() OR _may_write(_acting_role(), s.category))
     ON CONFLICT (message_id) DO NOTHING
     RETURNING m.version, m.global_position
     INTO write_message.version, write_message.global_position;
@@ -95,7 +97,7 @@ BEGIN
     -- A new stream, not the expected version, or an id in use: a repetition, or refused. So is a
     -- caller who may not write to the category.
     SELECT b.version, b.global_position INTO version, global_position
-    FROM write_batch(
+    FROM write_arrays(
       stream, ARRAY[type], ARRAY[data], ARRAY[metadata], expected_version, ARRAY[message_id]
     ) AS b;
     -- A repetition writes nothing, and without an id each one of a transaction would take a mark.

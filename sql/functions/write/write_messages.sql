@@ -19,7 +19,7 @@ DECLARE
   batch record;
 BEGIN
   IF (jsonb_typeof(messages) = 'array') IS NOT TRUE THEN
-    PERFORM refuse_argument('messages', 'must be a JSON array of objects');
+    PERFORM _refuse_argument('messages', 'must be a JSON array of objects');
   END IF;
 
   SELECT m.n - 1 AS index, r.reason INTO bad
@@ -42,7 +42,7 @@ BEGIN
   ORDER BY m.n
   LIMIT 1;
   IF FOUND THEN
-    PERFORM refuse_argument('messages', bad.reason, jsonb_build_object('index', bad.index));
+    PERFORM _refuse_argument('messages', bad.reason, jsonb_build_object('index', bad.index));
   END IF;
 
   SELECT
@@ -54,7 +54,7 @@ BEGIN
   FROM jsonb_array_elements(messages) WITH ORDINALITY AS m (message, n);
 
   SELECT w.version, w.global_position INTO version, global_position
-  FROM write_batch(
+  FROM write_arrays(
     stream, batch.types, batch.data, batch.metadata, expected_version, batch.message_ids
   ) AS w;
 END

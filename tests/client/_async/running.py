@@ -34,7 +34,7 @@ async def numbers(store: AsyncMessageStore[Any], stream: str) -> list[int]:
 
 async def owners(subscription: AsyncSubscription[Any]) -> list[str | None]:
     """Who has the partitions that are leased."""
-    return [each.owner for each in await subscription.partitions() if each.leased_until]
+    return [each.worker for each in await subscription.partitions() if each.leased_until]
 
 
 @asynccontextmanager

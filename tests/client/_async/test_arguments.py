@@ -35,9 +35,9 @@ CALLS: list[tuple[str, Callable[[Any], Any]]] = [
     ("messages", lambda store: store.write_many("a-1", EventA(1))),
     ("messages", lambda store: store.write_many("a-1", "text")),
     ("message_ids", lambda store: store.get_many(7)),
-    ("limit", lambda store: listed(store.read("a-1", limit="5"))),
-    ("limit", lambda store: listed(store.read("a-1", limit=-1))),
-    ("limit", lambda store: listed(store.read_all(limit=2.5))),
+    ("max_count", lambda store: listed(store.read("a-1", max_count="5"))),
+    ("max_count", lambda store: listed(store.read("a-1", max_count=-1))),
+    ("max_count", lambda store: listed(store.read_all(max_count=2.5))),
     ("from_version", lambda store: listed(store.read("a-1", from_version="2"))),
     ("after_position", lambda store: listed(store.read_all(after_position="2"))),
     ("after_position", lambda store: listed(store.follow(after_position="2"))),
@@ -71,7 +71,7 @@ class Name(str):
 async def test_what_is_a_number_or_a_text_by_its_base_is_taken(store: Store, stream: str) -> None:
     written = await store.write(Name(stream), EventA(1), expected_version=Version(0))
     assert written.version == 1
-    assert len([stored async for stored in store.read(Name(stream), limit=Version(1))]) == 1
+    assert len([stored async for stored in store.read(Name(stream), max_count=Version(1))]) == 1
 
 
 async def test_repr_tells_name_and_types_and_no_secret() -> None:

@@ -162,7 +162,7 @@ async def test_a_ring_that_comes_before_its_message_does(
         async with store.transaction() as conn:
             # A writer that has announced itself rings no more.
             await conn.execute(
-                f"SELECT pg_current_xact_id(), set_config({name}.mark_setting(),"
+                f"SELECT pg_current_xact_id(), set_config({name}._mark_setting(),"
                 f" {name}.last_position()::text, true)"
             )
             await store.write(f"{category}-1", EventA(1), conn=conn)
@@ -193,7 +193,7 @@ async def test_a_safe_position_that_went_back_is_waited_for(
         # A writer that had read its bound before, and takes its mark only now.
         late = connect(autocommit=False)
         late.execute(
-            f"SELECT pg_advisory_xact_lock_shared({name}.mark_lock_class(), {before})".encode()
+            f"SELECT pg_advisory_xact_lock_shared({name}._mark_lock_class(), {before})".encode()
         )
         second = watched.follow(category=category, after_position=before)
         await parallel.start(partial(collect, second, seen_late))

@@ -45,7 +45,7 @@ async def store(open_store: OpenStore, pooled: str, mode: str) -> AsyncMessageSt
 def bells(connect: Connect, shared: str) -> Any:
     """How many bell keys of the store any session holds."""
     conn = connect()
-    ((bell,),) = conn.execute(f"SELECT {shared}.bell_lock_class()").fetchall()
+    ((bell,),) = conn.execute(f"SELECT {shared}._bell_lock_class()").fetchall()
     held = (
         "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2"
         " AND classid::bigint = %s::bigint & 4294967295"
@@ -76,7 +76,7 @@ async def test_operations_work_again_and_again(
         await do_everything(store, f"{category}-{n}")
         found = [stored async for stored in store.read_category(category)]
         assert len(found) == 4 * (n + 1)  # do_everything writes to another stream, too
-        assert len([stored async for stored in store.raw.read_all(limit=3)]) == 3
+        assert len([stored async for stored in store.raw.read_all(max_count=3)]) == 3
         if mode != "statement":
             async with store.transaction() as conn:
                 await do_everything(store, f"other{category}-{n}", conn, refuse=False)

@@ -47,19 +47,21 @@ async def test_read_all_is_in_global_order_across_streams(store: Store, category
     assert [stored async for stored in store.read_all(after_position=last)] == []
 
 
-@pytest.mark.parametrize("limit", [0, 1, 99, 100, 101, 1099, 1100, 1101, 1149, 1150, 1151, None])
+@pytest.mark.parametrize(
+    "max_count", [0, 1, 99, 100, 101, 1099, 1100, 1101, 1149, 1150, 1151, None]
+)
 async def test_read_category_limits_at_page_borders(
-    store: Store, long_stream: str, limit: int | None
+    store: Store, long_stream: str, max_count: int | None
 ) -> None:
-    wanted = list(range(1, 1151))[:limit]
-    assert await numbers(store.read_category("long", limit=limit)) == wanted
+    wanted = list(range(1, 1151))[:max_count]
+    assert await numbers(store.read_category("long", max_count=max_count)) == wanted
 
 
 async def test_read_all_continues_after_any_position(store: Store, long_stream: str) -> None:
     seen: list[int] = []
     after = 0
     while True:
-        messages = store.read_category("long", after_position=after, limit=333)
+        messages = store.read_category("long", after_position=after, max_count=333)
         page = [stored async for stored in messages]
         if not page:
             break
@@ -125,7 +127,7 @@ async def test_partitions_share_everything_out(store: Store, category: str, by: 
 async def test_arguments_that_make_no_sense_are_refused(store: Store) -> None:
     wrong: list[dict[str, Any]] = [
         {"after_position": -1},
-        {"limit": -1},
+        {"max_count": -1},
         {"partition": (3, 3)},
         {"partition": (0, 0)},
         {"partition": (0, 2), "partition_by": "moon"},

@@ -266,7 +266,7 @@ async def test_partitions_tell_how_far_they_are(store: Store, category: str) -> 
     await store.run_once(subscription)
     done = await subscription.partitions()
     assert {(each.state, each.checkpoint, each.behind) for each in done} == {("idle", last, 0)}
-    assert all(each.owner for each in done)
+    assert all(each.worker for each in done)
     assert {(each.attempts, each.error, each.leased_until) for each in done} == {(0, None, None)}
 
 

@@ -39,7 +39,7 @@ async def test_a_bell_key_that_another_session_holds_delays_messages_and_stops_n
 ) -> None:
     hostile = connect()
     hostile.execute(
-        sql.SQL("SELECT pg_advisory_lock({}.bell_lock_class(), 3)").format(sql.Identifier(shared))
+        sql.SQL("SELECT pg_advisory_lock({}._bell_lock_class(), 3)").format(sql.Identifier(shared))
     )
     store = await open_store(conninfo=make_conninfo(conninfo, application_name=watch.name))
     follower = store.follow(category=category)

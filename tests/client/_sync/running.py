@@ -36,7 +36,7 @@ def numbers(store: MessageStore[Any], stream: str) -> list[int]:
 
 def owners(subscription: Subscription[Any]) -> list[str | None]:
     """Who has the partitions that are leased."""
-    return [each.owner for each in subscription.partitions() if each.leased_until]
+    return [each.worker for each in subscription.partitions() if each.leased_until]
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def store(open_store: OpenStore, pooled: str, mode: str) -> MessageStore[Any]:
 def bells(connect: Connect, shared: str) -> Any:
     """How many bell keys of the store any session holds."""
     conn = connect()
-    ((bell,),) = conn.execute(f"SELECT {shared}.bell_lock_class()").fetchall()
+    ((bell,),) = conn.execute(f"SELECT {shared}._bell_lock_class()").fetchall()
     held = (
         "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2"
         " AND classid::bigint = %s::bigint & 4294967295"
@@ -77,7 +77,7 @@ def test_operations_work_again_and_again(
         do_everything(store, f"{category}-{n}")
         found = list(store.read_category(category))
         assert len(found) == 4 * (n + 1)  # do_everything writes to another stream, too
-        assert len(list(store.raw.read_all(limit=3))) == 3
+        assert len(list(store.raw.read_all(max_count=3))) == 3
         if mode != "statement":
             with store.transaction() as conn:
                 do_everything(store, f"other{category}-{n}", conn, refuse=False)

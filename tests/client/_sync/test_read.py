@@ -26,11 +26,11 @@ def versions(store: Store, stream: str, **options: Any) -> list[int]:
     return [version for version, _ in read]
 
 
-@pytest.mark.parametrize("limit", BOUNDARIES)
-def test_read_stops_at_the_limit(store: Store, long_stream: str, limit: int | None) -> None:
-    end = LONG if limit is None else min(limit, LONG)
-    assert versions(store, long_stream, limit=limit) == list(range(1, end + 1))
-    backward = versions(store, long_stream, limit=limit, backward=True)
+@pytest.mark.parametrize("max_count", BOUNDARIES)
+def test_read_stops_at_the_limit(store: Store, long_stream: str, max_count: int | None) -> None:
+    end = LONG if max_count is None else min(max_count, LONG)
+    assert versions(store, long_stream, max_count=max_count) == list(range(1, end + 1))
+    backward = versions(store, long_stream, max_count=max_count, backward=True)
     assert backward == list(range(LONG, LONG - end, -1))
 
 
@@ -40,7 +40,7 @@ def test_read_begins_at_from_version(store: Store, long_stream: str, first: int)
     assert forward == list(range(max(first, 1), LONG + 1))
     backward = versions(store, long_stream, from_version=first, backward=True)
     assert backward == list(range(min(first, LONG), 0, -1))
-    assert versions(store, long_stream, from_version=first, limit=2) == forward[:2]
+    assert versions(store, long_stream, from_version=first, max_count=2) == forward[:2]
 
 
 @pytest.mark.parametrize("length", [99, 100, 101])
@@ -57,7 +57,7 @@ def test_read_of_an_empty_stream_gives_nothing(store: Store, stream: str) -> Non
 
 def test_read_refuses_wrong_arguments(store: Store, stream: str) -> None:
     wrong: list[dict[str, Any]] = [
-        {"limit": -1},
+        {"max_count": -1},
         {"from_version": 2**63},
         {"from_version": "first"},
         {"stream": ""},

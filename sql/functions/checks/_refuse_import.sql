@@ -1,0 +1,107 @@
+CREATE OR REPLACE FUNCTION _refuse_import(
+  streams text[],
+  versions bigint[],
+  types text[],
+  data jsonb[],
+  metadata jsonb[],
+  message_ids uuid[],
+  added_at timestamptz[],
+  global_positions bigint[]
+)
+RETURNS void
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  bad record;
+BEGIN
+  IF coalesce(cardinality(streams), 0) = 0 THEN
+    PERFORM _refuse_argument('messages', 'must not be empty');
+  ELSIF cardinality(versions) IS DISTINCT FROM cardinality(streams)
+    OR cardinality(types) IS DISTINCT FROM cardinality(streams)
+    OR cardinality(data) IS DISTINCT FROM cardinality(streams)
+    OR cardinality(metadata) <> cardinality(streams)
+    OR cardinality(message_ids) IS DISTINCT FROM cardinality(streams)
+    OR cardinality(added_at) IS DISTINCT FROM cardinality(streams)
+    OR cardinality(global_positions) <> cardinality(streams)
+  THEN
+    PERFORM _refuse_argument('messages', 'must be arrays of the same length');
+  END IF;
+
+  SELECT
+    m.n - 1 AS index,
+    CASE
+      WHEN octet_length(m.stream) BETWEEN 1 AND 1000 IS NOT TRUE THEN 'stream'
+      WHEN m.version >= 1 IS NOT TRUE THEN 'version'
+      WHEN octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE THEN 'type'
+      WHEN m.data IS NULL OR _payload_problem(m.data) IS NOT NULL THEN 'data'
+      WHEN jsonb_typeof(m.metadata) <> 'object' OR _payload_problem(m.metadata) IS NOT NULL
+        THEN 'metadata'
+      WHEN m.message_id IS NULL THEN 'message_id'
+      WHEN _time_fits(m.added_at) IS NOT TRUE THEN 'added_at'
+      ELSE 'global_position'
+    END AS argument,
+    CASE
+      WHEN m.data IS NOT NULL THEN coalesce(_payload_problem(m.data), _payload_problem(m.metadata))
+    END AS problem,
+    m.stream, m.version, m.type, jsonb_typeof(m.metadata) AS metadata_type, m.added_at,
+    m.global_position
+  INTO bad
+  FROM unnest(
+    streams, versions, types, data, metadata, message_ids, added_at, global_positions,
+    -- What comes before each.
+    ARRAY[0] || global_positions
+  ) WITH ORDINALITY AS m (
+    stream, version, type, data, metadata, message_id, added_at, global_position, position_before, n
+  )
+  WHERE m.n <= cardinality(streams)
+    AND (
+      octet_length(m.stream) BETWEEN 1 AND 1000 IS NOT TRUE
+      OR m.version >= 1 IS NOT TRUE
+      OR octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE
+      OR m.data IS NULL
+      OR jsonb_typeof(m.metadata) <> 'object'
+      OR _payload_problem(m.data) IS NOT NULL
+      OR _payload_problem(m.metadata) IS NOT NULL
+      OR m.message_id IS NULL
+      OR _time_fits(m.added_at) IS NOT TRUE
+      OR (global_positions IS NOT NULL AND m.global_position > m.position_before IS NOT TRUE)
+    )
+  ORDER BY m.n
+  LIMIT 1;
+  IF FOUND THEN
+    PERFORM _refuse_argument(
+      bad.argument,
+      CASE
+        WHEN bad.argument = 'stream' THEN 'must be a name of 1 to 1000 bytes'
+        WHEN bad.argument = 'version' THEN 'must be 1 or more'
+        WHEN bad.argument = 'type' THEN 'must be a name of 1 to 255 bytes'
+        WHEN bad.problem IS NOT NULL THEN bad.problem
+        WHEN bad.argument = 'data' THEN 'must be a JSON value, not NULL'
+        WHEN bad.argument = 'metadata'
+          THEN format('must be a JSON object or NULL, not a JSON %s', bad.metadata_type)
+        WHEN bad.argument = 'message_id' THEN 'must be a UUID, not NULL'
+        WHEN bad.argument = 'added_at'
+          THEN 'must be between 0001-01-02 and 9999-12-30, in UTC'
+        ELSE 'must be 1 or more, and more than that of the message before'
+      END,
+      jsonb_build_object('index', bad.index) || CASE bad.argument
+        WHEN 'stream' THEN jsonb_build_object('stream', bad.stream)
+        WHEN 'version' THEN jsonb_build_object('version', bad.version)
+        WHEN 'type' THEN jsonb_build_object('type', bad.type)
+        WHEN 'added_at' THEN jsonb_build_object('added_at', bad.added_at)
+        WHEN 'global_position' THEN jsonb_build_object('global_position', bad.global_position)
+        ELSE '{}'
+      END
+    );
+  END IF;
+END
+$$;
+
+COMMENT ON FUNCTION _refuse_import(
+  text[], bigint[], text[], jsonb[], jsonb[], uuid[], timestamptz[], bigint[]
+) IS
+$$Internal: raise 22023 for the first message of an import that is not one; return if all are.$$;

@@ -1,0 +1,48 @@
+CREATE OR REPLACE FUNCTION horizon(
+  OUT safe_position bigint,
+  OUT in_flight boolean
+)
+RETURNS record
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  last_position bigint;
+  lowest bigint;
+BEGIN
+  IF pg_is_in_recovery() THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'MS005',
+      MESSAGE = 'a standby does not know which messages are in flight',
+      HINT = 'Read across streams on the primary. Single streams can be read on a standby.';
+  END IF;
+
+  -- In this order: what got its position after the first step has one above last_position, and what
+  -- is in flight at the second step is seen by its mark.
+  last_position := _drawn_position();
+  IF last_position = 0 THEN
+    -- Not in one condition: that would look at the table each time.
+    IF EXISTS (SELECT FROM messages AS m WHERE m.global_position > 0) THEN
+      -- Tables were copied without their sequences: readers would take the store for an empty one.
+      PERFORM _refuse_sequences();
+    END IF;
+  END IF;
+  SELECT min(m.after_position) INTO lowest FROM _open_marks() AS m;
+
+  safe_position := least(last_position, lowest);
+  in_flight := lowest IS NOT NULL;
+END
+$$;
+
+COMMENT ON FUNCTION horizon() IS
+$$Tell how far the store can be read in its global order without passing a message in flight: every
+position up to safe_position is visible to statements that begin after this one, or will never
+exist. in_flight tells whether any transaction that writes is open. Read it as a statement of its
+own under READ COMMITTED. Do not store safe_position outside the database: if the last writers
+rolled back, a crash of the server may give their positions again; safe_position() can be stored.
+Raises MS005 on a standby, MS007 if messages are stored and the sequence never gave a position.$$;

@@ -1,0 +1,57 @@
+CREATE OR REPLACE FUNCTION _subscription_has(
+  source subscriptions,
+  partition bigint,
+  after_position bigint,
+  before_position bigint
+)
+RETURNS boolean
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET jit = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_memoize = off
+AS $$
+#variable_conflict use_column
+BEGIN
+  IF source.partitions > 1 THEN
+    RETURN EXISTS (
+      SELECT
+      FROM subscription_work AS w
+      CROSS JOIN LATERAL unnest(w.positions) AS u (global_position)
+      WHERE w.subscription_id = source.subscription_id
+        AND w.partition = _subscription_has.partition
+        AND w.last_position > after_position
+        AND u.global_position > after_position
+        AND u.global_position < before_position
+        -- Not EXISTS: for a join the planner may walk along all messages (tests/plans).
+        AND (
+          SELECT m.global_position FROM messages AS m WHERE m.global_position = u.global_position
+        ) IS NOT NULL
+    );
+  ELSIF source.categories IS NULL THEN
+    RETURN EXISTS (
+      SELECT
+      FROM _range_of_all(
+        after_position, before_position - 1, 1, source.types, source.stream_pattern, NULL, NULL,
+        source.partition_by
+      ) AS r
+    );
+  END IF;
+  RETURN EXISTS (
+    SELECT
+    FROM _range_of_several(
+      source.categories, after_position, before_position - 1, 1, source.types,
+      source.stream_pattern, NULL, NULL, source.partition_by
+    ) AS r
+  );
+END
+$$;
+
+COMMENT ON FUNCTION _subscription_has(subscriptions, bigint, bigint, bigint) IS
+$$Internal: whether a partition has a message between two positions, both exclusive.$$;

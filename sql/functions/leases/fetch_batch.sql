@@ -1,0 +1,210 @@
+CREATE OR REPLACE FUNCTION fetch_batch(
+  subscription text,
+  partition bigint,
+  token bigint,
+  max_count bigint DEFAULT 100
+)
+RETURNS TABLE (
+  message_id uuid,
+  stream text,
+  version bigint,
+  global_position bigint,
+  type text,
+  data jsonb,
+  metadata jsonb,
+  added_at timestamptz,
+  checkpoint bigint,
+  parked boolean
+)
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET jit = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  leased record;
+  category text;
+  categories text[];
+  types text[];
+  stream_pattern text;
+  wanted bigint;
+  work record;
+  done bigint;
+  more bigint;
+  found_count bigint := bigint '0';
+BEGIN
+  IF (max_count >= 1) IS NOT TRUE THEN
+    PERFORM _refuse_value('max_count', 'must be 1 or more', to_jsonb(max_count));
+  END IF;
+  PERFORM _refuse_isolation();
+
+  -- All that it needs to know, in one statement.
+  SELECT
+    s.subscription_id, s.partitions, s.paused, s.categories, s.types, s.stream_pattern,
+    p.checkpoint, p.attempts, p.alone, p.batch_size, p.stopped, p.leased_until, p.lease,
+    w.position AS swept,
+    EXISTS (
+      SELECT
+      FROM parked_messages AS k
+      WHERE k.subscription_id = s.subscription_id
+        AND k.partition = fetch_batch.partition
+        AND k.replay
+    ) AS replays
+  INTO leased
+  FROM subscriptions AS s
+  JOIN subscription_partitions AS p ON p.subscription_id = s.subscription_id
+    AND p.partition = fetch_batch.partition
+    AND p.token = fetch_batch.token
+  CROSS JOIN LATERAL _swept_position(s.subscription_id, p.swept_position) AS w (position)
+  WHERE s.subscription = fetch_batch.subscription COLLATE "C";
+  IF NOT FOUND THEN
+    PERFORM _subscription_of(subscription);
+    PERFORM _refuse_lease(subscription, partition, token);
+  ELSIF leased.paused THEN
+    RETURN;
+  ELSIF (
+    leased.leased_until NOT BETWEEN clock_timestamp() + leased.lease / 2
+      AND clock_timestamp() + leased.lease
+  ) THEN
+    PERFORM extend_lease(subscription, partition, token);
+  END IF;
+  -- If the worker ends, it can have received this many messages that are not acknowledged. The
+  -- column only grows, so most calls update nothing.
+  IF leased.batch_size < least(max_count, 1000) THEN
+    UPDATE subscription_partitions AS p
+    SET batch_size = greatest(p.batch_size, least(max_count, 1000))
+    WHERE p.subscription_id = leased.subscription_id
+      AND p.partition = fetch_batch.partition
+      AND p.token = fetch_batch.token;
+  END IF;
+
+  IF leased.replays THEN
+    RETURN QUERY
+    SELECT
+      m.message_id, s.stream, m.version, m.global_position, m.type, m.data, m.metadata, m.added_at,
+      leased.checkpoint, true
+    FROM parked_messages AS k
+    -- LIMIT keeps these look-ups, whatever the planner thinks of the sizes.
+    CROSS JOIN LATERAL (
+      SELECT
+        i.message_id, i.stream_id, i.version, i.global_position, i.type, i.data, i.metadata,
+        i.added_at
+      FROM messages AS i
+      WHERE i.global_position = k.global_position
+      LIMIT 1
+    ) AS m
+    CROSS JOIN LATERAL (
+      SELECT i.stream FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
+    ) AS s
+    WHERE k.subscription_id = leased.subscription_id
+      AND k.partition = fetch_batch.partition
+      AND k.replay
+    ORDER BY k.global_position
+    LIMIT 1;
+    IF FOUND THEN
+      RETURN;
+    END IF;
+  END IF;
+  IF leased.stopped THEN
+    RETURN;
+  END IF;
+
+  -- After a failure one by one, so that the message that fails is alone when it fails again.
+  wanted := CASE WHEN leased.attempts > 0 OR leased.alone > 0 THEN 1 ELSE max_count END;
+  -- As variables of their own they cost less for each message.
+  categories := leased.categories;
+  types := leased.types;
+  stream_pattern := leased.stream_pattern;
+  category := CASE WHEN cardinality(categories) = 1 THEN categories[1] END;
+  IF leased.partitions > 1 THEN
+    <<listed>>
+    FOR work IN
+      SELECT w.positions
+      FROM subscription_work AS w
+      WHERE w.subscription_id = leased.subscription_id
+        AND w.partition = fetch_batch.partition
+        AND w.last_position > leased.checkpoint
+        AND w.last_position <= leased.swept
+      ORDER BY w.last_position
+    LOOP
+      done := width_bucket(leased.checkpoint, work.positions)::bigint;
+      WHILE done < cardinality(work.positions) LOOP
+        -- What has been deleted since, or is of another category with the same key, is left out.
+        RETURN QUERY
+        SELECT
+          m.message_id, s.stream, m.version, m.global_position, m.type, m.data, m.metadata,
+          m.added_at, m.global_position, false
+        FROM unnest(work.positions[done + 1:done + wanted - found_count]) AS u (global_position)
+        CROSS JOIN LATERAL (
+          SELECT
+            i.message_id, i.stream_id, i.version, i.global_position, i.type, i.data, i.metadata,
+            i.added_at
+          FROM messages AS i
+          WHERE i.global_position = u.global_position
+          LIMIT 1
+        ) AS m
+        CROSS JOIN LATERAL (
+          SELECT i.stream, i.category FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
+        ) AS s
+        WHERE categories IS NULL OR s.category = ANY (categories)
+        ORDER BY m.global_position;
+        GET DIAGNOSTICS more = ROW_COUNT;
+        done := done + wanted - found_count;
+        found_count := found_count + more;
+        EXIT listed WHEN found_count = wanted;
+      END LOOP;
+    END LOOP;
+  ELSIF categories IS NULL THEN
+    RETURN QUERY
+    SELECT
+      r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
+      r.global_position, false
+    FROM _range_of_all(
+      leased.checkpoint, leased.swept, wanted, types, stream_pattern, NULL, NULL, NULL
+    ) AS r;
+    GET DIAGNOSTICS found_count = ROW_COUNT;
+  ELSIF category IS NOT NULL THEN
+    RETURN QUERY
+    SELECT
+      r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
+      r.global_position, false
+    FROM _range_of_category(
+      category, leased.checkpoint, leased.swept, wanted, types, stream_pattern, NULL, NULL, NULL
+    ) AS r;
+    GET DIAGNOSTICS found_count = ROW_COUNT;
+  ELSE
+    RETURN QUERY
+    SELECT
+      r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
+      r.global_position, false
+    FROM _range_of_several(
+      categories, leased.checkpoint, leased.swept, wanted, types, stream_pattern, NULL, NULL, NULL
+    ) AS r;
+    GET DIAGNOSTICS found_count = ROW_COUNT;
+  END IF;
+
+  IF found_count BETWEEN 1 AND wanted - 1 THEN
+    checkpoint := leased.swept;
+    RETURN NEXT;
+  ELSIF found_count = 0 AND leased.checkpoint < leased.swept THEN
+    PERFORM acknowledge(subscription, partition, token, leased.swept);
+  END IF;
+END
+$$;
+
+COMMENT ON FUNCTION fetch_batch(text, bigint, bigint, bigint) IS
+$$The next messages of a leased partition, in order, at most max_count; none if it has caught up or
+the subscription is paused. Each comes with the checkpoint to acknowledge after it. If there are
+fewer than max_count, a last row without a message has the checkpoint to acknowledge after all of
+them, which is further on where nothing of the partition follows. After a failure they come one by
+one until the failed one has been dealt with. A parked message that is to be replayed comes first,
+alone, and is settled by settle_parked. Extends the lease when half of it is over. Raises MS020 if
+the lease is lost.$$;

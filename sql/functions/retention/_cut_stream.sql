@@ -1,0 +1,52 @@
+CREATE OR REPLACE FUNCTION _cut_stream(
+  stream_id bigint,
+  category text,
+  from_version bigint,
+  to_version bigint
+)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SET search_path FROM CURRENT
+SET jit = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  failed bigint[];
+  deleted bigint;
+BEGIN
+  -- Before the rows of _forget_errors: an import that waits for these tables has others wait behind
+  -- it, and may itself wait for a handler that waits for one of these rows.
+  LOCK TABLE messages, streams IN ROW EXCLUSIVE MODE;
+  -- LIMIT makes this one look-up for each error that is kept.
+  SELECT array_agg(DISTINCT e.global_position) INTO failed
+  FROM _kept_errors() AS e
+  CROSS JOIN LATERAL (
+    SELECT a.stream_id, a.version FROM messages AS a
+    WHERE a.global_position = e.global_position
+    LIMIT 1
+  ) AS m
+  WHERE m.stream_id = _cut_stream.stream_id AND m.version BETWEEN from_version AND to_version;
+  PERFORM _forget_errors(failed);
+  DELETE FROM messages AS m
+  WHERE m.stream_id = _cut_stream.stream_id
+    AND m.version >= from_version
+    AND m.version <= to_version;
+  GET DIAGNOSTICS deleted = ROW_COUNT;
+  UPDATE streams AS s
+  SET floor = to_version
+  WHERE s.stream_id = _cut_stream.stream_id AND s.floor < to_version;
+  -- Fewer of the category are there than were counted.
+  UPDATE retention_policies AS p
+  SET keep_after = NULL
+  WHERE p.category = _cut_stream.category AND p.keep_after IS NOT NULL;
+  RETURN deleted;
+END
+$$;
+
+COMMENT ON FUNCTION _cut_stream(bigint, text, bigint, bigint) IS
+$$Internal: delete these versions, the first ones of a stream, and remember the last one. The caller
+holds the stream's lock. Raises 55006 if a handler is at work on one that failed.$$;

@@ -1,0 +1,58 @@
+CREATE OR REPLACE FUNCTION _granted_names(
+  kind text
+)
+RETURNS text[]
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  -- Not IMMUTABLE: the planner would call it, for a constant, from within itself for ever.
+  RETURN CASE kind
+    WHEN 'read' THEN ARRAY[
+      'read_stream', 'last_message', 'get_message', 'get_messages', 'stream_version',
+      'read_all', 'read_category', 'read_page', 'safe_position', 'horizon', 'last_position',
+      'wake_channel', 'fall_asleep', 'wake_up', 'category', 'applied_migrations', 'schema_version',
+      'all_messages', 'stream_statistics', 'category_statistics', 'type_statistics'
+    ]
+    WHEN 'write' THEN ARRAY[
+      'write_message', 'write_messages', 'write_arrays', 'synchronize_stream', 'new_message_id',
+      'category', 'applied_migrations', 'schema_version'
+    ]
+    WHEN 'consume' THEN ARRAY[
+      'create_subscription', 'drop_subscription', 'pause_subscription', 'resume_subscription',
+      'rewind_subscription', 'repartition_subscription', 'claim_partition', 'claim_batch',
+      'next_claim', 'fetch_batch', 'extend_lease', 'acknowledge', 'fail_message', 'begin_handling',
+      'check_handling', 'abandon_partition', 'release_partition', 'settle_parked', 'replay_parked',
+      'drop_parked',
+      'subscription_position', 'position_before', 'list_subscriptions', 'list_partitions',
+      'list_parked', 'safe_position', 'horizon', 'last_position', 'wake_channel', 'fall_asleep',
+      'wake_up', 'applied_migrations', 'schema_version'
+    ]
+    WHEN 'monitor' THEN ARRAY[
+      'safe_position', 'horizon', 'last_position', 'schema_version', 'applied_migrations',
+      'subscription_position', 'list_subscriptions', 'list_partitions', 'list_parked',
+      'list_retention', 'store_statistics', 'health', 'count_parked', 'list_stuck',
+      '_subscription_health', '_server_health', 'stream_statistics', 'category_statistics',
+      'type_statistics', 'writers_in_flight', '_stream_lock_class', '_mark_lock_class',
+      '_bell_lock_class', '_open_marks', '_foreign_locks', '_may_lock',
+      'list_sequences'
+    ]
+    WHEN 'admin' THEN _granted_names('read') || _granted_names('write') || _granted_names('consume')
+      || _granted_names('monitor')
+      || ARRAY[
+        'truncate_stream', 'delete_stream', 'redact_message', 'set_retention', 'drop_retention',
+        'apply_retention', 'list_audit', 'list_grants', 'export_messages', 'export_floors',
+        'import_messages', 'import_floors', 'import_times', 'verify_store', 'skip_positions',
+        'empty_store'
+      ]
+  END;
+END
+$$;
+
+COMMENT ON FUNCTION _granted_names(text) IS
+$$Internal: return the functions and views that a role may use whom grant_access gave this kind of
+rights, NULL for no kind: the only place that says so. A function that is new belongs here, or is
+for the owner alone.$$;

@@ -1,0 +1,235 @@
+CREATE OR REPLACE FUNCTION _verify_objects()
+RETURNS TABLE (
+  check_name text,
+  checked bigint,
+  wrong bigint,
+  example text
+)
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+DECLARE
+  store oid := (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = current_schema());
+BEGIN
+  RETURN QUERY
+  SELECT
+    text 'unique indexes are there and valid', count(*), count(*) FILTER (WHERE x.wrong),
+    min(x.name) FILTER (WHERE x.wrong)
+  FROM (
+    SELECT
+      e.name,
+      NOT EXISTS (
+        SELECT FROM pg_index AS i
+        JOIN pg_class AS c ON c.oid = i.indexrelid
+        WHERE c.relnamespace = store AND c.relname = e.name
+          AND i.indisunique = e.is_unique AND i.indisvalid AND i.indisready AND i.indislive
+          AND i.indpred IS NULL
+          AND ARRAY(
+            SELECT a.attname::text
+            FROM unnest(i.indkey) WITH ORDINALITY AS k (attnum, place)
+            JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+            ORDER BY k.place
+          ) = e.columns
+      ) AS wrong
+    FROM (
+      VALUES
+        ('streams_stream_id_pkey', true, '{stream_id}'::text[]),
+        ('streams_stream_key', true, '{stream}'),
+        ('messages_global_position_pkey', true, '{global_position}'),
+        ('messages_stream_id_version_key', true, '{stream_id,version}'),
+        ('messages_message_id_key', true, '{message_id}'),
+        ('messages_category_key_global_position_idx', false, '{category_key,global_position}'),
+        ('subscriptions_subscription_id_pkey', true, '{subscription_id}'),
+        ('subscriptions_subscription_key', true, '{subscription}'),
+        (
+          'subscription_partitions_subscription_id_partition_pkey', true,
+          '{subscription_id,partition}'
+        ),
+        ('subscription_sweeps_subscription_id_pkey', true, '{subscription_id}'),
+        ('subscription_heads_subscription_id_partition_pkey', true, '{subscription_id,partition}'),
+        ('subscription_heads_subscription_id_head_idx', false, '{subscription_id,head}'),
+        (
+          'subscription_work_subscription_id_partition_last_position_pkey', true,
+          '{subscription_id,partition,last_position}'
+        ),
+        ('audit_audit_id_pkey', true, '{audit_id}'),
+        ('retention_policies_category_pkey', true, '{category}'),
+        ('grants_role_kind_pkey', true, '{role,kind}'),
+        (
+          'parked_messages_subscription_id_global_position_pkey', true,
+          '{subscription_id,global_position}'
+        )
+    ) AS e (name, is_unique, columns)
+  ) AS x;
+
+  RETURN QUERY
+  SELECT
+    text 'tables have no triggers, rules or row security', count(*),
+    count(*) FILTER (WHERE t.wrong), min(t.name) FILTER (WHERE t.wrong)
+  FROM (
+    SELECT
+      c.relname::text AS name,
+      c.relrowsecurity
+      OR EXISTS (SELECT FROM pg_trigger AS g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)
+      OR EXISTS (
+        SELECT FROM pg_rewrite AS r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'
+      ) AS wrong
+    FROM pg_class AS c
+    WHERE c.relnamespace = store AND c.relkind IN ('r', 'p', 'v')
+  ) AS t;
+
+  RETURN QUERY
+  SELECT
+    text 'everything belongs to the owner of the store', count(*),
+    count(*) FILTER (WHERE o.owner <> n.nspowner), min(o.name) FILTER (WHERE o.owner <> n.nspowner)
+  FROM pg_namespace AS n
+  CROSS JOIN LATERAL (
+    SELECT c.relname::text AS name, c.relowner AS owner
+    FROM pg_class AS c WHERE c.relnamespace = n.oid
+    UNION ALL
+    SELECT p.proname, p.proowner FROM pg_proc AS p WHERE p.pronamespace = n.oid
+    UNION ALL
+    SELECT t.typname, t.typowner FROM pg_type AS t WHERE t.typnamespace = n.oid
+  ) AS o
+  WHERE n.oid = store;
+
+  RETURN QUERY
+  SELECT
+    text 'nothing is open to everybody', count(*), count(*) FILTER (WHERE o.open),
+    min(o.name) FILTER (WHERE o.open)
+  FROM (
+    SELECT
+      r.name, EXISTS (SELECT FROM aclexplode(r.rights) AS a WHERE a.grantee = 0) AS open
+    FROM _list_rights() AS r
+  ) AS o;
+
+  RETURN QUERY
+  SELECT
+    text 'nobody but the owner may write to tables', count(*), count(*) FILTER (WHERE c.wrong),
+    min(c.name) FILTER (WHERE c.wrong)
+  FROM (
+    SELECT
+      r.relname::text AS name,
+      EXISTS (
+        SELECT FROM aclexplode(r.relacl) AS a
+        WHERE a.grantee <> r.relowner AND a.privilege_type <> 'SELECT'
+      ) OR EXISTS (
+        SELECT FROM pg_attribute AS t
+        CROSS JOIN aclexplode(t.attacl) AS a
+        WHERE t.attrelid = r.oid AND a.grantee <> r.relowner AND a.privilege_type <> 'SELECT'
+      ) AS wrong
+    FROM pg_class AS r
+    WHERE r.relnamespace = store AND r.relkind IN ('r', 'p', 'v', 'S')
+  ) AS c;
+
+  RETURN QUERY
+  SELECT
+    text 'what is for the owner is granted to nobody', count(*), count(*) FILTER (WHERE o.wrong),
+    min(o.name) FILTER (WHERE o.wrong)
+  FROM (
+    SELECT
+      n.nspname::text AS name,
+      EXISTS (
+        SELECT FROM aclexplode(n.nspacl) AS a
+        WHERE a.grantee <> n.nspowner AND a.privilege_type = 'CREATE'
+      ) AS wrong
+    FROM pg_namespace AS n WHERE n.oid = store
+    UNION ALL
+    SELECT
+      p.proname, EXISTS (SELECT FROM aclexplode(p.proacl) AS a WHERE a.grantee <> p.proowner)
+    FROM pg_proc AS p
+    WHERE p.pronamespace = store AND p.proname <> ALL (_granted_names('admin'))
+  ) AS o;
+
+  RETURN QUERY
+  SELECT
+    text 'roles have what was granted to them', count(*), count(*) FILTER (WHERE g.wrong),
+    min(format('%s: %s', g.role, g.kind)) FILTER (WHERE g.wrong)
+  FROM (
+    SELECT
+      h.role, h.kind,
+      NOT has_schema_privilege(r.oid, store, 'USAGE')
+      OR EXISTS (
+        SELECT FROM pg_proc AS p
+        WHERE p.pronamespace = store AND p.proname = ANY (_granted_names(h.kind))
+          AND NOT has_function_privilege(r.oid, p.oid, 'EXECUTE')
+      )
+      OR EXISTS (
+        SELECT FROM pg_class AS c
+        WHERE c.relnamespace = store AND c.relname = ANY (_granted_names(h.kind))
+          AND NOT has_table_privilege(r.oid, c.oid, 'SELECT')
+      ) AS wrong
+    FROM grants AS h
+    JOIN pg_roles AS r ON r.rolname = h.role
+    WHERE _holds_kind(r.oid, h.kind)
+  ) AS g;
+
+  -- Rights on the schema, on functions and to read views; the other ones are in the checks above.
+  RETURN QUERY
+  SELECT
+    text 'roles have nothing but what was granted to them', count(*),
+    count(*) FILTER (WHERE o.wrong),
+    min(format('%s: %s', pg_get_userbyid(o.grantee), o.name)) FILTER (WHERE o.wrong)
+  FROM (
+    SELECT
+      r.name, a.grantee,
+      a.is_grantable OR NOT EXISTS (
+        SELECT
+        FROM grants AS g
+        WHERE g.role = pg_get_userbyid(a.grantee)
+          AND (r.kind = 'schema' OR r.name = ANY (_granted_names(g.kind)))
+      ) AS wrong
+    FROM _list_rights() AS r
+    CROSS JOIN aclexplode(r.rights) AS a
+    WHERE a.grantee NOT IN (0, r.owner)
+  ) AS o;
+
+  RETURN QUERY
+  SELECT
+    text 'writers are restricted as granted', bigint '1',
+    CASE WHEN _writers_restricted() = r.restricted THEN bigint '0' ELSE 1 END,
+    CASE WHEN _writers_restricted() <> r.restricted THEN text 'function _writers_restricted' END
+  FROM (
+    SELECT EXISTS (
+      SELECT FROM grants AS g WHERE g.kind = 'write' AND g.categories IS NOT NULL
+    ) AS restricted
+  ) AS r;
+
+  RETURN QUERY
+  SELECT
+    text 'sequences are at what they gave', count(*),
+    count(*) FILTER (WHERE l.last_value < l.highest),
+    string_agg(
+      format('%s is at %s, %s is stored', l.sequence, l.last_value, l.highest), '; '
+      ORDER BY l.sequence
+    ) FILTER (WHERE l.last_value < l.highest)
+  FROM list_sequences() AS l;
+
+  RETURN QUERY
+  SELECT
+    text 'functions are pinned to the store', count(*), count(*) FILTER (WHERE f.wrong),
+    min(f.name) FILTER (WHERE f.wrong)
+  FROM (
+    SELECT
+      p.proname::text AS name,
+      (p.prosecdef OR l.lanname = 'plpgsql') AND NOT EXISTS (
+        SELECT FROM unnest(p.proconfig) AS s (setting)
+        -- Quoted or not: that depends on the keywords of the server that wrote it.
+        WHERE s.setting IN (
+          'search_path=' || quote_ident(current_schema()) || ', pg_temp',
+          'search_path="' || replace(current_schema(), '"', '""') || '", pg_temp',
+          'search_path=' || substring(current_schema() FROM '^[a-z_][a-z0-9_]*$') || ', pg_temp'
+        )
+      ) AS wrong
+    FROM pg_proc AS p
+    JOIN pg_language AS l ON l.oid = p.prolang
+    WHERE p.pronamespace = store
+  ) AS f;
+END
+$$;
+
+COMMENT ON FUNCTION _verify_objects() IS
+$$Internal: the checks of verify_store that read the catalog.$$;

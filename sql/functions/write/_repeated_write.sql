@@ -1,0 +1,108 @@
+CREATE OR REPLACE FUNCTION _repeated_write(
+  stream_id bigint,
+  at_version bigint,
+  expected_version bigint,
+  types text[],
+  data jsonb[],
+  metadata jsonb[],
+  message_ids uuid[],
+  OUT version bigint,
+  OUT global_position bigint
+)
+RETURNS record
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SET search_path FROM CURRENT
+SET jit = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  first_version bigint;
+  matching bigint;
+  other record;
+BEGIN
+  SELECT m.message_id, array_agg(m.n - 1 ORDER BY m.n) AS indexes
+  INTO other
+  FROM unnest(message_ids) WITH ORDINALITY AS m (message_id, n)
+  WHERE m.message_id IS NOT NULL
+  GROUP BY m.message_id
+  HAVING count(*) > 1
+  LIMIT 1;
+  IF FOUND THEN
+    PERFORM _refuse_argument(
+      'message_ids', 'must not hold an id twice',
+      jsonb_build_object('message_id', other.message_id, 'indexes', other.indexes)
+    );
+  END IF;
+
+  -- LIMIT keeps this one look-up by id for each message, whatever the planner thinks of the sizes.
+  SELECT
+    a.message_id,
+    (SELECT s.stream FROM streams AS s WHERE s.stream_id = a.stream_id) AS stream,
+    a.version,
+    a.global_position
+  INTO other
+  FROM unnest(message_ids) AS w (message_id)
+  CROSS JOIN LATERAL (
+    SELECT m.message_id, m.stream_id, m.version, m.global_position
+    FROM messages AS m
+    WHERE m.message_id = w.message_id
+    LIMIT 1
+  ) AS a
+  -- Not what this very write has stored before it met an id in use.
+  WHERE a.stream_id <> _repeated_write.stream_id OR a.version <= at_version
+  ORDER BY a.global_position
+  LIMIT 1;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+
+  SELECT count(*), min(a.version), max(a.version), max(a.global_position)
+  INTO matching, first_version, _repeated_write.version, _repeated_write.global_position
+  FROM unnest(types, data, metadata, message_ids) WITH ORDINALITY
+    AS w (type, data, metadata, message_id, n)
+  CROSS JOIN LATERAL (
+    SELECT m.stream_id, m.version, m.global_position, m.type, m.data, m.metadata
+    FROM messages AS m
+    WHERE m.message_id = w.message_id
+    LIMIT 1
+  ) AS a
+  WHERE a.stream_id = _repeated_write.stream_id
+    AND a.version = other.version + w.n - 1
+    AND a.type = w.type COLLATE "C"
+    AND a.data = w.data
+    AND a.metadata IS NOT DISTINCT FROM w.metadata;
+  IF matching <> cardinality(types) OR first_version - 1 <> expected_version THEN
+    -- Where it is, is nothing for who may not write there.
+    IF _writers_restricted() AND NOT _may_write(_acting_role(), category(other.stream)) THEN
+      RAISE EXCEPTION USING
+        ERRCODE = 'MS002',
+        MESSAGE = format('message id %s is already used', other.message_id),
+        DETAIL = json_build_object(
+          'message_id', other.message_id, 'stream', '', 'version', 0, 'global_position', 0
+        )::text,
+        HINT = 'A new message needs a new id. Nothing was stored.';
+    END IF;
+    RAISE EXCEPTION USING
+      ERRCODE = 'MS002',
+      MESSAGE = format(
+        'message id %s is already used at version %s of stream %s',
+        other.message_id, other.version, other.stream
+      ),
+      DETAIL = json_build_object(
+        'message_id', other.message_id, 'stream', other.stream, 'version', other.version,
+        'global_position', other.global_position
+      )::text,
+      HINT = 'To repeat a write, send the same messages with the same ids and expected version to '
+        'the same stream. A new message needs a new id. Nothing was stored.';
+  END IF;
+END
+$$;
+
+COMMENT ON FUNCTION _repeated_write(bigint, bigint, bigint, text[], jsonb[], jsonb[], uuid[]) IS
+$$Internal: the place of the last of these messages if exactly they are stored already, in this
+order, at the place they are to be written to; NULLs if none of their ids is stored. Raises 22023 if
+an id is there twice, MS002 if any is stored otherwise.$$;

@@ -1,0 +1,114 @@
+CREATE OR REPLACE FUNCTION write_arrays(
+  stream text,
+  types text[],
+  data jsonb[],
+  metadata jsonb[] DEFAULT NULL,
+  expected_version bigint DEFAULT NULL,
+  message_ids uuid[] DEFAULT NULL,
+  OUT version bigint,
+  OUT global_position bigint
+)
+RETURNS record
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET jit = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  target record;
+  at_version bigint;
+  written bigint;
+  written_at timestamptz;
+BEGIN
+  PERFORM _refuse_write(stream, expected_version, types, data, metadata, message_ids);
+
+  -- See write_message for the order of these steps and what each lock is for.
+  PERFORM pg_advisory_xact_lock(_stream_lock_class(), hashtext(stream COLLATE "C"));
+  PERFORM _announce_write();
+
+  -- One statement, which locks both tables before its snapshot: between two, empty_store could
+  -- delete the messages and raise the floor, and the version would be neither's.
+  SELECT
+    s.stream_id, s.category_key, coalesce(l.version, s.floor) AS version,
+    _writers_restricted() OR current_setting('transaction_isolation') <> 'read committed' AS checked
+  INTO target
+  FROM streams AS s
+  LEFT JOIN LATERAL (
+    SELECT m.version
+    FROM messages AS m
+    WHERE m.stream_id = s.stream_id
+    ORDER BY m.version DESC
+    LIMIT 1
+  ) AS l ON true
+  WHERE s.stream = write_arrays.stream COLLATE "C";
+  IF NOT FOUND THEN
+    PERFORM _refuse_target(stream, NULL);
+    SELECT c.stream_id, c.category_key, bigint '0' AS version, false AS checked INTO target
+    FROM _create_stream(stream) AS c;
+  ELSIF target.checked THEN
+    PERFORM _refuse_target(stream, target.stream_id);
+  END IF;
+
+  at_version := target.version;
+
+  IF (expected_version <> at_version) IS NOT TRUE THEN
+    written_at := clock_timestamp();
+    IF cardinality(types) > 1 AND current_setting('transaction_isolation') = 'read committed' THEN
+      -- The stream's lock keeps its next versions free, so only an id can be in use. That is rare:
+      -- for several messages it is cheaper to go back to before them than to ask for each.
+      BEGIN
+        INSERT INTO messages AS m (
+          global_position, stream_id, version, category_key, added_at, message_id, type, data,
+          metadata
+        )
+        SELECT
+          nextval('global_position_seq'), target.stream_id, at_version + w.n, target.category_key,
+          written_at, coalesce(w.message_id, new_message_id()), w.type, w.data, w.metadata
+        FROM unnest(types, data, metadata, message_ids) WITH ORDINALITY
+          AS w (type, data, metadata, message_id, n);
+        GET DIAGNOSTICS written = ROW_COUNT;
+      EXCEPTION
+        WHEN unique_violation THEN
+          written := 0;
+      END;
+    ELSE
+      INSERT INTO messages AS m (
+        global_position, stream_id, version, category_key, added_at, message_id, type, data,
+        metadata
+      )
+      SELECT
+        nextval('global_position_seq'), target.stream_id, at_version + w.n, target.category_key,
+        written_at, coalesce(w.message_id, new_message_id()), w.type, w.data, w.metadata
+      FROM unnest(types, data, metadata, message_ids) WITH ORDINALITY
+        AS w (type, data, metadata, message_id, n)
+      ON CONFLICT DO NOTHING;
+      GET DIAGNOSTICS written = ROW_COUNT;
+    END IF;
+  END IF;
+
+  IF written = cardinality(types) THEN
+    version := at_version + written;
+    global_position := currval('global_position_seq');
+  ELSE
+    -- Not the expected version, or an id is in use: a repetition, or refused.
+    SELECT r.version, r.global_position INTO version, global_position
+    FROM _repeated_write(
+      target.stream_id, at_version, expected_version, types, data, metadata, message_ids
+    ) AS r;
+    IF global_position IS NULL THEN
+      PERFORM _refuse_version(stream, target.stream_id, at_version, expected_version);
+    END IF;
+  END IF;
+END
+$$;
+
+COMMENT ON FUNCTION write_arrays(text, text[], jsonb[], jsonb[], bigint, uuid[]) IS
+$$Append several messages to a stream, all or nothing, with consecutive versions; answers the last
+one's version and global position. As write_messages, for drivers that send arrays: the fastest way
+in. The arrays have the same length and hold one element a message; metadata and message_ids, and
+any of their elements, may be NULL. Call it in FROM, and see write_message for errors.$$;
