@@ -344,7 +344,7 @@ def test_upgrade_keeps_grants_of_functions_that_are_gone(
         query(conn, schema, f"SELECT {{store}}.grant_{kind}('{role}')")
     grants = query(conn, schema, "SELECT * FROM {store}.list_grants()")
     assert len(grants) == 4
-    install(dsn, schema)
+    install(conninfo, schema)
     assert query(conn, schema, "SELECT * FROM {store}.list_grants()") == grants
     assert [check.check for check in transfer.verify(conn, store=schema) if check.wrong] == []
     own = connect(user=role)

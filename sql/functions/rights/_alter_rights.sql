@@ -14,11 +14,11 @@ DECLARE
   object record;
 BEGIN
   FOR object IN
-    SELECT 'EXECUTE ON FUNCTION' AS what, p.proname AS name
+    SELECT p.proname AS name, false AS is_view
     FROM pg_proc AS p
     WHERE p.pronamespace = quote_ident(current_schema())::regnamespace AND p.proname = ANY (names)
     UNION ALL
-    SELECT 'SELECT ON', c.relname
+    SELECT c.relname, true
     FROM pg_class AS c
     WHERE c.relnamespace = quote_ident(current_schema())::regnamespace
       AND c.relkind = 'v'
@@ -26,8 +26,14 @@ BEGIN
   LOOP
     -- Dynamic, because GRANT takes no parameters. A name tells a function: none is overloaded.
     EXECUTE format(
-      CASE WHEN granted THEN 'GRANT %s %I TO %I' ELSE 'REVOKE %s %I FROM %I' END,
-      object.what, object.name, role
+      CASE
+        WHEN object.is_view AND granted THEN 'GRANT SELECT ON %I TO %I'
+        WHEN object.is_view THEN 'REVOKE SELECT ON %I FROM %I'
+        WHEN granted THEN 'GRANT EXECUTE ON FUNCTION %I TO %I'
+        ELSE 'REVOKE EXECUTE ON FUNCTION %I FROM %I'
+      END,
+      object.name,
+      role
     );
   END LOOP;
 END
