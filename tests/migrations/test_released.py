@@ -70,7 +70,7 @@ SEEN = [
     "SELECT {store}.stream_version('a-0'), {store}.stream_version('none')",
     "SELECT {store}.wake_channel(), pg_get_function_sqlbody(p.oid) FROM pg_proc AS p"
     " WHERE p.pronamespace = (SELECT c.relnamespace FROM pg_class AS c"
-    " WHERE c.oid = '{store}.messages'::regclass) AND p.proname ~ '^_?_mark_lock_class$'",
+    " WHERE c.oid = '{store}.messages'::regclass) AND p.proname ~ '^_?mark_lock_class$'",
 ]
 
 

@@ -25,16 +25,15 @@ BEGIN
       AND c.relname = ANY (names)
   LOOP
     -- Dynamic, because GRANT takes no parameters. A name tells a function: none is overloaded.
-    EXECUTE format(
-      CASE
-        WHEN object.is_view AND granted THEN 'GRANT SELECT ON %I TO %I'
-        WHEN object.is_view THEN 'REVOKE SELECT ON %I FROM %I'
-        WHEN granted THEN 'GRANT EXECUTE ON FUNCTION %I TO %I'
-        ELSE 'REVOKE EXECUTE ON FUNCTION %I FROM %I'
-      END,
-      object.name,
-      role
-    );
+    IF object.is_view AND granted THEN
+      EXECUTE format('GRANT SELECT ON %I TO %I', object.name, role);
+    ELSIF object.is_view THEN
+      EXECUTE format('REVOKE SELECT ON %I FROM %I', object.name, role);
+    ELSIF granted THEN
+      EXECUTE format('GRANT EXECUTE ON FUNCTION %I TO %I', object.name, role);
+    ELSE
+      EXECUTE format('REVOKE EXECUTE ON FUNCTION %I FROM %I', object.name, role);
+    END IF;
   END LOOP;
 END
 $$;
