@@ -3,7 +3,7 @@
 import psycopg
 
 from pgstore._core.conninfo import checked
-from pgstore._core.statements import Statements
+from pgstore._core.quoting import Statements
 from pgstore._sync import installer
 
 

@@ -51,6 +51,7 @@ class AsyncDatabase:
         for other reasons the same effect as once. It is also run once more, on a new connection, if
         the server was read-only: the address may lead to another one by now.
         """
+        statement = self.statements[statement]
         try:
             if conn is not None:
                 await self.ready()
@@ -138,5 +139,7 @@ class AsyncDatabase:
                 await together.enter_async_context(conn.pipeline())
             # Not conn.transaction(): in a pipeline that opens another one, which lasts as long.
             await stack.enter_async_context(AsyncTransaction(conn))
-            await StoreCursor(conn, row_factory=tuple_row).execute(*first)
+            statement, parameters = first
+            cursor = StoreCursor(conn, row_factory=tuple_row)
+            await cursor.execute(self.statements[statement], parameters)
         return conn

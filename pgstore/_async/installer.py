@@ -10,7 +10,8 @@ from psycopg.rows import tuple_row
 
 from pgstore._async.cursor import StoreCursor
 from pgstore._core import sql_files
-from pgstore._core.statements import Statements
+from pgstore._core.quoting import Statements
+from pgstore._core.statements import APPLIED_MIGRATIONS
 from pgstore._core.translation import advised
 from pgstore.errors import (
     MigrationEditedError,
@@ -22,9 +23,7 @@ from pgstore.errors import (
 )
 
 
-async def ensure(
-    conn: AsyncConnection[object], statements: Statements, name: str, *, create: bool
-) -> None:
+async def ensure(conn: AsyncConnection[object], statements: Statements, *, create: bool) -> None:
     """Make sure that the store is the one of this package; with `create`, install or upgrade it.
 
     The connection is in autocommit mode. A role that may not install, and a standby, get the error
@@ -33,14 +32,14 @@ async def ensure(
     applied = await applied_migrations(conn, statements)
     if applied == sql_files.checksums():
         return
-    problem = problem_of(applied, name)
+    problem = problem_of(applied, statements.store)
     if not create and not isinstance(problem, StoreError):
         if problem is not None:
             raise problem
         return
     try:
         # What the installer refuses, it refuses better: with DETAIL.
-        await install(conn, name)
+        await install(conn, statements.store)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as denied:
         if isinstance(problem, StoreNotInstalledError | StoreOutdatedError):
             if isinstance(denied, psycopg.errors.ReadOnlySqlTransaction):
@@ -151,7 +150,9 @@ async def applied_migrations(
     async with StoreCursor(conn, row_factory=tuple_row) as cursor:
         try:
             with advised(conn):
-                await cursor.execute(statements.applied_migrations, (), binary=True)
+                await cursor.execute(
+                    statements[APPLIED_MIGRATIONS], (statements.store,), binary=True
+                )
         except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
             return None
         return dict(await cursor.fetchall())

@@ -46,7 +46,7 @@ class AsyncOpening(AsyncDatabase):
     ) -> list[TupleRow]:
         """As the database; a transaction that was begun before the closing can be finished."""
         if conn is not None:
-            return await run(conn, statement, parameters)
+            return await run(conn, self.statements[statement], parameters)
         return await super().rows(statement, parameters, repeatable=repeatable)
 
     async def ready(self) -> Pool:

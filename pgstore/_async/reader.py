@@ -11,6 +11,7 @@ from pgstore._async.database import AsyncDatabase
 from pgstore._async.follower import AsyncFollower, Page
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.waker import AsyncWaker
+from pgstore._core import statements as s
 from pgstore._core.arguments import (
     count,
     name_of,
@@ -72,7 +73,7 @@ class AsyncReader(Generic[E]):
             size = page if max_count is None else min(page, max_count)
             start = number("from_version", from_version)
             rows = await self._database.rows(
-                self._database.statements.read,
+                s.READ_STREAM,
                 (stream, start, str(size), "true" if backward else "false"),
                 conn,
             )
@@ -90,9 +91,7 @@ class AsyncReader(Generic[E]):
         """The stream's last message, or its last one of the type with this name; None if none."""
         if type is not None:
             name_of("type", type)
-        rows = await self._database.rows(
-            self._database.statements.last, (name_of("stream", stream), type), conn
-        )
+        rows = await self._database.rows(s.LAST_MESSAGE, (name_of("stream", stream), type), conn)
         return self._stored(rows[0]) if rows else None
 
     async def get(
@@ -114,7 +113,7 @@ class AsyncReader(Generic[E]):
         """The messages with these ids, in that order; ids that do not exist are left out."""
         ids = several("message_ids", message_ids) or ()
         rows = await self._database.rows(
-            self._database.statements.get_many,
+            s.GET_MESSAGES,
             ("\n".join([uuid_text("message_id", each) for each in ids]),),
             conn,
         )
@@ -125,13 +124,13 @@ class AsyncReader(Generic[E]):
     ) -> int:
         """The version of the stream's last message; 0 if the stream is empty."""
         ((version,),) = await self._database.rows(
-            self._database.statements.stream_version, (name_of("stream", stream),), conn
+            s.STREAM_VERSION, (name_of("stream", stream),), conn
         )
         return int(version)
 
     async def safe_position(self) -> int:
         """The global position of the last message with nothing in flight before it; 0 if none."""
-        ((position,),) = await self._database.rows(self._database.statements.safe_position, ())
+        ((position,),) = await self._database.rows(s.SAFE_POSITION, ())
         return int(position)
 
     async def read_all(
@@ -283,7 +282,7 @@ class AsyncReader(Generic[E]):
     ) -> Page:
         """A page of messages, where to go on, and how far it has looked."""
         rows = await database.rows(
-            self._database.statements.read_page,
+            s.READ_PAGE,
             (number("after_position", after_position), str(size), *chosen.parameters()),
             conn,
         )

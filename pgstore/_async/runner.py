@@ -19,6 +19,7 @@ from pgstore._async.waker import AsyncWaker
 from pgstore._compat.events import AsyncEvent, async_wait_for
 from pgstore._compat.signals import async_stopped_by_signals
 from pgstore._compat.tasks import AsyncTask, async_pause
+from pgstore._core import statements as s
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.filters import array, interval, text
 from pgstore._core.log import log
@@ -59,7 +60,6 @@ class AsyncRunner:
         hooks: RunnerHooks,
     ) -> None:
         self._database = database
-        self._statements = database.statements
         self._waker = waker
         self._decode = decode
         self._delivery = AsyncDelivery(database, hooks)
@@ -243,9 +243,9 @@ class AsyncRunner:
         with self._leases_lock:
             leases, self._abandoned = self._abandoned, []
         while leases:
-            statement, parameters = self._statements.release_partition, leases[-1].parameters
+            statement, parameters = s.RELEASE_PARTITION, leases[-1].parameters
             if lost := leases[-1].lost:
-                statement, parameters = self._statements.abandon_partition, (*parameters, lost)
+                statement, parameters = s.ABANDON_PARTITION, (*parameters, lost)
             try:
                 await self._database.rows(statement, parameters)
             except SubscriptionNotFoundError:
@@ -271,9 +271,9 @@ class AsyncRunner:
             try:
                 parameters = (array(names), self._owner, interval(self._lease), text(size))
                 rows = await (
-                    self._database.rows(self._statements.look, (*parameters, array(names)))
+                    self._database.rows(s.LOOK, (*parameters, array(names)))
                     if looks
-                    else self._database.rows(self._statements.claim_batch, parameters)
+                    else self._database.rows(s.CLAIM_BATCH, parameters)
                 )
             except SubscriptionNotFoundError as error:
                 self._leave_out(error)
@@ -313,7 +313,7 @@ class AsyncRunner:
                 if self._stopping.is_set() or not left(turn):
                     break
                 batch = await self._fetch(lease)
-            await self._database.rows(self._statements.release_partition, lease.parameters)
+            await self._database.rows(s.RELEASE_PARTITION, lease.parameters)
         except (LeaseLostError, SubscriptionNotFoundError) as error:
             log.warning("%s", error)
         except BaseException:
@@ -327,7 +327,7 @@ class AsyncRunner:
 
     async def _fetch(self, lease: Lease) -> Batch:
         rows = await self._database.rows(
-            self._statements.fetch_batch,
+            s.FETCH_BATCH,
             (*lease.parameters, text(lease.subscription.options.batch_size)),
         )
         return Batch.of(rows, self._decode)
@@ -350,13 +350,13 @@ class AsyncRunner:
             leases = list(self._leases)
         for lease in leases:
             try:
-                await self._database.rows(self._statements.extend_lease, lease.parameters)
+                await self._database.rows(s.EXTEND_LEASE, lease.parameters)
             except (LeaseLostError, SubscriptionNotFoundError):
                 continue  # who works on it finds out when it acknowledges
 
     async def _tell_how_far_behind(self) -> None:
         furthest = dict.fromkeys(self._by_name, 0)
-        for name, behind in await self._database.rows(self._statements.behind, ()):
+        for name, behind in await self._database.rows(s.BEHIND, ()):
             if name in furthest:
                 furthest[name] = behind
         for name, behind in furthest.items():

@@ -19,7 +19,8 @@ from pgstore._compat.events import AsyncEvent
 from pgstore._compat.tasks import AsyncLoopEnd, async_called, async_finish
 from pgstore._core.conninfo import checked, limits
 from pgstore._core.outages import Outage
-from pgstore._core.statements import NOTIFY, Statements
+from pgstore._core.quoting import Statements
+from pgstore._core.statements import NOTIFY
 from pgstore._core.text import one_line
 from pgstore._core.translation import passes
 from pgstore.errors import PgstoreError
@@ -88,7 +89,7 @@ class AsyncSource:
                 restore = conn.autocommit
                 await conn.set_autocommit(True)
                 try:
-                    await ensure(conn, self.statements, self.name, create=self._create)
+                    await ensure(conn, self.statements, create=self._create)
                 finally:
                     if not conn.closed:
                         await conn.set_autocommit(restore)
@@ -96,7 +97,7 @@ class AsyncSource:
         options = limits(self._conninfo) | self._own
         # A plain connection first: a wrong address is an error now, not a time-out of the pool.
         async with await AsyncConnection.connect(self._conninfo, **options) as conn:
-            await ensure(conn, self.statements, self.name, create=self._create)
+            await ensure(conn, self.statements, create=self._create)
         self._end = AsyncEvent()
         pool: Pool = AsyncConnectionPool(
             self._conninfo,

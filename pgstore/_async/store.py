@@ -16,6 +16,7 @@ from pgstore._async.runner import AsyncRunner
 from pgstore._async.source import AsyncSource, Pool, PoolConnection
 from pgstore._async.subscription import AsyncSubscription, SubscriptionOptions
 from pgstore._async.waker import AsyncWaker, WakeUp
+from pgstore._core import statements as s
 from pgstore._core.arguments import (
     count,
     describe,
@@ -172,7 +173,7 @@ class AsyncMessageStore(AsyncReader[E]):
             name_of("stream", stream)
         type_name, data = self._codec.encode(message)
         ((version, position),) = await self._database.rows(
-            self._database.statements.write,
+            s.WRITE,
             (
                 stream,
                 type_name,
@@ -202,7 +203,7 @@ class AsyncMessageStore(AsyncReader[E]):
         """
         batch = EncodedBatch(self._codec, several("messages", messages) or (), metadata)
         ((version, position),) = await self._database.rows(
-            self._database.statements.write_many,
+            s.WRITE_LINES,
             (
                 name_of("stream", stream),
                 *batch.lines,
@@ -237,7 +238,7 @@ class AsyncMessageStore(AsyncReader[E]):
         known = known_ids(all_messages, expected_version)
         batch = EncodedBatch(self._codec, all_messages[len(known) :], metadata)
         ((version, position),) = await self._database.rows(
-            self._database.statements.synchronize,
+            s.SYNCHRONIZE,
             (name_of("stream", stream), "\n".join(known), *batch.lines, batch.message_ids),
             conn,
         )

@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 from pgstore._async.database import AsyncDatabase
 from pgstore._compat.tasks import async_pause
 from pgstore._core import handlers
+from pgstore._core import statements as s
 from pgstore._core.arguments import count, describe, number, seconds, whole
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.filters import Filter, array, interval, text
@@ -202,7 +203,7 @@ class AsyncSubscription(Generic[E]):
         start = options.start
         position = {"beginning": 0, "end": None}.get(start, 0) if isinstance(start, str) else 0
         ((new,),) = await self._database.rows(
-            self._database.statements.create_subscription,
+            s.CREATE_SUBSCRIPTION,
             (
                 self.name,
                 array(options.filter.categories),
@@ -223,8 +224,7 @@ class AsyncSubscription(Generic[E]):
 
     async def _compare_partitions(self) -> None:
         # No error: a program that still says the old number must not fail for it.
-        statement = self._database.statements.of_subscription["partitions"]
-        for (partitions,) in await self._database.rows(statement, (self.name,)):
+        for (partitions,) in await self._read(s.PARTITIONS_OF):
             if partitions != self.options.partitions:
                 log.warning(
                     "subscription %s has %s partitions, not %s: repartition() changes that",
@@ -233,16 +233,16 @@ class AsyncSubscription(Generic[E]):
 
     async def drop(self) -> None:
         """Forget its checkpoints and what it has parked; whoever works on it loses the lease."""
-        await self._call("drop_subscription")
+        await self._call(s.DROP_SUBSCRIPTION)
         self._created = False
 
     async def pause(self) -> None:
         """Hand out nothing more; batches in hand are finished."""
-        await self._call("pause_subscription")
+        await self._call(s.PAUSE_SUBSCRIPTION)
 
     async def resume(self, *, partition: int | None = None) -> None:
         """Go on after `pause`, and with stopped partitions; or with one stopped partition."""
-        await self._call("resume_subscription", number("partition", partition))
+        await self._call(s.RESUME_SUBSCRIPTION, number("partition", partition))
 
     async def rewind(self, to: int | datetime) -> int:
         """Go on after another global position, or with the messages added from a time on.
@@ -250,36 +250,36 @@ class AsyncSubscription(Generic[E]):
         Back or forward; whoever works on it loses the lease. Returns the position.
         """
         if isinstance(to, datetime):
-            ((position,),) = await self._call("rewind_subscription", None, _aware(to).isoformat())
+            ((position,),) = await self._call(s.REWIND_SUBSCRIPTION, None, _aware(to).isoformat())
         else:
-            ((position,),) = await self._call("rewind_subscription", str(whole("to", to)), None)
+            ((position,),) = await self._call(s.REWIND_SUBSCRIPTION, str(whole("to", to)), None)
         return int(position)
 
     async def repartition(self, partitions: int) -> None:
         """Change the number of partitions, when those it has have caught up with each other."""
         partitions = count("partitions", partitions, least=1)
-        await self._call("repartition_subscription", text(partitions))
+        await self._call(s.REPARTITION_SUBSCRIPTION, text(partitions))
         self.options = msgspec.structs.replace(self.options, partitions=partitions)
 
     async def partitions(self) -> list[PartitionStatus]:
         """How far each partition is, and who works on it. Raises SubscriptionNotFoundError."""
-        rows = await self._read("list_partitions")
+        rows = await self._read(s.LIST_PARTITIONS)
         if not rows:
             await self.position()  # raises: there is none
         return [PartitionStatus(*row) for row in rows]
 
     async def parked(self) -> list[ParkedMessage]:
         """The messages that were put aside. Raises SubscriptionNotFoundError."""
-        return [ParkedMessage(*row) for row in await self._read("list_parked")]
+        return [ParkedMessage(*row) for row in await self._read(s.LIST_PARKED)]
 
     async def replay(self, global_position: int | None = None) -> int:
         """Have one parked message, or all, handed out again; how many."""
-        ((found,),) = await self._call("replay_parked", number("global_position", global_position))
+        ((found,),) = await self._call(s.REPLAY_PARKED, number("global_position", global_position))
         return int(found)
 
     async def drop_parked(self, global_position: int | None = None) -> int:
         """Forget one parked message, or all, as dealt with; how many."""
-        ((found,),) = await self._call("drop_parked", number("global_position", global_position))
+        ((found,),) = await self._call(s.DROP_PARKED, number("global_position", global_position))
         return int(found)
 
     async def position(self) -> int:
@@ -287,7 +287,7 @@ class AsyncSubscription(Generic[E]):
 
         On a standby, what it was there. Raises SubscriptionNotFoundError.
         """
-        ((position,),) = await self._read("subscription_position")
+        ((position,),) = await self._read(s.SUBSCRIPTION_POSITION)
         return int(position)
 
     async def wait_until(self, position: int, *, timeout: float | None = 30.0) -> None:
@@ -324,12 +324,11 @@ class AsyncSubscription(Generic[E]):
         except SubscriptionNotFoundError:
             return "there is no such subscription yet; run it with store.run(subscription)"
 
-    async def _call(self, function: str, *parameters: str | None) -> list[TupleRow]:
+    async def _call(self, statement: str, *parameters: str | None) -> list[TupleRow]:
         await self.create()
-        return await self._read(function, *parameters)
+        return await self._read(statement, *parameters)
 
-    async def _read(self, function: str, *parameters: str | None) -> list[TupleRow]:
-        statement = self._database.statements.of_subscription[function]
+    async def _read(self, statement: str, *parameters: str | None) -> list[TupleRow]:
         return await self._database.rows(statement, (self.name, *parameters))
 
 

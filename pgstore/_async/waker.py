@@ -14,11 +14,12 @@ from psycopg import AsyncConnection, sql
 from pgstore._async.cursor import run
 from pgstore._compat.events import AsyncCounter, AsyncEvent, async_wait_for
 from pgstore._compat.tasks import AsyncTask, async_pause
+from pgstore._core import statements as s
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.log import log
 from pgstore._core.outages import PACE, Outage
+from pgstore._core.quoting import Statements
 from pgstore._core.silence import cut
-from pgstore._core.statements import Statements
 from pgstore._core.translation import passes
 
 WakeUp = Literal["listen", "poll"]
@@ -183,7 +184,7 @@ class AsyncWaker:
                 if self._waiting == 0 and not closed.is_set():
                     await async_wait_for(self._wanted, None)
                     continue
-            found = await self._look(conn, self._statements.horizon)
+            found = await self._look(conn, self._statements[s.HORIZON])
             now = time.monotonic()
             if self.safe_position - before < _MANY * (now - start):
                 busy = 0.0
@@ -217,7 +218,7 @@ class AsyncWaker:
         Through a pooler the session may be another's in the next transaction: then they come to
         that one, and what is announced there stays.
         """
-        ((channel, session),) = await run(conn, self._statements.wake_channel, ())
+        ((channel, session),) = await run(conn, self._statements[s.WAKE_CHANNEL], ())
         # On a channel of its own: nobody else is to be woken, nor to answer.
         own = f"pgstore_{uuid4().hex}"
         await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(own)))
@@ -276,7 +277,7 @@ class AsyncWaker:
         self, conn: AsyncConnection[object], closed: AsyncEvent
     ) -> Literal["messages", "writers", "nothing"]:
         """Sleep until many ring or somebody is in flight; or do not, if that is so already."""
-        found, rings = await self._look(conn, self._statements.fall_asleep, self._session), 0
+        found, rings = await self._look(conn, self._statements[s.FALL_ASLEEP], self._session), 0
         self._told = None
         try:
             until = deadline(_FALLBACK_POLL)
@@ -292,12 +293,12 @@ class AsyncWaker:
                 if (
                     rings >= _RINGS
                     or self._waiting == 0
-                    or (await self._horizon(conn, self._statements.horizon))[1]
+                    or (await self._horizon(conn, self._statements[s.HORIZON]))[1]
                 ):
                     found = "messages"
         finally:
             with suppress(psycopg.OperationalError):
-                found = await self._look(conn, self._statements.wake_up, self._session)
+                found = await self._look(conn, self._statements[s.WAKE_UP], self._session)
         if rings and found == "nothing":  # whoever rings for nothing is not to keep us busy
             await async_pause(_AFTER_YOU)
         return found

@@ -1,17 +1,17 @@
-"""The statements of a store. Each operation is one of them, and one round trip."""
+"""Every SQL statement of the package that names a store's objects. STORE stands for its schema.
 
-from psycopg import sql
+All parameters are cast by the server, so a statement has one set of parameter types and is prepared
+once a connection. `pgstore._core.quoting` puts the schema's name into a statement.
+"""
 
-from pgstore._core.arguments import describe, is_text, name_of
-from pgstore.errors import InvalidArgumentError
-
-_COLUMNS = (
-    "message_id, stream, version, global_position, type, data::text, metadata::text, added_at"
+_MESSAGE = (
+    "message_id, stream, version, global_position, type, data::text AS data,"
+    " metadata::text AS metadata, added_at"
 )
 
 # A batch's parameters are texts of one line a message: one string each, instead of arrays that the
 # driver would build element by element. JSON and ids have no line breaks in them.
-_BATCH = """\
+_LINES = """\
 string_to_array(%s::text, E'\\n'), string_to_array(%s::text, E'\\n')::jsonb[], \
 string_to_array(%s::text, E'\\n', '')::jsonb[]"""
 _IDS = "string_to_array(%s::text, E'\\n')::uuid[]"
@@ -21,154 +21,304 @@ _LEASE = "%s::text, %s::bigint, %s::bigint"
 # Only what says something: of most messages the checkpoint is their position.
 _OF_BATCH = "nullif(checkpoint, global_position), nullif(parked, false)"
 
-# Notify, and tell which session has done so.
+# Write.
+
+# Append a message; its place.
+WRITE = (
+    "SELECT version, global_position FROM STORE.write_message("
+    "%s::text, %s::text, %s::jsonb, %s::jsonb, %s::bigint, %s::uuid)"
+)
+# Append messages, given as lines; the place of the last.
+WRITE_LINES = (
+    "SELECT version, global_position FROM STORE.write_arrays("
+    f"%s::text, {_LINES}, %s::bigint, {_IDS})"
+)
+# Append messages, given as arrays; the place of the last.
+WRITE_ARRAYS = (
+    "SELECT version, global_position FROM STORE.write_arrays("
+    "%s::text, %s::text[], %s::text[]::jsonb[], %s::text[]::jsonb[], %s::bigint, %s::uuid[])"
+)
+# Append what a stream lacks of these messages; the place of the last.
+SYNCHRONIZE = (
+    "SELECT version, global_position FROM STORE.synchronize_stream("
+    f"%s::text, {_IDS}, {_LINES}, {_IDS})"
+)
+
+# Read.
+
+# A page of a stream, in the order of versions or backward.
+READ_STREAM = (
+    f"SELECT {_MESSAGE} FROM STORE.read_stream(%s::text, %s::bigint, %s::bigint, %s::boolean)"
+)
+# The last message of a stream, or the last one of a type.
+LAST_MESSAGE = f"SELECT {_MESSAGE} FROM STORE.last_message(%s::text, %s::text)"
+# Messages by their ids.
+GET_MESSAGES = f"SELECT {_MESSAGE} FROM STORE.get_messages({_IDS})"
+# The version of a stream's last message.
+STREAM_VERSION = "SELECT STORE.stream_version(%s::text)"
+# A page across streams; its last row may only say how far it has looked.
+READ_PAGE = (
+    f"SELECT {_MESSAGE}, reached_position, looked_position FROM STORE.read_page("
+    f"%s::bigint, %s::bigint, {_FILTER})"
+)
+# A page across streams up to a position.
+READ_PAGE_UP_TO = (
+    f"SELECT {_MESSAGE}, reached_position FROM STORE.read_page("
+    "%s::bigint, %s::bigint, %s::text[], %s::text[], up_to_position => %s::bigint)"
+)
+# The position of the last message with nothing in flight before it.
+SAFE_POSITION = "SELECT STORE.safe_position()"
+
+# Wait for messages.
+
+# The safe position, and whether any writer is in flight.
+HORIZON = "SELECT safe_position, in_flight FROM STORE.horizon()"
+# Have writers notify this session from now on; the horizon.
+FALL_ASLEEP = "SELECT safe_position, in_flight FROM STORE.fall_asleep(%s::integer)"
+# Have them notify it no longer; the horizon.
+WAKE_UP = "SELECT safe_position, in_flight FROM STORE.wake_up(%s::integer)"
+# The channel that writers notify, and the session's process.
+WAKE_CHANNEL = "SELECT STORE.wake_channel(), pg_backend_pid()"
+# Notify a channel; the session's process.
 NOTIFY = "SELECT pg_backend_pid() FROM pg_notify(%s::text, '')"
 
+# Subscribe.
 
-def quoted_schema(name: str) -> str:
-    """A store's name, as a statement with parameters takes it. Refuses what no schema is called."""
-    if (
-        not name_of("name", name)
-        or len(name.encode(errors="replace")) > 63
-        or not is_text(name)
-        or name.startswith("pg_")
-        or name in ("information_schema", "$user")
-    ):
-        raise InvalidArgumentError(
-            f"{describe(name)} cannot be a store's name: it is a schema's name, 1 to 63 bytes of"
-            " UTF-8 that do not start with pg_"
-        )
-    return sql.Identifier(name).as_string().replace("%", "%%")
+# Create a subscription if there is none of this name; whether it is new.
+CREATE_SUBSCRIPTION = (
+    "SELECT STORE.create_subscription(%s::text, %s::text[], %s::text[], %s::text, %s::bigint,"
+    " %s::text, %s::bigint, %s::timestamptz, %s::text, %s::bigint, %s::interval)"
+)
+# A lease that a crash of the server takes back has done no harm: do not wait for the disk.
+_CLAIMED = f"SELECT {_MESSAGE}, {_OF_BATCH}, subscription, partition, token"
+_CLAIM = (
+    " FROM set_config('synchronous_commit', 'off', true), STORE.claim_batch("
+    "%s::text[], %s::text, %s::interval, %s::bigint)"
+)
+# Lease a partition that has messages, and fetch its first batch.
+CLAIM_BATCH = _CLAIMED + _CLAIM
+# The same and, if there is nothing to claim, one row that ends with the seconds until there can be
+# something, in one round trip: an idle worker runs no statement more for it.
+LOOK = (
+    f"WITH claimed AS MATERIALIZED ({_CLAIMED}, NULL::float8{_CLAIM})"
+    " SELECT claimed.* FROM claimed"
+    f" UNION ALL SELECT {'NULL, ' * 13}"
+    "coalesce(extract(epoch FROM STORE.next_claim(%s::text[]))::float8, 'infinity')"
+    " WHERE NOT EXISTS (SELECT FROM claimed)"
+)
+# Fetch the next batch of a leased partition.
+FETCH_BATCH = f"SELECT {_MESSAGE}, {_OF_BATCH} FROM STORE.fetch_batch({_LEASE}, %s::bigint)"
+# Keep a lease for longer.
+EXTEND_LEASE = f"SELECT STORE.extend_lease({_LEASE})"
+# Give a lease back.
+RELEASE_PARTITION = f"SELECT STORE.release_partition({_LEASE})"
+# Give a lease back whose message may have ended the handler's connection.
+ABANDON_PARTITION = f"SELECT STORE.abandon_partition({_LEASE}, %s::text)"
+# Move a partition's checkpoint; with true give the lease back too.
+ACKNOWLEDGE = f"SELECT 1 FROM STORE.acknowledge({_LEASE}, %s::bigint, %s::boolean)"
+# Forget a parked message that was handled.
+SETTLE_PARKED = f"SELECT 1 FROM STORE.settle_parked({_LEASE}, %s::bigint)"
+# Mark the transaction of a handler.
+BEGIN_HANDLING = f"SELECT 1 FROM STORE.begin_handling({_LEASE})"
+# Raise if the handler has ended that transaction.
+CHECK_HANDLING = f"SELECT 1 FROM STORE.check_handling({_LEASE})"
+# Check, and acknowledge, in the transaction of a handler: the lease's parameters come twice.
+ACKNOWLEDGE_HANDLED = (
+    f"SELECT 1 FROM STORE.check_handling({_LEASE}),"
+    f" STORE.acknowledge({_LEASE}, %s::bigint, %s::boolean)"
+)
+# Check, and settle a parked message, in the transaction of a handler.
+SETTLE_HANDLED = (
+    f"SELECT 1 FROM STORE.check_handling({_LEASE}), STORE.settle_parked({_LEASE}, %s::bigint)"
+)
+# Record that handling a message failed; what comes now: retry, stop or park.
+FAIL_MESSAGE = f"SELECT STORE.fail_message({_LEASE}, %s::bigint, %s::text)"
+# How many positions each subscription's last partition is behind.
+BEHIND = "SELECT subscription, max(behind) FROM STORE.list_partitions() GROUP BY subscription"
 
+# Steer subscriptions.
 
-class Statements:
-    """The statements of the store in one schema, with the schema's name quoted into them.
+# The names of all.
+SUBSCRIPTION_NAMES = "SELECT subscription FROM STORE.list_subscriptions() ORDER BY subscription"
+# All, each with its partitions summed up: one statement, so that both are of one moment.
+SUBSCRIPTIONS = """
+SELECT s.subscription, s.categories, s.types, s.stream_pattern, s.partition_by, s.on_failure,
+  s.partitions, s.next_partitions, s.paused, p.state, p.position, p.behind, p.workers, p.retry_at,
+  p.error, (SELECT count(*) FROM STORE.list_parked(s.subscription)) AS parked
+FROM STORE.list_subscriptions() AS s
+JOIN (
+  SELECT q.subscription,
+    (array_agg(q.state ORDER BY array_position(
+      ARRAY['paused', 'stopped', 'retrying', 'working', 'waiting', 'idle'], q.state)))[1] AS state,
+    min(q.checkpoint) AS position,
+    max(q.behind) AS behind,
+    array_agg(DISTINCT q.worker) FILTER (WHERE q.state = 'working') AS workers,
+    min(q.retry_at) FILTER (WHERE q.state = 'retrying') AS retry_at,
+    (array_agg(q.error ORDER BY q.state = 'stopped' DESC)
+      FILTER (WHERE q.state IN ('stopped', 'retrying')))[1] AS error
+  FROM STORE.list_partitions() AS q
+  GROUP BY q.subscription
+) AS p USING (subscription)
+ORDER BY s.subscription
+"""
+# How many partitions one has, or will have.
+PARTITIONS_OF = (
+    "SELECT coalesce(next_partitions, partitions) FROM STORE.list_subscriptions()"
+    " WHERE subscription = %s::text"
+)
+# The partitions of one.
+LIST_PARTITIONS = (
+    "SELECT subscription, partition, state, checkpoint, behind, worker, leased_until, retry_at,"
+    " attempts, failed_position, error FROM STORE.list_partitions() WHERE subscription = %s::text"
+)
+# Up to where all partitions of one have handled everything.
+SUBSCRIPTION_POSITION = "SELECT STORE.subscription_position(%s::text)"
+PAUSE_SUBSCRIPTION = "SELECT 1 FROM STORE.pause_subscription(%s::text)"
+# Resume one, or one stopped partition of it.
+RESUME_SUBSCRIPTION = "SELECT 1 FROM STORE.resume_subscription(%s::text, %s::bigint)"
+# Continue after a position, or with the messages added from a time on; the position.
+REWIND_SUBSCRIPTION = "SELECT STORE.rewind_subscription(%s::text, %s::bigint, %s::timestamptz)"
+REPARTITION_SUBSCRIPTION = "SELECT 1 FROM STORE.repartition_subscription(%s::text, %s::bigint)"
+DROP_SUBSCRIPTION = "SELECT 1 FROM STORE.drop_subscription(%s::text)"
+# The parked messages of one.
+LIST_PARKED = (
+    "SELECT global_position, stream, version, type, message_id, partition, attempts, parked_at,"
+    " replay, error FROM STORE.list_parked(%s::text)"
+)
+# Hand a parked message, or all, out again; how many.
+REPLAY_PARKED = "SELECT STORE.replay_parked(%s::text, %s::bigint)"
+# Forget a parked message, or all; how many.
+DROP_PARKED = "SELECT STORE.drop_parked(%s::text, %s::bigint)"
 
-    All parameters are texts or None, cast by the server: a statement has one set of parameter
-    types, so it is prepared once a connection, and no adapter of the user's is involved.
-    """
+# Look at a store.
 
-    def __init__(self, name: str) -> None:
-        schema = quoted_schema(name)
+# The streams, of a category or all; a command fills in ORDERING.
+STREAMS = """
+SELECT stream, category, messages, first_version, version, first_position, last_position,
+  first_added_at, last_added_at
+FROM STORE.stream_statistics
+WHERE %(category)s::text IS NULL OR category = %(category)s COLLATE "C"
+ORDER BY ORDERING
+LIMIT %(max_count)s::bigint
+"""
+CATEGORIES = """
+SELECT category, streams, messages, first_position, last_position, first_added_at, last_added_at
+FROM STORE.category_statistics
+ORDER BY category
+"""
+TYPES = """
+SELECT type, messages, first_position, last_position, last_added_at
+FROM STORE.type_statistics
+ORDER BY type
+"""
+STORE_STATISTICS = """
+SELECT safe_position, last_position, in_flight, streams_estimate, messages_estimate, table_bytes,
+  index_bytes, dead_messages, oldest_writer_started_at, oldest_writer_pid
+FROM STORE.store_statistics()
+"""
+HEALTH = "SELECT name, status, value, remedy FROM STORE.health()"
+# All messages, counted: for what asks before it drops a store.
+COUNT_MESSAGES = "SELECT count(*) FROM STORE.messages"
+# The migrations that were applied; nothing of a store that was renamed: its functions look for the
+# tables under the old name, and may find another store's.
+APPLIED_MIGRATIONS = (
+    "SELECT number, checksum FROM STORE.applied_migrations() WHERE NOT EXISTS ("
+    "SELECT FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace"
+    " CROSS JOIN unnest(p.proconfig) AS s (setting)"
+    " WHERE n.nspname = %s::text"
+    " AND p.proname = 'applied_migrations' AND starts_with(s.setting, 'search_path=')"
+    " AND s.setting <> 'search_path=' || quote_ident(n.nspname) || ', pg_temp')"
+)
 
-        def statement(text: str) -> str:
-            return text.replace("STORE", schema)
+# Complete words of the command line.
 
-        self.write = statement(
-            "SELECT version, global_position FROM STORE.write_message("
-            "%s::text, %s::text, %s::jsonb, %s::jsonb, %s::bigint, %s::uuid)"
-        )
-        self.write_many = statement(
-            f"SELECT version, global_position FROM STORE.write_arrays("
-            f"%s::text, {_BATCH}, %s::bigint, {_IDS})"
-        )
-        self.synchronize = statement(
-            f"SELECT version, global_position FROM STORE.synchronize_stream("
-            f"%s::text, {_IDS}, {_BATCH}, {_IDS})"
-        )
-        self.read = statement(
-            f"SELECT {_COLUMNS} FROM STORE.read_stream("
-            "%s::text, %s::bigint, %s::bigint, %s::boolean)"
-        )
-        self.last = statement(f"SELECT {_COLUMNS} FROM STORE.last_message(%s::text, %s::text)")
-        self.get_many = statement(f"SELECT {_COLUMNS} FROM STORE.get_messages({_IDS})")
-        self.stream_version = statement("SELECT STORE.stream_version(%s::text)")
-        # Nothing of a store that was renamed: its functions look for the tables under the old name,
-        # and may find another store's.
-        self.applied_migrations = statement(
-            "SELECT number, checksum FROM STORE.applied_migrations() WHERE NOT EXISTS ("
-            "SELECT FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace"
-            " CROSS JOIN unnest(p.proconfig) AS s (setting)"
-            f" WHERE n.nspname = {sql.Literal(name).as_string().replace('%', '%%')}"
-            " AND p.proname = 'applied_migrations' AND starts_with(s.setting, 'search_path=')"
-            " AND s.setting <> 'search_path=' || quote_ident(n.nspname) || ', pg_temp')"
-        )
-        self.read_page = statement(
-            f"SELECT {_COLUMNS}, reached_position, looked_position FROM STORE.read_page("
-            f"%s::bigint, %s::bigint, {_FILTER})"
-        )
-        self.safe_position = statement("SELECT STORE.safe_position()")
-        self.horizon = statement("SELECT safe_position, in_flight FROM STORE.horizon()")
-        self.fall_asleep = statement(
-            "SELECT safe_position, in_flight FROM STORE.fall_asleep(%s::integer)"
-        )
-        self.wake_up = statement("SELECT safe_position, in_flight FROM STORE.wake_up(%s::integer)")
-        self.wake_channel = statement("SELECT STORE.wake_channel(), pg_backend_pid()")
-        self.create_subscription = statement(
-            "SELECT STORE.create_subscription(%s::text, %s::text[], %s::text[], %s::text,"
-            " %s::bigint, %s::text, %s::bigint, %s::timestamptz, %s::text, %s::bigint,"
-            " %s::interval)"
-        )
-        # A lease that a crash of the server takes back has done no harm: no wait for the disk.
-        claimed = f"SELECT {_COLUMNS}, {_OF_BATCH}, subscription, partition, token"
-        claim = (
-            " FROM set_config('synchronous_commit', 'off', true), STORE.claim_batch("
-            "%s::text[], %s::text, %s::interval, %s::bigint)"
-        )
-        self.claim_batch = statement(claimed + claim)
-        # A claim and, if there is nothing to claim, one row that ends with the seconds until there
-        # can be something, in one round trip: an idle worker runs no statement more for it.
-        self.look = statement(
-            f"WITH claimed AS MATERIALIZED ({claimed}, NULL::float8{claim})"
-            " SELECT claimed.* FROM claimed"
-            f" UNION ALL SELECT {'NULL, ' * 13}"
-            "coalesce(extract(epoch FROM STORE.next_claim(%s::text[]))::float8, 'infinity')"
-            " WHERE NOT EXISTS (SELECT FROM claimed)"
-        )
-        self.fetch_batch = statement(
-            f"SELECT {_COLUMNS}, {_OF_BATCH} FROM STORE.fetch_batch({_LEASE}, %s::bigint)"
-        )
-        self.extend_lease = statement(f"SELECT STORE.extend_lease({_LEASE})")
-        self.release_partition = statement(f"SELECT STORE.release_partition({_LEASE})")
-        self.abandon_partition = statement(f"SELECT STORE.abandon_partition({_LEASE}, %s::text)")
-        self.acknowledge = statement(
-            f"SELECT 1 FROM STORE.acknowledge({_LEASE}, %s::bigint, %s::boolean)"
-        )
-        self.settle_parked = statement(f"SELECT 1 FROM STORE.settle_parked({_LEASE}, %s::bigint)")
-        self.begin_handling = statement(f"SELECT 1 FROM STORE.begin_handling({_LEASE})")
-        self.check_handling = statement(f"SELECT 1 FROM STORE.check_handling({_LEASE})")
-        # The same in the transaction of a handler, where it takes the lease's parameters twice.
-        self.acknowledge_handled = statement(
-            f"SELECT 1 FROM STORE.check_handling({_LEASE}),"
-            f" STORE.acknowledge({_LEASE}, %s::bigint, %s::boolean)"
-        )
-        self.settle_handled = statement(
-            f"SELECT 1 FROM STORE.check_handling({_LEASE}),"
-            f" STORE.settle_parked({_LEASE}, %s::bigint)"
-        )
-        self.fail_message = statement(f"SELECT STORE.fail_message({_LEASE}, %s::bigint, %s::text)")
-        self.behind = statement(
-            "SELECT subscription, max(behind) FROM STORE.list_partitions() GROUP BY subscription"
-        )
-        self.of_subscription = {
-            name: statement(text)
-            for name, text in {
-                "drop_subscription": "SELECT 1 FROM STORE.drop_subscription(%s::text)",
-                "pause_subscription": "SELECT 1 FROM STORE.pause_subscription(%s::text)",
-                "resume_subscription": (
-                    "SELECT 1 FROM STORE.resume_subscription(%s::text, %s::bigint)"
-                ),
-                "rewind_subscription": (
-                    "SELECT STORE.rewind_subscription(%s::text, %s::bigint, %s::timestamptz)"
-                ),
-                "repartition_subscription": (
-                    "SELECT 1 FROM STORE.repartition_subscription(%s::text, %s::bigint)"
-                ),
-                "partitions": (
-                    "SELECT coalesce(next_partitions, partitions) FROM STORE.list_subscriptions()"
-                    " WHERE subscription = %s::text"
-                ),
-                "list_partitions": (
-                    "SELECT subscription, partition, state, checkpoint, behind, worker,"
-                    " leased_until, retry_at, attempts, failed_position, error"
-                    " FROM STORE.list_partitions() WHERE subscription = %s::text"
-                ),
-                "list_parked": (
-                    "SELECT global_position, stream, version, type, message_id, partition,"
-                    " attempts, parked_at, replay, error FROM STORE.list_parked(%s::text)"
-                ),
-                "replay_parked": "SELECT STORE.replay_parked(%s::text, %s::bigint)",
-                "drop_parked": "SELECT STORE.drop_parked(%s::text, %s::bigint)",
-                "subscription_position": "SELECT STORE.subscription_position(%s::text)",
-            }.items()
-        }
+STREAMS_LIKE = """
+SELECT stream FROM STORE.stream_statistics
+WHERE stream >= %(prefix)s::text COLLATE "C" AND starts_with(stream, %(prefix)s::text)
+ORDER BY stream LIMIT %(most)s::bigint
+"""
+CATEGORIES_LIKE = """
+SELECT DISTINCT category FROM STORE.stream_statistics
+WHERE stream >= %(prefix)s::text COLLATE "C" AND starts_with(category, %(prefix)s::text)
+ORDER BY category LIMIT %(most)s::bigint
+"""
+# Of the last messages only: all would take too long.
+TYPES_LIKE = """
+SELECT DISTINCT type
+FROM (SELECT type FROM STORE.all_messages ORDER BY global_position DESC LIMIT 50000) AS m
+WHERE starts_with(type, %(prefix)s::text)
+ORDER BY type LIMIT %(most)s::bigint
+"""
+SUBSCRIPTIONS_LIKE = """
+SELECT subscription FROM STORE.list_subscriptions()
+WHERE starts_with(subscription, %(prefix)s::text)
+ORDER BY subscription LIMIT %(most)s::bigint
+"""
+
+# Retention, privacy, rights.
+
+LIST_RETENTION = """
+SELECT category, max_age::text AS max_age, max_count, keep_unhandled, reached_position,
+  handled_position
+FROM STORE.list_retention()
+ORDER BY category
+"""
+SET_RETENTION = (
+    "SELECT STORE.set_retention(%s::text, %s::interval, %s::bigint, %s::boolean, %s::text)"
+)
+DROP_RETENTION = "SELECT STORE.drop_retention(%s::text, %s::text)"
+# Delete a batch of what the policies no longer keep; how many, and whether there is more.
+APPLY_RETENTION = "SELECT deleted, more FROM STORE.apply_retention(%s::bigint)"
+TRUNCATE_STREAM = "SELECT STORE.truncate_stream(%s::text, %s::bigint, %s::text)"
+DELETE_STREAM = "SELECT STORE.delete_stream(%s::text, %s::bigint, %s::text)"
+EMPTY_STORE = "SELECT STORE.empty_store(%s::text, %s::text)"
+REDACT_MESSAGE = "SELECT STORE.redact_message(%s::uuid, %s::jsonb, %s::text, %s::jsonb)"
+GRANT_ACCESS = "SELECT STORE.grant_access(%s::text, %s::text, %s::text[])"
+REVOKE_ACCESS = "SELECT STORE.revoke_access(%s::text, %s::text)"
+LIST_GRANTS = "SELECT role, kind, categories, role_exists FROM STORE.list_grants() ORDER BY 1, 2"
+LIST_AUDIT = """
+SELECT audit_id, done_at, session_role, acting_role, action, subject, reason, detail::text AS detail
+FROM STORE.list_audit(%s::bigint, %s::bigint)
+"""
+
+# Export, import, verify.
+
+_DATA = "string_to_array(%s::text, E'\\n')::jsonb[]"
+_METADATA = "string_to_array(%s::text, E'\\n', '-')::jsonb[]"
+_ARRAYS = [
+    *("%s::text[]", "%s::bigint[]", "%s::text[]", _DATA, _METADATA, "%s::uuid[]"),
+    *("STORE.import_times(%s::text[])", "%s::bigint[]"),
+]
+# Do not wait for the disk until FLUSH. For the transaction only: the session may be another
+# client's in the next one, behind a pooler.
+_UNWAITED = "set_config('synchronous_commit', 'off', true)"
+# Store a batch of messages; how many are new, and how many were there.
+IMPORT_MESSAGES = (
+    f"SELECT imported, skipped FROM {_UNWAITED}, STORE.import_messages({', '.join(_ARRAYS)})"
+)
+# Store where streams begin; how many were changed.
+IMPORT_FLOORS = f"SELECT f FROM {_UNWAITED}, STORE.import_floors(%s::text[], %s::bigint[]) AS f"
+# Whether the server can read these values at all.
+READABLE = f"SELECT {', '.join(f'cardinality({array})' for array in _ARRAYS)}"
+# Wait for the disk: a commit that is waited for makes safe what was committed before it.
+FLUSH = "SELECT pg_logical_emit_message(true, 'pgstore', 'import')"
+IS_EMPTY = "SELECT STORE.last_position() = 0"
+POSITION_OF = "SELECT m.global_position FROM STORE.get_messages(ARRAY[%s::uuid]) AS m"
+# The versions of streams.
+VERSIONS = "SELECT s.stream, STORE.stream_version(s.stream) FROM unnest(%s::text[]) AS s (stream)"
+# Where messages with these ids are, and whether they are the same.
+PLACES = f"""
+SELECT
+  m.message_id::text, m.stream, m.version,
+  m.type = g.type AND m.data = g.data AND m.metadata IS NOT DISTINCT FROM g.metadata
+FROM unnest(%s::uuid[], %s::text[], {_DATA}, {_METADATA}) AS g (message_id, type, data, metadata)
+JOIN STORE.get_messages(%s::uuid[]) AS m USING (message_id)"""
+# What the header of an export says.
+EXPORT_HEADER = "SELECT STORE.safe_position(), STORE.schema_version(), clock_timestamp()"
+# COPY takes no parameters: `Statements.copy_out` quotes the values into it.
+EXPORT_FLOORS = "COPY (SELECT f.line FROM STORE.export_floors({category}, {stream}) AS f) TO STDOUT"
+EXPORT_MESSAGES = (
+    "COPY (SELECT e.global_position, e.line FROM STORE.export_messages({after}, {up_to}, {count},"
+    " {category}, {stream}) AS e) TO STDOUT"
+)
+VERIFY_STORE = "SELECT check_name, checked, wrong, example FROM STORE.verify_store()"

@@ -51,6 +51,7 @@ class Database:
         for other reasons the same effect as once. It is also run once more, on a new connection, if
         the server was read-only: the address may lead to another one by now.
         """
+        statement = self.statements[statement]
         try:
             if conn is not None:
                 self.ready()
@@ -134,5 +135,7 @@ class Database:
                 together.enter_context(conn.pipeline())
             # Not conn.transaction(): in a pipeline that opens another one, which lasts as long.
             stack.enter_context(Transaction(conn))
-            StoreCursor(conn, row_factory=tuple_row).execute(*first)
+            statement, parameters = first
+            cursor = StoreCursor(conn, row_factory=tuple_row)
+            cursor.execute(self.statements[statement], parameters)
         return conn

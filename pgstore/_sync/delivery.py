@@ -13,6 +13,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from pgstore._compat.tasks import ends, pause
+from pgstore._core import statements as s
 from pgstore._core.failures import TRIES, description, is_conflict, pause_after
 from pgstore._core.handlers import Handler
 from pgstore._core.log import log
@@ -74,7 +75,6 @@ class Delivery:
         hooks: RunnerHooks,
     ) -> None:
         self._database = database
-        self._statements = database.statements
         self._hooks = hooks
 
     def handle(self, lease: Lease, batch: Batch, raise_errors: bool) -> tuple[int, bool]:
@@ -119,7 +119,7 @@ class Delivery:
         if is_of_the_server(error):
             raise psycopg.OperationalError("the server could not do what was asked") from error
         ((action,),) = self._alone(
-            self._statements.fail_message,
+            s.FAIL_MESSAGE,
             (*lease.parameters, str(failure.position), description(error)),
             repeatable=False,  # it counts
         )
@@ -141,7 +141,7 @@ class Delivery:
         if any(handler.takes_transaction for _, handler, _ in calls):
             conn = None
             try:
-                first = (self._statements.begin_handling, lease.parameters)
+                first = (s.BEGIN_HANDLING, lease.parameters)
                 with self._database.transaction(first) as conn:
                     for position, handler, argument in calls:
                         self._call(lease.subscription, position, handler, argument, conn)
@@ -180,20 +180,19 @@ class Delivery:
         """Raise the failure of a handler that left its transaction failed or ended."""
         try:
             if conn.info.transaction_status == TransactionStatus.IDLE:
-                self._database.rows(self._statements.check_handling, lease.parameters, conn)
+                self._database.rows(s.CHECK_HANDLING, lease.parameters, conn)
             refuse_failed(conn)
         except (TransactionEndedError, TransactionFailedError) as error:
             raise Failure(position) from error
 
     def _acknowledge(self, lease: Lease, batch: Batch, conn: Connection[Any] | None) -> None:
-        run = self._statements
         handled = conn is not None
         key = lease.parameters * 2 if handled else lease.parameters
         if batch.parked:
-            statement = run.settle_handled if handled else run.settle_parked
+            statement = s.SETTLE_HANDLED if handled else s.SETTLE_PARKED
             parameters: Parameters = (*key, str(batch.messages[0].global_position))
         else:
-            statement = run.acknowledge_handled if handled else run.acknowledge
+            statement = s.ACKNOWLEDGE_HANDLED if handled else s.ACKNOWLEDGE
             released = "true" if batch.last else "false"
             parameters = (*key, str(batch.checkpoint), released)
         if conn is not None:

@@ -11,7 +11,8 @@ from psycopg import Connection, Pipeline
 from psycopg.rows import tuple_row
 
 from pgstore._core import sql_files
-from pgstore._core.statements import Statements
+from pgstore._core.quoting import Statements
+from pgstore._core.statements import APPLIED_MIGRATIONS
 from pgstore._core.translation import advised
 from pgstore._sync.cursor import StoreCursor
 from pgstore.errors import (
@@ -24,7 +25,7 @@ from pgstore.errors import (
 )
 
 
-def ensure(conn: Connection[object], statements: Statements, name: str, *, create: bool) -> None:
+def ensure(conn: Connection[object], statements: Statements, *, create: bool) -> None:
     """Make sure that the store is the one of this package; with `create`, install or upgrade it.
 
     The connection is in autocommit mode. A role that may not install, and a standby, get the error
@@ -33,14 +34,14 @@ def ensure(conn: Connection[object], statements: Statements, name: str, *, creat
     applied = applied_migrations(conn, statements)
     if applied == sql_files.checksums():
         return
-    problem = problem_of(applied, name)
+    problem = problem_of(applied, statements.store)
     if not create and not isinstance(problem, StoreError):
         if problem is not None:
             raise problem
         return
     try:
         # What the installer refuses, it refuses better: with DETAIL.
-        install(conn, name)
+        install(conn, statements.store)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as denied:
         if isinstance(problem, StoreNotInstalledError | StoreOutdatedError):
             if isinstance(denied, psycopg.errors.ReadOnlySqlTransaction):
@@ -146,7 +147,7 @@ def applied_migrations(conn: Connection[object], statements: Statements) -> dict
     with StoreCursor(conn, row_factory=tuple_row) as cursor:
         try:
             with advised(conn):
-                cursor.execute(statements.applied_migrations, (), binary=True)
+                cursor.execute(statements[APPLIED_MIGRATIONS], (statements.store,), binary=True)
         except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
             return None
         return dict(cursor.fetchall())

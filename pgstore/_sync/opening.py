@@ -48,7 +48,7 @@ class Opening(Database):
     ) -> list[TupleRow]:
         """As the database; a transaction that was begun before the closing can be finished."""
         if conn is not None:
-            return run(conn, statement, parameters)
+            return run(conn, self.statements[statement], parameters)
         return super().rows(statement, parameters, repeatable=repeatable)
 
     def ready(self) -> Pool:

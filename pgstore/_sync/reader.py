@@ -9,6 +9,7 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from pgstore._core import statements as s
 from pgstore._core.arguments import (
     count,
     name_of,
@@ -74,7 +75,7 @@ class Reader(Generic[E]):
             size = page if max_count is None else min(page, max_count)
             start = number("from_version", from_version)
             rows = self._database.rows(
-                self._database.statements.read,
+                s.READ_STREAM,
                 (stream, start, str(size), "true" if backward else "false"),
                 conn,
             )
@@ -92,9 +93,7 @@ class Reader(Generic[E]):
         """The stream's last message, or its last one of the type with this name; None if none."""
         if type is not None:
             name_of("type", type)
-        rows = self._database.rows(
-            self._database.statements.last, (name_of("stream", stream), type), conn
-        )
+        rows = self._database.rows(s.LAST_MESSAGE, (name_of("stream", stream), type), conn)
         return self._stored(rows[0]) if rows else None
 
     def get(self, message_id: UUID, *, conn: Connection[object] | None = None) -> StoredMessage[E]:
@@ -114,7 +113,7 @@ class Reader(Generic[E]):
         """The messages with these ids, in that order; ids that do not exist are left out."""
         ids = several("message_ids", message_ids) or ()
         rows = self._database.rows(
-            self._database.statements.get_many,
+            s.GET_MESSAGES,
             ("\n".join([uuid_text("message_id", each) for each in ids]),),
             conn,
         )
@@ -122,14 +121,12 @@ class Reader(Generic[E]):
 
     def stream_version(self, stream: str, *, conn: Connection[object] | None = None) -> int:
         """The version of the stream's last message; 0 if the stream is empty."""
-        ((version,),) = self._database.rows(
-            self._database.statements.stream_version, (name_of("stream", stream),), conn
-        )
+        ((version,),) = self._database.rows(s.STREAM_VERSION, (name_of("stream", stream),), conn)
         return int(version)
 
     def safe_position(self) -> int:
         """The global position of the last message with nothing in flight before it; 0 if none."""
-        ((position,),) = self._database.rows(self._database.statements.safe_position, ())
+        ((position,),) = self._database.rows(s.SAFE_POSITION, ())
         return int(position)
 
     def read_all(
@@ -279,7 +276,7 @@ class Reader(Generic[E]):
     ) -> Page:
         """A page of messages, where to go on, and how far it has looked."""
         rows = database.rows(
-            self._database.statements.read_page,
+            s.READ_PAGE,
             (number("after_position", after_position), str(size), *chosen.parameters()),
             conn,
         )

@@ -17,6 +17,7 @@ from psycopg.rows import TupleRow
 from pgstore._compat.events import Event, wait_for
 from pgstore._compat.signals import stopped_by_signals
 from pgstore._compat.tasks import Task, pause
+from pgstore._core import statements as s
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.filters import array, interval, text
 from pgstore._core.log import log
@@ -61,7 +62,6 @@ class Runner:
         hooks: RunnerHooks,
     ) -> None:
         self._database = database
-        self._statements = database.statements
         self._waker = waker
         self._decode = decode
         self._delivery = Delivery(database, hooks)
@@ -245,9 +245,9 @@ class Runner:
         with self._leases_lock:
             leases, self._abandoned = self._abandoned, []
         while leases:
-            statement, parameters = self._statements.release_partition, leases[-1].parameters
+            statement, parameters = s.RELEASE_PARTITION, leases[-1].parameters
             if lost := leases[-1].lost:
-                statement, parameters = self._statements.abandon_partition, (*parameters, lost)
+                statement, parameters = s.ABANDON_PARTITION, (*parameters, lost)
             try:
                 self._database.rows(statement, parameters)
             except SubscriptionNotFoundError:
@@ -273,9 +273,9 @@ class Runner:
             try:
                 parameters = (array(names), self._owner, interval(self._lease), text(size))
                 rows = (
-                    self._database.rows(self._statements.look, (*parameters, array(names)))
+                    self._database.rows(s.LOOK, (*parameters, array(names)))
                     if looks
-                    else self._database.rows(self._statements.claim_batch, parameters)
+                    else self._database.rows(s.CLAIM_BATCH, parameters)
                 )
             except SubscriptionNotFoundError as error:
                 self._leave_out(error)
@@ -315,7 +315,7 @@ class Runner:
                 if self._stopping.is_set() or not left(turn):
                     break
                 batch = self._fetch(lease)
-            self._database.rows(self._statements.release_partition, lease.parameters)
+            self._database.rows(s.RELEASE_PARTITION, lease.parameters)
         except (LeaseLostError, SubscriptionNotFoundError) as error:
             log.warning("%s", error)
         except BaseException:
@@ -329,7 +329,7 @@ class Runner:
 
     def _fetch(self, lease: Lease) -> Batch:
         rows = self._database.rows(
-            self._statements.fetch_batch,
+            s.FETCH_BATCH,
             (*lease.parameters, text(lease.subscription.options.batch_size)),
         )
         return Batch.of(rows, self._decode)
@@ -352,13 +352,13 @@ class Runner:
             leases = list(self._leases)
         for lease in leases:
             try:
-                self._database.rows(self._statements.extend_lease, lease.parameters)
+                self._database.rows(s.EXTEND_LEASE, lease.parameters)
             except (LeaseLostError, SubscriptionNotFoundError):
                 continue  # who works on it finds out when it acknowledges
 
     def _tell_how_far_behind(self) -> None:
         furthest = dict.fromkeys(self._by_name, 0)
-        for name, behind in self._database.rows(self._statements.behind, ()):
+        for name, behind in self._database.rows(s.BEHIND, ()):
             if name in furthest:
                 furthest[name] = behind
         for name, behind in furthest.items():

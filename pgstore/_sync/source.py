@@ -18,7 +18,8 @@ from pgstore._compat.events import Event
 from pgstore._compat.tasks import LoopEnd, called, finish
 from pgstore._core.conninfo import checked, limits
 from pgstore._core.outages import Outage
-from pgstore._core.statements import NOTIFY, Statements
+from pgstore._core.quoting import Statements
+from pgstore._core.statements import NOTIFY
 from pgstore._core.text import one_line
 from pgstore._core.translation import passes
 from pgstore._sync.connecting import connecting
@@ -90,7 +91,7 @@ class Source:
                 restore = conn.autocommit
                 conn.set_autocommit(True)
                 try:
-                    ensure(conn, self.statements, self.name, create=self._create)
+                    ensure(conn, self.statements, create=self._create)
                 finally:
                     if not conn.closed:
                         conn.set_autocommit(restore)
@@ -98,7 +99,7 @@ class Source:
         options = limits(self._conninfo) | self._own
         # A plain connection first: a wrong address is an error now, not a time-out of the pool.
         with Connection.connect(self._conninfo, **options) as conn:
-            ensure(conn, self.statements, self.name, create=self._create)
+            ensure(conn, self.statements, create=self._create)
         self._end = Event()
         pool: Pool = ConnectionPool(
             self._conninfo,

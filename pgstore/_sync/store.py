@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, overload
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
+from pgstore._core import statements as s
 from pgstore._core.arguments import (
     count,
     describe,
@@ -174,7 +175,7 @@ class MessageStore(Reader[E]):
             name_of("stream", stream)
         type_name, data = self._codec.encode(message)
         ((version, position),) = self._database.rows(
-            self._database.statements.write,
+            s.WRITE,
             (
                 stream,
                 type_name,
@@ -204,7 +205,7 @@ class MessageStore(Reader[E]):
         """
         batch = EncodedBatch(self._codec, several("messages", messages) or (), metadata)
         ((version, position),) = self._database.rows(
-            self._database.statements.write_many,
+            s.WRITE_LINES,
             (
                 name_of("stream", stream),
                 *batch.lines,
@@ -239,7 +240,7 @@ class MessageStore(Reader[E]):
         known = known_ids(all_messages, expected_version)
         batch = EncodedBatch(self._codec, all_messages[len(known) :], metadata)
         ((version, position),) = self._database.rows(
-            self._database.statements.synchronize,
+            s.SYNCHRONIZE,
             (name_of("stream", stream), "\n".join(known), *batch.lines, batch.message_ids),
             conn,
         )

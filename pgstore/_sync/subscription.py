@@ -12,6 +12,7 @@ from psycopg.rows import TupleRow
 
 from pgstore._compat.tasks import pause
 from pgstore._core import handlers
+from pgstore._core import statements as s
 from pgstore._core.arguments import count, describe, number, seconds, whole
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.filters import Filter, array, interval, text
@@ -202,7 +203,7 @@ class Subscription(Generic[E]):
         start = options.start
         position = {"beginning": 0, "end": None}.get(start, 0) if isinstance(start, str) else 0
         ((new,),) = self._database.rows(
-            self._database.statements.create_subscription,
+            s.CREATE_SUBSCRIPTION,
             (
                 self.name,
                 array(options.filter.categories),
@@ -223,8 +224,7 @@ class Subscription(Generic[E]):
 
     def _compare_partitions(self) -> None:
         # No error: a program that still says the old number must not fail for it.
-        statement = self._database.statements.of_subscription["partitions"]
-        for (partitions,) in self._database.rows(statement, (self.name,)):
+        for (partitions,) in self._read(s.PARTITIONS_OF):
             if partitions != self.options.partitions:
                 log.warning(
                     "subscription %s has %s partitions, not %s: repartition() changes that",
@@ -233,16 +233,16 @@ class Subscription(Generic[E]):
 
     def drop(self) -> None:
         """Forget its checkpoints and what it has parked; whoever works on it loses the lease."""
-        self._call("drop_subscription")
+        self._call(s.DROP_SUBSCRIPTION)
         self._created = False
 
     def pause(self) -> None:
         """Hand out nothing more; batches in hand are finished."""
-        self._call("pause_subscription")
+        self._call(s.PAUSE_SUBSCRIPTION)
 
     def resume(self, *, partition: int | None = None) -> None:
         """Go on after `pause`, and with stopped partitions; or with one stopped partition."""
-        self._call("resume_subscription", number("partition", partition))
+        self._call(s.RESUME_SUBSCRIPTION, number("partition", partition))
 
     def rewind(self, to: int | datetime) -> int:
         """Go on after another global position, or with the messages added from a time on.
@@ -250,36 +250,36 @@ class Subscription(Generic[E]):
         Back or forward; whoever works on it loses the lease. Returns the position.
         """
         if isinstance(to, datetime):
-            ((position,),) = self._call("rewind_subscription", None, _aware(to).isoformat())
+            ((position,),) = self._call(s.REWIND_SUBSCRIPTION, None, _aware(to).isoformat())
         else:
-            ((position,),) = self._call("rewind_subscription", str(whole("to", to)), None)
+            ((position,),) = self._call(s.REWIND_SUBSCRIPTION, str(whole("to", to)), None)
         return int(position)
 
     def repartition(self, partitions: int) -> None:
         """Change the number of partitions, when those it has have caught up with each other."""
         partitions = count("partitions", partitions, least=1)
-        self._call("repartition_subscription", text(partitions))
+        self._call(s.REPARTITION_SUBSCRIPTION, text(partitions))
         self.options = msgspec.structs.replace(self.options, partitions=partitions)
 
     def partitions(self) -> list[PartitionStatus]:
         """How far each partition is, and who works on it. Raises SubscriptionNotFoundError."""
-        rows = self._read("list_partitions")
+        rows = self._read(s.LIST_PARTITIONS)
         if not rows:
             self.position()  # raises: there is none
         return [PartitionStatus(*row) for row in rows]
 
     def parked(self) -> list[ParkedMessage]:
         """The messages that were put aside. Raises SubscriptionNotFoundError."""
-        return [ParkedMessage(*row) for row in self._read("list_parked")]
+        return [ParkedMessage(*row) for row in self._read(s.LIST_PARKED)]
 
     def replay(self, global_position: int | None = None) -> int:
         """Have one parked message, or all, handed out again; how many."""
-        ((found,),) = self._call("replay_parked", number("global_position", global_position))
+        ((found,),) = self._call(s.REPLAY_PARKED, number("global_position", global_position))
         return int(found)
 
     def drop_parked(self, global_position: int | None = None) -> int:
         """Forget one parked message, or all, as dealt with; how many."""
-        ((found,),) = self._call("drop_parked", number("global_position", global_position))
+        ((found,),) = self._call(s.DROP_PARKED, number("global_position", global_position))
         return int(found)
 
     def position(self) -> int:
@@ -287,7 +287,7 @@ class Subscription(Generic[E]):
 
         On a standby, what it was there. Raises SubscriptionNotFoundError.
         """
-        ((position,),) = self._read("subscription_position")
+        ((position,),) = self._read(s.SUBSCRIPTION_POSITION)
         return int(position)
 
     def wait_until(self, position: int, *, timeout: float | None = 30.0) -> None:
@@ -324,12 +324,11 @@ class Subscription(Generic[E]):
         except SubscriptionNotFoundError:
             return "there is no such subscription yet; run it with store.run(subscription)"
 
-    def _call(self, function: str, *parameters: str | None) -> list[TupleRow]:
+    def _call(self, statement: str, *parameters: str | None) -> list[TupleRow]:
         self.create()
-        return self._read(function, *parameters)
+        return self._read(statement, *parameters)
 
-    def _read(self, function: str, *parameters: str | None) -> list[TupleRow]:
-        statement = self._database.statements.of_subscription[function]
+    def _read(self, statement: str, *parameters: str | None) -> list[TupleRow]:
         return self._database.rows(statement, (self.name, *parameters))
 
 

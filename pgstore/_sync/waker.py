@@ -15,11 +15,12 @@ from psycopg import Connection, sql
 
 from pgstore._compat.events import Counter, Event, wait_for
 from pgstore._compat.tasks import Task, pause
+from pgstore._core import statements as s
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.log import log
 from pgstore._core.outages import PACE, Outage
+from pgstore._core.quoting import Statements
 from pgstore._core.silence import cut
-from pgstore._core.statements import Statements
 from pgstore._core.translation import passes
 from pgstore._sync.cursor import run
 
@@ -185,7 +186,7 @@ class Waker:
                 if self._waiting == 0 and not closed.is_set():
                     wait_for(self._wanted, None)
                     continue
-            found = self._look(conn, self._statements.horizon)
+            found = self._look(conn, self._statements[s.HORIZON])
             now = time.monotonic()
             if self.safe_position - before < _MANY * (now - start):
                 busy = 0.0
@@ -219,7 +220,7 @@ class Waker:
         Through a pooler the session may be another's in the next transaction: then they come to
         that one, and what is announced there stays.
         """
-        ((channel, session),) = run(conn, self._statements.wake_channel, ())
+        ((channel, session),) = run(conn, self._statements[s.WAKE_CHANNEL], ())
         # On a channel of its own: nobody else is to be woken, nor to answer.
         own = f"pgstore_{uuid4().hex}"
         conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(own)))
@@ -278,7 +279,7 @@ class Waker:
         self, conn: Connection[object], closed: Event
     ) -> Literal["messages", "writers", "nothing"]:
         """Sleep until many ring or somebody is in flight; or do not, if that is so already."""
-        found, rings = self._look(conn, self._statements.fall_asleep, self._session), 0
+        found, rings = self._look(conn, self._statements[s.FALL_ASLEEP], self._session), 0
         self._told = None
         try:
             until = deadline(_FALLBACK_POLL)
@@ -294,12 +295,12 @@ class Waker:
                 if (
                     rings >= _RINGS
                     or self._waiting == 0
-                    or self._horizon(conn, self._statements.horizon)[1]
+                    or self._horizon(conn, self._statements[s.HORIZON])[1]
                 ):
                     found = "messages"
         finally:
             with suppress(psycopg.OperationalError):
-                found = self._look(conn, self._statements.wake_up, self._session)
+                found = self._look(conn, self._statements[s.WAKE_UP], self._session)
         if rings and found == "nothing":  # whoever rings for nothing is not to keep us busy
             pause(_AFTER_YOU)
         return found

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from pgstore._core.statements import SUBSCRIPTION_NAMES
 from pgstore.cli._errors import NOT_FOUND, CommandError
 from pgstore.cli._output import Output
-from pgstore.cli._queries import SUBSCRIPTION_NAMES
 from pgstore.cli._target import Target, find_target, store_name
 
 # Of names there are, so many are told.
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from psycopg.rows import DictRow
 
     from pgstore._core.messages import RawMessage
+    from pgstore._core.quoting import Statements
     from pgstore._sync.store import MessageStore
 
 Parameters = Sequence[object] | Mapping[str, object]
@@ -53,7 +54,7 @@ class Call:
 
     def __init__(self, settings: Settings) -> None:
         from pgstore._core import driver as driver  # first: it says what is missing
-        from pgstore._core.statements import Statements
+        from pgstore._core.quoting import Statements
 
         self.out = Output(json=settings.json)
         self.store = store_name(settings.store)
@@ -88,9 +89,9 @@ class Call:
         ) as conn:
             if check:
                 create = create or self.target.embedded
-                ensure(conn, self.statements, self.store, create=create)
+                ensure(conn, self.statements, create=create)
             try:
-                yield Session(conn, self.store)
+                yield Session(conn, self.statements)
             except KeyboardInterrupt:
                 conn.close()  # which may be in the middle of a statement
                 raise
@@ -115,13 +116,11 @@ class Call:
 
 
 class Session:
-    """One connection, with statements in which STORE stands for the store's schema."""
+    """One connection to a store, and its statements."""
 
-    def __init__(self, conn: "Connection[Any]", store: str) -> None:
-        from psycopg import sql
-
+    def __init__(self, conn: "Connection[Any]", statements: "Statements") -> None:
         self.conn = conn
-        self._schema = sql.Identifier(store).as_string().replace("%", "%%")
+        self._statements = statements
 
     def rows(self, statement: str, parameters: Parameters = ()) -> "list[DictRow]":
         """Run a statement; its rows by the names of their columns."""
@@ -130,7 +129,7 @@ class Session:
         from pgstore._core.translation import translated
         from pgstore.errors import SubscriptionNotFoundError
 
-        text = statement.replace("STORE", self._schema)
+        text = self._statements[statement]
         try:
             with translated(self.conn), self.conn.cursor(row_factory=dict_row) as cursor:
                 cursor.execute(text.encode(), parameters)

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import typer
 
+from pgstore._core import statements as s
 from pgstore.cli._target import store_name
 
 _MOST = 100
@@ -16,53 +17,31 @@ _MOST = 100
 _OFFERED = re.compile(r"\w[\w.,:@%+/-]*")
 _PATIENCE_MS = 1000
 
-_STREAMS = """
-SELECT stream FROM STORE.stream_statistics
-WHERE stream >= %(prefix)s COLLATE "C" AND starts_with(stream, %(prefix)s)
-ORDER BY stream LIMIT %(most)s
-"""
-_CATEGORIES = """
-SELECT DISTINCT category FROM STORE.stream_statistics
-WHERE stream >= %(prefix)s COLLATE "C" AND starts_with(category, %(prefix)s)
-ORDER BY category LIMIT %(most)s
-"""
-# Of the last messages only: all would take too long.
-_TYPES = """
-SELECT DISTINCT type
-FROM (SELECT type FROM STORE.all_messages ORDER BY global_position DESC LIMIT 50000) AS m
-WHERE starts_with(type, %(prefix)s)
-ORDER BY type LIMIT %(most)s
-"""
-_SUBSCRIPTIONS = """
-SELECT subscription FROM STORE.list_subscriptions()
-WHERE starts_with(subscription, %(prefix)s)
-ORDER BY subscription LIMIT %(most)s
-"""
-
 
 def streams(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of streams."""
-    return _names(ctx, _STREAMS, incomplete)
+    return _names(ctx, s.STREAMS_LIKE, incomplete)
 
 
 def categories(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of categories."""
-    return _names(ctx, _CATEGORIES, incomplete)
+    return _names(ctx, s.CATEGORIES_LIKE, incomplete)
 
 
 def types(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of types."""
-    return _names(ctx, _TYPES, incomplete)
+    return _names(ctx, s.TYPES_LIKE, incomplete)
 
 
 def subscriptions(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of subscriptions."""
-    return _names(ctx, _SUBSCRIPTIONS, incomplete)
+    return _names(ctx, s.SUBSCRIPTIONS_LIKE, incomplete)
 
 
 def _names(ctx: typer.Context, statement: str, prefix: str) -> list[str]:
     import psycopg
 
+    from pgstore._core.quoting import Statements
     from pgstore.cli._call import Session, Settings
 
     names: list[str] = []
@@ -80,7 +59,9 @@ def _names(ctx: typer.Context, statement: str, prefix: str) -> list[str]:
             connect_timeout=2,
             options=f"-c statement_timeout={_PATIENCE_MS}",
         ) as conn:
-            rows = Session(conn, store).rows(statement, {"prefix": prefix, "most": _MOST})
+            rows = Session(conn, Statements(store)).rows(
+                statement, {"prefix": prefix, "most": _MOST}
+            )
             names = [value for row in rows for value in row.values() if _OFFERED.fullmatch(value)]
     return names
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 import typer
 
-from pgstore.cli import _queries
+from pgstore._core import statements as s
 from pgstore.cli._app import command, group, within
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import categories as category_names
@@ -62,7 +62,7 @@ retention = group(
 def retention_list(call: Call) -> None:
     """List the policies, and how far each has been applied."""
     with call.connect() as session:
-        call.out.rows(session.rows(_queries.LIST_RETENTION), _POLICIES, empty="Everything is kept.")
+        call.out.rows(session.rows(s.LIST_RETENTION), _POLICIES, empty="Everything is kept.")
 
 
 @command("set", of=retention)
@@ -94,7 +94,7 @@ def retention_set(
             hint=f"pgstore retention drop {category} ends a policy",
         )
     with call.connect() as session:
-        session.value(_queries.SET_RETENTION, [category, max_age, max_count, not unhandled, reason])
+        session.value(s.SET_RETENTION, [category, max_age, max_count, not unhandled, reason])
     call.out.done(
         f"Category {category} has a retention policy; pgstore retention apply deletes by it.",
         category=category,
@@ -108,7 +108,7 @@ def retention_set(
 def retention_drop(call: Call, category: Category, reason: Reason = None) -> None:
     """Keep the messages of a category for ever again."""
     with call.connect() as session:
-        dropped = session.value(_queries.DROP_RETENTION, [category, reason])
+        dropped = session.value(s.DROP_RETENTION, [category, reason])
     if not dropped:
         raise CommandError(f"category {category} has no retention policy", code=NOT_FOUND)
     call.out.done(f"Messages of category {category} are kept.", category=category)
@@ -139,7 +139,7 @@ def retention_apply(
     deleted, more = 0, True
     with call.connect() as session:
         while more and (max_count is None or deleted < max_count):
-            row = session.row(_queries.APPLY_RETENTION, [batch])
+            row = session.row(s.APPLY_RETENTION, [batch])
             deleted, more = deleted + row["deleted"], row["more"]
             if more and not row["deleted"]:
                 break  # what is left is in streams that are in use
@@ -169,7 +169,7 @@ def truncate(
     with call.connect() as session:
         question = f"Its messages before version {before} will be deleted."
         _confirm(call, session, stream, question, yes=yes)
-        deleted = session.value(_queries.TRUNCATE_STREAM, [stream, before, reason])
+        deleted = session.value(s.TRUNCATE_STREAM, [stream, before, reason])
     call.out.done(
         f"{_messages(deleted)} of stream {stream} deleted.", stream=stream, deleted=deleted
     )
@@ -194,7 +194,7 @@ def delete(
     """
     with call.connect() as session:
         _confirm(call, session, stream, "All its messages will be deleted.", yes=yes)
-        deleted = session.value(_queries.DELETE_STREAM, [stream, expected_version, reason])
+        deleted = session.value(s.DELETE_STREAM, [stream, expected_version, reason])
     call.out.done(
         f"{_messages(deleted)} of stream {stream} deleted.", stream=stream, deleted=deleted
     )
@@ -213,7 +213,7 @@ def empty(call: Call, reason: Reason = None, yes: Yes = False) -> None:
     with call.connect() as session:
         question = f"All messages of store {call.store} will be deleted."
         call.out.confirm(question, yes=yes, answer=call.store)
-        deleted = session.value(_queries.EMPTY_STORE, [call.store, reason])
+        deleted = session.value(s.EMPTY_STORE, [call.store, reason])
     call.out.done(
         f"{_messages(deleted)} of store {call.store} deleted.", store=call.store, deleted=deleted
     )
@@ -239,14 +239,14 @@ def redact(
       pgstore redact 0197f0c2-5a3e-7d1c-9b1e-3f6f0a2b4c5d --reason "GDPR 17"
     """
     with call.connect() as session:
-        found = session.rows(_queries.MESSAGES_BY_ID, [message_id])
+        found = session.rows(s.GET_MESSAGES, [message_id])
         if not found:
             from pgstore.errors import MessageNotFoundError
 
             raise MessageNotFoundError(message_id)
         place = "version {version} of stream {stream}, a {type}".format(**found[0])
         call.out.confirm(f"The payload of {place}, will be lost.", yes=yes)
-        session.value(_queries.REDACT_MESSAGE, [message_id, data, reason, metadata])
+        session.value(s.REDACT_MESSAGE, [message_id, data, reason, metadata])
     call.out.done(f"Message {message_id} is redacted.", message_id=message_id)
 
 
@@ -254,7 +254,7 @@ def redact(
 def grants(call: Call) -> None:
     """List which roles were granted what."""
     with call.connect() as session:
-        call.out.rows(session.rows(_queries.LIST_GRANTS), _GRANTS, empty="Nothing was granted.")
+        call.out.rows(session.rows(s.LIST_GRANTS), _GRANTS, empty="Nothing was granted.")
 
 
 @command("grant", panel=PANEL)
@@ -289,7 +289,7 @@ def grant(
 
     with call.connect() as session:
         try:
-            session.value(_queries.GRANT_ACCESS, [role, kind, category or None])
+            session.value(s.GRANT_ACCESS, [role, kind, category or None])
         except InvalidArgumentError as error:
             if error.argument != "role":
                 raise
@@ -312,7 +312,7 @@ def revoke(
       pgstore revoke write billing
     """
     with call.connect() as session:
-        revoked = session.value(_queries.REVOKE_ACCESS, [role, kind])
+        revoked = session.value(s.REVOKE_ACCESS, [role, kind])
     if not revoked:
         raise CommandError(f"role {role} was not granted {kind}", code=NOT_FOUND)
     call.out.done(f"Role {role} may no longer {kind}.", role=role, kind=kind)
@@ -333,7 +333,7 @@ def audit(
     Who, when, what and why; the latest first.
     """
     with call.connect() as session:
-        rows = session.rows(_queries.LIST_AUDIT, [max_count, before])
+        rows = session.rows(s.LIST_AUDIT, [max_count, before])
     for row in rows:
         row["detail"] = msgspec.Raw(row["detail"].encode())
     call.out.rows(rows, _AUDIT, empty="Nothing was done.")
@@ -341,7 +341,7 @@ def audit(
 
 def _confirm(call: Call, session: Session, stream: str, question: str, *, yes: bool) -> None:
     """Ask about a stream, which has to be there."""
-    version = session.value(_queries.STREAM_VERSION, [stream])
+    version = session.value(s.STREAM_VERSION, [stream])
     if not version:
         raise CommandError(f"there is no stream {stream}", code=NOT_FOUND)
     call.out.confirm(f"Stream {stream} is at version {version}. {question}", yes=yes)

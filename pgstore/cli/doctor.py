@@ -10,8 +10,8 @@ import typer
 from rich.text import Text
 
 from pgstore._core import sql_files
+from pgstore._core import statements as s
 from pgstore._core.version import package_version
-from pgstore.cli import _queries
 from pgstore.cli._app import command
 from pgstore.cli._call import Call, Session
 from pgstore.cli._errors import FAILED
@@ -73,7 +73,7 @@ def doctor(call: Call) -> None:
     conninfo = call.target.conninfo
     # As an application would connect: with the encoding and time zone that it would get.
     with psycopg.connect(conninfo, autocommit=True) as conn:
-        checks += _session(Session(conn, call.store).row(_SESSION))
+        checks += _session(Session(conn, call.statements).row(_SESSION))
         with psycopg.connect(conninfo) as other:
             checks.append(_pooling(conn, other))
     with call.connect(check=False) as session:
@@ -151,7 +151,10 @@ def _pooling(conn: "Connection[object]", other: "Connection[object]") -> Finding
     The first connection sets something in its session; while the other one has a transaction, which
     a pooler may have put on that session, the first one looks whether it still has it.
     """
-    first, second = Session(conn, "pgstore"), Session(other, "pgstore")
+    from pgstore._core.quoting import Statements
+
+    none = Statements("pgstore")  # of which nothing is asked
+    first, second = Session(conn, none), Session(other, none)
     before = first.row(_MARK)
     during = second.row(_LOOK)
     after = first.row(_LOOK)
@@ -206,7 +209,7 @@ def _store(call: Call, session: Session) -> list[Finding]:
         None if current else f"its functions are of another release: {_command(call, 'upgrade')}",
     )
     try:
-        return [here, *(_health(row) for row in session.rows(_queries.HEALTH))]
+        return [here, *(_health(row) for row in session.rows(s.HEALTH))]
     except InsufficientPrivilege:
         role = session.conn.info.user
         command = _command(call, f"grant monitor {shlex.quote(role)}")

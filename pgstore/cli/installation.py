@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pgstore._core import sql_files
+from pgstore._core import statements as s
 from pgstore._core.version import package_version
 from pgstore.cli._app import command, group, within
 from pgstore.cli._call import Call, Session
@@ -27,7 +28,6 @@ SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relkind = 'r'
 """
-_MESSAGES = "SELECT count(*) FROM STORE.messages"
 
 
 @command("install", panel=PANEL)
@@ -182,7 +182,7 @@ def uninstall(call: Call, yes: Yes = False) -> None:
 
     with call.connect(check=False) as session:
         _applied(call, session, hint=None)
-        count = session.value(_MESSAGES)
+        count = session.value(s.COUNT_MESSAGES)
         question = f"Store {call.store} holds {count} messages. They will be gone."
         call.out.confirm(question, yes=yes, answer=call.store)
         session.conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(call.store)))

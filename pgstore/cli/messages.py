@@ -10,8 +10,8 @@ from uuid import UUID
 import msgspec
 import typer
 
+from pgstore._core import statements as s
 from pgstore._core.ids import new_message_id
-from pgstore.cli import _queries
 from pgstore.cli._app import command, within
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import categories, streams, types
@@ -159,10 +159,10 @@ def write(
                 expected_version,
                 message_id or new_message_id(),
             )
-            row = session.row(_queries.WRITE, parameters)
+            row = session.row(s.WRITE, parameters)
         else:
             row = session.row(
-                _queries.WRITE_BATCH,
+                s.WRITE_ARRAYS,
                 (
                     stream,
                     [each.type for each in batch],
@@ -263,7 +263,7 @@ def tail(
       pgstore tail -n 50 --category account
     """
     with call.connect() as session:
-        safe = session.value(_queries.SAFE_POSITION)
+        safe = session.value(s.SAFE_POSITION)
         rows = _last(session, safe, count, type or None, category or None)
     layout = Layout(_OF_ALL, call.out.width, titles=False)
     _show(call, layout, rows)
@@ -299,7 +299,7 @@ def message(
       pgstore message 0197f0c2-5a3e-7d1c-9b1e-3f6f0a2b4c5d
     """
     with call.connect() as session:
-        found = list(map(as_stored, session.rows(_queries.MESSAGES_BY_ID, [message_id])))
+        found = list(map(as_stored, session.rows(s.GET_MESSAGES, [message_id])))
     if not found:
         from pgstore.errors import MessageNotFoundError
 
@@ -392,7 +392,7 @@ def _of_stream(
 ) -> Iterator[Row]:
     while max_count is None or max_count > 0:
         size = _PAGE if max_count is None else min(_PAGE, max_count)
-        rows = session.rows(_queries.READ_STREAM, (stream, from_version, size, backward))
+        rows = session.rows(s.READ_STREAM, (stream, from_version, size, backward))
         yield from map(as_stored, rows)
         if len(rows) < size:
             return
@@ -401,7 +401,7 @@ def _of_stream(
 
 
 def _tell_why_none(call: Call, session: Session, stream: str) -> None:
-    version = session.value(_queries.STREAM_VERSION, [stream])
+    version = session.value(s.STREAM_VERSION, [stream])
     if not version:
         raise CommandError(f"there is no stream {stream}", code=NOT_FOUND)
     call.out.note(f"There is no such message: stream {stream} is at version {version}.")
@@ -417,7 +417,7 @@ def _across(
 ) -> Iterator[Row]:
     while max_count is None or max_count > 0:
         size = _PAGE if max_count is None else min(_PAGE, max_count)
-        rows = session.rows(_queries.READ_PAGE, (after, size, types, categories, up_to))
+        rows = session.rows(s.READ_PAGE_UP_TO, (after, size, types, categories, up_to))
         for row in rows:
             del row["reached_position"]
             if row["message_id"] is None:  # there is nothing more

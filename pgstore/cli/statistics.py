@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.text import Text
 
-from pgstore.cli import _queries
+from pgstore._core import statements as s
 from pgstore.cli._app import command, within
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import categories as category_names
@@ -79,7 +79,7 @@ def streams(
     \b
       pgstore streams --category account --sort recent --max-count 20
     """
-    statement = _queries.STREAMS.replace("ORDERING", _ORDERINGS[sort])
+    statement = s.STREAMS.replace("ORDERING", _ORDERINGS[sort])
     with call.connect() as session:
         rows = session.rows(
             statement, {"category": category, "max_count": max_count + 1 if max_count else None}
@@ -100,7 +100,7 @@ def categories(call: Call) -> None:
       pgstore categories --json | jq .messages
     """
     with call.connect() as session:
-        call.out.rows(session.rows(_queries.CATEGORIES), _CATEGORIES, empty="There is no category.")
+        call.out.rows(session.rows(s.CATEGORIES), _CATEGORIES, empty="There is no category.")
 
 
 @command("types", panel=PANEL)
@@ -110,7 +110,7 @@ def types(call: Call) -> None:
     Counts every message.
     """
     with call.connect() as session:
-        call.out.rows(session.rows(_queries.TYPES), _TYPES, empty="There is no message.")
+        call.out.rows(session.rows(s.TYPES), _TYPES, empty="There is no message.")
 
 
 @command("stats", panel=PANEL)
@@ -123,7 +123,7 @@ def stats(call: Call) -> None:
       pgstore stats --json
     """
     with call.connect() as session:
-        row = session.row(_queries.STORE_STATISTICS)
+        row = session.row(s.STORE_STATISTICS)
     if call.out.json:
         call.out.document(row)
         return
@@ -165,7 +165,7 @@ class _Meter:
         self._before: tuple[int, float] | None = None
 
     def view(self, call: Call) -> View:
-        row: dict[str, Any] = self._session.row(_queries.STORE_STATISTICS)
+        row: dict[str, Any] = self._session.row(s.STORE_STATISTICS)
         now = time.monotonic()
         rate = None
         if self._before is not None:

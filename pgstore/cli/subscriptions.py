@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from pgstore.cli import _queries
+from pgstore._core import statements as s
 from pgstore.cli._app import command, group, within
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import subscriptions as names
@@ -96,7 +96,7 @@ class Sampler:
     def rows(self) -> list[Row]:
         """The subscriptions, with their rate in positions a second from the second time on."""
         now = time.monotonic()
-        rows = self._session.rows(_queries.SUBSCRIPTIONS)
+        rows = self._session.rows(s.SUBSCRIPTIONS)
         for row in rows:
             name, position = row["subscription"], row["position"]
             then = self._before.get(name)
@@ -157,7 +157,7 @@ def subscriptions(
 def pause(call: Call, name: Name) -> None:
     """Hand out nothing more; batches in hand are finished."""
     with call.connect() as session:
-        session.value(_queries.PAUSE, [name])
+        session.value(s.PAUSE_SUBSCRIPTION, [name])
     call.out.done(f"Subscription {name} is paused.", subscription=name, paused=True)
 
 
@@ -183,7 +183,7 @@ def resume(
                 code=NOT_FOUND,
                 hint=f"it has 0 to {max(numbers)}",
             )
-        session.value(_queries.RESUME, [name, partition])
+        session.value(s.RESUME_SUBSCRIPTION, [name, partition])
     of = f"Partition {partition} of subscription" if partition is not None else "Subscription"
     call.out.done(f"{of} {name} goes on.", subscription=name, partition=partition)
 
@@ -211,11 +211,11 @@ def rewind(
     """
     position, time_from = _place(to)
     with call.connect() as session:
-        before = session.value(_queries.POSITION, [name])
+        before = session.value(s.SUBSCRIPTION_POSITION, [name])
         call.out.confirm(
             f"Subscription {name} is at position {before} and will go on after {to}.", yes=yes
         )
-        after = session.value(_queries.REWIND, [name, position, time_from])
+        after = session.value(s.REWIND_SUBSCRIPTION, [name, position, time_from])
     call.out.done(
         f"Subscription {name} goes on after position {after}.",
         subscription=name,
@@ -239,7 +239,7 @@ def repartition(
       pgstore repartition balances 8
     """
     with call.connect() as session:
-        session.value(_queries.REPARTITION, [name, partitions])
+        session.value(s.REPARTITION_SUBSCRIPTION, [name, partitions])
     call.out.done(
         f"Subscription {name} gets {partitions} partitions when its workers have caught up.",
         subscription=name,
@@ -251,11 +251,11 @@ def repartition(
 def drop_subscription(call: Call, name: Name, yes: Yes = False) -> None:
     """Forget a subscription and what it has parked. Asks first."""
     with call.connect() as session:
-        position = session.value(_queries.POSITION, [name])
+        position = session.value(s.SUBSCRIPTION_POSITION, [name])
         call.out.confirm(
             f"Subscription {name} is at position {position}, which will be forgotten.", yes=yes
         )
-        session.value(_queries.DROP_SUBSCRIPTION, [name])
+        session.value(s.DROP_SUBSCRIPTION, [name])
     call.out.done(f"Subscription {name} is gone.", subscription=name, position=position)
 
 
@@ -272,7 +272,7 @@ def parked_list(call: Call, name: Name) -> None:
       pgstore parked list balances
     """
     with call.connect() as session:
-        call.out.rows(session.rows(_queries.PARKED, [name]), _PARKED, empty="Nothing is parked.")
+        call.out.rows(session.rows(s.LIST_PARKED, [name]), _PARKED, empty="Nothing is parked.")
 
 
 @command("show", of=parked)
@@ -288,14 +288,12 @@ def parked_show(
     """
     with call.connect() as session:
         found = [
-            row
-            for row in session.rows(_queries.PARKED, [name])
-            if row["global_position"] == position
+            row for row in session.rows(s.LIST_PARKED, [name]) if row["global_position"] == position
         ]
         if not found:
             raise _not_parked(name, position)
         (row,) = found
-        found = [*map(as_stored, session.rows(_queries.MESSAGES_BY_ID, [row["message_id"]]))]
+        found = [*map(as_stored, session.rows(s.GET_MESSAGES, [row["message_id"]]))]
     if found:
         (stored,) = found
     else:  # deleted since
@@ -316,7 +314,7 @@ def parked_replay(call: Call, name: Name, position: Position = None) -> None:
       pgstore parked replay balances 1042
     """
     with call.connect() as session:
-        count = session.value(_queries.REPLAY_PARKED, [name, position])
+        count = session.value(s.REPLAY_PARKED, [name, position])
     if position is not None and not count:
         raise _not_parked(name, position)
     call.out.done(f"{_messages(count)} will be handed out again.", subscription=name, count=count)
@@ -331,11 +329,11 @@ def parked_drop(call: Call, name: Name, position: Position = None, yes: Yes = Fa
     """
     with call.connect() as session:
         what = "Everything" if position is None else f"The message at {position}"
-        places = {row["global_position"] for row in session.rows(_queries.PARKED, [name])}
+        places = {row["global_position"] for row in session.rows(s.LIST_PARKED, [name])}
         if position is not None and position not in places:
             raise _not_parked(name, position)
         call.out.confirm(f"{what} that {name} has parked will never be handled.", yes=yes)
-        count = session.value(_queries.DROP_PARKED, [name, position])
+        count = session.value(s.DROP_PARKED, [name, position])
     call.out.done(f"{_messages(count)} forgotten.", subscription=name, count=count)
 
 
@@ -345,8 +343,8 @@ def summary(rows: list[Row], width: int) -> list[Text]:
 
 
 def _partitions(session: Session, name: str) -> list[Row]:
-    session.value(_queries.POSITION, [name])  # raises if there is none
-    return list(session.rows(_queries.PARTITIONS, [name]))
+    session.value(s.SUBSCRIPTION_POSITION, [name])  # raises if there is none
+    return list(session.rows(s.LIST_PARTITIONS, [name]))
 
 
 def _reads(row: Row) -> str:

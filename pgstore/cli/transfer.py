@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pgstore._core import statements as s
 from pgstore._core.files import MAX_BYTES
-from pgstore.cli import _queries
 from pgstore.cli._app import command, within
 from pgstore.cli._call import Call
 from pgstore.cli._completion import categories, streams
@@ -84,7 +84,7 @@ def export(
     if category is not None and stream is not None:
         raise CommandError("export a category or a stream, not both", code=USAGE)
     with call.connect() as session, _progress(call, "Exporting") as told:
-        end = session.value(_queries.SAFE_POSITION)
+        end = session.value(s.SAFE_POSITION)
         try:
             done = transfer.export_file(
                 session.conn,

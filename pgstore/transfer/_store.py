@@ -2,13 +2,14 @@
 
 from psycopg import Connection
 
-from pgstore._core.arguments import name_of, refuse_other
-from pgstore._core.statements import Statements
+from pgstore._core.arguments import refuse_other
+from pgstore._core.quoting import Statements
 from pgstore._sync.installer import ensure
 
 
-def refuse_other_store(conn: Connection[object], store: str) -> None:
-    """Refuse what is no connection, and what is no store of this package, as a store does."""
+def statements_of(conn: Connection[object], store: str) -> Statements:
+    """The store's statements; refuses what is no connection, or no store of this package."""
     refuse_other(conn, Connection)
-    name_of("store", store)
-    ensure(conn, Statements(store), store, create=False)
+    statements = Statements(store)
+    ensure(conn, statements, create=False)
+    return statements

@@ -5,9 +5,10 @@ from uuid import UUID
 import msgspec
 from psycopg import Connection
 
+from pgstore._core import statements as s
 from pgstore._core.arguments import describe
+from pgstore._core.quoting import Statements
 from pgstore._sync.cursor import run
-from pgstore.transfer import _statements as s
 from pgstore.transfer._batches import (
     MESSAGES,
     Floors,
@@ -17,7 +18,7 @@ from pgstore.transfer._batches import (
     names,
 )
 from pgstore.transfer._errors import MessageRefusedError
-from pgstore.transfer._store import refuse_other_store
+from pgstore.transfer._store import statements_of
 from pgstore.transfer.importing import Source, check_values, refuse_source
 
 
@@ -37,12 +38,12 @@ def check(conn: Connection[object], source: Source, *, store: str = "pgstore") -
     would raise for the first message that is refused.
     """
     refuse_source(source)
-    refuse_other_store(conn, store)
+    statements = statements_of(conn, store)
     versions: dict[str, int] = {}
     messages = stored = floors = 0
     with source.read(MESSAGES) as found:
         for batch in found:
-            work = _Check(conn, store, source.unit, versions)
+            work = _Check(conn, statements, source.unit, versions)
             work.look_up(batch)
             if isinstance(batch, Floors):
                 work.check_floors(batch)
@@ -57,10 +58,10 @@ class _Check:
     """A check of one batch, knowing the versions that its streams are at."""
 
     def __init__(
-        self, conn: Connection[object], store: str, unit: str, versions: dict[str, int]
+        self, conn: Connection[object], statements: Statements, unit: str, versions: dict[str, int]
     ) -> None:
         self.conn = conn
-        self.store = store
+        self.statements = statements
         self.unit = unit
         self.versions = versions
 
@@ -76,7 +77,7 @@ class _Check:
                 raise self.refused(place, "stream must be a name of 1 to 1000 bytes", stream)
         if places:
             given = names([*places], [*places.values()], self.unit)
-            rows = run(self.conn, s.statement(s.VERSIONS, self.store), (given,))
+            rows = run(self.conn, self.statements[s.VERSIONS], (given,))
             self.versions.update((str(stream), int(version)) for stream, version in rows)
 
     def check_floors(self, batch: Floors) -> None:
@@ -95,9 +96,9 @@ class _Check:
 
     def check_messages(self, batch: Messages) -> int:
         """Raise for the first that import_messages would refuse; how many are stored already."""
-        check_values(self.conn, self.store, batch, self.unit)
+        check_values(self.conn, self.statements, batch, self.unit)
         _, _, types, data, metadata, ids, _, _ = message_parameters(batch, self.unit)
-        rows = run(self.conn, s.statement(s.PLACES, self.store), (ids, types, data, metadata, ids))
+        rows = run(self.conn, self.statements[s.PLACES], (ids, types, data, metadata, ids))
         used = {UUID(row[0]): (row[1], row[2]) for row in rows}
         same = {UUID(row[0]) for row in rows if row[3]}
         stored = 0

@@ -11,12 +11,13 @@ import psycopg
 from psycopg import Connection
 from psycopg.pq import TransactionStatus
 
+from pgstore._core import statements as s
 from pgstore._core.arguments import count, describe, refuse_no_function, refuse_other, text_of
+from pgstore._core.quoting import Statements
 from pgstore._sync.cursor import run
 from pgstore.errors import InvalidArgumentError
-from pgstore.transfer import _statements as s
 from pgstore.transfer._format import FORMAT, End, Header, Lines
-from pgstore.transfer._store import refuse_other_store
+from pgstore.transfer._store import statements_of
 from pgstore.transfer.files import path_of, written_file
 
 PAGE = 10_000
@@ -77,7 +78,7 @@ def export(
     if not callable(getattr(file, "write", None)) or hasattr(file, "encoding"):
         raise InvalidArgumentError(f"file must be open for bytes, not {describe(file)}")
     refuse_no_function("on_progress", on_progress)
-    header = _header(conn, store, category, stream, after)
+    statements, header = _begun(conn, store, category, stream, after)
     after, up_to = header.after_position, header.up_to_position
     lines = Lines()
     file.write(lines.header(header))
@@ -86,14 +87,14 @@ def export(
         # The file is, whatever the connection's encoding is.
         conn.execute("SET LOCAL client_encoding = 'UTF8'")
         floors = 0
-        with closing(_copied(conn, s.copy_statement(s.FLOORS, store, **_of(header)))) as rows:
+        with closing(_copied(conn, statements.copy_out(s.EXPORT_FLOORS, **_of(header)))) as rows:
             for text in rows:
                 file.write(lines.line(text[:-1]))
                 floors += 1
         messages, position = 0, after
         while position < up_to:
-            page = s.copy_statement(
-                s.PAGE, store, after=position, up_to=up_to, count=PAGE, **_of(header)
+            page = statements.copy_out(
+                s.EXPORT_MESSAGES, after=position, up_to=up_to, count=PAGE, **_of(header)
             )
             written, reached = _write_page(conn, page, file, lines)
             messages += written
@@ -104,9 +105,9 @@ def export(
     return Exported(messages, floors, after, up_to)
 
 
-def _header(
+def _begun(
     conn: Connection[object], store: str, category: str | None, stream: str | None, after: int
-) -> Header:
+) -> tuple[Statements, Header]:
     """What is to be exported. Before the transaction that reads: its snapshot must be the later."""
     refuse_other(conn, Connection)
     for name, value in {"category": category, "stream": stream}.items():
@@ -117,9 +118,9 @@ def _header(
     if not conn.autocommit:
         raise InvalidArgumentError("an export takes a connection in autocommit mode")
     after = count("after", after)
-    refuse_other_store(conn, store)
-    ((safe, schema_version, now),) = run(conn, s.statement(s.SAFE_POSITION, store), ())
-    return Header(
+    statements = statements_of(conn, store)
+    ((safe, schema_version, now),) = run(conn, statements[s.EXPORT_HEADER], ())
+    return statements, Header(
         format=FORMAT,
         store=store,
         schema_version=schema_version,

@@ -12,11 +12,12 @@ from psycopg import Connection
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
+from pgstore._core import statements as s
 from pgstore._core.arguments import count, describe, one_of, refuse_no_function, refuse_other
+from pgstore._core.quoting import Statements
 from pgstore._core.text import shortened
 from pgstore._sync.cursor import run
 from pgstore.errors import InvalidArgumentError, StoreError
-from pgstore.transfer import _statements as s
 from pgstore.transfer._batches import (
     MESSAGES,
     NO_METADATA,
@@ -27,7 +28,7 @@ from pgstore.transfer._batches import (
     message_parameters,
 )
 from pgstore.transfer._errors import MessageRefusedError, TransferError
-from pgstore.transfer._store import refuse_other_store
+from pgstore.transfer._store import statements_of
 
 Positions = Literal["auto", "keep", "new"]
 
@@ -108,12 +109,12 @@ def import_from(
     refuse_other(conn, Connection)
     if not conn.autocommit:
         raise InvalidArgumentError("an import takes a connection in autocommit mode")
-    refuse_other_store(conn, store)
+    statements = statements_of(conn, store)
     with (
         source.read(batch_messages) as found,
         ThreadPoolExecutor(max_workers=1, thread_name_prefix="pgstore import") as ahead,
     ):
-        work = _Import(conn, store, source.unit, positions)
+        work = _Import(conn, statements, source.unit, positions)
         # The next batch is made while the server is busy with this one.
         upcoming = ahead.submit(work.prepared, found)
         with work.without_waiting():
@@ -129,15 +130,15 @@ class _Import:
     """One import: its connection, and what it has done so far."""
 
     def __init__(
-        self, conn: Connection[object], store: str, unit: str, positions: Positions
+        self, conn: Connection[object], statements: Statements, unit: str, positions: Positions
     ) -> None:
         self.conn = conn
-        self.store = store
+        self.statements = statements
         self.unit = unit
         self.keep: bool | None = {"keep": True, "new": False}.get(positions)
         self.imported = self.skipped = self.floors = 0
-        self._import = s.statement(s.IMPORT, store)
-        self._import_floors = s.statement(s.IMPORT_FLOORS, store)
+        self._import = statements[s.IMPORT_MESSAGES]
+        self._import_floors = statements[s.IMPORT_FLOORS]
 
     def prepared(self, found: Iterator[ImportBatch]) -> tuple[ImportBatch, list[str | None]] | None:
         """The next batch and its parameters; nothing after the last."""
@@ -167,11 +168,11 @@ class _Import:
 
     def _keeps(self, batch: Messages) -> bool:
         """Whether `auto` keeps positions: the store is empty, or was when this import began."""
-        ((empty,),) = run(self.conn, s.statement(s.IS_EMPTY, self.store), ())
+        ((empty,),) = run(self.conn, self.statements[s.IS_EMPTY], ())
         if empty:
             return True
         try:
-            rows = run(self.conn, s.statement(s.POSITION_OF, self.store), (batch.ids[0],))
+            rows = run(self.conn, self.statements[s.POSITION_OF], (batch.ids[0],))
         except (InvalidArgumentError, psycopg.DataError):
             return False  # not an id: the import says so
         return rows == [(batch.positions[0],)]
@@ -201,7 +202,7 @@ class _Import:
         if index is None and sqlstate is not None and sqlstate[:2] in _UNREADABLE:
             if isinstance(batch, Floors):
                 return None
-            index, reason = _unreadable(self.conn, self.store, batch, self.unit, reason)
+            index, reason = _unreadable(self.conn, self.statements, batch, self.unit, reason)
         if not isinstance(index, int):
             return None
         hint = None
@@ -219,10 +220,12 @@ class _Import:
         )
 
 
-def check_values(conn: Connection[object], store: str, batch: Messages, unit: str) -> None:
+def check_values(
+    conn: Connection[object], statements: Statements, batch: Messages, unit: str
+) -> None:
     """Raise MessageRefusedError for the first message with a value that cannot be stored."""
-    if reason := _problem(conn, store, batch, unit):
-        index, reason = _unreadable(conn, store, batch, unit, reason)
+    if reason := _problem(conn, statements, batch, unit):
+        index, reason = _unreadable(conn, statements, batch, unit, reason)
         raise MessageRefusedError(reason, place=batch.places[index], unit=unit)
     for place, type, metadata in zip(batch.places, batch.types, batch.metadata, strict=True):
         if not 1 <= len(type.encode()) <= 255:
@@ -239,23 +242,25 @@ def check_values(conn: Connection[object], store: str, batch: Messages, unit: st
 
 
 def _unreadable(
-    conn: Connection[object], store: str, batch: Messages, unit: str, reason: str
+    conn: Connection[object], statements: Statements, batch: Messages, unit: str, reason: str
 ) -> tuple[int, str]:
     """The first message that the server cannot read: halve until it is alone."""
     low, high = 0, len(batch.places)
     while high - low > 1:
         middle = (low + high) // 2
-        if problem := _problem(conn, store, batch.part(low, middle), unit):
+        if problem := _problem(conn, statements, batch.part(low, middle), unit):
             high, reason = middle, problem
         else:
             low = middle
-    return low, _problem(conn, store, batch.part(low, high), unit) or reason
+    return low, _problem(conn, statements, batch.part(low, high), unit) or reason
 
 
-def _problem(conn: Connection[object], store: str, batch: Messages, unit: str) -> str | None:
+def _problem(
+    conn: Connection[object], statements: Statements, batch: Messages, unit: str
+) -> str | None:
     """What the server has against the values of these messages; nothing if it can read them."""
     try:
-        run(conn, s.statement(s.READABLE, store), message_parameters(batch, unit))
+        run(conn, statements[s.READABLE], message_parameters(batch, unit))
     except (InvalidArgumentError, psycopg.Error) as error:
         if (_sqlstate(error) or "")[:2] not in _UNREADABLE:
             raise

@@ -8,12 +8,12 @@ import psycopg
 from psycopg import Connection
 
 from pgstore._core import sql_files
-from pgstore._core.arguments import name_of, refuse_other
-from pgstore._core.statements import Statements
+from pgstore._core import statements as s
+from pgstore._core.arguments import refuse_other
+from pgstore._core.quoting import Statements
 from pgstore._sync.cursor import run
 from pgstore._sync.installer import applied_migrations, install, problem_of
 from pgstore.errors import StoreNotInstalledError
-from pgstore.transfer import _statements as s
 
 # No right to create a schema; a standby; a transaction of the caller's of another isolation.
 _CANNOT_CREATE = (
@@ -22,6 +22,113 @@ _CANNOT_CREATE = (
     psycopg.errors.ReadOnlySqlTransaction,
     psycopg.errors.ActiveSqlTransaction,
 )
+
+_BODIES = """
+SELECT p.proname, p.prosrc
+FROM pg_proc AS p
+JOIN pg_language AS l ON l.oid = p.prolang
+WHERE p.pronamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %s::text)
+  AND l.lanname = 'plpgsql'"""
+
+# What the objects of a schema are, in words that do not name it: for the search path of its store.
+_ON_PATH = "SELECT set_config('search_path', quote_ident(%s::text) || ', pg_temp', true)"
+_DEFINITIONS = """
+WITH store AS (
+  SELECT
+    n.oid,
+    -- The ways to write the path of this store: quoted or not, which depends on the server's
+    -- version, because each has keywords of its own.
+    ARRAY[
+      'search_path=' || quote_ident(n.nspname) || ', pg_temp',
+      'search_path="' || replace(n.nspname, '"', '""') || '", pg_temp',
+      'search_path=' || substring(n.nspname FROM '^[a-z_][a-z0-9_]*$') || ', pg_temp'
+    ] AS paths
+  FROM pg_namespace AS n
+  WHERE n.nspname = current_schema()
+)
+SELECT
+  'function ' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')',
+  pg_get_function_sqlbody(p.oid),
+  json_build_array(
+    pg_get_function_arguments(p.oid), pg_get_function_result(p.oid), p.prokind, p.prolang,
+    p.prosecdef, p.proleakproof, p.proisstrict, p.provolatile, p.proparallel, p.prosrc,
+    ARRAY(
+      SELECT CASE WHEN c.setting = ANY (s.paths) THEN 'search_path' ELSE c.setting END
+      FROM unnest(p.proconfig) AS c (setting)
+      ORDER BY 1
+    )
+  )::text
+FROM store AS s
+JOIN pg_proc AS p ON p.pronamespace = s.oid
+UNION ALL
+SELECT
+  CASE c.relkind WHEN 'v' THEN 'view ' ELSE 'table ' END || c.relname,
+  NULL,
+  json_build_array(
+    c.relkind, c.relpersistence, pg_get_viewdef(c.oid),
+    CASE c.relkind WHEN 'v' THEN c.reloptions END,
+    EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhparent = c.oid),
+    (
+      SELECT json_agg(
+        json_build_array(
+          a.attname, format_type(a.atttypid, a.atttypmod), a.attcollation, a.attnotnull,
+          a.attgenerated, a.attidentity, pg_get_expr(d.adbin, d.adrelid)
+        )
+        ORDER BY a.attnum
+      )
+      FROM pg_attribute AS a
+      LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    )
+  )::text
+FROM store AS s
+JOIN pg_class AS c ON c.relnamespace = s.oid AND c.relkind IN ('r', 'p', 'v', 'm', 'c')
+UNION ALL
+SELECT
+  'constraint ' || o.conname || ' of ' || o.conrelid::regclass,
+  NULL,
+  json_build_array(pg_get_constraintdef(o.oid), o.convalidated)::text
+FROM store AS s
+JOIN pg_constraint AS o ON o.connamespace = s.oid AND o.contype <> 'n'
+UNION ALL
+SELECT
+  'trigger ' || t.tgname || ' of ' || c.relname,
+  NULL,
+  json_build_array(pg_get_triggerdef(t.oid, true), t.tgenabled)::text
+FROM store AS s
+JOIN pg_class AS c ON c.relnamespace = s.oid
+JOIN pg_trigger AS t ON t.tgrelid = c.oid AND NOT t.tgisinternal
+UNION ALL
+SELECT
+  'index ' || n.relname,
+  NULL,
+  json_build_array(
+    c.relname, n.relam, pg_get_expr(i.indpred, i.indrelid),
+    ARRAY(
+      SELECT pg_get_indexdef(i.indexrelid, k, false)
+      FROM generate_series(1, i.indnatts::integer) AS k
+      ORDER BY k
+    ),
+    -- The rest, but for what only the operator and the server are concerned with.
+    to_jsonb(i)
+      - '{indexrelid,indrelid,indkey,indexprs,indpred,indisclustered,indisreplident,indcheckxmin}'
+        ::text[]
+  )::text
+FROM store AS s
+JOIN pg_class AS c ON c.relnamespace = s.oid
+JOIN pg_index AS i ON i.indrelid = c.oid
+JOIN pg_class AS n ON n.oid = i.indexrelid
+UNION ALL
+SELECT
+  'sequence ' || c.relname,
+  NULL,
+  json_build_array(
+    c.relpersistence, q.seqtypid, q.seqstart, q.seqincrement, q.seqmin, q.seqmax, q.seqcache,
+    q.seqcycle
+  )::text
+FROM store AS s
+JOIN pg_class AS c ON c.relnamespace = s.oid
+JOIN pg_sequence AS q ON q.seqrelid = c.oid"""
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -44,25 +151,25 @@ def verify(conn: Connection[object], *, store: str = "pgstore") -> list[Check]:
         StoreOutdatedError: it is too old to be verified by this package.
     """
     refuse_other(conn, Connection)
-    name_of("store", store)
-    problem = problem_of(applied_migrations(conn, Statements(store)), store)
+    statements = Statements(store)
+    applied = applied_migrations(conn, statements)
+    problem = problem_of(applied, store)
     if isinstance(problem, StoreNotInstalledError):
         raise problem
     try:
-        rows = run(conn, s.statement(s.VERIFY, store), ())
+        rows = run(conn, statements[s.VERIFY_STORE], ())
     except psycopg.errors.UndefinedFunction as error:  # of an older store
         raise problem or error from None
     return [
         *(Check(*row) for row in rows),
-        _migrations(conn, store),
+        _migrations(applied or {}),
         _bodies(conn, store),
         _objects(conn, store),
     ]
 
 
-def _migrations(conn: Connection[object], store: str) -> Check:
+def _migrations(applied: dict[int, str]) -> Check:
     """The migrations that were applied are the ones of this package."""
-    applied: dict[int, str] = dict(run(conn, s.statement(s.APPLIED, store), ()))
     known = sql_files.checksums()
     numbers = sorted(known.keys() | applied.keys())
     wrong = [number for number in numbers if applied.get(number) != known.get(number)]
@@ -84,7 +191,7 @@ def _bodies(conn: Connection[object], store: str) -> Check:
     """The bodies of the functions are the ones in this package's files."""
     files = {path.stem: path.read_text(encoding="utf-8") for path in sql_files.repeated_files()}
     frozen = "".join(migration.text for migration in sql_files.migrations())
-    bodies: list[tuple[str, str]] = run(conn, s.BODIES, (store,))
+    bodies: list[tuple[str, str]] = run(conn, _BODIES, (store,))
     expected = {name for name, text in files.items() if "\nLANGUAGE plpgsql\n" in text}
     missing = expected - {name for name, _ in bodies}
     wrong = sorted(missing) + [
@@ -117,8 +224,8 @@ def _objects(conn: Connection[object], store: str) -> Check:
 
 def _definitions(conn: Connection[object], store: str) -> dict[str, tuple[str | None, str]]:
     """What each object of a store is, as if the store had no name."""
-    run(conn, s.ON_PATH, (store,))
-    found = {name: (body, rest) for name, body, rest in run(conn, s.DEFINITIONS, ())}
+    run(conn, _ON_PATH, (store,))
+    found = {name: (body, rest) for name, body, rest in run(conn, _DEFINITIONS, ())}
     for name, value in _constants(store).items():
         body, rest = found.get(key := f"function {name}()", (None, ""))
         if body in (f"RETURN {value}", f"RETURN '{value}'::integer", f"RETURN '{value}'::text"):

@@ -13,27 +13,22 @@ import pytest
 from psycopg import sql
 
 import pgstore
-from pgstore._core.statements import Statements
-from pgstore.cli import _queries
-from pgstore.transfer import _statements
+from pgstore._core import statements as known
+from pgstore._core.quoting import Statements
 from tests.plans.plans import JIT_ABOVE_COST
 
 
 def statements(store: str) -> Iterator[tuple[str, str]]:
     """The statements by name, with parameters as PREPARE has them."""
-    known = vars(Statements(store))
-    named = {name: text for name, text in known.items() if isinstance(text, str)}
-    named |= known["of_subscription"]
-    statement = re.compile(
-        r"\s*(SELECT|WITH)\b(?!.*\bORDERING\b)", re.DOTALL
-    )  # a part is filled in
-    for module in (_queries, _statements):
-        for name, text in vars(module).items():
-            if name.isupper() and isinstance(text, str) and statement.match(text):
-                named[f"{module.__name__}.{name}"] = _statements.statement(text, store)
+    quoted = Statements(store)
+    named = {
+        name: quoted[text.replace("ORDERING", "stream")]  # a command fills it in
+        for name, text in vars(known).items()
+        if name[0] != "_" and not text.startswith("COPY")
+    }
     for name, text in named.items():
         numbers = count(1)
-        places = re.sub(r"%s", lambda _: f"${next(numbers)}", text)  # noqa: B023 — used at once
+        places = re.sub(r"%s|%\(\w+\)s", lambda _: f"${next(numbers)}", text)  # noqa: B023 — used at once
         yield name, places.replace("%%", "%")
 
 
@@ -58,11 +53,6 @@ def cost(conn: psycopg.Connection, text: str) -> float:
     return float(row[0][0]["Plan"]["Total Cost"])
 
 
-# Verify reads the catalogs once: their size is that of all schemas of the database.
-CATALOGS = "pgstore.transfer._statements.DEFINITIONS"
-
-
 def test_no_statement_of_the_package_costs_enough_to_be_compiled(costs: dict[str, float]) -> None:
     assert len(costs) > 60
-    del costs[CATALOGS]
     assert {name: cost for name, cost in costs.items() if cost > JIT_ABOVE_COST / 2} == {}

@@ -1,105 +1,56 @@
 """The statements' texts: names quoted, all parameters cast, nothing else in them."""
 
+import re
+
 import pytest
 from psycopg._queries import PostgresQuery  # what psycopg makes of a statement
 from psycopg.adapt import Transformer
 
 from pgstore import InvalidArgumentError
-from pgstore._core.statements import Statements
+from pgstore._core import statements
+from pgstore._core.quoting import Statements
 
-PARAMETERS = {
-    "write": 6,
-    "write_many": 6,
-    "synchronize": 6,
-    "read": 4,
-    "last": 2,
-    "get_many": 1,
-    "stream_version": 1,
-    "applied_migrations": 0,
-    "read_page": 8,
-    "safe_position": 0,
-    "horizon": 0,
-    "behind": 0,
-    "fall_asleep": 1,
-    "wake_up": 1,
-    "wake_channel": 0,
-    "create_subscription": 11,
-    "claim_batch": 4,
-    "look": 5,
-    "fetch_batch": 4,
-    "extend_lease": 3,
-    "release_partition": 3,
-    "abandon_partition": 4,
-    "acknowledge": 5,
-    "settle_parked": 4,
-    "begin_handling": 3,
-    "check_handling": 3,
-    "acknowledge_handled": 8,
-    "settle_handled": 7,
-    "fail_message": 5,
-    "drop_subscription": 1,
-    "pause_subscription": 1,
-    "resume_subscription": 2,
-    "rewind_subscription": 3,
-    "repartition_subscription": 2,
-    "partitions": 1,
-    "list_partitions": 1,
-    "list_parked": 1,
-    "replay_parked": 2,
-    "drop_parked": 2,
-    "subscription_position": 1,
-}
+ALL = {name: text for name, text in vars(statements).items() if name[0] != "_"}
+PREPARED = {name: text for name, text in ALL.items() if not text.startswith("COPY")}
 NAMES = {
     "pgstore": '"pgstore"',
     'My "odd" % schéma': '"My ""odd"" % schéma"',
     "%s": '"%s"',
     "%(a)s %%": '"%(a)s %%"',
     "STORE": '"STORE"',
+    "{after}": '"{after}"',
     "'; --": '"\'; --"',
 }
 
 
-def texts(name: str) -> dict[str, str]:
-    statements = vars(Statements(name))
-    return {**statements.pop("of_subscription"), **statements}
-
-
-def test_every_statement_is_listed_here() -> None:
-    assert texts("pgstore").keys() == PARAMETERS.keys()
-
-
-def sent(text: str, parameters: int) -> str:
-    """What the server gets of a statement."""
-    query = PostgresQuery(Transformer())
-    query.convert(text, (None,) * parameters)
-    return query.query.decode()
+def test_every_parameter_is_cast() -> None:
+    wrong = {name for name, text in PREPARED.items() if re.search(r"%(s|\(\w+\)s)(?!::)", text)}
+    # Compared with a column that has its collation.
+    assert wrong == {"STREAMS"}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_name_is_quoted(name: str) -> None:
-    def times(statement: str) -> int:
-        return 2 if statement == "look" or statement.endswith("_handled") else 1
-
-    found = {
-        statement: sent(text, PARAMETERS[statement]) for statement, text in texts(name).items()
-    }
-    assert {
-        statement: text
-        for statement, text in found.items()
-        if text.count(f"{NAMES[name]}.") != times(statement)
-    } == {}
+def test_name_is_quoted_in_every_statement(name: str) -> None:
+    quoted = Statements(name)
+    wrong = []
+    for each, text in PREPARED.items():
+        named = re.findall(r"%\((\w+)\)s", text)
+        parameters = dict.fromkeys(named) if named else (None,) * text.count("%s")
+        query = PostgresQuery(Transformer())
+        query.convert(quoted[text], parameters)
+        sent = query.query.decode()
+        if sent.count(f"{NAMES[name]}.") != text.count("STORE."):
+            wrong.append(each)
+    assert wrong == []
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_parameters_are_cast(name: str) -> None:
-    wrong = {}
-    for statement, text in texts(name).items():
-        count = PARAMETERS[statement]
-        given = sent(text, count)
-        cast = all(f"${number}::" in given for number in range(1, count + 1))
-        if not cast or f"${count + 1}" in given:
-            wrong[statement] = given
-    assert wrong == {}
+def test_a_copy_has_its_values_quoted_into_it(name: str) -> None:
+    values = {"category": "a'{b}%s", "stream": None, "after": 1, "up_to": 2, "count": 3}
+    for each in ("EXPORT_FLOORS", "EXPORT_MESSAGES"):
+        text = Statements(name).copy_out(ALL[each], **values)
+        assert f"FROM {NAMES[name]}.export_" in text
+        assert "'a''{b}%s', NULL)" in text
 
 
 @pytest.mark.parametrize("name", ["", "x" * 64, "é" * 32, "a\0", "pg_", "pg_toast"])

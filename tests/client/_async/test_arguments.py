@@ -133,9 +133,9 @@ async def test_what_answers_for_a_number_is_taken_as_that_number(
     messages: list[Any] = [Signed(text=text) for text in "abc"]
     written = await store.synchronize(stream, messages[:2], expected_version=0)
     await store.synchronize(stream, messages, expected_version=two)
-    assert [each.version for each in await listed(store.read(stream, limit=two))] == [1, 2]
+    assert [each.version for each in await listed(store.read(stream, max_count=two))] == [1, 2]
     assert [each.version for each in await listed(store.read(stream, from_version=two))] == [2, 3]
-    assert len(await listed(store.read_all(limit=two, stream_pattern=stream))) == 2
+    assert len(await listed(store.read_all(max_count=two, stream_pattern=stream))) == 2
     following = store.follow(after_position=two, stream_pattern=stream, timeout=Seconds(0))
     assert stream in [each.stream for each in await listed(following)]
     subscription = store.subscription(

@@ -12,6 +12,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from pgstore import AsyncFollower, AsyncMessageStore, UnknownMessageTypeError
+from pgstore._core.statements import FALL_ASLEEP
 from tests.client._async.conftest import OpenStore
 from tests.client.messages import EventA, EventB
 from tests.client.parallel import AsyncParallel
@@ -232,7 +233,7 @@ async def test_messages_now_and_then_are_rung_for_without_a_new_sleep(
             await AsyncParallel.until(watch.is_asleep)
         follower.stop()
         await parallel.results()
-    assert asked.count(waker._statements.fall_asleep) < count / 2
+    assert asked.count(waker._statements[FALL_ASLEEP]) < count / 2
 
 
 async def test_nobody_rings_for_long_where_nobody_waits(

@@ -13,6 +13,7 @@ import pytest
 from pgstore import AsyncMessageStore, AsyncSubscription, RunnerHooks, StoredMessage
 from pgstore._async.database import AsyncDatabase
 from pgstore._core.failures import TRIES
+from pgstore._core.statements import ACKNOWLEDGE, FAIL_MESSAGE, LOOK
 from tests.client._async.conftest import OpenStore
 from tests.client._async.running import Notes, numbers, running
 from tests.client.messages import EventA
@@ -219,8 +220,7 @@ async def test_a_conflict_of_the_acknowledgement_does_not_repeat_the_handler(
     subscription = store.subscription(category, category=category, max_attempts=1)
     seen: list[int] = []
     rows = AsyncDatabase.rows
-    statements = store._database.statements
-    conflicts = {statements.acknowledge, statements.fail_message}
+    conflicts = {ACKNOWLEDGE, FAIL_MESSAGE}
 
     async def conflicting(
         database: AsyncDatabase, statement: str, *arguments: Any, **named: Any
@@ -314,10 +314,10 @@ async def test_idle_workers_run_one_statement_a_look(
     async with running(store, subscription, workers=3):
         await AsyncParallel.until(lambda: seen == [1])
         await subscription.wait_until(await store.safe_position())
-        looks = run.count(store._database.statements.look)
-        await AsyncParallel.until(lambda: run.count(store._database.statements.look) > looks + 1)
+        looks = run.count(LOOK)
+        await AsyncParallel.until(lambda: run.count(LOOK) > looks + 1)
         run.clear()
         start = time.monotonic()
         await AsyncParallel.until(lambda: len(run) >= 6)
-        assert set(run) == {store._database.statements.look}
+        assert set(run) == {LOOK}
         assert time.monotonic() - start > 0.45

@@ -253,7 +253,7 @@ async def test_a_pool_that_has_no_connection_is_not_the_messages_failure(
 async def test_hooks_are_told_the_lag(
     store: Store, category: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pgstore._async.runner._LAG_EVERY", 0.05)
+    monkeypatch.setattr("pgstore._async.runner._TELL_EVERY", 0.05)
     subscription = store.subscription(category, category=category)
     notes = Notes()
     waits = [True]
@@ -275,7 +275,7 @@ async def test_a_hook_that_fails_does_not_end_the_work(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("pgstore._async.runner._LAG_EVERY", 0.05)
+    monkeypatch.setattr("pgstore._async.runner._TELL_EVERY", 0.05)
     subscription = store.subscription(category, category=category, retry_delay=0.01)
     told: list[str] = []
     seen: list[int] = []

@@ -13,6 +13,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import ConnectionPool
 
 from pgstore import Follower, MessageStore, UnknownMessageTypeError
+from pgstore._core.statements import FALL_ASLEEP
 from tests.client._sync.conftest import OpenStore
 from tests.client.messages import EventA, EventB
 from tests.client.parallel import Parallel
@@ -229,7 +230,7 @@ def test_messages_now_and_then_are_rung_for_without_a_new_sleep(
             Parallel.until(watch.is_asleep)
         follower.stop()
         parallel.results()
-    assert asked.count(waker._statements.fall_asleep) < count / 2
+    assert asked.count(waker._statements[FALL_ASLEEP]) < count / 2
 
 
 def test_nobody_rings_for_long_where_nobody_waits(

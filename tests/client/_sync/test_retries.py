@@ -14,6 +14,7 @@ import pytest
 
 from pgstore import MessageStore, RunnerHooks, StoredMessage, Subscription
 from pgstore._core.failures import TRIES
+from pgstore._core.statements import ACKNOWLEDGE, FAIL_MESSAGE, LOOK
 from pgstore._sync.database import Database
 from tests.client._sync.conftest import OpenStore
 from tests.client._sync.running import Notes, numbers, running
@@ -221,8 +222,7 @@ def test_a_conflict_of_the_acknowledgement_does_not_repeat_the_handler(
     subscription = store.subscription(category, category=category, max_attempts=1)
     seen: list[int] = []
     rows = Database.rows
-    statements = store._database.statements
-    conflicts = {statements.acknowledge, statements.fail_message}
+    conflicts = {ACKNOWLEDGE, FAIL_MESSAGE}
 
     def conflicting(database: Database, statement: str, *arguments: Any, **named: Any) -> Any:
         if statement in conflicts:
@@ -314,10 +314,10 @@ def test_idle_workers_run_one_statement_a_look(
     with running(store, subscription, workers=3):
         Parallel.until(lambda: seen == [1])
         subscription.wait_until(store.safe_position())
-        looks = run.count(store._database.statements.look)
-        Parallel.until(lambda: run.count(store._database.statements.look) > looks + 1)
+        looks = run.count(LOOK)
+        Parallel.until(lambda: run.count(LOOK) > looks + 1)
         run.clear()
         start = time.monotonic()
         Parallel.until(lambda: len(run) >= 6)
-        assert set(run) == {store._database.statements.look}
+        assert set(run) == {LOOK}
         assert time.monotonic() - start > 0.45
