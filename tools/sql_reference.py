@@ -30,6 +30,8 @@ Everything a store holds, as its own comments describe it. Functions are called 
 name in front, `bank.stream_version('account-1')`, and with parameters by place or by name,
 `expected_version => 0`. A parameter with a default may be left out.
 
+Words: see the [glossary](../glossary.md).
+
 Call a function that answers with several columns in `FROM`: `SELECT * FROM bank.write_message(…)`.
 PostgreSQL evaluates `SELECT (bank.write_message(…)).*` once for each column: it writes twice.
 """
