@@ -39,7 +39,7 @@ async def ensure(
             raise problem
         return
     try:
-        # What the installer refuses, it refuses better: with DETAIL.
+        # Leave refusals to the installer: its errors have DETAIL.
         await install(conn, name)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as denied:
         if isinstance(problem, StoreNotInstalledError | StoreOutdatedError):
@@ -54,7 +54,7 @@ async def ensure(
 
 
 def problem_of(applied: dict[int, str] | None, name: str) -> PgstoreError | None:
-    """What keeps this package from using the store; nothing if only its functions are others."""
+    """The error that keeps this package from using the store; None if only its functions differ."""
     command = f"run: python -m pgstore install --store {shlex.quote(name)}"
     if applied == {}:
         return StoreNotInstalledError(
@@ -136,7 +136,7 @@ async def _pipelined(conn: AsyncConnection[object]) -> AsyncIterator[None]:
             yield
             await pipeline.sync()
         finally:
-            # What follows an error in the pipeline would hide it.
+            # Later errors of the pipeline would hide the first one.
             settled = False
             while not settled:
                 with suppress(psycopg.errors.PipelineAborted):

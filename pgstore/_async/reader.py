@@ -33,7 +33,7 @@ _POSITION, _REACHED, _LOOKED = 3, 8, 9
 
 
 class AsyncReader(Generic[E]):
-    """What can be read of a store; see `AsyncMessageStore`."""
+    """The reading half of a store; see `AsyncMessageStore`."""
 
     def __init__(self, database: AsyncDatabase, codec: Codec[E], waker: AsyncWaker) -> None:
         self._database = database
@@ -281,7 +281,7 @@ class AsyncReader(Generic[E]):
         chosen: Filter,
         conn: AsyncConnection[object] | None,
     ) -> Page:
-        """A page of messages, where to go on, and how far it has looked."""
+        """Fetch messages, the position to continue after, and how far the page has looked."""
         rows = await database.rows(
             self._database.statements.read_page,
             (number("after_position", after_position), str(size), *chosen.parameters()),

@@ -308,8 +308,9 @@ class AsyncMessageStore(AsyncReader[E]):
     ) -> None:
         """Handle the subscriptions' messages until SIGTERM or SIGINT, or `stop()`.
 
-        Then finishes the batch in hand, gives its leases back, and returns. Several processes, here
-        and elsewhere, share the partitions by running the same. Reconnects by itself.
+        Then finishes the batches that have begun, gives its leases back, and returns. Several
+        processes, here and elsewhere, share the partitions by running the same. Reconnects by
+        itself.
 
         Args:
             workers: how many partitions to work on at once, 1000 at most.
@@ -368,8 +369,8 @@ class AsyncMessageStore(AsyncReader[E]):
     async def aclose(self) -> None:
         """Close the connections that the store has opened; a pool that was given stays open.
 
-        Ends its followers and every `run`, and waits for these to finish their batches in hand.
-        Operations begun later open new connections.
+        Ends its followers and every `run`, and waits for these to finish their batches. Operations
+        begun later open new connections.
         """
         self._database.source.closings += 1
         self.stop()

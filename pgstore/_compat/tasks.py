@@ -73,7 +73,7 @@ class Task:
 class AsyncLoopEnd:
     """Close something when the loop ends, unless it is forgotten before.
 
-    A worker of psycopg_pool that is cancelled while it connects goes on and waits for work. So
+    A worker of psycopg_pool that is cancelled while it connects continues, and waits for work. So
     `asyncio.run`, which cancels each task once and waits for all, would never end. The worker ends
     when its pool is closed.
     """

@@ -1,7 +1,7 @@
-"""What callers pass: told by its name if it is of the wrong type, before anything is sent.
+"""Checks of callers' arguments: an error names the wrong one before anything is sent.
 
-A caller goes on with what these functions answer, not with what it was given: an object that only
-answers for a number neither compares nor prints as one.
+A caller continues with the value that these functions return, not with the one that it was given:
+an object that only answers for a number neither compares nor prints as one.
 """
 
 from collections.abc import Iterable

@@ -153,7 +153,7 @@ def _text(plain: object) -> bytes:
 
 
 def _sorted(value: object, plain: typing.Any) -> typing.Any:
-    """What JSON a value is, with the arrays in order that are sets in the value."""
+    """Return a value's JSON, with its sets as sorted arrays."""
     if isinstance(value, Set) and isinstance(plain, list):
         inside = [_sorted(each, other) for each, other in zip(value, plain, strict=False)]
         return sorted(inside, key=lambda each: json.dumps(each, sort_keys=True))

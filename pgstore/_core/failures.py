@@ -1,4 +1,4 @@
-"""What a handler may raise: which errors end the work, which are tried again, and their text."""
+"""The errors of a handler: which of them end the work, which are tried again, and their text."""
 
 import random
 from collections.abc import Iterator

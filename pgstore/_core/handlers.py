@@ -91,7 +91,7 @@ def refuse_other_color(function: Function, connection: ConnectionClass) -> None:
 
 
 def _ways(function: Function) -> tuple[Function, Function]:
-    """What may be called: the function behind a partial one, or what makes an object callable."""
+    """Return the function behind a partial one, and the method that makes an object callable."""
     while isinstance(function, functools.partial):
         function = function.func
     return function, type(function).__call__

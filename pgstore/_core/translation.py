@@ -1,4 +1,4 @@
-"""What errors of the server and the driver mean to a store."""
+"""The meaning of the server's and the driver's errors for a store."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

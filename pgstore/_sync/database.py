@@ -47,9 +47,9 @@ class Database:
         """Run one statement of the store: on the caller's connection, or on one of the pool.
 
         On one of the pool it is its own transaction, and it is run again if the connection turns
-        out to be dead: nearly every statement here reads, or writes messages by their ids, or has
-        for other reasons the same effect as once. It is also run once more, on a new connection, if
-        the server was read-only: the address may lead to another one by now.
+        out to be dead. That is safe: nearly every statement here reads, or writes messages by their
+        ids, and has the same effect twice as once. It is also run once more, on a new connection,
+        if the server was read-only: the address may lead to another one by now.
         """
         try:
             if conn is not None:

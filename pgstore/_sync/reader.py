@@ -35,7 +35,7 @@ _POSITION, _REACHED, _LOOKED = 3, 8, 9
 
 
 class Reader(Generic[E]):
-    """What can be read of a store; see `MessageStore`."""
+    """The reading half of a store; see `MessageStore`."""
 
     def __init__(self, database: Database, codec: Codec[E], waker: Waker) -> None:
         self._database = database
@@ -277,7 +277,7 @@ class Reader(Generic[E]):
         chosen: Filter,
         conn: Connection[object] | None,
     ) -> Page:
-        """A page of messages, where to go on, and how far it has looked."""
+        """Fetch messages, the position to continue after, and how far the page has looked."""
         rows = database.rows(
             self._database.statements.read_page,
             (number("after_position", after_position), str(size), *chosen.parameters()),
