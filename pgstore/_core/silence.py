@@ -15,7 +15,7 @@ from psycopg import pq
 def cut(conn: psycopg.BaseConnection[Any]) -> None:
     """End a connection whose server is silent: the caller that waits for it gets an error.
 
-    Call it from any thread. Cancelling would ask the server, and closing would not wait for that caller.
+    Call it from any thread. Cancelling would ask the server; closing would not wait for the caller.
     """
     with (
         suppress(OSError, psycopg.Error),

@@ -12,7 +12,7 @@ from pgstore.cli._output import Output
 from pgstore.cli._queries import SUBSCRIPTION_NAMES
 from pgstore.cli._target import Target, find_target, store_name
 
-# Of names there are, so many are told.
+# An error lists at most so many of the existing names.
 _NAMES = 10
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 class Call:
-    """What a command works with."""
+    """The connection, the output and the settings of a command."""
 
     def __init__(self, settings: Settings) -> None:
         from pgstore._core import driver as driver  # first: it says what is missing

@@ -33,7 +33,7 @@ class Column(msgspec.Struct, frozen=True):
     optional: bool = False
 
     def heading(self) -> str:
-        """What stands above it."""
+        """The text above the column."""
         return self.key.replace("_", " ") if self.title is None else self.title
 
     def cell(self, row: Row) -> str:

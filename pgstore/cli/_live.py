@@ -10,7 +10,7 @@ from rich.text import Text
 from pgstore.cli._call import Call
 from pgstore.cli._layout import Row
 
-# What a view shows: rows for programs, lines for people.
+# The content of a view: rows for programs, lines for people.
 View = tuple[Sequence[Row], Sequence[Text]]
 
 

@@ -157,7 +157,7 @@ def top(call: Call, interval: Interval = 2.0, times: Times = None) -> None:
 
 
 class _Meter:
-    """What `top` shows, with what has changed since it was last asked."""
+    """The figures of `top`, with their changes since the last call."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

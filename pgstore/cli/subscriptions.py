@@ -155,7 +155,7 @@ def subscriptions(
 
 @command("pause", panel=PANEL)
 def pause(call: Call, name: Name) -> None:
-    """Hand out nothing more; batches in hand are finished."""
+    """Hand out no more batches; workers finish those that have begun."""
     with call.connect() as session:
         session.value(_queries.PAUSE, [name])
     call.out.done(f"Subscription {name} is paused.", subscription=name, paused=True)
@@ -169,7 +169,7 @@ def resume(
         int | None, typer.Option(metavar="N", help="Only this stopped partition.")
     ] = None,
 ) -> None:
-    """Go on after pause, and with stopped partitions.
+    """End a pause, and resume stopped partitions.
 
     The message that failed is tried again at once.
 
@@ -201,7 +201,7 @@ def rewind(
     ],
     yes: Yes = False,
 ) -> None:
-    """Have it go on from another position or time.
+    """Have it continue from another position or time.
 
     Back, to have messages handled again, or forward, to leave some out. Asks first.
 

@@ -58,7 +58,7 @@ JOIN pg_language AS l ON l.oid = p.prolang
 WHERE p.pronamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %s::text)
   AND l.lanname = 'plpgsql'"""
 
-# What the objects of a schema are, in words that do not name it: for the search path of its store.
+# The definitions of a schema's objects, without the schema's name: for its store's search path.
 ON_PATH = "SELECT set_config('search_path', quote_ident(%s::text) || ', pg_temp', true)"
 DEFINITIONS = """
 WITH store AS (

@@ -47,7 +47,7 @@ class Source(Protocol):
 
     @property
     def unit(self) -> str:
-        """What `place` of a message counts."""
+        """The unit that `place` of a message counts."""
         ...
 
     @property
@@ -69,7 +69,7 @@ def refuse_source(source: object) -> None:
 
 
 class Imported(msgspec.Struct, frozen=True):
-    """What an import has done. `skipped` messages were there already, at the same place."""
+    """The counts of an import. `skipped` messages were there already, at the same place."""
 
     imported: int
     skipped: int
@@ -78,7 +78,7 @@ class Imported(msgspec.Struct, frozen=True):
 
 
 Progress = Callable[[int], None]
-"""Told after each batch: messages so far, skipped ones too."""
+"""Called after each batch: messages so far, skipped ones too."""
 
 
 def import_from(
@@ -92,10 +92,10 @@ def import_from(
 ) -> Imported:
     """Bring in messages with their ids, versions and times, in order; their streams continue.
 
-    Each batch is one transaction. What is there already, the same at the same place, is skipped:
-    an import that was interrupted is simply run again. Global positions are kept by `keep`, which
-    needs them to be above the store's last one, and by `auto` if the store was empty when the
-    import began. The connection is in autocommit mode.
+    Each batch is one transaction. A message that is there already, the same at the same place, is
+    skipped: an import that was interrupted is simply run again. Global positions are kept by
+    `keep`, which needs them to be above the store's last one, and by `auto` if the store was empty
+    when the import began. The connection is in autocommit mode.
 
     Raises:
         FileRefusedError: the file is not a complete, unaltered export.
@@ -253,7 +253,7 @@ def _unreadable(
 
 
 def _problem(conn: Connection[object], store: str, batch: Messages, unit: str) -> str | None:
-    """What the server has against the values of these messages; nothing if it can read them."""
+    """Return the server's error for the values of these messages; None if it can read them."""
     try:
         run(conn, s.statement(s.READABLE, store), message_parameters(batch, unit))
     except (InvalidArgumentError, psycopg.Error) as error:
@@ -274,8 +274,7 @@ def _sqlstate(error: Exception) -> str | None:
 class _WithoutWaiting:
     """Commits that the disk is not waited for, until one at the end that stands for all.
 
-    What a crash of the server takes away before that is the end of the import, which is then run
-    again.
+    A crash of the server before that loses the end of the import, which is then run again.
     """
 
     def __init__(self, conn: Connection[object]) -> None:

@@ -116,7 +116,7 @@ def _objects(conn: Connection[object], store: str) -> Check:
 
 
 def _definitions(conn: Connection[object], store: str) -> dict[str, tuple[str | None, str]]:
-    """What each object of a store is, as if the store had no name."""
+    """Return the definition of each object of a store, without the store's name."""
     run(conn, s.ON_PATH, (store,))
     found = {name: (body, rest) for name, body, rest in run(conn, s.DEFINITIONS, ())}
     for name, value in _constants(store).items():
