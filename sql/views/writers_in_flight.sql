@@ -35,7 +35,7 @@ $$Name of the prepared transaction, for COMMIT PREPARED or ROLLBACK PREPARED.$$;
 COMMENT ON COLUMN writers_in_flight.since IS $$When the transaction began, or was prepared.$$;
 COMMENT ON COLUMN writers_in_flight.role IS $$Its role.$$;
 COMMENT ON COLUMN writers_in_flight.application IS $$Its application_name.$$;
-COMMENT ON COLUMN writers_in_flight.state IS $$What its session does.$$;
+COMMENT ON COLUMN writers_in_flight.state IS $$The state of its session, as in pg_stat_activity.$$;
 COMMENT ON COLUMN writers_in_flight.after_position IS $$It may still write after this position.$$;
 COMMENT ON COLUMN writers_in_flight.positions_waiting IS
 $$How many positions given since then wait behind it.$$;

@@ -16,6 +16,8 @@ GLOSSARY = ROOT / "docs/glossary.md"
 COVERED = [
     *["README.md", "docs"],
     *["pgstore/_async", "pgstore/_compat", "pgstore/_core", "pgstore/errors.py"],
+    *["pgstore/cli", "pgstore/transfer"],
+    "sql",
 ]
 
 # A program writes these from texts that are tested where they stand.

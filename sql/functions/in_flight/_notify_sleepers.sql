@@ -7,8 +7,8 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 BEGIN
-  -- PostgreSQL cannot prepare a transaction that has notified: who uses two-phase commit sets this,
-  -- and sleeping readers find the message at their next fallback poll.
+  -- PostgreSQL cannot prepare a transaction that has notified: a program with two-phase commit sets
+  -- this, and waiting readers find the message at their next fallback poll.
   IF lower(current_setting('pgstore.notify', true)) IN ('off', 'false', 'no', '0') IS NOT TRUE THEN
     PERFORM pg_notify(wake_channel(), '');
   END IF;

@@ -38,7 +38,7 @@ BEGIN
     RETURN true;
   END IF;
 
-  -- What has been dealt with needs no head.
+  -- A partition whose messages are handled needs no head.
   DELETE FROM subscription_heads AS h
   WHERE h.subscription_id = source.subscription_id
     AND h.head <= (

@@ -34,7 +34,7 @@ END
 $$;
 
 COMMENT ON FUNCTION repartition_subscription(text, bigint) IS
-$$Change the number of partitions. The workers first finish what they know of, so that all
-partitions stand at the same position; then the new ones go on from there: nothing is left out,
-done twice or out of order. A stopped partition has to be resumed for that, and a paused
-subscription too. Raises 22023 for a bad number.$$;
+$$Change the number of partitions. The workers first handle the messages that they have found, so
+that all partitions stand at the same position. Then the new ones begin there: no message is left
+out, handled twice, or handled out of order. A stopped partition has to be resumed for that, and a
+paused subscription too. Raises 22023 for a bad number.$$;
