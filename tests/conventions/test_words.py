@@ -27,6 +27,11 @@ FROZEN = re.compile(r"sql/migrations/000[1-5]_")
 
 # "Who writes …" and "What is stored …" leave out the actor. A question may begin so.
 NOUN = re.compile(r"(?:Who|Whom|Whoever|What|Whatever)\b")
+# So do "… of what is stored" and "…; who writes …" within a sentence.
+CLAUSE = re.compile(
+    r"(?i)(?:[;:]|\b(?:after|against|and|because|before|beyond|but|by|for|from|if|of|on|so|than|that|to"
+    r"|without)) (?:who|what|whatever)\b(?! to\b)"
+)
 ANYBODY = re.compile(r"(?i)\bwho(?:so)?ever\b")
 
 # Pictures, and words of the field in their place. A picture that the glossary defines may stay.
@@ -134,6 +139,8 @@ def sentences(passage: Passage) -> Iterator[str]:
 def faults(sentence: str, defined: set[str]) -> Iterator[str]:
     if NOUN.match(sentence) and not sentence.endswith("?"):
         yield f"name the actor: {sentence[:90]}"
+    elif (clause := CLAUSE.search(sentence)) and not sentence.endswith("?"):
+        yield f"name the actor: {sentence[max(0, clause.start() - 30) : clause.end() + 60]}"
     if ANYBODY.search(sentence):
         yield f"name the actor, not whoever: {sentence[:90]}"
     if (words := len(sentence.split())) > WORDS:
