@@ -109,7 +109,7 @@ class AsyncRunner:
                 ours = _NEXT_ANSWER
 
     async def _run(self, workers: int) -> None:
-        # For each its transaction and what its handler does beside it; and for the leases.
+        # For each its transaction, and a connection of its handler's own; and two for the leases.
         source = self._database.source
         source.room = max(source.room, 2 * workers + 2)
         self._workers = workers

@@ -1,4 +1,4 @@
-"""Subscriptions: what they read, who handles it, and how to steer them."""
+"""Subscriptions: their filters, their handlers, and how to steer them."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -109,8 +109,8 @@ class AsyncSubscription(Generic[E]):
         """Register a function for the messages that its first parameter is annotated with.
 
         That is a message type, a union of some, or `StoredMessage[…]` of them. A second parameter
-        gets the connection whose transaction holds the acknowledgement too: what the handler does
-        with it happens exactly once.
+        gets the connection whose transaction holds the acknowledgement too: the handler's changes
+        with it happen exactly once.
 
         Raises:
             TypeError: no message can match the annotation.
@@ -263,7 +263,7 @@ class AsyncSubscription(Generic[E]):
         self.options = msgspec.structs.replace(self.options, partitions=partitions)
 
     async def partitions(self) -> list[PartitionStatus]:
-        """How far each partition is, and who works on it. Raises SubscriptionNotFoundError."""
+        """Return each partition's progress and worker. Raises SubscriptionNotFoundError."""
         rows = await self._read("list_partitions")
         if not rows:
             await self.position()  # raises: there is none

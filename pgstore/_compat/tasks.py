@@ -141,9 +141,9 @@ def pause(seconds: float) -> None:
 
 
 def async_ends(error: BaseException) -> bool:
-    """Tell whether it is to end this task, and no failure of what the task has called.
+    """Tell whether it is to end this task, and no failure of a function that the task has called.
 
-    Nobody has cancelled the task whose `cancelling()` is 0: what was called has raised that by
+    The task was not cancelled if its `cancelling()` is 0: a function that it called has raised that
     itself. Without a task its coroutine is being closed.
     """
     if isinstance(error, Exception):

@@ -90,7 +90,7 @@ def several(name: str, values: Iterable[T] | None) -> tuple[T, ...] | None:
     """An argument of several values; a text, which has letters, is meant as one."""
     if values is None:
         return None
-    # Iterable asks the class alone: what only answers by number may have no end.
+    # Iterable asks the class alone: an object that only answers by number may have no end.
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise InvalidArgumentError(f"{name} must be several, in a list: [{describe(values)}]")
     return tuple(values)

@@ -252,7 +252,7 @@ def _equal(message: object, back: object) -> bool:
 
 
 def _told(found: Difference) -> str:
-    """Where a message and what would come back differ, and what to do."""
+    """Where a message differs from the one that would come back, and the remedy."""
     sent, back = type(found.sent), type(found.back)
     text = _place(found.path, found.sent)
     if not_finite(found.sent) is not None:

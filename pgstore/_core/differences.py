@@ -1,4 +1,4 @@
-"""Where a message and what its JSON is read as differ: for errors, and where `==` does not tell."""
+"""Where a message differs from the one that its JSON is read as, also where `==` shows none."""
 
 import dataclasses
 import json
@@ -113,7 +113,7 @@ def _same(sent: object, back: object) -> bool:
 
 
 def _same_state(sent: object, back: object) -> bool:
-    """Compare objects whose class has no `==` by what pickle would keep of them."""
+    """Compare objects whose class has no `==` by the state that pickle would keep of them."""
     try:
         ours, theirs = sent.__reduce_ex__(4)[1:3], back.__reduce_ex__(4)[1:3]
     except Exception:

@@ -39,7 +39,7 @@ class PartitionStatus(msgspec.Struct, frozen=True):
 
 
 def progress(position: int, partitions: list[PartitionStatus]) -> str:
-    """Where a subscription is, its state, and who works on it; of the partition furthest behind."""
+    """The position, state and worker of the partition furthest behind, in a sentence."""
     last = min(partitions, key=lambda each: each.checkpoint)
     text = f"it is at {position}, its partition {last.partition} is {last.state}"
     if last.error is not None:

@@ -102,7 +102,7 @@ def advised(conn: psycopg.BaseConnection[Any] | None) -> Iterator[None]:
 def _refused(
     error: psycopg.Error, text: str | None, detail: Mapping[str, object] | None = None
 ) -> InvalidArgumentError:
-    """The error in place of the server's, which it would only repeat, with what that has said."""
+    """The error in place of the server's, with the server's text, which it would only repeat."""
     refused = InvalidArgumentError(text or str(error), detail)
     refused.sqlstate, refused.diag = error.sqlstate, error.diag
     return refused

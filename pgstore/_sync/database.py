@@ -59,7 +59,7 @@ class Database:
         except (psycopg.Error, InvalidArgumentError) as error:
             if error.sqlstate is None:
                 raise
-            # The server has refused it: what lies between is the same for every statement.
+            # The server has refused it: the network between is the same for every statement.
             raise error.with_traceback(None) from None
 
     def _repeated(self, statement: str, parameters: Parameters, repeatable: bool) -> list[TupleRow]:

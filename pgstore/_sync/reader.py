@@ -158,8 +158,8 @@ class Reader(Generic[E]):
             category, categories: only streams of this category, or of these.
             stream_pattern: only streams whose name is LIKE this.
             partition, partitions: only one partition: its number, from 0, and how many there are.
-            partition_by: what decides a message's partition: "stream", "cardinal_id" (the part of
-                the stream's id before the first "+"), or "metadata:<key>".
+            partition_by: the value whose hash is a message's partition: "stream", "cardinal_id"
+                (the part of the stream's id before the first "+"), or "metadata:<key>".
             conn: read on this connection, which must be under READ COMMITTED.
 
         Raises:
@@ -228,7 +228,7 @@ class Reader(Generic[E]):
     ) -> Follower[E]:
         """Iterate over messages in global order, those there are and then those to come, for ever.
 
-        For what is new only, begin after `safe_position()`. It ends when `timeout` seconds pass
+        For new messages only, begin after `safe_position()`. It ends when `timeout` seconds pass
         without a message, by its `stop()`, and when the store is closed. Filters as `read_all`.
         """
         chosen = self._filter(

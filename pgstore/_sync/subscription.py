@@ -1,6 +1,6 @@
 # Generated from pgstore/_async/subscription.py by `python tools/unasync.py`.
 
-"""Subscriptions: what they read, who handles it, and how to steer them."""
+"""Subscriptions: their filters, their handlers, and how to steer them."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -109,8 +109,8 @@ class Subscription(Generic[E]):
         """Register a function for the messages that its first parameter is annotated with.
 
         That is a message type, a union of some, or `StoredMessage[…]` of them. A second parameter
-        gets the connection whose transaction holds the acknowledgement too: what the handler does
-        with it happens exactly once.
+        gets the connection whose transaction holds the acknowledgement too: the handler's changes
+        with it happen exactly once.
 
         Raises:
             TypeError: no message can match the annotation.
@@ -263,7 +263,7 @@ class Subscription(Generic[E]):
         self.options = msgspec.structs.replace(self.options, partitions=partitions)
 
     def partitions(self) -> list[PartitionStatus]:
-        """How far each partition is, and who works on it. Raises SubscriptionNotFoundError."""
+        """Return each partition's progress and worker. Raises SubscriptionNotFoundError."""
         rows = self._read("list_partitions")
         if not rows:
             self.position()  # raises: there is none

@@ -220,7 +220,7 @@ class Waker:
         """Whether notifications come to this session; None if no connection could send one.
 
         Through a pooler the session may be another's in the next transaction: then they come to
-        that one, and what is announced there stays.
+        that one, and an announcement there stays.
         """
         ((channel, session),) = run(conn, self._statements.wake_channel, ())
         # On a channel of its own: no other session is to be notified, nor to answer.

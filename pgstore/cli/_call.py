@@ -39,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True):
     def changed(
         self, *, conninfo: str | None, store: str | None, json: bool, debug: bool
     ) -> "Settings":
-        """The same with what was given after the command."""
+        """The same with the options that were given after the command."""
         return Settings(
             conninfo=self.conninfo if conninfo is None else conninfo,
             store=self.store if store is None else store,

@@ -1,4 +1,4 @@
-"""Errors in one line, and what the exit codes mean."""
+"""Errors in one line, and the meaning of the exit codes."""
 
 import os
 import re

@@ -55,5 +55,5 @@ def _repeat(interval: float, times: int | None, action: Callable[[], None]) -> N
             times -= 1
             if not times:
                 return
-        due = max(due + interval, time.monotonic())  # no hurry to make up for what was slow
+        due = max(due + interval, time.monotonic())  # no hurry to make up for slow views
         time.sleep(max(due - time.monotonic(), 0))

@@ -221,7 +221,7 @@ def _command(call: Call, words: str) -> str:
 
 
 def _health(row: Row) -> Finding:
-    """A check of the server; what is fine needs no remedy."""
+    """A check of the server; one that passes needs no remedy."""
     remedy = None
     if row["status"] != "ok":
         remedy = row["remedy"]

@@ -249,7 +249,7 @@ def repartition(
 
 @command("drop-subscription", panel=PANEL)
 def drop_subscription(call: Call, name: Name, yes: Yes = False) -> None:
-    """Forget a subscription and what it has parked. Asks first."""
+    """Delete a subscription with its parked messages. Asks first."""
     with call.connect() as session:
         position = session.value(_queries.POSITION, [name])
         call.out.confirm(
@@ -281,7 +281,7 @@ def parked_show(
     name: Name,
     position: Annotated[int, typer.Argument(metavar="POSITION", help="Its global position.")],
 ) -> None:
-    """Show a parked message: why, and what is in it.
+    """Show a parked message: its error and its content.
 
     \b
       pgstore parked show balances 1042
@@ -310,7 +310,7 @@ def parked_show(
 
 @command("replay", of=parked)
 def parked_replay(call: Call, name: Name, position: Position = None) -> None:
-    """Have one parked message, or all, handed out again; what fails again stays parked.
+    """Have one parked message, or all, handed out again; one that fails again stays parked.
 
     \b
       pgstore parked replay balances 1042

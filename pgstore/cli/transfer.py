@@ -183,8 +183,8 @@ def import_(
 ) -> None:
     """Bring in messages with their ids, versions and times, in order.
 
-    An interrupted import is simply run again: what is there already is skipped. A message that
-    would break a stream is refused, with its line.
+    An interrupted import is simply run again: messages that are there already are skipped. A
+    message that would break a stream is refused, with its line.
 
     \b
       pgstore import bank.jsonl.gz

@@ -1,4 +1,4 @@
-"""Batches: what one transaction brings in, in columns. No I/O here."""
+"""Batches: the messages that one transaction brings in, in columns. No I/O here."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple

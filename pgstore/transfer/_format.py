@@ -1,9 +1,9 @@
-"""The lines of an export: what they say, and how they are checked. No I/O here.
+"""The lines of an export: their content, and how they are checked. No I/O here.
 
 A file is JSON Lines: a header, the floors of streams that were cut off, the messages in global
 order, and an end that counts them. Each line ends with the CRC-32 of all that is before it in the
-file: whatever is altered, left out or put elsewhere, the first line that is wrong is known. That
-nothing is wrong, the last line tells alone.
+file. So the first wrong line is known if a line was altered, left out or moved. The last line alone
+proves that none is wrong.
 """
 
 import re
@@ -72,7 +72,7 @@ class _MessageLine(msgspec.Struct):
     metadata: msgspec.Raw = msgspec.Raw(NO_METADATA)
 
 
-# The last one: what is nested deeper than Python counts.
+# The last one: values nested deeper than Python counts.
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _decode_header = msgspec.json.Decoder(_HeaderLine).decode

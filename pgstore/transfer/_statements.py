@@ -35,8 +35,8 @@ SELECT
 FROM unnest({_IDS}, {_TEXTS}, {_DATA}, {_METADATA}) AS g (message_id, type, data, metadata)
 JOIN STORE.get_messages({_IDS}) AS m USING (message_id)"""
 
-# Has the effect of a commit that is waited for: what was committed before without waiting is safe
-# when this is.
+# Has the effect of a commit that is waited for: earlier commits without a wait are safe when this
+# one is.
 FLUSH = "SELECT pg_logical_emit_message(true, 'pgstore', 'import')"
 
 SAFE_POSITION = "SELECT STORE.safe_position(), STORE.schema_version(), clock_timestamp()"

@@ -8,7 +8,7 @@ from pgstore._sync.installer import ensure
 
 
 def refuse_other_store(conn: Connection[object], store: str) -> None:
-    """Refuse what is no connection, and what is no store of this package, as a store does."""
+    """Refuse an object that is no connection, or a schema that is no store, as a store does."""
     refuse_other(conn, Connection)
     name_of("store", store)
     ensure(conn, Statements(store), store, create=False)

@@ -31,9 +31,9 @@ _GZIP_LEVEL = 3
 class FileSource:
     """An export in a file, to import from; `-` is standard input.
 
-    A file is read twice: it is imported only if all of it is what was written. Standard input, or
-    a pipe, can be read only once: what comes before a line that is refused is imported. A line of
-    more than `max_bytes` is refused, and not read into memory.
+    A file is read twice: it is imported only if all of it is what was written. Standard input, or a
+    pipe, can be read only once: the lines before a refused line are imported. A line of more than
+    `max_bytes` is refused, and not read into memory.
     """
 
     unit = "line"

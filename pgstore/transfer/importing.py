@@ -35,7 +35,7 @@ Positions = Literal["auto", "keep", "new"]
 _RETRIED = ("40001", "40P01", "55P03")
 _ATTEMPTS = 10
 
-# Of what the server says of a value, which it quotes whole.
+# Of the server's text about a value, which it quotes whole.
 _LONGEST = 200
 
 # The server refuses a value: it cannot be read as what it should be, or it is too large.
@@ -126,7 +126,7 @@ def import_from(
 
 
 class _Import:
-    """One import: its connection, and what it has done so far."""
+    """One import: its connection, and its counts so far."""
 
     def __init__(
         self, conn: Connection[object], store: str, unit: str, positions: Positions

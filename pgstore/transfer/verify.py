@@ -34,7 +34,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 def verify(conn: Connection[object], *, store: str = "pgstore") -> list[Check]:
-    """Check a store. `verify_store()` does most of it; what the package knows is compared here.
+    """Check a store. `verify_store()` does most of it; the package's own files are compared here.
 
     It reads the whole store, and makes an empty one to compare with, which is rolled back. Nobody
     has to wait for it.

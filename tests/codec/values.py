@@ -111,7 +111,7 @@ VALUES: list[tuple[str, Any, Any]] = [
     ("a pydantic model", Sized, Sized(size=1)),
     ("an instance of a subclass of a dataclass", Point, Point3(1, 2)),
     ("an instance of a subclass of a pydantic model", Sized, Boxed(size=1, depth=2)),
-    ("`Any`, `object`: every value of JSON", dict[str, Any], {"a": [1, 2.5, True, None, {"b": "c"}]}),
+    ("`Any`, `object`: any JSON", dict[str, Any], {"a": [1, 2.5, True, None, {"b": "c"}]}),
     ("`Any`, `object`: a tuple, a time, a set", Any, (1, 2)),
     ("a `float` of 10^16 or more in `Any`", Any, 1.2345678e30),
     ("a value of another type than the field's", int, "ten"),

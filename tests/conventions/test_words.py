@@ -99,7 +99,8 @@ def in_python(path: Path) -> Iterator[Passage]:
     for node in ast.walk(ast.parse(text)):
         match node:
             case ast.Expr(value=ast.Constant(value=str(prose))):
-                yield from cut(path, prose, r"\n\s*\n|\n(?=\s*[-*] )", node.lineno)
+                ends = r"\n\s*\n|\n(?=\s*[-*] |\s+\w[\w, ]*: )"
+                yield from cut(path, prose, ends, node.lineno)
     comments = [
         (token.start[0], token.string.lstrip("# "))
         for token in tokenize.generate_tokens(io.StringIO(text).readline)
