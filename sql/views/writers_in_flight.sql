@@ -28,7 +28,7 @@ ORDER BY after_position;
 
 COMMENT ON VIEW writers_in_flight IS
 $$The open transactions that have written to the store; the first one holds the safe position. Until
-they end, readers across streams stop before what they may still write.$$;
+they end, readers across streams stop before the positions that they may still write.$$;
 COMMENT ON COLUMN writers_in_flight.pid IS $$Process, for pg_terminate_backend; NULL if prepared.$$;
 COMMENT ON COLUMN writers_in_flight.prepared_transaction IS
 $$Name of the prepared transaction, for COMMIT PREPARED or ROLLBACK PREPARED.$$;

@@ -20,6 +20,9 @@ COVERED = [
     "sql",
 ]
 
+# Rooms of these that are still to be rewritten.
+LEFT = ["sql/functions/rights"]
+
 # A program writes these from texts that are tested where they stand.
 GENERATED = ["docs/reference/sql.md", "pgstore/_sync"]
 # A released migration never changes.
@@ -121,7 +124,7 @@ def covered() -> Iterator[Path]:
         top = ROOT / room
         for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
             name = path.relative_to(ROOT).as_posix()
-            skipped = name.startswith(tuple(GENERATED)) or FROZEN.match(name)
+            skipped = name.startswith((*LEFT, *GENERATED)) or FROZEN.match(name)
             if path.suffix in READERS and not skipped:
                 yield path
 

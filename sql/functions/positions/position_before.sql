@@ -19,7 +19,7 @@ DECLARE
   middle bigint;
   probe record;
 BEGIN
-  -- Times rise with positions but for what writers overtook one another: bisect, then look back.
+  -- Times rise with positions, except where writers overtook one another: bisect, then look back.
   WHILE low < high LOOP
     middle := (low + high) / 2;
     SELECT m.global_position, m.added_at INTO probe

@@ -22,7 +22,8 @@ BEGIN
   PERFORM _refuse_filter(0, partitions, 'stream', NULL);
   -- The subscription before its sweep, as drop_subscription.
   PERFORM FROM subscriptions AS s WHERE s.subscription_id = source.subscription_id FOR UPDATE;
-  -- Not while a worker looks for work: what is known to wait is what is dealt with first.
+  -- Not while a worker looks for work: the workers first handle the messages that are known to
+  -- wait.
   PERFORM FROM subscription_sweeps AS w
   WHERE w.subscription_id = source.subscription_id
   FOR UPDATE;
