@@ -184,8 +184,8 @@ class Page:
 
     def connect(self) -> psycopg.Connection:
         server = self.namespace.get("server")
-        dsn = server.dsn if isinstance(server, Server) else self.dsn
-        return psycopg.connect(dsn, autocommit=True)
+        conninfo = server.conninfo if isinstance(server, Server) else self.conninfo
+        return psycopg.connect(conninfo, autocommit=True)
 
     def keep_row(self, cursor: psycopg.Cursor) -> None:
         names = [column.name for column in cursor.description or ()]
