@@ -32,5 +32,5 @@ BEGIN
 END
 $$;
 
--- What an upgrade adds, for the roles that were granted rights before.
+-- The new functions of an upgrade, for the roles that were granted rights before.
 DO $$ BEGIN PERFORM _restore_grants(); END $$;

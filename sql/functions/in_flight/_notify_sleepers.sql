@@ -16,5 +16,5 @@ END
 $$;
 
 COMMENT ON FUNCTION _notify_sleepers() IS
-$$Internal: wake the sleeping readers when this transaction commits. Not if the setting
+$$Internal: notify the waiting readers when this transaction commits. Not if the setting
 pgstore.notify is off.$$;

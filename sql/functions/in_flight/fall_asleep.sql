@@ -23,8 +23,8 @@ BEGIN
   PERFORM pg_advisory_xact_lock_shared(_bell_lock_class(), k.key)
   FROM generate_series(0, 15) AS k (key);
   SELECT h.safe_position, h.in_flight INTO safe_position, in_flight FROM horizon() AS h;
-  -- A writer that tested the bell before may have taken its position and have gone between the two
-  -- looks of horizon(): it is above safe_position, and did not ring.
+  -- A writer that tested the bell before may have taken its position and have ended between the two
+  -- looks of horizon(): its message is above safe_position, and no notification was sent.
   in_flight := in_flight OR _drawn_position() > safe_position;
   -- For the session then, without a wait: the transaction holds them.
   PERFORM pg_advisory_lock_shared(_bell_lock_class(), k.key)
