@@ -165,7 +165,7 @@ def client_table(root: Node) -> str:
         [f"`{name}`", kinds[kind(name)], f"{share:.0%}"]
         for name, share in list(shares(root).items())[:6]
     ]
-    return table_of(["the client's time, without what it calls", "of", "share"], rows)
+    return table_of(["the client's time, without the functions that it calls", "of", "share"], rows)
 
 
 def server_table(statements: list[Any]) -> str:

@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if arguments is None:  # the process is ours
             _open_what_is_closed()
-            # It tells of a connection that it gives up after Ctrl-C; children of it go on.
+            # It logs a connection that it gives up after Ctrl-C; its child loggers still log.
             logging.getLogger("psycopg").addFilter(lambda _: False)
             # So that a terminal is put in order, as with Ctrl-C.
             signal.signal(signal.SIGTERM, signals.terminate)

@@ -1,7 +1,7 @@
-"""The story of `python -m pgstore demo`: what a user does, run on a server of its own.
+"""The story of `python -m pgstore demo`: a user's statements, run on a server of its own.
 
-The story is a transcript of Python and psql. Its statements run one after the other. What each of
-them gives is printed, and compared with what the transcript says.
+The story is a transcript of Python and psql. Its statements run one after the other. The output of
+each is printed, and compared with the transcript.
 """
 
 import contextlib
@@ -282,7 +282,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\ninterrupted; the server of this demo is stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever read this has seen enough
+    except BrokenPipeError:  # the reader of the output has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return 0
@@ -327,7 +327,7 @@ def tell_story() -> None:
 
 
 class Teller(doctest.DebugRunner):
-    """Print each statement when it is run, and what it gives."""
+    """Print each statement when it is run, and its output."""
 
     def report_start(
         self, out: Callable[[str], object], test: doctest.DocTest, example: doctest.Example

@@ -75,8 +75,9 @@ class PgstoreError(Exception):
 class InvalidArgumentError(PgstoreError, ValueError):
     """An argument is not what the operation takes; the call did nothing.
 
-    `argument` is its name where the server told it; `detail` holds what else it said. Where the
-    server refused it, `sqlstate` is its code and `diag` has all of its answer.
+    `argument` is its name if the server's error has it; `detail` holds the rest of the server's
+    DETAIL. If the server refused the argument, `sqlstate` is the code and `diag` has the whole
+    answer.
     """
 
     sqlstate: str | None = "22023"
@@ -106,7 +107,7 @@ class _UnreadableError(PgstoreError):
 
 
 class UnknownMessageTypeError(_UnreadableError, LookupError):
-    """A stored message has a type that this store was not told of.
+    """A stored message has a type that this store object does not know.
 
     Map the name to a class (`messages={"OldName": NewClass, …}`), or read it with `store.raw`.
     """
@@ -155,7 +156,7 @@ class StoreError(PgstoreError, psycopg.DatabaseError):
     """Base of the errors that the store's functions raise with an MS code as `sqlstate`."""
 
     def __str__(self) -> str:
-        # Not psycopg's text, which goes on with DETAIL, HINT and CONTEXT: those are in `diag`.
+        # Not psycopg's text, which continues with DETAIL, HINT and CONTEXT: those are in `diag`.
         return printable(self.diag.message_primary or super().__str__())
 
     @property
@@ -293,7 +294,7 @@ class SubscriptionExistsError(_SubscriptionError, code="MS022"):
 class TransactionEndedError(_SubscriptionError, code="MS023"):
     """A handler ran COMMIT or ROLLBACK in the transaction that it was given.
 
-    What it committed stays, without an acknowledgement, and is done again with the next attempt.
+    Changes that it committed stay, without an acknowledgement, and the next attempt repeats them.
     """
 
     @property

@@ -2,8 +2,8 @@
 DO $$ BEGIN PERFORM _close_to_public(); END $$;
 
 -- Nor is it open to whom the installer's default privileges give everything that he makes: they
--- would write to the tables, and call what is the owner's. Rights on what was there before are
--- somebody's own.
+-- would write to the tables, and call what is the owner's. Leave rights on earlier objects alone:
+-- others have granted them.
 DO $$
 DECLARE
   given record;
@@ -32,5 +32,5 @@ BEGIN
 END
 $$;
 
--- What an upgrade adds, for the roles that were granted rights before.
+-- The new functions of an upgrade, for the roles that were granted rights before.
 DO $$ BEGIN PERFORM _restore_grants(); END $$;

@@ -31,7 +31,7 @@ BEGIN
   PERFORM pg_advisory_xact_lock(
     hashtextextended('pgstore:install:' || current_setting('pgstore.schema') COLLATE "C", 0)
   );
-  -- What is there already, for grants.sql.
+  -- Remember the existing objects for grants.sql.
   PERFORM set_config(
     'pgstore.objects',
     (
@@ -178,7 +178,7 @@ CREATE TABLE IF NOT EXISTS migrations (
   CONSTRAINT migrations_number_pkey PRIMARY KEY (number)
 );
 COMMENT ON TABLE migrations IS
-$$What has been installed: a row for each migration, and row 0 for the re-applied files.$$;
+$$Records the installation: a row for each migration, and row 0 for the re-applied files.$$;
 COMMENT ON COLUMN migrations.number IS
 $$Number of the migration; 0 for the functions, views and grants, applied again by each upgrade.$$;
 COMMENT ON COLUMN migrations.applied_at IS $$When it was applied.$$;

@@ -8,7 +8,7 @@ import argparse
 import re
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +30,8 @@ Everything a store holds, as its own comments describe it. Functions are called 
 name in front, `bank.stream_version('account-1')`, and with parameters by place or by name,
 `expected_version => 0`. A parameter with a default may be left out.
 
+Words: see the [glossary](../glossary.md).
+
 Call a function that answers with several columns in `FROM`: `SELECT * FROM bank.write_message(…)`.
 PostgreSQL evaluates `SELECT (bank.write_message(…)).*` once for each column: it writes twice.
 """
@@ -37,6 +39,15 @@ PostgreSQL evaluates `SELECT (bank.write_message(…)).*` once for each column: 
 # The comment of a table that is not for callers begins so; the page leaves it out.
 INTERNAL = "Internal:"
 FROZEN = "names"
+
+# The order of the page: these areas first, in each of them these functions; then all the others.
+AREAS = ["write", "read", "subscriptions", "leases", "parked", "positions", "in_flight"]
+FUNCTIONS_FIRST = [
+    *["write_message", "write_messages", "write_arrays"],
+    *["read_stream", "last_message", "stream_version", "read_category", "read_all", "read_page"],
+    *["create_subscription", "subscription_position", "list_subscriptions", "list_partitions"],
+    *["claim_batch", "claim_partition", "fetch_batch", "acknowledge", "fail_message"],
+]
 
 SHORT_TYPES = {"timestamp with time zone": "timestamptz"}
 
@@ -139,14 +150,19 @@ def read_catalog(conninfo: str) -> tuple[list[Function], dict[str, list[Relation
     return functions, relations
 
 
+def placed(first: list[str]) -> Callable[[str], tuple[int, str]]:
+    """Return a key that sorts the names of a list as they are there, and others after them."""
+    return lambda name: (first.index(name) if name in first else len(first), name)
+
+
 def page(functions: list[Function], relations: dict[str, list[Relation]]) -> Iterator[str]:
     yield HEAD
     area_of = {path.stem: path.parent.name for path in ROOT.glob("sql/functions/*/*.sql")}
     public = [f for f in functions if not f.name.startswith("_")]
     # Frozen functions have no file of their own: they are in the migrations.
-    for area in sorted({area_of.get(f.name, FROZEN) for f in public}):
+    for area in sorted({area_of.get(f.name, FROZEN) for f in public}, key=placed(AREAS)):
         yield f"\n## Functions: {area.replace('_', ' ')}\n"
-        for function in public:
+        for function in sorted(public, key=lambda each: placed(FUNCTIONS_FIRST)(each.name)):
             if area_of.get(function.name, FROZEN) == area:
                 yield f"\n### {function.name}\n\n```text\n{function.signature()}\n```\n"
                 yield f"\n{function.comment}\n"

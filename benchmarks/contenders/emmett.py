@@ -18,7 +18,7 @@ class Emmett(Contender):
     )
     global_order = (
         "Its consumer, which reads below the oldest running transaction, ordered by transaction,"
-        " and goes on after the position of the last message. An append is a transaction of its"
+        " and continues after the position of the last message. An append is a transaction of its"
         " own: it has none over several streams."
     )
     checkpoints_each_message = True

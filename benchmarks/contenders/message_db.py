@@ -57,7 +57,7 @@ class MessageDb(Contender):
         " transaction. A consumer polls get_category_messages every 100 ms, 1,000 messages at once,"
         " and writes its position as a message after each batch, as its Ruby consumers do."
     )
-    global_order = "get_category_messages; its writes to a category stand in one row (always)."
+    global_order = "get_category_messages; its writers of a category queue (always)."
     lacks = {  # noqa: RUF012
         "catch-up/partitions": "its consumer groups filter in each member; not tried",
         "catch-up/once": "not tried",

@@ -37,7 +37,7 @@ def connecting(owner: Noting, end: AsyncEvent) -> type[AsyncConnection[TupleRow]
                         owner.refusal = error
                         owner.outage.met(attempt, error)
                         if not passes(error) or await async_wait_for(end, PACE):
-                            # psycopg_pool logs it, with whatever the server said.
+                            # psycopg_pool logs it, with the server's text.
                             raise psycopg.OperationalError(one_line(str(error))) from error
                     else:
                         owner.refusal = None

@@ -29,12 +29,12 @@ from pgstore.errors import (
 
 
 class Lease(msgspec.Struct, eq=False):
-    """A partition in hand."""
+    """A partition that a worker holds."""
 
     subscription: AsyncSubscription[Any]
     partition: int
     token: int
-    # What the server ended the handler's transaction with: its message may be to blame.
+    # The error with which the server ended the handler's transaction: its message may be to blame.
     lost: str | None = None
 
     @property
@@ -168,7 +168,7 @@ class AsyncDelivery:
             if apart:
                 failure.rolls_back(batch, apart=True)
             elif (done := batch.before(failure.position)).messages:
-                # What has been handled need not be handled again.
+                # Acknowledge the handled messages: otherwise they would be handled again.
                 await self._acknowledge(lease, done, None)
                 failure.handled = len(done.messages)
             raise
@@ -258,7 +258,7 @@ class AsyncDelivery:
             if async_ends(error):
                 raise
             if conn is not None and conn.closed:
-                # Whatever the handler made of it; abandon_partition sees whose fault it can be.
+                # Whichever error the handler made of it: abandon_partition finds the cause.
                 raise psycopg.OperationalError("the connection was lost") from error
             raise Failure(position) from error
 

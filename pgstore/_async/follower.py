@@ -16,8 +16,9 @@ from pgstore._core.messages import E, StoredMessage
 from pgstore._core.outages import PACE
 from pgstore._core.translation import passes
 
-# Rows of messages; the position to go on after, which may be stored; and the one up to which it has
-# looked, which may not: a crash of the server can give positions again that were rolled back.
+# Rows of messages; the position to continue after, which may be stored; and the position up to
+# which the page has looked, which may not: after a crash the server can give rolled back positions
+# again.
 Page = tuple[list[TupleRow], int, int]
 
 _LOOK_AGAIN = 0.05
@@ -28,10 +29,10 @@ _PATIENCE = 5.0
 class AsyncFollower(Generic[E]):
     """An endless iterator over messages in global order: first those there are, then as they come.
 
-    `position` is how far it has read: store it, and go on after it another time. It ends when
-    `timeout` seconds pass without a message, after `stop()`, which may be called from anywhere, at
-    the end of its `with` block, and when the store is closed. It waits while the server cannot be
-    reached or read from; if `timeout` seconds pass meanwhile, it raises the reason.
+    `position` is how far it has read: store it, and continue after it another time. The iterator
+    ends when `timeout` seconds pass without a message, after `stop()`, which any thread may call,
+    at the end of its `with` block, and when the store is closed. It waits while the server cannot
+    be reached or read from; if `timeout` seconds pass meanwhile, it raises the reason.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class AsyncFollower(Generic[E]):
                 return
             if self._looked < self._waker.safe_position:
                 # A writer took its mark so late that the safe position went back. If it writes
-                # nothing, nobody will ring.
+                # nothing, no notification comes.
                 await self._waker.wait(seen, min(_LOOK_AGAIN, remaining or _LOOK_AGAIN))
             elif not await self._waker.wait(seen, remaining):
                 return

@@ -38,7 +38,7 @@ async def ensure(conn: AsyncConnection[object], statements: Statements, *, creat
             raise problem
         return
     try:
-        # What the installer refuses, it refuses better: with DETAIL.
+        # Leave refusals to the installer: its errors have DETAIL.
         await install(conn, statements.store)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as denied:
         if isinstance(problem, StoreNotInstalledError | StoreOutdatedError):
@@ -53,7 +53,7 @@ async def ensure(conn: AsyncConnection[object], statements: Statements, *, creat
 
 
 def problem_of(applied: dict[int, str] | None, name: str) -> PgstoreError | None:
-    """What keeps this package from using the store; nothing if only its functions are others."""
+    """The error that keeps this package from using the store; None if only its functions differ."""
     command = f"run: python -m pgstore install --store {shlex.quote(name)}"
     if applied == {}:
         return StoreNotInstalledError(
@@ -135,7 +135,7 @@ async def _pipelined(conn: AsyncConnection[object]) -> AsyncIterator[None]:
             yield
             await pipeline.sync()
         finally:
-            # What follows an error in the pipeline would hide it.
+            # Later errors of the pipeline would hide the first one.
             settled = False
             while not settled:
                 with suppress(psycopg.errors.PipelineAborted):

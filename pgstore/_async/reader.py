@@ -34,7 +34,7 @@ _POSITION, _REACHED, _LOOKED = 3, 8, 9
 
 
 class AsyncReader(Generic[E]):
-    """What can be read of a store; see `AsyncMessageStore`."""
+    """The reading half of a store; see `AsyncMessageStore`."""
 
     def __init__(self, database: AsyncDatabase, codec: Codec[E], waker: AsyncWaker) -> None:
         self._database = database
@@ -159,8 +159,8 @@ class AsyncReader(Generic[E]):
             category, categories: only streams of this category, or of these.
             stream_pattern: only streams whose name is LIKE this.
             partition, partitions: only one partition: its number, from 0, and how many there are.
-            partition_by: what decides a message's partition: "stream", "cardinal_id" (the part of
-                the stream's id before the first "+"), or "metadata:<key>".
+            partition_by: the value whose hash is a message's partition: "stream", "cardinal_id"
+                (the part of the stream's id before the first "+"), or "metadata:<key>".
             conn: read on this connection, which must be under READ COMMITTED.
 
         Raises:
@@ -231,7 +231,7 @@ class AsyncReader(Generic[E]):
     ) -> AsyncFollower[E]:
         """Iterate over messages in global order, those there are and then those to come, for ever.
 
-        For what is new only, begin after `safe_position()`. It ends when `timeout` seconds pass
+        For new messages only, begin after `safe_position()`. It ends when `timeout` seconds pass
         without a message, by its `stop()`, and when the store is closed. Filters as `read_all`.
         """
         chosen = self._filter(
@@ -280,7 +280,7 @@ class AsyncReader(Generic[E]):
         chosen: Filter,
         conn: AsyncConnection[object] | None,
     ) -> Page:
-        """A page of messages, where to go on, and how far it has looked."""
+        """Fetch messages, the position to continue after, and how far the page has looked."""
         rows = await database.rows(
             s.READ_PAGE,
             (number("after_position", after_position), str(size), *chosen.parameters()),

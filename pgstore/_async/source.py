@@ -63,7 +63,8 @@ class AsyncSource:
     async def ready(self, closings: int | None = None) -> Pool:
         """The open pool of a store that is there; installs it if this may.
 
-        Who began after so many closings gets none that is opened after another: PoolClosed.
+        A caller that began after so many closings gets no pool that is opened after another
+        closing: PoolClosed.
         """
         pool = self._pool
         if pool is not None and self._pid != os.getpid():

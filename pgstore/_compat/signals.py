@@ -34,7 +34,7 @@ def stopped_by_signals(call: Callable[[], object]) -> Iterator[None]:
         name = signal.Signals(number)
         if name is signal.SIGINT:
             put_back(name)
-        if not ended:  # a handler that was set meanwhile may go on to call this one
+        if not ended:  # a handler that was set meanwhile may call this one
             call()
         if not _is_default(before[name]):
             before[name](number, frame)

@@ -73,7 +73,7 @@ class Task:
 class AsyncLoopEnd:
     """Close something when the loop ends, unless it is forgotten before.
 
-    A worker of psycopg_pool that is cancelled while it connects goes on and waits for work. So
+    A worker of psycopg_pool that is cancelled while it connects continues, and waits for work. So
     `asyncio.run`, which cancels each task once and waits for all, would never end. The worker ends
     when its pool is closed.
     """
@@ -141,9 +141,9 @@ def pause(seconds: float) -> None:
 
 
 def async_ends(error: BaseException) -> bool:
-    """Tell whether it is to end this task, and no failure of what the task has called.
+    """Tell whether it is to end this task, and no failure of a function that the task has called.
 
-    Nobody has cancelled the task whose `cancelling()` is 0: what was called has raised that by
+    The task was not cancelled if its `cancelling()` is 0: a function that it called has raised that
     itself. Without a task its coroutine is being closed.
     """
     if isinstance(error, Exception):

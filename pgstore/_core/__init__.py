@@ -1,1 +1,1 @@
-"""What needs no connection: arguments, values, statements, and what errors mean."""
+"""The parts that need no connection: arguments, values, statements, and the meaning of errors."""

@@ -1,7 +1,7 @@
-"""What callers pass: told by its name if it is of the wrong type, before anything is sent.
+"""Checks of callers' arguments: an error names the wrong one before anything is sent.
 
-A caller goes on with what these functions answer, not with what it was given: an object that only
-answers for a number neither compares nor prints as one.
+A caller continues with the value that these functions return, not with the one that it was given:
+an object that only answers for a number neither compares nor prints as one.
 """
 
 from collections.abc import Iterable
@@ -90,7 +90,7 @@ def several(name: str, values: Iterable[T] | None) -> tuple[T, ...] | None:
     """An argument of several values; a text, which has letters, is meant as one."""
     if values is None:
         return None
-    # Iterable asks the class alone: what only answers by number may have no end.
+    # Iterable asks the class alone: an object that only answers by number may have no end.
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise InvalidArgumentError(f"{name} must be several, in a list: [{describe(values)}]")
     return tuple(values)

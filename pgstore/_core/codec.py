@@ -1,8 +1,9 @@
 """Message types and their JSON.
 
 Between a payload and the user's class there is one step: msgspec's, or pydantic's for its models.
-Encoders and decoders are made once for a store. What is encoded is decoded again before it is
-written: nothing is stored that its class cannot read, or that would come back as something else.
+Encoders and decoders are made once for a store. Each message is encoded and decoded again before it
+is written: so no message is stored that its class cannot read, or that would come back as something
+else.
 """
 
 import json
@@ -53,7 +54,7 @@ TOO_DEEP = "nested too deep: write at most 100 arrays and objects in one another
 
 
 class Codec(Protocol[E]):
-    """What a store needs to know of its messages."""
+    """The operations that a store needs for its messages."""
 
     def encode(self, message: E) -> tuple[str, bytes]:
         """The name of the message's type, and its JSON without a line break."""
@@ -137,7 +138,7 @@ class TypedCodec(Generic[E]):
             if decode(data) == message:
                 return name, data
         except Exception:
-            pass  # another class, or what is told below
+            pass  # another class, or an error that is raised below
         coder = self._coders.get(type(message))
         if coder is None:
             _refuse_class(message)
@@ -251,7 +252,7 @@ def _equal(message: object, back: object) -> bool:
 
 
 def _told(found: Difference) -> str:
-    """Where a message and what would come back differ, and what to do."""
+    """Where a message differs from the one that would come back, and the remedy."""
     sent, back = type(found.sent), type(found.back)
     text = _place(found.path, found.sent)
     if not_finite(found.sent) is not None:
@@ -274,7 +275,7 @@ def _place(path: str, value: object) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    """What an error says of the first thing that is wrong."""
+    """Return the first fault that an error names."""
     errors = getattr(error, "errors", None)
     if errors is None:
         return str(error)

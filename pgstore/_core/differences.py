@@ -1,4 +1,4 @@
-"""Where a message and what its JSON is read as differ: for errors, and where `==` does not tell."""
+"""Where a message differs from the one that its JSON is read as, also where `==` shows none."""
 
 import dataclasses
 import json
@@ -113,7 +113,7 @@ def _same(sent: object, back: object) -> bool:
 
 
 def _same_state(sent: object, back: object) -> bool:
-    """Compare objects whose class has no `==` by what pickle would keep of them."""
+    """Compare objects whose class has no `==` by the state that pickle would keep of them."""
     try:
         ours, theirs = sent.__reduce_ex__(4)[1:3], back.__reduce_ex__(4)[1:3]
     except Exception:
@@ -153,7 +153,7 @@ def _text(plain: object) -> bytes:
 
 
 def _sorted(value: object, plain: typing.Any) -> typing.Any:
-    """What JSON a value is, with the arrays in order that are sets in the value."""
+    """Return a value's JSON, with its sets as sorted arrays."""
     if isinstance(value, Set) and isinstance(plain, list):
         inside = [_sorted(each, other) for each, other in zip(value, plain, strict=False)]
         return sorted(inside, key=lambda each: json.dumps(each, sort_keys=True))

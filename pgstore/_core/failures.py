@@ -1,4 +1,4 @@
-"""What a handler may raise: which errors end the work, which are tried again, and their text."""
+"""The errors of a handler: which of them end the work, which are tried again, and their text."""
 
 import random
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _FIRST_PAUSE = 0.01
 
 
 def ends(error: BaseException) -> bool:
-    """Tell whether it is to end the program, and no failure of what raised it."""
+    """Tell whether it is to end the program, and no failure of the function that raised it."""
     if isinstance(error, BaseExceptionGroup):
         return error.subgroup((KeyboardInterrupt, SystemExit)) is not None
     return isinstance(error, KeyboardInterrupt | SystemExit)

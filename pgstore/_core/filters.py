@@ -1,4 +1,4 @@
-"""What to read across streams."""
+"""The filters of reads across streams."""
 
 from collections.abc import Iterable
 

@@ -20,7 +20,7 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 class Handler(msgspec.Struct, frozen=True):
-    """A registered function: what it takes, and whether it takes the transaction."""
+    """A registered function: its parameters, and whether it takes the transaction."""
 
     function: Function
     types: frozenset[type]
@@ -71,7 +71,7 @@ def batch_handler(
 
 
 def refuse_other_color(function: Function, connection: ConnectionClass) -> None:
-    """Raise TypeError for what cannot just be called, or awaited: it would be as if it had run."""
+    """Raise TypeError for an object that cannot just be called, or awaited: it would not run."""
     if not callable(function):
         raise TypeError(f"a handler is a function, not {describe(function)}")
     ways = _ways(function)
@@ -91,7 +91,7 @@ def refuse_other_color(function: Function, connection: ConnectionClass) -> None:
 
 
 def _ways(function: Function) -> tuple[Function, Function]:
-    """What may be called: the function behind a partial one, or what makes an object callable."""
+    """Return the function behind a partial one, and the method that makes an object callable."""
     while isinstance(function, functools.partial):
         function = function.func
     return function, type(function).__call__
@@ -99,7 +99,7 @@ def _ways(function: Function) -> tuple[Function, Function]:
 
 def _hints(function: Function) -> dict[str, typing.Any]:
     called, of_its_class = _ways(function)
-    # A decorated one has the annotations of what it wraps.
+    # A decorated one has the annotations of the function that it wraps.
     annotated = inspect.isroutine(called) or hasattr(called, "__wrapped__")
     return typing.get_type_hints(called if annotated else of_its_class)
 

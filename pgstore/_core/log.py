@@ -17,7 +17,7 @@ _FRAME = re.compile(r'[ |+-]*File "')
 
 
 class Formatter(logging.Formatter):
-    """For what others log too, where the log is the terminal."""
+    """For the records of other loggers too, where the log is the terminal."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         return _legible(super().formatMessage(record))

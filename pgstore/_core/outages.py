@@ -1,4 +1,4 @@
-"""Outages of the server: told once when they begin, and once when they are over."""
+"""Outages of the server: logged once when they begin, and once when they are over."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ PACE = 0.4
 
 
 class Outage:
-    """What those who wait for the server know of one another.
+    """The outage that all waiting parts of a store share.
 
     The pool, the listening connection, workers and followers all meet an outage, each again and
     again. It begins with the first of them, and is over when the last one has got through.

@@ -1,7 +1,7 @@
-"""What classes can be messages: judged once, when a store is made.
+"""The classes that can be messages: checked once, when a store is made.
 
-A class whose messages cannot come back as they were is refused here, if its shape tells; what only
-a value tells is refused when it is written.
+A class whose messages cannot come back as they were is refused here if its shape shows that. If
+only a value shows it, the message is refused when it is written.
 """
 
 import dataclasses
@@ -26,11 +26,10 @@ _JSON: tuple[object, ...] = (None, True, 0, 0.0, "", [], {})
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """What the encoder of a class has to take care of.
+    """The properties of a class that its encoder must respect.
 
-    `equality` is whether `==` compares all of a message, `sets` whether there are any, and
-    `verbatim` whether the JSON is read as it is written: on one line, and with no number of which
-    it is left open whether it is a float.
+    `equality`: `==` compares all of a message. `sets`: the class has sets. `verbatim`: the JSON is
+    read as it is written, on one line, and with no number that may be a float or an integer.
     """
 
     equality: bool

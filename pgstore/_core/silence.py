@@ -13,9 +13,9 @@ from psycopg import pq
 
 
 def cut(conn: psycopg.BaseConnection[Any]) -> None:
-    """End a connection whose server is silent: whoever waits for an answer gets an error.
+    """End a connection whose server is silent: the caller that waits for it gets an error.
 
-    From any thread. Cancelling would ask the server, and closing would wait for nobody.
+    Call it from any thread. Cancelling would ask the server; closing would not wait for the caller.
     """
     with (
         suppress(OSError, psycopg.Error),

@@ -131,7 +131,7 @@ ACKNOWLEDGE_HANDLED = (
 SETTLE_HANDLED = (
     f"SELECT 1 FROM STORE.check_handling({_LEASE}), STORE.settle_parked({_LEASE}, %s::bigint)"
 )
-# Record that handling a message failed; what comes now: retry, stop or park.
+# Record that handling a message failed; the consequence: retry, stop or park.
 FAIL_MESSAGE = f"SELECT STORE.fail_message({_LEASE}, %s::bigint, %s::text)"
 # How many positions each subscription's last partition is behind.
 BEHIND = "SELECT subscription, max(behind) FROM STORE.list_partitions() GROUP BY subscription"
@@ -217,7 +217,7 @@ SELECT safe_position, last_position, in_flight, streams_estimate, messages_estim
 FROM STORE.store_statistics()
 """
 HEALTH = "SELECT name, status, value, remedy FROM STORE.health()"
-# All messages, counted: for what asks before it drops a store.
+# Count all messages, for the question before a store is dropped.
 COUNT_MESSAGES = "SELECT count(*) FROM STORE.messages"
 # The migrations that were applied; nothing of a store that was renamed: its functions look for the
 # tables under the old name, and may find another store's.
@@ -267,7 +267,7 @@ SET_RETENTION = (
     "SELECT STORE.set_retention(%s::text, %s::interval, %s::bigint, %s::boolean, %s::text)"
 )
 DROP_RETENTION = "SELECT STORE.drop_retention(%s::text, %s::text)"
-# Delete a batch of what the policies no longer keep; how many, and whether there is more.
+# Delete a batch of messages that the policies no longer keep; how many, and whether more are left.
 APPLY_RETENTION = "SELECT deleted, more FROM STORE.apply_retention(%s::bigint)"
 TRUNCATE_STREAM = "SELECT STORE.truncate_stream(%s::text, %s::bigint, %s::text)"
 DELETE_STREAM = "SELECT STORE.delete_stream(%s::text, %s::bigint, %s::text)"
@@ -313,7 +313,7 @@ SELECT
   m.type = g.type AND m.data = g.data AND m.metadata IS NOT DISTINCT FROM g.metadata
 FROM unnest(%s::uuid[], %s::text[], {_DATA}, {_METADATA}) AS g (message_id, type, data, metadata)
 JOIN STORE.get_messages(%s::uuid[]) AS m USING (message_id)"""
-# What the header of an export says.
+# The values in the header of an export.
 EXPORT_HEADER = "SELECT STORE.safe_position(), STORE.schema_version(), clock_timestamp()"
 # COPY takes no parameters: `Statements.copy_out` quotes the values into it.
 EXPORT_FLOORS = "COPY (SELECT f.line FROM STORE.export_floors({category}, {stream}) AS f) TO STDOUT"

@@ -39,7 +39,7 @@ class PartitionStatus(msgspec.Struct, frozen=True):
 
 
 def progress(position: int, partitions: list[PartitionStatus]) -> str:
-    """Where a subscription is, its state, and who works on it; of the partition furthest behind."""
+    """The position, state and worker of the partition furthest behind, in a sentence."""
     last = min(partitions, key=lambda each: each.checkpoint)
     text = f"it is at {position}, its partition {last.partition} is {last.state}"
     if last.error is not None:
@@ -82,7 +82,7 @@ class Undecoded(msgspec.Struct):
 
 
 class Batch(msgspec.Struct, eq=False):
-    """Messages in hand, and the checkpoint after all of them.
+    """Messages that a worker handles at once, and the checkpoint after all of them.
 
     If nothing comes after the `last` ones, the lease is given back with their acknowledgement. A
     message that was `parked` is alone.
@@ -96,7 +96,7 @@ class Batch(msgspec.Struct, eq=False):
 
     @staticmethod
     def of(rows: list[TupleRow], decode: Callable[[TupleRow], StoredMessage[Any]]) -> "Batch":
-        """What was fetched; its last row may only have the checkpoint."""
+        """Make a batch of fetched rows; the last row may only have the checkpoint."""
         batch = Batch([], [], 0, last=not rows)
         if not rows:
             return batch
@@ -143,7 +143,7 @@ class Batch(msgspec.Struct, eq=False):
 
 
 class RunnerHooks:
-    """What a runner tells, for metrics: override what you need. Called by its workers."""
+    """Methods that a runner's workers call, for metrics: override the ones that you need."""
 
     def handled(self, subscription: str, partition: int, count: int, seconds: float) -> None:
         """So many messages have been handled and acknowledged."""

@@ -1,4 +1,4 @@
-"""What errors of the server and the driver mean to a store."""
+"""The meaning of the server's and the driver's errors for a store."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -102,7 +102,7 @@ def advised(conn: psycopg.BaseConnection[Any] | None) -> Iterator[None]:
 def _refused(
     error: psycopg.Error, text: str | None, detail: Mapping[str, object] | None = None
 ) -> InvalidArgumentError:
-    """The error in place of the server's, which it would only repeat, with what that has said."""
+    """The error in place of the server's, with the server's text, which it would only repeat."""
     refused = InvalidArgumentError(text or str(error), detail)
     refused.sqlstate, refused.diag = error.sqlstate, error.diag
     return refused

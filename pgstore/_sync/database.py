@@ -47,9 +47,9 @@ class Database:
         """Run one statement of the store: on the caller's connection, or on one of the pool.
 
         On one of the pool it is its own transaction, and it is run again if the connection turns
-        out to be dead: nearly every statement here reads, or writes messages by their ids, or has
-        for other reasons the same effect as once. It is also run once more, on a new connection, if
-        the server was read-only: the address may lead to another one by now.
+        out to be dead. That is safe: nearly every statement here reads, or writes messages by their
+        ids, and has the same effect twice as once. It is also run once more, on a new connection,
+        if the server was read-only: the address may lead to another one by now.
         """
         statement = self.statements[statement]
         try:
@@ -60,7 +60,7 @@ class Database:
         except (psycopg.Error, InvalidArgumentError) as error:
             if error.sqlstate is None:
                 raise
-            # The server has refused it: what lies between is the same for every statement.
+            # The server has refused it: the network between is the same for every statement.
             raise error.with_traceback(None) from None
 
     def _repeated(self, statement: str, parameters: Parameters, repeatable: bool) -> list[TupleRow]:

@@ -40,7 +40,7 @@ def ensure(conn: Connection[object], statements: Statements, *, create: bool) ->
             raise problem
         return
     try:
-        # What the installer refuses, it refuses better: with DETAIL.
+        # Leave refusals to the installer: its errors have DETAIL.
         install(conn, statements.store)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as denied:
         if isinstance(problem, StoreNotInstalledError | StoreOutdatedError):
@@ -55,7 +55,7 @@ def ensure(conn: Connection[object], statements: Statements, *, create: bool) ->
 
 
 def problem_of(applied: dict[int, str] | None, name: str) -> PgstoreError | None:
-    """What keeps this package from using the store; nothing if only its functions are others."""
+    """The error that keeps this package from using the store; None if only its functions differ."""
     command = f"run: python -m pgstore install --store {shlex.quote(name)}"
     if applied == {}:
         return StoreNotInstalledError(
@@ -134,7 +134,7 @@ def _pipelined(conn: Connection[object]) -> Iterator[None]:
             yield
             pipeline.sync()
         finally:
-            # What follows an error in the pipeline would hide it.
+            # Later errors of the pipeline would hide the first one.
             settled = False
             while not settled:
                 with suppress(psycopg.errors.PipelineAborted):

@@ -36,7 +36,7 @@ _POSITION, _REACHED, _LOOKED = 3, 8, 9
 
 
 class Reader(Generic[E]):
-    """What can be read of a store; see `MessageStore`."""
+    """The reading half of a store; see `MessageStore`."""
 
     def __init__(self, database: Database, codec: Codec[E], waker: Waker) -> None:
         self._database = database
@@ -155,8 +155,8 @@ class Reader(Generic[E]):
             category, categories: only streams of this category, or of these.
             stream_pattern: only streams whose name is LIKE this.
             partition, partitions: only one partition: its number, from 0, and how many there are.
-            partition_by: what decides a message's partition: "stream", "cardinal_id" (the part of
-                the stream's id before the first "+"), or "metadata:<key>".
+            partition_by: the value whose hash is a message's partition: "stream", "cardinal_id"
+                (the part of the stream's id before the first "+"), or "metadata:<key>".
             conn: read on this connection, which must be under READ COMMITTED.
 
         Raises:
@@ -225,7 +225,7 @@ class Reader(Generic[E]):
     ) -> Follower[E]:
         """Iterate over messages in global order, those there are and then those to come, for ever.
 
-        For what is new only, begin after `safe_position()`. It ends when `timeout` seconds pass
+        For new messages only, begin after `safe_position()`. It ends when `timeout` seconds pass
         without a message, by its `stop()`, and when the store is closed. Filters as `read_all`.
         """
         chosen = self._filter(
@@ -274,7 +274,7 @@ class Reader(Generic[E]):
         chosen: Filter,
         conn: Connection[object] | None,
     ) -> Page:
-        """A page of messages, where to go on, and how far it has looked."""
+        """Fetch messages, the position to continue after, and how far the page has looked."""
         rows = database.rows(
             s.READ_PAGE,
             (number("after_position", after_position), str(size), *chosen.parameters()),

@@ -33,7 +33,8 @@ from pgstore.errors import LeaseLostError, SubscriptionNotFoundError
 
 # How long a worker that found nothing waits at most. A lease of a worker that died, or a pause
 # after a failure, ends without a notification: each look that finds nothing asks when the next one
-# does, and the next look comes then. What another process has begun since is found after this time.
+# does, and the next look comes then. Leases and pauses that another process has begun since are
+# found after this time.
 _LOOK_ANYWAY = 2.0
 # How long a worker stays with a partition that has more, before others get their turn.
 _TURN = 1.0
@@ -80,7 +81,7 @@ class Runner:
         self._ended = Event()
 
     def stop(self) -> None:
-        """Finish the batches in hand, give the leases back, and end."""
+        """Finish the batches that have begun, give the leases back, and end."""
         self._database.silence.stopping = True
         self._stopping.set()
         self._waker.ring()
@@ -110,7 +111,7 @@ class Runner:
                 ours = _NEXT_ANSWER
 
     def _run(self, workers: int) -> None:
-        # For each its transaction and what its handler does beside it; and for the leases.
+        # For each its transaction, and a connection of its handler's own; and two for the leases.
         source = self._database.source
         source.room = max(source.room, 2 * workers + 2)
         self._workers = workers
@@ -125,7 +126,7 @@ class Runner:
                 self.stop()
                 if isinstance(error, KeyboardInterrupt):
                     break  # the second Ctrl-C: not to wait for the others either
-        self._idle.set()  # not before: a handler that is still at it keeps its lease
+        self._idle.set()  # not before: a handler that still runs keeps its lease
         try:
             keeper.join()
         except BaseException as error:
@@ -291,7 +292,7 @@ class Runner:
             pause(_OTHERS_LOOK)
 
     def _leave_out(self, error: SubscriptionNotFoundError) -> None:
-        """Go on without a subscription that was dropped; the last one's end is the run's."""
+        """Continue without a subscription that was dropped; the last one's end is the run's."""
         with self._leases_lock:
             if list(self._by_name) in ([], [error.subscription]):
                 raise error

@@ -95,8 +95,8 @@ class MessageStore(Reader[E]):
                 on the same connections, with other message types. Closing either closes both.
             messages: the message types: a class, a union of classes, or a mapping of names to
                 classes. A class's first name is written, all its names are read. Classes are
-                msgspec Structs, dataclasses, attrs classes, pydantic models, and what the hooks
-                make of others. RawMessage alone: messages of any type, undecoded.
+                msgspec Structs, dataclasses, attrs classes, pydantic models, and others that the
+                hooks translate. RawMessage alone: messages of any type, undecoded.
             store: the store's name: that of its schema, 1 to 63 bytes, quoted as it is.
             create: install or upgrade the store on first use. Otherwise a store that is missing or
                 older than this package is an error.
@@ -268,10 +268,10 @@ class MessageStore(Reader[E]):
 
         Args:
             name: 1 to 255 bytes.
-            types, category, categories, stream_pattern: what it reads, as `read_all`.
+            types, category, categories, stream_pattern: its filters, as in `read_all`.
             partitions: how many partitions a new one has; each is handled in order, by one worker
                 at a time. `repartition` changes the number of one that is there.
-            partition_by: what decides a message's partition, as `read_all`.
+            partition_by: the value whose hash is a message's partition, as in `read_all`.
             start: where a new one begins: "beginning", "end", after a global position, or with the
                 messages added from a time on (aware of its zone).
             on_failure: after the last attempt "stop" the partition, or "park" the message.
@@ -311,8 +311,9 @@ class MessageStore(Reader[E]):
     ) -> None:
         """Handle the subscriptions' messages until SIGTERM or SIGINT, or `stop()`.
 
-        Then finishes the batch in hand, gives its leases back, and returns. Several processes, here
-        and elsewhere, share the partitions by running the same. Reconnects by itself.
+        Then finishes the batches that have begun, gives its leases back, and returns. Several
+        processes, here and elsewhere, share the partitions by running the same. Reconnects by
+        itself.
 
         Args:
             workers: how many partitions to work on at once, 1000 at most.
@@ -371,8 +372,8 @@ class MessageStore(Reader[E]):
     def close(self) -> None:
         """Close the connections that the store has opened; a pool that was given stays open.
 
-        Ends its followers and every `run`, and waits for these to finish their batches in hand.
-        Operations begun later open new connections.
+        Ends its followers and every `run`, and waits for these to finish their batches. Operations
+        begun later open new connections.
         """
         self._database.source.closings += 1
         self.stop()

@@ -1,6 +1,6 @@
 # Generated from pgstore/_async/subscription.py by `python tools/unasync.py`.
 
-"""Subscriptions: what they read, who handles it, and how to steer them."""
+"""Subscriptions: their filters, their handlers, and how to steer them."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -30,7 +30,7 @@ _WAIT_POLL = (0.005, 0.1)
 
 
 class SubscriptionOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a subscription is made with; see `MessageStore.subscription`."""
+    """The options of a subscription; see `MessageStore.subscription`."""
 
     filter: Filter
     partitions: int
@@ -44,7 +44,7 @@ class SubscriptionOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Running(Protocol[E]):
-    """What the store of a subscription is there for; see `MessageStore`."""
+    """The methods of a store that a subscription calls; see `MessageStore`."""
 
     def run(
         self,
@@ -110,8 +110,8 @@ class Subscription(Generic[E]):
         """Register a function for the messages that its first parameter is annotated with.
 
         That is a message type, a union of some, or `StoredMessage[…]` of them. A second parameter
-        gets the connection whose transaction holds the acknowledgement too: what the handler does
-        with it happens exactly once.
+        gets the connection whose transaction holds the acknowledgement too: the handler's changes
+        with it happen exactly once.
 
         Raises:
             TypeError: no message can match the annotation.
@@ -168,7 +168,8 @@ class Subscription(Generic[E]):
     def middleware(self, function: F | None = None) -> F | Callable[[F], F]:
         """Register a function to call around each handler call, the first one outermost.
 
-        It gets the message (or the list), the connection or None, and what to call to go on.
+        It gets the message (or the list), the connection or None, and a function that calls the
+        handler.
         """
         if function is None:
             return self.middleware
@@ -232,22 +233,22 @@ class Subscription(Generic[E]):
                 )
 
     def drop(self) -> None:
-        """Forget its checkpoints and what it has parked; whoever works on it loses the lease."""
+        """Delete its checkpoints and its parked messages; its workers lose their leases."""
         self._call(s.DROP_SUBSCRIPTION)
         self._created = False
 
     def pause(self) -> None:
-        """Hand out nothing more; batches in hand are finished."""
+        """Hand out no more batches; workers finish those that have begun."""
         self._call(s.PAUSE_SUBSCRIPTION)
 
     def resume(self, *, partition: int | None = None) -> None:
-        """Go on after `pause`, and with stopped partitions; or with one stopped partition."""
+        """End a `pause`, and resume all stopped partitions; or resume one stopped partition."""
         self._call(s.RESUME_SUBSCRIPTION, number("partition", partition))
 
     def rewind(self, to: int | datetime) -> int:
-        """Go on after another global position, or with the messages added from a time on.
+        """Continue after another global position, or with the messages added from a time on.
 
-        Back or forward; whoever works on it loses the lease. Returns the position.
+        Back or forward; its workers lose their leases. Returns the position.
         """
         if isinstance(to, datetime):
             ((position,),) = self._call(s.REWIND_SUBSCRIPTION, None, _aware(to).isoformat())
@@ -262,7 +263,7 @@ class Subscription(Generic[E]):
         self.options = msgspec.structs.replace(self.options, partitions=partitions)
 
     def partitions(self) -> list[PartitionStatus]:
-        """How far each partition is, and who works on it. Raises SubscriptionNotFoundError."""
+        """Return each partition's progress and worker. Raises SubscriptionNotFoundError."""
         rows = self._read(s.LIST_PARTITIONS)
         if not rows:
             self.position()  # raises: there is none

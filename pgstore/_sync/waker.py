@@ -1,6 +1,6 @@
 # Generated from pgstore/_async/waker.py by `python tools/unasync.py`.
 
-"""Waiting for new messages: one connection that sleeps for all who wait in this process."""
+"""Waiting for new messages: one connection that waits for all readers of this process."""
 
 import threading
 import time
@@ -32,13 +32,15 @@ _FALLBACK_POLL = 10.0
 _SLICE = 0.5
 _SLOW_POLL = 1.0
 _LOOK_AGAIN = (0.002, 0.25)
-# Those who were woken go first: this thread and its statements would only be in their way. psycopg
+# Notified readers go first: this thread and its statements would only be in their way. psycopg
 # waits whole milliseconds, and spins for the rest.
 _AFTER_YOU = 0.0031
-# So many in a row are too many: who rings waits for all others that do.
+# So many notifications, one after the other, are too many: each writer that notifies waits for all
+# others that do.
 _RINGS = 4
-# How long to wait at most before looking again, while so many messages a second come: if somebody
-# here wanted any of them, and if not. A system that is busy is not kept busy by those who wait.
+# How long to wait at most before looking again, while so many messages a second come: if a reader
+# here wanted any of them, and if not. Without this pause, waiting readers would keep a busy system
+# busy.
 _BUSY = (0.05, 0.2)
 _MANY = 1000.0
 # A notification that has not come after so long does not come.
@@ -75,7 +77,7 @@ class Waker:
         self._notifier: Connection[object] | None = None
         self._notify = notify
         self._wakeup = wakeup
-        self._session: str | None = None  # the process of the one that sleeps, once it may
+        self._session: str | None = None  # the waiting connection's process, once it may wait
         self._told: str | None = None
         self.safe_position = -1
         self._waiting = 0
@@ -123,7 +125,7 @@ class Waker:
         return silent if remaining is None else min(silent, remaining)
 
     def _give_up_silent(self) -> None:
-        """Have everybody look through the pool, and the listening connection made anew."""
+        """Have all readers look through the pool, and the listening connection made anew."""
         with self._lock:
             if self._patience(None):  # another one was first
                 return
@@ -137,11 +139,11 @@ class Waker:
                 cut(conn)
 
     def ring(self) -> None:
-        """Have everybody who waits look."""
+        """Have all waiting readers look."""
         self.counter.advance()
 
     def close(self) -> None:
-        """End; who waits is woken."""
+        """End, and have all waiting readers look."""
         with self._lock:
             self.counter.advance()
             self._closed.set()
@@ -206,7 +208,8 @@ class Waker:
             elif found == "messages" and busy:
                 wait_for(closed, busy)
             if found == "writers":
-                # Nothing rings for them: they may have tested the bell before anybody slept.
+                # These writers may not notify: they may have tested the bell before this session
+                # held it.
                 wait_for(closed, delay)
                 delay = min(delay * 2, _LOOK_AGAIN[1])
             else:
@@ -215,13 +218,13 @@ class Waker:
                 busy = min(2 * busy + 0.004, _BUSY[0] if useful else _BUSY[1])
 
     def _may_sleep(self, conn: Connection[object], closed: Event) -> bool | None:
-        """Whether notifications come to this session; None if nobody could send one.
+        """Whether notifications come to this session; None if no connection could send one.
 
         Through a pooler the session may be another's in the next transaction: then they come to
-        that one, and what is announced there stays.
+        that one, and an announcement there stays.
         """
         ((channel, session),) = run(conn, self._statements[s.WAKE_CHANNEL], ())
-        # On a channel of its own: nobody else is to be woken, nor to answer.
+        # On a channel of its own: no other session is to be notified, nor to answer.
         own = f"pgstore_{uuid4().hex}"
         conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(own)))
         notifier = self._notify(own, self._note)
@@ -231,8 +234,8 @@ class Waker:
             for notification in conn.notifies(timeout=_SLICE, stop_after=1):
                 heard = notification.channel == own
         if notifier is not None and not heard:
-            # On a machine that is busy it may have come late. A session answers after it has told
-            # of what was notified before the question.
+            # On a busy machine it may have come late. A session delivers earlier notifications
+            # before it answers a statement.
             conn.execute("SELECT")
             for notification in conn.notifies(timeout=0, stop_after=1):
                 heard = notification.channel == own
@@ -278,20 +281,21 @@ class Waker:
     def _sleep(
         self, conn: Connection[object], closed: Event
     ) -> Literal["messages", "writers", "nothing"]:
-        """Sleep until many ring or somebody is in flight; or do not, if that is so already."""
+        """Wait until many writers notify or one is in flight; do not wait if one is already."""
         found, rings = self._look(conn, self._statements[s.FALL_ASLEEP], self._session), 0
         self._told = None
         try:
             until = deadline(_FALLBACK_POLL)
             while found == "nothing" and not closed.is_set() and left(until):
-                # In slices, for whoever wants to close.
+                # In slices, so that `close` need not wait long.
                 rings = self._listen(conn, _SLICE)
                 if rings == 0:
                     continue
                 while rings < _RINGS and (more := self._listen(conn, _AFTER_YOU)):
                     rings += more
-                # Who has rung may still have its mark: then nothing would ring when it is gone. If
-                # nobody has one, all is seen, and who comes now rings again.
+                # A writer that has notified may still hold its mark, and does not notify again when
+                # the mark is gone. If no writer holds one, every message is seen, and the next
+                # writer notifies.
                 if (
                     rings >= _RINGS
                     or self._waiting == 0
@@ -301,12 +305,12 @@ class Waker:
         finally:
             with suppress(psycopg.OperationalError):
                 found = self._look(conn, self._statements[s.WAKE_UP], self._session)
-        if rings and found == "nothing":  # whoever rings for nothing is not to keep us busy
+        if rings and found == "nothing":  # notifications without messages must not keep this busy
             pause(_AFTER_YOU)
         return found
 
     def _listen(self, conn: Connection[object], timeout: float) -> int:
-        """How often it rang, if it did before that time."""
+        """Count the notifications that come before a time-out."""
         rings = 0
         for _ in conn.notifies(timeout=timeout, stop_after=1):
             rings += 1

@@ -83,7 +83,7 @@ class _Group(_Natural, TyperGroup):
 
 class _Commands(_Group):
     def main(self, *args: Any, **options: Any) -> Any:
-        """Run a command and exit; wrong usage is told as every other error is."""
+        """Run a command and exit; wrong usage is printed as every other error is."""
         try:
             code = super().main(*args, **options | {"standalone_mode": False})
         except Exception as error:

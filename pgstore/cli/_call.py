@@ -12,7 +12,7 @@ from pgstore.cli._errors import NOT_FOUND, CommandError
 from pgstore.cli._output import Output
 from pgstore.cli._target import Target, find_target, store_name
 
-# Of names there are, so many are told.
+# An error lists at most so many of the existing names.
 _NAMES = 10
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Settings(msgspec.Struct, frozen=True):
     def changed(
         self, *, conninfo: str | None, store: str | None, json: bool, debug: bool
     ) -> "Settings":
-        """The same with what was given after the command."""
+        """The same with the options that were given after the command."""
         return Settings(
             conninfo=self.conninfo if conninfo is None else conninfo,
             store=self.store if store is None else store,
@@ -50,7 +50,7 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 class Call:
-    """What a command works with."""
+    """The connection, the output and the settings of a command."""
 
     def __init__(self, settings: Settings) -> None:
         from pgstore._core import driver as driver  # first: it says what is missing

@@ -1,6 +1,6 @@
 """Names for the shell to complete: from the server, quickly or not at all.
 
-They come from what a role may see that has been granted to read or, for subscriptions, to consume.
+They come from functions that need the right to read or, for subscriptions, to consume.
 """
 
 import re

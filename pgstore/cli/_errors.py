@@ -1,4 +1,4 @@
-"""Errors in one line, and what the exit codes mean."""
+"""Errors in one line, and the meaning of the exit codes."""
 
 import os
 import re
@@ -65,7 +65,7 @@ def reported(debug: bool) -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        # Who read our output has seen enough. Python would complain at its end otherwise.
+        # The reader of our output has ended. Without this Python would complain at its own end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(BROKEN_PIPE) from None
     except KeyboardInterrupt:

@@ -33,7 +33,7 @@ class Column(msgspec.Struct, frozen=True):
     optional: bool = False
 
     def heading(self) -> str:
-        """What stands above it."""
+        """The text above the column."""
         return self.key.replace("_", " ") if self.title is None else self.title
 
     def cell(self, row: Row) -> str:
@@ -125,7 +125,7 @@ def _fitted(natural: Sequence[int], columns: Sequence[Column], width: int) -> li
         kept.remove(i)
     spare = width - sum(least[k] + _GAP for k in kept) + _GAP
     widths: list[int | None] = [None] * len(columns)
-    # Those that miss least first: what they do not take of their share is for the others.
+    # Those that miss least first: the rest of their share is for the others.
     wanting = sorted(kept, key=lambda i: (natural[i] - least[i], i))
     for count, i in zip(range(len(wanting), 0, -1), wanting, strict=True):
         more = max(min(natural[i] - least[i], spare // count), 0)

@@ -10,7 +10,7 @@ from rich.text import Text
 from pgstore.cli._call import Call
 from pgstore.cli._layout import Row
 
-# What a view shows: rows for programs, lines for people.
+# The content of a view: rows for programs, lines for people.
 View = tuple[Sequence[Row], Sequence[Text]]
 
 
@@ -55,5 +55,5 @@ def _repeat(interval: float, times: int | None, action: Callable[[], None]) -> N
             times -= 1
             if not times:
                 return
-        due = max(due + interval, time.monotonic())  # no hurry to make up for what was slow
+        due = max(due + interval, time.monotonic())  # no hurry to make up for slow views
         time.sleep(max(due - time.monotonic(), 0))

@@ -1,4 +1,4 @@
-"""What commands print: tables for people, JSON Lines for programs."""
+"""The output of commands: tables for people, JSON Lines for programs."""
 
 import itertools
 import os
@@ -107,7 +107,7 @@ class Output:
             self.line(text)
 
     def confirm(self, question: str, *, yes: bool, answer: str = "yes") -> None:
-        """Go on only if the person at the terminal types the answer, or `yes` was given."""
+        """Continue only if the person at the terminal types the answer, or `yes` was given."""
         if yes:
             return
         if not sys.stdin.isatty():

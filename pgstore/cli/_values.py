@@ -10,7 +10,7 @@ from pgstore._core.text import printable
 
 __all__ = ["duration", "encoded", "moment", "printable", "shown", "volume"]
 
-# What JSON allows in strings, and terminals obey or readers of lines take for an end of line.
+# Characters that JSON allows in strings, and that terminals obey or line readers take for an end.
 _CONTROLS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 

@@ -204,8 +204,8 @@ def delete(
 def empty(call: Call, reason: Reason = None, yes: Yes = False) -> None:
     """Delete all messages of the store. Asks first.
 
-    The answer is the store's name. Positions and versions go on where they were, subscriptions
-    keep their checkpoints. Everybody who reads or writes messages waits meanwhile.
+    The answer is the store's name. Positions and versions continue where they were, subscriptions
+    keep their checkpoints. All readers and writers of messages wait meanwhile.
 
     \b
       pgstore empty --store bank --reason 'the trial is over'
@@ -328,9 +328,9 @@ def audit(
         int | None, typer.Option(metavar="ID", help="Only entries before this one.")
     ] = None,
 ) -> None:
-    """Show what was done to stored messages and to rights.
+    """Show the changes of stored messages and of rights.
 
-    Who, when, what and why; the latest first.
+    The role, the time, the action and the reason; the latest first.
     """
     with call.connect() as session:
         rows = session.rows(s.LIST_AUDIT, [max_count, before])

@@ -1,4 +1,4 @@
-"""What hurts, and what to do about it."""
+"""Checks of settings that hurt, with their remedies."""
 
 import shlex
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ _MARK = "SELECT set_config('pgstore.doctor', 'here', false), pg_backend_pid() AS
 _LOOK = "SELECT current_setting('pgstore.doctor', true) AS mark, pg_backend_pid() AS process"
 
 
-# What the remedies of the SQL function health() call, and the command that does it.
+# The functions in the remedies of the SQL function health(), and the command for each.
 _COMMANDS = {
     "list_partitions()": "pgstore subscriptions NAME",
     "resume_subscription": "pgstore resume NAME",
@@ -50,7 +50,7 @@ _COMMANDS = {
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What was looked at, what was found, and what to do if that hurts."""
+    """A check: its name, its result, and the remedy if that hurts."""
 
     name: str
     status: Literal["ok", "warn", "fail"]
@@ -224,7 +224,7 @@ def _command(call: Call, words: str) -> str:
 
 
 def _health(row: Row) -> Finding:
-    """A check of the server; what is fine needs no remedy."""
+    """A check of the server; one that passes needs no remedy."""
     remedy = None
     if row["status"] != "ok":
         remedy = row["remedy"]

@@ -213,7 +213,7 @@ def server_start(call: Call) -> None:
 
 @command("stop", of=server)
 def server_stop(call: Call) -> None:
-    """Stop it now, whoever is connected. Its data stays."""
+    """Stop it now, even while clients are connected. Its data stays."""
     from pgstore.cli import _embedded
 
     with _embedded.told("not stopped"):
@@ -290,7 +290,7 @@ def _tell_whether_current(call: Call, applied: dict[int, str], *, current: bool)
 def _applied(
     call: Call, session: Session, *, hint: str | None = "pgstore install --store {}"
 ) -> dict[int, str]:
-    """What has been installed; an error if there is no store."""
+    """Return the applied migrations; raise an error if there is no store."""
     from pgstore._sync import installer
 
     applied = installer.applied_migrations(session.conn, call.statements)

@@ -126,8 +126,8 @@ def write(
 ) -> None:
     """Append a message to a stream.
 
-    Prints the stream's version and the message's place in the store. What begins with a minus and
-    is no option goes after --.
+    Prints the stream's version and the message's place in the store. An argument that begins with a
+    minus and is no option goes after --.
 
     \b
       pgstore write account-1 Deposited '{"amount": 10}'
@@ -334,7 +334,7 @@ def _content(data: str) -> str:
 
 
 def _limited(file: IO[bytes], name: str) -> str:
-    """What is in it, if it is not more than can be written at once: a device may never end."""
+    """Read a file that is small enough to write at once: a device may never end."""
     content = file.read(_MOST + 1)
     if len(content) > _MOST:
         raise CommandError(f"{name}: more than {_MOST} bytes", hint="write it in parts")

@@ -47,8 +47,8 @@ def run(
 ) -> None:
     """Run the handlers of subscriptions.
 
-    It ends by SIGTERM or Ctrl-C, when the batch in hand is finished and the leases are given back.
-    A second Ctrl-C ends it at once: the batch is rolled back, and others get the partition when the
+    It ends by SIGTERM or Ctrl-C, when its batches are finished and the leases are given back. A
+    second Ctrl-C ends it at once: the batch is rolled back, and others get the partition when the
     lease ends. Start it as often as you like: the processes share the partitions.
 
     The module is imported from the current folder, or wherever Python finds it. The subscriptions'

@@ -1,4 +1,4 @@
-"""How much there is of what, and how fast it grows."""
+"""The numbers and sizes of a store, and how fast they grow."""
 
 import time
 from datetime import UTC, datetime
@@ -115,7 +115,7 @@ def types(call: Call) -> None:
 
 @command("stats", panel=PANEL)
 def stats(call: Call) -> None:
-    """Show sizes, the safe position and who holds it.
+    """Show sizes, the safe position and the session that holds it.
 
     Quick: it counts nothing, the numbers of messages and streams are the server's estimates.
 
@@ -157,7 +157,7 @@ def top(call: Call, interval: Interval = 2.0, times: Times = None) -> None:
 
 
 class _Meter:
-    """What `top` shows, with what has changed since it was last asked."""
+    """The figures of `top`, with their changes since the last call."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -155,7 +155,7 @@ def subscriptions(
 
 @command("pause", panel=PANEL)
 def pause(call: Call, name: Name) -> None:
-    """Hand out nothing more; batches in hand are finished."""
+    """Hand out no more batches; workers finish those that have begun."""
     with call.connect() as session:
         session.value(s.PAUSE_SUBSCRIPTION, [name])
     call.out.done(f"Subscription {name} is paused.", subscription=name, paused=True)
@@ -169,7 +169,7 @@ def resume(
         int | None, typer.Option(metavar="N", help="Only this stopped partition.")
     ] = None,
 ) -> None:
-    """Go on after pause, and with stopped partitions.
+    """End a pause, and resume stopped partitions.
 
     The message that failed is tried again at once.
 
@@ -201,7 +201,7 @@ def rewind(
     ],
     yes: Yes = False,
 ) -> None:
-    """Have it go on from another position or time.
+    """Have it continue from another position or time.
 
     Back, to have messages handled again, or forward, to leave some out. Asks first.
 
@@ -249,7 +249,7 @@ def repartition(
 
 @command("drop-subscription", panel=PANEL)
 def drop_subscription(call: Call, name: Name, yes: Yes = False) -> None:
-    """Forget a subscription and what it has parked. Asks first."""
+    """Delete a subscription with its parked messages. Asks first."""
     with call.connect() as session:
         position = session.value(s.SUBSCRIPTION_POSITION, [name])
         call.out.confirm(
@@ -281,7 +281,7 @@ def parked_show(
     name: Name,
     position: Annotated[int, typer.Argument(metavar="POSITION", help="Its global position.")],
 ) -> None:
-    """Show a parked message: why, and what is in it.
+    """Show a parked message: its error and its content.
 
     \b
       pgstore parked show balances 1042
@@ -308,7 +308,7 @@ def parked_show(
 
 @command("replay", of=parked)
 def parked_replay(call: Call, name: Name, position: Position = None) -> None:
-    """Have one parked message, or all, handed out again; what fails again stays parked.
+    """Have one parked message, or all, handed out again; one that fails again stays parked.
 
     \b
       pgstore parked replay balances 1042

@@ -23,7 +23,7 @@ PANEL = "Moving messages"
 
 
 class From(StrEnum):
-    """What messages are imported from."""
+    """Where imported messages come from."""
 
     FILE = "file"
     MESSAGE_DB = "message-db"
@@ -31,7 +31,7 @@ class From(StrEnum):
 
 
 class Positions(StrEnum):
-    """What becomes of global positions."""
+    """Whether an import keeps global positions."""
 
     AUTO = "auto"
     KEEP = "keep"
@@ -183,8 +183,8 @@ def import_(
 ) -> None:
     """Bring in messages with their ids, versions and times, in order.
 
-    An interrupted import is simply run again: what is there already is skipped. A message that
-    would break a stream is refused, with its line.
+    An interrupted import is simply run again: messages that are there already are skipped. A
+    message that would break a stream is refused, with its line.
 
     \b
       pgstore import bank.jsonl.gz
@@ -263,7 +263,7 @@ def _source(
 
 @contextmanager
 def _progress(call: Call, title: str) -> Iterator[Callable[[int, int, int | None], None]]:
-    """A bar on stderr, if somebody is there to see it; it is told messages, and how far of what."""
+    """Show a bar on stderr if that is a terminal; call it with messages, progress and total."""
     if call.out.json or not call.out.notes.is_terminal:
         yield lambda *_: None
         return

@@ -19,7 +19,7 @@ _COLUMNS = (
 
 @command("verify", panel=PANEL)
 def verify(call: Call) -> None:
-    """Check every promise of the store against what is in it.
+    """Check every promise of the store against its tables.
 
     Reads all messages several times, and keeps nobody waiting. Exits with 1 if anything is wrong.
 

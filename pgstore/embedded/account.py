@@ -1,8 +1,8 @@
-"""The account that a PostgreSQL server runs as, and what that account can reach.
+"""The account that a PostgreSQL server runs as, and the files that it can reach.
 
 PostgreSQL refuses to run as root. A root process therefore runs it as ``nobody``, an account that
-exists on every Unix. What that account cannot reach is copied or refused: nobody's permissions
-are ever widened.
+exists on every Unix. Files that this account cannot reach are copied or refused: no permissions are
+ever widened.
 """
 
 import os
@@ -37,7 +37,7 @@ def identity() -> Identity:
 
 
 def hand_over(path: Path) -> None:
-    """Make the server's account the owner of what we have just created."""
+    """Make the server's account the owner of files that we have just created."""
     account = identity()
     if account["user"] is not None and account["group"] is not None:
         os.chown(path, account["user"], account["group"], follow_symlinks=False)
@@ -80,7 +80,7 @@ def reachable_binaries(binaries: Path, copy_to: Path) -> Path:
 
 
 def fits_socket(folder: Path) -> bool:
-    """Tell whether a server can keep its socket in folder and libpq can be told so."""
+    """Tell whether a server can keep its socket in folder and libpq can find it there."""
     # libpq reads a comma in a host as the start of another host.
     length = len(os.fsencode(folder / ".s.PGSQL.5432"))
     return length <= _LONGEST_SOCKET_PATH and b"," not in os.fsencode(folder)

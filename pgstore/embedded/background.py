@@ -1,4 +1,4 @@
-"""A PostgreSQL server that goes on when the program that started it has ended."""
+"""A PostgreSQL server that keeps running when the program that started it has ended."""
 
 import time
 from datetime import datetime
@@ -44,7 +44,7 @@ class BackgroundServer(Server):
         self.stop()
 
     def end(self) -> bool:
-        """Stop the server now, whoever is connected; tell whether one ran."""
+        """Stop the server now, even while clients are connected; tell whether one ran."""
         if not self._data.exists():
             return False
         self._prepare_folder()

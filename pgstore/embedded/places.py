@@ -1,4 +1,4 @@
-"""What a server has in its folder: whether the folder suits, its data, its socket."""
+"""The folder of a server: whether it suits, its data, its socket."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from pgstore.embedded import account
 
-# What a server removes in its folder, or writes to.
+# The names that a server removes in its folder, or writes to.
 _MADE = ("data.new", "install", "server.log", "socket")
 
 
@@ -29,7 +29,8 @@ def prepare(folder: Path) -> None:
             f"{folder} must belong to the user who starts the server, and nobody else may"
             f" write to it: choose another folder, for example {folder / 'pgstore'}"
         )
-    # What a server makes has the lock beside it, which is made first. The rest is somebody else's.
+    # A server's own files have the lock beside them, which is made first. Other files are not its
+    # own.
     theirs = [name for name in _MADE if os.path.lexists(folder / name)]
     if theirs and not (folder / "lock").exists():
         raise EmbeddedServerError(

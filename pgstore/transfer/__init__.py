@@ -1,8 +1,8 @@
 """Move messages between stores: export, import, import from other message stores, and verify.
 
 Everything here is synchronous, works on a connection of the caller's in autocommit mode, and keeps
-its memory flat. What is promised is promised by the SQL functions `export_messages`,
-`import_messages`, `import_floors` and `verify_store`.
+its memory flat. The SQL functions `export_messages`, `import_messages`, `import_floors` and
+`verify_store` keep the promises.
 """
 
 from pgstore.transfer._errors import FileRefusedError, MessageRefusedError, TransferError

@@ -1,4 +1,4 @@
-"""Batches: what one transaction brings in, in columns. No I/O here."""
+"""Batches: the messages that one transaction brings in, in columns. No I/O here."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ BYTES = 8_000_000
 # A bigint.
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
-# What is no JSON, and stands for NULL.
+# Stands for NULL, because it is no JSON.
 NO_METADATA = b"-"
 
 
@@ -111,7 +111,7 @@ def _documents(values: Sequence[bytes], places: Sequence[int], unit: str) -> str
         try:
             return joined.decode()
         except UnicodeDecodeError:
-            pass  # told below
+            pass  # raised below
     for place, value in zip(places, map(bytes, values), strict=True):
         if b"\n" in value or b"\0" in value or not _is_text(value):
             raise MessageRefusedError(

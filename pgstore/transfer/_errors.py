@@ -1,4 +1,4 @@
-"""What can be wrong with what is to be imported.
+"""Errors of files and messages that are to be imported.
 
 PgstoreError
 └── TransferError

@@ -1,9 +1,9 @@
-"""The lines of an export: what they say, and how they are checked. No I/O here.
+"""The lines of an export: their content, and how they are checked. No I/O here.
 
 A file is JSON Lines: a header, the floors of streams that were cut off, the messages in global
 order, and an end that counts them. Each line ends with the CRC-32 of all that is before it in the
-file: whatever is altered, left out or put elsewhere, the first line that is wrong is known. That
-nothing is wrong, the last line tells alone.
+file. So the first wrong line is known if a line was altered, left out or moved. The last line alone
+proves that none is wrong.
 """
 
 import re
@@ -29,7 +29,7 @@ _TAIL = 1000
 
 
 class Header(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a file holds: the messages after `after_position`, up to `up_to_position`."""
+    """The content of a file: the messages after `after_position`, up to `up_to_position`."""
 
     format: int
     store: str
@@ -72,7 +72,7 @@ class _MessageLine(msgspec.Struct):
     metadata: msgspec.Raw = msgspec.Raw(NO_METADATA)
 
 
-# The last one: what is nested deeper than Python counts.
+# The last one: values nested deeper than Python counts.
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _decode_header = msgspec.json.Decoder(_HeaderLine).decode
@@ -129,15 +129,14 @@ def checked(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def is_whole(blocks: Iterable[bytes], max_bytes: int) -> End | None:
-    """What the end of a file says if all of it is what was written, otherwise nothing.
-
-    Nor if a line is longer than `max_bytes`, where that is more than a block. Faster than
-    `checked`, and does not tell which line it is.
+    """Return the last line's content if the whole file is as it was written, otherwise None. Also
+    None if a line is longer than `max_bytes`, where that is more than a block. Faster than
+    `checked`, and does not name the faulty line.
     """
     total = length = 0
     rest = b""
     for block in blocks:
-        # Of the line that goes on from the block before.
+        # The length of the line that began in an earlier block.
         if (length := length + (block.find(b"\n") + 1 or len(block))) > max_bytes:
             return None
         if b"\n" in block:
@@ -153,7 +152,7 @@ def is_whole(blocks: Iterable[bytes], max_bytes: int) -> End | None:
 
 
 def header_of(line: bytes) -> Header:
-    """What the first line says. Raises FileRefusedError if it is not of a format known here."""
+    """Decode the first line. Raises FileRefusedError if its format is not known here."""
     try:
         header = _decode_header(line).pgstore_export
     except _UNDECODABLE:
@@ -168,7 +167,7 @@ def header_of(line: bytes) -> Header:
 
 
 def end_of(line: bytes) -> End | None:
-    """What the last line says; nothing if it is not the last one."""
+    """Decode the last line; None if it is not the last one."""
     if not line.startswith(b'{"end":'):
         return None
     try:

@@ -8,7 +8,7 @@ from pgstore._sync.installer import ensure
 
 
 def statements_of(conn: Connection[object], store: str) -> Statements:
-    """The store's statements; refuses what is no connection, or no store of this package."""
+    """Return the store's statements; refuse an object that is no connection, or no store."""
     refuse_other(conn, Connection)
     statements = Statements(store)
     ensure(conn, statements, create=False)

@@ -23,7 +23,7 @@ from pgstore.transfer.importing import Source, check_values, refuse_source
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """What an import would do."""
+    """The counts of an import that was only tried."""
 
     messages: int
     stored: int

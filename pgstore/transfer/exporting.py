@@ -25,7 +25,7 @@ _SEPARATOR = b"\x02"
 
 
 class Exported(msgspec.Struct, frozen=True):
-    """What an export has written; the next one goes on after `up_to_position`."""
+    """The counts of an export; the next one continues after `up_to_position`."""
 
     messages: int
     floors: int
@@ -34,7 +34,7 @@ class Exported(msgspec.Struct, frozen=True):
 
 
 Progress = Callable[[int, int], None]
-"""Told after each page: messages so far, and the global position reached."""
+"""Called after each page: messages so far, and the global position reached."""
 
 
 def export_file(
@@ -108,7 +108,7 @@ def export(
 def _begun(
     conn: Connection[object], store: str, category: str | None, stream: str | None, after: int
 ) -> tuple[Statements, Header]:
-    """What is to be exported. Before the transaction that reads: its snapshot must be the later."""
+    """Make the header. Call it before the transaction that reads: its snapshot must be later."""
     refuse_other(conn, Connection)
     for name, value in {"category": category, "stream": stream}.items():
         if value is not None:

@@ -31,9 +31,9 @@ _GZIP_LEVEL = 3
 class FileSource:
     """An export in a file, to import from; `-` is standard input.
 
-    A file is read twice: it is imported only if all of it is what was written. Standard input, or
-    a pipe, can be read only once: what comes before a line that is refused is imported. A line of
-    more than `max_bytes` is refused, and not read into memory.
+    A file is read twice: it is imported only if all of it is what was written. Standard input, or a
+    pipe, can be read only once: the lines before a refused line are imported. A line of more than
+    `max_bytes` is refused, and not read into memory.
     """
 
     unit = "line"
@@ -45,11 +45,11 @@ class FileSource:
         self.total: int | None = None
         """Messages in it, if that is known before they are read."""
         self.header: Header | None = None
-        """What it says that it holds, as soon as it is read."""
+        """The file's first line, as soon as it is read."""
 
     @contextmanager
     def read(self, count: int) -> Iterator[Iterator[ImportBatch]]:
-        """What is in the file. Raises FileRefusedError for a file that is not an export."""
+        """Read the file in batches. Raises FileRefusedError for a file that is not an export."""
         once = self.path == STDIO or _is_device(self.path)
         if not once:
             self.total = self._verified().messages
@@ -162,7 +162,7 @@ def _packed(raw: IO[bytes], path: str) -> Any:
 
 
 def _unreadable() -> tuple[type[Exception], ...]:
-    """What reading a compressed file raises if it was cut off or altered."""
+    """The errors of reading a compressed file that was cut off or altered."""
     found: list[type[Exception]] = [EOFError, OSError, ValueError, zlib.error]
     if (zstd := _found_zstd()) is not None:
         found.append(zstd.ZstdError)

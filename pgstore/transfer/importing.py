@@ -36,7 +36,7 @@ Positions = Literal["auto", "keep", "new"]
 _RETRIED = ("40001", "40P01", "55P03")
 _ATTEMPTS = 10
 
-# Of what the server says of a value, which it quotes whole.
+# Of the server's text about a value, which it quotes whole.
 _LONGEST = 200
 
 # The server refuses a value: it cannot be read as what it should be, or it is too large.
@@ -48,7 +48,7 @@ class Source(Protocol):
 
     @property
     def unit(self) -> str:
-        """What `place` of a message counts."""
+        """The unit that `place` of a message counts."""
         ...
 
     @property
@@ -70,7 +70,7 @@ def refuse_source(source: object) -> None:
 
 
 class Imported(msgspec.Struct, frozen=True):
-    """What an import has done. `skipped` messages were there already, at the same place."""
+    """The counts of an import. `skipped` messages were there already, at the same place."""
 
     imported: int
     skipped: int
@@ -79,7 +79,7 @@ class Imported(msgspec.Struct, frozen=True):
 
 
 Progress = Callable[[int], None]
-"""Told after each batch: messages so far, skipped ones too."""
+"""Called after each batch: messages so far, skipped ones too."""
 
 
 def import_from(
@@ -93,10 +93,10 @@ def import_from(
 ) -> Imported:
     """Bring in messages with their ids, versions and times, in order; their streams continue.
 
-    Each batch is one transaction. What is there already, the same at the same place, is skipped:
-    an import that was interrupted is simply run again. Global positions are kept by `keep`, which
-    needs them to be above the store's last one, and by `auto` if the store was empty when the
-    import began. The connection is in autocommit mode.
+    Each batch is one transaction. A message that is there already, the same at the same place, is
+    skipped: an import that was interrupted is simply run again. Global positions are kept by
+    `keep`, which needs them to be above the store's last one, and by `auto` if the store was empty
+    when the import began. The connection is in autocommit mode.
 
     Raises:
         FileRefusedError: the file is not a complete, unaltered export.
@@ -127,7 +127,7 @@ def import_from(
 
 
 class _Import:
-    """One import: its connection, and what it has done so far."""
+    """One import: its connection, and its counts so far."""
 
     def __init__(
         self, conn: Connection[object], statements: Statements, unit: str, positions: Positions
@@ -258,7 +258,7 @@ def _unreadable(
 def _problem(
     conn: Connection[object], statements: Statements, batch: Messages, unit: str
 ) -> str | None:
-    """What the server has against the values of these messages; nothing if it can read them."""
+    """Return the server's error for the values of these messages; None if it can read them."""
     try:
         run(conn, statements[s.READABLE], message_parameters(batch, unit))
     except (InvalidArgumentError, psycopg.Error) as error:
@@ -279,8 +279,7 @@ def _sqlstate(error: Exception) -> str | None:
 class _WithoutWaiting:
     """Commits that the disk is not waited for, until one at the end that stands for all.
 
-    What a crash of the server takes away before that is the end of the import, which is then run
-    again.
+    A crash of the server before that loses the end of the import, which is then run again.
     """
 
     def __init__(self, conn: Connection[object]) -> None:

@@ -30,7 +30,7 @@ JOIN pg_language AS l ON l.oid = p.prolang
 WHERE p.pronamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %s::text)
   AND l.lanname = 'plpgsql'"""
 
-# What the objects of a schema are, in words that do not name it: for the search path of its store.
+# Definitions of a schema's objects that do not name the schema: it comes first on the search path.
 _ON_PATH = "SELECT set_config('search_path', quote_ident(%s::text) || ', pg_temp', true)"
 _DEFINITIONS = """
 WITH store AS (
@@ -141,7 +141,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 def verify(conn: Connection[object], *, store: str = "pgstore") -> list[Check]:
-    """Check a store. `verify_store()` does most of it; what the package knows is compared here.
+    """Check a store. `verify_store()` does most of it; the package's own files are compared here.
 
     It reads the whole store, and makes an empty one to compare with, which is rolled back. Nobody
     has to wait for it.
@@ -223,7 +223,7 @@ def _objects(conn: Connection[object], store: str) -> Check:
 
 
 def _definitions(conn: Connection[object], store: str) -> dict[str, tuple[str | None, str]]:
-    """What each object of a store is, as if the store had no name."""
+    """Return the definition of each object of a store, without the store's name."""
     run(conn, _ON_PATH, (store,))
     found = {name: (body, rest) for name, body, rest in run(conn, _DEFINITIONS, ())}
     for name, value in _constants(store).items():

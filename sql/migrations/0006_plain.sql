@@ -1,8 +1,8 @@
 -- breaking: yes
--- One word for one thing: names that say who a function is for, and what a column holds.
+-- One word for one thing: names say which role a function is for, and a column's content.
 
 -- As migration 3: workers lock these tables in other orders. To wait long for one of them while
--- another is held would deadlock with a worker, so what was locked is given back.
+-- another is held would deadlock with a worker, so this gives its locks back.
 DO $$
 BEGIN
   FOR attempt IN 1..20 LOOP
@@ -86,9 +86,9 @@ ALTER TABLE subscription_work
 ALTER TABLE subscription_work_subscription_id_partition_last_position_pkey
   RENAME COLUMN head TO last_position;
 
--- What is true of each row. Of a partition only what costs its workers nothing: each CHECK is made
--- ready for each statement anew, and one of ten conditions was a tenth of fetch and acknowledge.
--- verify_store checks the rest.
+-- Conditions of each row. A partition has only those that cost its workers nothing: each CHECK is
+-- made ready for each statement anew, and one of ten conditions was a tenth of fetch and
+-- acknowledge. verify_store checks the rest.
 UPDATE subscription_partitions AS p SET swept_position = p.checkpoint
 WHERE p.swept_position < p.checkpoint;
 ALTER TABLE subscription_partitions

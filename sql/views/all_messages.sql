@@ -20,5 +20,5 @@ COMMENT ON COLUMN all_messages.version IS $$Its place in the stream, from 1, wit
 COMMENT ON COLUMN all_messages.global_position IS $$Its place in the store, from 1, with gaps.$$;
 COMMENT ON COLUMN all_messages.type IS $$Name of its type.$$;
 COMMENT ON COLUMN all_messages.data IS $$Its payload.$$;
-COMMENT ON COLUMN all_messages.metadata IS $$What its writer said about it, or NULL.$$;
+COMMENT ON COLUMN all_messages.metadata IS $$Its writer's metadata, or NULL.$$;
 COMMENT ON COLUMN all_messages.added_at IS $$When it was written, by the server's clock.$$;

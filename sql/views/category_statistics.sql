@@ -26,7 +26,7 @@ LEFT JOIN LATERAL (
 GROUP BY s.category;
 
 COMMENT ON VIEW category_statistics IS
-$$Each category and what is in it: two look-ups for each of its streams.$$;
+$$Each category with its counts: two look-ups for each of its streams.$$;
 COMMENT ON COLUMN category_statistics.category IS $$Name of the category.$$;
 COMMENT ON COLUMN category_statistics.streams IS
 $$How many streams of it were ever written to, also those that are empty now.$$;

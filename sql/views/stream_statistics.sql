@@ -27,8 +27,8 @@ LEFT JOIN LATERAL (
 ) AS l ON true;
 
 COMMENT ON VIEW stream_statistics IS
-$$Each stream that was ever written to, and what is in it: two look-ups a stream, nothing is
-counted.$$;
+$$Each stream that was ever written to, with its first and last message: two look-ups a stream,
+nothing is counted.$$;
 COMMENT ON COLUMN stream_statistics.stream IS $$Name of the stream.$$;
 COMMENT ON COLUMN stream_statistics.category IS $$Its category.$$;
 COMMENT ON COLUMN stream_statistics.messages IS $$How many messages it has.$$;

@@ -28,14 +28,14 @@ ORDER BY after_position;
 
 COMMENT ON VIEW writers_in_flight IS
 $$The open transactions that have written to the store; the first one holds the safe position. Until
-they end, readers across streams stop before what they may still write.$$;
+they end, readers across streams stop before the positions that they may still write.$$;
 COMMENT ON COLUMN writers_in_flight.pid IS $$Process, for pg_terminate_backend; NULL if prepared.$$;
 COMMENT ON COLUMN writers_in_flight.prepared_transaction IS
 $$Name of the prepared transaction, for COMMIT PREPARED or ROLLBACK PREPARED.$$;
 COMMENT ON COLUMN writers_in_flight.since IS $$When the transaction began, or was prepared.$$;
 COMMENT ON COLUMN writers_in_flight.role IS $$Its role.$$;
 COMMENT ON COLUMN writers_in_flight.application IS $$Its application_name.$$;
-COMMENT ON COLUMN writers_in_flight.state IS $$What its session does.$$;
+COMMENT ON COLUMN writers_in_flight.state IS $$The state of its session, as in pg_stat_activity.$$;
 COMMENT ON COLUMN writers_in_flight.after_position IS $$It may still write after this position.$$;
 COMMENT ON COLUMN writers_in_flight.positions_waiting IS
 $$How many positions given since then wait behind it.$$;

@@ -1,5 +1,6 @@
 """Tables, targets and plots that are made of a run's results."""
 
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -185,3 +186,12 @@ def test_numbers_have_three_digits(value: float, text: str) -> None:
 
 def test_axis_labels_are_short() -> None:
     assert [short(value) for value in (0.5, 20_000, 1_500_000)] == ["0.5", "20k", "1.5M"]
+
+
+@pytest.mark.parametrize("name", ["choosing.md", "operations/production.md"])
+def test_figures_that_other_pages_quote_are_those_of_the_performance_page(name: str) -> None:
+    quoted = re.findall(
+        r"[\d.,]*\d(?=\s(?:times|%|messages/s|bytes\sa\smessage))", (PAGE.parent / name).read_text()
+    )
+    assert quoted
+    assert [figure for figure in quoted if figure not in PAGE.read_text()] == []

@@ -30,7 +30,7 @@ class Fault(msgspec.Struct, frozen=True):
         return (self.run.__doc__ or "").strip()
 
 
-_ALL = "Nothing acknowledged is lost or doubled, no reader skips, programs go on by themselves"
+_ALL = "Nothing acknowledged is lost or doubled, no reader skips, programs continue by themselves"
 
 FAULTS = {
     each.name: each
@@ -46,7 +46,7 @@ FAULTS = {
         Fault("zombies", zombies, 50, "A lost lease changes nothing: `MS020`, effects roll back"),
         Fault("frozen", frozen, 50, _ALL),
         Fault("frozen-waker", frozen_waker, 10, "Readers look past a session that is silent", 1),
-        Fault("restore", restore, 20, "A copy goes on where it was; a position ahead is an error"),
+        Fault("restore", restore, 20, "A copy continues where it was; a position ahead fails"),
         Fault("anew", anew, 20, "A position of another store is an error, not silence"),
         Fault("pooler", pooler, 50, _ALL),
     )

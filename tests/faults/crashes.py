@@ -45,7 +45,7 @@ def _taken_down(
 
 
 def positions(server: Durable, rounds: Rounds) -> Counts:
-    """Roll 40 messages back, let `follow` look, kill the server, go on at `follower.position`."""
+    """Roll 40 messages back, let `follow` look, kill the server, resume at `follower.position`."""
     counts, acknowledged, followed = Counts(), set(), list[Seen]()
     position = number = 0
     pgstore.install(server.conninfo, store="positions")

@@ -19,7 +19,7 @@ _MORE = 20
 
 
 def restore(server: Durable, rounds: Rounds) -> Counts:
-    """Dump a store that is in use, restore it elsewhere, and go on there."""
+    """Dump a store that is in use, restore it elsewhere, and continue there."""
     copies = Counts()
     with Traffic(server.conninfo, "restore") as traffic:
         for number in rounds:

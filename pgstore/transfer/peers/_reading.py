@@ -36,7 +36,7 @@ def snapshot(conninfo: str) -> Iterator[Connection[TupleRow]]:
 
 
 def floors(conn: Connection[TupleRow], query: sql.Composed, count: int) -> Generator[ImportBatch]:
-    """What the query answers: place, stream and floor."""
+    """Read the query's rows: place, stream and floor."""
     with closing(_pages(conn, query, count)) as pages:
         for rows in pages:
             yield Floors(*zip(*rows, strict=True))
@@ -59,7 +59,7 @@ ORDER BY q.place"""
 def messages(
     conn: Connection[TupleRow], query: sql.Composed, count: int, max_bytes: int
 ) -> Generator[ImportBatch]:
-    """What the query answers, by place: the columns of Messages, payloads as texts.
+    """Read the query's rows, by place: the columns of Messages, payloads as texts.
 
     Raises MessageRefusedError for a message of more than `max_bytes`.
     """

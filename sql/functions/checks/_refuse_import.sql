@@ -52,7 +52,7 @@ BEGIN
   INTO bad
   FROM unnest(
     streams, versions, types, data, metadata, message_ids, added_at, global_positions,
-    -- What comes before each.
+    -- The messages before each.
     ARRAY[0] || global_positions
   ) WITH ORDINALITY AS m (
     stream, version, type, data, metadata, message_id, added_at, global_position, position_before, n

@@ -32,5 +32,5 @@ $$;
 
 COMMENT ON FUNCTION _refuse_sequences() IS
 $$Internal: raise MS007 if a sequence of the store is behind the numbers that are stored. Without
-it, a caller that meets a number in use would be told to try again, for as many tries as there are
-numbers.$$;
+it, a caller that meets a number in use would get an error that says to try again, for as many tries
+as there are numbers.$$;

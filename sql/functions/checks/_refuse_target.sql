@@ -23,8 +23,8 @@ BEGIN
         'or to all.';
   END IF;
 
-  -- A snapshot for the whole transaction may be older than what was written and cut off since: no
-  -- unique index knows those versions any more. Locking the row raises 40001 then.
+  -- A snapshot for the whole transaction may be older than messages that were written and cut off
+  -- since: no unique index knows those versions any more. Locking the row raises 40001 then.
   IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
     PERFORM FROM streams AS s WHERE s.stream_id = _refuse_target.stream_id FOR SHARE;
   END IF;

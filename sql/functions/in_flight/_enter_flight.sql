@@ -22,5 +22,5 @@ RETURN
   );
 
 COMMENT ON FUNCTION _enter_flight() IS
-$$Internal: take the in-flight mark of this transaction and test the bell; false if somebody sleeps
-and wants to be notified. Inlined into its callers, hence without a search_path of its own.$$;
+$$Internal: take the in-flight mark of this transaction and test the bell; false if a session waits
+for a notification. Inlined into its callers, hence without a search_path of its own.$$;

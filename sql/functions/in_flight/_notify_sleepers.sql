@@ -7,8 +7,8 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 BEGIN
-  -- PostgreSQL cannot prepare a transaction that has notified: who uses two-phase commit sets this,
-  -- and sleeping readers find the message at their next fallback poll.
+  -- PostgreSQL cannot prepare a transaction that has notified: a program with two-phase commit sets
+  -- this, and waiting readers find the message at their next fallback poll.
   IF lower(current_setting('pgstore.notify', true)) IN ('off', 'false', 'no', '0') IS NOT TRUE THEN
     PERFORM pg_notify(wake_channel(), '');
   END IF;
@@ -16,5 +16,5 @@ END
 $$;
 
 COMMENT ON FUNCTION _notify_sleepers() IS
-$$Internal: wake the sleeping readers when this transaction commits. Not if the setting
+$$Internal: notify the waiting readers when this transaction commits. Not if the setting
 pgstore.notify is off.$$;

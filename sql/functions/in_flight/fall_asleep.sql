@@ -23,8 +23,8 @@ BEGIN
   PERFORM pg_advisory_xact_lock_shared(_bell_lock_class(), k.key)
   FROM generate_series(0, 15) AS k (key);
   SELECT h.safe_position, h.in_flight INTO safe_position, in_flight FROM horizon() AS h;
-  -- A writer that tested the bell before may have taken its position and have gone between the two
-  -- looks of horizon(): it is above safe_position, and did not ring.
+  -- A writer that tested the bell before may have taken its position and have ended between the two
+  -- looks of horizon(): its message is above safe_position, and no notification was sent.
   in_flight := in_flight OR _drawn_position() > safe_position;
   -- For the session then, without a wait: the transaction holds them.
   PERFORM pg_advisory_lock_shared(_bell_lock_class(), k.key)
@@ -33,11 +33,11 @@ END
 $$;
 
 COMMENT ON FUNCTION fall_asleep(integer) IS
-$$Announce that this session sleeps, and look once more. For a reader that has caught up, on a
-connection of its own that has run LISTEN on wake_channel(): if safe_position is beyond what it has
-read, wake_up() and read; if in_flight, wake_up() and look again after some milliseconds; otherwise
-wait for a notification, with a long time-out, then wake_up() and read. The announcement belongs to
-the session and ends with it. Call it only in a session that a notification of another session has
-reached: a pooler may give the session to others. Pass the pg_backend_pid() of that session: 55000
-is raised in another one. Raises 55P03 if another session holds a bell key for a second; then
-nothing is announced.$$;
+$$Announce that this session waits for a notification, and look once more. Call it in a reader that
+has caught up, on a connection of its own that has run LISTEN on wake_channel(). If safe_position is
+beyond the reader's position, call wake_up() and read. If in_flight is true, call wake_up() and look
+again after some milliseconds. Otherwise wait for a notification, with a long time-out, then call
+wake_up() and read. The announcement belongs to the session and ends with it. Call it only in a
+session that a notification of another session has reached: a pooler may give the session to others.
+Pass the pg_backend_pid() of that session: 55000 is raised in another one. Raises 55P03 if another
+session holds a bell key for a second; then nothing is announced.$$;

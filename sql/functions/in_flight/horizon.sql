@@ -22,8 +22,8 @@ BEGIN
       HINT = 'Read across streams on the primary. Single streams can be read on a standby.';
   END IF;
 
-  -- In this order: what got its position after the first step has one above last_position, and what
-  -- is in flight at the second step is seen by its mark.
+  -- In this order: a writer that gets its position after the first step gets one above
+  -- last_position, and a writer in flight at the second step is seen by its mark.
   last_position := _drawn_position();
   IF last_position = 0 THEN
     -- Not in one condition: that would look at the table each time.

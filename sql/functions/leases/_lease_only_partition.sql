@@ -57,8 +57,8 @@ BEGIN
       FROM parked_messages AS k
       WHERE k.subscription_id = source.subscription_id
         AND k.replay
-        -- What was deleted since cannot be handed out.
-        -- Not EXISTS: for a join the planner may walk along all messages (tests/plans).
+        -- Messages that were deleted since cannot be handed out. Not EXISTS: for a join the planner
+        -- may walk along all messages (tests/plans).
         AND (
           SELECT m.global_position FROM messages AS m WHERE m.global_position = k.global_position
         ) IS NOT NULL

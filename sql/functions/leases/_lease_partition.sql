@@ -19,8 +19,8 @@ DECLARE
   waiting record;
   free subscription_partitions;
 BEGIN
-  -- What waits longest comes first, and no partition that is idle is looked at. A loop, because for
-  -- a join the planner may begin with the partitions (tests/plans).
+  -- The partition that waits longest comes first, and no idle partition is looked at. A loop,
+  -- because for a join the planner may begin with the partitions (tests/plans).
   FOR waiting IN
     SELECT h.partition, h.head
     FROM subscription_heads AS h
@@ -44,8 +44,8 @@ BEGIN
       FROM parked_messages AS k
       WHERE k.subscription_id = source.subscription_id
         AND k.replay
-        -- What was deleted since cannot be handed out.
-        -- Not EXISTS: for a join the planner may walk along all messages (tests/plans).
+        -- Messages that were deleted since cannot be handed out. Not EXISTS: for a join the planner
+        -- may walk along all messages (tests/plans).
         AND (
           SELECT m.global_position FROM messages AS m WHERE m.global_position = k.global_position
         ) IS NOT NULL

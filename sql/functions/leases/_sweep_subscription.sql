@@ -38,7 +38,7 @@ BEGIN
     RETURN true;
   END IF;
 
-  -- What has been dealt with needs no head.
+  -- A partition whose messages are handled needs no head.
   DELETE FROM subscription_heads AS h
   WHERE h.subscription_id = source.subscription_id
     AND h.head <= (
@@ -110,7 +110,7 @@ END
 $$;
 
 COMMENT ON FUNCTION _sweep_subscription(subscriptions, bigint) IS
-$$Internal: look at the next messages of a subscription, up to
-10,000 for each partition and 100,000 in all, and note the partitions they
-wait in, and where. False if somebody else is at it. One look tells every partition whether it has
-work and which, so that neither finding nor fetching it costs more with more partitions.$$;
+$$Internal: look at the next messages of a subscription, up to 10,000 for each partition and 100,000
+in all, and note the partitions they wait in, and where. Return false if another transaction sweeps.
+One look finds the work of every partition, so that neither finding nor fetching it costs more with
+more partitions.$$;

@@ -69,4 +69,5 @@ COMMENT ON FUNCTION acknowledge(text, bigint, bigint, bigint, boolean) IS
 $$Move the checkpoint of a leased partition: everything up to it has been dealt with. In the
 handler's own transaction, its effects and the checkpoint are one: exactly once. With release, the
 lease is given back with it. Raises MS020 if the lease is lost, which takes the handler's effects
-with it; 22023 if checkpoint is before the last one, or beyond what fetch_batch can have given.$$;
+with it; 22023 if checkpoint is before the last one, or beyond the positions that fetch_batch can
+have given.$$;

@@ -49,6 +49,6 @@ COMMENT ON FUNCTION claim_partition(text[], text, interval) IS
 $$Lease a partition that has work, of the first of these subscriptions that has any; call it in a
 transaction of its own. No row: there is nothing to do now. A row of NULLs: there is more to look
 at, or others are just at it; try again in some milliseconds. The lease ends after the given time
-unless it is extended; its token is what acknowledge and the others check, so who lost the lease
-cannot change anything. Raises 22023 for a bad argument, MS021 for an unknown subscription, and
-MS004 as read_all.$$;
+unless it is extended; acknowledge and the others check its token, so a worker that has lost the
+lease cannot change anything. Raises 22023 for a bad argument, MS021 for an unknown subscription,
+and MS004 as read_all.$$;

@@ -109,10 +109,10 @@ END
 $$;
 
 COMMENT ON FUNCTION fail_message(text, bigint, bigint, bigint, text) IS
-$$Report that handling a message failed, after the handler's transaction was rolled back. Answers
-what follows: retry (the partition is released and handed out again after the pause), stop (it is
-held until resume_subscription), or park (the message is put aside and the lease goes on after it).
-A message is not parked before those that come before it have been acknowledged: where its batch was
+$$Report that handling a message failed, after the handler's transaction was rolled back. Return the
+consequence: retry (the partition is released and handed out again after the pause), stop (it is
+held until resume_subscription), or park (the message is parked and the lease continues after it). A
+message is not parked before those that come before it have been acknowledged: where its batch was
 rolled back with it, retry follows once more. To report a failure again, after a lost answer, does
 not count it again. Of the error, the first 10,000 characters are kept. Raises MS020 if the lease is
 lost; 22023 for another message than one that fetch_batch can have given.$$;

@@ -137,7 +137,8 @@ BEGIN
     LOOP
       done := width_bucket(leased.checkpoint, work.positions)::bigint;
       WHILE done < cardinality(work.positions) LOOP
-        -- What has been deleted since, or is of another category with the same key, is left out.
+        -- Messages that were deleted since, or are of another category with the same key, are left
+        -- out.
         RETURN QUERY
         SELECT
           m.message_id, s.stream, m.version, m.global_position, m.type, m.data, m.metadata,

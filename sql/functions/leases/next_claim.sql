@@ -41,8 +41,8 @@ BEGIN
       AND NOT s.paused
       AND NOT p.stopped
       AND _may_wait(p.checkpoint, p.swept_position, w.head)
-      -- Since the transaction began, not from now on: what has become due since a claim in the same
-      -- statement is due at once.
+      -- Since the transaction began, not from now on: a retry that has become due since a claim in
+      -- the same statement is due at once.
       AND d.due > now()
   );
 END

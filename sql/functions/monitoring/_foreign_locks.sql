@@ -64,7 +64,6 @@ END
 $$;
 
 COMMENT ON FUNCTION _foreign_locks() IS
-$$Internal: the sessions, and prepared transactions, that hold an advisory lock of the store which
-no function of the store has taken for them, as far as that can be told: their role has no right to
-such a function, or they hold it outside a transaction. Each role that may connect can take any
-advisory lock.$$;
+$$Internal: list sessions, and prepared transactions, that seem to hold an advisory lock of the
+store without one of its functions: their role has no right to such a function, or they hold the
+lock outside a transaction. Each role that may connect can take any advisory lock.$$;

@@ -104,6 +104,6 @@ END
 $$;
 
 COMMENT ON FUNCTION health() IS
-$$What is worth a look, or an alarm: for each check its status (ok, warn, fail), what was found, and
-what to do about it. Cheap enough for every minute. Who may not see other roles' sessions
-(pg_read_all_stats) is told less, and so is a standby.$$;
+$$Return one row for each check of the store and the server: its status (ok, warn, fail), its value,
+and a remedy. Cheap enough for every minute. A role that may not see other roles' sessions
+(pg_read_all_stats) gets less, and so does a call on a standby.$$;

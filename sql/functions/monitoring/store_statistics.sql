@@ -36,7 +36,7 @@ BEGIN
   END IF;
   last_position := last_position();
 
-  -- What autovacuum and ANALYZE know: -1 before they were there for the first time.
+  -- The estimates of autovacuum and ANALYZE: -1 before their first run.
   SELECT
     max(greatest(c.reltuples, 0)::bigint) FILTER (WHERE c.relname = 'streams'),
     max(greatest(c.reltuples, 0)::bigint) FILTER (WHERE c.relname = 'messages'),
@@ -58,9 +58,9 @@ END
 $$;
 
 COMMENT ON FUNCTION store_statistics() IS
-$$The store at a glance, cheap enough for every few seconds: safe and last position, whether a
-transaction that writes is open, how many streams and messages there are about (as of the last
-ANALYZE), dead messages that wait for vacuum, bytes of tables (with TOAST) and of indexes,
-subscriptions and what they have parked, and the transaction in flight that began first. Who may not
-see other roles' sessions (pg_read_all_stats) gets no time of theirs. On a standby, safe_position
-and in_flight are not known, NULL, and last_position is that of the last message it has.$$;
+$$Return one row about the store, cheap enough for every few seconds: safe and last position,
+whether a transaction that writes is open, and when the first of these began. The numbers of streams
+and messages are estimates of the last ANALYZE. Bytes of tables include TOAST. Further columns count
+dead messages that wait for vacuum, subscriptions, and parked messages. A role that may not see
+other roles' sessions (pg_read_all_stats) gets no time of theirs. On a standby, safe_position and
+in_flight are NULL, and last_position is that of the last message it has.$$;

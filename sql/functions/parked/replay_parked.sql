@@ -36,5 +36,6 @@ END
 $$;
 
 COMMENT ON FUNCTION replay_parked(text, bigint) IS
-$$Have one parked message, or all, handed out again; answers how many. It is delivered by whoever
-works on its partition, and stays parked if it fails once more. Not if it was deleted since.$$;
+$$Have one parked message, or all, handed out again; return how many. The worker of its partition
+handles it, and it stays parked if it fails once more. A message that was deleted since is left
+out.$$;

@@ -19,7 +19,7 @@ DECLARE
   middle bigint;
   probe record;
 BEGIN
-  -- Times rise with positions but for what writers overtook one another: bisect, then look back.
+  -- Times rise with positions, except where writers overtook one another: bisect, then look back.
   WHILE low < high LOOP
     middle := (low + high) / 2;
     SELECT m.global_position, m.added_at INTO probe
@@ -49,8 +49,8 @@ END
 $$;
 
 COMMENT ON FUNCTION position_before(timestamptz) IS
-$$The global position after which all messages added at moment or later are. A few that are a little
-older can be after it too, where writers overtook one another. Imported messages have the times of
-the store they come from: where these are older than messages before them, or newer than messages
-after them, no position divides them by time, and the answer is one at which the times pass moment;
-then give a position instead of a time.$$;
+$$Return the global position after which all messages added at moment or later are. A few that are a
+little older can be after it too, where writers overtook one another. Imported messages have the
+times of the store they come from. Where these are older than messages before them, or newer than
+messages after them, no position divides them by time. The answer is then a position at which the
+times pass moment; give a position instead of a time.$$;

@@ -16,5 +16,5 @@ $$;
 
 COMMENT ON FUNCTION safe_position() IS
 $$Return the global position of the last message that can be read without passing a message in
-flight; 0 if there is none. A reader can store it and go on after it, also after a crash of the
+flight; 0 if there is none. A reader can store it and continue after it, also after a crash of the
 server: its message is as durable as its commit. See horizon().$$;

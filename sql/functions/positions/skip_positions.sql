@@ -37,8 +37,8 @@ END
 $$;
 
 COMMENT ON FUNCTION skip_positions(bigint) IS
-$$Set the sequence of global positions ahead by so many, and return its new last position: for the
-server that takes over from another one after an asynchronous failover, before writers are let in;
-ahead of all that is stored, if the sequence is behind (MS007).
-Then no new message gets a position that the lost server may have given to another message, so a
-consumer that had read those skips none of the new ones. Raises 22023 for a bad argument.$$;
+$$Set the sequence of global positions ahead by so many, and return its new last position. Call it
+on the server that takes over after an asynchronous failover, before writers connect. Then no new
+message gets a position that the lost server may have given to another message, so a reader of those
+skips none of the new ones. If the sequence is behind (MS007), count from the highest stored
+position. Raises 22023 for a bad argument.$$;

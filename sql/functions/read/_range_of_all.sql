@@ -28,8 +28,8 @@ BEGIN ATOMIC
       AND m.global_position <= _range_of_all.up_to_position
       AND (_range_of_all.types IS NULL OR m.type = ANY (_range_of_all.types COLLATE "C"))
     ORDER BY m.global_position
-    -- What needs more of a message than its stream's id comes after the look-up: so names can be
-    -- remembered by id.
+    -- Filters that need more of a message than its stream's id come after the look-up: otherwise
+    -- the planner could not remember names by id.
     OFFSET 0
   ) AS r
   WHERE (

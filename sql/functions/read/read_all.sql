@@ -36,11 +36,11 @@ $$;
 COMMENT ON FUNCTION read_all(
   bigint, bigint, text[], text[], text, bigint, bigint, text, bigint
 ) IS
-$$Messages of all streams in global order, at most max_count, after after_position (exclusive). A
-reader that passes the last position it received as after_position sees every message exactly once:
-read_all stops at the safe position, before anything in flight. Only those of some types, of some
-categories, of streams whose name is LIKE stream_pattern, and of one partition of so many, by hash
-of the stream, of the stream's cardinal_id (its id up to the first "+") or of metadata:<key>; a NULL
-leaves out that filter. Raises 22023 for a bad argument, MS004 under REPEATABLE READ and
-SERIALIZABLE, MS005 on a standby, MS006 if after_position is beyond the last position of the
-store.$$;
+$$Return messages of all streams in global order, at most max_count, after after_position
+(exclusive). A reader that passes the last position it received as after_position sees every message
+exactly once: read_all stops at the safe position, before anything in flight. Filters choose types,
+categories, streams whose name is LIKE stream_pattern, and one partition of so many. The partition
+is a hash of the stream, of the stream's cardinal_id (its id up to the first "+") or of
+metadata:<key>. A NULL leaves out that filter. Raises 22023 for a bad argument, MS004 under
+REPEATABLE READ and SERIALIZABLE, MS005 on a standby, MS006 if after_position is beyond the last
+position of the store.$$;

@@ -93,7 +93,8 @@ COMMENT ON FUNCTION read_page(
   bigint, bigint, text[], text[], text, bigint, bigint, text, bigint
 ) IS
 $$Read as read_all, for a program that follows with filters. If there are fewer than max_count
-messages, a last row without a message tells two positions. reached_position is where to go on: what
-the filters leave out up to there is not looked at again, and a reader can store it. looked_position
-is how far this call has looked, which can be further if the last writers rolled back: a reader that
-waits compares it with horizon(), and does not store it. Errors as read_all.$$;
+messages, a last row without a message has two positions. reached_position is the one to continue
+after: messages that the filters leave out up to there are not looked at again, and a reader can
+store it. looked_position is how far this call has looked, which can be further if the last writers
+rolled back: a reader that waits compares it with horizon(), and does not store it. Errors as
+read_all.$$;

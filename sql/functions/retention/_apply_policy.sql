@@ -34,5 +34,5 @@ END
 $$;
 
 COMMENT ON FUNCTION _apply_policy(retention_policies, bigint, bigint) IS
-$$Internal: delete a batch of what a policy says, and write it to the audit. The caller has locked
+$$Internal: delete a batch of messages by a policy, and write it to the audit. The caller has locked
 the policy.$$;

@@ -27,7 +27,7 @@ BEGIN
       AND (m.category_key, m.global_position)
         <= (_category_key(policy.category), policy.keep_after)
   ) THEN
-    -- Not all of what was found to be too many is gone yet: no need to count again.
+    -- Some messages that were found to be too many are still there: no need to count again.
     RETURN policy.keep_after;
   END IF;
   RETURN (
@@ -49,5 +49,5 @@ $$;
 
 COMMENT ON FUNCTION _count_kept(retention_policies, bigint) IS
 $$Internal: the global position that the newest max_count messages of a category are after; NULL if
-there are not more. It counts them, so what it finds is kept in the policy until all before it are
+there are not more. It counts them, so its result is kept in the policy until all before it are
 gone.$$;

@@ -28,5 +28,5 @@ END
 $$;
 
 COMMENT ON FUNCTION _record_audit(text, text, text, jsonb) IS
-$$Internal: write down who did what to what, and why. Raises MS007 if the sequence of the entries is
-behind.$$;
+$$Internal: write down the role, its action, the subject and the reason. Raises MS007 if the
+sequence of the entries is behind.$$;

@@ -68,10 +68,10 @@ END
 $$;
 
 COMMENT ON FUNCTION apply_retention(bigint) IS
-$$Delete some of what the policies of set_retention say, the oldest first, at most max_messages (up
-to 10,000), in one short transaction; answers how many, and whether there are more. Call it in a
-transaction of its own, again while there are more, with a pause in between; if none was deleted
-though there are more, their streams are in use. Only the first messages of a stream ever go, none
-after the safe position, and none that a subscription still has to handle unless the policy says so.
-What is deleted is written to the audit. Several may run at once: they take different categories.
-Raises 22023 for a bad argument, MS004 and MS005 as read_all.$$;
+$$Delete messages by the policies of set_retention, the oldest first, at most max_messages (up to
+10,000), in one short transaction. Return how many were deleted, and whether there are more. Call it
+in a transaction of its own, again while there are more, with a pause in between; if none was
+deleted though there are more, their streams are in use. It deletes only the first messages of a
+stream, none after the safe position, and none that a subscription still has to handle unless the
+policy says so. Each deletion is written to the audit. Several may run at once: they take different
+categories. Raises 22023 for a bad argument, MS004 and MS005 as read_all.$$;

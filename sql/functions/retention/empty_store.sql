@@ -9,7 +9,7 @@ PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
 SET jit = off
--- Who waits for this lock has all others wait behind: rather give up soon.
+-- While this waits for its lock, all later transactions wait behind it: rather give up soon.
 SET lock_timeout = '3s'
 AS $$
 #variable_conflict use_column
@@ -87,11 +87,11 @@ END
 $$;
 
 COMMENT ON FUNCTION empty_store(text, text) IS
-$$Delete all messages of the store; return how many. store is its name, to confirm. What is written
-next goes on where it was: positions go on, streams keep their names and versions, subscriptions
-their checkpoints, categories their policies of retention. What subscriptions have parked is
-forgotten, and partitions that a failed message had stopped go on. Waits for open transactions that
-read or write messages, and everybody waits for it until the transaction ends. Raises 55P03 if it
-cannot have its lock within 3 seconds. A transaction that began before, under REPEATABLE READ or
-SERIALIZABLE, can find no messages either. Written to the audit. Raises 22023 if store is another
+$$Delete all messages of the store; return how many. store is its name, to confirm. Later writes
+continue where the store was: positions rise, streams keep their names and versions, subscriptions
+their checkpoints, categories their policies of retention. Parked messages are forgotten, and
+partitions that a failed message had stopped continue. Waits for open transactions that read or
+write messages; all other readers and writers wait for it until the transaction ends. Raises 55P03
+if it cannot have its lock within 3 seconds. A transaction that began before, under REPEATABLE READ
+or SERIALIZABLE, can find no messages either. Written to the audit. Raises 22023 if store is another
 name; MS004 unless under READ COMMITTED.$$;

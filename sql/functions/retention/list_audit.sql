@@ -27,5 +27,5 @@ END
 $$;
 
 COMMENT ON FUNCTION list_audit(bigint, bigint) IS
-$$What was done to stored messages and to rights, the latest first, at most max_count, before entry
-before_id if that is given. Raises 22023 for a bad argument.$$;
+$$Return the audit, a list of changes to stored messages and to rights: the latest first, at
+most max_count, before entry before_id if that is given. Raises 22023 for a bad argument.$$;

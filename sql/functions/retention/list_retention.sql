@@ -41,6 +41,7 @@ END
 $$;
 
 COMMENT ON FUNCTION list_retention() IS
-$$The policies of retention. Up to reached_position every message of the category is gone; up to
-handled_position every subscription to it has handled them (NULL if there is none), which bounds
-what is deleted if keep_unhandled is true; waits tells whether something would go but for that.$$;
+$$Return the policies of retention. Up to reached_position every message of the category is deleted.
+Up to handled_position every subscription to it has handled them (NULL if there is none); if
+keep_unhandled is true, nothing after it is deleted. waits is true if messages stay only because of
+that.$$;

@@ -25,7 +25,8 @@ BEGIN
     EXECUTE format('REVOKE ALL ON %s %I FROM PUBLIC', objects, current_schema());
   END LOOP;
 
-  -- What a role with a grant option gave to PUBLIC, the owner can only take with that option.
+  -- The owner can take rights that a role gave to PUBLIC only together with that role's grant
+  -- option.
   FOR given IN
     SELECT DISTINCT pg_get_userbyid(a.grantee) AS role
     FROM _list_rights() AS o

@@ -22,8 +22,8 @@ BEGIN
   IF key = 'bell' THEN
     names := names || name 'fall_asleep';
   END IF;
-  -- MEMBER, not USAGE: a session may have set a role that its own does not inherit from. What
-  -- PUBLIC may execute does not count.
+  -- MEMBER, not USAGE: a session may have set a role that its own does not inherit from. Functions
+  -- that PUBLIC may execute do not count.
   RETURN pg_has_role(role, current_user, 'MEMBER') OR EXISTS (
     SELECT
     FROM pg_proc AS p

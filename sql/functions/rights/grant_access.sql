@@ -30,7 +30,7 @@ BEGIN
       'role', 'must not be the owner of the store, who has every right', to_jsonb(role)
     );
   END IF;
-  -- What a role that was dropped had: the one that has its name now starts with nothing.
+  -- Forget the grants of a dropped role: a new role of that name starts with nothing.
   DELETE FROM grants AS g WHERE g.role = grant_access.role AND NOT _holds_kind(role_id, g.kind);
   INSERT INTO grants AS g (role, kind, categories)
   VALUES (grant_access.role, grant_access.kind, grant_access.categories)

@@ -25,7 +25,7 @@ BEGIN
   IF role <> current_user
     AND EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = role COLLATE "C")
   THEN
-    -- What another kind of rights that the role has gives it too stays.
+    -- Functions that another kind of the role's rights gives stay.
     PERFORM _alter_rights(
       role,
       ARRAY(
@@ -49,7 +49,6 @@ END
 $$;
 
 COMMENT ON FUNCTION revoke_access(text, text) IS
-$$Take from a role what grant_access gave it as this kind of rights, but for what its other kinds
-give it too; false if that was not granted. Takes all rights on the store from PUBLIC first. For the
-store's owner only. Written to the audit. Raises 22023 for another kind than those of
-grant_access.$$;
+$$Take a kind of rights from a role, except functions that its other kinds give; return false if it
+was not granted. Takes all rights on the store from PUBLIC first. For the store's owner only.
+Written to the audit. Raises 22023 for another kind than those of grant_access.$$;

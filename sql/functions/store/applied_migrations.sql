@@ -17,5 +17,5 @@ END
 $$;
 
 COMMENT ON FUNCTION applied_migrations() IS
-$$What has been installed: the number and SHA-256 of each migration, and in row 0 the checksum of
-the functions, views and grants.$$;
+$$Return the number and SHA-256 of each installed migration, and in row 0 the checksum of the
+functions, views and grants.$$;

@@ -15,8 +15,8 @@ DECLARE
   swept bigint;
   own bigint;
 BEGIN
-  -- A claim waits for no lock, so it cannot deadlock: what another transaction has locked is left
-  -- for the next claim.
+  -- A claim waits for no lock, so it cannot deadlock: rows that another transaction has locked are
+  -- left for the next claim.
   PERFORM FROM subscriptions AS s
   WHERE s.subscription_id = source.subscription_id
   FOR UPDATE SKIP LOCKED;

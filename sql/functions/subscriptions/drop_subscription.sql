@@ -31,5 +31,5 @@ END
 $$;
 
 COMMENT ON FUNCTION drop_subscription(text) IS
-$$Forget a subscription: its checkpoints and what it has parked. Whoever works on it loses its
-lease. Raises MS021 if there is none.$$;
+$$Delete a subscription, with its checkpoints and its parked messages. Its workers lose their
+leases. Raises MS021 if there is none.$$;

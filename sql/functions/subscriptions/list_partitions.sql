@@ -66,7 +66,7 @@ END
 $$;
 
 COMMENT ON FUNCTION list_partitions() IS
-$$Every partition of every subscription: its state (idle, waiting, working, retrying, stopped,
-paused), the global position up to which everything of it has been dealt with, how many positions
-that is behind the safe position, the worker that has, or last had, the lease, and the last failure.
-On a standby behind counts up to the last message that it has.$$;
+$$Return every partition of every subscription: its state (idle, waiting, working, retrying,
+stopped, paused), its checkpoint, how many positions that is behind the safe position, the worker
+that has, or last had, the lease, and the last failure. On a standby, behind counts up to the last
+message that it has.$$;

@@ -33,4 +33,4 @@ END
 $$;
 
 COMMENT ON FUNCTION list_subscriptions() IS
-$$The subscriptions and what each reads; list_partitions tells how far they are.$$;
+$$Return the subscriptions with their filters; list_partitions has their progress.$$;

@@ -20,4 +20,4 @@ END
 $$;
 
 COMMENT ON FUNCTION pause_subscription(text) IS
-$$Hand out nothing more of a subscription; batches in hand are finished.$$;
+$$Hand out no more batches of a subscription; workers finish those that have begun.$$;

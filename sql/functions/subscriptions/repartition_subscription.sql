@@ -22,7 +22,8 @@ BEGIN
   PERFORM _refuse_filter(0, partitions, 'stream', NULL);
   -- The subscription before its sweep, as drop_subscription.
   PERFORM FROM subscriptions AS s WHERE s.subscription_id = source.subscription_id FOR UPDATE;
-  -- Not while a worker looks for work: what is known to wait is what is dealt with first.
+  -- Not while a worker looks for work: the workers first handle the messages that are known to
+  -- wait.
   PERFORM FROM subscription_sweeps AS w
   WHERE w.subscription_id = source.subscription_id
   FOR UPDATE;
@@ -34,7 +35,7 @@ END
 $$;
 
 COMMENT ON FUNCTION repartition_subscription(text, bigint) IS
-$$Change the number of partitions. The workers first finish what they know of, so that all
-partitions stand at the same position; then the new ones go on from there: nothing is left out,
-done twice or out of order. A stopped partition has to be resumed for that, and a paused
-subscription too. Raises 22023 for a bad number.$$;
+$$Change the number of partitions. The workers first handle the messages that they have found, so
+that all partitions stand at the same position. Then the new ones begin there: no message is left
+out, handled twice, or handled out of order. A stopped partition has to be resumed for that, and a
+paused subscription too. Raises 22023 for a bad number.$$;

@@ -41,6 +41,6 @@ END
 $$;
 
 COMMENT ON FUNCTION resume_subscription(text, bigint) IS
-$$Go on: with a paused subscription and all its stopped partitions, or with one stopped partition.
-The message that failed is tried again at once. Raises 22023 for a partition that the subscription
-does not have, MS021 for an unknown subscription.$$;
+$$Resume a paused subscription and all its stopped partitions, or one stopped partition. The message
+that failed is tried again at once. Raises 22023 for a partition that the subscription does not
+have, MS021 for an unknown subscription.$$;

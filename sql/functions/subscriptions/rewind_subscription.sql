@@ -58,7 +58,7 @@ END
 $$;
 
 COMMENT ON FUNCTION rewind_subscription(text, bigint, timestamptz) IS
-$$Have a subscription go on after another global position, or with the messages added from a time
-on: back, to have messages handled again, or forward, to leave some out. Answers the position. Who
-works on it loses the lease. Parked messages stay parked. Raises 22023 for a position beyond the
-safe one.$$;
+$$Have a subscription continue after another global position, or with the messages added from a time
+on: back, to have messages handled again, or forward, to leave some out. Return the position. Its
+workers lose their leases. Parked messages stay parked. Raises 22023 for a position beyond the safe
+one.$$;

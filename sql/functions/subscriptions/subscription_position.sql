@@ -25,7 +25,7 @@ BEGIN
       WHERE p.subscription_id = source.subscription_id AND p.partition = 0
     );
   END IF;
-  -- One statement: what it has swept and what waits belong together.
+  -- One statement: the swept position and the waiting messages belong together.
   RETURN (
     SELECT least(
       w.swept_position,

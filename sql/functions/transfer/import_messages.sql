@@ -34,8 +34,9 @@ BEGIN
   );
 
   IF global_positions IS NULL THEN
-    -- The locks of all streams, as every writer takes them: what is checked below is then what is
-    -- written to. In the order of their keys, so that two imports do not wait for one another.
+    -- The locks of all streams, as every writer takes them: without them a stream could change
+    -- between the checks below and the write. In the order of their keys, so that two imports do
+    -- not wait for one another.
     PERFORM pg_advisory_xact_lock(_stream_lock_class(), k.key)
     FROM (
       SELECT DISTINCT hashtext(u.stream COLLATE "C") AS key
@@ -104,8 +105,8 @@ BEGIN
         )
       );
     ELSIF highest_position >= 4611686018427387904 THEN
-      -- 2^62: the sequence goes on after it, and a store whose sequence is at its end takes no more
-      -- messages.
+      -- 2^62: the sequence continues after it, and a store whose sequence is at its end takes no
+      -- more messages.
       PERFORM _refuse_argument(
         'global_positions',
         format('must be less than 4611686018427387904, not %s', highest_position),

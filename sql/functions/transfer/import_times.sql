@@ -54,6 +54,6 @@ $$;
 
 COMMENT ON FUNCTION import_times(text[]) IS
 $$Read the times of messages for import_messages: absolute ones, in ISO 8601 with an offset or Z,
-between 0001-01-02 and 9999-12-30 in UTC. Every client can read them in every time zone. What
-PostgreSQL takes otherwise is refused: now, infinity, 44-03-15 BC, a time without an offset. Raises
-22023 for the first that is none; DETAIL has its index, from 0.$$;
+between 0001-01-02 and 9999-12-30 in UTC. Every client can read them in every time zone. Other forms
+that PostgreSQL takes are refused: now, infinity, 44-03-15 BC, a time without an offset. Raises
+22023 for the first refused one; DETAIL has its index, from 0.$$;

@@ -15,8 +15,8 @@ SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 BEGIN
-  -- Without one of them this would look at each row for each row: that it is missing is told
-  -- elsewhere.
+  -- Without one of them this would look at each row for each row. Another check reports that it is
+  -- missing.
   IF 6 > (
     SELECT count(*)
     FROM pg_index AS i

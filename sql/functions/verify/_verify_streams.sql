@@ -43,7 +43,7 @@ BEGIN
     FROM streams AS s
   ) AS g;
 
-  -- The end of a stream that is missing cannot be told from one that was never written.
+  -- A missing end of a stream looks like one that was never written.
   RETURN QUERY
   SELECT
     text 'streams have messages or were cut off', count(*),

@@ -24,7 +24,7 @@ END
 $$;
 
 COMMENT ON FUNCTION verify_store() IS
-$$Check what the store promises against what is in it: a row for each check, with how many things it
+$$Check the promises of the store against its tables: a row for each check, with how many things it
 looked at, how many of them are wrong, and one example. Nothing is wrong if every count in wrong is
 0. It reads all messages several times, from the tables, not from their indexes, and takes no locks
 that others wait for. Whether the functions and migrations are those of a release, the command

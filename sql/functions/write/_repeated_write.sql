@@ -76,7 +76,7 @@ BEGIN
     AND a.data = w.data
     AND a.metadata IS NOT DISTINCT FROM w.metadata;
   IF matching <> cardinality(types) OR first_version - 1 <> expected_version THEN
-    -- Where it is, is nothing for who may not write there.
+    -- Do not reveal the stream to a role that may not write to it.
     IF _writers_restricted() AND NOT _may_write(_acting_role(), category(other.stream)) THEN
       RAISE EXCEPTION USING
         ERRCODE = 'MS002',

@@ -25,14 +25,16 @@ DECLARE
 BEGIN
   IF cardinality(types) > 0 THEN
     PERFORM _refuse_write(stream, expected_version, types, data, metadata, message_ids);
-    -- The stream's lock, as in write_message: what is compared below is then what is written to.
+    -- The stream's lock, as in write_message: without it the stream could change between the
+    -- comparison below and the write.
     PERFORM pg_advisory_xact_lock(_stream_lock_class(), hashtext(stream COLLATE "C"));
   ELSIF coalesce(octet_length(stream), 0) NOT BETWEEN 1 AND 1000 THEN
     PERFORM _refuse_value('stream', 'must be a name of 1 to 1000 bytes', to_jsonb(stream));
   ELSIF coalesce(cardinality(types), 0) <> coalesce(cardinality(data), 0) THEN
     PERFORM _refuse_argument('messages', 'must be arrays of the same length');
   END IF;
-  -- Before anything is compared: what is stored is nothing for who may not write there.
+  -- Before anything is compared: do not reveal the stream's content to a role that may not write to
+  -- it.
   IF _writers_restricted() THEN
     PERFORM _refuse_target(stream, NULL);
   END IF;
@@ -99,9 +101,9 @@ END
 $$;
 
 COMMENT ON FUNCTION synchronize_stream(text, uuid[], text[], jsonb[], jsonb[], uuid[]) IS
-$$Bring a stream up to date with a list of messages whose first ones are stored already: known_ids
-are the ids of those, and the arrays (as in write_arrays) hold the rest, which is written with their
-number as expected version. Of messages that were cut off any id, or NULL, will do. Answers the
-place of the stream's last message; 0 and 0 if it stays empty, and position 0 if all of it was cut
-off. Raises MS003 if the stored messages have other ids; MS001 if the stream does not end where
-known_ids does; otherwise as write_arrays.$$;
+$$Bring a stream up to date with a list of messages whose first ones are stored already. known_ids
+are the ids of those. The arrays (as in write_arrays) hold the rest, which is written with their
+number as expected version. Of messages that were cut off any id, or NULL, will do. Return the place
+of the stream's last message; 0 and 0 if it stays empty, and position 0 if all of it was cut off.
+Raises MS003 if the stored messages have other ids; MS001 if the stream does not end where known_ids
+does; otherwise as write_arrays.$$;

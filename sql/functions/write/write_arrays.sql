@@ -27,7 +27,7 @@ DECLARE
 BEGIN
   PERFORM _refuse_write(stream, expected_version, types, data, metadata, message_ids);
 
-  -- See write_message for the order of these steps and what each lock is for.
+  -- See write_message for the order of these steps and the purpose of each lock.
   PERFORM pg_advisory_xact_lock(_stream_lock_class(), hashtext(stream COLLATE "C"));
   PERFORM _announce_write();
 

@@ -30,8 +30,8 @@ BEGIN
     );
   END IF;
 
-  -- Writers of one stream stand in a row until they commit; writers of different streams never
-  -- wait for one another. By hash of the name, so that it also guards the stream's creation. A
+  -- Writers of one stream wait for one another until they commit; writers of different streams
+  -- never do. The lock is a hash of the name, so that it also guards the stream's creation. A
   -- transaction that has no id yet has written nothing yet: the usual case, without a look at the
   -- setting.
   IF pg_advisory_xact_lock(_stream_lock_class(), hashtext(stream COLLATE "C")) IS NULL
@@ -107,15 +107,14 @@ END
 $$;
 
 COMMENT ON FUNCTION write_message(text, text, jsonb, jsonb, bigint, uuid) IS
-$$Append a message to a stream; answers its version and global position. expected_version NULL
-writes in any case, 0 only if the stream is empty, n only if it is at version n. Without a
-message_id a new one is made. Call it in FROM: SELECT * FROM write_message(…). PostgreSQL evaluates
-SELECT (write_message(…)).* once for each column, and so writes the message twice. Writing the same
-message with the same message_id to the same place again stores nothing and gives the first answer,
-so a write whose answer was lost can be repeated. data and metadata have at most 100 arrays and
-objects in one another. Locks the stream against other writers until the
-transaction ends. Raises 22023 for a bad argument; MS001 if the stream is at another version; MS002
-if the message_id is used by another message; 42501 if the role may not write to the stream's
-category; 40001 under REPEATABLE READ and SERIALIZABLE if the snapshot is too old. The id of a
-message that was cut off is not known any more: its repetition is MS001, or, without an expected
-version, a new message.$$;
+$$Append a message to a stream; return its version and global position. expected_version NULL writes
+in any case, 0 only if the stream is empty, n only if it is at version n. Without a message_id a new
+one is made. Call it in FROM: SELECT * FROM write_message(…). PostgreSQL evaluates SELECT
+(write_message(…)).* once for each column, and so writes the message twice. Writing the same message
+with the same message_id to the same place again stores nothing and gives the first answer, so a
+write whose answer was lost can be repeated. data and metadata have at most 100 arrays and objects
+in one another. Locks the stream against other writers until the transaction ends. Raises 22023 for
+a bad argument; MS001 if the stream is at another version; MS002 if the message_id is used by
+another message. Raises 42501 if the role may not write to the stream's category; 40001 under
+REPEATABLE READ and SERIALIZABLE if the snapshot is too old. The id of a message that was cut off is
+not known any more: its repetition is MS001, or, without an expected version, a new message.$$;
