@@ -217,7 +217,7 @@ def test_no_command_tells_the_password(
 
 
 def test_a_connection_string_in_the_wrong_place_is_not_told_either(
-    extra: bool, conninfo: str, schema: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    conninfo: str, schema: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PGSTORE_CONNINFO", conninfo)
