@@ -21,10 +21,10 @@ from pgstore._compat.signals import async_stopped_by_signals
 from pgstore._compat.tasks import AsyncTask, async_pause
 from pgstore._core import statements as s
 from pgstore._core.deadlines import deadline, left
-from pgstore._core.filters import array, interval, text
 from pgstore._core.log import log
 from pgstore._core.messages import StoredMessage
 from pgstore._core.outages import PACE
+from pgstore._core.parameters import array, interval, text
 from pgstore._core.subscriptions import PARTITION, PAUSE, SUBSCRIPTION, TOKEN, Batch, RunnerHooks
 from pgstore._core.translation import passes
 from pgstore.errors import LeaseLostError, SubscriptionNotFoundError
@@ -67,7 +67,7 @@ class AsyncRunner:
         self._by_name = {subscription.name: subscription for subscription in subscriptions}
         self._lease = lease
         self._hooks = hooks
-        self._owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._turn = 0
         self._workers = 1
         self._leases: set[Lease] = set()
@@ -270,7 +270,7 @@ class AsyncRunner:
             first = self._turn % len(names)
             names = names[first:] + names[:first]  # so that each comes first in turn
             try:
-                parameters = (array(names), self._owner, interval(self._lease), text(size))
+                parameters = (array(names), self._name, interval(self._lease), text(size))
                 rows = await (
                     self._database.rows(s.LOOK, (*parameters, array(names)))
                     if looks

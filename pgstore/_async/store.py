@@ -32,6 +32,7 @@ from pgstore._core.codec import Codec, DecodeHook, Hook, codec_of, message_id_te
 from pgstore._core.encoding import EncodedBatch, Metadata, known_ids, metadata_text
 from pgstore._core.filters import categories_of
 from pgstore._core.messages import E, MessagePosition, RawMessage
+from pgstore._core.parameters import DEFAULT_LEASE
 from pgstore._core.subscriptions import GuardedHooks, RunnerHooks
 from pgstore.errors import InvalidArgumentError
 
@@ -303,7 +304,7 @@ class AsyncMessageStore(AsyncReader[E]):
         self,
         *subscriptions: AsyncSubscription[E],
         workers: int = 1,
-        lease: float = 30.0,
+        lease: float = DEFAULT_LEASE,
         hooks: RunnerHooks | None = None,
         signals: bool = True,
     ) -> None:
@@ -334,7 +335,7 @@ class AsyncMessageStore(AsyncReader[E]):
     async def run_once(
         self,
         *subscriptions: AsyncSubscription[E],
-        lease: float = 30.0,
+        lease: float = DEFAULT_LEASE,
         hooks: RunnerHooks | None = None,
         raise_errors: bool = True,
     ) -> int:

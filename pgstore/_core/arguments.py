@@ -5,6 +5,7 @@ an object that only answers for a number neither compares nor prints as one.
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from math import isnan
 from operator import index
 from typing import Any, TypeVar
@@ -52,6 +53,16 @@ def seconds(name: str, value: object) -> float:
     except OverflowError:
         pass
     raise InvalidArgumentError(f"{name} must be a number of seconds, not {describe(value)}")
+
+
+def aware(moment: datetime) -> datetime:
+    """A time, which must have a zone."""
+    if moment.utcoffset() is None:
+        raise InvalidArgumentError(
+            "a time needs a zone, as in datetime(2026, 3, 1, tzinfo=UTC):"
+            f" {describe(moment)} has none"
+        )
+    return moment
 
 
 def refuse_no_function(name: str, value: object) -> None:

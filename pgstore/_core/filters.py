@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from pgstore._core.arguments import name_of, number, several
+from pgstore._core.parameters import array
 from pgstore.errors import InvalidArgumentError
 
 
@@ -42,20 +43,3 @@ def categories_of(category: str | None, categories: Iterable[str] | None) -> tup
 def names(argument: str, values: Iterable[str]) -> tuple[str, ...]:
     """Several names."""
     return tuple(name_of(f"each of {argument}", each) for each in several(argument, values) or ())
-
-
-def text(value: int | None) -> str | None:
-    return None if value is None else str(value)
-
-
-def interval(seconds: float) -> str:
-    """A duration as PostgreSQL reads it, which has no exponents."""
-    return f"{seconds:.6f} seconds"
-
-
-def array(values: Iterable[str] | None) -> str | None:
-    """An array of texts as PostgreSQL reads it."""
-    if values is None:
-        return None
-    quoted = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
-    return "{" + ",".join(f'"{value}"' for value in quoted) + "}"

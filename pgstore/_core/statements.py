@@ -18,7 +18,7 @@ _IDS = "string_to_array(%s::text, E'\\n')::uuid[]"
 
 _FILTER = "%s::text[], %s::text[], %s::text, %s::bigint, %s::bigint, %s::text"
 _LEASE = "%s::text, %s::bigint, %s::bigint"
-# Only what says something: of most messages the checkpoint is their position.
+# Send these columns only where they differ: of most messages the checkpoint is their position.
 _OF_BATCH = "nullif(checkpoint, global_position), nullif(parked, false)"
 
 # Write.

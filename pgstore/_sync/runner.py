@@ -19,10 +19,10 @@ from pgstore._compat.signals import stopped_by_signals
 from pgstore._compat.tasks import Task, pause
 from pgstore._core import statements as s
 from pgstore._core.deadlines import deadline, left
-from pgstore._core.filters import array, interval, text
 from pgstore._core.log import log
 from pgstore._core.messages import StoredMessage
 from pgstore._core.outages import PACE
+from pgstore._core.parameters import array, interval, text
 from pgstore._core.subscriptions import PARTITION, PAUSE, SUBSCRIPTION, TOKEN, Batch, RunnerHooks
 from pgstore._core.translation import passes
 from pgstore._sync.delivery import Delivery, Lease
@@ -69,7 +69,7 @@ class Runner:
         self._by_name = {subscription.name: subscription for subscription in subscriptions}
         self._lease = lease
         self._hooks = hooks
-        self._owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._turn = 0
         self._workers = 1
         self._leases: set[Lease] = set()
@@ -272,7 +272,7 @@ class Runner:
             first = self._turn % len(names)
             names = names[first:] + names[:first]  # so that each comes first in turn
             try:
-                parameters = (array(names), self._owner, interval(self._lease), text(size))
+                parameters = (array(names), self._name, interval(self._lease), text(size))
                 rows = (
                     self._database.rows(s.LOOK, (*parameters, array(names)))
                     if looks

@@ -27,6 +27,7 @@ from pgstore._core.codec import Codec, DecodeHook, Hook, codec_of, message_id_te
 from pgstore._core.encoding import EncodedBatch, Metadata, known_ids, metadata_text
 from pgstore._core.filters import categories_of
 from pgstore._core.messages import E, MessagePosition, RawMessage
+from pgstore._core.parameters import DEFAULT_LEASE
 from pgstore._core.subscriptions import GuardedHooks, RunnerHooks
 from pgstore._sync.database import Database
 from pgstore._sync.opening import Opening
@@ -305,7 +306,7 @@ class MessageStore(Reader[E]):
         self,
         *subscriptions: Subscription[E],
         workers: int = 1,
-        lease: float = 30.0,
+        lease: float = DEFAULT_LEASE,
         hooks: RunnerHooks | None = None,
         signals: bool = True,
     ) -> None:
@@ -336,7 +337,7 @@ class MessageStore(Reader[E]):
     def run_once(
         self,
         *subscriptions: Subscription[E],
-        lease: float = 30.0,
+        lease: float = DEFAULT_LEASE,
         hooks: RunnerHooks | None = None,
         raise_errors: bool = True,
     ) -> int:

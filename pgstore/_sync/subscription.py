@@ -13,12 +13,13 @@ from psycopg.rows import TupleRow
 from pgstore._compat.tasks import pause
 from pgstore._core import handlers
 from pgstore._core import statements as s
-from pgstore._core.arguments import count, describe, number, seconds, whole
+from pgstore._core.arguments import aware, count, describe, number, seconds, whole
 from pgstore._core.deadlines import deadline, left
-from pgstore._core.filters import Filter, array, interval, text
+from pgstore._core.filters import Filter
 from pgstore._core.handlers import Handler
 from pgstore._core.log import log
 from pgstore._core.messages import E
+from pgstore._core.parameters import DEFAULT_LEASE, array, interval, text
 from pgstore._core.subscriptions import ParkedMessage, PartitionStatus, RunnerHooks, progress
 from pgstore._sync.database import Database
 from pgstore.errors import InvalidArgumentError, SubscriptionNotFoundError
@@ -50,7 +51,7 @@ class Running(Protocol[E]):
         self,
         *subscriptions: "Subscription[E]",
         workers: int = 1,
-        lease: float = 30.0,
+        lease: float = DEFAULT_LEASE,
         hooks: RunnerHooks | None = None,
         signals: bool = True,
     ) -> None: ...
@@ -58,7 +59,7 @@ class Running(Protocol[E]):
     def run_once(
         self,
         *subscriptions: "Subscription[E]",
-        lease: float = 30.0,
+        lease: float = DEFAULT_LEASE,
         hooks: RunnerHooks | None = None,
         raise_errors: bool = True,
     ) -> int: ...
@@ -84,7 +85,7 @@ class Subscription(Generic[E]):
     ) -> None:
         start = options.start
         if isinstance(start, datetime):
-            _aware(start)
+            aware(start)
         elif start not in ("beginning", "end") and type(start) is not int:
             raise InvalidArgumentError(
                 'start must be "beginning", "end", a global position or a time,'
@@ -251,7 +252,7 @@ class Subscription(Generic[E]):
         Back or forward; its workers lose their leases. Returns the position.
         """
         if isinstance(to, datetime):
-            ((position,),) = self._call(s.REWIND_SUBSCRIPTION, None, _aware(to).isoformat())
+            ((position,),) = self._call(s.REWIND_SUBSCRIPTION, None, aware(to).isoformat())
         else:
             ((position,),) = self._call(s.REWIND_SUBSCRIPTION, str(whole("to", to)), None)
         return int(position)
@@ -331,12 +332,3 @@ class Subscription(Generic[E]):
 
     def _read(self, statement: str, *parameters: str | None) -> list[TupleRow]:
         return self._database.rows(statement, (self.name, *parameters))
-
-
-def _aware(moment: datetime) -> datetime:
-    if moment.utcoffset() is None:
-        raise InvalidArgumentError(
-            "a time needs a zone, as in datetime(2026, 3, 1, tzinfo=UTC):"
-            f" {describe(moment)} has none"
-        )
-    return moment

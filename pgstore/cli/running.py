@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pgstore._core.log import Formatter
+from pgstore._core.parameters import DEFAULT_LEASE
 from pgstore.cli._app import command, within
 from pgstore.cli._call import Call
 from pgstore.cli._errors import USAGE, CommandError
@@ -43,7 +44,7 @@ def run(
         typer.Option(
             metavar="SECONDS", help="After which others take over from a process that died."
         ),
-    ] = 30.0,
+    ] = DEFAULT_LEASE,
 ) -> None:
     """Run the handlers of subscriptions.
 

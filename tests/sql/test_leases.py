@@ -1,9 +1,11 @@
 """Leases: who has one works alone, and who has lost it changes nothing."""
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from pgstore._core.parameters import DEFAULT_LEASE
 from tests.conftest import Connect
 from tests.sql.store import Store, wait_until
 from tests.sql.subscriptions import Lease, Subscription
@@ -527,3 +529,15 @@ def test_tokens_rise_though_the_clock_does_not(store: Store) -> None:
         [ahead, reader.name],
     )
     assert reader.claimed().token == ahead + 1
+
+
+def test_a_lease_lasts_as_long_by_default_as_in_python(store: Store) -> None:
+    for function in ("claim_batch", "claim_partition"):
+        ((arguments,),) = store.query(
+            "SELECT pg_get_function_arguments(p.oid) FROM pg_proc AS p"
+            " WHERE p.pronamespace = to_regnamespace(%s) AND p.proname = %s",
+            (store.name, function),
+        ).fetchall()
+        (given,) = re.findall(r"DEFAULT '([\d:]+)'::interval", arguments)
+        hours, minutes, seconds = map(int, given.split(":"))
+        assert hours * 3600 + minutes * 60 + seconds == DEFAULT_LEASE

@@ -1,0 +1,23 @@
+"""Values as the statements take them: texts."""
+
+from collections.abc import Iterable
+
+# Seconds; the SQL functions that claim have the same default.
+DEFAULT_LEASE = 30.0
+
+
+def text(value: int | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def interval(seconds: float) -> str:
+    """A duration as PostgreSQL reads it, which has no exponents."""
+    return f"{seconds:.6f} seconds"
+
+
+def array(values: Iterable[str] | None) -> str | None:
+    """An array of texts as PostgreSQL reads it."""
+    if values is None:
+        return None
+    quoted = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
+    return "{" + ",".join(f'"{value}"' for value in quoted) + "}"
