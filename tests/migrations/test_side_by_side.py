@@ -5,6 +5,7 @@ a release that will follow it: a copy of it, with one more migration.
 """
 
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,18 +45,18 @@ def packages(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Package, P
 
 
 @pytest.fixture
-def start(dsn: str, schema: str) -> Iterator[Start]:
+def start(conninfo: str, schema: str) -> Iterator[Start]:
     """Start a program with a package, on the test's store; it is killed if it outlives the test."""
     started: list[subprocess.Popen[str]] = []
 
     def start(package: Package, program: str, label: str) -> subprocess.Popen[str]:
-        started.append(package.start(program, dsn, schema, label))
+        started.append(package.start(program, conninfo, schema, label))
         return started[-1]
 
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        sys.stdout.write("".join(process.communicate()))  # pytest shows it if the test fails
 
 
 @pytest.fixture
@@ -127,19 +128,19 @@ def test_workers_and_writers_of_two_releases_share_a_subscription_during_an_upgr
 
 @pytest.mark.parametrize("create", ["create", "as it is"])
 def test_process_of_the_old_release_that_starts_after_the_upgrade_is_refused(
-    packages: tuple[Package, Package], dsn: str, schema: str, create: str
+    packages: tuple[Package, Package], conninfo: str, schema: str, create: str
 ) -> None:
     """Unless the schema version is the same. The store stays as the new release has made it."""
     old, new = packages
-    ended(old.start(INSTALL, dsn, schema, ""))
-    assert ended(old.start(OPEN, dsn, schema, "", create)) == "0"
-    ended(new.start(INSTALL, dsn, schema, ""))
-    before = catalog(dsn, schema)
+    ended(old.start(INSTALL, conninfo, schema, ""))
+    assert ended(old.start(OPEN, conninfo, schema, "", create)) == "0"
+    ended(new.start(INSTALL, conninfo, schema, ""))
+    before = catalog(conninfo, schema)
     refused = f"MS010 {new.schema_version} {old.schema_version}"
     expected = refused if new.schema_version > old.schema_version else "0"
-    assert ended(old.start(OPEN, dsn, schema, "", create)) == expected
-    assert ended(new.start(OPEN, dsn, schema, "", create)) == "0"
-    assert catalog(dsn, schema) == before
+    assert ended(old.start(OPEN, conninfo, schema, "", create)) == expected
+    assert ended(new.start(OPEN, conninfo, schema, "", create)) == "0"
+    assert catalog(conninfo, schema) == before
 
 
 def test_frozen_store_is_the_one_that_the_package_installs() -> None:
