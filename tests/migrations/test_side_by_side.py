@@ -45,7 +45,7 @@ def packages(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Package, P
 
 
 @pytest.fixture
-def start(conninfo: str, schema: str) -> Iterator[Start]:
+def start(conninfo: str, schema: str, noted: "Noted") -> Iterator[Start]:
     """Start a program with a package, on the test's store; it is killed if it outlives the test."""
     started: list[subprocess.Popen[str]] = []
 
