@@ -89,6 +89,10 @@ check: $(READY) ## formatting, lint, types, generated files, conventions and the
 audit: $(READY) ## look whether an installed package has a known fault (asks PyPI)
 	@$(BIN)/python tools/audit.py
 
+.PHONY: dist
+dist: $(READY) ## build sdist and wheel, install them on each Python, run the demo (asks PyPI; ARGS=--quick)
+	@$(BIN)/python tools/dist.py $(ARGS)
+
 .PHONY: format
 format: $(READY) ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix --quiet .

@@ -1,12 +1,13 @@
-"""Write tests/migrations/released/<version>.sql: the whole store of a release, as one file.
+"""Write a release into tests/migrations/released: <version>.sql and <version>.tar.xz.
 
     python tools/freeze_release.py 1 --commit <commit> --migrations 2
     python tools/freeze_release.py 2
 
-The files of `sql/` come from a commit, or from the tree as it is; with `--migrations N` only the
-first N migrations. Run it once, when a version is released; from then on the file never changes.
+The first is the whole store, the second the package `pgstore` with its SQL files. They come from a
+commit, or from the tree as it is; with `--migrations N` only the store is written, with the first N
+migrations. Run it once, when a version is released; from then on the files never change.
 
-The file runs in one transaction of psql or of any driver, after `pgstore.schema` was set to the
+The SQL file runs in one transaction of psql or of any driver, after `pgstore.schema` was set to the
 store's name:
 
     psql -1 -c "SET pgstore.schema = 'bank'" -f tests/migrations/released/1.sql
@@ -14,16 +15,21 @@ store's name:
 
 import argparse
 import hashlib
+import io
 import json
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from pgstore._core.files import whole_file
+from tools.dist import package_files
 
 ROOT = Path(__file__).resolve().parent.parent
 RELEASED = ROOT / "tests/migrations/released"
+SQL = "pgstore/sql/"
 
 Files = dict[str, str]
 
@@ -42,38 +48,48 @@ $frozen$;
 
 
 def of_tree() -> Files:
-    """The SQL files as they are now, by their paths in `sql/`."""
-    folder = ROOT / "sql"
-    return {
-        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8")
-        for path in folder.rglob("*.sql")
-    }
+    """The package's files as they are now, by the names that they have in an archive."""
+    return {name: (ROOT / name).read_text(encoding="utf-8") for name in package_files(ROOT)}
 
 
 def of_commit(commit: str) -> Files:
-    """The SQL files of a commit."""
+    """The package's files of a commit."""
+    command = ["git", "archive", "--format=tar", commit, "pgstore", "sql"]
+    archive = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout
+    files: Files = {}
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        for member in tar:
+            if (file := tar.extractfile(member)) is not None and member.isfile():
+                inside = member.name.startswith("pgstore/")
+                name = member.name if inside else f"pgstore/{member.name}"
+                files[name] = file.read().decode()
+    return files
 
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], cwd=ROOT, check=True, capture_output=True, encoding="utf-8"
-        ).stdout
 
-    names = git("ls-tree", "-r", "--name-only", "--full-tree", commit, "sql/").splitlines()
-    return {
-        name.removeprefix("sql/"): git("show", f"{commit}:{name}")
-        for name in names
-        if name.endswith(".sql")
-    }
+def write_package(files: Files, target: IO[bytes]) -> None:
+    """Write the package's files as a tar archive: always the same bytes for the same files."""
+    # Not a wheel: one that compresses file by file is more than twice as large.
+    with tarfile.open(fileobj=target, mode="w:xz", preset=9) as tar:
+        for name in sorted(files):
+            member, content = tarfile.TarInfo(name), files[name].encode()
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
 
 
 def frozen(files: Files, version: int, migrations: int | None) -> str:
-    """One text that installs these files, as `pgstore._core.sql_files` orders them."""
+    """One text that installs the SQL files, as `pgstore._core.sql_files` orders them."""
+    files = {
+        name.removeprefix(SQL): text
+        for name, text in files.items()
+        if name.startswith(SQL) and name.endswith(".sql")
+    }
 
     def names(belongs: Callable[[PurePosixPath], bool]) -> list[str]:
         return sorted((n for n in files if belongs(PurePosixPath(n))), key=PurePosixPath)
 
     migrating = names(lambda path: path.parts[0] == "migrations")[:migrations]
     repeated = [
+        *names(lambda path: path.name == "repeat.sql"),
         *names(lambda path: path.parts[0] == "functions"),
         *names(lambda path: path.parts[0] == "views"),
         "grants.sql",
@@ -105,6 +121,11 @@ def main() -> int:
     with whole_file(target, overwrite=False) as file:  # a release that is frozen stays so
         file.write(frozen(files, options.version, options.migrations).encode())
     print(target.relative_to(ROOT))
+    if options.migrations is None:
+        target = target.with_suffix(".tar.xz")
+        with whole_file(target, overwrite=False) as file:
+            write_package(files, file)
+        print(target.relative_to(ROOT))
     return 0
 
 

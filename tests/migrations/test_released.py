@@ -84,7 +84,9 @@ def test_frozen_migrations_are_the_ones_in_the_tree(
         rows = query(conn, schema, "SELECT number, checksum FROM {store}.migrations")
     found: dict[int, str] = dict(rows)
     known = sql_files.checksums()
-    assert {n: found[n] for n in found if n > 0} == {n: known[n] for n in found if n > 0}
+    # Functions too, unless a migration tells them apart: an older package would apply its own.
+    compared = [n for n in found if n > 0 or max(found) == LATEST.number]
+    assert {n: found[n] for n in compared} == {n: known[n] for n in compared}
 
 
 @any_version
