@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "5aadebd392415c195a217bbed250ad5d0a662a519a1931d43a2c95c302aae36e"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "18351596372216cf708bdb627d52cb15c44f97d95ea071579a9fcce41faa015b"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -52,6 +52,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 6) AS pgstore_pending \
 \ir functions/checks/_payload_problem.sql
 \ir functions/checks/_refuse_argument.sql
 \ir functions/checks/_refuse_filter.sql
+\ir functions/checks/_refuse_floors.sql
 \ir functions/checks/_refuse_import.sql
 \ir functions/checks/_refuse_isolation.sql
 \ir functions/checks/_refuse_kind.sql
@@ -185,6 +186,8 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 6) AS pgstore_pending \
 \ir functions/transfer/_import_rest.sql
 \ir functions/transfer/_import_version.sql
 \ir functions/transfer/_range_of_stream.sql
+\ir functions/transfer/check_floors.sql
+\ir functions/transfer/check_messages.sql
 \ir functions/transfer/export_floors.sql
 \ir functions/transfer/export_messages.sql
 \ir functions/transfer/import_floors.sql

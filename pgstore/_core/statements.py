@@ -304,15 +304,10 @@ READABLE = f"SELECT {', '.join(f'cardinality({array})' for array in _ARRAYS)}"
 FLUSH = "SELECT pg_logical_emit_message(true, 'pgstore', 'import')"
 IS_EMPTY = "SELECT STORE.last_position() = 0"
 POSITION_OF = "SELECT m.global_position FROM STORE.get_messages(ARRAY[%s::uuid]) AS m"
-# The versions of streams.
-VERSIONS = "SELECT s.stream, STORE.stream_version(s.stream) FROM unnest(%s::text[]) AS s (stream)"
-# Where messages with these ids are, and whether they are the same.
-PLACES = f"""
-SELECT
-  m.message_id::text, m.stream, m.version,
-  m.type = g.type AND m.data = g.data AND m.metadata IS NOT DISTINCT FROM g.metadata
-FROM unnest(%s::uuid[], %s::text[], {_DATA}, {_METADATA}) AS g (message_id, type, data, metadata)
-JOIN STORE.get_messages(%s::uuid[]) AS m USING (message_id)"""
+# Raise what an import of these messages would raise; how many are stored already.
+CHECK_MESSAGES = f"SELECT STORE.check_messages({', '.join([*_ARRAYS[:-1], '%s::bigint[]'])})"
+# Raise what an import of where streams begin would raise.
+CHECK_FLOORS = "SELECT STORE.check_floors(%s::text[], %s::bigint[], %s::bigint[])"
 # The values in the header of an export.
 EXPORT_HEADER = "SELECT STORE.safe_position(), STORE.schema_version(), clock_timestamp()"
 # COPY takes no parameters: `Statements.copy_out` quotes the values into it.

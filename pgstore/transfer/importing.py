@@ -1,7 +1,7 @@
 """Import: from a file or another message store, in batches that are there whole or not at all."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Literal, Protocol
@@ -20,7 +20,6 @@ from pgstore._sync.cursor import run
 from pgstore.errors import InvalidArgumentError, StoreError
 from pgstore.transfer._batches import (
     MESSAGES,
-    NO_METADATA,
     Floors,
     ImportBatch,
     Messages,
@@ -126,65 +125,23 @@ def import_from(
         return Imported(work.imported, work.skipped, work.floors, work.keep is True)
 
 
-class _Import:
-    """One import: its connection, and its counts so far."""
+class Batches:
+    """Calls of a store with one batch each; they tell which message is refused."""
 
-    def __init__(
-        self, conn: Connection[object], statements: Statements, unit: str, positions: Positions
-    ) -> None:
+    def __init__(self, conn: Connection[object], statements: Statements, unit: str) -> None:
         self.conn = conn
         self.statements = statements
         self.unit = unit
-        self.keep: bool | None = {"keep": True, "new": False}.get(positions)
-        self.imported = self.skipped = self.floors = 0
-        self._import = statements[s.IMPORT_MESSAGES]
-        self._import_floors = statements[s.IMPORT_FLOORS]
 
-    def prepared(self, found: Iterator[ImportBatch]) -> tuple[ImportBatch, list[str | None]] | None:
-        """The next batch and its parameters; nothing after the last."""
-        batch = next(found, None)
-        if batch is None:
-            return None
-        if isinstance(batch, Floors):
-            return batch, floor_parameters(batch, self.unit)
-        return batch, message_parameters(batch, self.unit)
-
-    def without_waiting(self) -> "_WithoutWaiting":
-        return _WithoutWaiting(self.conn)
-
-    def store_batch(self, batch: ImportBatch, parameters: list[str | None]) -> None:
-        """Store one batch, in a transaction of its own."""
-        if isinstance(batch, Floors):
-            ((changed,),) = self._run(self._import_floors, parameters, batch)
-            self.floors += changed
-            return
-        if self.keep is None:
-            self.keep = self._keeps(batch)
-        if not self.keep:
-            parameters = [*parameters[:-1], None]
-        ((imported, skipped),) = self._run(self._import, parameters, batch)
-        self.imported += imported
-        self.skipped += skipped
-
-    def _keeps(self, batch: Messages) -> bool:
-        """Whether `auto` keeps positions: the store is empty, or was when this import began."""
-        ((empty,),) = run(self.conn, self.statements[s.IS_EMPTY], ())
-        if empty:
-            return True
-        try:
-            rows = run(self.conn, self.statements[s.POSITION_OF], (batch.ids[0],))
-        except (InvalidArgumentError, psycopg.DataError):
-            return False  # not an id: the import says so
-        return rows == [(batch.positions[0],)]
-
-    def _run(
-        self, statement: str, parameters: list[str | None], batch: ImportBatch
+    def call(
+        self, statement: str, parameters: Sequence[str | None], batch: ImportBatch
     ) -> list[TupleRow]:
+        """Run a statement of one batch, again if it lost against others."""
         attempt = 0
         while True:
             attempt += 1
             try:
-                return run(self.conn, statement, parameters)
+                return run(self.conn, self.statements[statement], parameters)
             except (InvalidArgumentError, StoreError, psycopg.Error) as error:
                 if _sqlstate(error) in _RETRIED and attempt < _ATTEMPTS:
                     time.sleep(0.01 * 2**attempt)
@@ -202,7 +159,7 @@ class _Import:
         if index is None and sqlstate is not None and sqlstate[:2] in _UNREADABLE:
             if isinstance(batch, Floors):
                 return None
-            index, reason = _unreadable(self.conn, self.statements, batch, self.unit, reason)
+            index, reason = self._unreadable(batch, reason)
         if not isinstance(index, int):
             return None
         hint = None
@@ -219,55 +176,77 @@ class _Import:
             hint=hint,
         )
 
+    def _unreadable(self, batch: Messages, reason: str) -> tuple[int, str]:
+        """The first message that the server cannot read: halve until it is alone."""
+        low, high = 0, len(batch.places)
+        while high - low > 1:
+            middle = (low + high) // 2
+            if problem := self._problem(batch.part(low, middle)):
+                high, reason = middle, problem
+            else:
+                low = middle
+        return low, self._problem(batch.part(low, high)) or reason
 
-def check_values(
-    conn: Connection[object], statements: Statements, batch: Messages, unit: str
-) -> None:
-    """Raise MessageRefusedError for the first message with a value that cannot be stored."""
-    if reason := _problem(conn, statements, batch, unit):
-        index, reason = _unreadable(conn, statements, batch, unit, reason)
-        raise MessageRefusedError(reason, place=batch.places[index], unit=unit)
-    for place, type, metadata in zip(batch.places, batch.types, batch.metadata, strict=True):
-        if not 1 <= len(type.encode()) <= 255:
-            raise MessageRefusedError(
-                f"type must be a name of 1 to 255 bytes, not {describe(type)}",
-                place=place,
-                unit=unit,
-            )
-        if bytes(metadata)[:1] not in (NO_METADATA, b"{"):
-            given = shortened(bytes(metadata).decode())
-            raise MessageRefusedError(
-                f"metadata must be a JSON object or NULL, not {given}", place=place, unit=unit
-            )
-
-
-def _unreadable(
-    conn: Connection[object], statements: Statements, batch: Messages, unit: str, reason: str
-) -> tuple[int, str]:
-    """The first message that the server cannot read: halve until it is alone."""
-    low, high = 0, len(batch.places)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if problem := _problem(conn, statements, batch.part(low, middle), unit):
-            high, reason = middle, problem
-        else:
-            low = middle
-    return low, _problem(conn, statements, batch.part(low, high), unit) or reason
+    def _problem(self, batch: Messages) -> str | None:
+        """Return the server's error for the values of these messages; None if it can read them."""
+        try:
+            parameters = message_parameters(batch, self.unit)
+            run(self.conn, self.statements[s.READABLE], parameters)
+        except (InvalidArgumentError, psycopg.Error) as error:
+            if (_sqlstate(error) or "")[:2] not in _UNREADABLE:
+                raise
+            detail = error.diag.message_detail if error.diag else None
+            reason = str(error).partition("\n")[0]
+            return shortened(f"{reason}: {detail}" if detail else reason, _LONGEST)
+        return None
 
 
-def _problem(
-    conn: Connection[object], statements: Statements, batch: Messages, unit: str
-) -> str | None:
-    """Return the server's error for the values of these messages; None if it can read them."""
-    try:
-        run(conn, statements[s.READABLE], message_parameters(batch, unit))
-    except (InvalidArgumentError, psycopg.Error) as error:
-        if (_sqlstate(error) or "")[:2] not in _UNREADABLE:
-            raise
-        detail = error.diag.message_detail if error.diag else None
-        reason = str(error).partition("\n")[0]
-        return shortened(f"{reason}: {detail}" if detail else reason, _LONGEST)
-    return None
+class _Import(Batches):
+    """One import: its connection, and its counts so far."""
+
+    def __init__(
+        self, conn: Connection[object], statements: Statements, unit: str, positions: Positions
+    ) -> None:
+        super().__init__(conn, statements, unit)
+        self.keep: bool | None = {"keep": True, "new": False}.get(positions)
+        self.imported = self.skipped = self.floors = 0
+
+    def prepared(self, found: Iterator[ImportBatch]) -> tuple[ImportBatch, list[str | None]] | None:
+        """The next batch and its parameters; nothing after the last."""
+        batch = next(found, None)
+        if batch is None:
+            return None
+        if isinstance(batch, Floors):
+            return batch, floor_parameters(batch, self.unit)
+        return batch, message_parameters(batch, self.unit)
+
+    def without_waiting(self) -> "_WithoutWaiting":
+        return _WithoutWaiting(self.conn)
+
+    def store_batch(self, batch: ImportBatch, parameters: list[str | None]) -> None:
+        """Store one batch, in a transaction of its own."""
+        if isinstance(batch, Floors):
+            ((changed,),) = self.call(s.IMPORT_FLOORS, parameters, batch)
+            self.floors += changed
+            return
+        if self.keep is None:
+            self.keep = self._keeps(batch)
+        if not self.keep:
+            parameters = [*parameters[:-1], None]
+        ((imported, skipped),) = self.call(s.IMPORT_MESSAGES, parameters, batch)
+        self.imported += imported
+        self.skipped += skipped
+
+    def _keeps(self, batch: Messages) -> bool:
+        """Whether `auto` keeps positions: the store is empty, or was when this import began."""
+        ((empty,),) = run(self.conn, self.statements[s.IS_EMPTY], ())
+        if empty:
+            return True
+        try:
+            rows = run(self.conn, self.statements[s.POSITION_OF], (batch.ids[0],))
+        except (InvalidArgumentError, psycopg.DataError):
+            return False  # not an id: the import says so
+        return rows == [(batch.positions[0],)]
 
 
 def _sqlstate(error: Exception) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.figures import Figure
-from benchmarks.plots import Bar, bars, linear_ticks, log_ticks, number, short
+from benchmarks.plots import Bar, bars, number, short
 from benchmarks.record import Record, Run
 from benchmarks.report import PAGE, PARTS, filled, main, plots
 from benchmarks.targets import Target, targets
@@ -143,37 +143,43 @@ def test_main_writes_the_pages_and_their_plots(record: Record, tmp_path: Path) -
     )
 
 
-def test_a_plot_is_xml_whose_labels_are_inside() -> None:
-    rows = [
-        Bar("a <label> & more", 1234.0, "ours"),
-        Bar("eventsourcing, no global order, 10,000,000 messages", 9, "peer"),
-    ]
-    tree = ElementTree.fromstring(bars("Title", "note", rows))
+ROWS = [
+    Bar("a <label> & more", 1234.0, "ours"),
+    Bar("eventsourcing, no global order, 10,000,000 messages", 9, "peer"),
+    Bar("none", 0, "limit"),
+]
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_a_plot_is_xml_whose_labels_are_inside(log: bool) -> None:
+    tree = ElementTree.fromstring(bars("Title", "note", ROWS, log=log))
     width = float(tree.attrib["width"])
-    name = "{http://www.w3.org/2000/svg}"
-    texts = tree.findall(f".//{name}text")
-    assert "a <label> & more" in [text.text for text in texts]
-    for text in texts:
-        length = 7.5 * len(text.text or "")
-        x = float(text.attrib["x"])
-        start = {"end": x - length, "middle": x - length / 2}.get(
-            text.attrib.get("text-anchor", "start"), x
-        )
-        assert start >= 0, text.text
-        assert start + length <= width, text.text
+    texts = {text.text: text for text in tree.iter(f"{SVG}text")}
+    assert {"Title", "note", "1,230", "9.00", "0", *(row.label for row in ROWS)} <= texts.keys()
+    for said, text in texts.items():
+        length = 7 * len(said or "")
+        x = float(text.attrib.get("x") or text.attrib["transform"].split("(")[1].split()[0])
+        anchor = text.attrib.get("style", "").partition("text-anchor: ")[2].partition(";")[0]
+        start = x - {"end": length, "middle": length / 2}.get(anchor, 0)
+        assert start >= 0, said
+        assert start + length <= width, said
 
 
-def test_axes_hold_all_values() -> None:
-    for values in ([7.0], [0.3, 99.0], [12_345.0, 1.0], [0.0]):
-        rows = [Bar("", value, "peer") for value in values]
-        ticks = linear_ticks(rows)
-        assert ticks[0] == 0
-        assert ticks[-1] >= max(values)
-        assert 2 <= len(ticks) <= 7
-        ticks = log_ticks(rows)
-        assert len(ticks) > 1
-        assert all(value <= ticks[-1] for value in values)
-        assert all(value >= ticks[0] for value in values if value)
+def test_a_plot_is_drawn_the_same_each_time() -> None:
+    assert bars("Title", "note", ROWS) == bars("Title", "note", ROWS)
+
+
+def test_a_dark_page_has_another_colour_for_each() -> None:
+    text = bars("Title", "note", ROWS)
+    style = text.partition("<style>")[2].partition("</style>")[0]
+    drawn = set(re.findall("(?:fill|stroke): #[0-9a-f]{6}", text.replace(style, "")))
+    assert drawn == set(re.findall(r'\[style\*="(.*?)"\]', style))
+
+
+def test_a_plot_of_nothing_but_zeros_is_drawn() -> None:
+    for log in (False, True):
+        ElementTree.fromstring(bars("Title", "note", [Bar("none", 0, "peer")], log=log))
 
 
 @pytest.mark.parametrize(

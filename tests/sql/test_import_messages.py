@@ -97,6 +97,24 @@ def test_import_messages_refuses_an_id_in_use(store: Store, stream: str) -> None
         take(store, twice)
 
 
+def test_import_messages_that_skips_some_tells_the_index_in_its_arrays(
+    store: Store, stream: str
+) -> None:
+    """Whichever of the others is refused."""
+    before = last_position(store)
+    given = parameters(
+        (stream, 1), (stream, 2), (stream, 3), positions=[before + n for n in (5, 6, 7)]
+    )
+    take(store, [column and column[:1] for column in given])
+    used = [*given[:5], [*given[5][:2], given[5][0]], *given[6:]]
+    with store.refused("MS002", version=1, index=2):
+        take(store, used)
+    for positions, index in (([1, 2, before + 7], 1), ([1, before + 6, 2**62], 2)):
+        with store.refused("22023", argument="global_positions", index=index):
+            take(store, [*given[:7], positions])
+    assert take(store, given) == (2, 1)
+
+
 @pytest.mark.parametrize("place", range(8))
 def test_import_messages_refuses_arrays_of_other_lengths(
     store: Store, stream: str, place: int

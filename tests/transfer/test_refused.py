@@ -61,6 +61,18 @@ def test_written_file_is_imported(new: Place, file: Path) -> None:
     assert [row[:3] for row in new.content()] == [("a-1", 1, 1), ("a-1", 2, 2), ("b-1", 5, 3)]
 
 
+def refused_by_both(new: Place, file: Path, **options: Any) -> MessageRefusedError:
+    """What an import raises; a dry run after it says the same."""
+    with pytest.raises(MessageRefusedError) as caught:
+        new.take(file, **options)
+    with pytest.raises(MessageRefusedError) as checked:
+        transfer.check(new.conn, FileSource(file), store=new.name)
+    found, other = caught.value, checked.value
+    assert str(other) == str(found)
+    assert (other.place, other.sqlstate, other.hint) == (found.place, found.sqlstate, found.hint)
+    return found
+
+
 BAD: dict[str, tuple[Any, str | None]] = {
     "a gap": (message(9, version=4), "MS001"),
     "a version that is there": (message(9, version=2), "MS001"),
@@ -126,22 +138,20 @@ BAD |= {
 def test_message_is_refused_with_its_line(new: Place, file: Path, what: str) -> None:
     bad, sqlstate = BAD[what]
     write_file(file, [message(1), message(2), message(3, "c-1", 1), bad, message(10, "d-1", 1)])
-    with pytest.raises(MessageRefusedError) as caught:
-        new.take(file, batch_messages=2)
-    assert caught.value.place == 5
-    assert str(caught.value).startswith("line 5: ")
-    assert caught.value.sqlstate == sqlstate
-    assert len(str(caught.value)) < 400
+    if "position" in what:  # a dry run does not look at them
+        with pytest.raises(MessageRefusedError) as caught:
+            new.take(file, batch_messages=2)
+        refused = caught.value
+    else:
+        refused = refused_by_both(new, file, batch_messages=2)
+    assert refused.place == 5
+    assert str(refused).startswith("line 5: ")
+    assert refused.sqlstate == sqlstate
+    assert len(str(refused)) < 400
     # The batch before it is there, its own is not.
     assert [row[:3] for row in new.content()] == [("a-1", 1, 1), ("a-1", 2, 2)]
     assert new.query("SELECT s.stream FROM STORE.streams AS s") == [("a-1",)]
     assert new.wrong() == {}
-    if "position" not in what:
-        # A dry run, of a store that has the first batch, says the same.
-        with pytest.raises(MessageRefusedError) as caught:
-            transfer.check(new.conn, FileSource(file), store=new.name)
-        assert caught.value.place == 5
-        assert len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize(
@@ -158,28 +168,18 @@ def test_message_is_refused_with_its_line(new: Place, file: Path, what: str) -> 
     ids=lambda each: str(each)[:30],
 )
 def test_refusal_shows_the_value(new: Place, file: Path, wrong: dict[str, Any], said: str) -> None:
-    """Both an import and a dry run; the server's own quotes are double."""
+    """The server's own quotes are double."""
     write_file(file, [message(1), message(2) | wrong])
-    for refused in (
-        lambda: new.take(file),
-        lambda: transfer.check(new.conn, FileSource(file), store=new.name),
-    ):
-        with pytest.raises(MessageRefusedError) as caught:
-            refused()
-        assert said.replace("'", '"') in str(caught.value).replace("'", '"')
+    assert said.replace("'", '"') in str(refused_by_both(new, file)).replace("'", '"')
 
 
 @pytest.mark.parametrize("floor", [0, -1, 2**62 + 1, 2**63, -(2**63) - 1, 10**4000])
 def test_refusal_shows_the_floor(new: Place, file: Path, floor: int) -> None:
     write_file(file, [{"stream": "a-1", "floor": 1}, {"stream": "b-1", "floor": floor}])
-    for refused in (
-        lambda: new.take(file),
-        lambda: transfer.check(new.conn, FileSource(file), store=new.name),
-    ):
-        with pytest.raises(MessageRefusedError, match=r"line 3: floor must be ") as caught:
-            refused()
-        assert f"not {str(floor)[:60]}" in str(caught.value)
-        assert len(str(caught.value)) < 200
+    said = str(refused_by_both(new, file))
+    assert said.startswith("line 3: floor must be ")
+    assert f"not {str(floor)[:60]}" in said
+    assert len(said) < 200
 
 
 @pytest.mark.parametrize(
@@ -207,12 +207,8 @@ def test_time_that_is_imported_is_read_in_every_zone(new: Place, file: Path, tim
 
 def test_floor_that_leaves_no_room_is_refused(new: Place, file: Path) -> None:
     write_file(file, [{"stream": "a-1", "floor": 2**62}, {"stream": "b-1", "floor": 2**62 + 1}])
-    with pytest.raises(MessageRefusedError) as caught:
-        new.take(file)
-    assert (caught.value.place, caught.value.sqlstate) == (3, "22023")
-    with pytest.raises(MessageRefusedError) as caught:
-        transfer.check(new.conn, FileSource(file), store=new.name)
-    assert caught.value.place == 3
+    refused = refused_by_both(new, file)
+    assert (refused.place, refused.sqlstate) == (3, "22023")
 
 
 WRONG: dict[str, Any] = {
@@ -237,12 +233,8 @@ def test_floor_above_a_streams_end_is_refused(new: Place, file: Path) -> None:
     write_file(file, [message(1)])
     new.take(file)
     write_file(file, [{"stream": "b-1", "floor": 2}, {"stream": "a-1", "floor": 2}])
-    with pytest.raises(MessageRefusedError) as caught:
-        new.take(file)
-    assert (caught.value.place, caught.value.sqlstate) == (3, "MS001")
-    with pytest.raises(MessageRefusedError) as caught:
-        transfer.check(new.conn, FileSource(file), store=new.name)
-    assert caught.value.place == 3
+    refused = refused_by_both(new, file)
+    assert (refused.place, refused.sqlstate) == (3, "MS001")
     assert new.query("SELECT s.stream FROM STORE.streams AS s") == [("a-1",)]
 
 
@@ -250,12 +242,8 @@ def test_same_id_with_another_payload_is_refused(new: Place, file: Path) -> None
     write_file(file, [message(1)])
     new.take(file)
     write_file(file, [message(1, data={"n": "other"})])
-    with pytest.raises(MessageRefusedError) as caught:
-        new.take(file)
-    assert (caught.value.place, caught.value.sqlstate) == (2, "MS002")
-    with pytest.raises(MessageRefusedError) as caught:
-        transfer.check(new.conn, FileSource(file), store=new.name)
-    assert caught.value.place == 2
+    refused = refused_by_both(new, file)
+    assert (refused.place, refused.sqlstate) == (2, "MS002")
 
 
 def test_kept_positions_must_be_above_the_stores(new: Place, file: Path) -> None:
@@ -380,6 +368,33 @@ def test_dry_run_counts_and_writes_nothing(new: Place, file: Path) -> None:
     new.take(file)
     found = transfer.check(new.conn, FileSource(file), store=new.name)
     assert (found.messages, found.stored) == (3, 3)
+
+
+def test_dry_run_knows_what_earlier_batches_bring(
+    new: Place, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgstore.transfer.checking.MESSAGES", 1)
+    write_file(file, [message(n) for n in (1, 2, 3)])
+    new.take(file)
+    lines = [
+        {"stream": "b-1", "floor": 4},
+        {"stream": "b-1", "floor": 6},
+        *(message(n) for n in (1, 2, 3, 4)),
+        message(7, "b-1"),
+        message(8, "c-1", 1),
+        message(9, "c-1", 2),
+    ]
+    write_file(file, lines)
+    with pytest.raises(MessageRefusedError, match="at version 4, what was cut off") as caught:
+        transfer.check(new.conn, FileSource(file), store=new.name)
+    assert (caught.value.place, caught.value.sqlstate) == (3, "MS001")
+    write_file(file, lines[1:])
+    found = transfer.check(new.conn, FileSource(file), store=new.name)
+    assert (found.messages, found.stored, found.floors, found.streams) == (7, 3, 1, 3)
+    write_file(file, [*lines[1:], message(10, "c-1", 4)])
+    with pytest.raises(MessageRefusedError, match="is at version 2, ") as caught:
+        transfer.check(new.conn, FileSource(file), store=new.name)
+    assert (caught.value.place, caught.value.sqlstate) == (10, "MS001")
 
 
 @pytest.mark.parametrize("levels", [101, 5_000])

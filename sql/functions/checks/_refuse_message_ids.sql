@@ -2,20 +2,24 @@ CREATE OR REPLACE FUNCTION _refuse_message_ids(
   message_ids uuid[],
   streams text[],
   versions bigint[],
-  first_index bigint DEFAULT 0
+  places bigint[]
 )
 RETURNS void
 LANGUAGE plpgsql
 STABLE
 PARALLEL SAFE
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET jit = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
   bad record;
 BEGIN
   SELECT
-    g.n - 1 + first_index AS index,
+    coalesce(g.place, g.n) - 1 AS index,
     g.message_id,
     coalesce(a.stream, g.earlier_stream) AS stream,
     coalesce(a.version, g.earlier_version) AS version,
@@ -23,16 +27,17 @@ BEGIN
   INTO bad
   FROM (
     SELECT
-      u.n, u.message_id, lag(u.stream) OVER w AS earlier_stream,
+      u.n, u.place, u.message_id, lag(u.stream) OVER w AS earlier_stream,
       lag(u.version) OVER w AS earlier_version
-    FROM unnest(message_ids, streams, versions) WITH ORDINALITY
-      AS u (message_id, stream, version, n)
+    FROM unnest(message_ids, streams, versions, places) WITH ORDINALITY
+      AS u (message_id, stream, version, place, n)
     WINDOW w AS (PARTITION BY u.message_id ORDER BY u.n)
   ) AS g
   LEFT JOIN LATERAL (
-    SELECT s.stream, m.version, m.global_position
+    SELECT
+      (SELECT s.stream FROM streams AS s WHERE s.stream_id = m.stream_id) AS stream, m.version,
+      m.global_position
     FROM messages AS m
-    JOIN streams AS s USING (stream_id)
     WHERE m.message_id = g.message_id
     LIMIT 1
   ) AS a ON true
@@ -56,6 +61,6 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _refuse_message_ids(uuid[], text[], bigint[], bigint) IS
+COMMENT ON FUNCTION _refuse_message_ids(uuid[], text[], bigint[], bigint[]) IS
 $$Internal: raise MS002 for the first of these ids that is there twice, or used by another message;
-return if none is.$$;
+return if none is. places has the place of each in the batch, from 1; NULL: as they stand.$$;

@@ -45,8 +45,8 @@ BEGIN
       || ARRAY[
         'truncate_stream', 'delete_stream', 'redact_message', 'set_retention', 'drop_retention',
         'apply_retention', 'list_audit', 'list_grants', 'export_messages', 'export_floors',
-        'import_messages', 'import_floors', 'import_times', 'verify_store', 'skip_positions',
-        'empty_store'
+        'import_messages', 'import_floors', 'import_times', 'check_messages', 'check_floors',
+        'verify_store', 'skip_positions', 'empty_store'
       ]
   END;
 END

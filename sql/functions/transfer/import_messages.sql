@@ -23,7 +23,7 @@ DECLARE
   stream_ids bigint[];
   category_keys bigint[];
   misplaced bigint;
-  wanted bigint[];
+  wanted bigint[];  -- NULL: all
   last_position bigint;
   first_position bigint;
   highest_position bigint;
@@ -57,36 +57,34 @@ BEGIN
   SELECT p.stream_ids, p.category_keys, p.misplaced INTO stream_ids, category_keys, misplaced
   FROM _import_places(streams, versions) AS p;
 
+  skipped := bigint '0';
   IF misplaced > 0 THEN
     -- Part of an import that was interrupted, or refused.
-    wanted := _import_rest(streams, versions, types, data, metadata, message_ids);
+    wanted := _import_rest(streams, versions, types, data, metadata, message_ids, NULL);
     skipped := (cardinality(streams) - cardinality(wanted))::bigint;
     imported := bigint '0';
-    IF wanted <> '{}' THEN
-      SELECT r.imported INTO imported
-      FROM (
-        SELECT
-          array_agg(m.stream ORDER BY w.n) AS streams,
-          array_agg(m.version ORDER BY w.n) AS versions,
-          array_agg(m.type ORDER BY w.n) AS types,
-          array_agg(m.data ORDER BY w.n) AS data,
-          array_agg(m.metadata ORDER BY w.n) AS metadata,
-          array_agg(m.message_id ORDER BY w.n) AS message_ids,
-          array_agg(m.added_at ORDER BY w.n) AS added_at,
-          array_agg(m.global_position ORDER BY w.n) AS global_positions
-        FROM unnest(wanted) AS w (n)
-        JOIN unnest(
-          streams, versions, types, data, metadata, message_ids, added_at, global_positions
-        ) WITH ORDINALITY AS m (
-          stream, version, type, data, metadata, message_id, added_at, global_position, n
-        ) USING (n)
-      ) AS a
-      CROSS JOIN LATERAL import_messages(
-        a.streams, a.versions, a.types, a.data, a.metadata, a.message_ids, a.added_at,
-        CASE WHEN import_messages.global_positions IS NOT NULL THEN a.global_positions END
-      ) AS r;
+    IF wanted = '{}' THEN
+      RETURN;
     END IF;
-    RETURN;
+    SELECT
+      array_agg(m.stream ORDER BY m.n), array_agg(m.version ORDER BY m.n),
+      array_agg(m.type ORDER BY m.n), array_agg(m.data ORDER BY m.n),
+      array_agg(m.metadata ORDER BY m.n), array_agg(m.message_id ORDER BY m.n),
+      array_agg(m.added_at ORDER BY m.n),
+      CASE
+        WHEN import_messages.global_positions IS NOT NULL
+          THEN array_agg(m.global_position ORDER BY m.n)
+      END
+    INTO
+      streams, versions, types, data, metadata, message_ids, added_at, global_positions
+    FROM unnest(wanted) AS w (n)
+    JOIN unnest(
+      streams, versions, types, data, metadata, message_ids, added_at, global_positions
+    ) WITH ORDINALITY AS m (
+      stream, version, type, data, metadata, message_id, added_at, global_position, n
+    ) USING (n);
+    SELECT p.stream_ids, p.category_keys INTO stream_ids, category_keys
+    FROM _import_places(streams, versions) AS p;
   END IF;
 
   IF global_positions IS NOT NULL THEN
@@ -101,7 +99,8 @@ BEGIN
           'must be above the store''s last position, %s, not %s', last_position, first_position
         ),
         jsonb_build_object(
-          'index', 0, 'global_position', first_position, 'last_position', last_position
+          'index', coalesce(wanted[1], 1) - 1, 'global_position', first_position,
+          'last_position', last_position
         )
       );
     ELSIF highest_position >= 4611686018427387904 THEN
@@ -112,7 +111,8 @@ BEGIN
         format('must be less than 4611686018427387904, not %s', highest_position),
         -- The last one: they rise.
         jsonb_build_object(
-          'index', cardinality(streams) - 1, 'global_position', highest_position
+          'index', coalesce(wanted[cardinality(wanted)], cardinality(streams)) - 1,
+          'global_position', highest_position
         )
       );
     END IF;
@@ -133,14 +133,13 @@ BEGIN
       global_position, stream_id, version, category_key, added_at, message_id, type, data, metadata
     );
   EXCEPTION WHEN unique_violation THEN
-    PERFORM _refuse_message_ids(message_ids, streams, versions);
+    PERFORM _refuse_message_ids(message_ids, streams, versions, wanted);
     RAISE EXCEPTION USING
       ERRCODE = 'serialization_failure',
       MESSAGE = 'the transaction''s snapshot is older than what is stored',
       HINT = 'Try again, under READ COMMITTED.';
   END;
   imported := cardinality(streams)::bigint;
-  skipped := bigint '0';
 
   IF global_positions IS NOT NULL THEN
     -- Last: a sequence does not go back if something fails after it.
