@@ -25,8 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             logging.getLogger("psycopg").addFilter(lambda _: False)
             # So that a terminal is put in order, as with Ctrl-C.
             signal.signal(signal.SIGTERM, signals.terminate)
-        from pgstore.cli import app
+        from pgstore.cli import app, load
 
+        load(sys.argv[1:] if arguments is None else arguments)
         app(args=None if arguments is None else list(arguments), prog_name="pgstore")
     except KeyboardInterrupt:
         return 128 + signal.SIGINT

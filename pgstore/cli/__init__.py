@@ -1,29 +1,47 @@
 """The command line: `pgstore`, of the extra `pgstore[cli]`.
 
 A module holds the commands of one subject. Each is a function whose first parameter is the `Call`,
-registered by `command`; importing the module registers them, in the order of `--help`.
+registered by `command` when its module is imported.
 """
 
-from pgstore.cli._app import app  # isort: skip
-from pgstore.cli import messages  # isort: skip
-from pgstore.cli import statistics  # isort: skip
-from pgstore.cli import subscriptions  # isort: skip
-from pgstore.cli import running  # isort: skip
-from pgstore.cli import installation  # isort: skip
-from pgstore.cli import doctor  # isort: skip
-from pgstore.cli import transfer  # isort: skip
-from pgstore.cli import verify  # isort: skip
-from pgstore.cli import administration  # isort: skip
+import importlib
+from collections.abc import Sequence
 
-__all__ = [
-    "administration",
-    "app",
-    "doctor",
-    "installation",
-    "messages",
-    "running",
-    "statistics",
-    "subscriptions",
-    "transfer",
-    "verify",
-]
+from pgstore.cli._app import app
+
+__all__ = ["SUBJECTS", "app", "load"]
+
+# The modules and their commands, in the order of `--help`.
+SUBJECTS = {
+    "messages": ["write", "read", "tail", "message"],
+    "statistics": ["streams", "categories", "types", "stats", "top"],
+    "subscriptions": [
+        *("subscriptions", "pause", "resume", "rewind", "repartition", "drop-subscription"),
+        "parked",
+    ],
+    "running": ["run"],
+    "installation": [
+        *("install", "upgrade", "status", "sql", "sql-path", "uninstall", "demo", "server"),
+    ],
+    "doctor": ["doctor"],
+    "transfer": ["export", "import"],
+    "verify": ["verify"],
+    "administration": [
+        *("retention", "truncate", "delete", "empty", "redact", "grants", "grant", "revoke"),
+        "audit",
+    ],
+}
+
+
+def load(arguments: Sequence[str] = ()) -> None:
+    """Import the module of the command that comes first, or all modules if it is none.
+
+    A command starts faster without the modules of the others.
+    """
+    first = arguments[0] if arguments else None
+    found = [module for module, names in SUBJECTS.items() if first in names]
+    for module in found or SUBJECTS:
+        importlib.import_module(f"pgstore.cli.{module}")
+    places = [name for names in SUBJECTS.values() for name in names]
+    for registered in (app.registered_commands, app.registered_groups):
+        registered.sort(key=lambda each: places.index(str(each.name)))

@@ -13,8 +13,10 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pgstore.__main__ import main
-from pgstore.cli import app
+from pgstore.cli import SUBJECTS, app, load
 from tools import cli_reference as reference
+
+load()
 
 
 @pytest.fixture
@@ -96,3 +98,13 @@ def _help_of(command: list[str]) -> str | None:
     for name in command:
         found = found.commands[name]
     return re.sub(r"\[/?not dim\]", "", found.help or "")
+
+
+def test_each_command_is_found_in_its_module() -> None:
+    """A command that is not listed imports all modules, and one listed elsewhere is not found."""
+    for each in app.registered_commands:
+        assert each.callback is not None
+        assert each.name in SUBJECTS[each.callback.__module__.rpartition(".")[2]]
+    registered = [*map(vars, app.registered_commands), *map(vars, app.registered_groups)]
+    names = [str(each["name"]) for each in registered]
+    assert sorted(names) == sorted(name for all in SUBJECTS.values() for name in all)

@@ -113,7 +113,9 @@ def package_of(name: str, folder: Path) -> Package:
         with archive.open("wb") as file:
             freeze_release.write_package(freeze_release.of_tree(), file)
     with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
+        # Python 3.11 has filters from 3.11.4 on.
+        tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+        tar.extractall(folder)
     return Package(folder)
 
 
