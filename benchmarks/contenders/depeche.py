@@ -106,7 +106,7 @@ class DepecheClient(Client):
         if self._store is None:
             from depeche_db import MessageStore
 
-            self._store = MessageStore(store="bench", engine=self.engine, serializer=Serializer())
+            self._store = MessageStore(name="bench", engine=self.engine, serializer=Serializer())
         return self._store
 
     def install(self) -> None:
