@@ -23,6 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _open_what_is_closed()
             # It logs a connection that it gives up after Ctrl-C; its child loggers still log.
             logging.getLogger("psycopg").addFilter(lambda _: False)
+            # So does the pool of one that SIGTERM ended in the middle of a statement.
+            ended = ("closing returned connection", "discarding closed connection")
+            pool = logging.getLogger("psycopg.pool")
+            pool.addFilter(lambda record: not str(record.msg).startswith(ended))
             # So that a terminal is put in order, as with Ctrl-C.
             signal.signal(signal.SIGTERM, signals.terminate)
         from pgstore.cli import app, load
