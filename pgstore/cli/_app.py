@@ -52,6 +52,28 @@ _COMMON: dict[str, tuple[object, object]] = {
 }
 
 
+class _AsGiven:
+    """Takes defaults and texts as they are, and leaves other values to Typer.
+
+    Typer converts each value by pydantic, whose import takes longer than most commands' work.
+    """
+
+    def __init__(self, parameter: Any) -> None:
+        self._of_typer = parameter.get_runtime_param
+
+    def __call__(self) -> "_AsGiven":
+        return self
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        if isinstance(value, str):
+            simple = param.type_descriptor.annotation in (str, str | None) and not param.multiple
+        else:
+            simple = value == param.default and not isinstance(value, list | tuple)
+        if simple:
+            return value
+        return self._of_typer().coerce(value, param=param, ctx=ctx)
+
+
 class _Natural:
     """Help that names values as the page of the command line does: STREAM, no {STREAM} <str>.
 
@@ -62,6 +84,8 @@ class _Natural:
     def get_params(self, ctx: Any) -> list[Any]:
         params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for each in params:
+            if hasattr(each, "get_runtime_param") and "get_runtime_param" not in vars(each):
+                each.get_runtime_param = _AsGiven(each)
             if getattr(each, "is_flag", False):
                 each.metavar = ""
             elif getattr(each, "param_type_name", "") == "argument":

@@ -1,13 +1,14 @@
 """Tables in so many cells: which columns there is room for, and how wide each is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from rich.cells import cell_len
-from rich.text import Text
 
 from pgstore.cli._values import printable, shown
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 _GAP = 2
 
@@ -52,6 +53,8 @@ class Layout:
     """
 
     def __init__(self, columns: Sequence[Column], width: int, *, titles: bool = True) -> None:
+        from rich.cells import cell_len
+
         self._columns = columns
         self._width = width
         self._filled: set[str] | None = None
@@ -60,6 +63,8 @@ class Layout:
 
     def grow(self, rows: Sequence[Row]) -> None:
         """Make room for rows."""
+        from rich.cells import cell_len
+
         if self._filled is None:
             self._filled = {
                 column.key
@@ -78,11 +83,11 @@ class Layout:
             )
         self._fitted = _fitted(self._natural, self._columns, self._width)
 
-    def head(self) -> Text:
+    def head(self) -> "Text":
         """The line of titles."""
         return self._line(lambda column: (column.heading(), "bold"))
 
-    def line(self, row: Row) -> Text:
+    def line(self, row: Row) -> "Text":
         """A row's line."""
         return self._line(
             lambda column: (
@@ -91,7 +96,9 @@ class Layout:
             )
         )
 
-    def _line(self, cell: Callable[[Column], tuple[str, str]]) -> Text:
+    def _line(self, cell: Callable[[Column], tuple[str, str]]) -> "Text":
+        from rich.text import Text
+
         cells = []
         for column, width in zip(self._columns, self._fitted, strict=True):
             if width is None:
@@ -105,7 +112,7 @@ class Layout:
         return line
 
 
-def table(rows: Sequence[Row], columns: Sequence[Column], width: int) -> list[Text]:
+def table(rows: Sequence[Row], columns: Sequence[Column], width: int) -> "list[Text]":
     """Lay rows out below a line of titles."""
     layout = Layout(columns, width)
     layout.grow(rows)

@@ -2,16 +2,16 @@
 
 import time
 from collections.abc import Callable, Sequence
-
-from rich.console import Group
-from rich.live import Live
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from pgstore.cli._call import Call
 from pgstore.cli._layout import Row
 
+if TYPE_CHECKING:
+    from rich.text import Text
+
 # The content of a view: rows for programs, lines for people.
-View = tuple[Sequence[Row], Sequence[Text]]
+View = tuple[Sequence[Row], "Sequence[Text]"]
 
 
 def watch(call: Call, view: Callable[[], View], *, interval: float, times: int | None) -> None:
@@ -20,6 +20,9 @@ def watch(call: Call, view: Callable[[], View], *, interval: float, times: int |
     On a terminal it is drawn in its place. Ctrl-C leaves the screen as it was before; after so many
     times the last view stays. Elsewhere each view follows the one before.
     """
+    from rich.console import Group
+    from rich.live import Live
+
     if not call.out.live:
         _repeat(interval, times, lambda: _print(call, view))
         return
@@ -37,6 +40,8 @@ def watch(call: Call, view: Callable[[], View], *, interval: float, times: int |
 
 
 def _print(call: Call, view: Callable[[], View]) -> None:
+    from rich.text import Text
+
     rows, lines = view()
     if call.out.json:
         for row in rows:

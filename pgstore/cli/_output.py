@@ -5,15 +5,17 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
-
-from rich.console import Console
-from rich.text import Text
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from pgstore._core.text import masked
 from pgstore.cli._errors import USAGE, CommandError
 from pgstore.cli._layout import Column, Layout, Row
 from pgstore.cli._values import encoded, printable, shown
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 __all__ = ["Column", "Output", "Row"]
 
@@ -23,18 +25,30 @@ _SAMPLE = 500
 _ENDLESS = 1_000_000
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        raise
-
-
 class Output:
     """Where a command prints: results on stdout, anything else on stderr."""
 
     def __init__(self, *, json: bool) -> None:
         self.json = json
-        self.console = _Console(highlight=False, markup=False, soft_wrap=True)
-        self.notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+
+    # Not at the top, and not for each command: the import takes longer than most commands' work.
+    @cached_property
+    def console(self) -> "Console":
+        """The terminal of stdout; a pipe whose reader has ended raises."""
+        from rich.console import Console
+
+        class Raising(Console):
+            def on_broken_pipe(self) -> None:
+                raise
+
+        return Raising(highlight=False, markup=False, soft_wrap=True)
+
+    @cached_property
+    def notes(self) -> "Console":
+        """The terminal of stderr."""
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 
     @property
     def width(self) -> int:
@@ -48,7 +62,7 @@ class Output:
         """Whether somebody watches, so that a view can be drawn again and again in its place."""
         return self.console.is_terminal and not self.json and not self.console.is_dumb_terminal
 
-    def line(self, text: str | Text) -> None:
+    def line(self, text: "str | Text") -> None:
         """Print a line for people."""
         self.console.print(text)
 
@@ -99,6 +113,8 @@ class Output:
         if self.json:
             self.document(row)
             return
+        from rich.text import Text
+
         longest = max(map(len, row), default=0)
         for key, value in row.items():
             title = (key.replace("_", " ").ljust(longest + 2), "bold")

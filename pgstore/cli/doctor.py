@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import typer
-from rich.text import Text
 
 from pgstore._core import sql_files
 from pgstore._core import statements as s
@@ -234,6 +233,8 @@ def _health(row: Row) -> Finding:
 
 
 def _tell(call: Call, checks: list[Finding]) -> None:
+    from rich.text import Text
+
     longest = max(len(check.name) for check in checks)
     for check in checks:
         status = (check.status.ljust(6), _COLOURS[check.status])

@@ -2,10 +2,9 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.text import Text
 
 from pgstore._core import statements as s
 from pgstore.cli._app import command, within
@@ -15,6 +14,9 @@ from pgstore.cli._layout import Column, Row
 from pgstore.cli._live import View, watch
 from pgstore.cli._values import duration, shown, volume
 from pgstore.cli.subscriptions import Sampler, summary
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 PANEL = "Statistics"
 
@@ -165,6 +167,8 @@ class _Meter:
         self._before: tuple[int, float] | None = None
 
     def view(self, call: Call) -> View:
+        from rich.text import Text
+
         row: dict[str, Any] = self._session.row(s.STORE_STATISTICS)
         now = time.monotonic()
         rate = None
@@ -185,7 +189,9 @@ class _Meter:
         return [document], lines
 
 
-def _head(call: Call, row: Row, rate: float | None) -> list[Text]:
+def _head(call: Call, row: Row, rate: float | None) -> "list[Text]":
+    from rich.text import Text
+
     safe = _UNKNOWN if row["safe_position"] is None else row["safe_position"]
     fields = {
         "messages/s": "…" if rate is None else f"{rate:.1f}",

@@ -2,10 +2,9 @@
 
 import time
 from datetime import datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from pgstore._core import statements as s
 from pgstore.cli._app import command, group, within
@@ -16,6 +15,9 @@ from pgstore.cli._layout import Column, Row, table
 from pgstore.cli._live import View, watch
 from pgstore.cli._values import moment
 from pgstore.cli.messages import as_stored
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 PANEL = "Subscriptions"
 
@@ -337,8 +339,10 @@ def parked_drop(call: Call, name: Name, position: Position = None, yes: Yes = Fa
     call.out.done(f"{_messages(count)} forgotten.", subscription=name, count=count)
 
 
-def summary(rows: list[Row], width: int) -> list[Text]:
+def summary(rows: list[Row], width: int) -> "list[Text]":
     """The table of subscriptions, for views."""
+    from rich.text import Text
+
     return table(rows, COLUMNS, width) if rows else [Text(_NONE)]
 
 

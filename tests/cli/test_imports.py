@@ -38,7 +38,7 @@ def test_help_imports_nothing_that_talks_to_a_server(arguments: list[str]) -> No
 def test_command_imports_what_it_uses(arguments: list[str]) -> None:
     code, modules = imported(*arguments, *_NO_SERVER)
     assert code == 5  # no connection
-    assert {"markdown_it", "pygments"} & packages(modules) == set()
+    assert {"markdown_it", "pydantic", "pygments", "rich"} & packages(modules) == set()
     ours = {name for name in modules if name.startswith("pgstore")}
     assert {"pgstore._public", "pgstore._sync.store", "pgstore._async.store"} & ours == set()
     assert ("pgstore.transfer" in ours) == (arguments == ["verify"])

@@ -20,7 +20,7 @@ NOTE = b'{"note": "%s"}' % (b"a long story " * 30)
 
 SLOW = {
     "threads": """
-import time, pgstore
+import os, time, pgstore
 
 store = pgstore.MessageStore({conninfo!r}, store={name!r}, messages=pgstore.RawMessage).raw
 slow = store.subscription("slow", category="account", partitions=4)
@@ -28,11 +28,11 @@ slow = store.subscription("slow", category="account", partitions=4)
 
 @slow.handler
 def handle(stored: pgstore.StoredMessage[pgstore.RawMessage]) -> None:
-    print("handling", flush=True)
+    os.write(1, b"handling\\n")  # at once: threads that print would mix
     time.sleep(60)
 """,
     "tasks": """
-import asyncio, pgstore
+import asyncio, os, pgstore
 
 store = pgstore.AsyncMessageStore({conninfo!r}, store={name!r}, messages=pgstore.RawMessage).raw
 slow = store.subscription("slow", category="account", partitions=4)
@@ -40,7 +40,7 @@ slow = store.subscription("slow", category="account", partitions=4)
 
 @slow.handler
 async def handle(stored: pgstore.StoredMessage[pgstore.RawMessage]) -> None:
-    print("handling", flush=True)
+    os.write(1, b"handling\\n")
     await asyncio.sleep(60)
 """,
 }
