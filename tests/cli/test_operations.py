@@ -275,6 +275,25 @@ def test_parked_messages_are_listed_shown_replayed_and_dropped(
     assert run_here("parked", "list", "none").code == 4
 
 
+def test_subscriptions_tell_of_the_partition_that_is_furthest_behind(
+    store: Store, run_here: Command
+) -> None:
+    made = store.subscription("stuck", category="account", partitions=8, max_attempts=1)
+
+    @made.handler
+    def handle(stored: pgstore.StoredMessage[pgstore.RawMessage]) -> None:
+        raise ValueError(stored.stream)
+
+    with pytest.raises(ValueError, match="account"):
+        store.run_once(made)
+    partitions = made.partitions()
+    assert len({each.checkpoint for each in partitions}) > 1
+    (row,) = run_here("subscriptions", "--json").rows
+    assert row["position"] == min(each.checkpoint for each in partitions)
+    assert row["behind"] == max(each.behind for each in partitions)
+    assert row["state"] == "stopped"
+
+
 def test_a_parked_message_that_was_deleted_is_shown(
     parked: pgstore.Subscription[pgstore.RawMessage], run_here: Command
 ) -> None:
