@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -157,7 +157,8 @@ def test_store_with_a_message_at_position_0_is_upgraded_and_verify_tells(
 def working(*calls: Callable[[], object]) -> Iterator[list[float]]:
     """Repeat each call in a thread of its own; how long each took.
 
-    None may fail but for a name that the upgrade has changed while the call ran.
+    None may fail but for a name that the upgrade has changed while the call ran, or a function that
+    it has dropped.
     """
     took: list[float] = []
     failed: list[BaseException] = []
@@ -167,9 +168,15 @@ def working(*calls: Callable[[], object]) -> Iterator[list[float]]:
         try:
             while not stop.is_set():
                 began = time.monotonic()
-                with suppress(psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction):
+                try:
                     call()
-                    took.append(time.monotonic() - began)
+                except (psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction):
+                    continue
+                except psycopg.errors.InternalError_ as error:
+                    if "cache lookup failed for function" not in str(error):
+                        raise
+                    continue
+                took.append(time.monotonic() - began)
         except BaseException as error:
             failed.append(error)
 
