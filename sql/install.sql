@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "18351596372216cf708bdb627d52cb15c44f97d95ea071579a9fcce41faa015b"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "2724548d18a98ddd6287b923d0266324050dd8d58c2568b1988a0a8b3c026567"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -167,6 +167,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 6) AS pgstore_pending \
 \ir functions/store/_in_store.sql
 \ir functions/store/applied_migrations.sql
 \ir functions/store/list_sequences.sql
+\ir functions/store/needed_version.sql
 \ir functions/store/repair_sequences.sql
 \ir functions/store/schema_version.sql
 \ir functions/subscriptions/_add_partitions.sql

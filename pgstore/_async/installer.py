@@ -8,10 +8,10 @@ import psycopg
 from psycopg import AsyncConnection, Pipeline
 from psycopg.rows import tuple_row
 
-from pgstore._async.cursor import StoreCursor
+from pgstore._async.cursor import StoreCursor, run
 from pgstore._core import sql_files
 from pgstore._core.quoting import Statements
-from pgstore._core.statements import APPLIED_MIGRATIONS
+from pgstore._core.statements import APPLIED_MIGRATIONS, NEEDED_VERSION
 from pgstore._core.translation import advised
 from pgstore.errors import (
     MigrationEditedError,
@@ -24,8 +24,9 @@ from pgstore.errors import (
 
 
 async def ensure(conn: AsyncConnection[object], statements: Statements, *, create: bool) -> None:
-    """Make sure that the store is the one of this package; with `create`, install or upgrade it.
+    """Make sure that this package can use the store; with `create`, install or upgrade it.
 
+    A newer store is used as it is, unless a migration that this package does not know is breaking.
     The connection is in autocommit mode. A role that may not install, and a standby, get the error
     that says what to do.
     """
@@ -33,6 +34,8 @@ async def ensure(conn: AsyncConnection[object], statements: Statements, *, creat
     if applied == sql_files.checksums():
         return
     problem = problem_of(applied, statements.store)
+    if isinstance(problem, StoreTooNewError) and await _fits(conn, statements, applied or {}):
+        return
     if not create and not isinstance(problem, StoreError):
         if problem is not None:
             raise problem
@@ -50,6 +53,20 @@ async def ensure(conn: AsyncConnection[object], statements: Statements, *, creat
             raise problem from None
         if problem is not None:
             raise problem from denied
+
+
+async def _fits(
+    conn: AsyncConnection[object], statements: Statements, applied: dict[int, str]
+) -> bool:
+    """Tell whether this package can use a store that is newer than it knows."""
+    known = sql_files.migrations()[-1].number
+    if problem_of({n: sum for n, sum in applied.items() if n <= known}, statements.store):
+        return False
+    try:
+        ((needed,),) = await run(conn, statements[NEEDED_VERSION], ())
+    except psycopg.errors.UndefinedFunction:
+        return False
+    return bool(needed <= known)
 
 
 def problem_of(applied: dict[int, str] | None, name: str) -> PgstoreError | None:

@@ -229,6 +229,8 @@ APPLIED_MIGRATIONS = (
     " AND p.proname = 'applied_migrations' AND starts_with(s.setting, 'search_path=')"
     " AND s.setting <> 'search_path=' || quote_ident(n.nspname) || ', pg_temp')"
 )
+# The lowest schema version that a package must know to use a store.
+NEEDED_VERSION = "SELECT STORE.needed_version()"
 
 # Complete words of the command line.
 

@@ -143,6 +143,12 @@ def test_migration_says_whether_it_breaks_and_waits_for_locks_only_so_long() -> 
     assert offenders(MIGRATIONS, wrong) == {}
 
 
+def test_needed_version_is_the_number_of_the_last_breaking_migration() -> None:
+    breaking = [path for path in MIGRATIONS if path.read_text().startswith("-- breaking: yes\n")]
+    (function,) = [path for path in FUNCTIONS if path.stem == "needed_version"]
+    assert f"\nRETURN {int(breaking[-1].name[:4])};\n" in function.read_text()
+
+
 def test_migrations_are_numbered_without_gaps() -> None:
     numbers = [path.name.split("_")[0] for path in MIGRATIONS]
     assert numbers == [f"{number:04}" for number in range(1, len(MIGRATIONS) + 1)]

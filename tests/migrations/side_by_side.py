@@ -81,6 +81,12 @@ class Package(NamedTuple):
     def schema_version(self) -> int:
         return max(int(path.name[:4]) for path in self.sql("migrations").glob("*.sql"))
 
+    @property
+    def needed_version(self) -> int:
+        migrations = self.sql("migrations").glob("*.sql")
+        breaking = [p for p in migrations if p.read_text().startswith("-- breaking: yes")]
+        return max(int(path.name[:4]) for path in breaking)
+
     def sql(self, name: str) -> Path:
         return self.folder / "pgstore/sql" / name
 

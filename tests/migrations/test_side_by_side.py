@@ -127,17 +127,17 @@ def test_workers_and_writers_of_two_releases_share_a_subscription_during_an_upgr
 
 
 @pytest.mark.parametrize("create", ["create", "as it is"])
-def test_process_of_the_old_release_that_starts_after_the_upgrade_is_refused(
+def test_process_of_the_old_release_starts_after_the_upgrade_unless_that_was_breaking(
     packages: tuple[Package, Package], conninfo: str, schema: str, create: str
 ) -> None:
-    """Unless the schema version is the same. The store stays as the new release has made it."""
+    """Then it is refused. The store stays as the new release has made it."""
     old, new = packages
     ended(old.start(INSTALL, conninfo, schema, ""))
     assert ended(old.start(OPEN, conninfo, schema, "", create)) == "0"
     ended(new.start(INSTALL, conninfo, schema, ""))
     before = catalog(conninfo, schema)
     refused = f"MS010 {new.schema_version} {old.schema_version}"
-    expected = refused if new.schema_version > old.schema_version else "0"
+    expected = refused if new.needed_version > old.schema_version else "0"
     assert ended(old.start(OPEN, conninfo, schema, "", create)) == expected
     assert ended(new.start(OPEN, conninfo, schema, "", create)) == "0"
     assert catalog(conninfo, schema) == before

@@ -15,11 +15,12 @@ BEGIN
       'read_stream', 'last_message', 'get_message', 'get_messages', 'stream_version',
       'read_all', 'read_category', 'read_page', 'safe_position', 'horizon', 'last_position',
       'wake_channel', 'fall_asleep', 'wake_up', 'category', 'applied_migrations', 'schema_version',
+      'needed_version',
       'all_messages', 'stream_statistics', 'category_statistics', 'type_statistics'
     ]
     WHEN 'write' THEN ARRAY[
       'write_message', 'write_messages', 'write_arrays', 'synchronize_stream', 'new_message_id',
-      'category', 'applied_migrations', 'schema_version'
+      'category', 'applied_migrations', 'schema_version', 'needed_version'
     ]
     WHEN 'consume' THEN ARRAY[
       'create_subscription', 'drop_subscription', 'pause_subscription', 'resume_subscription',
@@ -29,10 +30,11 @@ BEGIN
       'drop_parked',
       'subscription_position', 'position_before', 'list_subscriptions', 'list_partitions',
       'list_parked', 'safe_position', 'horizon', 'last_position', 'wake_channel', 'fall_asleep',
-      'wake_up', 'applied_migrations', 'schema_version'
+      'wake_up', 'applied_migrations', 'schema_version', 'needed_version'
     ]
     WHEN 'monitor' THEN ARRAY[
       'safe_position', 'horizon', 'last_position', 'schema_version', 'applied_migrations',
+      'needed_version',
       'subscription_position', 'list_subscriptions', 'list_partitions', 'list_parked',
       'list_retention', 'store_statistics', 'health', 'count_parked', 'list_stuck',
       '_subscription_health', '_server_health', 'stream_statistics', 'category_statistics',

@@ -159,15 +159,77 @@ async def test_outdated_store_names_the_command(
     assert schemas(conn, schema) == before
 
 
+def make_newer(conn: psycopg.Connection[Any], name: str, needed: int) -> None:
+    """As a later release would, whose last breaking migration has the number `needed`."""
+    change(conn, name, "INSERT INTO {} VALUES (9999, now(), 'later', 'x')")
+    change(conn, name, "UPDATE {} SET checksum = 'later' WHERE number = 0")
+    conn.execute(
+        sql.SQL("CREATE OR REPLACE FUNCTION {}() RETURNS bigint LANGUAGE sql RETURN {}").format(
+            sql.Identifier(name, "needed_version"), needed
+        )
+    )
+
+
+@pytest.mark.parametrize("create", [True, False])
+async def test_newer_store_is_used_as_it_is_unless_that_breaks(
+    conninfo: str,
+    open_store: OpenStore,
+    connect: Connect,
+    schema: str,
+    stream: str,
+    create: bool,
+) -> None:
+    conn = connect()
+    latest = pgstore.install(conninfo, store=schema)
+    make_newer(conn, schema, latest)
+    before = schemas(conn, schema)
+    await do_everything(await open_store(MESSAGES, store=schema, create=create), stream)
+    assert schemas(conn, schema) == before
+
+    change(conn, schema, "UPDATE {} SET checksum = 'edited' WHERE number = 1")
+    store = await open_store(store=schema, create=create)
+    with pytest.raises(pgstore.StoreTooNewError):
+        await store.stream_version(stream)
+    change(conn, schema, "DELETE FROM {} WHERE number = 1")
+    store = await open_store(store=schema, create=create)
+    with pytest.raises(pgstore.StoreTooNewError):
+        await store.stream_version(stream)
+
+
+@pytest.mark.parametrize("create", [True, False])
+@pytest.mark.parametrize("dropped", [True, False])
+async def test_newer_store_that_breaks_is_refused_untouched(
+    conninfo: str,
+    open_store: OpenStore,
+    connect: Connect,
+    schema: str,
+    create: bool,
+    dropped: bool,
+) -> None:
+    """Or one that does not say what it needs."""
+    conn = connect()
+    latest = pgstore.install(conninfo, store=schema)
+    make_newer(conn, schema, latest + 1)
+    if dropped:
+        name = sql.Identifier(schema, "needed_version")
+        conn.execute(sql.SQL("DROP FUNCTION {}").format(name))
+    before = schemas(conn, schema)
+    store = await open_store(store=schema, create=create)
+    with pytest.raises(pgstore.StoreTooNewError) as caught:
+        await store.write("s-1", EventA(1))
+    assert caught.value.detail["store"] == schema
+    assert caught.value.diag.message_hint
+    assert schemas(conn, schema) == before
+
+
 @pytest.mark.parametrize("create", [True, False])
 @pytest.mark.parametrize(
     ("statement", "error"),
     [
-        ("INSERT INTO {} VALUES (9999, now(), 'later', 'x')", pgstore.StoreTooNewError),
         ("UPDATE {} SET checksum = 'x' WHERE number = 1", pgstore.MigrationEditedError),
     ],
 )
-async def test_newer_or_edited_store_is_refused_untouched(
+async def test_edited_store_is_refused_untouched(
     conninfo: str,
     open_store: OpenStore,
     connect: Connect,
@@ -207,7 +269,7 @@ async def test_a_role_that_may_only_execute_uses_an_installed_store(
             MESSAGES, conninfo=make_conninfo(conninfo, user=role), store=schema, create=create
         )
         await do_everything(store, stream)
-        change(conn, schema, "INSERT INTO {} VALUES (9999, now(), 'later', 'x')")
+        make_newer(conn, schema, 9999)
         newer = await open_store(
             MESSAGES, conninfo=make_conninfo(conninfo, user=role), store=schema, create=create
         )
