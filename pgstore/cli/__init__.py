@@ -13,7 +13,8 @@ __all__ = ["SUBJECTS", "app", "load"]
 
 # The modules and their commands, in the order of `--help`.
 SUBJECTS = {
-    "messages": ["write", "read", "tail", "message"],
+    "writing": ["write"],
+    "reading": ["read", "tail", "message"],
     "statistics": ["streams", "categories", "types", "stats", "top"],
     "subscriptions": [
         *("subscriptions", "pause", "resume", "rewind", "repartition", "drop-subscription"),

@@ -14,7 +14,7 @@ from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
 from pgstore.cli._layout import Column, Row, table
 from pgstore.cli._live import View, watch
 from pgstore.cli._values import moment
-from pgstore.cli.messages import as_stored
+from pgstore.cli.reading import as_stored
 
 if TYPE_CHECKING:
     from rich.text import Text

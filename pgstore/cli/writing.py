@@ -1,0 +1,195 @@
+"""Writing messages."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Annotated
+from uuid import UUID
+
+import msgspec
+import typer
+
+from pgstore._core import statements as s
+from pgstore._core.ids import new_message_id
+from pgstore.cli._app import command, within
+from pgstore.cli._call import Call
+from pgstore.cli._completion import streams, types
+from pgstore.cli._errors import USAGE, CommandError
+
+# Of DATA. PostgreSQL's jsonb holds no larger value.
+_MOST = 256 << 20
+
+
+@command("write", panel="Messages")
+def write(
+    call: Call,
+    stream: Annotated[
+        str,
+        typer.Argument(
+            metavar="STREAM",
+            autocompletion=streams,
+            help="Its category is what stands before the first minus: account of account-1.",
+        ),
+    ],
+    type: Annotated[
+        str | None, typer.Argument(metavar="TYPE", autocompletion=types, help="Name of the type.")
+    ] = None,
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="JSON; - for standard input, @FILE for a file.")
+    ] = "{}",
+    expected_version: Annotated[
+        int | None,
+        typer.Option(
+            callback=within(0),
+            metavar="N",
+            help="Only if the stream is at this version; 0: only if it is empty.",
+        ),
+    ] = None,
+    metadata: Annotated[
+        str | None, typer.Option(metavar="JSON", help="A JSON object to keep beside the message.")
+    ] = None,
+    message_id: Annotated[
+        UUID | None,
+        typer.Option(
+            metavar="UUID",
+            help="The message's id. Written again to the same place, it is stored once.",
+        ),
+    ] = None,
+    lines: Annotated[
+        bool,
+        typer.Option(
+            "--lines",
+            help="Write several messages, all or none: a line of DATA each. With TYPE a line is the"
+            " data; without, an object with type, data, metadata and message_id.",
+        ),
+    ] = False,
+    any_json: Annotated[
+        bool, typer.Option("--any-json", help="DATA may be JSON that is no object, as 5 or [1, 2].")
+    ] = False,
+    create: Annotated[
+        bool, typer.Option("--create", help="Install the store if it is missing.")
+    ] = False,
+) -> None:
+    """Append a message to a stream.
+
+    Prints the stream's version and the message's place in the store. An argument that begins with a
+    minus and is no option goes after --.
+
+    \b
+      pgstore write account-1 Deposited '{"amount": 10}'
+      pgstore write account-1 Deposited @deposit.json --expected-version 1
+      jq -c '.[]' deposits.json | pgstore write account-1 Deposited - --lines
+      pgstore write account-1 Corrected --any-json -- -5
+    """
+    if lines and (metadata is not None or message_id is not None):
+        raise CommandError("with --lines, metadata and ids are in the lines", code=USAGE)
+    if type is None and not lines:
+        raise CommandError("TYPE is missing", code=USAGE)
+    if lines and type is not None and data == "{}" and (type == "-" or type.startswith("@")):
+        data, type = type, None  # it is DATA: TYPE was left out
+    text = _content("-" if lines and data == "{}" else data)
+    batch = _messages_of(text, type) if lines else []
+    if not any_json:
+        _refuse_no_object("DATA", [text] if not lines else [bytes(each.data) for each in batch])
+    from pgstore._core.shapes import refuse_type
+
+    for name in {each.type for each in batch} | ({type} - {None}):
+        refuse_type(name)
+    with call.connect(create=create) as session:
+        if type is not None and not lines:
+            parameters = (
+                stream,
+                type,
+                text,
+                metadata,
+                expected_version,
+                message_id or new_message_id(),
+            )
+            row = session.row(s.WRITE, parameters)
+        else:
+            row = session.row(
+                s.WRITE_ARRAYS,
+                (
+                    stream,
+                    [each.type for each in batch],
+                    [_text(each.data) for each in batch],
+                    [_text(each.metadata) for each in batch],
+                    expected_version,
+                    [each.message_id or new_message_id() for each in batch],
+                ),
+            )
+    written = f"{len(batch)} messages" if lines else type
+    call.out.done(
+        f"{stream} is at version {row['version']}: {written} at position {row['global_position']}.",
+        stream=stream,
+        **row,
+    )
+
+
+class _Line(msgspec.Struct):
+    """A line of `write --lines`."""
+
+    type: str
+    data: msgspec.Raw = msgspec.Raw(b"{}")
+    metadata: msgspec.Raw | None = None
+    message_id: UUID | None = None
+
+
+def _content(data: str) -> str:
+    try:
+        if data == "-":
+            return _limited(sys.stdin.buffer, data)
+        if data.startswith("@"):
+            with Path(data[1:]).open("rb") as file:
+                return _limited(file, data)
+    except OSError as error:
+        raise CommandError(f"{data}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{data}: not UTF-8: {error}", code=USAGE) from None
+    return data
+
+
+def _limited(file: IO[bytes], name: str) -> str:
+    """Read a file that is small enough to write at once: a device may never end."""
+    content = file.read(_MOST + 1)
+    if len(content) > _MOST:
+        raise CommandError(f"{name}: more than {_MOST} bytes", hint="write it in parts")
+    return content.decode()
+
+
+def _messages_of(text: str, type: str | None) -> list[_Line]:
+    found = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            if type is None:
+                found.append(msgspec.json.decode(line, type=_Line))
+            else:
+                found.append(_Line(type, msgspec.json.decode(line, type=msgspec.Raw)))
+        except RecursionError:
+            raise CommandError(f"line {number}: nested too deep", code=USAGE) from None
+        except msgspec.MsgspecError as error:
+            raise CommandError(f"line {number}: {error}", code=USAGE) from None
+    if not found:
+        raise CommandError("there is no message in DATA", code=USAGE)
+    return found
+
+
+def _refuse_no_object(place: str, several: Sequence[str | bytes]) -> None:
+    """Refuse what does not begin as an object; whether the rest is JSON, the server says."""
+    from pgstore._core.arguments import describe
+
+    for number, each in enumerate(several, start=1):
+        text = each if isinstance(each, str) else each.decode()
+        if not text.lstrip(" \t\r\n").startswith("{"):
+            where = f"{place} of message {number}" if len(several) > 1 else place
+            raise CommandError(
+                f"{where} is no JSON object: {describe(text)}",
+                code=USAGE,
+                hint="""give an object, as '{"amount": 10}'; --any-json takes any other JSON""",
+            )
+
+
+def _text(raw: msgspec.Raw | None) -> str | None:
+    return None if raw is None else bytes(raw).decode()
