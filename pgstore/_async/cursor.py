@@ -8,9 +8,10 @@ from psycopg.rows import TupleRow, tuple_row
 
 from pgstore._core.adapters import ADAPTERS
 from pgstore._core.arguments import no_connection
+from pgstore._core.arrays import Array
 from pgstore._core.translation import translated
 
-Parameters = Sequence[str | None]
+Parameters = Sequence[str | Array | None]
 
 
 class StoreCursor(AsyncCursor[TupleRow]):

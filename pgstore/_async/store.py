@@ -204,10 +204,10 @@ class AsyncMessageStore(AsyncReader[E]):
         """
         batch = EncodedBatch(self._codec, several("messages", messages) or (), metadata)
         ((version, position),) = await self._database.rows(
-            s.WRITE_LINES,
+            s.WRITE_ARRAYS,
             (
                 name_of("stream", stream),
-                *batch.lines,
+                *batch.arrays,
                 number("expected_version", expected_version),
                 batch.message_ids,
             ),
@@ -237,10 +237,11 @@ class AsyncMessageStore(AsyncReader[E]):
         """
         all_messages = several("messages", messages) or ()
         known = known_ids(all_messages, expected_version)
-        batch = EncodedBatch(self._codec, all_messages[len(known) :], metadata)
+        first = len(known.elements)
+        batch = EncodedBatch(self._codec, all_messages[first:], metadata, first)
         ((version, position),) = await self._database.rows(
             s.SYNCHRONIZE,
-            (name_of("stream", stream), "\n".join(known), *batch.lines, batch.message_ids),
+            (name_of("stream", stream), known, *batch.arrays, batch.message_ids),
             conn,
         )
         return MessagePosition(stream, version, position)

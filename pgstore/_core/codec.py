@@ -9,10 +9,11 @@ else.
 import json
 import typing
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from functools import partial
+from operator import call
 from typing import Generic, Protocol
 from uuid import UUID
 
@@ -58,6 +59,9 @@ class Codec(Protocol[E]):
 
     def encode(self, message: E) -> tuple[str, bytes]:
         """The name of the message's type, and its JSON without a line break."""
+
+    def encode_all(self, messages: tuple[E, ...]) -> tuple[Sequence[str], Sequence[bytes]] | None:
+        """The names and the JSON of several messages; None if they have to be encoded singly."""
 
     def decode(self, type_name: str, data: str, stream: str, version: int) -> E:
         """The message; the place is for the error."""
@@ -150,6 +154,18 @@ class TypedCodec(Generic[E]):
             raise InvalidArgumentError(f"this {coder.name} is {TOO_DEEP}") from error
         return coder.name, data
 
+    def encode_all(self, messages: tuple[E, ...]) -> tuple[Sequence[str], Sequence[bytes]] | None:
+        # The usual classes, as in `encode`, in loops that run in C.
+        try:
+            coders = map(self._quick.__getitem__, map(type, messages))
+            names, encoders, decoders = zip(*coders, strict=True)
+            data = tuple(map(call, encoders, messages))
+            if tuple(map(call, decoders, data)) == messages:
+                return names, data
+        except Exception:
+            pass
+        return None
+
     def decode(self, type_name: str, data: str, stream: str, version: int) -> E:
         try:
             return self._decoders[type_name](data)
@@ -202,9 +218,11 @@ def _pydantic_coder(name: str, cls: type, *_: object) -> _Coder[typing.Any]:
     shape = pydantic_shape(cls, adapter.core_schema)
     # Written by the names of fields, and read by them. By aliases too, which others may have
     # written, unless such a name is that of another field.
-    encode = partial(adapter.dump_json, round_trip=True, by_alias=False, warnings="none")
+    # Not the adapter's own methods, which take a fifth longer.
+    serializer, validator = adapter.serializer, adapter.validator
+    encode = partial(serializer.to_json, round_trip=True, by_alias=False, warnings="none")
     aliases = not names_only(adapter.core_schema)
-    decode = partial(adapter.validate_json, by_alias=aliases, by_name=True)
+    decode = partial(validator.validate_json, by_alias=aliases, by_name=True)
     return _Coder(name, shape, encode, decode, to_json)
 
 
@@ -310,12 +328,16 @@ class RawCodec:
                 {"argument": "data"},
             )
         try:
-            message.data.decode()
+            if "\0" in message.data.decode():
+                raise ValueError("it has the character NUL")
             return message.type, one_line(message.data)
         except RecursionError as error:
             raise InvalidArgumentError(f"this {message.type} is {TOO_DEEP}") from error
         except _UNREADABLE as error:
             raise InvalidArgumentError(f"not JSON in UTF-8: {error}") from error
+
+    def encode_all(self, messages: tuple[RawMessage, ...]) -> None:
+        return None
 
     def decode(self, type_name: str, data: str, stream: str, version: int) -> RawMessage:
         return RawMessage(type_name, data.encode())
@@ -348,10 +370,7 @@ def codec_of(
 
 
 def one_line(data: bytes) -> bytes:
-    """JSON without line breaks, which may only stand between its tokens.
-
-    Batches rely on it: there a line break ends a payload.
-    """
+    """JSON without line breaks, which may only stand between its tokens."""
     return msgspec.json.format(data, indent=-1) if b"\n" in data else data
 
 

@@ -1,18 +1,25 @@
 """Batches of messages, and metadata, as the statements take them."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Generic
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+from uuid import UUID
 
 import msgspec
 
 from pgstore._core.arguments import count, describe, several
-from pgstore._core.codec import TOO_DEEP, Codec, message_id_of, message_id_text
+from pgstore._core.arrays import JsonArray, TextArray, UuidArray
+from pgstore._core.codec import TOO_DEEP, Codec, message_id_of
 from pgstore._core.differences import plain_with_sorted_sets, unencodable
+from pgstore._core.ids import new_message_id, new_message_ids
 from pgstore._core.messages import E
 from pgstore.errors import InvalidArgumentError
 
 Metadata = Mapping[str, object]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def _plain(value: object) -> object:
@@ -54,54 +61,95 @@ def _has_no_number(value: object) -> bool:
 
 
 class EncodedBatch(Generic[E]):
-    """The parameters of a batch: one text each, with a line for each message."""
+    """The parameters of a batch: arrays with an element for each message."""
 
     def __init__(
         self,
         codec: Codec[E],
-        messages: Sequence[E],
+        messages: tuple[E, ...],
         metadata: Metadata | Sequence[Metadata | None] | None,
+        first: int = 0,
     ) -> None:
-        encoded = [codec.encode(message) for message in messages]
-        types = "\n".join([name for name, _ in encoded])
-        data = b"\n".join([data for _, data in encoded]).decode()
-        self.lines = (types, data, self._metadata_lines(metadata, len(messages)))
-        self.message_ids = "\n".join([message_id_text(message) for message in messages])
-
-    @staticmethod
-    def _metadata_lines(
-        metadata: Metadata | Sequence[Metadata | None] | None, messages: int
-    ) -> str | None:
-        if metadata is None:
-            return None
-        if isinstance(metadata, Mapping):
-            return "\n".join([metadata_text(metadata)] * messages)
-        given = several("metadata", metadata) or ()
-        if len(given) != messages:
-            raise InvalidArgumentError(
-                f"metadata has {len(given)} elements for {messages} messages:"
-                " give one for each, None where there is none, or one object for all"
-            )
-        if not any(each is not None for each in given):
-            return None  # one empty line would be no line
-        return "\n".join(["" if each is None else metadata_text(each) for each in given])
+        """Encode messages, `first` of which is the index of the first one for the caller."""
+        names, data = codec.encode_all(messages) or _encoded_singly(codec, messages, first)
+        types = TextArray(list(map(str.encode, names)))
+        self.arrays = (types, JsonArray(data), _metadata_array(metadata, len(messages)))
+        self.message_ids = UuidArray(_ids_of(messages, first))
 
 
-def known_ids(messages: Iterable[object], expected_version: int) -> list[str]:
+def _encoded_singly(
+    codec: Codec[E], messages: tuple[E, ...], first: int
+) -> tuple[Sequence[str], Sequence[bytes]]:
+    encoded = _of_each("messages", codec.encode, messages, first)
+    return [name for name, _ in encoded], [data for _, data in encoded]
+
+
+def _ids_of(messages: tuple[E, ...], first: int) -> list[bytes]:
+    """The ids that messages carry, and new ones for the others."""
+    given: list[Any] = [getattr(each, "get_message_id", None) for each in messages]
+    if given.count(None) == len(messages):
+        return new_message_ids(len(messages))
+    with suppress(TypeError):  # some have none, or it is no function
+        ids = [get_message_id() for get_message_id in given]
+        if set(map(type, ids)) == {UUID}:
+            return [each.int.to_bytes(16) for each in ids]
+    return _of_each("messages", _id_of, messages, first)
+
+
+def _id_of(message: object) -> bytes:
+    return (message_id_of(message) or new_message_id()).bytes
+
+
+def _metadata_array(
+    metadata: Metadata | Sequence[Metadata | None] | None, messages: int
+) -> JsonArray | None:
+    if metadata is None:
+        return None
+    if isinstance(metadata, Mapping):
+        return JsonArray([metadata_text(metadata).encode()] * messages)
+    given = several("metadata", metadata) or ()
+    if len(given) != messages:
+        raise InvalidArgumentError(
+            f"metadata has {len(given)} elements for {messages} messages:"
+            " give one for each, None where there is none, or one object for all"
+        )
+    return JsonArray(_of_each("metadata", _metadata_bytes, given))
+
+
+def _metadata_bytes(metadata: Metadata | None) -> bytes | None:
+    return None if metadata is None else metadata_text(metadata).encode()
+
+
+def _of_each(argument: str, make: Callable[[T], R], values: Iterable[T], first: int = 0) -> list[R]:
+    """Make something of each value; an error tells of which one, counted from `first`."""
+    made: list[R] = []
+    try:
+        made.extend(map(make, values))  # keeps what was made before an error
+    except InvalidArgumentError as error:
+        index = first + len(made)
+        error.args = (f"{argument}[{index}]: {error}",)
+        error.detail = {**error.detail, "index": index}
+        raise
+    return made
+
+
+def known_ids(messages: Iterable[object], expected_version: int) -> UuidArray:
     """The ids of messages that must have one, the first `expected_version` of which are stored."""
     expected_version = count("expected_version", expected_version)
-    found = []
-    for message in messages:
-        message_id = message_id_of(message)
-        if message_id is None:
-            raise InvalidArgumentError(
-                f"synchronize compares messages by their ids: {type(message).__name__} needs a"
-                " get_message_id()"
-            )
-        found.append(str(message_id))
+    found = _of_each("messages", _known_id, messages)
     if expected_version > len(found):
         raise InvalidArgumentError(
             f"expected_version must be between 0 and the number of messages, {len(found)},"
             f" not {expected_version}"
         )
-    return found[:expected_version]
+    return UuidArray(found[:expected_version])
+
+
+def _known_id(message: object) -> bytes:
+    message_id = message_id_of(message)
+    if message_id is None:
+        raise InvalidArgumentError(
+            f"synchronize compares messages by their ids: {type(message).__name__} needs a"
+            " get_message_id()"
+        )
+    return message_id.bytes

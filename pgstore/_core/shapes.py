@@ -19,7 +19,7 @@ from pgstore.errors import InvalidArgumentError
 KINDS = "a msgspec.Struct, a dataclass, an attrs class or a pydantic model"
 _MAX_TYPE_BYTES = 255
 
-# Control characters, because a line break ends a name in a batch.
+# No control characters: a name is printed in terminals, and stands in files of lines.
 _NAMES = f"must be 1 to {_MAX_TYPE_BYTES} bytes of UTF-8 without control characters"
 
 _JSON: tuple[object, ...] = (None, True, 0, 0.0, "", [], {})

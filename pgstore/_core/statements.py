@@ -9,11 +9,9 @@ _MESSAGE = (
     " metadata::text AS metadata, added_at"
 )
 
-# A batch's parameters are texts of one line a message: one string each, instead of arrays that the
-# driver would build element by element. JSON and ids have no line breaks in them.
-_LINES = """\
-string_to_array(%s::text, E'\\n'), string_to_array(%s::text, E'\\n')::jsonb[], \
-string_to_array(%s::text, E'\\n', '')::jsonb[]"""
+# A batch's parameters are arrays that `pgstore._core.arrays` has made.
+_BATCH = "%s::text[], %s::jsonb[], %s::jsonb[]"
+# A text with a line for each id.
 _IDS = "string_to_array(%s::text, E'\\n')::uuid[]"
 
 _FILTER = "%s::text[], %s::text[], %s::text, %s::bigint, %s::bigint, %s::text"
@@ -28,20 +26,15 @@ WRITE = (
     "SELECT version, global_position FROM STORE.write_message("
     "%s::text, %s::text, %s::jsonb, %s::jsonb, %s::bigint, %s::uuid)"
 )
-# Append messages, given as lines; the place of the last.
-WRITE_LINES = (
-    "SELECT version, global_position FROM STORE.write_arrays("
-    f"%s::text, {_LINES}, %s::bigint, {_IDS})"
-)
-# Append messages, given as arrays; the place of the last.
+# Append messages; the place of the last.
 WRITE_ARRAYS = (
     "SELECT version, global_position FROM STORE.write_arrays("
-    "%s::text, %s::text[], %s::text[]::jsonb[], %s::text[]::jsonb[], %s::bigint, %s::uuid[])"
+    f"%s::text, {_BATCH}, %s::bigint, %s::uuid[])"
 )
 # Append what a stream lacks of these messages; the place of the last.
 SYNCHRONIZE = (
     "SELECT version, global_position FROM STORE.synchronize_stream("
-    f"%s::text, {_IDS}, {_LINES}, {_IDS})"
+    f"%s::text, %s::uuid[], {_BATCH}, %s::uuid[])"
 )
 
 # Read.

@@ -69,3 +69,16 @@ def test_payloads_of_numbers_and_texts_that_programs_have_are_written(
     store.query("TRUNCATE docs")
     store.query("INSERT INTO docs VALUES (%s)", [value])
     store.query("SELECT FROM docs AS d, STORE.write_message(%s, 'A', d.data)", [stream])
+
+
+def test_no_text_is_made_of_small_payloads_nor_of_metadata_that_is_missing(
+    store: Store, stream: str
+) -> None:
+    calls = "SELECT calls FROM pg_stat_xact_user_functions WHERE funcname = '_long_as_text'"
+    with store.conn.transaction():
+        store.conn.execute("SET LOCAL track_functions = 'all'")
+        store.call("write_arrays", stream, ["A"] * 100, ["1"] * 100)
+        store.call("write_message", stream, "A", "1")
+        assert store.query(calls).fetchall() == []
+        store.call("write_arrays", stream, ["A"], [f'"{"x" * 20_000}"'])
+        assert store.query(calls).fetchall() != []

@@ -120,7 +120,7 @@ def test_one_line_has_no_line_break(given: bytes, line: bytes) -> None:
     assert one_line(given) == line
 
 
-@pytest.mark.parametrize("data", [b'{"a": "x\ny"}', b"[1,\n", b'"\xff"'])
+@pytest.mark.parametrize("data", [b'{"a": "x\ny"}', b"[1,\n", b'"\xff"', b'"\0"'])
 def test_raw_refuses_what_is_no_json(data: bytes) -> None:
     with pytest.raises(InvalidArgumentError):
         RawCodec().encode(RawMessage("A", data))

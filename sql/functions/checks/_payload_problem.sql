@@ -6,6 +6,8 @@ LANGUAGE sql
 STABLE
 PARALLEL SAFE
 RETURN CASE
+  -- Most metadata. Without this NULL gets to _long_as_text, a tenth of the time of a batch.
+  WHEN value IS NULL THEN NULL
   WHEN _nested_too_deep(value) THEN 'must have at most 100 arrays and objects in one another'
   -- The text of most payloads is not made: that would take a quarter of the time of a write. 16 KB
   -- hold 1400 numbers, which are less than 200 MB.
