@@ -37,4 +37,4 @@ $$;
 
 COMMENT ON FUNCTION _may_lock(text, text) IS
 $$Internal: whether a role has a right to a function that takes a key of this kind: installer,
-stream, mark or bell.$$;
+stream, mark, bell or gate.$$;
