@@ -16,6 +16,7 @@ CONSTANTS = (
     "_stream_lock_class",
     "_mark_lock_class",
     "_bell_lock_class",
+    "_gate_lock_class",
     "_mark_setting",
     "wake_channel",
 )

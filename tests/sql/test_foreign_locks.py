@@ -14,6 +14,7 @@ KEYS = {
     "stream": "STORE._stream_lock_class(), 7",
     "mark": "STORE._mark_lock_class() + 64, 7",
     "bell": "STORE._bell_lock_class(), 9",
+    "gate": "STORE._gate_lock_class(), 3",
     "installer": "hashtextextended('pgstore:install:STORE', 0)",
 }
 
