@@ -13,14 +13,14 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "39686236d3b810324e1b484daad7d7f45794219c66e0313476d29059bde7d46e"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "34f266eeacd7570204e85d110f065c2e406ba3aab8137a1dafe9acd811a93d81"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
     {"number": 4, "name": "0004_reliability", "checksum": "df81913c528449c577848e19c20a6c1970f612aaa726a55ad7426e8a68684ad5"},
     {"number": 5, "name": "0005_guarded", "checksum": "ef47dc47c2e86b72c21061aa6af4a3e3e990de0a69a35612a621758dad2117c1"},
     {"number": 6, "name": "0006_plain", "checksum": "c5b548840fdb18bd7f9acaec0a27bf56c3b574967be9e7dca8ccc49c3e521638"},
-    {"number": 7, "name": "0007_gates", "checksum": "899042a0022bf51d6a6395a61e4e23e78fa558330a3eb8cb77239d4eea10a916"}
+    {"number": 7, "name": "0007_gates", "checksum": "e1f8a9053d9e2703627ef6da9d3449fce65b993affa87b2760b6dadbbecbf8ee"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset

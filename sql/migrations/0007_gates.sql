@@ -1,5 +1,6 @@
 -- breaking: no
--- Gates: keys that writers share while they are in flight, so that a reader sees at once that none is.
+-- Gates: keys that writers share while they are in flight. A reader that finds all of them free knows
+-- that no writer is in flight, and need not look at each lock of the server.
 SET LOCAL lock_timeout = '10s';
 
 -- As the other lock classes, fixed here for good; none of theirs. Dynamic, because it hashes the
@@ -29,7 +30,7 @@ COMMENT ON FUNCTION _gate_lock_class() IS
 $$Internal: first key of the gates that writers share while they are in flight.$$;
 
 -- Transactions that are open during the upgrade can still write by the functions of before, which
--- enter no gate. Until all of them have ended, readers do without the gates. _trust_gates() finds out.
+-- enter no gate. Until all of them have ended, readers do without the gates: see _trust_gates().
 CREATE SEQUENCE gate_trust_seq AS bigint;
 COMMENT ON SEQUENCE gate_trust_seq IS
 $$Gives no numbers: it has a value as soon as readers may trust the gates, and none before. Read in

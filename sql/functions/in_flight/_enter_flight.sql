@@ -25,4 +25,5 @@ RETURN
 
 COMMENT ON FUNCTION _enter_flight() IS
 $$Internal: take the in-flight mark of this transaction, enter a gate and test the bell; false if a
-session waits for a notification. Inlined into its callers, hence without a search_path of its own.$$;
+session waits for a notification. Inlined into its callers, hence without a search_path of its
+own.$$;

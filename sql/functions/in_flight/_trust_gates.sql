@@ -9,8 +9,7 @@ AS $$
 DECLARE
   installer bigint := hashtextextended('pgstore:install:' || current_schema() COLLATE "C", 0);
 BEGIN
-  -- One session at a time, until it commits; the others do without. Beside the gates, whose keys are
-  -- 0 to 3.
+  -- One session at a time, until it commits; the others do without. The gates have keys 0 to 3.
   IF current_setting('transaction_read_only')::boolean
     OR current_setting('transaction_isolation') <> 'read committed'
     OR NOT pg_try_advisory_xact_lock(_gate_lock_class(), 4)

@@ -21,6 +21,8 @@ DECLARE
 BEGIN
   IF key = 'bell' THEN
     names := names || name 'fall_asleep';
+  ELSIF key = 'gate' THEN
+    names := names || name 'horizon';
   END IF;
   -- MEMBER, not USAGE: a session may have set a role that its own does not inherit from. Functions
   -- that PUBLIC may execute do not count.
