@@ -26,8 +26,7 @@ CALLS, WRITES = 200, 100
 
 LOOK = "PERFORM h.safe_position FROM STORE.horizon() AS h;"
 WRITE = (
-    f"PERFORM w.version FROM STORE.write_message('a-NUMBER', '{TYPE}', '{SAMPLE}') AS w;"
-    " COMMIT;"
+    f"PERFORM w.version FROM STORE.write_message('a-NUMBER', '{TYPE}', '{SAMPLE}') AS w; COMMIT;"
 )
 LOOP = """
 DO $$

@@ -20,7 +20,7 @@ SELECT
     {"number": 4, "name": "0004_reliability", "checksum": "df81913c528449c577848e19c20a6c1970f612aaa726a55ad7426e8a68684ad5"},
     {"number": 5, "name": "0005_guarded", "checksum": "ef47dc47c2e86b72c21061aa6af4a3e3e990de0a69a35612a621758dad2117c1"},
     {"number": 6, "name": "0006_plain", "checksum": "c5b548840fdb18bd7f9acaec0a27bf56c3b574967be9e7dca8ccc49c3e521638"},
-    {"number": 7, "name": "0007_gates", "checksum": "e1f8a9053d9e2703627ef6da9d3449fce65b993affa87b2760b6dadbbecbf8ee"}
+    {"number": 7, "name": "0007_gates", "checksum": "f55fc01cdf10df706d9109e557c4e6fa69f84fe659f42602ab36f29abe3bd1ce"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset

@@ -1,6 +1,6 @@
 -- breaking: no
--- Gates: keys that writers share while they are in flight. A reader that finds all of them free knows
--- that no writer is in flight, and need not look at each lock of the server.
+-- Gates: keys that writers share while they are in flight. A reader that finds all of them free
+-- knows that no writer is in flight, and need not look at each lock of the server.
 SET LOCAL lock_timeout = '10s';
 
 -- As the other lock classes, fixed here for good; none of theirs. Dynamic, because it hashes the

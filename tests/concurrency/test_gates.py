@@ -161,9 +161,7 @@ def test_gate_is_entered_before_the_position_is_drawn(
     waiting.place()
 
 
-def test_rolled_back_savepoint_leaves_its_gate(
-    session: Open, reader: Session, stream: str
-) -> None:
+def test_rolled_back_savepoint_leaves_its_gate(session: Open, reader: Session, stream: str) -> None:
     """With its messages: the transaction is not in flight any more."""
     writer = session("writer")
     writer.begin()
@@ -174,9 +172,7 @@ def test_rolled_back_savepoint_leaves_its_gate(
     assert writer.run(_HORIZON) == reader.run(_HORIZON)
 
 
-def test_prepared_transaction_keeps_its_gate(
-    session: Open, reader: Session, stream: str
-) -> None:
+def test_prepared_transaction_keeps_its_gate(session: Open, reader: Session, stream: str) -> None:
     writer, name = session("writer"), f"prepared-{uuid4().hex}"
     before = reader.number(_LAST_POSITION)
     writer.begin()

@@ -28,7 +28,9 @@ def trusted(conn: Connection, name: str) -> bool:
 
 
 def look(conn: Connection, name: str) -> tuple[int, bool]:
-    ((safe, in_flight),) = query(conn, name, "SELECT safe_position, in_flight FROM {store}.horizon()")
+    ((safe, in_flight),) = query(
+        conn, name, "SELECT safe_position, in_flight FROM {store}.horizon()"
+    )
     return safe, in_flight
 
 
@@ -38,7 +40,9 @@ def free(conn: Connection, name: str) -> bool:
 
 
 def waits(conn: Connection, other: Connection) -> bool:
-    text = "SELECT FROM pg_locks AS l WHERE l.pid = %s AND l.locktype = 'advisory' AND NOT l.granted"
+    text = (
+        "SELECT FROM pg_locks AS l WHERE l.pid = %s AND l.locktype = 'advisory' AND NOT l.granted"
+    )
     return conn.execute(text, [other.info.backend_pid]).rowcount > 0
 
 
@@ -85,9 +89,7 @@ def test_writer_that_waits_for_its_stream_during_the_upgrade_is_not_passed(
         assert not trusted(conn, schema)
         if trusting == "at once":
             query(conn, schema, "SELECT setval('{store}.gate_trust_seq', 1)")
-    ((position,),) = query(
-        writer, schema, "SELECT max(global_position) FROM {store}.messages"
-    )
+    ((position,),) = query(writer, schema, "SELECT max(global_position) FROM {store}.messages")
     write(conn, schema, "b-1")
     assert free(conn, schema)  # it holds none of the gates
     if trusting == "at once":
