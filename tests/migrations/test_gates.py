@@ -57,7 +57,7 @@ def until(condition: Callable[[], bool]) -> None:
 def waiting_writer(
     conn: Connection, name: str, writer: Connection, holder: Connection
 ) -> Iterator[None]:
-    """Have a writer wait for its stream; on leaving it has written, and is still in its transaction."""
+    """Have a writer wait for its stream; afterwards it has written, and its transaction is open."""
     for _ in range(3):
         write(writer, name, "a-1")  # its session knows the functions of before
     writer.commit()
@@ -77,7 +77,7 @@ def waiting_writer(
 def test_writer_that_waits_for_its_stream_during_the_upgrade_is_not_passed(
     conninfo: str, schema: str, connect: Connect, install: Install, trusting: str
 ) -> None:
-    """It runs on by the functions of before; readers that trusted the gates at once would pass it."""
+    """It runs on by the functions of before; readers that trust the gates at once pass it."""
     install_released(conninfo, schema, BEFORE)
     conn = connect()
     writer, holder = connect(autocommit=False), connect(autocommit=False)

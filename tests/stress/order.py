@@ -137,7 +137,7 @@ def make_wrong(conninfo: str, name: str, wrong: str) -> None:
 
 @contextmanager
 def backends_killed(conninfo: str, every: float) -> Iterator[Counter[str]]:
-    """Terminate a writer's backend every so many seconds, and one of a worker ten times less often."""
+    """Terminate a writer's backend every so many seconds; every tenth time one of a worker too."""
     killed: Counter[str] = Counter()
     stop = threading.Event()
 
