@@ -176,6 +176,7 @@ def test_prepared_transaction_keeps_its_gate(session: Open, reader: Session, str
     writer, name = session("writer"), f"prepared-{uuid4().hex}"
     before = reader.number(_LAST_POSITION)
     writer.begin()
+    writer.run(_HORIZON)  # has it tried its own gate
     writer.write(stream)
     writer.run(f"PREPARE TRANSACTION '{name}'")
     try:

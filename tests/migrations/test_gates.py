@@ -53,6 +53,11 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+def wait_for_trust(conn: Connection, name: str) -> None:
+    """Look until readers trust the gates; a run of autovacuum is waited for too."""
+    until(lambda: bool(look(conn, name)) and trusted(conn, name))
+
+
 @contextmanager
 def waiting_writer(
     conn: Connection, name: str, writer: Connection, holder: Connection
@@ -101,7 +106,7 @@ def test_writer_that_waits_for_its_stream_during_the_upgrade_is_not_passed(
         assert not trusted(conn, schema)
     writer.commit()
     assert look(conn, schema) == (position + 1, False)
-    assert trusted(conn, schema)
+    wait_for_trust(conn, schema)
     assert query(conn, schema, "SELECT * FROM {store}.gate_waits") == []
     assert look(conn, schema) == (position + 1, False)
 
@@ -122,7 +127,7 @@ def test_transaction_that_was_open_during_the_upgrade_is_waited_for(
     assert not trusted(conn, schema)
     old.rollback()
     assert look(conn, schema) == (0, True)
-    assert trusted(conn, schema)
+    wait_for_trust(conn, schema)
     assert not free(conn, schema)
     late.rollback()
 
@@ -150,7 +155,7 @@ def test_prepared_transaction_of_before_the_upgrade_is_waited_for(
         finally:
             old.execute(f"COMMIT PREPARED '{gid}'".encode())
         assert look(conn, schema) == (1, True)
-        assert trusted(conn, schema)
+        wait_for_trust(conn, schema)
     finally:
         old.execute(f"ROLLBACK PREPARED '{new}'".encode())
     assert look(conn, schema) == (2, False)
@@ -174,7 +179,7 @@ def test_open_transactions_are_noted_after_the_upgrade_has_ended(
     look(conn, schema)
     assert query(conn, schema, noted) > [(0,)]
     look(conn, schema)
-    assert trusted(conn, schema)
+    wait_for_trust(conn, schema)
 
 
 @pytest.mark.parametrize(
@@ -195,6 +200,16 @@ def test_transaction_that_cannot_tell_notes_nothing(
     assert look(other, schema) == (0, False)
     other.execute("COMMIT")
     assert query(conn, schema, "SELECT FROM {store}.gate_waits") == []
+
+
+def test_role_that_may_only_read_finds_out(
+    conninfo: str, schema: str, role: str, connect: Connect
+) -> None:
+    install_released(conninfo, schema, BEFORE)
+    by_python(conninfo, schema)
+    query(connect(), schema, f"SELECT {{store}}.grant_access('{role}', 'read')")
+    reader = connect(user=role)
+    until(lambda: look(reader, schema) == (0, False) and trusted(connect(), schema))
 
 
 def test_readers_of_a_new_store_trust_the_gates_at_once(
