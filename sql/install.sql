@@ -13,13 +13,14 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "2bb130669e8595e9b95e98630643bb17c9fa733dc723eba523dbb00897ad5e5b"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "34f266eeacd7570204e85d110f065c2e406ba3aab8137a1dafe9acd811a93d81"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
     {"number": 4, "name": "0004_reliability", "checksum": "df81913c528449c577848e19c20a6c1970f612aaa726a55ad7426e8a68684ad5"},
     {"number": 5, "name": "0005_guarded", "checksum": "ef47dc47c2e86b72c21061aa6af4a3e3e990de0a69a35612a621758dad2117c1"},
-    {"number": 6, "name": "0006_plain", "checksum": "c5b548840fdb18bd7f9acaec0a27bf56c3b574967be9e7dca8ccc49c3e521638"}
+    {"number": 6, "name": "0006_plain", "checksum": "c5b548840fdb18bd7f9acaec0a27bf56c3b574967be9e7dca8ccc49c3e521638"},
+    {"number": 7, "name": "0007_gates", "checksum": "f55fc01cdf10df706d9109e557c4e6fa69f84fe659f42602ab36f29abe3bd1ce"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -45,6 +46,10 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 5) AS pgstore_pending \
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 6) AS pgstore_pending \gset
 \if :pgstore_pending
   \ir migrations/0006_plain.sql
+\endif
+SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 7) AS pgstore_pending \gset
+\if :pgstore_pending
+  \ir migrations/0007_gates.sql
 \endif
 \ir repeat.sql
 \ir functions/checks/_long_as_text.sql
@@ -72,9 +77,11 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 6) AS pgstore_pending \
 \ir functions/in_flight/_begin_mark.sql
 \ir functions/in_flight/_drawn_position.sql
 \ir functions/in_flight/_enter_flight.sql
+\ir functions/in_flight/_gates_free.sql
 \ir functions/in_flight/_notify_sleepers.sql
 \ir functions/in_flight/_open_marks.sql
 \ir functions/in_flight/_take_mark.sql
+\ir functions/in_flight/_trust_gates.sql
 \ir functions/in_flight/fall_asleep.sql
 \ir functions/in_flight/horizon.sql
 \ir functions/in_flight/wake_up.sql
@@ -214,4 +221,4 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 6) AS pgstore_pending \
 \ir grants.sql
 \ir record.sql
 COMMIT;
-\echo Store :schema is at schema version 6.
+\echo Store :schema is at schema version 7.

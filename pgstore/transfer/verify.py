@@ -1,6 +1,7 @@
 """Verify: every promise checked against the data, and the store against this package."""
 
 from hashlib import sha256
+from itertools import count
 from uuid import uuid4
 
 import msgspec
@@ -252,6 +253,10 @@ def _constants(store: str) -> dict[str, str]:
     ):
         attempt += 1
         classes["mark_lock_class"] = _lock_class(base, f"mark_lock_class{attempt}")
+    # As migration 7: none of all these.
+    others |= set(range(first, first + 65))
+    gates = (_lock_class(base, f"gate_lock_class{attempt}") for attempt in count(1))
+    classes["gate_lock_class"] = next(each for each in gates if int(each) not in others)
     return {f"_{name}": value for name, value in classes.items()} | {
         "_mark_setting": f"pgstore.mark_{base[:16]}",
         "wake_channel": f"pgstore_{base[:16]}",

@@ -15,7 +15,9 @@ from tests.sql.store import wait_until
 _TABLES = """
 SELECT string_agg(format('bank.%I', c.relname), ', ')
 FROM pg_class AS c
-WHERE c.relnamespace = 'bank'::regnamespace AND c.relkind = 'r' AND c.relname <> 'migrations'
+WHERE c.relnamespace = 'bank'::regnamespace AND c.relkind = 'r'
+  -- Not unlogged ones, which cannot be replicated.
+  AND c.relpersistence = 'p' AND c.relname <> 'migrations'
 """
 
 

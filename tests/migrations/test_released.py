@@ -25,6 +25,7 @@ from tests.migrations.installers import (
     tables,
     write,
 )
+from tests.migrations.test_gates import wait_for_trust
 from tests.released import FOLDER, install_released
 
 VERSIONS = sorted(int(path.stem) for path in FOLDER.glob("*.sql"))
@@ -125,6 +126,8 @@ def test_upgraded_store_is_as_a_fresh_one(
     install_released(conninfo, schema, version)
     assert catalog(conninfo, schema)["migrations"] != fresh["migrations"]
     install(conninfo, schema)
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        wait_for_trust(conn, schema)
     upgraded = catalog(conninfo, schema)
     for kind, rows in fresh.items():
         assert upgraded[kind] == rows, kind

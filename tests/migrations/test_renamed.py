@@ -43,6 +43,7 @@ WITHOUT_TABLES = {
     "begin_handling",
     "_bell_lock_class",
     "category",
+    "_gate_lock_class",
     "_mark_lock_class",
     "new_message_id",
     "_open_marks",

@@ -16,6 +16,7 @@ CONSTANTS = (
     "_stream_lock_class",
     "_mark_lock_class",
     "_bell_lock_class",
+    "_gate_lock_class",
     "_mark_setting",
     "wake_channel",
 )
@@ -79,10 +80,10 @@ def test_one_transaction_writes_to_both(stores: PAIR, connect: Connect) -> None:
     conn = connect(autocommit=False)
     for name in stores:
         write(conn, name)
-    marks = conn.execute(
+    classes = conn.execute(
         "SELECT count(DISTINCT l.classid) FROM pg_locks AS l WHERE l.pid = pg_backend_pid()"
         " AND l.locktype = 'advisory' AND l.mode = 'ShareLock'"
     )
-    assert marks.fetchall() == [(2,)]
+    assert classes.fetchall() == [(4,)]  # a mark and a gate of each
     conn.rollback()
     assert write(conn, stores[0])[0] == write(conn, stores[1])[0] == 1

@@ -14,6 +14,7 @@ KEYS = {
     "stream": "STORE._stream_lock_class(), 7",
     "mark": "STORE._mark_lock_class() + 64, 7",
     "bell": "STORE._bell_lock_class(), 9",
+    "gate": "STORE._gate_lock_class(), 3",
     "installer": "hashtextextended('pgstore:install:STORE', 0)",
 }
 
@@ -89,6 +90,7 @@ def test_writers_and_sleepers_are_none_of_these(
         store.query(f"ALTER ROLE {person} NOINHERIT; GRANT {writer} TO {person}")
         sleeper, set_role = connect(user=reader), connect(user=person, autocommit=False)
         store.call("fall_asleep", on=sleeper)
+        take(store, "gate", sleeper)  # as for an instant, when it asks for the horizon
         store.query(f"SET ROLE {writer}", on=set_role)
         store.write(stream, on=set_role)
         assert health(store, monitor) == ("ok", "none")

@@ -114,6 +114,7 @@ def test_every_function_for_callers_belongs_to_somebody(store: Store) -> None:
     assert internal == {
         "_bell_lock_class",
         "_foreign_locks",
+        "_gate_lock_class",
         "_mark_lock_class",
         "_may_lock",
         "_open_marks",

@@ -84,8 +84,7 @@ def test_horizon_of_a_mark_above_the_last_position_is_the_last_position(
     last = last_position(store)
     conn = connect(autocommit=False)
     store.query(
-        "SELECT pg_advisory_xact_lock_shared("
-        "STORE._mark_lock_class(), %s::bigint::bit(32)::integer)",
+        "SELECT STORE._take_mark(%s)",
         [last + 3],
         on=conn,
     )

@@ -31,6 +31,7 @@ from tests.stress.writer import CATEGORIES, write
 _WORKERS = 3
 _LEAST = 20
 _PATIENCE = 60.0
+_KILLED_EVERY = 0.8  # seconds, for one writer
 
 _KILL = """
 SELECT count(pg_terminate_backend(v.pid))
@@ -38,6 +39,15 @@ FROM (
   SELECT a.pid FROM pg_stat_activity AS a WHERE a.application_name = %s ORDER BY random() LIMIT 1
 ) AS v
 """
+
+
+# Writers that are in flight without a gate: readers that find all gates free pass them.
+WRONG = {
+    "no gate at the first write": "_enter_flight",
+    "no gate where a mark is known": "_take_mark",
+}
+_GATE = "pg_backend_pid() % 4"
+_NO_GATE = "4"
 
 
 class Outcome(msgspec.Struct):
@@ -53,12 +63,26 @@ class Outcome(msgspec.Struct):
     workers: list[Report]
 
 
-def stress(conninfo: str, name: str, seconds: float, writers: int) -> Outcome:
-    """Write for so long to a new store, and compare what its readers saw with what is stored."""
+def stress(
+    conninfo: str,
+    name: str,
+    seconds: float,
+    writers: int,
+    *,
+    wrong: str | None = None,
+    forged: bool = False,
+) -> Outcome:
+    """Write for so long to a new store, and compare what its readers saw with what is stored.
+
+    `wrong` is one of `WRONG`. Writers have `forged` the setting that remembers their mark.
+    """
     pgstore.install(conninfo, store=name)
+    if wrong is not None:
+        make_wrong(conninfo, name, wrong)
     with ExitStack() as stack:
         conn = stack.enter_context(psycopg.connect(conninfo, autocommit=True))
         create_effects(conn, name)
+        setting = _setting(conn, name) if forged else ""
         with open_store(conninfo, name) as store:
             for each in subscriptions(store):
                 each.create()
@@ -67,9 +91,9 @@ def stress(conninfo: str, name: str, seconds: float, writers: int) -> Outcome:
             stack.enter_context(Process(work, Job(conninfo, name, lease=2.0)))
             for _ in range(_WORKERS)
         ]
-        killed = stack.enter_context(backends_killed(conninfo))
+        killed = stack.enter_context(backends_killed(conninfo, _KILLED_EVERY / writers))
         writing = [
-            stack.enter_context(Process(write, conninfo, name, n, seconds, _LEAST))
+            stack.enter_context(Process(write, conninfo, name, n, seconds, _LEAST, setting))
             for n in range(writers)
         ]
         start = time.monotonic()
@@ -97,16 +121,30 @@ def stress(conninfo: str, name: str, seconds: float, writers: int) -> Outcome:
         )
 
 
+def _setting(conn: psycopg.Connection[TupleRow], name: str) -> str:
+    ((setting,),) = conn.execute(f"SELECT {name}._mark_setting()".encode())
+    return str(setting)
+
+
+def make_wrong(conninfo: str, name: str, wrong: str) -> None:
+    """Have one of the functions that enter a gate take another key instead."""
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        conn.execute(f"SET search_path = {name}, pg_temp".encode())
+        ((text,),) = conn.execute("SELECT pg_get_functiondef(%s::regproc)", (WRONG[wrong],))
+        assert _GATE in text
+        conn.execute(text.replace(_GATE, _NO_GATE).encode())
+
+
 @contextmanager
-def backends_killed(conninfo: str) -> Iterator[Counter[str]]:
-    """Terminate a writer's backend every 50 ms, and one of a worker every 500 ms."""
+def backends_killed(conninfo: str, every: float) -> Iterator[Counter[str]]:
+    """Terminate a writer's backend every so many seconds; every tenth time one of a worker too."""
     killed: Counter[str] = Counter()
     stop = threading.Event()
 
     def kill() -> None:
         with psycopg.connect(conninfo, autocommit=True) as conn:
             for turn in range(1_000_000):
-                if stop.wait(0.05):
+                if stop.wait(every):
                     return
                 for name in (WRITER, APPLICATION) if turn % 10 == 9 else (WRITER,):
                     ((count,),) = conn.execute(_KILL, (name,)).fetchall()

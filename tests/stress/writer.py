@@ -22,20 +22,24 @@ _PATIENCE = 30.0
 _NAPS = (0.0, 0.0, 0.0, 0.001, 0.01)
 
 
-def write(pipe: Pipe, conninfo: str, name: str, writer: int, seconds: float, least: int) -> None:
-    """Write until the time is up and so many transactions are committed; sends their counts."""
+def write(
+    pipe: Pipe, conninfo: str, name: str, writer: int, seconds: float, least: int, forged: str = ""
+) -> None:
+    """Write until the time is up and so many transactions are committed; sends their counts.
+
+    `forged` is the setting that remembers a transaction's mark, if the sessions forge it.
+    """
     # A lost connection is part of the work, not worth a warning.
     logging.getLogger("psycopg").setLevel(logging.CRITICAL)
-    pipe.send(Writer(conninfo, name, writer).run(seconds, least))
+    pipe.send(Writer(conninfo, name, writer, forged).run(seconds, least))
 
 
 class Writer:
     """Transactions on several streams, with savepoints, pauses and roll-backs."""
 
-    def __init__(self, conninfo: str, name: str, writer: int) -> None:
-        self._conninfo = make_conninfo(
-            conninfo, application_name=APPLICATION, options="-c deadlock_timeout=20ms"
-        )
+    def __init__(self, conninfo: str, name: str, writer: int, forged: str = "") -> None:
+        options = "-c deadlock_timeout=20ms" + (f" -c {forged}=1" if forged else "")
+        self._conninfo = make_conninfo(conninfo, application_name=APPLICATION, options=options)
         self._chance = random.Random(writer)
         self._writer = writer
         self._number = 0

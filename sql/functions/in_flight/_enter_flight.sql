@@ -14,6 +14,8 @@ RETURN
     _mark_lock_class() + (_drawn_position() >> 32 & 63)::integer,
     _drawn_position()::bit(32)::integer
   ) IS NULL
+  -- One of four gates, so that writers do not all wait for one lock's memory.
+  OR pg_advisory_xact_lock_shared(_gate_lock_class(), pg_backend_pid() % 4) IS NULL
   -- The bell comes after the mark: a reader does it the other way round, so one sees the other. A
   -- bell key is taken and given back in one expression, which nothing can interrupt half-way.
   OR (
@@ -22,5 +24,6 @@ RETURN
   );
 
 COMMENT ON FUNCTION _enter_flight() IS
-$$Internal: take the in-flight mark of this transaction and test the bell; false if a session waits
-for a notification. Inlined into its callers, hence without a search_path of its own.$$;
+$$Internal: take the in-flight mark of this transaction, enter a gate and test the bell; false if a
+session waits for a notification. Inlined into its callers, hence without a search_path of its
+own.$$;

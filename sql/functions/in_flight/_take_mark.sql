@@ -17,9 +17,11 @@ BEGIN
   PERFORM pg_advisory_xact_lock_shared(
     _mark_lock_class() + (after_position >> 32 & 63)::integer, after_position::bit(32)::integer
   );
+  -- As _enter_flight. A savepoint can have taken it back.
+  PERFORM pg_advisory_xact_lock_shared(_gate_lock_class(), pg_backend_pid() % 4);
 END
 $$;
 
 COMMENT ON FUNCTION _take_mark(bigint) IS
-$$Internal: take the in-flight mark that says: this transaction may still write after this position.
-Taking one that is held costs little. _open_marks() reads it.$$;
+$$Internal: take the in-flight mark that says: this transaction may still write after this position;
+and enter a gate. Taking what is held costs little. _open_marks() reads the mark.$$;

@@ -23,7 +23,7 @@ BEGIN
   END IF;
 
   -- In this order: a writer that gets its position after the first step gets one above
-  -- last_position, and a writer in flight at the second step is seen by its mark.
+  -- last_position, and a writer in flight at the second step is seen by its gate and its mark.
   last_position := _drawn_position();
   IF last_position = 0 THEN
     -- Not in one condition: that would look at the table each time.
@@ -31,6 +31,18 @@ BEGIN
       -- Tables were copied without their sequences: readers would take the store for an empty one.
       PERFORM _refuse_sequences();
     END IF;
+  END IF;
+
+  -- pg_locks walks over every session that the server may have. The gates tell of other sessions
+  -- only, and a transaction that has written to the store has an id.
+  IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
+    NULL;
+  ELSIF pg_sequence_last_value('gate_trust_seq') IS NULL THEN
+    PERFORM _trust_gates();
+  ELSIF _gates_free() THEN
+    safe_position := last_position;
+    in_flight := false;
+    RETURN;
   END IF;
   SELECT min(m.after_position) INTO lowest FROM _open_marks() AS m;
 

@@ -24,6 +24,7 @@ BEGIN
         WHEN l.classid::bigint = _stream_lock_class()::bigint & 4294967295 THEN 'stream'
         WHEN (l.classid::bigint - _mark_lock_class()) & 4294967295 <= 64 THEN 'mark'
         WHEN l.classid::bigint = _bell_lock_class()::bigint & 4294967295 THEN 'bell'
+        WHEN l.classid::bigint = _gate_lock_class()::bigint & 4294967295 THEN 'gate'
       END AS key
     FROM pg_locks AS l
     WHERE l.locktype = 'advisory'

@@ -39,7 +39,7 @@ BEGIN
       'list_retention', 'store_statistics', 'health', 'count_parked', 'list_stuck',
       '_subscription_health', '_server_health', 'stream_statistics', 'category_statistics',
       'type_statistics', 'writers_in_flight', '_stream_lock_class', '_mark_lock_class',
-      '_bell_lock_class', '_open_marks', '_foreign_locks', '_may_lock',
+      '_bell_lock_class', '_gate_lock_class', '_open_marks', '_foreign_locks', '_may_lock',
       'list_sequences'
     ]
     WHEN 'admin' THEN _granted_names('read') || _granted_names('write') || _granted_names('consume')

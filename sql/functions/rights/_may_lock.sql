@@ -21,6 +21,8 @@ DECLARE
 BEGIN
   IF key = 'bell' THEN
     names := names || name 'fall_asleep';
+  ELSIF key = 'gate' THEN
+    names := names || name 'horizon';
   END IF;
   -- MEMBER, not USAGE: a session may have set a role that its own does not inherit from. Functions
   -- that PUBLIC may execute do not count.
@@ -37,4 +39,4 @@ $$;
 
 COMMENT ON FUNCTION _may_lock(text, text) IS
 $$Internal: whether a role has a right to a function that takes a key of this kind: installer,
-stream, mark or bell.$$;
+stream, mark, bell or gate.$$;

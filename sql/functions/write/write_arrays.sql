@@ -103,6 +103,9 @@ BEGIN
     IF global_position IS NULL THEN
       PERFORM _refuse_version(stream, target.stream_id, at_version, expected_version);
     END IF;
+    -- A repetition writes nothing. Without an id each one of a transaction would take a mark, and
+    -- horizon() would not look for it.
+    PERFORM pg_current_xact_id();
   END IF;
 END
 $$;

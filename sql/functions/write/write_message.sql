@@ -100,8 +100,6 @@ BEGIN
     FROM write_arrays(
       stream, ARRAY[type], ARRAY[data], ARRAY[metadata], expected_version, ARRAY[message_id]
     ) AS b;
-    -- A repetition writes nothing, and without an id each one of a transaction would take a mark.
-    PERFORM pg_current_xact_id();
   END IF;
 END
 $$;

@@ -193,9 +193,7 @@ async def test_a_safe_position_that_went_back_is_waited_for(
         await AsyncParallel.until(watch.is_asleep)
         # A writer that had read its bound before, and takes its mark only now.
         late = connect(autocommit=False)
-        late.execute(
-            f"SELECT pg_advisory_xact_lock_shared({name}._mark_lock_class(), {before})".encode()
-        )
+        late.execute(f"SELECT {name}._take_mark({before})".encode())
         second = watched.follow(category=category, after_position=before)
         await parallel.start(partial(collect, second, seen_late))
         await asyncio.sleep(0.1)
