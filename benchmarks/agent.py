@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks import contenders
 from benchmarks.tasks import TASKS, Place
+from benchmarks.together import TASKS as TOGETHER
 
 FORK = multiprocessing.get_context("fork")
 
@@ -72,7 +73,7 @@ def work(
     """What a client's process does."""
     try:
         client = contenders.named(contender).client(conninfo)
-        running = TASKS[task](client, place, **options)
+        running = (TASKS | TOGETHER)[task](client, place, **options)
         next(running)
         pipe.send({})
         go.wait()
