@@ -85,7 +85,7 @@ class Database:
             if self.value(self.contender.find, reference) < 1:
                 raise TaskFailed(f"{self.contender.name}: {reference} is not stored")
 
-    def pgbench(self, script: str, clients: int, seconds: float) -> float:
+    def pgbench(self, script: str, clients: int, seconds: float, *, writes: bool = True) -> float:
         """Transactions a second, after a second to warm up; all are verified to be stored.
 
         Every run has new connections, whose first transactions take many times as long: a server
@@ -111,7 +111,8 @@ class Database:
         rate = rate_of(done.stdout, done.stderr)
         if done.returncode or counted is None or rate is None:
             raise TaskFailed(f"{name}: pgbench: {done.stderr.strip()[-300:]}")
-        self.verify(int(counted.group(1)), [])
+        if writes:
+            self.verify(int(counted.group(1)), [])
         return rate
 
     def recover(self) -> None:
@@ -142,6 +143,7 @@ class Bench:
         self._hung: dict[str, str] = {}
         self._opened = ExitStack()
         self._server: Server | None = None
+        self._slow_server: Server | None = None
         self._templates: dict[tuple[str, str], str] = {}
         self._count = 0
 
@@ -177,18 +179,21 @@ class Bench:
     def close(self) -> None:
         self._opened.close()
 
+    @property
+    def slow_server(self) -> Server:
+        """The server whose disk takes 1 ms for a flush."""
+        if self._slow_server is None:
+            with slow_flushes(milliseconds=1):
+                self._slow_server = self._opened.enter_context(Server())
+        return self._slow_server
+
     @contextmanager
-    def slow_server(self) -> Iterator[Server]:
-        """Give a server whose disk takes 1 ms for a flush."""
-        server = Server()
-        with slow_flushes(milliseconds=1):
-            server.start()
-        key = server_key(server)
-        try:
+    def another_server(self, **settings: str) -> Iterator[Server]:
+        """Give a server with other settings."""
+        with Server(**settings) as server:
+            key = server_key(server)
             yield server
-        finally:
-            server.stop()
-            self._templates = {k: v for k, v in self._templates.items() if k[0] != key}
+        self._templates = {k: v for k, v in self._templates.items() if k[0] != key}
 
     def offered(self, workload: str) -> list[Contender]:
         """The contenders that can be run and take part in a workload."""

@@ -7,51 +7,71 @@
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.compare import before_and_after, loads_table
 from benchmarks.figures import Figure, base
-from benchmarks.plots import Bar, bars, number
+from benchmarks.plots import Bar, Line, bars, lines, number
 from benchmarks.record import Record, Run
+from benchmarks.tables import one_line, table_of
 from benchmarks.targets import targets
 from pgstore._core.files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
 PAGES = (PAGE, ROOT / "README.md")
-FULL = Path(__file__).parent / "results" / "full.json"
+RESULTS = Path(__file__).parent / "results"
+FULL, GROWTH, BEFORE = (RESULTS / f"{name}.json" for name in ("full", "growth", "before"))
 
 MARKER = re.compile(r"<!-- ([\w-]+) -->\n.*?<!-- /\1 -->", re.DOTALL)
 
-VARIANTS = {"consumers": "consumers", "growth": "messages"}
+VARIANTS = {"consumers": "consumers", "growth": "messages", "writers": "writers"}
 """What the number in a variant's name counts."""
 
 PLOTS = {
     "writes": ("writes/clients/spread/32", False),
     "writes-slow-disk": ("writes-slow-disk/clients/spread/32", False),
+    "application": ("application/threads/32", False),
+    "ways": ("ways/fast", True),
     "batches": ("batches/1000", False),
     "reads": ("reads/stream", False),
     "catch-up": ("catch-up/plain", True),
+    "jobs": ("jobs/1", False),
     "latency": ("latency/idle/p50", True),
     "consumers": ("consumers/quiet", False),
     "order": ("order/missed", False),
-    "growth": ("growth/writes", False),
     "snapshot": ("snapshot", False),
 }
 """Of each plot the figure, and whether its axis is logarithmic."""
+
+BY_MESSAGES = {
+    ("growth/client", "raw"): "INSERT, 1 client",
+    ("growth/client", "message-db"): "Message DB, a write, 1 client",
+    ("growth/client", "pgstore"): "pgstore, write, 1 client",
+    ("growth/batches", "pgstore"): "pgstore, write_many of 1,000",
+    ("growth/reads", "pgstore"): "pgstore, read 100 streams of 10",
+    ("growth/catch-up", "pgstore"): "pgstore, catch-up of the last 10,000",
+}
+"""Lines of the chart of a message's cost by how many are stored: figure and contender."""
 
 
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("results", nargs="?", type=Path, default=FULL)
+    parser.add_argument("--growth", type=Path, default=GROWTH, help="the charts by size")
+    parser.add_argument("--before", type=Path, default=BEFORE, help="to compare with")
     parser.add_argument("--into", type=Path, help="a folder for copies, instead of the pages")
     arguments = parser.parse_args(words)
     record = Record.read(arguments.results)
+    if arguments.growth.exists() and "growth" not in record.runs:
+        record = record.into(Record.read(arguments.growth))
+    before = Record.read(arguments.before) if arguments.before.exists() else None
     root: Path = arguments.into or ROOT
     for page in PAGES:
         place = root / page.relative_to(ROOT)
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(place, filled(page.read_text(), record))
+        write_whole(place, filled(page.read_text(), record, before))
     folder = root / PAGE.relative_to(ROOT).with_suffix("")
     folder.mkdir(exist_ok=True)
     for name, text in plots(record).items():
@@ -62,18 +82,20 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
-def filled(page: str, record: Record) -> str:
+def filled(page: str, record: Record, before: Record | None = None) -> str:
     """The page with its tables made anew; ValueError for a marker that nothing belongs to."""
 
     def table(found: re.Match[str]) -> str:
         name = found.group(1)
-        return f"<!-- {name} -->\n\n{part(name, record)}\n\n<!-- /{name} -->"
+        return f"<!-- {name} -->\n\n{part(name, record, before)}\n\n<!-- /{name} -->"
 
     return MARKER.sub(table, page)
 
 
-def part(name: str, record: Record) -> str:
+def part(name: str, record: Record, before: Record | None = None) -> str:
     """What stands between a pair of markers."""
+    if name == "before-after":
+        return before_and_after(before, record) if before else "There is no earlier run."
     if name in PARTS:
         return PARTS[name](record)
     found = [each for each in record.figures if each.workload == name]
@@ -100,7 +122,7 @@ def figure_table(figure: Figure, record: Record) -> str:
         label = title_of(name, figure, record)
         rows.append(
             [
-                f"**{label}**" if base(name) == "pgstore" else label,
+                f"**{label}**" if kind_of(name) == "ours" else label,
                 f"{value}{note}",
                 *(["" if share is None else f"{share:.2g}"] if of_limit else []),
             ]
@@ -123,27 +145,16 @@ def title_of(name: str, figure: Figure, record: Record) -> str:
     return f"{title}, {variant}"
 
 
-def table_of(head: list[str], rows: Iterable[list[str]]) -> str:
-    """A table in markdown; all columns but the first are aligned right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def one_line(text: str, most: int = 120) -> str:
-    words = " ".join(text.split()).replace("|", "/")
-    return words if len(words) <= most else words[: most - 1] + "…"
-
-
 def targets_table(record: Record) -> str:
     answers = {None: "not measured", True: "yes", False: "**no**"}
     return table_of(
-        ["measured in one run", "against", "target", "found", "met"],
+        ["measured in one run", "against", "target", "reached", "floor", "met"],
         [
             [
                 each.what,
                 each.against,
                 f"{each.relation} {each.bound:g}",
-                "" if each.value is None else number(each.value),
+                *("" if value is None else number(value) for value in (each.value, each.floor)),
                 answers[each.met],
             ]
             for each in targets(record)
@@ -213,9 +224,13 @@ def summary_table(record: Record) -> str:
 SUMMARY = {
     "Single writes, 32 clients": "writes/clients/spread/32",
     "The same where a flush takes 1 ms": "writes-slow-disk/clients/spread/32",
+    "One Python client over TCP": "application/processes/1",
+    "4 processes of 8 threads over TCP": "application/threads/32",
+    "The same where a flush takes 1 ms ": "application-slow-disk/threads/32",
     "Batches of 1,000": "batches/1000",
     "A stream of 10,000, read and decoded": "reads/stream",
     "Catch-up of a subscription": "catch-up/plain",
+    "Jobs of one worker, one at a time": "jobs/1",
     "From write to handler, idle, median": "latency/idle/p50",
 }
 
@@ -226,10 +241,12 @@ PARTS: dict[str, Callable[[Record], str]] = {
     "machine": machine_table,
     "settings": settings_table,
     "contenders": contenders_table,
+    "loads": loads_table,
 }
 KNOWN = {
-    *("writes", "writes-slow-disk", "batches", "reads", "catch-up", "latency", "consumers"),
-    *("order", "growth", "snapshot"),
+    *("writes", "writes-slow-disk", "application", "application-slow-disk", "ways", "batches"),
+    *("reads", "catch-up", "jobs", "latency", "consumers", "order", "bytes", "snapshot"),
+    *("horizon", "growth", "writers"),
 }
 
 
@@ -249,7 +266,42 @@ def plots(record: Record) -> dict[str, str]:
         scale = ", logarithmic scale" if log else ""
         note = f"{figure.unit}, {figure.better} is better{scale}"
         drawn[name] = bars(figure.title, note, rows, log=log)
-    return drawn
+    return drawn | charts(record)
+
+
+def charts(record: Record) -> dict[str, str]:
+    """The charts of a message's cost, by how many are stored and by how many writers there are."""
+    note = "µs a message, lower is better, logarithmic scales"
+    by_messages = [
+        Line(label, kind_of(name), costs(record.figure(key), name))
+        for (key, name), label in BY_MESSAGES.items()
+    ]
+    writers = record.figure("writers/pgbench")
+    by_writers = [
+        Line(title_of(name, writers, record), kind_of(name), costs(writers, name))
+        for name in (dict.fromkeys(map(base, writers.rounds)) if writers else ())
+        if writers
+    ]
+    drawn = {
+        "cost-by-messages": ("Cost of a message by how many are stored", "messages", by_messages),
+        "cost-by-writers": ("Cost of a single write by pgbench", "writers", by_writers),
+    }
+    return {
+        name: lines(title, f"{note}; {what}", [line for line in found if line.points])
+        for name, (title, what, found) in drawn.items()
+        if any(line.points for line in found)
+    }
+
+
+def costs(figure: Figure | None, name: str) -> list[tuple[float, float]]:
+    """Of each variant with a number: the number, and microseconds a message."""
+    if figure is None:
+        return []
+    return [
+        (int(variant.partition("/")[2]), 1e6 / figure.median(variant))
+        for variant in figure.rounds
+        if base(variant) == name
+    ]
 
 
 def nearest(record: Record, key: str) -> Figure | None:
@@ -260,9 +312,10 @@ def nearest(record: Record, key: str) -> Figure | None:
 
 
 def kind_of(name: str) -> str:
-    if base(name) == "pgstore":
+    if base(name) in ("pgstore", "pgstore-grouped"):
         return "ours"
-    return "limit" if base(name) in ("raw", "echo", "notified") else "peer"
+    limits = ("raw", "echo", "notified", "floor", "skip-locked")
+    return "limit" if base(name) in limits else "peer"
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ class Server(embedded.Server):
     Only on Linux are all addresses of 127.0.0.0/8 there: elsewhere its port can be in use.
     """
 
-    def __init__(self) -> None:
-        super().__init__(settings=SETTINGS)
+    def __init__(self, **settings: str) -> None:
+        super().__init__(settings=SETTINGS | settings)
         several = sys.platform == "linux"
         numbers = (random.randint(1, 254) for _ in range(2))
         self.address = "127.77.{}.{}".format(*numbers) if several else "127.0.0.1"

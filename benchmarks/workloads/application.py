@@ -19,8 +19,7 @@ def run_slow(bench: Bench) -> None:
     if reason := reason_against():
         bench.missing[bench.workload] = reason
         return
-    with bench.slow_server() as server:
-        measured(bench, server)
+    measured(bench, bench.slow_server)
 
 
 def measured(bench: Bench, server: Server) -> None:

@@ -18,8 +18,7 @@ def run_slow(bench: Bench) -> None:
     if reason := reason_against():
         bench.missing[bench.workload] = reason
         return
-    with bench.slow_server() as server:
-        everywhere(bench, server)
+    everywhere(bench, bench.slow_server)
 
 
 def everywhere(bench: Bench, server: Server) -> None:
