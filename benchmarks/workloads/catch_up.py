@@ -10,7 +10,7 @@ from benchmarks.bench import Bench, Database
 from benchmarks.contenders.contract import Contender
 from benchmarks.sizes import Sizes
 
-WORKERS = (1, 2)
+WORKERS = (2,)
 PARTITIONS = 8
 RARE = 1_000
 BATCH = 1_000

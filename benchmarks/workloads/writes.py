@@ -23,15 +23,14 @@ def run_slow(bench: Bench) -> None:
 
 def everywhere(bench: Bench, server: Server) -> None:
     sizes = bench.sizes
-    for streams in (sizes.streams, HOT) if sizes.busy_streams else (sizes.streams,):
-        by_pgbench(bench, streams, server)
-        by_clients(bench, streams, server)
+    by_pgbench(bench, sizes.streams, server)
+    by_clients(bench, sizes.streams, server)
+    if sizes.busy_streams and not is_slow(bench):
+        by_clients(bench, HOT, server)
 
 
 def by_pgbench(bench: Bench, streams: int, server: Server) -> None:
     chosen = [each for each in bench.offered(bench.workload) if each.script(streams)]
-    if streams == HOT:
-        chosen = [each for each in chosen if not each.sql_only]
     with bench.databases(chosen, server) as databases:
         bench.each(databases, lambda each: begin(each, streams))
         bench.each(databases, lambda each: each.pgbench(script(each, streams), 1, 0.5))
