@@ -8,6 +8,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 
 from benchmarks.compare import before_and_after, loads_table
@@ -221,6 +222,25 @@ def summary_table(record: Record) -> str:
     return table_of(["", "pgstore", "limit", "best of the others"], rows)
 
 
+def ahead_table(record: Record) -> str:
+    """The figures in which a peer is ahead of pgstore, and how far, by the ratios of the rounds."""
+    rows = []
+    for figure in record.figures:
+        if "pgstore" not in figure.rounds:
+            continue
+        shares = {
+            name: figure.share(name, "pgstore") for name in figure.rounds if kind_of(name) == "peer"
+        }
+        names = [
+            f"{title_of(name, figure, record)} ({number(share)} times as good)"
+            for name, share in sorted(shares.items(), key=itemgetter(1), reverse=True)
+            if share > 1
+        ]
+        if names:
+            rows.append([figure.title, ", ".join(names)])
+    return table_of(["figure", "ahead of pgstore"], rows).replace("---:", "---")
+
+
 SUMMARY = {
     "Single writes, 32 clients": "writes/clients/spread/32",
     "The same where a flush takes 1 ms": "writes-slow-disk/clients/spread/32",
@@ -242,6 +262,7 @@ PARTS: dict[str, Callable[[Record], str]] = {
     "settings": settings_table,
     "contenders": contenders_table,
     "loads": loads_table,
+    "ahead": ahead_table,
 }
 KNOWN = {
     *("writes", "writes-slow-disk", "application", "application-slow-disk", "ways", "batches"),

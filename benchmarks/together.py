@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 from benchmarks.contenders.contract import Client, Writing
 from benchmarks.payload import deposited
@@ -57,7 +57,10 @@ def threads(
     workers = [threading.Thread(target=work, args=(n,), daemon=True) for n in range(threads)]
     for worker in workers:
         worker.start()
-    ready.wait()
+    with suppress(threading.BrokenBarrierError):
+        ready.wait()
+    if failures:
+        raise failures[0]
     yield
     start.wait()
     for worker in workers:

@@ -260,3 +260,10 @@ def test_figures_that_other_pages_quote_are_those_of_the_performance_page(name: 
     )
     assert quoted
     assert [figure for figure in quoted if figure not in PAGE.read_text()] == []
+
+
+def test_the_figures_in_which_a_peer_is_ahead_are_named(record: Record) -> None:
+    record.figures.append(figure("reads/stream", {"pgstore": [100.0], "depeche": [150.0]}))
+    assert PARTS["ahead"](record).splitlines()[2:] == [
+        "| Title of reads/stream | depeche_db (1.50 times as good) |"
+    ]
