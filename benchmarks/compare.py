@@ -40,9 +40,10 @@ def same_figures(before: Record, after: Record) -> list[tuple[Figure, Figure]]:
 
 
 def when(record: Record) -> str:
-    """The days of its runs, and the version of what was measured."""
+    """The days of its runs, and where they were."""
     days = sorted({run.at.partition(" ")[0] for run in record.runs.values()})
-    return " to ".join(dict.fromkeys([days[0], days[-1]])) if days else "no run"
+    on = f", on {record.machine['processor']}" if "processor" in record.machine else ""
+    return " to ".join(dict.fromkeys([days[0], days[-1]])) + on if days else "no run"
 
 
 def loads_table(record: Record) -> str:

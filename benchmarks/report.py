@@ -11,9 +11,11 @@ from collections.abc import Callable
 from operator import itemgetter
 from pathlib import Path
 
+from benchmarks.charts import CHARTS, PLOTS, charts, drawn_figure, image, plots
 from benchmarks.compare import before_and_after, loads_table
-from benchmarks.figures import Figure, base
-from benchmarks.plots import Bar, Line, bars, lines, number
+from benchmarks.figures import Figure
+from benchmarks.labels import kind_of, title_of
+from benchmarks.plots import number
 from benchmarks.record import Record, Run
 from benchmarks.tables import one_line, table_of
 from benchmarks.targets import targets
@@ -21,40 +23,11 @@ from pgstore._core.files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
-PAGES = (PAGE, ROOT / "README.md")
+PAGES = (PAGE, ROOT / "README.md", ROOT / "docs" / "choosing.md")
 RESULTS = Path(__file__).parent / "results"
 FULL, GROWTH, BEFORE = (RESULTS / f"{name}.json" for name in ("full", "growth", "before"))
 
 MARKER = re.compile(r"<!-- ([\w-]+) -->\n.*?<!-- /\1 -->", re.DOTALL)
-
-VARIANTS = {"consumers": "consumers", "growth": "messages", "writers": "writers"}
-"""What the number in a variant's name counts."""
-
-PLOTS = {
-    "writes": ("writes/clients/spread/32", False),
-    "writes-slow-disk": ("writes-slow-disk/clients/spread/32", False),
-    "application": ("application/threads/32", False),
-    "ways": ("ways/fast", True),
-    "batches": ("batches/1000", False),
-    "reads": ("reads/stream", False),
-    "catch-up": ("catch-up/plain", True),
-    "jobs": ("jobs/1", False),
-    "latency": ("latency/idle/p50", True),
-    "consumers": ("consumers/quiet", False),
-    "order": ("order/missed", False),
-    "snapshot": ("snapshot", False),
-}
-"""Of each plot the figure, and whether its axis is logarithmic."""
-
-BY_MESSAGES = {
-    ("growth/client", "raw"): "INSERT, 1 client",
-    ("growth/client", "message-db"): "Message DB, a write, 1 client",
-    ("growth/client", "pgstore"): "pgstore, write, 1 client",
-    ("growth/batches", "pgstore"): "pgstore, write_many of 1,000",
-    ("growth/reads", "pgstore"): "pgstore, read 100 streams of 10",
-    ("growth/catch-up", "pgstore"): "pgstore, catch-up of the last 10,000",
-}
-"""Lines of the chart of a message's cost by how many are stored: figure and contender."""
 
 
 def main(words: list[str] | None = None) -> int:
@@ -65,8 +38,8 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--into", type=Path, help="a folder for copies, instead of the pages")
     arguments = parser.parse_args(words)
     record = Record.read(arguments.results)
-    if arguments.growth.exists() and "growth" not in record.runs:
-        record = record.into(Record.read(arguments.growth))
+    if arguments.growth.exists():
+        record = record.beside(Record.read(arguments.growth))
     before = Record.read(arguments.before) if arguments.before.exists() else None
     root: Path = arguments.into or ROOT
     for page in PAGES:
@@ -99,12 +72,14 @@ def part(name: str, record: Record, before: Record | None = None) -> str:
         return before_and_after(before, record) if before else "There is no earlier run."
     if name in PARTS:
         return PARTS[name](record)
+    picture = [image(name, record)] if name in PLOTS and drawn_figure(name, record) else []
     found = [each for each in record.figures if each.workload == name]
     if name not in {each.workload for each in record.figures} | set(record.runs):
         if name in KNOWN:
             return "Not measured in this run."
         raise ValueError(f"there is nothing called {name}")
-    return "\n\n".join(figure_table(each, record) for each in found) or "Not measured in this run."
+    tables = [figure_table(each, record) for each in found]
+    return "\n\n".join([*picture, *tables] if found else ["Not measured in this run."])
 
 
 def figure_table(figure: Figure, record: Record) -> str:
@@ -133,17 +108,6 @@ def figure_table(figure: Figure, record: Record) -> str:
             blank = [""] if of_limit else []
             rows.append([title_of(name, figure, record), one_line(note), *blank])
     return f"{figure.title}:\n\n{table_of(head, rows)}"
-
-
-def title_of(name: str, figure: Figure, record: Record) -> str:
-    contender, _, variant = name.partition("/")
-    title = record.contenders.get(contender, {}).get("title") or contender
-    if not variant:
-        return title
-    if variant.isdecimal():
-        counted = VARIANTS.get(figure.workload, "")
-        return f"{title}, {int(variant):,} {counted[:-1] if variant == '1' else counted}".strip()
-    return f"{title}, {variant}"
 
 
 def targets_table(record: Record) -> str:
@@ -241,6 +205,40 @@ def ahead_table(record: Record) -> str:
     return table_of(["figure", "ahead of pgstore"], rows).replace("---:", "---")
 
 
+def charts_part(record: Record) -> str:
+    """The charts by size, if they were measured."""
+    drawn = charts(record)
+    images = [f"![{CHARTS[name]}](performance/{name}.svg)" for name in drawn]
+    return "\n\n".join(images) or "Not measured in this run."
+
+
+def choosing_table(record: Record) -> str:
+    """How many times as good pgstore is as each peer, in the figures that a choice depends on."""
+    found = [figure for key in CHOOSING if (figure := record.figure(key))]
+    rows = []
+    for figure in found:
+        cells = [
+            number(figure.share("pgstore", peer)) if peer in figure.rounds else ""
+            for peer in CHOOSERS
+        ]
+        rows.append([figure.title, *cells])
+    if order := record.figure("order/missed"):
+        shares = [order.rounds.get(peer) for peer in CHOOSERS]
+        rows.append(["Messages that a reader of everything missed, %", *map(first, shares)])
+    titles = [record.contenders.get(peer, {}).get("title") or peer for peer in CHOOSERS]
+    return table_of(["", *titles], rows)
+
+
+def first(values: list[float] | None) -> str:
+    return number(values[0]) if values else ""
+
+
+CHOOSERS = ("message-db", "depeche", "eventsourcing", "emmett", "pgmq", "procrastinate")
+CHOOSING = (
+    *("writes/clients/spread/32", "writes-slow-disk/clients/spread/32", "batches/1000"),
+    *("reads/stream", "catch-up/defaults", "jobs/1", "latency/idle/p50", "growth/disk"),
+)
+
 SUMMARY = {
     "Single writes, 32 clients": "writes/clients/spread/32",
     "The same where a flush takes 1 ms": "writes-slow-disk/clients/spread/32",
@@ -263,80 +261,14 @@ PARTS: dict[str, Callable[[Record], str]] = {
     "contenders": contenders_table,
     "loads": loads_table,
     "ahead": ahead_table,
+    "charts": charts_part,
+    "choosing": choosing_table,
 }
 KNOWN = {
     *("writes", "writes-slow-disk", "application", "application-slow-disk", "ways", "batches"),
     *("reads", "catch-up", "jobs", "latency", "consumers", "order", "bytes", "snapshot"),
     *("horizon", "growth", "writers"),
 }
-
-
-def plots(record: Record) -> dict[str, str]:
-    """The SVG of each plot whose figure, or one like it, was measured."""
-    drawn = {}
-    for name, (key, log) in PLOTS.items():
-        figure = record.figure(key) or nearest(record, key)
-        if figure is None or not figure.rounds:
-            continue
-        rows = [
-            Bar(title_of(each, figure, record), figure.median(each), kind_of(each))
-            for each in figure.rounds
-        ]
-        if figure.limit is not None:
-            rows.sort(key=lambda row: row.value, reverse=figure.better == "higher")
-        scale = ", logarithmic scale" if log else ""
-        note = f"{figure.unit}, {figure.better} is better{scale}"
-        drawn[name] = bars(figure.title, note, rows, log=log)
-    return drawn | charts(record)
-
-
-def charts(record: Record) -> dict[str, str]:
-    """The charts of a message's cost, by how many are stored and by how many writers there are."""
-    note = "µs a message, lower is better, logarithmic scales"
-    by_messages = [
-        Line(label, kind_of(name), costs(record.figure(key), name))
-        for (key, name), label in BY_MESSAGES.items()
-    ]
-    writers = record.figure("writers/pgbench")
-    by_writers = [
-        Line(title_of(name, writers, record), kind_of(name), costs(writers, name))
-        for name in (dict.fromkeys(map(base, writers.rounds)) if writers else ())
-        if writers
-    ]
-    drawn = {
-        "cost-by-messages": ("Cost of a message by how many are stored", "messages", by_messages),
-        "cost-by-writers": ("Cost of a single write by pgbench", "writers", by_writers),
-    }
-    return {
-        name: lines(title, f"{note}; {what}", [line for line in found if line.points])
-        for name, (title, what, found) in drawn.items()
-        if any(line.points for line in found)
-    }
-
-
-def costs(figure: Figure | None, name: str) -> list[tuple[float, float]]:
-    """Of each variant with a number: the number, and microseconds a message."""
-    if figure is None:
-        return []
-    return [
-        (int(variant.partition("/")[2]), 1e6 / figure.median(variant))
-        for variant in figure.rounds
-        if base(variant) == name
-    ]
-
-
-def nearest(record: Record, key: str) -> Figure | None:
-    """A figure of the same kind, for a run with other sizes."""
-    prefix = key.rpartition("/")[0]
-    found = [each for each in record.figures if each.key.rpartition("/")[0] == prefix]
-    return found[-1] if found else None
-
-
-def kind_of(name: str) -> str:
-    if base(name) in ("pgstore", "pgstore-grouped"):
-        return "ours"
-    limits = ("raw", "echo", "notified", "floor", "skip-locked")
-    return "limit" if base(name) in limits else "peer"
 
 
 if __name__ == "__main__":
