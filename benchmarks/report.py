@@ -70,6 +70,8 @@ def part(name: str, record: Record, before: Record | None = None) -> str:
     """What stands between a pair of markers."""
     if name == "before-after":
         return before_and_after(before, record) if before else "There is no earlier run."
+    if name == "targets":
+        return targets_table(record, before)
     if name in PARTS:
         return PARTS[name](record)
     picture = [image(name, record)] if name in PLOTS and drawn_figure(name, record) else []
@@ -110,21 +112,22 @@ def figure_table(figure: Figure, record: Record) -> str:
     return f"{figure.title}:\n\n{table_of(head, rows)}"
 
 
-def targets_table(record: Record) -> str:
+def targets_table(record: Record, before: Record | None = None) -> str:
+    """Every target: what an earlier run reached, what this one did, and the floor."""
     answers = {None: "not measured", True: "yes", False: "**no**"}
-    return table_of(
-        ["measured in one run", "against", "target", "reached", "floor", "met"],
-        [
+    earlier = {(each.what, each.against): each.value for each in targets(before)} if before else {}
+    rows = []
+    for each in targets(record):
+        values = (earlier.get((each.what, each.against)), each.value, each.floor)
+        rows.append(
             [
-                each.what,
-                each.against,
-                f"{each.relation} {each.bound:g}",
-                *("" if value is None else number(value) for value in (each.value, each.floor)),
+                *(each.what, each.against, f"{each.relation} {each.bound:g}"),
+                *("" if value is None else number(value) for value in values),
                 answers[each.met],
             ]
-            for each in targets(record)
-        ],
-    )
+        )
+    head = ["measured in one run", "against", "target", "before", "reached", "floor", "met"]
+    return table_of(head, rows)
 
 
 def machine_table(record: Record) -> str:
@@ -254,7 +257,6 @@ SUMMARY = {
 
 
 PARTS: dict[str, Callable[[Record], str]] = {
-    "targets": targets_table,
     "summary": summary_table,
     "machine": machine_table,
     "settings": settings_table,

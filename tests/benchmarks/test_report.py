@@ -139,7 +139,7 @@ def test_a_workload_that_was_not_measured_says_so(record: Record) -> None:
 
 def test_the_page_of_the_docs_has_a_place_for_each_workload_and_plot(record: Record) -> None:
     page = PAGE.read_text()
-    for name in {*WORKLOADS, *PARTS, "before-after"} - {"choosing"}:
+    for name in {*WORKLOADS, *PARTS, "targets", "before-after"} - {"choosing"}:
         assert f"<!-- {name} -->" in page, name
     page = filled(page, record)
     assert sorted(re.findall(r"\(performance/([\w-]+)\.svg\)", page)) == sorted(plots(record))
@@ -176,6 +176,9 @@ def test_runs_are_compared_in_figures_that_measured_the_same(record: Record) -> 
     )
     assert row in text
     assert "catch-up" not in text
+    targets_of_both = filled("<!-- targets -->\n<!-- /targets -->", record, before)
+    row = "| Single writes, pgbench, 1 client | INSERT | ≥ 0.7 | 0.400 | 0.800 | 0.900 | yes |"
+    assert row in targets_of_both
     assert text.endswith("Before: 2026-11-23. After: 2026-11-23.")
 
 
