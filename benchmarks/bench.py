@@ -26,7 +26,7 @@ from benchmarks.server import Server
 from benchmarks.sizes import Sizes
 from pgstore import embedded
 
-PEERS_PATIENCE = 60.0
+PEERS_PATIENCE = 90.0
 """Seconds after which a peer that gives no answer is ended, and left out of the workload."""
 QUERY_PATIENCE = "900s"
 LOCK_PATIENCE = "30s"
