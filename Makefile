@@ -47,8 +47,13 @@ test-long: $(READY) ## run the tests that do more of the same on request, in the
 	  $(BIN)/python -m pytest -q -n $(WORKERS) $(LONG_TESTS) $(ARGS)
 
 .PHONY: bench
-bench: $(READY) ## measure against other stores and the limit, for 40 minutes; ARGS='--only writes'
+bench: $(READY) ## measure against other stores and the limit, for 30 minutes; ARGS='--only writes'
 	@$(BIN)/python -m benchmarks $(ARGS)
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.report
+
+.PHONY: bench-growth
+bench-growth: $(READY) ## measure on up to ten million messages and by up to 64 writers, for 20 minutes
+	@$(BIN)/python -m benchmarks --growth $(ARGS)
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.report
 
 .PHONY: bench-quick

@@ -15,13 +15,14 @@ import msgspec
 import psycopg
 
 from benchmarks.agents import TaskFailed
-from benchmarks.bench import SETTINGS, Bench
+from benchmarks.bench import Bench
 from benchmarks.contenders import CLASSES
 from benchmarks.environment import Environments
 from benchmarks.machine import machine, versions
 from benchmarks.record import Record, Run
+from benchmarks.server import SETTINGS
 from benchmarks.sizes import FULL, QUICK
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import BY_SIZE, WORKLOADS
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -103,7 +104,8 @@ def parsed(words: list[str] | None) -> argparse.Namespace:
         prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("--quick", action="store_true", help="small: see whether figures come out")
-    parser.add_argument("--only", type=listed(WORKLOADS), default=list(WORKLOADS), metavar="NAMES")
+    parser.add_argument("--growth", action="store_true", help="only the charts by size")
+    parser.add_argument("--only", type=listed(WORKLOADS), metavar="NAMES")
     parser.add_argument(
         "--contenders", type=listed(CLASSES), default=list(CLASSES), metavar="NAMES"
     )
@@ -112,11 +114,14 @@ def parsed(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="the file of results")
     parser.add_argument("--into", type=Path, help="a file of results to put these workloads into")
     arguments = parser.parse_args(words)
+    whole = arguments.only is None and arguments.contenders == list(CLASSES)
+    if arguments.only is None:
+        by_size = [arguments.growth] if not arguments.quick else [True, False]
+        arguments.only = [name for name in WORKLOADS if (name in BY_SIZE) in by_size]
     if arguments.out is None:
-        everything = (list(WORKLOADS), list(CLASSES))
-        whole = not arguments.quick and (arguments.only, arguments.contenders) == everything
-        folder = RESULTS if whole else Path(__file__).parents[1] / ".cache" / "bench"
-        arguments.out = folder / ("full.json" if whole else "last.json")
+        name = "growth.json" if arguments.growth else "full.json"
+        cache = Path(__file__).parents[1] / ".cache" / "bench"
+        arguments.out = RESULTS / name if whole and not arguments.quick else cache / "last.json"
     return arguments
 
 

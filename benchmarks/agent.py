@@ -16,7 +16,11 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from benchmarks import contenders
+from benchmarks.kinds import batches_of_kind
 from benchmarks.tasks import TASKS, Place
+from benchmarks.together import TASKS as TOGETHER
+
+ALL_TASKS = TASKS | TOGETHER | {"batches_of_kind": batches_of_kind}
 
 FORK = multiprocessing.get_context("fork")
 
@@ -72,7 +76,7 @@ def work(
     """What a client's process does."""
     try:
         client = contenders.named(contender).client(conninfo)
-        running = TASKS[task](client, place, **options)
+        running = ALL_TASKS[task](client, place, **options)
         next(running)
         pipe.send({})
         go.wait()

@@ -1,5 +1,6 @@
 """What workloads work with: servers, databases, agents, pgbench, and the figures they fill."""
 
+import os
 import random
 import re
 import subprocess
@@ -21,24 +22,11 @@ from benchmarks.contenders.contract import Contender
 from benchmarks.environment import Environments
 from benchmarks.figures import Figure, base
 from benchmarks.flush import slow_flushes
+from benchmarks.server import Server
 from benchmarks.sizes import Sizes
 from pgstore import embedded
 
-SETTINGS = {
-    "fsync": "on",
-    "synchronous_commit": "on",
-    "full_page_writes": "on",
-    "shared_buffers": "2GB",
-    "max_wal_size": "16GB",
-    "checkpoint_timeout": "1h",
-    "autovacuum": "off",
-    "max_connections": "300",
-    "log_min_messages": "panic",
-}
-"""The same for all: durable, and neither a checkpoint nor autovacuum while something is measured.
-Each database is vacuumed, analyzed and checkpointed before each of its rounds instead."""
-
-PEERS_PATIENCE = 150.0
+PEERS_PATIENCE = 90.0
 """Seconds after which a peer that gives no answer is ended, and left out of the workload."""
 QUERY_PATIENCE = "900s"
 LOCK_PATIENCE = "30s"
@@ -97,7 +85,7 @@ class Database:
             if self.value(self.contender.find, reference) < 1:
                 raise TaskFailed(f"{self.contender.name}: {reference} is not stored")
 
-    def pgbench(self, script: str, clients: int, seconds: float) -> float:
+    def pgbench(self, script: str, clients: int, seconds: float, *, writes: bool = True) -> float:
         """Transactions a second, after a second to warm up; all are verified to be stored.
 
         Every run has new connections, whose first transactions take many times as long: a server
@@ -123,7 +111,8 @@ class Database:
         rate = rate_of(done.stdout, done.stderr)
         if done.returncode or counted is None or rate is None:
             raise TaskFailed(f"{name}: pgbench: {done.stderr.strip()[-300:]}")
-        self.verify(int(counted.group(1)), [])
+        if writes:
+            self.verify(int(counted.group(1)), [])
         return rate
 
     def recover(self) -> None:
@@ -153,7 +142,8 @@ class Bench:
         self.workload = ""
         self._hung: dict[str, str] = {}
         self._opened = ExitStack()
-        self._server: embedded.Server | None = None
+        self._server: Server | None = None
+        self._slow_server: Server | None = None
         self._templates: dict[tuple[str, str], str] = {}
         self._count = 0
 
@@ -177,9 +167,9 @@ class Bench:
                 self.fail(contender.name, error)
 
     @property
-    def server(self) -> embedded.Server:
+    def server(self) -> Server:
         if self._server is None:
-            self._server = self._opened.enter_context(embedded.Server(settings=SETTINGS))
+            self._server = self._opened.enter_context(Server())
         return self._server
 
     @property
@@ -189,18 +179,21 @@ class Bench:
     def close(self) -> None:
         self._opened.close()
 
+    @property
+    def slow_server(self) -> Server:
+        """The server whose disk takes 1 ms for a flush."""
+        if self._slow_server is None:
+            with slow_flushes(milliseconds=1):
+                self._slow_server = self._opened.enter_context(Server())
+        return self._slow_server
+
     @contextmanager
-    def slow_server(self) -> Iterator[embedded.Server]:
-        """Give a server whose disk takes 1 ms for a flush."""
-        server = embedded.Server(settings=SETTINGS)
-        with slow_flushes(milliseconds=1):
-            server.start()
-        key = server_key(server)
-        try:
+    def another_server(self, **settings: str) -> Iterator[Server]:
+        """Give a server with other settings."""
+        with Server(**settings) as server:
+            key = server_key(server)
             yield server
-        finally:
-            server.stop()
-            self._templates = {k: v for k, v in self._templates.items() if k[0] != key}
+        self._templates = {k: v for k, v in self._templates.items() if k[0] != key}
 
     def offered(self, workload: str) -> list[Contender]:
         """The contenders that can be run and take part in a workload."""
@@ -208,6 +201,7 @@ class Bench:
             contender
             for contender in self.contenders
             if contender.name not in self.missing
+            and contender.available
             and workload not in contender.lacks
             and (not contender.only or workload in contender.only)
             and (
@@ -217,15 +211,18 @@ class Bench:
 
     @contextmanager
     def databases(
-        self, contenders: list[Contender], server: embedded.Server | None = None
+        self, contenders: list[Contender], server: Server | None = None, *, tcp: bool = False
     ) -> Iterator[dict[str, Database]]:
-        """Give a new database to each; those that cannot have one are missing from now on."""
+        """Give a new database to each; those that cannot have one are missing from now on.
+
+        Clients reach it through the Unix socket, or over TCP.
+        """
         chosen = server or self.server
         made: dict[str, Database] = {}
         try:
             for contender in contenders:
                 try:
-                    made[contender.name] = self._database(contender, chosen)
+                    made[contender.name] = self._database(contender, chosen, tcp)
                 except (TaskFailed, psycopg.Error) as error:
                     self.fail(contender.name, error)
             yield dict(made)
@@ -247,7 +244,7 @@ class Bench:
             turns = [opened.enter_context(self.databases(contenders)) for _ in range(count)]
             yield {each.name: [turn[each.name] for turn in turns] for each in contenders}
 
-    def _database(self, contender: Contender, server: embedded.Server) -> Database:
+    def _database(self, contender: Contender, server: Server, tcp: bool) -> Database:
         self._count += 1
         key, name = (server_key(server), contender.name), f"{contender.name}_{self._count}"
         with psycopg.connect(server.conninfo, autocommit=True) as conn:
@@ -263,6 +260,8 @@ class Bench:
                     sql.Identifier(name), sql.Identifier(self._templates[key])
                 )
             )
+        if tcp:
+            return Database(self, contender, server.over_tcp(name, contender.options))
         return Database(self, contender, conninfo_of(server, contender, name))
 
     def fail(self, name: str, error: Exception) -> None:
@@ -310,6 +309,7 @@ class Bench:
         on = on or {}
         failed = {name: self._hung[base(name)] for name in work if base(name) in self._hung}
         for turn in range(rounds or self.sizes.rounds):
+            figure.loads.append(round(os.getloadavg()[0], 1))
             for name in shuffled(list(work), f"{key} {turn}"):
                 if name in failed:
                     continue
@@ -374,11 +374,11 @@ def rate_of(stdout: str, stderr: str) -> float | None:
     return (int(count[1]) - before) / left if left > 0 else float(rate[1])
 
 
-def conninfo_of(server: embedded.Server, contender: Contender, dbname: str) -> str:
+def conninfo_of(server: Server, contender: Contender, dbname: str) -> str:
     if contender.options:
         return make_conninfo(server.conninfo, dbname=dbname, options=contender.options)
     return make_conninfo(server.conninfo, dbname=dbname)
 
 
-def server_key(server: embedded.Server) -> str:
+def server_key(server: Server) -> str:
     return str(server.folder)

@@ -18,6 +18,8 @@ PYTHON_PACKAGES = (
     "sniffio",
     "pydantic>=2",
     "eventsourcing[postgres]==9.5.*",
+    "pgmq==1.1.4",
+    "procrastinate==3.10.0",
 )
 """Beside them the same psycopg and msgspec that pgstore runs with."""
 SAMPLER = "py-spy==0.4.*"
@@ -69,10 +71,12 @@ class Environments:
         found: dict[str, str] = {}
         if "bench" in self._ready:
             listed = _run(bench_python(), "-m", "pip", "list", "--format=json")
-            wanted = {"depeche-db", "eventsourcing", "sqlalchemy"}
+            wanted = {"depeche-db", "eventsourcing", "sqlalchemy", "pgmq", "procrastinate"}
             for each in json.loads(listed):
                 if (name := each["name"].lower().replace("_", "-")) in wanted:
                     found[name] = each["version"]
+            code = "from pgmq.install import get_embedded_sql_version as v; print(v())"
+            found["pgmq's SQL"] = _run(bench_python(), "-c", code).strip()
         if "node" in self._ready:
             for name in ("@event-driven-io/emmett-postgresql", "@eventide/message-db"):
                 package = CACHE / "node" / "node_modules" / name / "package.json"

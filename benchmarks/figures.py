@@ -19,6 +19,8 @@ class Figure(msgspec.Struct, kw_only=True):
     unit: str
     better: Literal["higher", "lower"]
     rounds: dict[str, list[float]] = {}
+    loads: list[float] = []
+    """The machine's load of the last minute when each round began, with the benchmark's own."""
     limit: str | None = "raw"
     notes: dict[str, str] = {}
     medians: dict[str, float] = {}

@@ -1,8 +1,9 @@
-"""Bar charts as SVG, by matplotlib: text that is text, for light and dark pages."""
+"""Bar and line charts as SVG, by matplotlib: text that is text, for light and dark pages."""
 
 import math
 from collections.abc import Sequence
 from io import StringIO
+from operator import itemgetter
 from typing import Any
 
 import matplotlib as mpl
@@ -88,6 +89,68 @@ def draw(axes: Axes, rows: Sequence[Bar], log: bool) -> None:
         if row.kind == "ours":
             for text in texts:
                 text.set(color=TITLE, weight="bold")
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One line through points; `kind` as of a bar."""
+
+    label: str
+    kind: str
+    points: Sequence[tuple[float, float]]
+
+
+def lines(title: str, note: str, rows: Sequence[Line]) -> str:
+    """Draw lines on logarithmic axes, each named at its end."""
+    height = 420
+    with mpl.rc_context(SETTINGS | {"axes.grid.axis": "both"}):
+        figure = Figure((WIDTH / 72, height / 72), facecolor=CARD, edgecolor=EDGE, linewidth=1)
+        figure.text(20 / WIDTH, 1 - 28 / height, title, size=16, weight="bold", color=TITLE)
+        figure.text(20 / WIDTH, 1 - 47 / height, note, size=12)
+        axes = figure.subplots()
+        axes.set(xscale="log", yscale="log")
+        styles = dict.fromkeys(BARS, 0)
+        for row in rows:
+            x, y = zip(*row.points, strict=True)
+            style = ("-", "--", ":", "-.")[styles[row.kind] % 4]
+            styles[row.kind] += 1
+            axes.plot(x, y, color=BARS[row.kind], marker="o", markersize=4, linestyle=style)
+        ticks = sorted({x for row in rows for x, _ in row.points})
+        axes.set_xticks(ticks, [short(tick) for tick in ticks])
+        low, high = axes.get_ylim()
+        axes.set_ylim(low / 1.2, high * 1.2)
+        axes.yaxis.set_major_formatter(lambda value, _: short(value))
+        axes.yaxis.set_minor_formatter(lambda value, _: "")
+        axes.tick_params(axis="x", which="minor", bottom=False)
+        labels = [f"{row.label}: {number(row.points[-1][1])}" for row in rows]
+        room = 7 * max(map(len, labels)) + 24
+        figure.subplots_adjust(60 / WIDTH, 40 / height, 1 - room / WIDTH, 1 - 70 / height)
+        name_ends(axes, rows, labels, least=20 / (height - 110))
+        file = StringIO()
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
+    return themed(file.getvalue())
+
+
+def name_ends(axes: Axes, rows: Sequence[Line], labels: Sequence[str], least: float) -> None:
+    """Write each line's label at its end, at least so much of the height above the one below."""
+    to_axes = axes.transData + axes.transAxes.inverted()
+    heights = [float(to_axes.transform(row.points[-1])[1]) for row in rows]
+    rows_by_height = sorted(zip(heights, rows, labels, strict=True), key=itemgetter(0))
+    places = apart([height for height, _, _ in rows_by_height], least)
+    for at, (_, row, label) in zip(places, rows_by_height, strict=True):
+        ours = row.kind == "ours"
+        text = axes.text(1.02, at, label, va="center", size=11, transform=axes.transAxes)
+        text.set(color=TITLE if ours else NOTE, weight="bold" if ours else "normal")
+
+
+def apart(heights: Sequence[float], least: float) -> list[float]:
+    """Heights in ascending order, moved up until they are apart, and down again below the top."""
+    found: list[float] = []
+    for height in heights:
+        found.append(max(height, found[-1] + least) if found else height)
+    top = 1.0 + least
+    for n in reversed(range(len(found))):
+        found[n] = top = min(found[n], top - least)
+    return found
 
 
 def themed(svg: str) -> str:

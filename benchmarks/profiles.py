@@ -17,11 +17,12 @@ from typing import Any
 import msgspec
 import psycopg
 
-from benchmarks.bench import SETTINGS
 from benchmarks.contenders import named
 from benchmarks.environment import sampler
 from benchmarks.flames import Node, flame_graph, kind, shares, tree
-from benchmarks.report import MARKER, ROOT, table_of
+from benchmarks.report import MARKER, ROOT
+from benchmarks.server import SETTINGS
+from benchmarks.tables import table_of
 from benchmarks.tasks import TASKS, Place, Result
 from pgstore import embedded
 from pgstore._core.files import write_whole

@@ -44,6 +44,22 @@ class Record(msgspec.Struct, kw_only=True):
         """The figure with this key, if it was measured."""
         return next((each for each in self.figures if each.key == key), None)
 
+    def beside(self, other: Self) -> Self:
+        """This one's workloads, and those that only the other has; it may be of another machine."""
+        runs = {name: run for name, run in other.runs.items() if name not in self.runs}
+        elsewhere = {
+            f"{name}, {', '.join(runs)}": value
+            for name, value in other.machine.items()
+            if self.machine.get(name) != value
+        }
+        return msgspec.structs.replace(
+            self,
+            machine=self.machine | elsewhere if runs else self.machine,
+            runs=self.runs | runs,
+            contenders=other.contenders | self.contenders,
+            figures=[each for each in other.figures if each.workload in runs] + self.figures,
+        )
+
     def into(self, other: Self) -> Self:
         """The other's workloads, and this one's instead of those that both have.
 

@@ -7,51 +7,45 @@
 import argparse
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 
-from benchmarks.figures import Figure, base
-from benchmarks.plots import Bar, bars, number
+from benchmarks.charts import CHARTS, PLOTS, charts, drawn_figure, image, plots
+from benchmarks.compare import before_and_after, loads_table
+from benchmarks.figures import Figure
+from benchmarks.labels import kind_of, title_of
+from benchmarks.plots import number
 from benchmarks.record import Record, Run
+from benchmarks.tables import one_line, table_of
 from benchmarks.targets import targets
 from pgstore._core.files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
-PAGES = (PAGE, ROOT / "README.md")
-FULL = Path(__file__).parent / "results" / "full.json"
+PAGES = (PAGE, ROOT / "README.md", ROOT / "docs" / "choosing.md")
+RESULTS = Path(__file__).parent / "results"
+FULL, GROWTH, BEFORE = (RESULTS / f"{name}.json" for name in ("full", "growth", "before"))
 
 MARKER = re.compile(r"<!-- ([\w-]+) -->\n.*?<!-- /\1 -->", re.DOTALL)
-
-VARIANTS = {"consumers": "consumers", "growth": "messages"}
-"""What the number in a variant's name counts."""
-
-PLOTS = {
-    "writes": ("writes/clients/spread/32", False),
-    "writes-slow-disk": ("writes-slow-disk/clients/spread/32", False),
-    "batches": ("batches/1000", False),
-    "reads": ("reads/stream", False),
-    "catch-up": ("catch-up/plain", True),
-    "latency": ("latency/idle/p50", True),
-    "consumers": ("consumers/quiet", False),
-    "order": ("order/missed", False),
-    "growth": ("growth/writes", False),
-    "snapshot": ("snapshot", False),
-}
-"""Of each plot the figure, and whether its axis is logarithmic."""
 
 
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("results", nargs="?", type=Path, default=FULL)
+    parser.add_argument("--growth", type=Path, default=GROWTH, help="the charts by size")
+    parser.add_argument("--before", type=Path, default=BEFORE, help="to compare with")
     parser.add_argument("--into", type=Path, help="a folder for copies, instead of the pages")
     arguments = parser.parse_args(words)
     record = Record.read(arguments.results)
+    if arguments.growth.exists():
+        record = record.beside(Record.read(arguments.growth))
+    before = Record.read(arguments.before) if arguments.before.exists() else None
     root: Path = arguments.into or ROOT
     for page in PAGES:
         place = root / page.relative_to(ROOT)
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(place, filled(page.read_text(), record))
+        write_whole(place, filled(page.read_text(), record, before))
     folder = root / PAGE.relative_to(ROOT).with_suffix("")
     folder.mkdir(exist_ok=True)
     for name, text in plots(record).items():
@@ -62,26 +56,32 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
-def filled(page: str, record: Record) -> str:
+def filled(page: str, record: Record, before: Record | None = None) -> str:
     """The page with its tables made anew; ValueError for a marker that nothing belongs to."""
 
     def table(found: re.Match[str]) -> str:
         name = found.group(1)
-        return f"<!-- {name} -->\n\n{part(name, record)}\n\n<!-- /{name} -->"
+        return f"<!-- {name} -->\n\n{part(name, record, before)}\n\n<!-- /{name} -->"
 
     return MARKER.sub(table, page)
 
 
-def part(name: str, record: Record) -> str:
+def part(name: str, record: Record, before: Record | None = None) -> str:
     """What stands between a pair of markers."""
+    if name == "before-after":
+        return before_and_after(before, record) if before else "There is no earlier run."
+    if name == "targets":
+        return targets_table(record, before)
     if name in PARTS:
         return PARTS[name](record)
+    picture = [image(name, record)] if name in PLOTS and drawn_figure(name, record) else []
     found = [each for each in record.figures if each.workload == name]
     if name not in {each.workload for each in record.figures} | set(record.runs):
         if name in KNOWN:
             return "Not measured in this run."
         raise ValueError(f"there is nothing called {name}")
-    return "\n\n".join(figure_table(each, record) for each in found) or "Not measured in this run."
+    tables = [figure_table(each, record) for each in found]
+    return "\n\n".join([*picture, *tables] if found else ["Not measured in this run."])
 
 
 def figure_table(figure: Figure, record: Record) -> str:
@@ -100,7 +100,7 @@ def figure_table(figure: Figure, record: Record) -> str:
         label = title_of(name, figure, record)
         rows.append(
             [
-                f"**{label}**" if base(name) == "pgstore" else label,
+                f"**{label}**" if kind_of(name) == "ours" else label,
                 f"{value}{note}",
                 *(["" if share is None else f"{share:.2g}"] if of_limit else []),
             ]
@@ -112,43 +112,22 @@ def figure_table(figure: Figure, record: Record) -> str:
     return f"{figure.title}:\n\n{table_of(head, rows)}"
 
 
-def title_of(name: str, figure: Figure, record: Record) -> str:
-    contender, _, variant = name.partition("/")
-    title = record.contenders.get(contender, {}).get("title") or contender
-    if not variant:
-        return title
-    if variant.isdecimal():
-        counted = VARIANTS.get(figure.workload, "")
-        return f"{title}, {int(variant):,} {counted[:-1] if variant == '1' else counted}".strip()
-    return f"{title}, {variant}"
-
-
-def table_of(head: list[str], rows: Iterable[list[str]]) -> str:
-    """A table in markdown; all columns but the first are aligned right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def one_line(text: str, most: int = 120) -> str:
-    words = " ".join(text.split()).replace("|", "/")
-    return words if len(words) <= most else words[: most - 1] + "…"
-
-
-def targets_table(record: Record) -> str:
+def targets_table(record: Record, before: Record | None = None) -> str:
+    """Every target: what an earlier run reached, what this one did, and the floor."""
     answers = {None: "not measured", True: "yes", False: "**no**"}
-    return table_of(
-        ["measured in one run", "against", "target", "found", "met"],
-        [
+    earlier = {(each.what, each.against): each.value for each in targets(before)} if before else {}
+    rows = []
+    for each in targets(record):
+        values = (earlier.get((each.what, each.against)), each.value, each.floor)
+        rows.append(
             [
-                each.what,
-                each.against,
-                f"{each.relation} {each.bound:g}",
-                "" if each.value is None else number(each.value),
+                *(each.what, each.against, f"{each.relation} {each.bound:g}"),
+                *("" if value is None else number(value) for value in values),
                 answers[each.met],
             ]
-            for each in targets(record)
-        ],
-    )
+        )
+    head = ["measured in one run", "against", "target", "before", "reached", "floor", "met"]
+    return table_of(head, rows)
 
 
 def machine_table(record: Record) -> str:
@@ -210,59 +189,88 @@ def summary_table(record: Record) -> str:
     return table_of(["", "pgstore", "limit", "best of the others"], rows)
 
 
+def ahead_table(record: Record) -> str:
+    """The figures in which a peer is ahead of pgstore, and how far, by the ratios of the rounds."""
+    rows = []
+    for figure in record.figures:
+        if "pgstore" not in figure.rounds:
+            continue
+        shares = {
+            name: figure.share(name, "pgstore") for name in figure.rounds if kind_of(name) == "peer"
+        }
+        names = [
+            f"{title_of(name, figure, record)} ({number(share)} times as good)"
+            for name, share in sorted(shares.items(), key=itemgetter(1), reverse=True)
+            if share > 1
+        ]
+        if names:
+            rows.append([figure.title, ", ".join(names)])
+    return table_of(["figure", "ahead of pgstore"], rows).replace("---:", "---")
+
+
+def charts_part(record: Record) -> str:
+    """The charts by size, if they were measured."""
+    drawn = charts(record)
+    images = [f"![{CHARTS[name]}](performance/{name}.svg)" for name in drawn]
+    return "\n\n".join(images) or "Not measured in this run."
+
+
+def choosing_table(record: Record) -> str:
+    """How many times as good pgstore is as each peer, in the figures that a choice depends on."""
+    found = [figure for key in CHOOSING if (figure := record.figure(key))]
+    rows = []
+    for figure in found:
+        cells = [
+            number(figure.share("pgstore", peer)) if peer in figure.rounds else ""
+            for peer in CHOOSERS
+        ]
+        rows.append([figure.title, *cells])
+    if order := record.figure("order/missed"):
+        shares = [order.rounds.get(peer) for peer in CHOOSERS]
+        rows.append(["Messages that a reader of everything missed, %", *map(first, shares)])
+    titles = [record.contenders.get(peer, {}).get("title") or peer for peer in CHOOSERS]
+    return table_of(["", *titles], rows)
+
+
+def first(values: list[float] | None) -> str:
+    return number(values[0]) if values else ""
+
+
+CHOOSERS = ("message-db", "depeche", "eventsourcing", "emmett", "pgmq", "procrastinate")
+CHOOSING = (
+    *("writes/clients/spread/32", "writes-slow-disk/clients/spread/32", "batches/1000"),
+    *("reads/stream", "catch-up/defaults", "jobs/1", "latency/idle/p50", "growth/disk"),
+)
+
 SUMMARY = {
     "Single writes, 32 clients": "writes/clients/spread/32",
     "The same where a flush takes 1 ms": "writes-slow-disk/clients/spread/32",
+    "One Python client over TCP": "application/processes/1",
+    "4 processes of 8 threads over TCP": "application/threads/32",
+    "The same where a flush takes 1 ms ": "application-slow-disk/threads/32",
     "Batches of 1,000": "batches/1000",
     "A stream of 10,000, read and decoded": "reads/stream",
     "Catch-up of a subscription": "catch-up/plain",
+    "Jobs of one worker, one at a time": "jobs/1",
     "From write to handler, idle, median": "latency/idle/p50",
 }
 
 
 PARTS: dict[str, Callable[[Record], str]] = {
-    "targets": targets_table,
     "summary": summary_table,
     "machine": machine_table,
     "settings": settings_table,
     "contenders": contenders_table,
+    "loads": loads_table,
+    "ahead": ahead_table,
+    "charts": charts_part,
+    "choosing": choosing_table,
 }
 KNOWN = {
-    *("writes", "writes-slow-disk", "batches", "reads", "catch-up", "latency", "consumers"),
-    *("order", "growth", "snapshot"),
+    *("writes", "writes-slow-disk", "application", "application-slow-disk", "ways", "batches"),
+    *("reads", "catch-up", "jobs", "latency", "consumers", "order", "bytes", "snapshot"),
+    *("horizon", "growth", "writers"),
 }
-
-
-def plots(record: Record) -> dict[str, str]:
-    """The SVG of each plot whose figure, or one like it, was measured."""
-    drawn = {}
-    for name, (key, log) in PLOTS.items():
-        figure = record.figure(key) or nearest(record, key)
-        if figure is None or not figure.rounds:
-            continue
-        rows = [
-            Bar(title_of(each, figure, record), figure.median(each), kind_of(each))
-            for each in figure.rounds
-        ]
-        if figure.limit is not None:
-            rows.sort(key=lambda row: row.value, reverse=figure.better == "higher")
-        scale = ", logarithmic scale" if log else ""
-        note = f"{figure.unit}, {figure.better} is better{scale}"
-        drawn[name] = bars(figure.title, note, rows, log=log)
-    return drawn
-
-
-def nearest(record: Record, key: str) -> Figure | None:
-    """A figure of the same kind, for a run with other sizes."""
-    prefix = key.rpartition("/")[0]
-    found = [each for each in record.figures if each.key.rpartition("/")[0] == prefix]
-    return found[-1] if found else None
-
-
-def kind_of(name: str) -> str:
-    if base(name) == "pgstore":
-        return "ours"
-    return "limit" if base(name) in ("raw", "echo", "notified") else "peer"
 
 
 if __name__ == "__main__":

@@ -13,6 +13,13 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     """Of each timed round of writers."""
     python_clients: tuple[int, ...]
     pgbench_clients: tuple[int, ...]
+    slow_clients: tuple[int, ...]
+    """Both kinds, where a flush takes 1 ms."""
+    processes: int
+    threads: int
+    """Of each of the processes."""
+    tasks: tuple[int, ...]
+    """Of one process."""
     streams: int
     busy_streams: bool
     """Whether single writes are measured on few busy streams too."""
@@ -29,6 +36,8 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     """The same for those that keep a checkpoint for each message."""
     defaults_catch_up: int
     rare_messages: int
+    jobs: int
+    """Jobs that a worker takes one after the other; ten times as many where it takes several."""
     probes: int
     consumers: tuple[int, ...]
     order_seconds: float
@@ -36,44 +45,56 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds without any message after which a reader is taken to have seen all it will see."""
     order_writers: int
     growth: tuple[int, ...]
+    writers: tuple[int, ...]
+    """Of the chart of writers, by pgbench."""
     single_messages: int
     """Messages that bytes are counted of."""
 
 
 FULL = Sizes(
     peers_in=frozenset(),
-    rounds=3,
-    seconds=2,
-    python_clients=(1, 8, 32),
+    rounds=5,
+    seconds=1,
+    python_clients=(1, 32),
     pgbench_clients=(1, 8, 32),
+    slow_clients=(32,),
+    processes=4,
+    threads=8,
+    tasks=(32, 200),
     streams=10_000,
     busy_streams=True,
-    batches=(10, 100, 1_000, 10_000),
-    batch_seconds=0.7,
+    batches=(10, 100, 1_000),
+    batch_seconds=0.4,
     long_stream=10_000,
     everything=1_000_000,
     peers_everything=100_000,
-    short_streams=1_000,
-    catch_up=500_000,
-    peers_catch_up=100_000,
-    slow_catch_up=20_000,
-    defaults_catch_up=2_000,
-    rare_messages=5_000_000,
-    probes=200,
-    consumers=(0, 1, 10),
-    order_seconds=8,
-    order_quiet=3,
+    short_streams=500,
+    catch_up=200_000,
+    peers_catch_up=20_000,
+    slow_catch_up=5_000,
+    defaults_catch_up=1_000,
+    rare_messages=1_000_000,
+    jobs=1_000,
+    probes=80,
+    consumers=(0, 10),
+    order_seconds=4,
+    order_quiet=2,
     order_writers=32,
-    growth=(100_000, 1_000_000, 10_000_000),
+    growth=(10_000, 100_000, 1_000_000, 10_000_000),
+    writers=(1, 2, 4, 8, 16, 32, 64),
     single_messages=10_000,
 )
 
 QUICK = Sizes(
-    peers_in=frozenset({"writes", "catch-up", "order"}),
+    peers_in=frozenset({"writes", "catch-up", "order", "jobs", "application"}),
     rounds=1,
     seconds=0.2,
     python_clients=(2,),
     pgbench_clients=(2,),
+    slow_clients=(2,),
+    processes=2,
+    threads=2,
+    tasks=(4,),
     streams=100,
     busy_streams=False,
     batches=(10, 100),
@@ -87,11 +108,13 @@ QUICK = Sizes(
     slow_catch_up=200,
     defaults_catch_up=100,
     rare_messages=10_000,
+    jobs=50,
     probes=5,
     consumers=(0, 1),
     order_seconds=0.5,
     order_quiet=1,
     order_writers=4,
     growth=(1_000, 10_000),
+    writers=(1, 2),
     single_messages=200,
 )

@@ -8,7 +8,7 @@ import msgspec
 from benchmarks.figures import Figure, base
 from benchmarks.record import Record
 
-NOT_PEERS = {"raw", "echo", "notified", "pgstore"}
+NOT_PEERS = {"raw", "echo", "notified", "floor", "skip-locked", "pgstore", "pgstore-grouped"}
 NO_CLIENT = frozenset({"message-db"})
 US = "pgstore"
 
@@ -21,6 +21,8 @@ class Target(msgspec.Struct, frozen=True):
     relation: Literal["≥", "≤", ">"]
     bound: float
     value: float | None
+    floor: float | None = None
+    """What the same work reaches with nothing around it, where that was measured."""
 
     @property
     def met(self) -> bool | None:
@@ -34,25 +36,39 @@ class Target(msgspec.Struct, frozen=True):
 def targets(record: Record) -> list[Target]:
     """Every target, with what the run found."""
     return [
-        Target(what, against, relation, bound, ratio(record.figure(key), of) if key else None)
-        for what, against, relation, bound, key, of in _rows(record)
+        Target(
+            *(row.what, row.against, row.relation, row.bound),
+            *(ratio(record.figure(row.key), of) for of in (row.of, row.floor)),
+        )
+        for row in _rows(record)
     ]
 
 
 Ratio = Callable[[Figure], float | None]
-Row = tuple[str, str, Literal["≥", "≤", ">"], float, str, Ratio]
 
 
-def ratio(figure: Figure | None, of: Ratio) -> float | None:
-    return None if figure is None else of(figure)
+class Row(msgspec.Struct, frozen=True):
+    """A target before it is measured: the figure it is about, and the ratio of what it holds."""
+
+    what: str
+    against: str
+    relation: Literal["≥", "≤", ">"]
+    bound: float
+    key: str
+    of: Ratio
+    floor: Ratio | None = None
 
 
-def share_of(other: str) -> Ratio:
+def ratio(figure: Figure | None, of: Ratio | None) -> float | None:
+    return None if figure is None or of is None else of(figure)
+
+
+def share_of(other: str, mine: str = US) -> Ratio:
     """How good pgstore is against another contender: 1 is as good."""
 
     def of(figure: Figure) -> float | None:
-        both = US in figure.rounds and other in figure.rounds
-        return figure.share(US, other) if both else None
+        both = mine in figure.rounds and other in figure.rounds
+        return figure.share(mine, other) if both else None
 
     return of
 
@@ -67,15 +83,21 @@ def times(mine: str, other: str) -> Ratio:
     return of
 
 
-def best_peer(figure: Figure, *, without: frozenset[str] = frozenset()) -> float | None:
+def best_peer(
+    figure: Figure, *, without: frozenset[str] = frozenset(), mine: str = US
+) -> float | None:
     others = NOT_PEERS | without
     best = figure.best(without={name for name in figure.rounds if base(name) in others})
-    return share_of(best)(figure) if best else None
+    return share_of(best, mine)(figure) if best else None
 
 
 def best_client(figure: Figure) -> float | None:
     """Against the best peer that has a client, or consumers: Message DB's are loops of ours."""
     return best_peer(figure, without=NO_CLIENT)
+
+
+def limit_of_best_client(figure: Figure) -> float | None:
+    return best_peer(figure, without=NO_CLIENT, mine="raw")
 
 
 def named_best(record: Record, key: str) -> str:
@@ -127,56 +149,104 @@ def _variants(record: Record, key: str) -> tuple[str, str]:
 
 
 def _rows(record: Record) -> Iterator[Row]:
+    yield from _writes(record)
+    yield from _applications(record)
+    yield from _batches_and_reads(record)
+    yield from _subscriptions(record)
+    yield from _costs(record)
+
+
+def _writes(record: Record) -> Iterator[Row]:
     most = _largest(record, "writes/pgbench/spread/")
     slow = _largest(record, "writes-slow-disk/pgbench/spread/")
-    raw = share_of("raw")
+    raw, floor = share_of("raw"), share_of("raw", "floor")
     clients = f"{most.rpartition('/')[2] or 32} clients"
-    yield "Single writes, pgbench, 1 client", "INSERT", "≥", 0.7, "writes/pgbench/spread/1", raw
-    yield f"Single writes, pgbench, {clients}", "INSERT", "≥", 0.75, most, raw
-    yield f"The same, {clients}, a flush takes 1 ms", "INSERT", "≥", 0.75, slow, raw
+    alone = "writes/pgbench/spread/1"
+    yield Row("Single writes, pgbench, 1 client", "INSERT", "≥", 0.7, alone, raw, floor)
+    yield Row(f"Single writes, pgbench, {clients}", "INSERT", "≥", 0.75, most, raw, floor)
+    several, spread = "writes/pgbench/spread/8", "message-db-categories"
+    what, against = "Single writes, pgbench, 8 clients", "Message DB, in 1,000 categories"
+    yield Row(what, against, ">", 1, several, share_of(spread), share_of(spread, "floor"))
+    what = f"The same, {clients}, a flush takes 1 ms"
+    yield Row(what, "INSERT", "≥", 0.75, slow, raw, floor)
     for peer in ("depeche", "message-db"):
-        what = f"The same, {clients}, a flush takes 1 ms"
-        yield what, f"{title(record, peer)}, in one category", "≥", 5, slow, share_of(peer)
+        against = f"{title(record, peer)}, in one category"
+        yield Row(what, against, "≥", 5, slow, share_of(peer), share_of(peer, "floor"))
     by_clients = _largest(record, "writes-slow-disk/clients/spread/")
     for peer in ("depeche", "message-db", "eventsourcing", "emmett"):
         what = "The same by the stores' clients"
         against = f"{title(record, peer)}, which has a global order"
-        yield what, against, ">", 1, by_clients, share_of(peer)
-    yield (
-        *("Single writes from Python, 1 client", "prepared psycopg INSERT", "≥", 0.75),
-        *("writes/clients/spread/1", raw),
-    )
-    yield "Batches of 1,000 from Python", "binary COPY", "≥", 0.8, "batches/1000", raw
-    yield "Batches of 1,000 from Python", "the best peer", "≥", 1.5, "batches/1000", best_peer
-    yield "A stream read and decoded", "psycopg and msgspec", "≥", 0.85, "reads/stream", raw
-    client = named_best(record, "reads/stream")
-    yield "A stream read and decoded", client, "≥", 1.2, "reads/stream", best_client
-    what = "Message DB's functions by bare psycopg: it has no client"
-    yield "A stream read and decoded", what, "≥", 1.2, "reads/stream", share_of("message-db")
+        yield Row(what, against, ">", 1, by_clients, share_of(peer), share_of(peer, "raw"))
+
+
+def _applications(record: Record) -> Iterator[Row]:
+    what, against, key = "One Python client", "prepared psycopg INSERT", "writes/clients/spread/1"
+    yield Row(what, against, "≥", 0.75, key, share_of("raw"))
+    what, against = "One Python client over TCP", "Message DB's bare function"
+    bare = "message-db"
+    key = "application/processes/1"
+    yield Row(what, against, "≥", 1, key, share_of(bare), share_of(bare, "raw"))
+    recorder = "eventsourcing-aggregates"
+    for workload, disk in (
+        ("application", ""),
+        ("application-slow-disk", ", a flush takes 1 ms"),
+    ):
+        key = _largest(record, f"{workload}/threads/")
+        what, against = "Processes of 8 threads over TCP", "eventsourcing's aggregate recorder"
+        limit = share_of(recorder, "raw")
+        yield Row(f"{what}{disk}", against, "≥", 1, key, share_of(recorder), limit)
+        grouped = share_of(recorder, "pgstore-grouped")
+        yield Row(f"{what}{disk}, grouped", against, "≥", 1, key, grouped, limit)
+
+
+def _batches_and_reads(record: Record) -> Iterator[Row]:
+    raw = share_of("raw")
+    what, key = "Batches of 1,000 from Python", "batches/1000"
+    yield Row(what, "binary COPY", "≥", 0.8, key, raw, share_of("raw", "floor"))
+    yield Row(what, "the best peer", "≥", 1.5, key, best_peer)
+    what, key = "A stream read and decoded", "reads/stream"
+    yield Row(what, "psycopg and msgspec", "≥", 0.85, key, raw)
+    yield Row(what, named_best(record, key), "≥", 1.2, key, best_client, limit_of_best_client)
+    bare = "Message DB's functions by bare psycopg: it has no client"
+    peer = "message-db"
+    yield Row(what, bare, "≥", 1.2, key, share_of(peer), share_of(peer, "raw"))
     everything = _largest(record, "reads/everything/")
-    yield "Everything in order, decoded", "psycopg and msgspec", "≥", 0.85, everything, raw
-    yield (
-        *("Its peak memory, ten times the messages", "MB more", "≤", 5.0),
-        *(_largest(record, "reads/memory/"), memory_growth(record)),
-    )
-    yield "Catch-up of a subscription", "plain paged read", "≥", 0.6, "catch-up/plain", raw
-    what, key = "Catch-up of a subscription, all with 1,000 at once", "catch-up/plain"
-    yield what, named_best(record, key), "≥", 30, key, best_client
-    what, key = "Catch-up of a subscription, all with their defaults", "catch-up/defaults"
-    yield what, named_best(record, key), "≥", 30, key, best_client
+    yield Row("Everything in order, decoded", "psycopg and msgspec", "≥", 0.85, everything, raw)
+    what, key = "Its peak memory, ten times the messages", _largest(record, "reads/memory/")
+    yield Row(what, "MB more", "≤", 5.0, key, memory_growth(record))
+
+
+def _subscriptions(record: Record) -> Iterator[Row]:
+    what, key = "Catch-up of a subscription", "catch-up/plain"
+    yield Row(what, "plain paged read", "≥", 0.6, key, share_of("raw"))
+    for how, key in (("1,000 at once", "plain"), ("their defaults", "defaults")):
+        key = f"catch-up/{key}"
+        against = named_best(record, key)
+        yield Row(
+            f"{what}, all with {how}", against, "≥", 30, key, best_client, limit_of_best_client
+        )
     for part, name in (("p50", "median"), ("p99", "99th percentile")):
-        what = f"From write to handler, idle, {name}"
-        yield what, "LISTEN/NOTIFY echo", "≤", 1.5, f"latency/idle/{part}", times(US, "echo")
+        what, key = f"From write to handler, idle, {name}", f"latency/idle/{part}"
+        echo, floor = times(US, "echo"), times("notified", "echo")
+        yield Row(what, "LISTEN/NOTIFY echo", "≤", 1.5, key, echo, floor)
     for kind, consumers in (("quiet", "of another category"), ("following", "of all messages")):
         key = f"consumers/{kind}"
         none, many = _variants(record, key)
         count = many.partition("/")[2]
-        yield f"Writes with {count} consumers {consumers}", "none", "≥", 0.9, key, times(many, none)
+        floor = times(f"raw/{count}", "raw/0")
+        what = f"Writes with {count} consumers {consumers}"
+        yield Row(what, "none", "≥", 0.9, key, times(many, none), floor)
+
+
+def _costs(record: Record) -> Iterator[Row]:
     small, large = _variants(record, "growth/writes")
     sizes = [f"{int(name.partition('/')[2] or 0):,}" for name in (small, large)]
-    yield f"Writes on {sizes[1]} messages", sizes[0], "≥", 0.9, "growth/writes", times(large, small)
-    held = times(f"{US}/held", f"{US}/free")
-    yield "Busy streams, a snapshot is held", "none is held", "≥", 0.9, "snapshot", held
+    limits = [name.replace(US, "raw") for name in (large, small)]
+    what, key = f"Writes on {sizes[1]} messages", "growth/writes"
+    yield Row(what, sizes[0], "≥", 0.9, key, times(large, small), times(*limits))
+    held, floor = times(f"{US}/held", f"{US}/free"), times("raw/held", "raw/free")
+    what = "Busy streams, a snapshot is held"
+    yield Row(what, "none is held", "≥", 0.9, "snapshot", held, floor)
     for kind, name in (("wal", "Write-ahead log"), ("disk", "Disk")):
         what = f"{name} for a message"
-        yield what, "the raw table", "≤", 1.15, f"growth/{kind}", times(US, "raw")
+        yield Row(what, "the raw table", "≤", 1.15, f"growth/{kind}", times(US, "raw"))

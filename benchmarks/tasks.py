@@ -211,13 +211,12 @@ def catch_up(
     category: str | None = None,
     partitions: int = 1,
     once: bool = False,
-    defaults: bool = False,
+    batch: int | None = 1_000,
 ) -> Task:
     """Handle what there is by a durable subscription, until the last message was handled."""
     count = amount = 0
     finished = 0.0
-    if defaults:
-        client.batch = None
+    client.batch = batch
 
     def handle(facts: list[Deposited]) -> None:
         nonlocal count, amount, finished

@@ -8,12 +8,18 @@ CLASSES = {
     "raw": ("raw", "Raw"),
     "echo": ("notified", "Echo"),
     "notified": ("notified", "Notified"),
+    "floor": ("raw", "Floor"),
+    "skip-locked": ("queues", "SkipLocked"),
     "pgstore": ("pgstore", "Pgstore"),
+    "pgstore-grouped": ("pgstore", "Grouped"),
     "depeche": ("depeche", "Depeche"),
     "message-db": ("message_db", "MessageDb"),
+    "message-db-categories": ("message_db", "ManyCategories"),
     "eventsourcing": ("eventsourcing", "Eventsourcing"),
     "eventsourcing-aggregates": ("eventsourcing", "Aggregates"),
     "emmett": ("emmett", "Emmett"),
+    "pgmq": ("queues", "Pgmq"),
+    "procrastinate": ("queues", "Procrastinate"),
 }
 
 

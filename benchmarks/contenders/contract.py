@@ -2,12 +2,19 @@
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import ClassVar, Literal, Protocol
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
 
 from benchmarks.payload import Deposited
 
 Handle = Callable[[list[Deposited]], None]
+Writing = Callable[[str, Deposited], Awaitable[object]]
+"""Appends an event to a stream, as `Client.write` does."""
 
 
 class Stop(Protocol):
@@ -18,6 +25,13 @@ class Stop(Protocol):
     def set(self) -> None: ...
 
     def wait(self, timeout: float | None = None) -> bool: ...
+
+
+def pool_for_tasks(conninfo: str) -> AsyncConnectionPool[AsyncConnection[TupleRow]]:
+    """A pool as large as pgstore's own, for the tasks of a process."""
+    return AsyncConnectionPool(
+        conninfo, min_size=1, max_size=10, kwargs={"autocommit": True}, open=False
+    )
 
 
 def when_set(stop: Stop, call: Callable[[], object]) -> None:
@@ -58,6 +72,13 @@ class Contender(ABC):
     """Workloads that it takes no part in, and why."""
     only: ClassVar[frozenset[str]] = frozenset()
     """If there are any: the only workloads that it takes part in."""
+    sql_only: ClassVar[bool] = False
+    """Whether it writes by its pgbench script only."""
+
+    @property
+    def available(self) -> bool:
+        """Whether it is there in this version of pgstore."""
+        return True
 
     def script(self, streams: int) -> str | None:
         """A pgbench script that writes a message to one of so many streams, if SQL can."""
@@ -126,6 +147,14 @@ class Client(ABC):
 
     def follow(self, handle: Handle, stop: Stop) -> None:
         """Hand over all messages in global order, and go on with those that come."""
+        raise NotImplementedError
+
+    def shared_by(self, threads: int) -> "list[Client]":
+        """A client for each of so many threads of this process, of one pool if the store has it."""
+        raise NotImplementedError
+
+    def tasks(self, count: int) -> AbstractAsyncContextManager[Writing]:
+        """Open an asynchronous client that so many tasks of this process share."""
         raise NotImplementedError
 
     def close(self) -> None:  # noqa: B027

@@ -168,13 +168,13 @@ const tasks = {
     return {};
   },
 
-  catch_up: async (store, place, { name, expected, defaults = false }) => {
+  catch_up: async (store, place, { name, expected, batch = null }) => {
     let count = 0;
     let amount = 0;
     return async () => {
       const start = now();
       let finished = 0;
-      await consume(store, place, name, defaults ? undefined : BATCH, (event) => {
+      await consume(store, place, name, batch ?? undefined, (event) => {
         count += 1;
         amount += event.data.amount;
         if (count >= expected) {

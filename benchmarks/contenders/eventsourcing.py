@@ -54,16 +54,19 @@ class Aggregates(Eventsourcing):
     setting = "PostgresAggregateRecorder: events of aggregates only, without notification ids."
     global_order = None
     lacks = {}  # noqa: RUF012
-    only = frozenset({"writes", "writes-slow-disk", "batches"})
+    only = frozenset(
+        {"writes", "writes-slow-disk", "batches", "application", "application-slow-disk"}
+    )
 
     def client(self, conninfo: str) -> Client:
         return EventsourcingClient(conninfo, "PostgresAggregateRecorder")
 
 
 class EventsourcingClient(Client):
-    def __init__(self, conninfo: str, recorder: str) -> None:
+    def __init__(self, conninfo: str, recorder: str, connections: int = 1) -> None:
         from eventsourcing import postgres
 
+        self.made_of = conninfo, recorder
         words = conninfo_to_dict(conninfo)
         self.datastore = postgres.PostgresDatastore(
             dbname=str(words["dbname"]),
@@ -71,7 +74,7 @@ class EventsourcingClient(Client):
             port=str(words["port"]),
             user="postgres",
             password="",
-            pool_size=1,
+            pool_size=connections,
             max_overflow=10,
             originator_id_type="text",
         )
@@ -130,6 +133,9 @@ class EventsourcingClient(Client):
             when_set(stop, subscription.stop)
             for notification in subscription:
                 handle(notification)
+
+    def shared_by(self, threads: int) -> list[Client]:
+        return [EventsourcingClient(*self.made_of, connections=threads)] * threads
 
     def close(self) -> None:
         self.datastore.close()

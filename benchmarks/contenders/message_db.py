@@ -2,14 +2,15 @@
 
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import psycopg
 from psycopg.rows import TupleRow
 
-from benchmarks.contenders.contract import Client, Contender, Handle, Stop
+from benchmarks.contenders.contract import Client, Contender, Handle, Stop, Writing, pool_for_tasks
 from benchmarks.payload import SAMPLE, TYPE, Deposited, decode, encode
 
 WRITE = "SELECT message_store.write_message(%s, %s, %s, %s::jsonb, NULL, NULL)"
@@ -17,6 +18,7 @@ READ = "SELECT * FROM message_store.get_stream_messages(%s, %s, 1000)"
 READ_CATEGORY = "SELECT * FROM message_store.get_category_messages(%s, %s, 1000)"
 POSITION, GLOBAL_POSITION, DATA = 3, 4, 5
 CATEGORY = "account"
+CATEGORIES = 1_000
 POLL = 0.1
 PAGE = 1000
 PARTS = (
@@ -57,7 +59,9 @@ class MessageDb(Contender):
         " transaction. A consumer polls get_category_messages every 100 ms, 1,000 messages at once,"
         " and writes its position as a message after each batch, as its Ruby consumers do."
     )
-    global_order = "get_category_messages; its writers of a category queue (always)."
+    global_order: ClassVar[str | None] = (
+        "get_category_messages; its writers of a category queue (always)."
+    )
     lacks = {  # noqa: RUF012
         "catch-up/partitions": "its consumer groups filter in each member; not tried",
         "catch-up/once": "not tried",
@@ -75,6 +79,29 @@ SELECT message_store.write_message(uuidv7()::varchar, 'account-' || :stream, '{T
 
     def client(self, conninfo: str) -> Client:
         return MessageDbClient(conninfo)
+
+
+class ManyCategories(MessageDb):
+    """The same store used so that its writers seldom queue: it locks a category for each write."""
+
+    name = "message-db-categories"
+    title = "Message DB, 1,000 categories"
+    setting = "The same functions; the streams are of 1,000 categories instead of one."
+    global_order = None
+    lacks = {}  # noqa: RUF012
+    only = frozenset({"writes", "writes-slow-disk", "writers"})
+    sql_only = True
+
+    def script(self, streams: int) -> str:
+        return f"""\
+\\set stream random(1, {streams})
+\\set category :stream % {CATEGORIES}
+SELECT message_store.write_message(uuidv7()::varchar, 'account' || :category || '-' || :stream,
+  '{TYPE}', '{SAMPLE}');
+"""
+
+    def client(self, conninfo: str) -> Client:
+        return ManyCategoriesClient(conninfo)
 
 
 class MessageDbClient(Client):
@@ -143,6 +170,19 @@ class MessageDbClient(Client):
     def follow(self, handle: Handle, stop: Stop) -> None:
         self.consume("follow", handle, stop, None, 1)
 
+    def shared_by(self, threads: int) -> list[Client]:
+        return [MessageDbClient(self.conninfo) for _ in range(threads)]
+
+    @asynccontextmanager
+    async def tasks(self, count: int) -> AsyncIterator[Writing]:
+        async with pool_for_tasks(self.conninfo) as pool:
+
+            async def write(stream: str, fact: Deposited) -> None:
+                async with pool.connection() as conn:
+                    await conn.execute(WRITE, row(stream, fact), prepare=True)
+
+            yield write
+
     def close(self) -> None:
         self.conn.close()
 
@@ -153,6 +193,20 @@ class MessageDbClient(Client):
     def _rows(self, query: str, parameters: tuple[Any, ...]) -> list[TupleRow]:
         with self.conn.cursor(binary=True) as cursor:
             return cursor.execute(query, parameters, prepare=True).fetchall()
+
+
+class ManyCategoriesClient(MessageDbClient):
+    def write(self, stream: str, fact: Deposited) -> None:
+        super().write(spread(stream), fact)
+
+    def write_several(self, streams: Sequence[str], facts: Sequence[Deposited]) -> None:
+        super().write_several([spread(stream) for stream in streams], facts)
+
+
+def spread(stream: str) -> str:
+    """The same stream in one of many categories."""
+    category, _, number = stream.partition("-")
+    return f"{category}{int(number) % CATEGORIES}-{number}"
 
 
 def row(stream: str, fact: Deposited) -> tuple[str, str, str, str]:

@@ -1,13 +1,17 @@
 """pgstore, from this source tree."""
 
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
 
 import pgstore
-from benchmarks.contenders.contract import Client, Contender, Handle, Stop, when_set
+from benchmarks.contenders.contract import Client, Contender, Handle, Stop, Writing, when_set
 from benchmarks.payload import SAMPLE, TYPE, Deposited
+
+GROUPING = "group_writes"
 
 UPSERT = """
     INSERT INTO seen (reference, amount)
@@ -68,10 +72,25 @@ SELECT pgstore.write_message('account-' || :stream, '{TYPE}', '{SAMPLE}');
         return PgstoreClient(conninfo)
 
 
+class Grouped(Pgstore):
+    name = "pgstore-grouped"
+    title = "pgstore, writes grouped"
+    setting = "MessageStore with group_writes=True: concurrent writes of a process share a commit."
+    only = frozenset({"application", "application-slow-disk", "ways"})
+
+    @property
+    def available(self) -> bool:
+        return GROUPING in inspect.signature(pgstore.MessageStore.__init__).parameters
+
+    def client(self, conninfo: str) -> Client:
+        return PgstoreClient(conninfo, **{GROUPING: True})
+
+
 class PgstoreClient(Client):
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, **settings: Any) -> None:
         self.conninfo = conninfo
-        self.store = pgstore.MessageStore[Deposited](conninfo, messages=Deposited)
+        self.settings = settings
+        self.store = pgstore.MessageStore[Deposited](conninfo, messages=Deposited, **settings)
 
     def install(self) -> None:
         pgstore.install(self.conninfo)
@@ -112,7 +131,13 @@ class PgstoreClient(Client):
         def batch(messages: list[pgstore.StoredMessage[Deposited]]) -> None:
             handle([stored.message for stored in messages])
 
-        subscription.batch_handler(batch)
+        def each(fact: Deposited) -> None:
+            handle([fact])
+
+        if self.batch == 1:
+            subscription.handler(each)
+        else:
+            subscription.batch_handler(batch)
         self._run(subscription, stop)
 
     def consume_once(self, name: str, stop: Stop, seen: Handle) -> None:
@@ -134,6 +159,16 @@ class PgstoreClient(Client):
             for stored in follower:
                 handle([stored.message])
 
+    def shared_by(self, threads: int) -> list[Client]:
+        return [self] * threads
+
+    @asynccontextmanager
+    async def tasks(self, count: int) -> AsyncIterator[Writing]:
+        async with pgstore.AsyncMessageStore[Deposited](
+            self.conninfo, messages=Deposited, **self.settings
+        ) as store:
+            yield store.write
+
     def close(self) -> None:
         self.store.close()
 
@@ -141,6 +176,8 @@ class PgstoreClient(Client):
         self, name: str, category: str | None, partitions: int
     ) -> pgstore.Subscription[Deposited]:
         more: dict[str, Any] = {} if self.batch is None else {"batch_size": self.batch}
+        if self.batch == 1:
+            more = {"acknowledge": "message"}  # fetched by 100, its default
         return self.store.subscription(name, category=category, partitions=partitions, **more)
 
     def _run(self, subscription: pgstore.Subscription[Deposited], stop: Stop) -> None:

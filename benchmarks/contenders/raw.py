@@ -7,14 +7,15 @@ at least.
 import hashlib
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
 import psycopg
 from psycopg.rows import TupleRow
 
 import pgstore
-from benchmarks.contenders.contract import Client, Contender, Handle, Stop
+from benchmarks.contenders.contract import Client, Contender, Handle, Stop, Writing, pool_for_tasks
 from benchmarks.contenders.pgstore import UPSERT, filling
 from benchmarks.payload import SAMPLE, TYPE, Deposited, decode, encode
 
@@ -39,6 +40,41 @@ INSERT = """
 INSERT INTO raw.messages
   (global_position, stream_id, version, category_key, added_at, message_id, type, data)
 VALUES (nextval('raw.positions'), %s, currval('raw.positions'), %s, clock_timestamp(), %s, %s, %s)
+"""
+
+FUNCTIONS = """
+CREATE FUNCTION raw.insert_message(stream_id bigint, type text, data jsonb) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = raw, pg_temp
+SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+  written bigint;
+BEGIN
+  INSERT INTO messages AS m
+    (global_position, stream_id, version, category_key, added_at, message_id, type, data)
+  VALUES (nextval('positions'), insert_message.stream_id, currval('positions'), {category},
+    clock_timestamp(), uuidv7(), insert_message.type, insert_message.data)
+  RETURNING m.global_position INTO written;
+  RETURN written;
+END;
+$$;
+CREATE FUNCTION raw.insert_messages(stream_id bigint, type text, data jsonb[], message_ids uuid[])
+RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = raw, pg_temp
+SET jit = off AS $$
+#variable_conflict use_column
+DECLARE
+  written bigint;
+BEGIN
+  INSERT INTO messages
+    (global_position, stream_id, version, category_key, added_at, message_id, type, data)
+  SELECT nextval('positions'), insert_messages.stream_id, currval('positions'), {category},
+    clock_timestamp(), w.message_id, insert_messages.type, w.data
+  FROM unnest(insert_messages.data, insert_messages.message_ids) AS w (data, message_id);
+  GET DIAGNOSTICS written = ROW_COUNT;
+  RETURN written;
+END;
+$$;
 """
 
 COPY = """
@@ -103,6 +139,30 @@ VALUES (nextval('raw.positions'), :stream, currval('raw.positions'),
 
     def client(self, conninfo: str) -> Client:
         return RawClient(conninfo)
+
+
+class Floor(Raw):
+    """What a function costs at least that has the work of writing to do."""
+
+    name = "floor"
+    title = "floor: a function that only inserts"
+    setting = (
+        "The same INSERT as the only statement of a PL/pgSQL function with the attributes of"
+        " pgstore's: SECURITY DEFINER, a search_path, jit off. Of batches, one INSERT of arrays."
+    )
+    global_order = None
+    lacks = {}  # noqa: RUF012
+    only = frozenset({"writes", "writes-slow-disk", "writers", "batches"})
+    sql_only = True
+
+    def script(self, streams: int) -> str:
+        return f"""\
+\\set stream random(1, {streams})
+SELECT raw.insert_message(:stream, '{TYPE}', '{SAMPLE}');
+"""
+
+    def client(self, conninfo: str) -> Client:
+        return FloorClient(conninfo)
 
 
 class RawClient(Client):
@@ -203,6 +263,19 @@ class RawClient(Client):
     def follow(self, handle: Handle, stop: Stop) -> None:
         self.consume("follow", handle, stop, None, 1)
 
+    def shared_by(self, threads: int) -> list[Client]:
+        return [RawClient(self.conninfo) for _ in range(threads)]
+
+    @asynccontextmanager
+    async def tasks(self, count: int) -> AsyncIterator[Writing]:
+        async with pool_for_tasks(self.conninfo) as pool:
+
+            async def write(stream: str, fact: Deposited) -> None:
+                async with pool.connection() as conn:
+                    await conn.execute(INSERT, self._row(stream, fact), prepare=True)
+
+            yield write
+
     def close(self) -> None:
         if self._conn is not None:
             self._conn.close()
@@ -253,6 +326,17 @@ class RawClient(Client):
     def _rows(self, query: str, parameters: tuple[Any, ...]) -> list[TupleRow]:
         with self.conn.cursor(binary=True) as cursor:
             return cursor.execute(query, parameters, prepare=True).fetchall()
+
+
+class FloorClient(RawClient):
+    def install(self) -> None:
+        super().install()
+        self.conn.execute(FUNCTIONS.format(category=category_key("account-1")))
+
+    def write_many(self, stream: str, facts: Sequence[Deposited]) -> None:
+        rows = [encode(fact).decode() for fact in facts], [pgstore.new_message_id() for _ in facts]
+        query = "SELECT raw.insert_messages(%s, %s, %s::jsonb[], %s::uuid[])"
+        self.conn.execute(query, (self._stream_id(stream), TYPE, *rows), prepare=True)
 
 
 def stored(row: TupleRow) -> Deposited:

@@ -4,9 +4,17 @@ import statistics
 from collections.abc import Callable
 
 from benchmarks.bench import Bench, Database
+from benchmarks.kinds import KINDS
+
+KIND_SIZE = 1_000
 
 
 def run(bench: Bench) -> None:
+    by_size(bench)
+    by_kind(bench)
+
+
+def by_size(bench: Bench) -> None:
     with bench.databases(bench.offered("batches")) as databases:
         for size in bench.sizes.batches:
 
@@ -32,8 +40,30 @@ def run(bench: Bench) -> None:
                     figure.notes[name] = reason
 
 
-def rate(database: Database, task: str, size: int, seconds: float) -> float:
+def by_kind(bench: Bench) -> None:
+    """What the class of the events costs a batch."""
+    chosen = [each for each in bench.offered("batches") if each.name in ("raw", "pgstore")]
+    seconds = bench.sizes.batch_seconds
+    with bench.databases(chosen) as databases:
+        raw, ours = databases["raw"], databases["pgstore"]
+
+        def of_kind(kind: str) -> Callable[[], float]:
+            return lambda: rate(ours, "batches_of_kind", KIND_SIZE, seconds, kind=kind)
+
+        bench.measure(
+            "batches/kinds",
+            f"Batches of {KIND_SIZE:,}, one client, by the class of the events",
+            "messages/s",
+            {
+                "raw": lambda: rate(raw, "copies", KIND_SIZE, seconds),
+                **{f"pgstore/{kind}": of_kind(kind) for kind in KINDS},
+            },
+            on=databases,
+        )
+
+
+def rate(database: Database, task: str, size: int, seconds: float, **options: str) -> float:
     """Messages a second by the median batch."""
-    (result,) = database.agent.run(task, size=size, seconds=seconds)
+    (result,) = database.agent.run(task, 1, size=size, seconds=seconds, **options)
     database.verify(result["stored"], [result["reference"]])
     return float(size / statistics.median(result["times"]))

@@ -10,9 +10,10 @@ from benchmarks.bench import Bench, Database
 from benchmarks.contenders.contract import Contender
 from benchmarks.sizes import Sizes
 
-WORKERS = (1, 2, 4)
+WORKERS = (2,)
 PARTITIONS = 8
 RARE = 1_000
+BATCH = 1_000
 LONG_READY = 100_000
 """Messages a second: whoever is made ready faster needs no word about it."""
 
@@ -164,7 +165,12 @@ def caught_up(
             database.execute("TRUNCATE seen")
         database.agent.run("create_consumer", **options)
         results = database.agent.run(
-            "catch_up", clients, expected=expected, once=once, defaults=defaults, **options
+            "catch_up",
+            clients,
+            expected=expected,
+            once=once,
+            batch=None if defaults else BATCH,
+            **options,
         )
         handled = sum(each["count"] for each in results)
         amount = sum(each["amount"] for each in results)

@@ -1,4 +1,4 @@
-"""Growth: the same work on 100,000 messages and on millions, and the bytes of each message."""
+"""Growth: the same work on ten thousand messages and on ten million."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +7,7 @@ from itertools import count
 from benchmarks.agents import TaskFailed
 from benchmarks.bench import Bench, Database
 from benchmarks.workloads.batches import rate as batch_rate
+from benchmarks.workloads.bytes import log_position
 from benchmarks.workloads.latency import delays
 from benchmarks.workloads.writes import begin, script
 from benchmarks.workloads.writes import rate as write_rate
@@ -16,20 +17,21 @@ BATCH = 1_000
 NEW = 10_000
 """Messages to catch up with, by a subscription that had seen all others."""
 
+CONTENDERS = ("raw", "pgstore", "message-db")
+
 names = (f"growth-{n}" for n in count())
 
 Work = Callable[[], float]
 
 
 def run(bench: Bench) -> None:
-    bytes_of_messages(bench)
     sizes = bench.sizes.growth
-    filled = [each for each in bench.offered("growth") if each.fill(10)]
+    filled = [each for each in bench.offered("growth") if each.name in CONTENDERS]
     with bench.several(filled, len(sizes)) as databases:
         stores: dict[str, Database] = {}
         for contender in filled:
             # The largest takes minutes to fill.
-            for size in sizes if contender.name == "pgstore" else sizes[:-1]:
+            for size in sizes[:-1] if contender.is_peer else sizes:
                 database = databases[contender.name][sizes.index(size)]
                 bulk_fill(database, size)
                 begin(database, bench.sizes.streams)
@@ -149,43 +151,4 @@ def bytes_by_size(bench: Bench, stores: dict[str, Database]) -> None:
             better="lower",
             rounds=1,
             limit=None,
-        )
-
-
-def log_position(database: Database) -> float:
-    return database.value("SELECT pg_current_wal_insert_lsn() - '0/0'")
-
-
-def bytes_of_messages(bench: Bench) -> None:
-    """Disk and write-ahead log of single writes by the stores' clients, in streams of 10."""
-    total = bench.sizes.single_messages
-    found: dict[str, dict[str, float]] = {"disk": {}, "wal": {}}
-    with bench.databases(bench.offered("growth")) as databases:
-
-        def one(database: Database) -> None:
-            database.settle()
-            size = database.value("SELECT pg_database_size(current_database())")
-            before = log_position(database)
-            database.agent.run("fill_singly", 4, count=total, each=10)
-            name = database.contender.name
-            found["wal"][name] = (log_position(database) - before) / total
-            database.verify(total, [])
-            database.execute("VACUUM")
-            found["disk"][name] = (
-                database.value("SELECT pg_database_size(current_database())") - size
-            ) / total
-
-        bench.each(databases, one)
-    for kind, title in (("disk", "Disk"), ("wal", "Write-ahead log")):
-
-        def of(name: str, kind: str = kind) -> Work:
-            return lambda: found[kind][name]
-
-        bench.measure(
-            f"growth/{kind}",
-            f"{title} for a message of 200 bytes, single writes, indexes included",
-            "bytes/message",
-            {name: of(name) for name in found[kind]},
-            better="lower",
-            rounds=1,
         )

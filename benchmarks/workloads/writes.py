@@ -4,16 +4,9 @@ from collections.abc import Callable
 
 from benchmarks.bench import Bench, Database
 from benchmarks.flush import reason_against
-from pgstore import embedded
+from benchmarks.server import Server
 
 HOT = 4
-
-
-SHORTER = 0.5
-"""Of the usual seconds: on busy streams, and for one client."""
-MORE = 2
-"""More rounds for one client: it waits for each flush, and how long those take drifts with whatever
-else the disk does. Values that are near in time can be compared."""
 
 
 def run(bench: Bench) -> None:
@@ -25,43 +18,42 @@ def run_slow(bench: Bench) -> None:
     if reason := reason_against():
         bench.missing[bench.workload] = reason
         return
-    with bench.slow_server() as server:
-        everywhere(bench, server)
+    everywhere(bench, bench.slow_server)
 
 
-def everywhere(bench: Bench, server: embedded.Server) -> None:
+def everywhere(bench: Bench, server: Server) -> None:
     sizes = bench.sizes
-    for streams in (sizes.streams, HOT) if sizes.busy_streams else (sizes.streams,):
-        by_pgbench(bench, streams, server)
-        by_clients(bench, streams, server)
+    by_pgbench(bench, sizes.streams, server)
+    by_clients(bench, sizes.streams, server)
+    if sizes.busy_streams and not is_slow(bench):
+        by_clients(bench, HOT, server)
 
 
-def by_pgbench(bench: Bench, streams: int, server: embedded.Server) -> None:
+def by_pgbench(bench: Bench, streams: int, server: Server) -> None:
     chosen = [each for each in bench.offered(bench.workload) if each.script(streams)]
     with bench.databases(chosen, server) as databases:
         bench.each(databases, lambda each: begin(each, streams))
         bench.each(databases, lambda each: each.pgbench(script(each, streams), 1, 0.5))
-        counts = bench.sizes.pgbench_clients
-        for count in counts:
+        for count in counts_of(bench, bench.sizes.pgbench_clients, streams):
 
             def one(database: Database, count: int = count) -> Callable[[], float]:
                 text = script(database, streams)
-                return lambda: database.pgbench(text, count, seconds(bench, streams, count))
+                return lambda: database.pgbench(text, count, bench.sizes.seconds)
 
-            measure(bench, "pgbench", "pgbench", streams, count, counts, databases, one)
+            measure(bench, "pgbench", "pgbench", streams, count, databases, one)
 
 
-def by_clients(bench: Bench, streams: int, server: embedded.Server) -> None:
-    with bench.databases(bench.offered(bench.workload), server) as databases:
+def by_clients(bench: Bench, streams: int, server: Server) -> None:
+    chosen = [each for each in bench.offered(bench.workload) if not each.sql_only]
+    with bench.databases(chosen, server) as databases:
         bench.each(databases, lambda each: begin(each, streams))
         bench.each(databases, lambda each: rate(each, 4, 0.5, streams))  # warms up
-        counts = bench.sizes.python_clients
-        for count in counts:
+        for count in counts_of(bench, bench.sizes.python_clients, streams):
 
             def one(database: Database, count: int = count) -> Callable[[], float]:
-                return lambda: rate(database, count, seconds(bench, streams, count), streams)
+                return lambda: rate(database, count, bench.sizes.seconds, streams)
 
-            measure(bench, "clients", "the store's client", streams, count, counts, databases, one)
+            measure(bench, "clients", "the store's client", streams, count, databases, one)
 
 
 def measure(
@@ -70,33 +62,29 @@ def measure(
     by: str,
     streams: int,
     count: int,
-    counts: tuple[int, ...],
     databases: dict[str, Database],
     one: Callable[[Database], Callable[[], float]],
 ) -> None:
     where = "hot" if streams == HOT else "spread"
-    disk = ", a flush takes 1 ms" if bench.workload.endswith("slow-disk") else ""
+    disk = ", a flush takes 1 ms" if is_slow(bench) else ""
     bench.measure(
         f"{bench.workload}/{how}/{where}/{count}",
         f"Single writes by {by}, {clients_of(count)}, {streams_of(streams)}{disk}",
         "messages/s",
         {name: one(database) for name, database in databases.items()},
         on=databases,
-        rounds=rounds_of(bench, streams, count, max(counts)),
     )
 
 
-def rounds_of(bench: Bench, streams: int, count: int, most: int) -> int:
-    """All of them where there is a target; elsewhere it is the order of things that counts."""
-    if streams == HOT:
-        return 1
-    if count == 1 and bench.sizes.rounds > 1:
-        return bench.sizes.rounds + MORE
-    return bench.sizes.rounds if count in (1, most) else min(2, bench.sizes.rounds)
+def counts_of(bench: Bench, counts: tuple[int, ...], streams: int) -> tuple[int, ...]:
+    """How many clients; on busy streams, where they queue, only the most."""
+    if is_slow(bench):
+        return bench.sizes.slow_clients
+    return counts[-1:] if streams == HOT else counts
 
 
-def seconds(bench: Bench, streams: int, count: int) -> float:
-    return bench.sizes.seconds * (SHORTER if streams == HOT or count == 1 else 1)
+def is_slow(bench: Bench) -> bool:
+    return bench.workload.endswith("slow-disk")
 
 
 def begin(database: Database, streams: int) -> None:

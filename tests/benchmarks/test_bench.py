@@ -43,6 +43,15 @@ def test_each_round_has_an_order_of_its_own_and_all_rounds_every_contender(bench
     assert list(figure.rounds) == names
 
 
+def test_the_load_of_the_machine_is_noted_when_each_round_begins(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = iter([(0.34, 0, 0), (1.5, 0, 0), (2.0, 0, 0)])
+    monkeypatch.setattr("os.getloadavg", lambda: next(loads))
+    figure = bench.measure("writes/x", "Title", "messages/s", {"raw": lambda: 1.0}, rounds=3)
+    assert figure.loads == [0.3, 1.5, 2.0]
+
+
 def test_the_order_of_a_round_is_the_same_in_every_run() -> None:
     assert shuffled(list("abcdef"), "x 1") == shuffled(list("abcdef"), "x 1")
 

@@ -5,6 +5,7 @@ import pytest
 from benchmarks.__main__ import command, parsed
 from benchmarks.figures import Figure
 from benchmarks.record import Record, Run
+from benchmarks.workloads import BY_SIZE, WORKLOADS
 
 
 def record(*workloads: str, value: float = 1, **more: dict[str, str]) -> Record:
@@ -65,6 +66,13 @@ def test_versions_of_those_who_were_not_there_are_kept() -> None:
 def test_the_command_is_told_without_where_its_results_went() -> None:
     words = ["--only", "reads", "--into", "x/full.json", "--out=y"]
     assert command(words) == "python -m benchmarks --only reads"
+
+
+def test_the_charts_by_size_have_a_run_and_a_file_of_their_own() -> None:
+    assert not {*BY_SIZE} & {*parsed([]).only}
+    assert tuple(parsed(["--growth"]).only) == BY_SIZE
+    assert parsed(["--growth"]).out.name == "growth.json"
+    assert parsed(["--quick"]).only == list(WORKLOADS)
 
 
 def test_only_a_run_of_everything_goes_to_the_results_that_the_docs_show() -> None:

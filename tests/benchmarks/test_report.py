@@ -2,16 +2,22 @@
 
 import re
 import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from benchmarks.charts import plots
+from benchmarks.compare import before_and_after
 from benchmarks.figures import Figure
-from benchmarks.plots import Bar, bars, number, short
+from benchmarks.plots import Bar, Line, bars, lines, number, short
 from benchmarks.record import Record, Run
-from benchmarks.report import PAGE, PARTS, filled, main, plots
+from benchmarks.report import PAGE, PARTS, filled, main
 from benchmarks.targets import Target, targets
 from benchmarks.workloads import WORKLOADS
+
+NOTHING_ELSE = ["--growth", "none.json", "--before", "none.json"]
 
 
 def figure(key: str, rounds: dict[str, list[float]], **more: object) -> Figure:
@@ -47,7 +53,12 @@ def record() -> Record:
         },
         missing={"emmett": "installation: there is no node and npm"},
         figures=[
-            figure("writes/pgbench/spread/1", {"raw": [100, 100], "pgstore": [80, 80]}),
+            figure("writers/pgbench", {"raw/1": [10_000.0], "raw/64": [50_000.0]}),
+            figure("growth/client", {"pgstore/10000": [5_000.0], "pgstore/100000": [4_000.0]}),
+            figure(
+                "writes/pgbench/spread/1",
+                {"raw": [100, 100], "pgstore": [80, 80], "floor": [90, 90]},
+            ),
             figure(
                 "writes-slow-disk/pgbench/spread/32",
                 {"raw": [100.0], "pgstore": [70.0], "depeche": [10.0]},
@@ -71,7 +82,7 @@ def found(record: Record, what: str, against: str) -> Target:
 
 def test_a_target_is_met_missed_or_not_measured(record: Record) -> None:
     met = found(record, "Single writes, pgbench, 1 client", "INSERT")
-    assert (met.value, met.met) == (0.8, True)
+    assert (met.value, met.floor, met.met) == (0.8, 0.9, True)
     missed = found(record, "The same, 1 clients, a flush takes 1 ms", "INSERT")
     assert (missed.value, missed.met) == (0.7, False)
     absent = found(record, "Batches of 1,000 from Python", "binary COPY")
@@ -98,6 +109,15 @@ def test_targets_against_peers_variants_and_times(record: Record) -> None:
     assert found(record, "Its peak memory, ten times the messages", "MB more").value == 8
 
 
+def test_a_floor_is_what_the_limit_reaches_against_the_same_store(record: Record) -> None:
+    what, against = (
+        "Catch-up of a subscription, all with 1,000 at once",
+        "the best peer, depeche_db",
+    )
+    assert found(record, what, against).floor == pytest.approx(100 / 3)
+    assert found(record, "Catch-up of a subscription", "plain paged read").floor is None
+
+
 def test_the_page_is_filled_between_its_markers_and_again(record: Record) -> None:
     page = "Before.\n\n<!-- writes -->\nold\n<!-- /writes -->\n\nAfter.\n"
     once = filled(page, record)
@@ -119,10 +139,10 @@ def test_a_workload_that_was_not_measured_says_so(record: Record) -> None:
 
 def test_the_page_of_the_docs_has_a_place_for_each_workload_and_plot(record: Record) -> None:
     page = PAGE.read_text()
-    for name in {*WORKLOADS, *PARTS} - {"summary"}:
+    for name in {*WORKLOADS, *PARTS, "targets", "before-after"} - {"choosing"}:
         assert f"<!-- {name} -->" in page, name
-    for name in plots(record):
-        assert f"performance/{name}.svg" in page, name
+    page = filled(page, record)
+    assert sorted(re.findall(r"\(performance/([\w-]+)\.svg\)", page)) == sorted(plots(record))
 
 
 def test_missing_contenders_are_named(record: Record) -> None:
@@ -133,7 +153,7 @@ def test_missing_contenders_are_named(record: Record) -> None:
 def test_main_writes_the_pages_and_their_plots(record: Record, tmp_path: Path) -> None:
     results = tmp_path / "results.json"
     record.write(results)
-    assert main([str(results), "--into", str(tmp_path)]) == 0
+    assert main([str(results), *NOTHING_ELSE, "--into", str(tmp_path)]) == 0
     docs = tmp_path / "docs"
     assert "| **no** |" in (docs / "performance.md").read_text()
     assert "pgstore" in (docs / "performance" / "catch-up.svg").read_text()
@@ -141,6 +161,37 @@ def test_main_writes_the_pages_and_their_plots(record: Record, tmp_path: Path) -
         "| Catch-up of a subscription, messages/s | **60.0** | 100 | 30.0 (message-db) |"
         in (tmp_path / "README.md").read_text()
     )
+
+
+def test_runs_are_compared_in_figures_that_measured_the_same(record: Record) -> None:
+    before = msgspec.structs.replace(record, figures=list(record.figures))
+    for number_, other in enumerate(before.figures):
+        if other.key == "writes/pgbench/spread/1":
+            before.figures[number_] = figure(other.key, {"raw": [50.0], "pgstore": [20.0]})
+        if other.key == "catch-up/plain":
+            before.figures[number_] = msgspec.structs.replace(other, title="of other sizes")
+    text = before_and_after(before, record)
+    row = (
+        "| Title of writes/pgbench/spread/1, messages/s | 20.0 | 0.400 | 80.0 | **0.800** | 2.00 |"
+    )
+    assert row in text
+    assert "catch-up" not in text
+    targets_of_both = filled("<!-- targets -->\n<!-- /targets -->", record, before)
+    row = "| Single writes, pgbench, 1 client | INSERT | ≥ 0.7 | 0.400 | 0.800 | 0.900 | yes |"
+    assert row in targets_of_both
+    assert text.endswith("Before: 2026-11-23. After: 2026-11-23.")
+
+
+def test_loads_are_told_by_workload(record: Record) -> None:
+    record.figures[0] = msgspec.structs.replace(record.figures[0], loads=[1.0, 4.0, 2.0])
+    record.runs["writers"] = run("2026-11-23 16:00")
+    assert "| writers | 3 | 1.0 | 2.0 | 4.0 |" in PARTS["loads"](record)
+
+
+def test_charts_by_size_show_microseconds_a_message(record: Record) -> None:
+    drawn = plots(record)
+    assert "limit: 20.0" in drawn["cost-by-writers"]
+    assert "pgstore, write, 1 client: 250" in drawn["cost-by-messages"]
 
 
 ROWS = [
@@ -177,6 +228,18 @@ def test_a_dark_page_has_another_colour_for_each() -> None:
     assert drawn == set(re.findall(r'\[style\*="(.*?)"\]', style))
 
 
+def test_the_names_of_lines_are_inside_and_do_not_cover_one_another() -> None:
+    names = [f"a line of some store with a long name, {n}" for n in range(6)]
+    rows = [Line(name, "peer", [(1, 100), (64, 20 + n / 100)]) for n, name in enumerate(names)]
+    tree = ElementTree.fromstring(lines("Title", "note", rows))
+    texts = [text for text in tree.iter(f"{SVG}text") if (text.text or "").startswith("a line")]
+    heights = sorted(float(text.attrib["y"]) for text in texts)
+    assert len(heights) == len(names)
+    assert all(b - a >= 11 for a, b in pairwise(heights))
+    ends = [float(text.attrib["x"]) + 7 * len(text.text or "") for text in texts]
+    assert max(ends) <= float(tree.attrib["width"])
+
+
 def test_a_plot_of_nothing_but_zeros_is_drawn() -> None:
     for log in (False, True):
         ElementTree.fromstring(bars("Title", "note", [Bar("none", 0, "peer")], log=log))
@@ -194,10 +257,15 @@ def test_axis_labels_are_short() -> None:
     assert [short(value) for value in (0.5, 20_000, 1_500_000)] == ["0.5", "20k", "1.5M"]
 
 
-@pytest.mark.parametrize("name", ["choosing.md", "operations/production.md"])
-def test_figures_that_other_pages_quote_are_those_of_the_performance_page(name: str) -> None:
-    quoted = re.findall(
-        r"[\d.,]*\d(?=\s(?:times|%|messages/s|bytes\sa\smessage))", (PAGE.parent / name).read_text()
-    )
-    assert quoted
-    assert [figure for figure in quoted if figure not in PAGE.read_text()] == []
+def test_the_bytes_that_the_page_on_production_quotes_are_those_of_the_performance_page() -> None:
+    text = (PAGE.parent / "operations" / "production.md").read_text()
+    quoted = re.findall(r"(\d+) in the (?:table|indexes)", text)
+    assert len(quoted) == 2
+    assert [figure for figure in quoted if f"| {figure} |" not in PAGE.read_text()] == []
+
+
+def test_the_figures_in_which_a_peer_is_ahead_are_named(record: Record) -> None:
+    record.figures.append(figure("reads/stream", {"pgstore": [100.0], "depeche": [150.0]}))
+    assert PARTS["ahead"](record).splitlines()[2:] == [
+        "| Title of reads/stream | depeche_db (1.50 times as good) |"
+    ]
