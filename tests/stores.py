@@ -69,7 +69,8 @@ WHERE l.locktype = 'advisory' AND l.objsubid = 2
     (l.classid::bigint - STORE._mark_lock_class()) & 4294967295 < 65
     OR l.classid::bigint IN (
       STORE._stream_lock_class()::bigint & 4294967295,
-      STORE._bell_lock_class()::bigint & 4294967295
+      STORE._bell_lock_class()::bigint & 4294967295,
+      STORE._gate_lock_class()::bigint & 4294967295
     )
   )
 """

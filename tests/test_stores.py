@@ -53,7 +53,8 @@ def test_store_that_is_taken_again_is_as_new(own: Stores, connect: Connect) -> N
         writer = connect(autocommit=False)
         store.write("order-1", on=writer)
         writer.close()
-    assert {table for table in new if new[table] == used[table]} == {"migrations"}
+    unused = {"migrations", "gate_waits", "gate_trust_seq"}
+    assert {table for table in new if new[table] == used[table]} == unused
     with own.taken() as again:
         assert again == name
         assert content(store) == new
@@ -98,8 +99,11 @@ def test_store_that_was_changed_is_dropped(own: Stores, connect: Connect, change
         assert other != name
 
 
-def test_store_whose_locks_stay_is_dropped(own: Stores, connect: Connect) -> None:
+@pytest.mark.parametrize(
+    "function", ["_mark_lock_class", "_stream_lock_class", "_bell_lock_class", "_gate_lock_class"]
+)
+def test_store_whose_locks_stay_is_dropped(own: Stores, connect: Connect, function: str) -> None:
     conn = connect()
     with own.taken() as name:
-        Store(conn, name).query("SELECT pg_advisory_lock_shared(STORE._bell_lock_class(), 3)")
+        Store(conn, name).query(f"SELECT pg_advisory_lock_shared(STORE.{function}(), 3)")
     assert conn.execute("SELECT to_regnamespace(%s)", [name]).fetchone() == (None,)
