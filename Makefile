@@ -11,6 +11,9 @@ CAN_RUN := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 BIN := .venv/bin
 READY := .venv/.ready
 
+# Without bytecode each of the processes that tests start would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 22
@@ -39,7 +42,7 @@ test-upgraded: $(READY) ## run the tests of the SQL functions on stores that wer
 
 # The ones that use tests/amounts.py, or hypothesis.
 LONG_TESTS := tests/stress tests/concurrency tests/codec tests/fuzz tests/transfer/test_names.py \
-  tests/client/test_killed_workers.py
+  tests/client/test_killed_workers.py tests/plans/test_large_store.py
 
 .PHONY: test-long
 test-long: $(READY) ## run the tests that do more of the same on request, in their long forms

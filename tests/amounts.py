@@ -4,9 +4,13 @@ PGSTORE_TEST_LONG   do far more, as `make test-long` does
 """
 
 import os
+from typing import TypeVar
 
 LONG = bool(os.environ.get("PGSTORE_TEST_LONG"))
 
 
-def amount(short: int, long: int) -> int:
+Number = TypeVar("Number", int, float)
+
+
+def amount(short: Number, long: Number) -> Number:
     return long if LONG else short

@@ -14,6 +14,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
 from tests.server import running_server
+from tests.stores import Stores
 from tests.workers import (
     pytest_collection_modifyitems,
     pytest_runtest_protocol,
@@ -52,6 +53,14 @@ def server_conninfo() -> Iterator[str]:
 def conninfo(server_conninfo: str) -> str:
     """Connection string of the database that tests share; each has a ``schema`` of its own."""
     return server_conninfo
+
+
+@pytest.fixture(scope="session")
+def stores(server_conninfo: str) -> Iterator[Stores]:
+    """Installed stores: tests that do not change what was installed take one, and give it back."""
+    stores = Stores(server_conninfo)
+    yield stores
+    stores.close()
 
 
 @pytest.fixture

@@ -16,20 +16,25 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-# The files that take longest, and those among them whose tests may go to several processes.
-SPLIT = ("tests/faults/test_faults.py", "tests/stress/")
+# What takes longest, the longest first, and those whose tests may go to several processes.
+SPLIT = ("tests/faults/test_faults.py", "tests/stress/", "tests/embedded/test_embedded.py")
 SLOW = (
     *SPLIT,
-    "tests/concurrency/test_many_writers.py",
-    "tests/plans/test_jit.py",
-    "tests/plans/test_large_store.py",
-    "tests/plans/test_cached_plans.py",
     "tests/cli/test_default_server.py",
-    "tests/cli/test_terminal.py",
     "tests/test_main.py",
-    "tests/transfer/test_verify.py",
-    "tests/transfer/test_names.py",
     "tests/docs/test_examples.py",
+    "tests/cli/test_terminal.py",
+    "tests/migrations/test_released.py",
+    "tests/migrations/test_install.py",
+    "tests/plans/",
+    "tests/codec/test_generated.py",
+    "tests/client/test_run_signals.py",
+    "tests/fuzz/",
+    "tests/migrations/test_attempts.py",
+    "tests/client/test_killed_workers.py",
+    "tests/cli/",
+    "tests/transfer/",
+    "tests/concurrency/",
 )
 
 # Of an object, in the text that Python makes of it.
@@ -56,9 +61,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     with_some = {item.path for item in items if is_alone(item)}
     places = {path: n for n, path in enumerate(dict.fromkeys(item.path for item in items))}
 
-    def place(item: pytest.Item) -> tuple[bool, bool, int, bool]:
-        is_fast = not item.nodeid.startswith(SLOW)
-        return item.path in with_some, is_fast, places[item.path], is_alone(item)
+    def place(item: pytest.Item) -> tuple[bool, int, int, bool]:
+        slow = (n for n, each in enumerate(SLOW) if item.nodeid.startswith(each))
+        return item.path in with_some, next(slow, len(SLOW)), places[item.path], is_alone(item)
 
     items.sort(key=place)
 

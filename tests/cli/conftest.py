@@ -9,6 +9,7 @@ import pytest
 
 import pgstore
 from pgstore.__main__ import main
+from tests.stores import Stores
 
 
 class Done(NamedTuple):
@@ -25,6 +26,17 @@ class Done(NamedTuple):
 
 
 Command = Callable[..., Done]
+
+
+@pytest.fixture
+def schema(request: pytest.FixtureRequest, schema: str) -> Iterator[str]:
+    """Name of the store: one that is installed, for a test that asks for `store`."""
+    if "store" not in request.fixturenames:
+        yield schema
+        return
+    stores: Stores = request.getfixturevalue("stores")
+    with stores.taken() as name:
+        yield name
 
 
 @pytest.fixture

@@ -167,13 +167,19 @@ def test_the_last_view_stays_on_the_screen(
 
 @pytest.mark.parametrize("command", ["subscriptions", "top", "grants"])
 def test_long_names_are_cut_where_there_is_no_room(
-    command: str, store: Store, admin: psycopg.Connection[Any], environment: Environment
+    command: str,
+    store: Store,
+    schema: str,
+    admin: psycopg.Connection[Any],
+    environment: Environment,
 ) -> None:
     role = f"role_{'x' * 40}_{uuid4().hex[:12]}"
     store.subscription(f"all-{'x' * 100}").create()
     admin.execute(f"CREATE ROLE {role}".encode())
     try:
-        assert run("grant", "write", role, "--category", "x" * 40, env=environment).returncode == 0
+        admin.execute(
+            f"SELECT {schema}.grant_access(%s, 'write', ARRAY[%s])".encode(), [role, "x" * 40]
+        )
         arguments = [command, *(["--times", "1"] if command == "top" else [])]
         with Terminal(*arguments, columns=80, env=environment) as terminal:
             assert terminal.end() == 0
@@ -181,7 +187,7 @@ def test_long_names_are_cut_where_there_is_no_room(
         assert len(row) <= 80
         assert {"subscriptions": "waiting", "top": "waiting", "grants": "write"}[command] in row
     finally:
-        run("revoke", "write", role, env=environment)
+        admin.execute(f"SELECT {schema}.revoke_access(%s, 'write')".encode(), [role])
         admin.execute(f"DROP ROLE {role}".encode())
 
 
@@ -290,7 +296,11 @@ def test_the_shell_completes_commands(shell: str, environment: Environment) -> N
 
 
 def test_the_shell_completes_names_from_the_server(
-    store: Store, admin: psycopg.Connection[Any], conninfo: str, environment: Environment
+    store: Store,
+    schema: str,
+    admin: psycopg.Connection[Any],
+    conninfo: str,
+    environment: Environment,
 ) -> None:
     def completed(words: str) -> list[str]:
         asked = {
@@ -310,14 +320,13 @@ def test_the_shell_completes_names_from_the_server(
     role = f"reader_{uuid4().hex[:12]}"
     admin.execute(f"CREATE ROLE {role} LOGIN".encode())
     try:
-        assert run("grant", "read", role, env=environment).returncode == 0
+        admin.execute(f"SELECT {schema}.grant_access(%s, 'read')".encode(), [role])
         environment["PGSTORE_CONNINFO"] = make_conninfo(conninfo, user=role)
         assert completed("pgstore read acc") == ["account-1", "account-2"]
         assert completed("pgstore tail --category a") == ["account"]
         assert completed("pgstore read --all --type O") == ["Opened"]
     finally:
-        environment["PGSTORE_CONNINFO"] = conninfo
-        run("revoke", "read", role, env=environment)
+        admin.execute(f"SELECT {schema}.revoke_access(%s, 'read')".encode(), [role])
         admin.execute(f"DROP ROLE {role}".encode())
     environment["PGSTORE_CONNINFO"] = "host=/nowhere"
     assert completed("pgstore read acc") == []

@@ -10,7 +10,7 @@ from psycopg import sql
 import pgstore
 
 LONG = 1_150
-SMALL, LARGE = 10_000, 110_000
+SMALL, LARGE = 10_000, 60_000
 
 
 @pytest.fixture(scope="session")

@@ -228,8 +228,8 @@ def test_a_connection_string_in_the_wrong_place_is_not_told_either(
         *WELL_FORMED,
     ]
     assert len(given) > 20
-    for conninfo in given:
-        for command in (
+    for number, conninfo in enumerate(given):
+        commands = [
             [conninfo],
             ["install", conninfo],
             ["import", conninfo],
@@ -240,8 +240,10 @@ def test_a_connection_string_in_the_wrong_place_is_not_told_either(
             ["rewind", "balances", conninfo],
             ["message", conninfo],
             ["run", conninfo],
-        ):
-            refused_without(SECRET, command)
+        ]
+        # Each string in three places, and in each place strings of all kinds.
+        for place in (number, number + 3, number + 7):
+            refused_without(SECRET, commands[place % len(commands)])
 
 
 def refused_without(secret: str, command: list[str]) -> None:

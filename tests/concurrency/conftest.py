@@ -6,21 +6,17 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg import sql
 
-import pgstore
 from tests.concurrency.sessions import Open, Session
 from tests.concurrency.writers import PROCESSES, Writers
+from tests.stores import Stores
 
 
 @pytest.fixture(scope="module")
-def store(server_conninfo: str) -> Iterator[str]:
+def store(stores: Stores) -> Iterator[str]:
     """Name of the file's store; its tests write to streams of their own."""
-    name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_conninfo, store=name)
-    yield name
-    with psycopg.connect(server_conninfo, autocommit=True, options="-c lock_timeout=10s") as conn:
-        conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+    with stores.taken() as name:
+        yield name
 
 
 @pytest.fixture

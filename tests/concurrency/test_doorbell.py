@@ -11,11 +11,13 @@ import pytest
 from psycopg import Notify
 from psycopg.pq import TransactionStatus
 
+from tests.amounts import amount
 from tests.concurrency.sessions import FUNCTIONS, Open, Session, until
 
 each_function = pytest.mark.parametrize("function", FUNCTIONS)
 
 _BELLS = range(16)
+CANCELLED = amount(50, 150)
 _END = "end"
 
 
@@ -282,10 +284,10 @@ def test_cancelled_writes_leave_no_bell_key_locked(
 
 
 def write_for_a_while(conn: psycopg.Connection[tuple[object, ...]], stream: str, seed: int) -> None:
-    """Write, alone and in transactions, until 150 statements have been cancelled."""
+    """Write, alone and in transactions, until so many statements have been cancelled."""
     chance = random.Random(seed)
     cancelled = 0
-    while cancelled < 150:
+    while cancelled < CANCELLED:
         try:
             if chance.random() < 0.5:
                 conn.execute("SELECT write_message(%s, 'T', '{}')", (stream,))

@@ -25,7 +25,7 @@ Stored = dict[str, list[tuple[int, int, str]]]  # version, global position and i
 def test_writes_are_stored_once_and_without_gaps(
     server_conninfo: str, store: str, writers: Writers, isolation: str, expect: bool
 ) -> None:
-    jobs = make_jobs(server_conninfo, store, isolation, expect=expect, seconds=amount(1, 3))
+    jobs = make_jobs(server_conninfo, store, isolation, expect=expect, seconds=amount(0.5, 3))
     writers.start(jobs)
     reports = writers.reports()
 
@@ -41,7 +41,7 @@ def test_writes_are_stored_once_and_without_gaps(
 def test_writes_are_stored_once_and_without_gaps_while_backends_are_killed(
     server_conninfo: str, store: str, writers: Writers, isolation: str, expect: bool
 ) -> None:
-    jobs = make_jobs(server_conninfo, store, isolation, expect=expect, seconds=amount(1, 4))
+    jobs = make_jobs(server_conninfo, store, isolation, expect=expect, seconds=amount(0.5, 4))
     with backends_killed(server_conninfo, store):
         writers.start(jobs)
         reports = writers.reports()

@@ -38,7 +38,7 @@ FAULTS = {
         Fault("crash", crash, 200, _ALL),
         Fault("shutdown", shutdown, 50, _ALL),
         Fault("positions", positions, 50, "A position that a program may store is never reused"),
-        Fault("promotion", promotion, 20, _ALL),
+        Fault("promotion", promotion, 20, _ALL, 1),
         Fault("terminated", terminated, 200, _ALL),
         Fault("lost-answers", lost_answers, 200, "A write repeated by its id is stored once"),
         Fault("read-only", read_only, 30, _ALL),
@@ -46,7 +46,7 @@ FAULTS = {
         Fault("zombies", zombies, 50, "A lost lease changes nothing: `MS020`, effects roll back"),
         Fault("frozen", frozen, 50, _ALL),
         Fault("frozen-waker", frozen_waker, 10, "Readers look past a session that is silent", 1),
-        Fault("restore", restore, 20, "A copy continues where it was; a position ahead fails"),
+        Fault("restore", restore, 20, "A copy continues where it was; a position ahead fails", 1),
         Fault("anew", anew, 20, "A position of another store is an error, not silence"),
         Fault("pooler", pooler, 50, _ALL),
     )

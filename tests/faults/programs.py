@@ -23,7 +23,7 @@ _AGAIN = 0.05
 # Of a writer's turns so many are rolled back, each with more positions than the server's log has
 # noted ahead: 32.
 _BACK, _MANY = 0.1, 40
-_NAP = 0.003
+_NAP = 0.01
 
 
 class Kept(Noted):

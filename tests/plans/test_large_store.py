@@ -1,4 +1,4 @@
-"""A store of 1,000,000 messages: every statement finds its rows by an index."""
+"""A store of many messages: every statement finds its rows by an index."""
 
 from collections.abc import Iterator
 from uuid import uuid4
@@ -8,10 +8,11 @@ import pytest
 from psycopg import sql
 
 import pgstore
+from tests.amounts import amount
 from tests.plans.cases import fill, wrong_plans
 from tests.plans.plans import Explained
 
-TOTAL = 1_000_000
+TOTAL = amount(200_000, 1_000_000)
 
 
 @pytest.fixture(scope="module")

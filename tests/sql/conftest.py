@@ -6,19 +6,15 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-import pgstore
-from tests.released import make_store
-from tests.sql.store import Store, drop
+from tests.sql.store import Store
+from tests.stores import Stores
 
 
 @pytest.fixture(scope="module")
-def store(server_conninfo: str) -> Iterator[Store]:
-    """Install a store for the tests of a file. What they need to themselves is the stream."""
-    name = f"store_{uuid4().hex[:12]}"
-    make_store(server_conninfo, name)
-    with psycopg.connect(server_conninfo, autocommit=True) as conn:
+def store(server_conninfo: str, stores: Stores) -> Iterator[Store]:
+    """Take a store for the tests of a file. What they need to themselves is the stream."""
+    with stores.taken() as name, psycopg.connect(server_conninfo, autocommit=True) as conn:
         yield Store(conn, name)
-    drop(server_conninfo, name)
 
 
 @pytest.fixture
@@ -33,10 +29,7 @@ def schema(store: Store) -> str:
 
 
 @pytest.fixture
-def empty(server_conninfo: str) -> Iterator[Store]:
+def empty(server_conninfo: str, stores: Stores) -> Iterator[Store]:
     """A store of its own, in which nothing was written."""
-    name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_conninfo, store=name)
-    with psycopg.connect(server_conninfo, autocommit=True) as conn:
+    with stores.taken() as name, psycopg.connect(server_conninfo, autocommit=True) as conn:
         yield Store(conn, name)
-    drop(server_conninfo, name)

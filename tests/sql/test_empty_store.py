@@ -6,27 +6,23 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-import pgstore
-from pgstore import transfer
 from tests.conftest import Connect
 from tests.sql.roles import new_role
-from tests.sql.store import Background, Store, drop, last_position
+from tests.sql.store import Background, Store, last_position
+from tests.stores import Stores
 
 
 @pytest.fixture
-def filled(server_conninfo: str) -> Iterator[Store]:
+def filled(server_conninfo: str, stores: Stores) -> Iterator[Store]:
     """A store with three streams of three messages, the first cut off, and a policy."""
-    name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_conninfo, store=name)
-    with psycopg.connect(server_conninfo, autocommit=True) as conn:
+    with stores.taken() as name, psycopg.connect(server_conninfo, autocommit=True) as conn:
         store = Store(conn, name)
         for n in range(9):
             store.write(f"account-{n % 3}")
         store.call("truncate_stream", "account-0", 2)
         store.call("set_retention", "account", max_count=100)
         yield store
-        assert [check for check in transfer.verify(conn, store=name) if check.wrong] == []
-    drop(server_conninfo, name)
+        assert store.query("SELECT FROM STORE.verify_store() WHERE wrong > 0").rowcount == 0
 
 
 def empty(store: Store, **options: object) -> int:

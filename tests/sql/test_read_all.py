@@ -8,9 +8,9 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-import pgstore
 from tests.conftest import Connect
-from tests.sql.store import COLUMNS, Store, drop
+from tests.sql.store import COLUMNS, Store
+from tests.stores import Stores
 
 STREAMS = [
     "account-1",
@@ -34,18 +34,15 @@ FIRST = 11
 
 
 @pytest.fixture(scope="module")
-def filled(server_conninfo: str) -> Iterator[Store]:
+def filled(server_conninfo: str, stores: Stores) -> Iterator[Store]:
     """A store with a few messages, which tests only read."""
-    name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_conninfo, store=name)
-    with psycopg.connect(server_conninfo, autocommit=True) as conn:
+    with stores.taken() as name, psycopg.connect(server_conninfo, autocommit=True) as conn:
         store = Store(conn, name)
         store.query("SELECT setval('STORE.global_position_seq', %s)", [FIRST - 1])
         for n, (stream, type_, metadata) in enumerate(MESSAGES):
             tenant = None if metadata is None else f'{{"tenant": {metadata["tenant"]}}}'
             assert store.write(stream, type_, str(n), tenant)[1] == FIRST + n
         yield store
-    drop(server_conninfo, name)
 
 
 def found(store: Store, *given: Any, **named: Any) -> list[int]:

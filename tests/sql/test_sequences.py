@@ -6,11 +6,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-import pgstore
-from pgstore import transfer
 from tests.conftest import Connect
 from tests.sql.roles import new_role
-from tests.sql.store import Connection, Store, drop
+from tests.sql.store import Connection, Store
+from tests.stores import Stores
 
 SEQUENCES = ("global_position_seq", "stream_id_seq", "subscription_id_seq", "audit_id_seq")
 
@@ -43,11 +42,9 @@ OTHERS = ("create_subscription", "set_retention", "delete_stream")
 
 
 @pytest.fixture
-def copied(server_conninfo: str) -> Iterator[Store]:
+def copied(server_conninfo: str, stores: Stores) -> Iterator[Store]:
     """A store with rows of every kind, whose sequences are as new."""
-    name = f"store_{uuid4().hex[:12]}"
-    pgstore.install(server_conninfo, store=name)
-    with psycopg.connect(server_conninfo, autocommit=True) as conn:
+    with stores.taken() as name, psycopg.connect(server_conninfo, autocommit=True) as conn:
         store = Store(conn, name)
         for n in range(9):
             store.write(f"account-{n % 3}")
@@ -57,17 +54,24 @@ def copied(server_conninfo: str) -> Iterator[Store]:
             store.call("set_retention", "account", max_count=count)
         restart(store)
         yield store
-    drop(server_conninfo, name)
 
 
 def restart(store: Store) -> None:
     for sequence in SEQUENCES:
-        store.query(f"ALTER SEQUENCE STORE.{sequence} RESTART")
+        # As RESTART leaves it, without another file for it.
+        store.query(
+            "SELECT setval(s.seqrelid, s.seqstart, false) FROM pg_sequence AS s"
+            " WHERE s.seqrelid = %s::regclass",
+            [f"{store.name}.{sequence}"],
+        )
 
 
 def wrong(store: Store) -> dict[str, str | None]:
-    checks = transfer.verify(store.conn, store=store.name)
-    return {check.check: check.example for check in checks if check.wrong}
+    return dict(
+        store.query(
+            "SELECT c.check_name, c.example FROM STORE.verify_store() AS c WHERE c.wrong > 0"
+        ).fetchall()
+    )
 
 
 @pytest.mark.parametrize("name", WRITES)

@@ -123,7 +123,7 @@ WRONG = {
               nobody_sleeps boolean := pg_try_advisory_lock(_bell_lock_class(), own)
                 AND pg_advisory_unlock(_bell_lock_class(), own);
             BEGIN
-              PERFORM pg_sleep(random() * 0.003);  -- as the scheduler may, only more often
+              PERFORM pg_sleep(random() * 0.03);  -- as the scheduler may, only more often
               PERFORM pg_advisory_xact_lock_shared(
                 _mark_lock_class(), pg_sequence_last_value('global_position_seq')::bit(32)::integer
               );

@@ -58,7 +58,7 @@ class Bedroom:
 
     def round(self) -> None:
         """Write a message by each writer at about the same time; see who is awake in time."""
-        time.sleep(random.choice((0.0, random.uniform(0, 0.003), random.uniform(0, 0.01))))
+        time.sleep(random.choice((0.0, 0.0, random.uniform(0, 0.01))))
         start = time.monotonic()
         position = max(self._threads.map(self._write, self._writers))
         if not self._awake(position, start + _LATE):
@@ -88,13 +88,15 @@ class Bedroom:
     def _write(self, conn: psycopg.Connection[TupleRow]) -> int:
         """Write a message at once; or be in flight for a while, without a position and with one."""
         write = f"SELECT global_position FROM {self._name}.write_message(%s, 'Noted', %s::jsonb)"
-        slow = random.random() < 0.5
+        slow = random.random() < 0.8
         with conn.transaction() if slow else nullcontext():
             if slow:
                 # With an id, as after a write to another table, the mark is not taken again later.
-                conn.execute("SELECT pg_current_xact_id()")
-                conn.execute(f"SELECT {self._name}._announce_write()".encode())
-                time.sleep(random.uniform(0, 0.006))
+                conn.execute(
+                    f"SELECT pg_current_xact_id(), {self._name}._announce_write()".encode()
+                )
+                # Some may fall asleep meanwhile, and have to see that it is in flight.
+                time.sleep(random.uniform(0, random.choice((0.006, 0.06))))
             ((position,),) = conn.execute(write.encode(), (f"bed-{random.randrange(100)}", _NOTE))
             if slow:
                 time.sleep(random.uniform(0, 0.006))

@@ -16,7 +16,8 @@ import pgstore
 from pgstore import RawMessage, StoredMessage, transfer
 from pgstore.cli._script import script
 from tests.amounts import amount
-from tests.transfer.conftest import Place, made_store
+from tests.stores import Stores
+from tests.transfer.conftest import Place, taken_place
 from tests.transfer.test_commands import run
 
 __all__ = ["run"]
@@ -57,9 +58,9 @@ BREAKS = [
 
 
 @pytest.fixture(scope="module")
-def exported(server_conninfo: str) -> Iterator[Path]:
+def exported(stores: Stores, server_conninfo: str) -> Iterator[Path]:
     """An export with messages and a stream that was cut off."""
-    with made_store(server_conninfo) as place, tempfile.TemporaryDirectory() as folder:
+    with taken_place(stores, server_conninfo) as place, tempfile.TemporaryDirectory() as folder:
         for stream in ("account-1", "account-1", "b-1"):
             place.write(stream)
         place.query("SELECT STORE.truncate_stream('account-1', 2)")
@@ -153,4 +154,4 @@ def test_objects_of_equal_names_do_not_hide_one_another(new: Place) -> None:
     with new.conn.transaction(force_rollback=True):
         new.query("ALTER TABLE STORE.streams DROP CONSTRAINT streams_stream_check")
         new.query("ALTER TABLE STORE.messages ADD CONSTRAINT streams_stream_check CHECK (true)")
-        assert new.wrong() == {"objects are as in a new store": 2}
+        assert wrong(new.conn, new.name) == {"objects are as in a new store": 2}
