@@ -23,6 +23,7 @@ class AsyncLending:
         self._counter = counter
         self._offered: AsyncConnection[object] | None = None
         self._returned = AsyncEvent()
+        self._returned.set()
 
     def offer(self, conn: AsyncConnection[object]) -> None:
         """Let the reader that waits take the connection."""

@@ -25,6 +25,7 @@ class Lending:
         self._counter = counter
         self._offered: Connection[object] | None = None
         self._returned = Event()
+        self._returned.set()
 
     def offer(self, conn: Connection[object]) -> None:
         """Let the reader that waits take the connection."""

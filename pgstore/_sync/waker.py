@@ -88,7 +88,7 @@ class Waker:
         self._borrowers = 0  # of those that wait
         self._lends = lends
         self._called = Counter()  # interrupts the listening
-        self._rings = 0  # that came while a statement ran
+        self._rings = 0  # notifications that have come and are not dealt with
         self._wanted = Event()
         self._closed = Event()
         self._ended = Event()
@@ -361,8 +361,10 @@ class Waker:
 
     def _lend(self, conn: Connection[object]) -> None:
         """Lend the connection if one reader waits, until it is given back."""
+        self._hear(conn)
         with self._lock:
-            if not self._is_one_borrower():
+            # A reader would not hear of notifications that have come already.
+            if self._rings or not self._is_one_borrower():
                 return
             self.lending.offer(conn)
         while not self.lending.returned(self._patience(None)):
@@ -374,21 +376,20 @@ class Waker:
         """Count the notifications that come before a time-out, or before a reader interrupts."""
         if before is None:
             before = self._called.interruptions
-        rings = self._heard(conn)
-        if rings == 0:
+        self._hear(conn)
+        if self._rings == 0:
             self._called.wait(self._called.value, before, timeout, conn.fileno())
-            rings = self._heard(conn)
+            self._hear(conn)
+        rings, self._rings = self._rings, 0
         if rings:
             self.counter.advance()
         return rings
 
-    def _heard(self, conn: Connection[object]) -> int:
-        """Count the notifications that have come since the last time."""
+    def _hear(self, conn: Connection[object]) -> None:
+        """Count the notifications that have come since the last statement."""
         conn.pgconn.consume_input()
         while conn.pgconn.notifies() is not None:
             self._rings += 1
-        rings, self._rings = self._rings, 0
-        return rings
 
     def _count(self, notification: Notify) -> None:
         self._rings += 1
