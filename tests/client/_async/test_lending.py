@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
@@ -184,6 +185,29 @@ async def test_a_reader_that_comes_while_another_reads_on_it_looks_by_itself(
         assert watched._waker.lending.reading
         release.set()
         await AsyncParallel.until(lambda: worker.seen == [0, 1, 2, 3])
+
+
+async def test_a_notification_that_has_come_with_an_answer_is_not_lent_away(
+    watched: Store, store: Store, watch: Watch, category: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Reader(watched, "follow", category, watch)
+    lend = watched._waker._lend
+    written = 0
+
+    async def late(conn: psycopg.AsyncConnection[Any]) -> None:
+        nonlocal written
+        if written == 0:
+            written = 1
+            await store.write(f"{category}-1", EventA(0))
+            await conn.execute("SELECT")
+        await lend(conn)
+
+    monkeypatch.setattr(watched._waker, "_lend", late)
+    async with reader.running():
+        await AsyncParallel.until(lambda: written == 1)
+        start = time.monotonic()
+        await AsyncParallel.until(lambda: reader.seen == [0])
+        assert time.monotonic() - start < 5  # not by the fallback poll
 
 
 @pytest.mark.alone

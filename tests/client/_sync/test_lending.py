@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import ConnectionPool
@@ -185,6 +186,29 @@ def test_a_reader_that_comes_while_another_reads_on_it_looks_by_itself(
         assert watched._waker.lending.reading
         release.set()
         Parallel.until(lambda: worker.seen == [0, 1, 2, 3])
+
+
+def test_a_notification_that_has_come_with_an_answer_is_not_lent_away(
+    watched: Store, store: Store, watch: Watch, category: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Reader(watched, "follow", category, watch)
+    lend = watched._waker._lend
+    written = 0
+
+    def late(conn: psycopg.Connection[Any]) -> None:
+        nonlocal written
+        if written == 0:
+            written = 1
+            store.write(f"{category}-1", EventA(0))
+            conn.execute("SELECT")
+        lend(conn)
+
+    monkeypatch.setattr(watched._waker, "_lend", late)
+    with reader.running():
+        Parallel.until(lambda: written == 1)
+        start = time.monotonic()
+        Parallel.until(lambda: reader.seen == [0])
+        assert time.monotonic() - start < 5  # not by the fallback poll
 
 
 @pytest.mark.alone
