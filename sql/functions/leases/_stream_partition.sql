@@ -9,6 +9,6 @@ PARALLEL SAFE
 RETURN (((stream_id & 2147483647) * 2654435761 & 4294967295) >> 12) % partitions;
 
 COMMENT ON FUNCTION _stream_partition(bigint, bigint) IS
-$$Internal: return what _partition_of returns by stream. The planner inlines this one: what
-_partition_of computes by name keeps it a call, which takes longer than all else that a look does
-with a message.$$;
+$$Internal: return what _partition_of returns by stream. Inlined into its callers, hence without a
+search_path of its own. _partition_of cannot be inlined, because it calls functions that are not
+IMMUTABLE; its call takes longer than the rest of a look at a message.$$;
