@@ -106,21 +106,25 @@ async def test_a_reader_that_waits_alone_looks_on_the_waiting_connection(
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_two_readers_look_on_the_pool_until_one_is_left(
-    watched: Store, watch: Watch, category: str, kind: str
+    watched: Store, watch: Watch, category: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("pgstore._async.runner._LOOK_ANYWAY", 60.0)  # it does not leave for that
+    waker = watched._waker
     first = Reader(watched, "follow", category, watch)
     second = Reader(watched, kind, category, watch)
+
+    def wait(position: int) -> bool:
+        return waker._waiting == 2 and waker.safe_position >= position
+
     async with first.running():
         await AsyncParallel.until(lambda: is_lent(watched))
         async with second.running():
-            await AsyncParallel.until(lambda: watched._waker._waiting == 2)
+            await AsyncParallel.until(lambda: wait(0))
             for number in range(3):
-                await watched.write(f"{category}-1", EventA(number))
+                written = await watched.write(f"{category}-1", EventA(number))
+                await AsyncParallel.until(lambda: wait(written.global_position))  # noqa: B023
                 await AsyncParallel.until(
-                    lambda: (
-                        len(first.seen) == len(second.seen) == number + 1  # noqa: B023
-                        and watched._waker._waiting == 2
-                    )
+                    lambda: len(first.seen) == len(second.seen) == number + 1  # noqa: B023
                 )
         await AsyncParallel.until(lambda: is_lent(watched))
         await watched.write(f"{category}-1", EventA(3))
