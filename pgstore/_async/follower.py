@@ -9,6 +9,7 @@ from typing import Generic, Self
 import psycopg
 from psycopg.rows import TupleRow
 
+from pgstore._async.lending import AsyncBorrower
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.waker import AsyncWaker
 from pgstore._core.deadlines import deadline, left
@@ -41,6 +42,7 @@ class AsyncFollower(Generic[E]):
         decode: Callable[[TupleRow], StoredMessage[E]],
         waker: AsyncWaker,
         opening: AsyncOpening,
+        borrower: AsyncBorrower,
         position: int,
         timeout: float | None,
     ) -> None:
@@ -53,6 +55,7 @@ class AsyncFollower(Generic[E]):
         self._timeout = timeout
         self._stopped = False
         self._opening = opening
+        self._borrower = borrower
         self._ready: list[TupleRow] = []
 
     def stop(self) -> None:
@@ -81,6 +84,7 @@ class AsyncFollower(Generic[E]):
         try:
             await self._wait(deadline(self._timeout), partial(outage.over, self))
         finally:
+            self._borrower.give_back()
             outage.left(self)
 
     async def _wait(self, until: float | None, through: Callable[[], None]) -> None:
@@ -114,7 +118,7 @@ class AsyncFollower(Generic[E]):
                 # A writer took its mark so late that the safe position went back. If it writes
                 # nothing, no notification comes.
                 await self._waker.wait(seen, min(_LOOK_AGAIN, remaining or _LOOK_AGAIN))
-            elif not await self._waker.wait(seen, remaining):
+            elif not await self._waker.wait(seen, remaining, self._borrower):
                 return
 
     async def __aenter__(self) -> Self:

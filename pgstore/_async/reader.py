@@ -1,14 +1,17 @@
 """Reading messages: of a stream, by id, and across streams."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
 from typing import Generic
 from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
+from pgstore._async.cursor import Parameters
 from pgstore._async.database import AsyncDatabase
 from pgstore._async.follower import AsyncFollower, Page
+from pgstore._async.lending import AsyncBorrower
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.waker import AsyncWaker
 from pgstore._core import statements as s
@@ -181,7 +184,7 @@ class AsyncReader(Generic[E]):
         while max_count is None or max_count > 0:
             size = page if max_count is None else min(page, max_count)
             rows, after_position, _ = await self._page(
-                self._database, after_position, size, chosen, conn
+                partial(self._database.rows, conn=conn), after_position, size, chosen
             )
             for row in rows:
                 yield self._stored(row)
@@ -247,10 +250,14 @@ class AsyncReader(Generic[E]):
             timeout = seconds("timeout", timeout)
         opening = AsyncOpening(self._database.source)
 
-        async def fetch(position: int) -> Page:
-            return await self._page(opening, position, _PAGE, chosen, None)
+        borrower = AsyncBorrower(self._waker.lending, opening)
 
-        return AsyncFollower(fetch, self._stored, self._waker, opening, after_position, timeout)
+        async def fetch(position: int) -> Page:
+            return await self._page(borrower.rows, position, _PAGE, chosen)
+
+        return AsyncFollower(
+            fetch, self._stored, self._waker, opening, borrower, after_position, timeout
+        )
 
     def _filter(
         self,
@@ -274,17 +281,15 @@ class AsyncReader(Generic[E]):
 
     async def _page(
         self,
-        database: AsyncDatabase,
+        run: Callable[[str, Parameters], Awaitable[list[TupleRow]]],
         after_position: int,
         size: int,
         chosen: Filter,
-        conn: AsyncConnection[object] | None,
     ) -> Page:
         """Fetch messages, the position to continue after, and how far the page has looked."""
-        rows = await database.rows(
+        rows = await run(
             s.READ_PAGE,
             (number("after_position", after_position), str(size), *chosen.parameters()),
-            conn,
         )
         if rows[-1][0] is None:
             last = rows.pop()

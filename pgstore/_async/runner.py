@@ -13,6 +13,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from pgstore._async.delivery import AsyncDelivery, Lease
+from pgstore._async.lending import AsyncBorrower
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.subscription import AsyncSubscription
 from pgstore._async.waker import AsyncWaker
@@ -145,7 +146,7 @@ class AsyncRunner:
         await self._create()
         handled = 0
         try:
-            while (claimed := await self._claim()) is not None:
+            while (claimed := await self._claim(self._database)) is not None:
                 handled += await self._work_off(*claimed, raise_errors)
         finally:
             with suppress(psycopg.Error):
@@ -189,17 +190,24 @@ class AsyncRunner:
     async def _work(self, through: Callable[[], None]) -> None:
         await self._database.source.make_room()
         await self._give_back()
+        borrower = AsyncBorrower(self._waker.lending, self._database)
+        try:
+            await self._claim_and_handle(borrower, through)
+        finally:
+            borrower.give_back()
+
+    async def _claim_and_handle(self, borrower: AsyncBorrower, through: Callable[[], None]) -> None:
         flow = looks = False
         while True:
             seen = self._waker.counter.value
             if self._stopping.is_set():  # in this order: `stop` does it the other way round
                 return
             looks = looks or self._may_look()
-            claimed = await self._claim(looks)
+            claimed = await self._claim(borrower, looks)
             through()
             if claimed is None:
                 flow = False
-                looks = await self._wait(seen)
+                looks = await self._wait(seen, borrower)
                 continue
             if looks:
                 looks = False
@@ -211,13 +219,13 @@ class AsyncRunner:
                 await async_wait_for(self._stopping, _FLOW)
             flow = True
 
-    async def _wait(self, seen: int) -> bool:
+    async def _wait(self, seen: int, borrower: AsyncBorrower) -> bool:
         """Wait for the signal, or until a look is due; whether it is this worker that looks."""
         while not self._stopping.is_set():
             # Without a signal one worker looks for all, so that more of them cost no more.
             if self._may_look():
                 return True
-            if await self._waker.wait(seen, left(self._next_look)):
+            if await self._waker.wait(seen, left(self._next_look), borrower):
                 break
         return False
 
@@ -257,7 +265,9 @@ class AsyncRunner:
                 raise
             leases.pop()
 
-    async def _claim(self, looks: bool = False) -> tuple[Lease, Batch] | None:
+    async def _claim(
+        self, database: AsyncBorrower | AsyncOpening, looks: bool = False
+    ) -> tuple[Lease, Batch] | None:
         """Lease a partition that has work; and its first batch.
 
         A claim that looks and finds nothing notes when the next look is due, in the same statement.
@@ -272,9 +282,9 @@ class AsyncRunner:
             try:
                 parameters = (array(names), self._name, interval(self._lease), text(size))
                 rows = await (
-                    self._database.rows(s.LOOK, (*parameters, array(names)))
+                    database.rows(s.LOOK, (*parameters, array(names)))
                     if looks
-                    else self._database.rows(s.CLAIM_BATCH, parameters)
+                    else database.rows(s.CLAIM_BATCH, parameters)
                 )
             except SubscriptionNotFoundError as error:
                 self._leave_out(error)

@@ -124,7 +124,12 @@ class AsyncMessageStore(AsyncReader[E]):
         else:
             source = _source(conninfo, store, create, wakeup, prepare_threshold)
             waker = AsyncWaker(
-                source.statements, source.connection, source.notify, wakeup, source.outage
+                source.statements,
+                source.connection,
+                source.notify,
+                wakeup,
+                source.outage,
+                lends=source.owns_pool,
             )
             super().__init__(AsyncDatabase(source), codec, waker)
             runners = set()

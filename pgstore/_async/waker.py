@@ -9,9 +9,10 @@ from typing import Literal
 from uuid import uuid4
 
 import psycopg
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection, Notify, sql
 
 from pgstore._async.cursor import run
+from pgstore._async.lending import AsyncBorrower, AsyncLending
 from pgstore._compat.events import AsyncCounter, AsyncEvent, async_wait_for
 from pgstore._compat.tasks import AsyncTask, async_pause
 from pgstore._core import statements as s
@@ -24,7 +25,7 @@ from pgstore._core.translation import passes
 
 WakeUp = Literal["listen", "poll"]
 # Notifies a channel, and tells on which connection while it does: the process of its session.
-Notify = Callable[[str, Callable[[AsyncConnection[object] | None], None]], Awaitable[int | None]]
+Notifying = Callable[[str, Callable[[AsyncConnection[object] | None], None]], Awaitable[int | None]]
 
 _FALLBACK_POLL = 10.0
 _SLICE = 0.5
@@ -64,11 +65,14 @@ class AsyncWaker:
         self,
         statements: Statements,
         connect: Callable[[], AbstractAsyncContextManager[AsyncConnection[object]]],
-        notify: Notify,
+        notify: Notifying,
         wakeup: WakeUp,
         outage: Outage,
+        *,
+        lends: bool,
     ) -> None:
         self.counter = AsyncCounter()
+        self.lending = AsyncLending(self.counter)
         self.useful = False
         self._statements = statements
         self._connect = connect
@@ -79,6 +83,10 @@ class AsyncWaker:
         self._told: str | None = None
         self.safe_position = -1
         self._waiting = 0
+        self._borrowers = 0  # of those that wait
+        self._lends = lends
+        self._called = AsyncCounter()  # interrupts the listening
+        self._rings = 0  # notifications that have come and are not dealt with
         self._wanted = AsyncEvent()
         self._closed = AsyncEvent()
         self._ended = AsyncEvent()
@@ -88,14 +96,20 @@ class AsyncWaker:
         self._conn: AsyncConnection[object] | None = None
         self._answered = 0.0
 
-    async def wait(self, seen: int, timeout: float | None) -> bool:
-        """Wait until `counter.value` is not `seen` any more; False after `timeout` seconds."""
+    async def wait(
+        self, seen: int, timeout: float | None, borrower: AsyncBorrower | None = None
+    ) -> bool:
+        """Wait until `counter.value` is not `seen` any more; False after `timeout` seconds.
+
+        A borrower that waits alone may have the waiting connection afterwards.
+        """
         if self.counter.value != seen:
             return True
         with self._lock:  # one task, however many threads begin to wait at once
             if self.counter.value != seen:  # by `aclose`, after which there is to be no new task
                 return True
             self._waiting += 1
+            self._borrowers += borrower is not None
             if not self._wanted.is_set():  # so nothing was asked lately
                 self._answered = time.monotonic()
                 self._wanted.set()
@@ -103,9 +117,11 @@ class AsyncWaker:
                 self._closed, self._ended = AsyncEvent(), AsyncEvent()
                 work = partial(self._work, self._closed, self._ended)
                 self._task = AsyncTask(work, "pgstore-waker")
+            if self._is_one_borrower():
+                self._called.advance()
         until = deadline(timeout)
         try:
-            while not await self.counter.wait(seen, self._patience(until)):
+            while not await self._changed(seen, until, borrower):
                 if left(until) == 0:
                     return False
                 if self._patience(None) == 0:
@@ -114,6 +130,41 @@ class AsyncWaker:
         finally:
             with self._lock:
                 self._waiting -= 1
+                self._borrowers -= borrower is not None
+                self.lending.withdraw()
+
+    async def _changed(
+        self, seen: int, until: float | None, borrower: AsyncBorrower | None
+    ) -> bool:
+        """Wait until the counter has changed, for some time; listen meanwhile on an offer."""
+        before = self.counter.interruptions
+        with self._lock:
+            conn = None if borrower is None else self.lending.accept()
+        if borrower is None or conn is None:
+            timeout = self._patience(until)
+            if not self.lending.reading:
+                return await self.counter.wait(seen, before, timeout)
+            if not await self.counter.wait(seen, before, min(timeout, _LOOK_AGAIN[1])):
+                self.counter.advance()  # nobody listens meanwhile
+            return True
+        try:
+            lent = left(self._answered + _FALLBACK_POLL) or 0.0
+            readable = await self.counter.wait(
+                seen, before, min(self._patience(until), lent), conn.fileno()
+            )
+            if readable and self.counter.value == seen and self._waiting == 1:
+                self._answered = time.monotonic()
+                borrower.keep(conn)
+                conn = None
+            if readable:
+                self.counter.advance()
+        finally:
+            if conn is not None:
+                self.lending.give_back()
+        return readable
+
+    def _is_one_borrower(self) -> bool:
+        return self._lends and self._waiting == 1 == self._borrowers
 
     def _patience(self, until: float | None) -> float:
         """Seconds until a deadline, or until the listening connection is to have answered."""
@@ -243,6 +294,7 @@ class AsyncWaker:
         if not heard or notifier == session:
             return self._polls("no notification comes through its connection, as behind a pooler")
         await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        conn.add_notify_handler(self._count)
         self._session = str(session)
         return True
 
@@ -285,8 +337,10 @@ class AsyncWaker:
         try:
             until = deadline(_FALLBACK_POLL)
             while found == "nothing" and not closed.is_set() and left(until):
+                before = self._called.interruptions
+                await self._lend(conn)
                 # In slices, so that `aclose` need not wait long.
-                rings = await self._listen(conn, _SLICE)
+                rings = await self._listen(conn, min(_SLICE, left(until) or 0.0), before)
                 if rings == 0:
                     continue
                 while rings < _RINGS and (more := await self._listen(conn, _AFTER_YOU)):
@@ -307,11 +361,39 @@ class AsyncWaker:
             await async_pause(_AFTER_YOU)
         return found
 
-    async def _listen(self, conn: AsyncConnection[object], timeout: float) -> int:
-        """Count the notifications that come before a time-out."""
-        rings = 0
-        async for _ in conn.notifies(timeout=timeout, stop_after=1):
-            rings += 1
+    async def _lend(self, conn: AsyncConnection[object]) -> None:
+        """Lend the connection if one reader waits, until it is given back."""
+        self._hear(conn)
+        with self._lock:
+            # A reader would not hear of notifications that have come already.
+            if self._rings or not self._is_one_borrower():
+                return
+            self.lending.offer(conn)
+        while not await self.lending.returned(self._patience(None)):
+            if self._patience(None) == 0:
+                cut(conn)
+        self._answered = time.monotonic()
+
+    async def _listen(
+        self, conn: AsyncConnection[object], timeout: float, before: int | None = None
+    ) -> int:
+        """Count the notifications that come before a time-out, or before a reader interrupts."""
+        if before is None:
+            before = self._called.interruptions
+        self._hear(conn)
+        if self._rings == 0:
+            await self._called.wait(self._called.value, before, timeout, conn.fileno())
+            self._hear(conn)
+        rings, self._rings = self._rings, 0
         if rings:
             self.counter.advance()
         return rings
+
+    def _hear(self, conn: AsyncConnection[object]) -> None:
+        """Count the notifications that have come since the last statement."""
+        conn.pgconn.consume_input()
+        while conn.pgconn.notifies() is not None:
+            self._rings += 1
+
+    def _count(self, notification: Notify) -> None:
+        self._rings += 1

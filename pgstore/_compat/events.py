@@ -1,6 +1,8 @@
 """Waiting for a change, as asyncio and as threads do it."""
 
 import asyncio
+import selectors
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -57,43 +59,113 @@ class Event:
 
 
 class AsyncCounter:
-    """A number that only grows; tasks wait for it to change."""
+    """A number that only grows; tasks wait for it to change.
+
+    A wait also ends when `interruptions` has changed since the caller has looked at that.
+    """
 
     def __init__(self) -> None:
         self.value = 0
-        self._changed = AsyncEvent()
+        self.interruptions = 0
+        self._waits: set[AsyncEvent] = set()
         self._lock = threading.RLock()  # a signal's handler may come in between
 
     def advance(self) -> None:
         with self._lock:  # `stop` may be called in any thread
             self.value += 1
-            changed, self._changed = self._changed, AsyncEvent()
-        changed.set()
+            self.interrupt()
 
-    async def wait(self, seen: int, timeout: float | None) -> bool:
-        """Wait until it is not `seen` any more; False after `timeout` seconds."""
-        changed = self._changed
-        if self.value != seen:
-            return True
-        return await async_wait_for(changed, timeout)
+    def interrupt(self) -> None:
+        """Have all waits end, without a change."""
+        with self._lock:
+            self.interruptions += 1
+            waits = list(self._waits)
+        for each in waits:
+            each.set()
+
+    async def wait(
+        self, seen: int, before: int, timeout: float | None, fd: int | None = None
+    ) -> bool:
+        """Wait until it is not `seen` any more, or until a socket can be read.
+
+        False after an interruption, or `timeout` seconds.
+        """
+        event, readable = AsyncEvent(), False
+
+        def note() -> None:
+            nonlocal readable
+            readable = True
+            event.set()
+
+        with self._lock:
+            if self.interruptions != before or self.value != seen:
+                return self.value != seen
+            self._waits.add(event)
+        loop = asyncio.get_running_loop()
+        try:
+            if fd is not None:
+                loop.add_reader(fd, note)
+            await async_wait_for(event, timeout)
+        finally:
+            if fd is not None:
+                loop.remove_reader(fd)
+            with self._lock:
+                self._waits.discard(event)
+        return readable or self.value != seen
 
 
 class Counter:
-    """A number that only grows; threads wait for it to change."""
+    """A number that only grows; threads wait for it to change.
+
+    A wait also ends when `interruptions` has changed since the caller has looked at that.
+    """
 
     def __init__(self) -> None:
         self.value = 0
+        self.interruptions = 0
         self._condition = threading.Condition()
+        self._selecting: set[socket.socket] = set()
 
     def advance(self) -> None:
         with self._condition:
             self.value += 1
-            self._condition.notify_all()
+            self.interrupt()
 
-    def wait(self, seen: int, timeout: float | None) -> bool:
-        """Wait until it is not `seen` any more; False after `timeout` seconds."""
+    def interrupt(self) -> None:
+        """Have all waits end, without a change."""
         with self._condition:
-            return self._condition.wait_for(lambda: self.value != seen, timeout)
+            self.interruptions += 1
+            self._condition.notify_all()
+            for each in self._selecting:
+                each.send(b"!")
+
+    def wait(self, seen: int, before: int, timeout: float | None, fd: int | None = None) -> bool:
+        """Wait until it is not `seen` any more, or until a socket can be read.
+
+        False after an interruption, or `timeout` seconds.
+        """
+        if fd is not None:
+            return self._select(seen, before, timeout, fd)
+        with self._condition:
+            if self.value == seen:
+                self._condition.wait_for(lambda: self.interruptions != before, timeout)
+            return self.value != seen
+
+    def _select(self, seen: int, before: int, timeout: float | None, fd: int) -> bool:
+        ours, theirs = socket.socketpair()
+        with ours, theirs, selectors.DefaultSelector() as selector:
+            selector.register(ours, selectors.EVENT_READ)
+            selector.register(fd, selectors.EVENT_READ)
+            with self._condition:
+                if self.interruptions != before or self.value != seen:
+                    return self.value != seen
+                self._selecting.add(theirs)
+            try:
+                found = selector.select(timeout)
+            finally:
+                with self._condition:
+                    self._selecting.discard(theirs)
+            return self.value != seen or any(key.fd == fd for key, _ in found)
 
 
 async def async_wait_for(event: AsyncEvent, timeout: float | None) -> bool:

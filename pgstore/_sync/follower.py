@@ -15,6 +15,7 @@ from pgstore._core.deadlines import deadline, left
 from pgstore._core.messages import E, StoredMessage
 from pgstore._core.outages import PACE
 from pgstore._core.translation import passes
+from pgstore._sync.lending import Borrower
 from pgstore._sync.opening import Opening
 from pgstore._sync.waker import Waker
 
@@ -43,6 +44,7 @@ class Follower(Generic[E]):
         decode: Callable[[TupleRow], StoredMessage[E]],
         waker: Waker,
         opening: Opening,
+        borrower: Borrower,
         position: int,
         timeout: float | None,
     ) -> None:
@@ -55,6 +57,7 @@ class Follower(Generic[E]):
         self._timeout = timeout
         self._stopped = False
         self._opening = opening
+        self._borrower = borrower
         self._ready: list[TupleRow] = []
 
     def stop(self) -> None:
@@ -83,6 +86,7 @@ class Follower(Generic[E]):
         try:
             self._wait(deadline(self._timeout), partial(outage.over, self))
         finally:
+            self._borrower.give_back()
             outage.left(self)
 
     def _wait(self, until: float | None, through: Callable[[], None]) -> None:
@@ -116,7 +120,7 @@ class Follower(Generic[E]):
                 # A writer took its mark so late that the safe position went back. If it writes
                 # nothing, no notification comes.
                 self._waker.wait(seen, min(_LOOK_AGAIN, remaining or _LOOK_AGAIN))
-            elif not self._waker.wait(seen, remaining):
+            elif not self._waker.wait(seen, remaining, self._borrower):
                 return
 
     def __enter__(self) -> Self:

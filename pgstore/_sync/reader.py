@@ -2,7 +2,8 @@
 
 """Reading messages: of a stream, by id, and across streams."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Generic
 from uuid import UUID
 
@@ -22,8 +23,10 @@ from pgstore._core.arguments import (
 from pgstore._core.codec import Codec
 from pgstore._core.filters import Filter, categories_of, names
 from pgstore._core.messages import E, StoredMessage
+from pgstore._sync.cursor import Parameters
 from pgstore._sync.database import Database
 from pgstore._sync.follower import Follower, Page
+from pgstore._sync.lending import Borrower
 from pgstore._sync.opening import Opening
 from pgstore._sync.waker import Waker
 from pgstore.errors import MessageNotFoundError
@@ -176,7 +179,9 @@ class Reader(Generic[E]):
         page = _FIRST_PAGE
         while max_count is None or max_count > 0:
             size = page if max_count is None else min(page, max_count)
-            rows, after_position, _ = self._page(self._database, after_position, size, chosen, conn)
+            rows, after_position, _ = self._page(
+                partial(self._database.rows, conn=conn), after_position, size, chosen
+            )
             for row in rows:
                 yield self._stored(row)
             if len(rows) < size:
@@ -241,10 +246,14 @@ class Reader(Generic[E]):
             timeout = seconds("timeout", timeout)
         opening = Opening(self._database.source)
 
-        def fetch(position: int) -> Page:
-            return self._page(opening, position, _PAGE, chosen, None)
+        borrower = Borrower(self._waker.lending, opening)
 
-        return Follower(fetch, self._stored, self._waker, opening, after_position, timeout)
+        def fetch(position: int) -> Page:
+            return self._page(borrower.rows, position, _PAGE, chosen)
+
+        return Follower(
+            fetch, self._stored, self._waker, opening, borrower, after_position, timeout
+        )
 
     def _filter(
         self,
@@ -268,17 +277,15 @@ class Reader(Generic[E]):
 
     def _page(
         self,
-        database: Database,
+        run: Callable[[str, Parameters], list[TupleRow]],
         after_position: int,
         size: int,
         chosen: Filter,
-        conn: Connection[object] | None,
     ) -> Page:
         """Fetch messages, the position to continue after, and how far the page has looked."""
-        rows = database.rows(
+        rows = run(
             s.READ_PAGE,
             (number("after_position", after_position), str(size), *chosen.parameters()),
-            conn,
         )
         if rows[-1][0] is None:
             last = rows.pop()

@@ -26,6 +26,7 @@ from pgstore._core.parameters import array, interval, text
 from pgstore._core.subscriptions import PARTITION, PAUSE, SUBSCRIPTION, TOKEN, Batch, RunnerHooks
 from pgstore._core.translation import passes
 from pgstore._sync.delivery import Delivery, Lease
+from pgstore._sync.lending import Borrower
 from pgstore._sync.opening import Opening
 from pgstore._sync.subscription import Subscription
 from pgstore._sync.waker import Waker
@@ -147,7 +148,7 @@ class Runner:
         self._create()
         handled = 0
         try:
-            while (claimed := self._claim()) is not None:
+            while (claimed := self._claim(self._database)) is not None:
                 handled += self._work_off(*claimed, raise_errors)
         finally:
             with suppress(psycopg.Error):
@@ -191,17 +192,24 @@ class Runner:
     def _work(self, through: Callable[[], None]) -> None:
         self._database.source.make_room()
         self._give_back()
+        borrower = Borrower(self._waker.lending, self._database)
+        try:
+            self._claim_and_handle(borrower, through)
+        finally:
+            borrower.give_back()
+
+    def _claim_and_handle(self, borrower: Borrower, through: Callable[[], None]) -> None:
         flow = looks = False
         while True:
             seen = self._waker.counter.value
             if self._stopping.is_set():  # in this order: `stop` does it the other way round
                 return
             looks = looks or self._may_look()
-            claimed = self._claim(looks)
+            claimed = self._claim(borrower, looks)
             through()
             if claimed is None:
                 flow = False
-                looks = self._wait(seen)
+                looks = self._wait(seen, borrower)
                 continue
             if looks:
                 looks = False
@@ -213,13 +221,13 @@ class Runner:
                 wait_for(self._stopping, _FLOW)
             flow = True
 
-    def _wait(self, seen: int) -> bool:
+    def _wait(self, seen: int, borrower: Borrower) -> bool:
         """Wait for the signal, or until a look is due; whether it is this worker that looks."""
         while not self._stopping.is_set():
             # Without a signal one worker looks for all, so that more of them cost no more.
             if self._may_look():
                 return True
-            if self._waker.wait(seen, left(self._next_look)):
+            if self._waker.wait(seen, left(self._next_look), borrower):
                 break
         return False
 
@@ -259,7 +267,9 @@ class Runner:
                 raise
             leases.pop()
 
-    def _claim(self, looks: bool = False) -> tuple[Lease, Batch] | None:
+    def _claim(
+        self, database: Borrower | Opening, looks: bool = False
+    ) -> tuple[Lease, Batch] | None:
         """Lease a partition that has work; and its first batch.
 
         A claim that looks and finds nothing notes when the next look is due, in the same statement.
@@ -274,9 +284,9 @@ class Runner:
             try:
                 parameters = (array(names), self._name, interval(self._lease), text(size))
                 rows = (
-                    self._database.rows(s.LOOK, (*parameters, array(names)))
+                    database.rows(s.LOOK, (*parameters, array(names)))
                     if looks
-                    else self._database.rows(s.CLAIM_BATCH, parameters)
+                    else database.rows(s.CLAIM_BATCH, parameters)
                 )
             except SubscriptionNotFoundError as error:
                 self._leave_out(error)

@@ -62,6 +62,11 @@ class Source:
         self._renewed = 0.0  # when the pool was drained
         self._end = Event()  # of the pool's attempts to connect
 
+    @property
+    def owns_pool(self) -> bool:
+        """Whether the pool is the store's own, with connections as `connection()` makes them."""
+        return self._given is None
+
     def ready(self, closings: int | None = None) -> Pool:
         """The open pool of a store that is there; installs it if this may.
 

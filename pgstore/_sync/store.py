@@ -126,7 +126,12 @@ class MessageStore(Reader[E]):
         else:
             source = _source(conninfo, store, create, wakeup, prepare_threshold)
             waker = Waker(
-                source.statements, source.connection, source.notify, wakeup, source.outage
+                source.statements,
+                source.connection,
+                source.notify,
+                wakeup,
+                source.outage,
+                lends=source.owns_pool,
             )
             super().__init__(Database(source), codec, waker)
             runners = set()

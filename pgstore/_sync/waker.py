@@ -11,7 +11,7 @@ from typing import Literal
 from uuid import uuid4
 
 import psycopg
-from psycopg import Connection, sql
+from psycopg import Connection, Notify, sql
 
 from pgstore._compat.events import Counter, Event, wait_for
 from pgstore._compat.tasks import Task, pause
@@ -23,10 +23,11 @@ from pgstore._core.quoting import Statements
 from pgstore._core.silence import cut
 from pgstore._core.translation import passes
 from pgstore._sync.cursor import run
+from pgstore._sync.lending import Borrower, Lending
 
 WakeUp = Literal["listen", "poll"]
 # Notifies a channel, and tells on which connection while it does: the process of its session.
-Notify = Callable[[str, Callable[[Connection[object] | None], None]], int | None]
+Notifying = Callable[[str, Callable[[Connection[object] | None], None]], int | None]
 
 _FALLBACK_POLL = 10.0
 _SLICE = 0.5
@@ -66,11 +67,14 @@ class Waker:
         self,
         statements: Statements,
         connect: Callable[[], AbstractContextManager[Connection[object]]],
-        notify: Notify,
+        notify: Notifying,
         wakeup: WakeUp,
         outage: Outage,
+        *,
+        lends: bool,
     ) -> None:
         self.counter = Counter()
+        self.lending = Lending(self.counter)
         self.useful = False
         self._statements = statements
         self._connect = connect
@@ -81,6 +85,10 @@ class Waker:
         self._told: str | None = None
         self.safe_position = -1
         self._waiting = 0
+        self._borrowers = 0  # of those that wait
+        self._lends = lends
+        self._called = Counter()  # interrupts the listening
+        self._rings = 0  # notifications that have come and are not dealt with
         self._wanted = Event()
         self._closed = Event()
         self._ended = Event()
@@ -90,14 +98,18 @@ class Waker:
         self._conn: Connection[object] | None = None
         self._answered = 0.0
 
-    def wait(self, seen: int, timeout: float | None) -> bool:
-        """Wait until `counter.value` is not `seen` any more; False after `timeout` seconds."""
+    def wait(self, seen: int, timeout: float | None, borrower: Borrower | None = None) -> bool:
+        """Wait until `counter.value` is not `seen` any more; False after `timeout` seconds.
+
+        A borrower that waits alone may have the waiting connection afterwards.
+        """
         if self.counter.value != seen:
             return True
         with self._lock:  # one task, however many threads begin to wait at once
             if self.counter.value != seen:  # by `close`, after which there is to be no new task
                 return True
             self._waiting += 1
+            self._borrowers += borrower is not None
             if not self._wanted.is_set():  # so nothing was asked lately
                 self._answered = time.monotonic()
                 self._wanted.set()
@@ -105,9 +117,11 @@ class Waker:
                 self._closed, self._ended = Event(), Event()
                 work = partial(self._work, self._closed, self._ended)
                 self._task = Task(work, "pgstore-waker")
+            if self._is_one_borrower():
+                self._called.advance()
         until = deadline(timeout)
         try:
-            while not self.counter.wait(seen, self._patience(until)):
+            while not self._changed(seen, until, borrower):
                 if left(until) == 0:
                     return False
                 if self._patience(None) == 0:
@@ -116,6 +130,39 @@ class Waker:
         finally:
             with self._lock:
                 self._waiting -= 1
+                self._borrowers -= borrower is not None
+                self.lending.withdraw()
+
+    def _changed(self, seen: int, until: float | None, borrower: Borrower | None) -> bool:
+        """Wait until the counter has changed, for some time; listen meanwhile on an offer."""
+        before = self.counter.interruptions
+        with self._lock:
+            conn = None if borrower is None else self.lending.accept()
+        if borrower is None or conn is None:
+            timeout = self._patience(until)
+            if not self.lending.reading:
+                return self.counter.wait(seen, before, timeout)
+            if not self.counter.wait(seen, before, min(timeout, _LOOK_AGAIN[1])):
+                self.counter.advance()  # nobody listens meanwhile
+            return True
+        try:
+            lent = left(self._answered + _FALLBACK_POLL) or 0.0
+            readable = self.counter.wait(
+                seen, before, min(self._patience(until), lent), conn.fileno()
+            )
+            if readable and self.counter.value == seen and self._waiting == 1:
+                self._answered = time.monotonic()
+                borrower.keep(conn)
+                conn = None
+            if readable:
+                self.counter.advance()
+        finally:
+            if conn is not None:
+                self.lending.give_back()
+        return readable
+
+    def _is_one_borrower(self) -> bool:
+        return self._lends and self._waiting == 1 == self._borrowers
 
     def _patience(self, until: float | None) -> float:
         """Seconds until a deadline, or until the listening connection is to have answered."""
@@ -245,6 +292,7 @@ class Waker:
         if not heard or notifier == session:
             return self._polls("no notification comes through its connection, as behind a pooler")
         conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        conn.add_notify_handler(self._count)
         self._session = str(session)
         return True
 
@@ -287,8 +335,10 @@ class Waker:
         try:
             until = deadline(_FALLBACK_POLL)
             while found == "nothing" and not closed.is_set() and left(until):
+                before = self._called.interruptions
+                self._lend(conn)
                 # In slices, so that `close` need not wait long.
-                rings = self._listen(conn, _SLICE)
+                rings = self._listen(conn, min(_SLICE, left(until) or 0.0), before)
                 if rings == 0:
                     continue
                 while rings < _RINGS and (more := self._listen(conn, _AFTER_YOU)):
@@ -309,11 +359,37 @@ class Waker:
             pause(_AFTER_YOU)
         return found
 
-    def _listen(self, conn: Connection[object], timeout: float) -> int:
-        """Count the notifications that come before a time-out."""
-        rings = 0
-        for _ in conn.notifies(timeout=timeout, stop_after=1):
-            rings += 1
+    def _lend(self, conn: Connection[object]) -> None:
+        """Lend the connection if one reader waits, until it is given back."""
+        self._hear(conn)
+        with self._lock:
+            # A reader would not hear of notifications that have come already.
+            if self._rings or not self._is_one_borrower():
+                return
+            self.lending.offer(conn)
+        while not self.lending.returned(self._patience(None)):
+            if self._patience(None) == 0:
+                cut(conn)
+        self._answered = time.monotonic()
+
+    def _listen(self, conn: Connection[object], timeout: float, before: int | None = None) -> int:
+        """Count the notifications that come before a time-out, or before a reader interrupts."""
+        if before is None:
+            before = self._called.interruptions
+        self._hear(conn)
+        if self._rings == 0:
+            self._called.wait(self._called.value, before, timeout, conn.fileno())
+            self._hear(conn)
+        rings, self._rings = self._rings, 0
         if rings:
             self.counter.advance()
         return rings
+
+    def _hear(self, conn: Connection[object]) -> None:
+        """Count the notifications that have come since the last statement."""
+        conn.pgconn.consume_input()
+        while conn.pgconn.notifies() is not None:
+            self._rings += 1
+
+    def _count(self, notification: Notify) -> None:
+        self._rings += 1

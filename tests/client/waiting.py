@@ -51,6 +51,12 @@ class Watch:
     def is_asleep(self) -> bool:
         return self.asleep() > 0
 
+    def last_query(self, pid: int) -> str:
+        """What the session of a process runs, or has run last."""
+        rows = self._conn.execute("SELECT query FROM pg_stat_activity WHERE pid = %s", (pid,))
+        ((query,),) = rows.fetchall()
+        return str(query)
+
     def is_checking(self) -> bool:
         """Tell whether one of the sessions finds out if notifications come to it."""
         query = (

@@ -251,6 +251,30 @@ def test_partition_of_does_not_change(store: Store) -> None:
     assert found == [55, 55, 808, 116, 116, 335, 699, 699, 335]
 
 
+def test_partitions_by_stream_are_the_same_by_the_function_that_is_inlined(store: Store) -> None:
+    differing = store.query(
+        """
+        SELECT v.id, n.partitions
+        FROM (
+          SELECT unnest(ARRAY[1, 55, 2147483647, 2147483648, 4294967297, 9223372036854775807])
+          UNION ALL SELECT g FROM generate_series(1, 1000) AS g
+        ) AS v (id)
+        CROSS JOIN unnest(ARRAY[1, 2, 8, 1000, 9223372036854775807]) AS n (partitions)
+        WHERE STORE._stream_partition(v.id, n.partitions)
+          <> STORE._partition_of(v.id, '', NULL, n.partitions, 'stream')
+        """
+    )
+    assert differing.fetchall() == []
+
+
+def test_the_partition_by_stream_is_inlined(store: Store) -> None:
+    """A call for each message would take longer than all else that a look does with it."""
+    plan = store.query(
+        "EXPLAIN (VERBOSE) SELECT STORE._stream_partition(s.stream_id, 8) FROM STORE.streams AS s"
+    )
+    assert "_stream_partition" not in "".join(line for (line,) in plan)
+
+
 def test_partitions_by_stream_are_even(store: Store) -> None:
     for partitions in (2, 3, 8, 10, 16, 100):
         counts = store.query(

@@ -22,7 +22,7 @@ async def test_another_thread_wakes_a_task(kind: str) -> None:
     if kind == "event":
         assert await async_wait_for(event, 5)
     else:
-        assert await counter.wait(seen, 5)
+        assert await counter.wait(seen, counter.interruptions, 5)
     assert time.monotonic() - before < 1
 
 
@@ -31,7 +31,7 @@ def test_a_loop_that_is_closed_is_nobody_to_wake() -> None:
 
     async def wait() -> None:
         assert not await async_wait_for(event, 0)
-        assert not await counter.wait(counter.value, 0)
+        assert not await counter.wait(counter.value, counter.interruptions, 0)
 
     asyncio.run(wait())
     event.set()

@@ -19,6 +19,7 @@ AS $$
 DECLARE
   from_position bigint;
   to_position bigint;
+  by_stream boolean;
   named boolean;
 BEGIN
   -- One looks for work at a time; the others do not wait for it.
@@ -52,12 +53,17 @@ BEGIN
   );
   -- The look-up of its stream costs more than the rest of a message. That another category with
   -- the same key is none of these, fetch_batch sees.
-  named := source.partition_by <> 'stream' OR source.stream_pattern IS NOT NULL;
+  by_stream := source.partition_by = 'stream';
+  named := NOT by_stream OR source.stream_pattern IS NOT NULL;
   -- Of the two halves of found, one is empty.
   WITH found AS (
     SELECT
-      _partition_of(m.stream_id, s.stream, m.metadata, source.partitions, source.partition_by)
-        AS partition,
+      CASE
+        WHEN by_stream THEN _stream_partition(m.stream_id, source.partitions)
+        ELSE _partition_of(
+          m.stream_id, s.stream, m.metadata, source.partitions, source.partition_by
+        )
+      END AS partition,
       m.global_position
     FROM messages AS m
     LEFT JOIN LATERAL (
@@ -69,8 +75,12 @@ BEGIN
       AND (source.stream_pattern IS NULL OR s.stream LIKE source.stream_pattern)
     UNION ALL
     SELECT
-      _partition_of(m.stream_id, s.stream, m.metadata, source.partitions, source.partition_by)
-        AS partition,
+      CASE
+        WHEN by_stream THEN _stream_partition(m.stream_id, source.partitions)
+        ELSE _partition_of(
+          m.stream_id, s.stream, m.metadata, source.partitions, source.partition_by
+        )
+      END AS partition,
       m.global_position
     FROM unnest(source.categories) AS c (category)
     CROSS JOIN LATERAL (

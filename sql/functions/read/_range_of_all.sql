@@ -38,9 +38,14 @@ BEGIN ATOMIC
     )
     AND (
       _range_of_all.partitions IS NULL
-      OR _range_of_all.partition = _partition_of(
-        r.stream_id, r.stream, r.metadata, _range_of_all.partitions, _range_of_all.partition_by
-      )
+      OR _range_of_all.partition = CASE
+        WHEN _range_of_all.partition_by = 'stream'
+          THEN _stream_partition(r.stream_id, _range_of_all.partitions)
+        ELSE _partition_of(
+          r.stream_id, r.stream, r.metadata, _range_of_all.partitions,
+          _range_of_all.partition_by
+        )
+      END
     )
   ORDER BY r.global_position
   LIMIT _range_of_all.max_count;

@@ -42,10 +42,14 @@ BEGIN ATOMIC
     )
     AND (
       _range_of_category.partitions IS NULL
-      OR _range_of_category.partition = _partition_of(
-        r.stream_id, r.stream, r.metadata, _range_of_category.partitions,
-        _range_of_category.partition_by
-      )
+      OR _range_of_category.partition = CASE
+        WHEN _range_of_category.partition_by = 'stream'
+          THEN _stream_partition(r.stream_id, _range_of_category.partitions)
+        ELSE _partition_of(
+          r.stream_id, r.stream, r.metadata, _range_of_category.partitions,
+          _range_of_category.partition_by
+        )
+      END
     )
   ORDER BY r.category_key, r.global_position
   LIMIT _range_of_category.max_count;

@@ -262,7 +262,7 @@ async def test_rings_for_nothing_do_not_keep_it_busy(
         asked.append(statement)
         return await look(conn, statement, *parameters)
 
-    async def rung(conn: Any, timeout: float) -> int:
+    async def rung(conn: Any, *_: object) -> int:
         return 100
 
     follower = watched.follow(category=category)

@@ -259,7 +259,7 @@ def test_rings_for_nothing_do_not_keep_it_busy(
         asked.append(statement)
         return look(conn, statement, *parameters)
 
-    def rung(conn: Any, timeout: float) -> int:
+    def rung(conn: Any, *_: object) -> int:
         return 100
 
     follower = watched.follow(category=category)
