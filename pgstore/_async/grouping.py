@@ -4,7 +4,7 @@ import psycopg
 
 from pgstore._async.database import AsyncDatabase
 from pgstore._compat.tasks import async_finish, async_pause
-from pgstore._compat.turns import AsyncTurn
+from pgstore._compat.turns import AsyncTurn, async_soon
 from pgstore._core import statements as s
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.groups import LATE, Groups, Place, Texts, Write, lines
@@ -34,7 +34,7 @@ class AsyncGrouping:
         if "\n" in write.stream:  # which ends a name among the lines of a group
             return await self._singly(parameters)
         try:
-            self._groups.enter(write, AsyncTurn)
+            self._groups.enter(write, AsyncTurn, async_soon)
             if isinstance(write.turn, AsyncTurn):
                 await self._wait(write.turn)
             if write.group is not None and len(write.group) > 1:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 
@@ -47,6 +48,16 @@ class Turn:
     def wait(self, timeout: float) -> bool:
         """Wait for it; False after `timeout` seconds."""
         return self._until.acquire(timeout=timeout)
+
+
+def async_soon(call: Callable[[], None]) -> None:
+    """Call it after the tasks that are ready now."""
+    asyncio.get_running_loop().call_soon(call)
+
+
+def soon(call: Callable[[], None]) -> None:
+    """Call it."""
+    call()
 
 
 def _end(future: asyncio.Future[None]) -> None:

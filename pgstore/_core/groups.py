@@ -62,13 +62,27 @@ class Groups:
         self._sending: dict[int, float] = {}
         self._streams: dict[str, int] = {}
 
-    def enter(self, write: Write, turn: Callable[[], Turn]) -> None:
+    def enter(
+        self,
+        write: Write,
+        turn: Callable[[], Turn],
+        soon: Callable[[Callable[[], None]], object] = lambda call: call(),
+    ) -> None:
         """Let it be sent at once, as a group of its own, or give it a turn to wait for."""
         with self._lock:
             self._waiting.append(write)
-            self._begin()
+            if not self._sending:
+                self._begin()
             if write.group is None:
                 write.turn = turn()
+                if len(self._sending) < AT_ONCE:
+                    # With those that come in the same step of the loop, as after a group's end.
+                    soon(self.begin)
+
+    def begin(self) -> None:
+        """Send the next group, if there may be one more."""
+        with self._lock:
+            self._begin()
 
     def look(self) -> None:
         """Send the next group in spite of statements that are late."""

@@ -5,7 +5,7 @@
 import psycopg
 
 from pgstore._compat.tasks import finish, pause
-from pgstore._compat.turns import Turn
+from pgstore._compat.turns import Turn, soon
 from pgstore._core import statements as s
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.groups import LATE, Groups, Place, Texts, Write, lines
@@ -36,7 +36,7 @@ class Grouping:
         if "\n" in write.stream:  # which ends a name among the lines of a group
             return self._singly(parameters)
         try:
-            self._groups.enter(write, Turn)
+            self._groups.enter(write, Turn, soon)
             if isinstance(write.turn, Turn):
                 self._wait(write.turn)
             if write.group is not None and len(write.group) > 1:
