@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "e7fd303e032d28583f1f79db2620f9ad355e211c93365638a374b147d75b46f1"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "78d307a705d44c98eb42033dbc16496ec45306b985f9f029f092000ea93a1663"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -212,6 +212,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 7) AS pgstore_pending \
 \ir functions/write/_repeated_write.sql
 \ir functions/write/synchronize_stream.sql
 \ir functions/write/write_arrays.sql
+\ir functions/write/write_group.sql
 \ir functions/write/write_message.sql
 \ir functions/write/write_messages.sql
 \ir views/all_messages.sql

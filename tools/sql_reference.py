@@ -43,7 +43,7 @@ FROZEN = "names"
 # The order of the page: these areas first, in each of them these functions; then all the others.
 AREAS = ["write", "read", "subscriptions", "leases", "parked", "positions", "in_flight"]
 FUNCTIONS_FIRST = [
-    *["write_message", "write_messages", "write_arrays"],
+    *["write_message", "write_messages", "write_arrays", "write_group"],
     *["read_stream", "last_message", "stream_version", "read_category", "read_all", "read_page"],
     *["create_subscription", "subscription_position", "list_subscriptions", "list_partitions"],
     *["claim_batch", "claim_partition", "fetch_batch", "acknowledge", "fail_message"],

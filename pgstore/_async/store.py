@@ -10,6 +10,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from pgstore._async.database import AsyncDatabase
+from pgstore._async.grouping import AsyncGrouping
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.reader import AsyncReader
 from pgstore._async.runner import AsyncRunner
@@ -58,6 +59,7 @@ class AsyncMessageStore(AsyncReader[E]):
         dec_hook: DecodeHook | None = None,
         wakeup: WakeUp = "listen",
         prepare_threshold: int | None = 5,
+        group_writes: bool = False,
     ) -> None: ...
 
     @overload
@@ -72,6 +74,7 @@ class AsyncMessageStore(AsyncReader[E]):
         dec_hook: DecodeHook | None = None,
         wakeup: WakeUp = "listen",
         prepare_threshold: int | None = 5,
+        group_writes: bool = False,
     ) -> None: ...
 
     def __init__(
@@ -85,6 +88,7 @@ class AsyncMessageStore(AsyncReader[E]):
         dec_hook: DecodeHook | None = None,
         wakeup: WakeUp = "listen",
         prepare_threshold: int | None = 5,
+        group_writes: bool = False,
     ) -> None:
         """Make a store; it connects when it is first used.
 
@@ -106,6 +110,9 @@ class AsyncMessageStore(AsyncReader[E]):
             prepare_threshold: after how many runs on a connection a statement is prepared; None for
                 never, where a pooler gives a session to each transaction. A pool of the caller's
                 has its own, in its `kwargs`.
+            group_writes: send the `write` calls of concurrent tasks together, one transaction for
+                several messages; each with its own expected version and error. A write that finds
+                no other on its way is sent at once, and alone. Not those with `conn`.
 
         Raises:
             InvalidArgumentError: the name cannot be a schema's, or `connection` is none of these.
@@ -118,9 +125,11 @@ class AsyncMessageStore(AsyncReader[E]):
                 create=create is not True,
                 wakeup=wakeup != "listen",
                 prepare_threshold=prepare_threshold != 5,
+                group_writes=group_writes is not False,
             )
             super().__init__(conninfo._database, codec, conninfo._waker)
             runners = conninfo._runners
+            grouping = conninfo._grouping
         else:
             source = _source(conninfo, store, create, wakeup, prepare_threshold)
             waker = AsyncWaker(
@@ -133,7 +142,9 @@ class AsyncMessageStore(AsyncReader[E]):
             )
             super().__init__(AsyncDatabase(source), codec, waker)
             runners = set()
+            grouping = AsyncGrouping(self._database) if group_writes else None
         self._runners: set[AsyncRunner] = runners
+        self._grouping: AsyncGrouping | None = grouping
 
     def __repr__(self) -> str:
         types = ", ".join(sorted(cls.__name__ for cls in self._codec.types))
@@ -178,18 +189,18 @@ class AsyncMessageStore(AsyncReader[E]):
         if type(stream) is not str:
             name_of("stream", stream)
         type_name, data = self._codec.encode(message)
-        ((version, position),) = await self._database.rows(
-            s.WRITE,
-            (
-                stream,
-                type_name,
-                data.decode(),
-                None if metadata is None else metadata_text(metadata),
-                number("expected_version", expected_version),
-                message_id_text(message),
-            ),
-            conn,
+        parameters = (
+            stream,
+            type_name,
+            data.decode(),
+            None if metadata is None else metadata_text(metadata),
+            number("expected_version", expected_version),
+            message_id_text(message),
         )
+        if self._grouping is not None and conn is None:
+            version, position = await self._grouping.write(parameters)
+        else:
+            ((version, position),) = await self._database.rows(s.WRITE, parameters, conn)
         return MessagePosition(stream, version, position)
 
     async def write_many(
@@ -382,6 +393,8 @@ class AsyncMessageStore(AsyncReader[E]):
         """
         self._database.source.closings += 1
         self.stop()
+        if self._grouping is not None:
+            await self._grouping.finish(_PATIENCE)
         self._waker.ring()
         for runner in list(self._runners):
             await runner.wait_until_ended(_PATIENCE)

@@ -31,6 +31,14 @@ WRITE_ARRAYS = (
     "SELECT version, global_position FROM STORE.write_arrays("
     f"%s::text, {_BATCH}, %s::bigint, %s::uuid[])"
 )
+# Append messages of several streams; the places of those that were stored. The parameters are texts
+# with a line for each message. JSON and ids have no line breaks in them.
+WRITE_GROUP = (
+    "SELECT encode(uuid_send(message_id), 'hex'), version, global_position FROM STORE.write_group("
+    "string_to_array(%s::text, E'\\n'), string_to_array(%s::text, E'\\n'),"
+    " string_to_array(%s::text, E'\\n')::jsonb[], string_to_array(%s::text, E'\\n', '')::jsonb[],"
+    f" string_to_array(%s::text, E'\\n', '')::bigint[], {_IDS})"
+)
 # Append what a stream lacks of these messages; the place of the last.
 SYNCHRONIZE = (
     "SELECT version, global_position FROM STORE.synchronize_stream("

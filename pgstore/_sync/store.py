@@ -30,6 +30,7 @@ from pgstore._core.messages import E, MessagePosition, RawMessage
 from pgstore._core.parameters import DEFAULT_LEASE
 from pgstore._core.subscriptions import GuardedHooks, RunnerHooks
 from pgstore._sync.database import Database
+from pgstore._sync.grouping import Grouping
 from pgstore._sync.opening import Opening
 from pgstore._sync.reader import Reader
 from pgstore._sync.runner import Runner
@@ -60,6 +61,7 @@ class MessageStore(Reader[E]):
         dec_hook: DecodeHook | None = None,
         wakeup: WakeUp = "listen",
         prepare_threshold: int | None = 5,
+        group_writes: bool = False,
     ) -> None: ...
 
     @overload
@@ -74,6 +76,7 @@ class MessageStore(Reader[E]):
         dec_hook: DecodeHook | None = None,
         wakeup: WakeUp = "listen",
         prepare_threshold: int | None = 5,
+        group_writes: bool = False,
     ) -> None: ...
 
     def __init__(
@@ -87,6 +90,7 @@ class MessageStore(Reader[E]):
         dec_hook: DecodeHook | None = None,
         wakeup: WakeUp = "listen",
         prepare_threshold: int | None = 5,
+        group_writes: bool = False,
     ) -> None:
         """Make a store; it connects when it is first used.
 
@@ -108,6 +112,9 @@ class MessageStore(Reader[E]):
             prepare_threshold: after how many runs on a connection a statement is prepared; None for
                 never, where a pooler gives a session to each transaction. A pool of the caller's
                 has its own, in its `kwargs`.
+            group_writes: send the `write` calls of concurrent tasks together, one transaction for
+                several messages; each with its own expected version and error. A write that finds
+                no other on its way is sent at once, and alone. Not those with `conn`.
 
         Raises:
             InvalidArgumentError: the name cannot be a schema's, or `connection` is none of these.
@@ -120,9 +127,11 @@ class MessageStore(Reader[E]):
                 create=create is not True,
                 wakeup=wakeup != "listen",
                 prepare_threshold=prepare_threshold != 5,
+                group_writes=group_writes is not False,
             )
             super().__init__(conninfo._database, codec, conninfo._waker)
             runners = conninfo._runners
+            grouping = conninfo._grouping
         else:
             source = _source(conninfo, store, create, wakeup, prepare_threshold)
             waker = Waker(
@@ -135,7 +144,9 @@ class MessageStore(Reader[E]):
             )
             super().__init__(Database(source), codec, waker)
             runners = set()
+            grouping = Grouping(self._database) if group_writes else None
         self._runners: set[Runner] = runners
+        self._grouping: Grouping | None = grouping
 
     def __repr__(self) -> str:
         types = ", ".join(sorted(cls.__name__ for cls in self._codec.types))
@@ -180,18 +191,18 @@ class MessageStore(Reader[E]):
         if type(stream) is not str:
             name_of("stream", stream)
         type_name, data = self._codec.encode(message)
-        ((version, position),) = self._database.rows(
-            s.WRITE,
-            (
-                stream,
-                type_name,
-                data.decode(),
-                None if metadata is None else metadata_text(metadata),
-                number("expected_version", expected_version),
-                message_id_text(message),
-            ),
-            conn,
+        parameters = (
+            stream,
+            type_name,
+            data.decode(),
+            None if metadata is None else metadata_text(metadata),
+            number("expected_version", expected_version),
+            message_id_text(message),
         )
+        if self._grouping is not None and conn is None:
+            version, position = self._grouping.write(parameters)
+        else:
+            ((version, position),) = self._database.rows(s.WRITE, parameters, conn)
         return MessagePosition(stream, version, position)
 
     def write_many(
@@ -384,6 +395,8 @@ class MessageStore(Reader[E]):
         """
         self._database.source.closings += 1
         self.stop()
+        if self._grouping is not None:
+            self._grouping.finish(_PATIENCE)
         self._waker.ring()
         for runner in list(self._runners):
             runner.wait_until_ended(_PATIENCE)

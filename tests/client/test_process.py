@@ -80,29 +80,40 @@ def test_a_program_that_does_not_close_its_store_ends_quietly(
 
 
 FORKED = """
-import os, sys
+import os, sys, time
 import msgspec, pgstore
 
 class EventA(msgspec.Struct):
     num: int
 
-conninfo, name, stream = sys.argv[1:]
-store = pgstore.MessageStore[EventA](conninfo, store=name, messages=EventA)
+conninfo, name, stream, grouped = sys.argv[1:]
+store = pgstore.MessageStore[EventA](
+    conninfo, store=name, messages=EventA, group_writes=grouped == "grouped"
+)
 store.write(stream, EventA(1))
+if grouped == "grouped":  # the child's copy of a store whose other threads write
+    sending = store._grouping._groups._sending
+    sending.update({1: float("inf"), 2: float("inf")})
 if os.fork() == 0:
+    start = time.monotonic()
     try:
         store.write(stream, EventA(2))
     except pgstore.PgstoreError:
-        os._exit(7)
+        os._exit(7 if time.monotonic() - start < 5 else 8)
     os._exit(0)
+if grouped == "grouped":
+    sending.clear()
 print(os.waitstatus_to_exitcode(os.wait()[1]), store.write(stream, EventA(3)).version)
 """
 
 
-def test_store_used_before_a_fork_is_refused_in_the_child(conninfo: str, schema: str) -> None:
+@pytest.mark.parametrize("grouped", ["single", "grouped"])
+def test_store_used_before_a_fork_is_refused_in_the_child(
+    conninfo: str, schema: str, grouped: str
+) -> None:
     """It would share its connections with the parent, and either could read the other's answer."""
     done = subprocess.run(
-        [sys.executable, "-c", FORKED, conninfo, schema, "s"],
+        [sys.executable, "-c", FORKED, conninfo, schema, "s", grouped],
         capture_output=True,
         text=True,
         timeout=30,

@@ -92,6 +92,10 @@ _REDACT = (
     " '0', 'reason')"
 )
 
+_GROUPED = (
+    "'{T,T,T}', '{1,2,3}', NULL, NULL, ARRAY[new_message_id(), new_message_id(), new_message_id()]"
+)
+
 _OTHERS = {
     "write_message": _WRITE,
     "write_message, new stream": "SELECT write_message('new-1', 'T', '1')",
@@ -101,6 +105,8 @@ _OTHERS = {
     "write_messages": """SELECT write_messages('a-1', '[{"type": "T", "data": 1}]')""",
     "write_arrays": "SELECT write_arrays('a-1', '{T,T}', '{1,2}')",
     "write_arrays, new stream": "SELECT write_arrays('new-1', '{T,T}', '{1,2}')",
+    "write_group": f"SELECT write_group('{{a-1,a-1,b-1}}', {_GROUPED})",
+    "write_group, new stream": f"SELECT write_group('{{new-1,a-1,new-1}}', {_GROUPED})",
     "synchronize_stream": "SELECT synchronize_stream('new-1', '{}', '{T}', '{1}')",
     "truncate_stream": "SELECT truncate_stream('a-1', 3)",
     "delete_stream": "SELECT delete_stream('a-1', NULL)",

@@ -91,6 +91,10 @@ _OF_SMALL_7 = _ids("SELECT 5 + {total} / 10 * i FROM generate_series(0, 9) AS i"
 _OF_SMALL_8 = _ids("SELECT 6 + {total} / 10 * i FROM generate_series(0, 9) AS i")
 _NONE_THERE = _ids("VALUES (-1), (-2)")
 _TWO = "'{{T,T}}', ARRAY['1', '2']::jsonb[]"
+_GROUP = (
+    "'{{T,T,T}}', ARRAY['1', '2', '3']::jsonb[], NULL, NULL,"
+    " ARRAY[gen_random_uuid(), gen_random_uuid(), gen_random_uuid()]"
+)
 _THREE = "'{{T,T,T}}', ARRAY['1', '2', '3']::jsonb[]"
 
 _NEW_IDS = _ids("VALUES (-8), (-9), (-10)")
@@ -166,6 +170,22 @@ CASES = {
         20,
         150,
         "MS002",
+    ),
+    "group": Case(f"SELECT write_group('{{{{big-1,small-15,small-16}}}}', {_GROUP})", 6, 150),
+    "group of one stream": Case(
+        f"SELECT write_group('{{{{big-1,big-1,big-1}}}}', {_GROUP})", 6, 150
+    ),
+    "group, new streams": Case(
+        f"SELECT write_group(ARRAY['new-' || gen_random_uuid(), 'big-1', 'new-' ||"
+        f" gen_random_uuid()], {_GROUP})",
+        6,
+        150,
+    ),
+    "group, ids in use": Case(
+        f"SELECT write_group('{{{{big-1,none-1,small-15}}}}', {_THREE}, NULL, NULL,"
+        f" {_OF_SMALL_7}[1:3])",
+        8,
+        150,
     ),
     "batch as JSON": Case(
         'SELECT write_messages(\'big-1\', \'[{{"type": "T", "data": 1}}]\')', 2, 150

@@ -164,6 +164,12 @@ def write(calls: Calls) -> None:
             f"write_message('{stream}', 'T', '1', expected_version => stream_version('{stream}'))"
         )
         calls(f"write_arrays('{stream}', '{{T,T}}', ARRAY['1', '2']::jsonb[])")
+        streams = f"ARRAY['{stream}', 'new-{uuid4()}', '{stream}']"
+        for _ in range(2):
+            calls(
+                f"write_group({streams}, '{{T,T,T}}', ARRAY['1', '2', '3']::jsonb[], NULL, NULL,"
+                f" ARRAY['{uuid4()}', '{uuid4()}', '{uuid4()}']::uuid[])"
+            )
         calls(f"""write_messages('{stream}', '[{{"type": "T", "data": 1}}]')""")
     ids = f"ARRAY['{some_id}', '{uuid4()}']::uuid[]"
     for _ in range(2):

@@ -13,6 +13,9 @@ WRITES: dict[str, str] = {
     "write_message": "SELECT STORE.write_message(%s, 'A', '{}')",
     "write_messages": 'SELECT STORE.write_messages(%s, \'[{"type": "A", "data": 1}]\')',
     "write_arrays": "SELECT STORE.write_arrays(%s, '{A}', '{1}')",
+    "write_group": (
+        "SELECT STORE.write_group(ARRAY[%s], '{A}', '{1}', NULL, NULL, ARRAY[gen_random_uuid()])"
+    ),
     "synchronize_stream": "SELECT STORE.synchronize_stream(%s, '{}', '{A}', '{1}')",
 }
 

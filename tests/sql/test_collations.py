@@ -13,6 +13,8 @@ COLLATED = '(%s::text COLLATE "POSIX")'
         f"write_message({COLLATED}, 'A' COLLATE \"POSIX\", '1')",
         f'write_messages({COLLATED}, \'[{{"type": "A", "data": 1}}]\')',
         f"write_arrays({COLLATED}, ARRAY['A'] COLLATE \"POSIX\", '{{1}}')",
+        f"write_group(ARRAY[{COLLATED}], ARRAY['A'] COLLATE \"POSIX\", '{{1}}', NULL, NULL,"
+        " ARRAY[gen_random_uuid()])",
         f"synchronize_stream({COLLATED}, '{{}}', ARRAY['A'] COLLATE \"POSIX\", '{{1}}')",
         f"read_stream({COLLATED})",
         f"last_message({COLLATED}, 'A' COLLATE \"POSIX\")",

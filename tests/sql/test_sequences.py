@@ -22,6 +22,9 @@ WRITES = {
     "write_arrays": "SELECT STORE.write_arrays('account-0', '{T}', '{1}')",
     "write_arrays, two": "SELECT STORE.write_arrays('account-0', '{T,T}', '{1,2}')",
     "write_messages": """SELECT STORE.write_messages('account-0', '[{"type": "T", "data": 1}]')""",
+    "write_group": (
+        "SELECT STORE.write_group('{account-0}', '{T}', '{1}', NULL, NULL, ARRAY[%(id)s::uuid])"
+    ),
     "synchronize_stream": "SELECT STORE.synchronize_stream('new-' || %(id)s, '{}', '{T}', '{1}')",
     "import_messages": (
         "SELECT STORE.import_messages('{imported-1}', '{1}', '{T}', '{1}', NULL,"

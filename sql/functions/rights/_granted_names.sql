@@ -19,8 +19,8 @@ BEGIN
       'all_messages', 'stream_statistics', 'category_statistics', 'type_statistics'
     ]
     WHEN 'write' THEN ARRAY[
-      'write_message', 'write_messages', 'write_arrays', 'synchronize_stream', 'new_message_id',
-      'category', 'applied_migrations', 'schema_version', 'needed_version'
+      'write_message', 'write_messages', 'write_arrays', 'write_group', 'synchronize_stream',
+      'new_message_id', 'category', 'applied_migrations', 'schema_version', 'needed_version'
     ]
     WHEN 'consume' THEN ARRAY[
       'create_subscription', 'drop_subscription', 'pause_subscription', 'resume_subscription',

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from pgstore import AsyncMessageStore, MessagePosition, OptimisticConcurrencyError
@@ -13,6 +14,11 @@ from tests.client.messages import EventA, Signed
 from tests.client.parallel import AsyncParallel
 
 Store = AsyncMessageStore[Any]
+
+
+@pytest.fixture(params=[False, True], ids=["single", "grouped"])
+async def store(request: pytest.FixtureRequest, open_store: OpenStore) -> Store:
+    return await open_store(group_writes=request.param)
 
 
 async def test_many_writers_of_one_stream_leave_no_gap(store: Store, stream: str) -> None:

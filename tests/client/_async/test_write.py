@@ -22,6 +22,11 @@ from tests.client.messages import EventA, EventB, Signed
 Store = AsyncMessageStore[Any]
 
 
+@pytest.fixture(params=[False, True], ids=["single", "grouped"])
+async def store(request: pytest.FixtureRequest, open_store: OpenStore) -> Store:
+    return await open_store(group_writes=request.param)
+
+
 async def numbers(store: Store, stream: str) -> list[int]:
     return [stored.message.num async for stored in store.read(stream)]
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg_pool import ConnectionPool
 
 from pgstore import MessagePosition, MessageStore, OptimisticConcurrencyError
@@ -15,6 +16,11 @@ from tests.client.messages import EventA, Signed
 from tests.client.parallel import Parallel
 
 Store = MessageStore[Any]
+
+
+@pytest.fixture(params=[False, True], ids=["single", "grouped"])
+def store(request: pytest.FixtureRequest, open_store: OpenStore) -> Store:
+    return open_store(group_writes=request.param)
 
 
 def test_many_writers_of_one_stream_leave_no_gap(store: Store, stream: str) -> None:

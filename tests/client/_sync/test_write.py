@@ -24,6 +24,11 @@ from tests.client.messages import EventA, EventB, Signed
 Store = MessageStore[Any]
 
 
+@pytest.fixture(params=[False, True], ids=["single", "grouped"])
+def store(request: pytest.FixtureRequest, open_store: OpenStore) -> Store:
+    return open_store(group_writes=request.param)
+
+
 def numbers(store: Store, stream: str) -> list[int]:
     return [stored.message.num for stored in store.read(stream)]
 

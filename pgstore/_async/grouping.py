@@ -1,0 +1,79 @@
+"""Writes of concurrent tasks, sent together."""
+
+import psycopg
+
+from pgstore._async.database import AsyncDatabase
+from pgstore._compat.tasks import async_finish, async_pause
+from pgstore._compat.turns import AsyncTurn, async_soon
+from pgstore._core import statements as s
+from pgstore._core.deadlines import deadline, left
+from pgstore._core.groups import LATE, Groups, Place, Texts, Write, lines
+from pgstore.errors import InvalidArgumentError
+
+# A write that still waits after so many looks, of LATE seconds each, is written by itself. The id
+# makes that safe, whatever becomes of its group.
+_LOOKS = 100
+
+
+class AsyncGrouping:
+    """Sends the writes of concurrent tasks in groups: one statement, one transaction.
+
+    A write is sent at once, alone, unless enough statements are being sent. Writes that come
+    meanwhile wait until one of these has ended, and go as one group. The first of them sends it. A
+    message that the group does not store is written singly, by its own task, which gets the error.
+    """
+
+    def __init__(self, database: AsyncDatabase) -> None:
+        self._database = database
+        self._groups = Groups()
+
+    async def write(self, parameters: Texts) -> Place:
+        """Write one message; its version and position."""
+        await self._database.ready()  # after a fork, say so before anything is waited for
+        write = Write(parameters)
+        if "\n" in write.stream:  # which ends a name among the lines of a group
+            return await self._singly(parameters)
+        try:
+            self._groups.enter(write, AsyncTurn, async_soon)
+            if isinstance(write.turn, AsyncTurn):
+                await self._wait(write.turn)
+            if write.group is not None and len(write.group) > 1:
+                group, write.group = write.group, None
+                # Not cancelled with this task: the others wait for it.
+                await async_finish(self._send, group)
+            if write.error is not None:
+                raise type(write.error)(*write.error.args) from write.error
+            return write.place or await self._singly(parameters)
+        finally:
+            self._groups.leave(write)
+
+    async def finish(self, patience: float) -> None:
+        """Wait for the writes that wait."""
+        until = deadline(patience)
+        waiting = self._groups.waiting()
+        while not all(write.ended for write in waiting) and left(until):
+            await async_pause(0.01)
+
+    async def _singly(self, parameters: Texts) -> Place:
+        ((version, position),) = await self._database.rows(s.WRITE, parameters)
+        return version, position
+
+    async def _wait(self, turn: AsyncTurn) -> None:
+        for _ in range(_LOOKS):
+            if await turn.wait(LATE):
+                return
+            self._groups.look()
+
+    async def _send(self, group: list[Write]) -> None:
+        try:
+            stored = await self._database.rows(s.WRITE_GROUP, lines(group))
+            places = {message_id: (version, position) for message_id, version, position in stored}
+            for write in group:
+                write.place = places.get(write.message_id)
+        except (psycopg.Error, InvalidArgumentError) as error:
+            if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+                # No connection, after all the tries there are: do not make each write try as often.
+                for write in group:
+                    write.error = error
+        finally:
+            self._groups.finish(group)
