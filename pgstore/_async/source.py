@@ -91,7 +91,7 @@ class AsyncSource:
 
     async def _open(self) -> Pool:
         if self._given is not None:
-            async with self.taken(self._given) as conn:
+            async with self._taken(self._given) as conn:
                 restore = conn.autocommit
                 await conn.set_autocommit(True)
                 try:
@@ -132,18 +132,26 @@ class AsyncSource:
             self._renewed = time.monotonic()
             await pool.drain()
 
-    @asynccontextmanager
-    async def taken(self, pool: Pool) -> AsyncIterator[PoolConnection]:
-        """A connection of the pool; if there is none in time, the error says why."""
+    async def take(self, pool: Pool) -> PoolConnection:
+        """Take a connection out of the pool; if there is none in time, the error says why."""
         try:
-            conn = await pool.getconn()
+            conn: PoolConnection = await pool.getconn()
         except PoolTimeout as error:
             raise self.explained(error) from error
+        return conn
+
+    async def give_back(self, pool: Pool, conn: PoolConnection) -> None:
+        """Give it back; the pool ends or closes what was left unfinished on it."""
+        await async_finish(pool.putconn, conn)
+
+    @asynccontextmanager
+    async def _taken(self, pool: Pool) -> AsyncIterator[PoolConnection]:
+        conn = await self.take(pool)
         try:
             async with conn:
                 yield conn
         finally:
-            await async_finish(pool.putconn, conn)
+            await self.give_back(pool, conn)
 
     def explained(self, error: PoolTimeout) -> psycopg.OperationalError:
         """The error of a pool that cannot connect, with the reason."""

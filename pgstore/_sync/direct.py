@@ -1,0 +1,186 @@
+# Generated from pgstore/_async/direct.py by `python tools/unasync.py`.
+
+"""Connections that run the store's statements without a cursor.
+
+For each statement psycopg's cursor makes a query, a transformer and a generator. That takes a
+client longer than the rest of a small statement. A connection of the store's own pool is used by
+one task at a time, in autocommit mode, for statements whose parameters are texts. For these
+libpq's own calls suffice, which psycopg offers in `psycopg.pq`: send a prepared statement, wait for
+the socket, and take the result, whose rows psycopg's `Transformer` loads.
+
+All else runs on a cursor (`pgstore._sync.cursor`): on a connection of the caller's, in a
+transaction or a pipeline, where statements are not prepared, or not prepared any more.
+"""
+
+from collections import Counter
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+from psycopg import Connection, abc, errors
+from psycopg.adapt import Transformer
+from psycopg.pq import ExecStatus, Format, PipelineStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
+from psycopg.rows import TupleRow
+
+from pgstore._compat.sockets import Interruption, can_wait, ready
+from pgstore._core.deadlines import deadline, left
+from pgstore._core.quoting import as_prepared
+from pgstore._core.translation import translated
+from pgstore._sync.cursor import Parameters, StoreCursor, run
+
+# Of a statement that was interrupted, seconds to wait for its end after it was cancelled.
+_PATIENCE = 5.0
+
+# The server does not know the statement (after DISCARD ALL, or in another session behind a pooler),
+# knows it already (the same), or it returns other columns since an upgrade.
+_NOT_AS_PREPARED = (
+    errors.InvalidSqlStatementName,
+    errors.DuplicatePreparedStatement,
+    errors.FeatureNotSupported,
+)
+
+
+class _Prepared:
+    """The statements that a connection has prepared, and how often it has run the others."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, bytes] = {}
+        self.runs: Counter[str] = Counter()
+
+    def is_due(self, statement: str, threshold: int | None) -> bool:
+        """Tell whether a statement is prepared, or is to be prepared now; count a run."""
+        if statement in self.names:
+            return True
+        if threshold is None:
+            return False
+        self.runs[statement] += 1
+        return self.runs[statement] > threshold
+
+
+class DirectConnection(Connection[TupleRow]):
+    """A connection of the store's own pool."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # Long names: the class above has attributes of its own.
+        self._store_prepared = _Prepared()
+        self._store_loading: tuple[bytes | None, abc.Transformer] | None = None
+
+    def rows(self, statement: str, parameters: Parameters) -> list[TupleRow]:
+        """Run one statement of the store and fetch what it returns; see `run`."""
+        values = _texts(parameters) if self._is_plain() else None
+        prepared = self._store_prepared
+        if values is None or not prepared.is_due(statement, self.prepare_threshold):
+            return run(self, statement, parameters)
+        try:
+            name = prepared.names.get(statement) or self._prepare(statement)
+            self.pgconn.send_query_prepared(name, values, None, Format.BINARY)
+            return self._loaded(self._answer())
+        except _NOT_AS_PREPARED:
+            # Nothing has happened: without a transaction around it, the statement can run again.
+            prepared.names.clear()
+            return run(self, statement, parameters, prepare=False)
+        except psycopg.Error:
+            with translated(self):
+                raise
+
+    def _is_plain(self) -> bool:
+        """Tell whether the connection is as the store has opened it, and nothing runs on it."""
+        pgconn = self.pgconn
+        return (
+            pgconn.transaction_status == TransactionStatus.IDLE
+            and pgconn.pipeline_status == PipelineStatus.OFF
+            and pgconn.parameter_status(b"client_encoding") == b"UTF8"
+            and self.autocommit
+            and can_wait()
+        )
+
+    def _prepare(self, statement: str) -> bytes:
+        name, query = as_prepared(statement)
+        self.pgconn.send_prepare(name, query, None)
+        self._answer()
+        self._store_prepared.names[statement] = name
+        return name
+
+    def _answer(self) -> PGresult:
+        """Wait for the result of what was sent; raise it if it is an error."""
+        try:
+            result = self._result()
+        except Interruption:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self._end_statement()
+            raise
+        if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+            raise errors.error_from_result(result)
+        return result
+
+    def _result(self, patience: float | None = None) -> PGresult:
+        pgconn = self.pgconn
+        until = deadline(patience)
+        while pgconn.flush():
+            self._ready(until, writable=True)
+        first = None
+        try:
+            while True:
+                while pgconn.is_busy():
+                    self._ready(until)
+                result = pgconn.get_result()
+                if result is None:
+                    break
+                first = result if first is None else first
+        except psycopg.OperationalError:
+            # The server gave the reason before it closed the connection.
+            if first is None or first.status != ExecStatus.FATAL_ERROR:
+                raise
+        # Without this they would wait until a cursor runs.
+        while (notification := pgconn.notifies()) is not None:
+            if pgconn.notify_handler is not None:
+                pgconn.notify_handler(notification)
+        assert first is not None
+        return first
+
+    def _ready(self, until: float | None, *, writable: bool = False) -> None:
+        if not ready(self.pgconn.socket, writable=writable, timeout=left(until)):
+            raise psycopg.OperationalError("the server does not end the statement")
+        self.pgconn.consume_input()
+
+    def _end_statement(self) -> None:
+        """Have the server end a statement whose answer nobody waits for, and take the answer.
+
+        Otherwise it would go on, with its locks, and the connection could not be used.
+        """
+        try:
+            with suppress(psycopg.Error):
+                self.cancel_safe(timeout=_PATIENCE)
+                self._result(_PATIENCE)
+        finally:
+            if self.pgconn.transaction_status != TransactionStatus.IDLE:
+                self.pgconn.finish()
+
+    def _loaded(self, result: PGresult) -> list[TupleRow]:
+        zone = self.pgconn.parameter_status(b"TimeZone")
+        if self._store_loading is None or self._store_loading[0] != zone:
+            self._store_loading = zone, Transformer(StoreCursor(self))
+        transformer = self._store_loading[1]
+        transformer.set_pgresult(result)
+        try:
+            return transformer.load_rows(0, result.ntuples, tuple)
+        finally:
+            transformer.set_pgresult(None)
+
+
+def _texts(parameters: Parameters) -> list[bytes | None] | None:
+    """The parameters as they are sent; None if a cursor is to send or to refuse them."""
+    values: list[bytes | None] = []
+    for each in parameters:
+        if each is None:
+            values.append(None)
+            continue
+        if "\0" in each:  # libpq would end the text there
+            return None
+        try:
+            values.append(each.encode())
+        except UnicodeEncodeError:
+            return None
+    return values
