@@ -21,8 +21,9 @@ from psycopg.pq import ExecStatus, Format, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 
-from pgstore._async.cursor import Parameters, StoreCursor, run
+from pgstore._async.cursor import Parameters, run
 from pgstore._compat.sockets import AsyncInterruption, async_can_wait, async_ready
+from pgstore._core.adapters import ADAPTERS
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.quoting import as_prepared
 from pgstore._core.translation import translated
@@ -63,7 +64,7 @@ class AsyncDirectConnection(AsyncConnection[TupleRow]):
         super().__init__(*args, **options)
         # Long names: the class above has attributes of its own.
         self._store_prepared = _Prepared()
-        self._store_loading: tuple[bytes | None, abc.Transformer] | None = None
+        self._store_transformer: abc.Transformer = Transformer(ADAPTERS)
 
     async def rows(self, statement: str, parameters: Parameters) -> list[TupleRow]:
         """Run one statement of the store and fetch what it returns; see `run`."""
@@ -157,10 +158,7 @@ class AsyncDirectConnection(AsyncConnection[TupleRow]):
                 self.pgconn.finish()
 
     def _loaded(self, result: PGresult) -> list[TupleRow]:
-        zone = self.pgconn.parameter_status(b"TimeZone")
-        if self._store_loading is None or self._store_loading[0] != zone:
-            self._store_loading = zone, Transformer(StoreCursor(self))
-        transformer = self._store_loading[1]
+        transformer = self._store_transformer
         transformer.set_pgresult(result)
         try:
             return transformer.load_rows(0, result.ntuples, tuple)

@@ -8,7 +8,7 @@ from psycopg import Connection, Cursor
 from psycopg.adapt import AdaptersMap
 from psycopg.rows import TupleRow, tuple_row
 
-from pgstore._core.adapters import ADAPTERS
+from pgstore._core.adapters import ADAPTERS_OF_CURSORS
 from pgstore._core.arguments import no_connection
 from pgstore._core.arrays import Array
 from pgstore._core.translation import translated
@@ -21,7 +21,7 @@ class StoreCursor(Cursor[TupleRow]):
 
     @property
     def adapters(self) -> AdaptersMap:
-        return ADAPTERS
+        return ADAPTERS_OF_CURSORS
 
 
 def run(

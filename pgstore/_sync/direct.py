@@ -24,10 +24,11 @@ from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 
 from pgstore._compat.sockets import Interruption, can_wait, ready
+from pgstore._core.adapters import ADAPTERS
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.quoting import as_prepared
 from pgstore._core.translation import translated
-from pgstore._sync.cursor import Parameters, StoreCursor, run
+from pgstore._sync.cursor import Parameters, run
 
 # Of a statement that was interrupted, seconds to wait for its end after it was cancelled.
 _PATIENCE = 5.0
@@ -65,7 +66,7 @@ class DirectConnection(Connection[TupleRow]):
         super().__init__(*args, **options)
         # Long names: the class above has attributes of its own.
         self._store_prepared = _Prepared()
-        self._store_loading: tuple[bytes | None, abc.Transformer] | None = None
+        self._store_transformer: abc.Transformer = Transformer(ADAPTERS)
 
     def rows(self, statement: str, parameters: Parameters) -> list[TupleRow]:
         """Run one statement of the store and fetch what it returns; see `run`."""
@@ -159,10 +160,7 @@ class DirectConnection(Connection[TupleRow]):
                 self.pgconn.finish()
 
     def _loaded(self, result: PGresult) -> list[TupleRow]:
-        zone = self.pgconn.parameter_status(b"TimeZone")
-        if self._store_loading is None or self._store_loading[0] != zone:
-            self._store_loading = zone, Transformer(StoreCursor(self))
-        transformer = self._store_loading[1]
+        transformer = self._store_transformer
         transformer.set_pgresult(result)
         try:
             return transformer.load_rows(0, result.ntuples, tuple)
