@@ -103,7 +103,7 @@ class AsyncDirectConnection(AsyncConnection[TupleRow]):
         return name
 
     async def _answer(self) -> PGresult:
-        """Wait for the result of what was sent; raise it if it is an error."""
+        """Wait for the result of the statement that was sent; raise it if it is an error."""
         try:
             result = await self._result()
         except AsyncInterruption:
@@ -147,15 +147,12 @@ class AsyncDirectConnection(AsyncConnection[TupleRow]):
     async def _end_statement(self) -> None:
         """Have the server end a statement whose answer nobody waits for, and take the answer.
 
-        Otherwise it would go on, with its locks, and the connection could not be used.
+        Otherwise the statement would continue, with its locks. The pool closes a connection whose
+        statement has not ended.
         """
-        try:
-            with suppress(psycopg.Error):
-                await self.cancel_safe(timeout=_PATIENCE)
-                await self._result(_PATIENCE)
-        finally:
-            if self.pgconn.transaction_status != TransactionStatus.IDLE:
-                self.pgconn.finish()
+        with suppress(psycopg.Error):
+            await self.cancel_safe(timeout=_PATIENCE)
+            await self._result(_PATIENCE)
 
     def _loaded(self, result: PGresult) -> list[TupleRow]:
         transformer = self._store_transformer

@@ -45,7 +45,7 @@ class Statements(dict[str, str]):
         return statement.replace("STORE", "{store}").format(store=self.schema, **quoted) + _RAW
 
 
-# What a cursor of psycopg replaces in a statement: a parameter, a doubled percent sign.
+# A cursor of psycopg replaces these in a statement: a parameter, and a doubled percent sign.
 _PLACEHOLDER = re.compile("%([s%])")
 
 

@@ -105,6 +105,25 @@ async def direct_free_pool(conninfo: str, options: dict[str, Any]) -> AsyncItera
         yield pool
 
 
+async def test_a_transaction_and_a_pipeline_run_on_cursors(
+    store: Store, stream: str, cursors: list[str]
+) -> None:
+    version = await prepare(store, stream)
+    statement = next(iter(cursors))
+    cursors.clear()
+    parameters = (stream, "EventA", '{"num": 1}', None, None, None)
+    async with connection(store) as conn:
+        for block in (conn.transaction, conn.pipeline):
+            async with block():
+                await conn.rows(statement, parameters)
+        await conn.set_autocommit(False)
+        await conn.rows(statement, parameters)
+        await conn.rollback()
+        await conn.set_autocommit(True)
+    assert len(cursors) == 3
+    assert await store.stream_version(stream) == version + 2
+
+
 async def test_notifications_that_arrive_meanwhile_are_kept(
     store: Store, connect: Connect, stream: str
 ) -> None:

@@ -107,6 +107,25 @@ def direct_free_pool(conninfo: str, options: dict[str, Any]) -> Iterator[Any]:
         yield pool
 
 
+def test_a_transaction_and_a_pipeline_run_on_cursors(
+    store: Store, stream: str, cursors: list[str]
+) -> None:
+    version = prepare(store, stream)
+    statement = next(iter(cursors))
+    cursors.clear()
+    parameters = (stream, "EventA", '{"num": 1}', None, None, None)
+    with connection(store) as conn:
+        for block in (conn.transaction, conn.pipeline):
+            with block():
+                conn.rows(statement, parameters)
+        conn.set_autocommit(False)
+        conn.rows(statement, parameters)
+        conn.rollback()
+        conn.set_autocommit(True)
+    assert len(cursors) == 3
+    assert store.stream_version(stream) == version + 2
+
+
 def test_notifications_that_arrive_meanwhile_are_kept(
     store: Store, connect: Connect, stream: str
 ) -> None:
