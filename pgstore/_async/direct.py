@@ -2,9 +2,9 @@
 
 For each statement psycopg's cursor makes a query, a transformer and a generator. That takes a
 client longer than the rest of a small statement. A connection of the store's own pool is used by
-one task at a time, in autocommit mode, for statements whose parameters are texts. For these
-libpq's own calls suffice, which psycopg offers in `psycopg.pq`: send a prepared statement, wait for
-the socket, and take the result, whose rows psycopg's `Transformer` loads.
+one task at a time, in autocommit mode, and all parameters are texts or arrays of the store's own.
+There libpq's own calls suffice, which psycopg offers in `psycopg.pq`: send a prepared statement,
+wait for the socket, and take the result, whose rows psycopg's `Transformer` loads.
 
 All else runs on a cursor (`pgstore._async.cursor`): on a connection of the caller's, in a
 transaction or a pipeline, where statements are not prepared, or not prepared any more.
@@ -24,6 +24,7 @@ from psycopg.rows import TupleRow
 from pgstore._async.cursor import Parameters, run
 from pgstore._compat.sockets import AsyncInterruption, async_can_wait, async_ready
 from pgstore._core.adapters import ADAPTERS
+from pgstore._core.arrays import Array
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.quoting import as_prepared
 from pgstore._core.translation import translated
@@ -68,13 +69,15 @@ class AsyncDirectConnection(AsyncConnection[TupleRow]):
 
     async def rows(self, statement: str, parameters: Parameters) -> list[TupleRow]:
         """Run one statement of the store and fetch what it returns; see `run`."""
-        values = _texts(parameters) if self._is_plain() else None
         prepared = self._store_prepared
-        if values is None or not prepared.is_due(statement, self.prepare_threshold):
+        sent = None
+        if self._is_plain() and prepared.is_due(statement, self.prepare_threshold):
+            sent = _encoded(parameters)
+        if sent is None:
             return await run(self, statement, parameters)
         try:
             name = prepared.names.get(statement) or await self._prepare(statement)
-            self.pgconn.send_query_prepared(name, values, None, Format.BINARY)
+            self.pgconn.send_query_prepared(name, *sent, Format.BINARY)
             return self._loaded(await self._answer())
         except _NOT_AS_PREPARED:
             # Nothing has happened: without a transaction around it, the statement can run again.
@@ -163,17 +166,22 @@ class AsyncDirectConnection(AsyncConnection[TupleRow]):
             transformer.set_pgresult(None)
 
 
-def _texts(parameters: Parameters) -> list[bytes | None] | None:
+def _encoded(parameters: Parameters) -> tuple[list[bytes | None], list[Format]] | None:
     """The parameters as they are sent; None if a cursor is to send or to refuse them."""
     values: list[bytes | None] = []
+    formats = []
     for each in parameters:
+        formats.append(Format.TEXT)
         if each is None:
             values.append(None)
-            continue
-        if "\0" in each:  # libpq would end the text there
+        elif isinstance(each, Array):
+            formats[-1] = Format.BINARY
+            values.append(each.packed("utf-8"))
+        elif "\0" in each:  # libpq would end the text there
             return None
-        try:
-            values.append(each.encode())
-        except UnicodeEncodeError:
-            return None
-    return values
+        else:
+            try:
+                values.append(each.encode())
+            except UnicodeEncodeError:
+                return None
+    return values, formats

@@ -69,8 +69,15 @@ async def test_a_statement_runs_without_a_cursor_from_its_sixth_run_on(
     for number in range(12):
         assert (await store.write(stream, EventA(number))).version == number + 1
         assert len([each async for each in store.read(stream)]) == number + 1
-    assert len(cursors) == 2 * THRESHOLD
-    assert await prepared(store) == 2
+        batch = [EventA(number), EventB("é\n")]
+        await store.write_many(f"{stream}-batch", batch, metadata=[None, {"é": 1}])
+    assert len(cursors) == 3 * THRESHOLD
+    assert await prepared(store) == 3
+    read = [each async for each in store.read(f"{stream}-batch")]
+    assert [each.message for each in read] == [
+        each for number in range(12) for each in (EventA(number), EventB("é\n"))
+    ]
+    assert [each.metadata for each in read] == [None, {"é": 1}] * 12
 
 
 @pytest.mark.parametrize(("threshold", "expected"), [(0, 1), (None, 0)])
