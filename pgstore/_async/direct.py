@@ -40,22 +40,11 @@ _NOT_AS_PREPARED = (
     errors.FeatureNotSupported,
 )
 
-
-class _Prepared:
-    """The statements that a connection has prepared, and how often it has run the others."""
-
-    def __init__(self) -> None:
-        self.names: dict[str, bytes] = {}
-        self.runs: Counter[str] = Counter()
-
-    def is_due(self, statement: str, threshold: int | None) -> bool:
-        """Tell whether a statement is prepared, or is to be prepared now; count a run."""
-        if statement in self.names:
-            return True
-        if threshold is None:
-            return False
-        self.runs[statement] += 1
-        return self.runs[statement] > threshold
+# Looked up once: before Python 3.12 the members of an enumeration are slow to find.
+_IDLE, _ACTIVE = TransactionStatus.IDLE, TransactionStatus.ACTIVE
+_NO_PIPELINE = PipelineStatus.OFF
+_TEXT, _BINARY = Format.TEXT, Format.BINARY
+_DONE = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
 
 
 class AsyncDirectConnection(AsyncConnection[TupleRow]):
@@ -64,24 +53,26 @@ class AsyncDirectConnection(AsyncConnection[TupleRow]):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         # Long names: the class above has attributes of its own.
-        self._store_prepared = _Prepared()
+        self._store_prepared: dict[str, bytes] = {}  # the names of statements
+        self._store_runs: Counter[str] = Counter()  # of the others
         self._store_transformer: abc.Transformer = Transformer(ADAPTERS)
 
     async def rows(self, statement: str, parameters: Parameters) -> list[TupleRow]:
         """Run one statement of the store and fetch what it returns; see `run`."""
-        prepared = self._store_prepared
+        name = self._store_prepared.get(statement)
         sent = None
-        if self._is_plain() and prepared.is_due(statement, self.prepare_threshold):
+        if self._is_plain() and (name is not None or self._is_due(statement)):
             sent = _encoded(parameters)
         if sent is None:
             return await run(self, statement, parameters)
         try:
-            name = prepared.names.get(statement) or await self._prepare(statement)
-            self.pgconn.send_query_prepared(name, *sent, Format.BINARY)
+            if name is None:
+                name = await self._prepare(statement)
+            self.pgconn.send_query_prepared(name, *sent, _BINARY)
             return self._loaded(await self._answer())
         except _NOT_AS_PREPARED:
             # Nothing has happened: without a transaction around it, the statement can run again.
-            prepared.names.clear()
+            self._store_prepared.clear()
             return await run(self, statement, parameters, prepare=False)
         except psycopg.Error:
             with translated(self):
@@ -91,18 +82,24 @@ class AsyncDirectConnection(AsyncConnection[TupleRow]):
         """Tell whether the connection is as the store has opened it, and nothing runs on it."""
         pgconn = self.pgconn
         return (
-            pgconn.transaction_status == TransactionStatus.IDLE
-            and pgconn.pipeline_status == PipelineStatus.OFF
+            pgconn.transaction_status == _IDLE
+            and pgconn.pipeline_status == _NO_PIPELINE
             and pgconn.parameter_status(b"client_encoding") == b"UTF8"
             and self.autocommit
             and async_can_wait()
         )
 
+    def _is_due(self, statement: str) -> bool:
+        """Tell whether a statement is to be prepared now; count its run."""
+        threshold = self.prepare_threshold
+        self._store_runs[statement] += 1
+        return threshold is not None and self._store_runs[statement] > threshold
+
     async def _prepare(self, statement: str) -> bytes:
         name, query = as_prepared(statement)
         self.pgconn.send_prepare(name, query, None)
         await self._answer()
-        self._store_prepared.names[statement] = name
+        self._store_prepared[statement] = name
         return name
 
     async def _answer(self) -> PGresult:
@@ -110,10 +107,10 @@ class AsyncDirectConnection(AsyncConnection[TupleRow]):
         try:
             result = await self._result()
         except AsyncInterruption:
-            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+            if self.pgconn.transaction_status == _ACTIVE:
                 await self._end_statement()
             raise
-        if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+        if result.status not in _DONE:
             raise errors.error_from_result(result)
         return result
 
@@ -171,11 +168,11 @@ def _encoded(parameters: Parameters) -> tuple[list[bytes | None], list[Format]] 
     values: list[bytes | None] = []
     formats = []
     for each in parameters:
-        formats.append(Format.TEXT)
+        formats.append(_TEXT)
         if each is None:
             values.append(None)
         elif isinstance(each, Array):
-            formats[-1] = Format.BINARY
+            formats[-1] = _BINARY
             values.append(each.packed("utf-8"))
         elif "\0" in each:  # libpq would end the text there
             return None

@@ -191,7 +191,7 @@ async def test_a_statement_that_another_client_prepared_is_no_error(
     """As behind a pooler that gives a session to each transaction."""
     version = await prepare(store, stream)
     async with connection(store) as conn:
-        conn._store_prepared.names.clear()
+        conn._store_prepared.clear()
     for number in range(3):
         assert (await store.write(stream, EventA(number))).version == version + number + 1
 

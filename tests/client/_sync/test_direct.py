@@ -191,7 +191,7 @@ def test_a_statement_that_another_client_prepared_is_no_error(store: Store, stre
     """As behind a pooler that gives a session to each transaction."""
     version = prepare(store, stream)
     with connection(store) as conn:
-        conn._store_prepared.names.clear()
+        conn._store_prepared.clear()
     for number in range(3):
         assert store.write(stream, EventA(number)).version == version + number + 1
 
