@@ -119,7 +119,7 @@ class AsyncDirectConnection(AsyncConnection[TupleRow]):
         until = deadline(patience)
         while pgconn.flush():
             await self._ready(until, writable=True)
-        first = None
+        answer = None
         try:
             while True:
                 while pgconn.is_busy():
@@ -127,17 +127,19 @@ class AsyncDirectConnection(AsyncConnection[TupleRow]):
                 result = pgconn.get_result()
                 if result is None:
                     break
-                first = result if first is None else first
+                # The commit may fail after the rows have been sent: then an error follows them.
+                if answer is None or answer.status != ExecStatus.FATAL_ERROR:
+                    answer = result
         except psycopg.OperationalError:
             # The server gave the reason before it closed the connection.
-            if first is None or first.status != ExecStatus.FATAL_ERROR:
+            if answer is None or answer.status != ExecStatus.FATAL_ERROR:
                 raise
         # Without this they would wait until a cursor runs.
         while (notification := pgconn.notifies()) is not None:
             if pgconn.notify_handler is not None:
                 pgconn.notify_handler(notification)
-        assert first is not None
-        return first
+        assert answer is not None
+        return answer
 
     async def _ready(self, until: float | None, *, writable: bool = False) -> None:
         if not await async_ready(self.pgconn.socket, writable=writable, timeout=left(until)):

@@ -171,6 +171,24 @@ async def test_notices_reach_the_connections_handlers(
     assert said == ["written"]
 
 
+async def test_a_commit_that_fails_after_the_answer_is_an_error(
+    open_store: OpenStore, connect: Connect, schema: str, stream: str
+) -> None:
+    store = await open_store(store=schema)
+    version = await prepare(store, stream)
+    connect().execute(
+        sql.SQL(
+            "CREATE FUNCTION {0}.fail() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$BEGIN RAISE EXCEPTION 'at commit'; END$$;"
+            "CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON {0}.messages"
+            " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {0}.fail()"
+        ).format(sql.Identifier(schema))
+    )
+    with pytest.raises(psycopg.errors.RaiseException):
+        await store.write(stream, EventA(1))
+    assert await store.stream_version(stream) == version
+
+
 @pytest.mark.parametrize("statement", ["DISCARD ALL", "DEALLOCATE ALL", "DEALLOCATE PREPARE ALL"])
 async def test_a_statement_that_the_server_forgot_is_prepared_again(
     store: Store, stream: str, cursors: list[str], statement: str

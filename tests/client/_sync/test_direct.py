@@ -173,6 +173,24 @@ def test_notices_reach_the_connections_handlers(
     assert said == ["written"]
 
 
+def test_a_commit_that_fails_after_the_answer_is_an_error(
+    open_store: OpenStore, connect: Connect, schema: str, stream: str
+) -> None:
+    store = open_store(store=schema)
+    version = prepare(store, stream)
+    connect().execute(
+        sql.SQL(
+            "CREATE FUNCTION {0}.fail() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$BEGIN RAISE EXCEPTION 'at commit'; END$$;"
+            "CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON {0}.messages"
+            " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {0}.fail()"
+        ).format(sql.Identifier(schema))
+    )
+    with pytest.raises(psycopg.errors.RaiseException):
+        store.write(stream, EventA(1))
+    assert store.stream_version(stream) == version
+
+
 @pytest.mark.parametrize("statement", ["DISCARD ALL", "DEALLOCATE ALL", "DEALLOCATE PREPARE ALL"])
 def test_a_statement_that_the_server_forgot_is_prepared_again(
     store: Store, stream: str, cursors: list[str], statement: str
