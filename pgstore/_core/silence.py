@@ -4,7 +4,8 @@ import os
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -43,6 +44,15 @@ class Silence:
         """Watch it no longer."""
         with self._lock:
             del self._used[conn]
+
+    @contextmanager
+    def of(self, conn: psycopg.BaseConnection[Any], handlers: bool) -> Iterator[None]:
+        """Watch a connection in this block."""
+        self.watch(conn, handlers)
+        try:
+            yield
+        finally:
+            self.forget(conn)
 
     def cut(self, ours: float, handlers: float) -> bool:
         """Cut those that have waited for so many seconds for an answer; whether there were any."""
