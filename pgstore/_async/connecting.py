@@ -3,9 +3,8 @@
 from typing import Any, Protocol, Self
 
 import psycopg
-from psycopg import AsyncConnection
-from psycopg.rows import TupleRow
 
+from pgstore._async.direct import AsyncDirectConnection
 from pgstore._compat.events import AsyncEvent, async_wait_for
 from pgstore._core.outages import PACE, Outage
 from pgstore._core.text import one_line
@@ -19,13 +18,13 @@ class Noting(Protocol):
     refusal: BaseException | None
 
 
-def connecting(owner: Noting, end: AsyncEvent) -> type[AsyncConnection[TupleRow]]:
+def connecting(owner: Noting, end: AsyncEvent) -> type[AsyncDirectConnection]:
     """The class of connections that are made as soon as the server is there, until `end` is set.
 
     psycopg_pool itself doubles its pauses, up to minutes, and logs each attempt.
     """
 
-    class Persistent(AsyncConnection[TupleRow]):
+    class Persistent(AsyncDirectConnection):
         @classmethod
         async def connect(cls, conninfo: str = "", **options: Any) -> Self:
             attempt = object()

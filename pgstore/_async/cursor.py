@@ -6,7 +6,7 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg.adapt import AdaptersMap
 from psycopg.rows import TupleRow, tuple_row
 
-from pgstore._core.adapters import ADAPTERS
+from pgstore._core.adapters import ADAPTERS_OF_CURSORS
 from pgstore._core.arguments import no_connection
 from pgstore._core.arrays import Array
 from pgstore._core.translation import translated
@@ -19,23 +19,27 @@ class StoreCursor(AsyncCursor[TupleRow]):
 
     @property
     def adapters(self) -> AdaptersMap:
-        return ADAPTERS
+        return ADAPTERS_OF_CURSORS
 
 
 async def run(
-    conn: AsyncConnection[object], statement: str, parameters: Parameters
+    conn: AsyncConnection[object],
+    statement: str,
+    parameters: Parameters,
+    *,
+    prepare: bool | None = None,
 ) -> list[TupleRow]:
-    """Run one statement of the store and fetch what it returns."""
+    """Run one statement of the store and fetch what it returns; `prepare` is psycopg's."""
     if not isinstance(conn, AsyncConnection):
         raise no_connection(conn, AsyncConnection)
     with translated(conn):
-        return await _fetch(conn, statement, parameters)
+        return await _fetch(conn, statement, parameters, prepare)
 
 
 async def _fetch(
-    conn: AsyncConnection[object], statement: str, parameters: Parameters
+    conn: AsyncConnection[object], statement: str, parameters: Parameters, prepare: bool | None
 ) -> list[TupleRow]:
     async with StoreCursor(conn, row_factory=tuple_row) as cursor:
-        await cursor.execute(statement, parameters, binary=True)
+        await cursor.execute(statement, parameters, prepare=prepare, binary=True)
         # In the caller's pipeline the server's answer, or its error, arrives here.
         return await cursor.fetchall()

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import psycopg
 from psycopg import AsyncConnection, AsyncTransaction, Pipeline
 from psycopg.rows import TupleRow, tuple_row
 
 from pgstore._async.cursor import Parameters, StoreCursor, run
+from pgstore._async.direct import AsyncDirectConnection
 from pgstore._async.source import AsyncSource, Pool, PoolConnection
 from pgstore._core.translation import is_elsewhere, is_lost_connection, refuse_failed
 from pgstore.errors import InvalidArgumentError
@@ -30,11 +31,23 @@ class AsyncDatabase:
         """The open pool of a store that is there."""
         return await self.source.ready()
 
-    def taken(
-        self, pool: Pool, handlers: bool = False
-    ) -> AbstractAsyncContextManager[PoolConnection]:
-        """A connection of the pool; if there is none in time, the error says why."""
-        return self.source.taken(pool)
+    async def take(self, pool: Pool, handlers: bool = False) -> PoolConnection:
+        """Take a connection out of the pool; if there is none in time, the error says why."""
+        return await self.source.take(pool)
+
+    async def give_back(self, pool: Pool, conn: PoolConnection) -> None:
+        """Give it back; the pool ends, or closes, what was left unfinished on it."""
+        await self.source.give_back(pool, conn)
+
+    @asynccontextmanager
+    async def taken(self, pool: Pool, handlers: bool = False) -> AsyncIterator[PoolConnection]:
+        """A connection of the pool in this block."""
+        conn = await self.take(pool, handlers)
+        try:
+            async with conn:
+                yield conn
+        finally:
+            await self.give_back(pool, conn)
 
     async def rows(
         self,
@@ -84,16 +97,22 @@ class AsyncDatabase:
                     raise
 
     async def _run_on(self, pool: Pool, statement: str, parameters: Parameters) -> list[TupleRow]:
-        async with self.taken(pool) as conn:
-            if conn.autocommit:
-                return await run(conn, statement, parameters)
-            # A pool of the user's. Without this there would be three round trips, not one.
-            await conn.set_autocommit(True)
-            try:
-                return await run(conn, statement, parameters)
-            finally:
-                if not conn.closed:
-                    await conn.set_autocommit(False)
+        conn = await self.take(pool)
+        try:
+            if isinstance(conn, AsyncDirectConnection):
+                return await conn.rows(statement, parameters)
+            async with conn:  # of a pool of the user's
+                if conn.autocommit:
+                    return await run(conn, statement, parameters)
+                # Without this there would be three round trips, not one.
+                await conn.set_autocommit(True)
+                try:
+                    return await run(conn, statement, parameters)
+                finally:
+                    if not conn.closed:
+                        await conn.set_autocommit(False)
+        finally:
+            await self.give_back(pool, conn)
 
     @asynccontextmanager
     async def transaction(

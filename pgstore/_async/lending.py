@@ -5,6 +5,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from pgstore._async.cursor import Parameters
+from pgstore._async.direct import AsyncDirectConnection
 from pgstore._async.opening import AsyncOpening
 from pgstore._compat.events import AsyncCounter, AsyncEvent, async_wait_for
 from pgstore._core.translation import is_elsewhere, is_lost_connection
@@ -74,6 +75,9 @@ class AsyncBorrower:
         if self._conn is not None:
             try:
                 with self._database.silence.of(self._conn, False):
+                    if isinstance(self._conn, AsyncDirectConnection):
+                        text = self._database.statements[statement]
+                        return await self._conn.rows(text, parameters)
                     return await self._database.rows(statement, parameters, self._conn)
             except psycopg.Error as error:
                 if not is_lost_connection(error) and not is_elsewhere(error):

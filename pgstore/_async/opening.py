@@ -1,8 +1,5 @@
 """The database for work that ends when the store is closed."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
@@ -10,7 +7,6 @@ from psycopg_pool import PoolTimeout
 from pgstore._async.cursor import Parameters, run
 from pgstore._async.database import AsyncDatabase
 from pgstore._async.source import AsyncSource, Pool, PoolConnection
-from pgstore._compat.tasks import async_finish
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.silence import Silence
 from pgstore._core.translation import passes
@@ -53,9 +49,9 @@ class AsyncOpening(AsyncDatabase):
         """The open pool; PoolClosed after the store has been closed."""
         return await self.source.ready(self._closings)
 
-    @asynccontextmanager
-    async def taken(self, pool: Pool, handlers: bool = False) -> AsyncIterator[PoolConnection]:
+    async def take(self, pool: Pool, handlers: bool = False) -> PoolConnection:
         """As the database; but nobody waits long for one that it needs no longer."""
+        conn: PoolConnection
         until, step = deadline(pool.timeout), _SLICE
         while True:
             try:
@@ -67,9 +63,10 @@ class AsyncOpening(AsyncDatabase):
                 if over or (self.source.refusal is not None and not passes(self.source.refusal)):
                     raise self.source.explained(error) from error
                 step = _SLICE if self.source.refusal is not None else 2 * step
-        try:
-            with self.silence.of(conn, handlers):
-                async with conn:
-                    yield conn
-        finally:
-            await async_finish(pool.putconn, conn)
+        self.silence.watch(conn, handlers)
+        return conn
+
+    async def give_back(self, pool: Pool, conn: PoolConnection) -> None:
+        """As the database."""
+        self.silence.forget(conn)
+        await super().give_back(pool, conn)

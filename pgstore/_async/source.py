@@ -14,6 +14,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from pgstore._async.connecting import connecting
 from pgstore._async.cursor import run
+from pgstore._async.direct import AsyncDirectConnection
 from pgstore._async.installer import ensure
 from pgstore._compat.events import AsyncEvent
 from pgstore._compat.tasks import AsyncLoopEnd, async_called, async_finish
@@ -91,7 +92,7 @@ class AsyncSource:
 
     async def _open(self) -> Pool:
         if self._given is not None:
-            async with self.taken(self._given) as conn:
+            async with self._taken(self._given) as conn:
                 restore = conn.autocommit
                 await conn.set_autocommit(True)
                 try:
@@ -132,18 +133,26 @@ class AsyncSource:
             self._renewed = time.monotonic()
             await pool.drain()
 
-    @asynccontextmanager
-    async def taken(self, pool: Pool) -> AsyncIterator[PoolConnection]:
-        """A connection of the pool; if there is none in time, the error says why."""
+    async def take(self, pool: Pool) -> PoolConnection:
+        """Take a connection out of the pool; if there is none in time, the error says why."""
         try:
-            conn = await pool.getconn()
+            conn: PoolConnection = await pool.getconn()
         except PoolTimeout as error:
             raise self.explained(error) from error
+        return conn
+
+    async def give_back(self, pool: Pool, conn: PoolConnection) -> None:
+        """Give it back; the pool ends or closes what was left unfinished on it."""
+        await async_finish(pool.putconn, conn)
+
+    @asynccontextmanager
+    async def _taken(self, pool: Pool) -> AsyncIterator[PoolConnection]:
+        conn = await self.take(pool)
         try:
             async with conn:
                 yield conn
         finally:
-            await async_finish(pool.putconn, conn)
+            await self.give_back(pool, conn)
 
     def explained(self, error: PoolTimeout) -> psycopg.OperationalError:
         """The error of a pool that cannot connect, with the reason."""
@@ -181,7 +190,8 @@ class AsyncSource:
         conninfo = await async_called(pool.conninfo) or ""
         kwargs = await async_called(pool.kwargs) or {}
         options = limits(conninfo, kwargs) | kwargs | {"autocommit": True}
-        async with await AsyncConnection.connect(conninfo, **options) as conn:
+        kind = AsyncDirectConnection if self.owns_pool else AsyncConnection
+        async with await kind.connect(conninfo, **options) as conn:
             yield conn
 
     async def aclose(self) -> None:

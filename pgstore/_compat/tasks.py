@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -124,7 +125,15 @@ async def async_finish(call: Callable[[A], Coroutine[None, None, None]], argumen
     psycopg_pool loses a connection whose return is cancelled while the pool's lock is taken: each
     such cancellation would make the pool smaller for good.
     """
-    await asyncio.shield(call(argument))
+    coroutine = call(argument)
+    if sys.version_info >= (3, 12):
+        # It hardly ever waits: then it has ended here, and the loop has not gone round for it.
+        task = asyncio.eager_task_factory(asyncio.get_running_loop(), coroutine)
+        if task.done():
+            return task.result()
+    else:
+        task = asyncio.ensure_future(coroutine)
+    await asyncio.shield(task)
 
 
 def finish(call: Callable[[A], None], argument: A) -> None:

@@ -1,7 +1,10 @@
 """How values cross the wire, whatever the user registered with psycopg."""
 
+from datetime import datetime
+
 import psycopg
-from psycopg.adapt import AdaptersMap, Dumper
+from psycopg.abc import AdaptContext, Buffer
+from psycopg.adapt import AdaptersMap, Dumper, Loader
 from psycopg.pq import Format
 from psycopg.types.bool import BoolBinaryLoader
 from psycopg.types.datetime import TimestamptzBinaryLoader
@@ -25,7 +28,22 @@ def _dumper(kind: type[Array]) -> type[Dumper]:
     return type(f"{kind.__name__}Dumper", (_ArrayDumper,), {"oid": kind.oid})
 
 
-# A copy of psycopg's own with the types of our statements set to its defaults again.
+class _UtcLoader(Loader):
+    """Loads times in UTC, not in the session's time zone."""
+
+    format = Format.BINARY
+
+    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        # Without a connection it knows of no session. To convert a time takes longer than to load.
+        self._loader = TimestamptzBinaryLoader(oid)
+
+    def load(self, data: Buffer) -> datetime:
+        return self._loader.load(data)
+
+
+# A copy of psycopg's own with the types of our statements set to its defaults again. Without a
+# connection beside it: texts are in UTF-8, times in UTC.
 ADAPTERS = AdaptersMap(psycopg.adapters)
 ADAPTERS.register_dumper(str, StrDumperUnknown)
 ADAPTERS.register_loader("bool", BoolBinaryLoader)
@@ -35,3 +53,6 @@ ADAPTERS.register_loader("uuid", UUIDBinaryLoader)
 ADAPTERS.register_loader("timestamptz", TimestamptzBinaryLoader)
 for _kind in (TextArray, JsonArray, UuidArray):
     ADAPTERS.register_dumper(_kind, _dumper(_kind))
+
+ADAPTERS_OF_CURSORS = AdaptersMap(ADAPTERS)
+ADAPTERS_OF_CURSORS.register_loader("timestamptz", _UtcLoader)

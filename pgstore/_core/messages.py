@@ -22,7 +22,7 @@ class StoredMessage(msgspec.Struct, Generic[E], frozen=True, repr_omit_defaults=
     """A message as it is stored.
 
     `version` counts from 1 in the stream, without gaps. `global_position` increases through the
-    store, with gaps. `added_at` is the server's clock when it was written, aware of its zone.
+    store, with gaps. `added_at` is the server's clock when it was written, in UTC.
     `metadata` is what its writer said about it.
     """
 

@@ -1,5 +1,9 @@
 """A store's name in the statements."""
 
+import hashlib
+import itertools
+import re
+
 from pgstore._core.arguments import describe, is_text, name_of
 from pgstore.errors import InvalidArgumentError
 
@@ -39,3 +43,22 @@ class Statements(dict[str, str]):
 
         quoted = {name: sql.Literal(value).as_string() for name, value in values.items()}
         return statement.replace("STORE", "{store}").format(store=self.schema, **quoted) + _RAW
+
+
+# A cursor of psycopg replaces these in a statement: a parameter, and a doubled percent sign.
+_PLACEHOLDER = re.compile("%([s%])")
+
+
+def as_prepared(statement: str) -> tuple[bytes, bytes]:
+    """A name for a statement, and the statement as the server reads it, with $1, $2 …
+
+    No two statements have the same name: behind a pooler a session may know those of other stores
+    and other versions.
+    """
+    numbers = itertools.count(1)
+
+    def replacement(found: re.Match[str]) -> str:
+        return "%" if found[1] == "%" else f"${next(numbers)}"
+
+    query = _PLACEHOLDER.sub(replacement, statement).encode()
+    return b"pgstore_" + hashlib.sha256(query).hexdigest()[:32].encode(), query

@@ -35,16 +35,24 @@ class Silence:
         self._used: dict[psycopg.BaseConnection[Any], tuple[float, bool]] = {}
         self._lock = threading.Lock()
 
-    @contextmanager
-    def of(self, conn: psycopg.BaseConnection[Any], handlers: bool) -> Iterator[None]:
-        """Watch a connection in this block; a handler's may take longer to answer."""
+    def watch(self, conn: psycopg.BaseConnection[Any], handlers: bool) -> None:
+        """Watch a connection from now on; a handler's may take longer to answer."""
         with self._lock:
             self._used[conn] = (time.monotonic(), handlers)
+
+    def forget(self, conn: psycopg.BaseConnection[Any]) -> None:
+        """Watch it no longer."""
+        with self._lock:
+            del self._used[conn]
+
+    @contextmanager
+    def of(self, conn: psycopg.BaseConnection[Any], handlers: bool) -> Iterator[None]:
+        """Watch a connection in this block."""
+        self.watch(conn, handlers)
         try:
             yield
         finally:
-            with self._lock:
-                del self._used[conn]
+            self.forget(conn)
 
     def cut(self, ours: float, handlers: float) -> bool:
         """Cut those that have waited for so many seconds for an answer; whether there were any."""

@@ -5,13 +5,12 @@
 from typing import Any, Protocol, Self
 
 import psycopg
-from psycopg import Connection
-from psycopg.rows import TupleRow
 
 from pgstore._compat.events import Event, wait_for
 from pgstore._core.outages import PACE, Outage
 from pgstore._core.text import one_line
 from pgstore._core.translation import passes
+from pgstore._sync.direct import DirectConnection
 
 
 class Noting(Protocol):
@@ -21,13 +20,13 @@ class Noting(Protocol):
     refusal: BaseException | None
 
 
-def connecting(owner: Noting, end: Event) -> type[Connection[TupleRow]]:
+def connecting(owner: Noting, end: Event) -> type[DirectConnection]:
     """The class of connections that are made as soon as the server is there, until `end` is set.
 
     psycopg_pool itself doubles its pauses, up to minutes, and logs each attempt.
     """
 
-    class Persistent(Connection[TupleRow]):
+    class Persistent(DirectConnection):
         @classmethod
         def connect(cls, conninfo: str = "", **options: Any) -> Self:
             attempt = object()

@@ -8,7 +8,7 @@ from psycopg import Connection, Cursor
 from psycopg.adapt import AdaptersMap
 from psycopg.rows import TupleRow, tuple_row
 
-from pgstore._core.adapters import ADAPTERS
+from pgstore._core.adapters import ADAPTERS_OF_CURSORS
 from pgstore._core.arguments import no_connection
 from pgstore._core.arrays import Array
 from pgstore._core.translation import translated
@@ -21,19 +21,27 @@ class StoreCursor(Cursor[TupleRow]):
 
     @property
     def adapters(self) -> AdaptersMap:
-        return ADAPTERS
+        return ADAPTERS_OF_CURSORS
 
 
-def run(conn: Connection[object], statement: str, parameters: Parameters) -> list[TupleRow]:
-    """Run one statement of the store and fetch what it returns."""
+def run(
+    conn: Connection[object],
+    statement: str,
+    parameters: Parameters,
+    *,
+    prepare: bool | None = None,
+) -> list[TupleRow]:
+    """Run one statement of the store and fetch what it returns; `prepare` is psycopg's."""
     if not isinstance(conn, Connection):
         raise no_connection(conn, Connection)
     with translated(conn):
-        return _fetch(conn, statement, parameters)
+        return _fetch(conn, statement, parameters, prepare)
 
 
-def _fetch(conn: Connection[object], statement: str, parameters: Parameters) -> list[TupleRow]:
+def _fetch(
+    conn: Connection[object], statement: str, parameters: Parameters, prepare: bool | None
+) -> list[TupleRow]:
     with StoreCursor(conn, row_factory=tuple_row) as cursor:
-        cursor.execute(statement, parameters, binary=True)
+        cursor.execute(statement, parameters, prepare=prepare, binary=True)
         # In the caller's pipeline the server's answer, or its error, arrives here.
         return cursor.fetchall()

@@ -4,7 +4,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 
 import psycopg
 from psycopg import Connection, Pipeline, Transaction
@@ -12,6 +12,7 @@ from psycopg.rows import TupleRow, tuple_row
 
 from pgstore._core.translation import is_elsewhere, is_lost_connection, refuse_failed
 from pgstore._sync.cursor import Parameters, StoreCursor, run
+from pgstore._sync.direct import DirectConnection
 from pgstore._sync.source import Pool, PoolConnection, Source
 from pgstore.errors import InvalidArgumentError
 
@@ -32,9 +33,23 @@ class Database:
         """The open pool of a store that is there."""
         return self.source.ready()
 
-    def taken(self, pool: Pool, handlers: bool = False) -> AbstractContextManager[PoolConnection]:
-        """A connection of the pool; if there is none in time, the error says why."""
-        return self.source.taken(pool)
+    def take(self, pool: Pool, handlers: bool = False) -> PoolConnection:
+        """Take a connection out of the pool; if there is none in time, the error says why."""
+        return self.source.take(pool)
+
+    def give_back(self, pool: Pool, conn: PoolConnection) -> None:
+        """Give it back; the pool ends, or closes, what was left unfinished on it."""
+        self.source.give_back(pool, conn)
+
+    @contextmanager
+    def taken(self, pool: Pool, handlers: bool = False) -> Iterator[PoolConnection]:
+        """A connection of the pool in this block."""
+        conn = self.take(pool, handlers)
+        try:
+            with conn:
+                yield conn
+        finally:
+            self.give_back(pool, conn)
 
     def rows(
         self,
@@ -82,16 +97,22 @@ class Database:
                     raise
 
     def _run_on(self, pool: Pool, statement: str, parameters: Parameters) -> list[TupleRow]:
-        with self.taken(pool) as conn:
-            if conn.autocommit:
-                return run(conn, statement, parameters)
-            # A pool of the user's. Without this there would be three round trips, not one.
-            conn.set_autocommit(True)
-            try:
-                return run(conn, statement, parameters)
-            finally:
-                if not conn.closed:
-                    conn.set_autocommit(False)
+        conn = self.take(pool)
+        try:
+            if isinstance(conn, DirectConnection):
+                return conn.rows(statement, parameters)
+            with conn:  # of a pool of the user's
+                if conn.autocommit:
+                    return run(conn, statement, parameters)
+                # Without this there would be three round trips, not one.
+                conn.set_autocommit(True)
+                try:
+                    return run(conn, statement, parameters)
+                finally:
+                    if not conn.closed:
+                        conn.set_autocommit(False)
+        finally:
+            self.give_back(pool, conn)
 
     @contextmanager
     def transaction(self, first: tuple[str, Parameters] | None = None) -> Iterator[PoolConnection]:

@@ -9,6 +9,7 @@ from psycopg.rows import TupleRow
 from pgstore._compat.events import Counter, Event, wait_for
 from pgstore._core.translation import is_elsewhere, is_lost_connection
 from pgstore._sync.cursor import Parameters
+from pgstore._sync.direct import DirectConnection
 from pgstore._sync.opening import Opening
 
 
@@ -76,6 +77,9 @@ class Borrower:
         if self._conn is not None:
             try:
                 with self._database.silence.of(self._conn, False):
+                    if isinstance(self._conn, DirectConnection):
+                        text = self._database.statements[statement]
+                        return self._conn.rows(text, parameters)
                     return self._database.rows(statement, parameters, self._conn)
             except psycopg.Error as error:
                 if not is_lost_connection(error) and not is_elsewhere(error):

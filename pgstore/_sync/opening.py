@@ -2,14 +2,10 @@
 
 """The database for work that ends when the store is closed."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from psycopg import Connection
 from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
-from pgstore._compat.tasks import finish
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.silence import Silence
 from pgstore._core.translation import passes
@@ -55,9 +51,9 @@ class Opening(Database):
         """The open pool; PoolClosed after the store has been closed."""
         return self.source.ready(self._closings)
 
-    @contextmanager
-    def taken(self, pool: Pool, handlers: bool = False) -> Iterator[PoolConnection]:
+    def take(self, pool: Pool, handlers: bool = False) -> PoolConnection:
         """As the database; but nobody waits long for one that it needs no longer."""
+        conn: PoolConnection
         until, step = deadline(pool.timeout), _SLICE
         while True:
             try:
@@ -69,8 +65,10 @@ class Opening(Database):
                 if over or (self.source.refusal is not None and not passes(self.source.refusal)):
                     raise self.source.explained(error) from error
                 step = _SLICE if self.source.refusal is not None else 2 * step
-        try:
-            with self.silence.of(conn, handlers), conn:
-                yield conn
-        finally:
-            finish(pool.putconn, conn)
+        self.silence.watch(conn, handlers)
+        return conn
+
+    def give_back(self, pool: Pool, conn: PoolConnection) -> None:
+        """As the database."""
+        self.silence.forget(conn)
+        super().give_back(pool, conn)

@@ -24,6 +24,7 @@ from pgstore._core.text import one_line
 from pgstore._core.translation import passes
 from pgstore._sync.connecting import connecting
 from pgstore._sync.cursor import run
+from pgstore._sync.direct import DirectConnection
 from pgstore._sync.installer import ensure
 from pgstore.errors import PgstoreError
 
@@ -93,7 +94,7 @@ class Source:
 
     def _open(self) -> Pool:
         if self._given is not None:
-            with self.taken(self._given) as conn:
+            with self._taken(self._given) as conn:
                 restore = conn.autocommit
                 conn.set_autocommit(True)
                 try:
@@ -134,18 +135,26 @@ class Source:
             self._renewed = time.monotonic()
             pool.drain()
 
-    @contextmanager
-    def taken(self, pool: Pool) -> Iterator[PoolConnection]:
-        """A connection of the pool; if there is none in time, the error says why."""
+    def take(self, pool: Pool) -> PoolConnection:
+        """Take a connection out of the pool; if there is none in time, the error says why."""
         try:
-            conn = pool.getconn()
+            conn: PoolConnection = pool.getconn()
         except PoolTimeout as error:
             raise self.explained(error) from error
+        return conn
+
+    def give_back(self, pool: Pool, conn: PoolConnection) -> None:
+        """Give it back; the pool ends or closes what was left unfinished on it."""
+        finish(pool.putconn, conn)
+
+    @contextmanager
+    def _taken(self, pool: Pool) -> Iterator[PoolConnection]:
+        conn = self.take(pool)
         try:
             with conn:
                 yield conn
         finally:
-            finish(pool.putconn, conn)
+            self.give_back(pool, conn)
 
     def explained(self, error: PoolTimeout) -> psycopg.OperationalError:
         """The error of a pool that cannot connect, with the reason."""
@@ -181,7 +190,8 @@ class Source:
         conninfo = called(pool.conninfo) or ""
         kwargs = called(pool.kwargs) or {}
         options = limits(conninfo, kwargs) | kwargs | {"autocommit": True}
-        with Connection.connect(conninfo, **options) as conn:
+        kind = DirectConnection if self.owns_pool else Connection
+        with kind.connect(conninfo, **options) as conn:
             yield conn
 
     def close(self) -> None:

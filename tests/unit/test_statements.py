@@ -8,7 +8,7 @@ from psycopg.adapt import Transformer
 
 from pgstore import InvalidArgumentError
 from pgstore._core import statements
-from pgstore._core.quoting import Statements
+from pgstore._core.quoting import Statements, as_prepared
 
 ALL = {name: text for name, text in vars(statements).items() if name[0] != "_"}
 PREPARED = {name: text for name, text in ALL.items() if not text.startswith("COPY")}
@@ -42,6 +42,23 @@ def test_name_is_quoted_in_every_statement(name: str) -> None:
         if sent.count(f"{NAMES[name]}.") != text.count("STORE."):
             wrong.append(each)
     assert wrong == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_statement_is_prepared_as_psycopg_would_send_it(name: str) -> None:
+    quoted = Statements(name)
+    texts = {text for text in PREPARED.values() if not re.search(r"%\(\w+\)s", text)}
+    for text in texts:
+        query = PostgresQuery(Transformer())
+        query.convert(quoted[text], (None,) * text.count("%s"))
+        assert as_prepared(quoted[text])[1] == query.query
+
+
+def test_no_two_statements_have_the_same_name_when_they_are_prepared() -> None:
+    names = [as_prepared(Statements(name)[text])[0] for name in NAMES for text in PREPARED.values()]
+    texts = [Statements(name)[text] for name in NAMES for text in PREPARED.values()]
+    assert len(set(names)) == len(set(texts))
+    assert max(map(len, names)) < 64  # where the server would cut them
 
 
 @pytest.mark.parametrize("name", NAMES)

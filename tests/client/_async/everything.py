@@ -1,5 +1,6 @@
 """Every operation once, for tests about what the operations run on."""
 
+from datetime import UTC
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ async def do_everything(
         first.global_position,
         second.global_position,
     ]
-    assert all(message.added_at.tzinfo is not None for message in read)
+    assert all(message.added_at.tzinfo is UTC for message in read)
     assert await store.last(stream, conn=conn) == read[1]
     assert await store.last(stream, type="EventA", conn=conn) == read[0]
     assert await store.get(signed.event_id, conn=conn) == read[1]
