@@ -327,6 +327,7 @@ EXPECTED: dict[str, st.SearchStrategy[Any]] = {
     "timeout": st.just(0.01),
     "wakeup": st.sampled_from(["listen", "poll"]),
     "prepare_threshold": st.sampled_from([5, None]),
+    "group_writes": st.booleans(),
     "enc_hook": st.none(),
     "dec_hook": st.none(),
 }

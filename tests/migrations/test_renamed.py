@@ -45,6 +45,7 @@ WITHOUT_TABLES = {
     "category",
     "_gate_lock_class",
     "_mark_lock_class",
+    "needed_version",
     "new_message_id",
     "_open_marks",
     "_server_health",
