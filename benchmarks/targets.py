@@ -126,6 +126,18 @@ def memory_growth(record: Record) -> Ratio:
     return of
 
 
+def times_alone(record: Record) -> Ratio:
+    """How many times the catch-up of one partition, with empty handlers too."""
+
+    def of(figure: Figure) -> float | None:
+        alone = record.figure("catch-up/plain")
+        if alone is None or US not in alone.rounds or US not in figure.rounds:
+            return None
+        return figure.median(US) / alone.median(US)
+
+    return of
+
+
 def _of_workload(record: Record, prefix: str) -> list[Figure]:
     return [each for each in record.figures if each.key.startswith(prefix)]
 
@@ -181,7 +193,9 @@ def _writes(record: Record) -> Iterator[Row]:
 
 def _applications(record: Record) -> Iterator[Row]:
     what, against, key = "One Python client", "prepared psycopg INSERT", "writes/clients/spread/1"
-    yield Row(what, against, "≥", 0.75, key, share_of("raw"))
+    yield Row(what, against, "≥", 0.8, key, share_of("raw"))
+    what, key = "32 Python clients", "writes/clients/spread/32"
+    yield Row(what, against, "≥", 0.8, key, share_of("raw"))
     what, against = "One Python client over TCP", "Message DB's bare function"
     bare = "message-db"
     key = "application/processes/1"
@@ -198,18 +212,27 @@ def _applications(record: Record) -> Iterator[Row]:
         grouped = share_of(recorder, "pgstore-grouped")
         yield Row(f"{what}{disk}, grouped", against, "≥", 1, key, grouped, limit)
 
+    for workload, disk in (
+        ("application", ""),
+        ("application-slow-disk", ", a flush takes 1 ms"),
+    ):
+        key = f"{workload}/tasks/32"
+        what = f"One process of 32 tasks{disk}, grouped"
+        against = "one INSERT a transaction"
+        yield Row(what, against, "≥", 2, key, share_of("raw", "pgstore-grouped"))
+
 
 def _batches_and_reads(record: Record) -> Iterator[Row]:
     raw = share_of("raw")
     what, key = "Batches of 1,000 from Python", "batches/1000"
     yield Row(what, "binary COPY", "≥", 0.8, key, raw, share_of("raw", "floor"))
-    yield Row(what, "the best peer", "≥", 1.5, key, best_peer)
+    yield Row(what, "the best peer", "≥", 2.5, key, best_peer)
     what, key = "A stream read and decoded", "reads/stream"
     yield Row(what, "psycopg and msgspec", "≥", 0.85, key, raw)
     yield Row(what, named_best(record, key), "≥", 1.2, key, best_client, limit_of_best_client)
     bare = "Message DB's functions by bare psycopg: it has no client"
     peer = "message-db"
-    yield Row(what, bare, "≥", 1.2, key, share_of(peer), share_of(peer, "raw"))
+    yield Row(what, bare, "≥", 1, key, share_of(peer), share_of(peer, "raw"))
     everything = _largest(record, "reads/everything/")
     yield Row("Everything in order, decoded", "psycopg and msgspec", "≥", 0.85, everything, raw)
     what, key = "Its peak memory, ten times the messages", _largest(record, "reads/memory/")
@@ -218,7 +241,12 @@ def _batches_and_reads(record: Record) -> Iterator[Row]:
 
 def _subscriptions(record: Record) -> Iterator[Row]:
     what, key = "Catch-up of a subscription", "catch-up/plain"
-    yield Row(what, "plain paged read", "≥", 0.6, key, share_of("raw"))
+    yield Row(what, "plain paged read", "≥", 0.85, key, share_of("raw"))
+    rows = "Catch-up with a row for each message"
+    yield Row(rows, "the plain loop", "≥", 0.9, "catch-up/once", share_of("raw"))
+    several, key = "Catch-up of 8 partitions by 2 processes", "catch-up/partitions/2"
+    yield Row(several, "one partition", "≥", 1.5, key, times_alone(record), None)
+    key = "catch-up/plain"
     for how, key in (("1,000 at once", "plain"), ("their defaults", "defaults")):
         key = f"catch-up/{key}"
         against = named_best(record, key)
@@ -228,7 +256,7 @@ def _subscriptions(record: Record) -> Iterator[Row]:
     for part, name in (("p50", "median"), ("p99", "99th percentile")):
         what, key = f"From write to handler, idle, {name}", f"latency/idle/{part}"
         echo, floor = times(US, "echo"), times("notified", "echo")
-        yield Row(what, "LISTEN/NOTIFY echo", "≤", 1.5, key, echo, floor)
+        yield Row(what, "LISTEN/NOTIFY echo", "≤", 1.9, key, echo, floor)
     for kind, consumers in (("quiet", "of another category"), ("following", "of all messages")):
         key = f"consumers/{kind}"
         none, many = _variants(record, key)
