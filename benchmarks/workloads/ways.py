@@ -29,7 +29,7 @@ def measured(bench: Bench, server: Server, key: str, disk: str) -> None:
         bench.each(databases, lambda each: begin(each, bench.sizes.streams))
         bench.measure(
             key,
-            f"What a message costs, one process{disk}",
+            f"Cost of a message, one process{disk}",
             "µs/message",
             {
                 f"{name}/{way}": cost
