@@ -31,6 +31,13 @@ def dataclass() -> type[Any]:
     return dataclasses.make_dataclass("Deposited", FIELDS)
 
 
+def attrs() -> type[Any]:
+    from attrs import field, make_class
+
+    cls: type[Any] = make_class("Deposited", {name: field(type=cls) for name, cls in FIELDS})
+    return cls
+
+
 def pydantic() -> type[Any]:
     from pydantic import create_model
 
@@ -43,7 +50,9 @@ FIELDS: list[Any] = [("amount", int), ("currency", str), ("reference", str), ("n
 KINDS: dict[str, Callable[[], type[Any]]] = {
     "msgspec Struct": struct,
     "msgspec Struct with get_message_id()": struct_with_id,
+    "msgspec Struct, each with metadata": struct,
     "dataclass": dataclass,
+    "attrs class": attrs,
     "pydantic model": pydantic,
 }
 
@@ -62,8 +71,9 @@ def batches_of_kind(client: Any, place: Place, *, kind: str, size: int, seconds:
                 cls(amount=n, currency="EUR", reference=f"{key}-{number}-{n}", note=NOTE)
                 for n in range(size)
             ]
+            metadata = [{"user": f"ada-{n}"} for n in range(size)] if "metadata" in kind else None
             start = time.perf_counter()
-            store.write_many(f"kind-{key}-{number}", facts)
+            store.write_many(f"kind-{key}-{number}", facts, metadata=metadata)
             times.append(time.perf_counter() - start)
 
         for number in range(2):
