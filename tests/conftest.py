@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Protocol
 from uuid import uuid4
 
@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from tests.server import running_server
@@ -72,6 +73,14 @@ def schema(conninfo: str) -> Iterator[str]:
         conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name)))
 
 
+def close(conn: psycopg.Connection[TupleRow]) -> None:
+    """Close a connection; its transaction has ended then, not only when the server notices."""
+    if conn.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+        with suppress(psycopg.Error):  # its session was ended
+            conn.rollback()
+    conn.close()
+
+
 @pytest.fixture
 def connect(conninfo: str, schema: str) -> Iterator[Connect]:
     """Open connections, in autocommit mode unless told otherwise.
@@ -83,7 +92,7 @@ def connect(conninfo: str, schema: str) -> Iterator[Connect]:
 
         def connect(*, autocommit: bool = True, **params: str) -> psycopg.Connection[TupleRow]:
             conn = psycopg.connect(make_conninfo(conninfo, **params), autocommit=autocommit)
-            opened.callback(conn.close)
+            opened.callback(close, conn)
             return conn
 
         yield connect
