@@ -4,7 +4,7 @@
     ├── InvalidArgumentError                22023  also a ValueError
     ├── UnknownMessageTypeError                    also a LookupError
     ├── MessageDecodeError                         also a ValueError
-    ├── MessageNotFoundError                            also a LookupError
+    ├── MessageNotFoundError                       also a LookupError
     ├── StoreNotInstalledError
     ├── StoreOutdatedError
     ├── TransactionFailedError
@@ -21,7 +21,7 @@
         ├── MigrationEditedError            MS011
         ├── UnsupportedDatabaseError        MS012
         ├── LeaseLostError                  MS020
-        ├── SubscriptionNotFoundError            MS021
+        ├── SubscriptionNotFoundError       MS021
         ├── SubscriptionExistsError         MS022
         └── TransactionEndedError           MS023
 

@@ -138,9 +138,9 @@ class Procrastinate(Queue):
     environment = "bench"
     needs = ("bench",)
     setting = (
-        "App with its PsycopgConnector and an async task; a worker with delete_jobs “successful”,"
-        " so that it keeps no more than the others, and the rest at its defaults. It takes one job"
-        " after the other, or up to 100 side by side (concurrency)."
+        "App with its PsycopgConnector and an async task; a worker with its defaults, but for"
+        " delete_jobs “successful”: the others keep no jobs either. It takes one job after the"
+        " other, or up to 100 side by side (concurrency)."
     )
 
     def imports(self) -> None:

@@ -8,35 +8,30 @@ from datetime import datetime
 from types import TracebackType, UnionType
 from typing import Any, Literal, Self, overload
 
-from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
-from pgstore._core import statements as s
 from pgstore._core.arguments import (
     count,
     describe,
     name_of,
-    number,
     one_of,
     refuse_settings,
     refuse_source,
     seconds,
-    several,
 )
-from pgstore._core.codec import Codec, DecodeHook, Hook, codec_of, message_id_text
-from pgstore._core.encoding import EncodedBatch, Metadata, known_ids, metadata_text
+from pgstore._core.codec import Codec, DecodeHook, Hook, codec_of
 from pgstore._core.filters import categories_of
-from pgstore._core.messages import E, MessagePosition, RawMessage
+from pgstore._core.messages import E, RawMessage
 from pgstore._core.parameters import DEFAULT_LEASE
 from pgstore._core.subscriptions import GuardedHooks, RunnerHooks
 from pgstore._sync.database import Database
 from pgstore._sync.grouping import Grouping
 from pgstore._sync.opening import Opening
-from pgstore._sync.reader import Reader
 from pgstore._sync.runner import Runner
 from pgstore._sync.source import Pool, PoolConnection, Source
 from pgstore._sync.subscription import Subscription, SubscriptionOptions
 from pgstore._sync.waker import Waker, WakeUp
+from pgstore._sync.writer import Writer
 from pgstore.errors import InvalidArgumentError
 
 # Longer than this, `close` does not wait for handlers.
@@ -46,7 +41,7 @@ _PATIENCE = 30.0
 _MOST_WORKERS = 1000
 
 
-class MessageStore(Reader[E]):
+class MessageStore(Writer[E]):
     """Write and read messages of the types `E`."""
 
     @overload
@@ -117,7 +112,7 @@ class MessageStore(Reader[E]):
                 no other on its way is sent at once, and alone. Not those with `conn`.
 
         Raises:
-            InvalidArgumentError: the name cannot be a schema's, or `connection` is none of these.
+            InvalidArgumentError: the name cannot be a schema's, or `conninfo` is none of these.
             TypeError, ValueError: the message types cannot be used.
         """
         codec: Codec[E] = codec_of(messages, enc_hook, dec_hook)
@@ -129,9 +124,8 @@ class MessageStore(Reader[E]):
                 prepare_threshold=prepare_threshold != 5,
                 group_writes=group_writes is not False,
             )
-            super().__init__(conninfo._database, codec, conninfo._waker)
+            super().__init__(conninfo._database, codec, conninfo._waker, conninfo._grouping)
             runners = conninfo._runners
-            grouping = conninfo._grouping
         else:
             source = _source(conninfo, store, create, wakeup, prepare_threshold)
             waker = Waker(
@@ -142,11 +136,11 @@ class MessageStore(Reader[E]):
                 source.outage,
                 lends=source.owns_pool,
             )
-            super().__init__(Database(source), codec, waker)
+            database = Database(source)
+            grouping = Grouping(database) if group_writes else None
+            super().__init__(database, codec, waker, grouping)
             runners = set()
-            grouping = Grouping(self._database) if group_writes else None
         self._runners: set[Runner] = runners
-        self._grouping: Grouping | None = grouping
 
     def __repr__(self) -> str:
         types = ", ".join(sorted(cls.__name__ for cls in self._codec.types))
@@ -161,108 +155,6 @@ class MessageStore(Reader[E]):
     def raw(self) -> "MessageStore[RawMessage]":
         """The same store with messages of any type, undecoded, on the same connections."""
         return MessageStore(self, messages=RawMessage)
-
-    def write(
-        self,
-        stream: str,
-        message: E,
-        *,
-        expected_version: int | None = None,
-        metadata: Metadata | None = None,
-        conn: Connection[object] | None = None,
-    ) -> MessagePosition:
-        """Append a message to a stream, in one round trip.
-
-        The message's id is what its `get_message_id()` returns, if it has one; otherwise a new
-        UUIDv7. Writing a message again with the same id, to the same place, stores nothing and
-        returns the first answer.
-
-        Args:
-            expected_version: None writes in any case, 0 only if the stream is empty, n only if it
-                is at version n.
-            metadata: a JSON object to keep beside the message.
-            conn: join the caller's transaction on this connection; nothing is committed here.
-
-        Raises:
-            OptimisticConcurrencyError: the stream is at another version.
-            MessageIdInUseError: another message has this id.
-            InvalidArgumentError: an argument is not what it should be.
-        """
-        if type(stream) is not str:
-            name_of("stream", stream)
-        type_name, data = self._codec.encode(message)
-        parameters = (
-            stream,
-            type_name,
-            data.decode(),
-            None if metadata is None else metadata_text(metadata),
-            number("expected_version", expected_version),
-            message_id_text(message),
-        )
-        if self._grouping is not None and conn is None:
-            version, position = self._grouping.write(parameters)
-        else:
-            ((version, position),) = self._database.rows(s.WRITE, parameters, conn)
-        return MessagePosition(stream, version, position)
-
-    def write_many(
-        self,
-        stream: str,
-        messages: Iterable[E],
-        *,
-        expected_version: int | None = None,
-        metadata: Metadata | Sequence[Metadata | None] | None = None,
-        conn: Connection[object] | None = None,
-    ) -> MessagePosition:
-        """Append several messages to a stream, all or nothing, in one round trip.
-
-        They get consecutive versions; `expected_version` is that of the stream before the first.
-        `metadata` is one object for all, or a sequence with one or None for each. Returns the last
-        message's position. Otherwise as `write`.
-        """
-        batch = EncodedBatch(self._codec, several("messages", messages) or (), metadata)
-        ((version, position),) = self._database.rows(
-            s.WRITE_ARRAYS,
-            (
-                name_of("stream", stream),
-                *batch.arrays,
-                number("expected_version", expected_version),
-                batch.message_ids,
-            ),
-            conn,
-        )
-        return MessagePosition(stream, version, position)
-
-    def synchronize(
-        self,
-        stream: str,
-        messages: Sequence[E],
-        *,
-        expected_version: int,
-        metadata: Metadata | None = None,
-        conn: Connection[object] | None = None,
-    ) -> MessagePosition:
-        """Make a stream hold exactly these messages, of which it has the first ones already.
-
-        For an aggregate that keeps all its messages: the first `expected_version` ones must be
-        those stored, by their ids, and the rest is written. Every message needs a
-        `get_message_id()`. Returns the last message's position; 0 and 0 if there is none.
-
-        Raises:
-            MessageIdMismatchError: the stored messages have other ids.
-            OptimisticConcurrencyError: the stream is not at `expected_version`; but if the rest is
-                what it already holds after that, the first answer is returned again.
-        """
-        all_messages = several("messages", messages) or ()
-        known = known_ids(all_messages, expected_version)
-        first = len(known.elements)
-        batch = EncodedBatch(self._codec, all_messages[first:], metadata, first)
-        ((version, position),) = self._database.rows(
-            s.SYNCHRONIZE,
-            (name_of("stream", stream), known, *batch.arrays, batch.message_ids),
-            conn,
-        )
-        return MessagePosition(stream, version, position)
 
     def subscription(
         self,

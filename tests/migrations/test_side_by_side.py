@@ -130,7 +130,7 @@ def test_workers_and_writers_of_two_releases_share_a_subscription_during_an_upgr
 def test_process_of_the_old_release_starts_after_the_upgrade_unless_that_was_breaking(
     packages: tuple[Package, Package], conninfo: str, schema: str, create: str
 ) -> None:
-    """Then it is refused. The store stays as the new release has made it."""
+    """After a breaking one it is refused. The store stays as the new release has made it."""
     old, new = packages
     ended(old.start(INSTALL, conninfo, schema, ""))
     assert ended(old.start(OPEN, conninfo, schema, "", create)) == "0"

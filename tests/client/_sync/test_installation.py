@@ -208,7 +208,7 @@ def test_newer_store_that_breaks_is_refused_untouched(
     create: bool,
     dropped: bool,
 ) -> None:
-    """Or one that does not say what it needs."""
+    """So is a store that does not tell the version it needs."""
     conn = connect()
     latest = pgstore.install(conninfo, store=schema)
     make_newer(conn, schema, latest + 1)

@@ -1,0 +1,131 @@
+"""Writing messages to a stream."""
+
+from collections.abc import Iterable, Sequence
+
+from psycopg import AsyncConnection
+
+from pgstore._async.database import AsyncDatabase
+from pgstore._async.grouping import AsyncGrouping
+from pgstore._async.reader import AsyncReader
+from pgstore._async.waker import AsyncWaker
+from pgstore._core import statements as s
+from pgstore._core.arguments import name_of, number, several
+from pgstore._core.codec import Codec, message_id_text
+from pgstore._core.encoding import EncodedBatch, Metadata, known_ids, metadata_text
+from pgstore._core.messages import E, MessagePosition
+
+
+class AsyncWriter(AsyncReader[E]):
+    """A store to write to and to read; see `AsyncMessageStore`."""
+
+    def __init__(
+        self,
+        database: AsyncDatabase,
+        codec: Codec[E],
+        waker: AsyncWaker,
+        grouping: AsyncGrouping | None,
+    ) -> None:
+        super().__init__(database, codec, waker)
+        self._grouping = grouping
+
+    async def write(
+        self,
+        stream: str,
+        message: E,
+        *,
+        expected_version: int | None = None,
+        metadata: Metadata | None = None,
+        conn: AsyncConnection[object] | None = None,
+    ) -> MessagePosition:
+        """Append a message to a stream, in one round trip.
+
+        The message's id is what its `get_message_id()` returns, if it has one; otherwise a new
+        UUIDv7. Writing a message again with the same id, to the same place, stores nothing and
+        returns the first answer.
+
+        Args:
+            expected_version: None writes in any case, 0 only if the stream is empty, n only if it
+                is at version n.
+            metadata: a JSON object to keep beside the message.
+            conn: join the caller's transaction on this connection; nothing is committed here.
+
+        Raises:
+            OptimisticConcurrencyError: the stream is at another version.
+            MessageIdInUseError: another message has this id.
+            InvalidArgumentError: an argument is not what it should be.
+        """
+        if type(stream) is not str:
+            name_of("stream", stream)
+        type_name, data = self._codec.encode(message)
+        parameters = (
+            stream,
+            type_name,
+            data.decode(),
+            None if metadata is None else metadata_text(metadata),
+            number("expected_version", expected_version),
+            message_id_text(message),
+        )
+        if self._grouping is not None and conn is None:
+            version, position = await self._grouping.write(parameters)
+        else:
+            ((version, position),) = await self._database.rows(s.WRITE, parameters, conn)
+        return MessagePosition(stream, version, position)
+
+    async def write_many(
+        self,
+        stream: str,
+        messages: Iterable[E],
+        *,
+        expected_version: int | None = None,
+        metadata: Metadata | Sequence[Metadata | None] | None = None,
+        conn: AsyncConnection[object] | None = None,
+    ) -> MessagePosition:
+        """Append several messages to a stream, all or nothing, in one round trip.
+
+        They get consecutive versions; `expected_version` is that of the stream before the first.
+        `metadata` is one object for all, or a sequence with one or None for each. Returns the last
+        message's position. Otherwise as `write`.
+        """
+        batch = EncodedBatch(self._codec, several("messages", messages) or (), metadata)
+        ((version, position),) = await self._database.rows(
+            s.WRITE_ARRAYS,
+            (
+                name_of("stream", stream),
+                *batch.arrays,
+                number("expected_version", expected_version),
+                batch.message_ids,
+            ),
+            conn,
+        )
+        return MessagePosition(stream, version, position)
+
+    async def synchronize(
+        self,
+        stream: str,
+        messages: Sequence[E],
+        *,
+        expected_version: int,
+        metadata: Metadata | None = None,
+        conn: AsyncConnection[object] | None = None,
+    ) -> MessagePosition:
+        """Make a stream hold exactly these messages, of which it has the first ones already.
+
+        For an aggregate that keeps all its messages: the first `expected_version` ones must be
+        those stored, by their ids, and the rest is written. Every message needs a
+        `get_message_id()`. Returns the last message's position; 0 and 0 if there is none.
+
+        Raises:
+            MessageIdMismatchError: the stored messages have other ids.
+            OptimisticConcurrencyError: the stream is not at `expected_version`; but if the rest is
+                what it already holds after that, the first answer is returned again.
+        """
+        all_messages = several("messages", messages) or ()
+        known = known_ids(all_messages, expected_version)
+        first = len(known.elements)
+        batch = EncodedBatch(self._codec, all_messages[first:], metadata, first)
+        ((version, position),) = await self._database.rows(
+            s.SYNCHRONIZE,
+            (name_of("stream", stream), known, *batch.arrays, batch.message_ids),
+            conn,
+        )
+        return MessagePosition(stream, version, position)
