@@ -65,11 +65,10 @@ class _AsGiven:
         return self
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
-        if isinstance(value, str):
-            simple = param.type_descriptor.annotation in (str, str | None) and not param.multiple
-        else:
-            simple = value == param.default and not isinstance(value, list | tuple)
-        if simple:
+        if value == param.default and not isinstance(value, list | tuple):
+            return value
+        kind = param.type_descriptor.annotation
+        if isinstance(value, str) and kind in (str, str | None) and not param.multiple:
             return value
         return self._of_typer().coerce(value, param=param, ctx=ctx)
 

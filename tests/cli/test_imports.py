@@ -34,7 +34,9 @@ def test_help_imports_nothing_that_talks_to_a_server(arguments: list[str]) -> No
     assert len([name for name in modules if name.startswith("pgstore")]) < 40
 
 
-@pytest.mark.parametrize("arguments", [["read", "a-1"], ["stats"], ["subscriptions"], ["verify"]])
+@pytest.mark.parametrize(
+    "arguments", [["read", "a-1"], ["stats"], ["streams"], ["subscriptions"], ["verify"]]
+)
 def test_command_imports_what_it_uses(arguments: list[str]) -> None:
     code, modules = imported(*arguments, *_NO_SERVER)
     assert code == 5  # no connection
