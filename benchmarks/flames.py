@@ -16,6 +16,8 @@ NARROWEST = 0.004
 
 FRAME = re.compile(r"^(?P<function>.*) \((?P<file>.*?)(?::\d+)?\)$")
 
+OURS = re.compile(r"\((?:pgstore|_core|_sync|_compat)/")
+
 STYLE = """\
 .card{fill:#ffffff;stroke:#d8dce3}
 .title{fill:#1b2330;font-weight:600;font-size:16px}
@@ -89,9 +91,9 @@ def shares(root: Node) -> dict[str, float]:
 
 def kind(frame: str) -> str:
     """What a frame is coloured as."""
-    if function(frame) == "wait":
+    if function(frame) == "wait" or frame == "ready (_compat/sockets.py)":
         return "wait"
-    if "pgstore/" in frame or "_sync/" in frame:
+    if OURS.search(frame):
         return "ours"
     return "driver" if "psycopg" in frame else "other"
 

@@ -29,7 +29,9 @@ def test_a_frame_tells_the_end_of_its_path_only() -> None:
 def test_waiting_is_told_from_working() -> None:
     assert kind("Connection.wait (psycopg/connection.py)") == "wait"
     assert kind("Cursor.execute (psycopg/cursor.py)") == "driver"
+    assert kind("ready (_compat/sockets.py)") == "wait"
     assert kind("Reader._stored (_sync/reader.py)") == "ours"
+    assert kind("TypedCodec.decode (_core/codec.py)") == "ours"
     assert kind("uuid4 (uuid.py)") == "other"
 
 
