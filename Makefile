@@ -131,5 +131,5 @@ $(READY): pyproject.toml
 	"$$found" -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	@$(BIN)/python -m pip uninstall --quiet --yes setuptools 2>/dev/null
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev --editable '.[cli,embedded,pydantic]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev --editable '.[cli,embedded,otel,pydantic]'
 	@touch $@

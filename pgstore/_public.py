@@ -8,6 +8,7 @@ from pgstore._async.store import AsyncMessageStore
 from pgstore._async.subscription import AsyncSubscription
 from pgstore._core.ids import new_message_id
 from pgstore._core.messages import MessagePosition, RawMessage, StoredMessage
+from pgstore._core.metadata import message_context
 from pgstore._core.subscriptions import ParkedMessage, PartitionStatus, RunnerHooks
 from pgstore._install import install
 from pgstore._sync.follower import Follower
@@ -76,5 +77,6 @@ __all__ = [
     "UnknownMessageTypeError",
     "UnsupportedDatabaseError",
     "install",
+    "message_context",
     "new_message_id",
 ]

@@ -53,6 +53,14 @@ pgstore.MessageStore[Deposited]("host=localhost", store="bank", messages=Deposit
 assert Deposited.model_validate_json('{"amount": 1000000000000000000}').amount == 1e18
 """
 
+# With the extra otel: its names are those of the oldest and of the newest release.
+OTEL = """
+import pgstore, pgstore.otel
+store = pgstore.MessageStore("host=localhost", store="bank", messages=pgstore.RawMessage)
+pgstore.otel.instrument(store)
+store.close()
+"""
+
 
 class DistError(Exception):
     """What is wrong with an archive."""
@@ -217,11 +225,12 @@ def install_alone(archive: Path, python: str) -> None:
 def tell_the_story(wheel: Path, version: str, python: str, name: str, resolution: str) -> None:
     """Run the demo from the wheel, and what else of the extras runs without a server."""
     began = time.monotonic()
-    extras = f"pgstore[cli,embedded,pydantic] @ {wheel.as_uri()}"
+    extras = f"pgstore[cli,embedded,otel,pydantic] @ {wheel.as_uri()}"
     # Named here too: only what is named counts as direct.
     options = ["--resolution", resolution, extras, *requirements()]
     inside = fresh(f"{version}-{name}", python, *options)
     run(inside, "-I", "-W", "error", "-c", PYDANTIC)
+    run(inside, "-I", "-W", "error", "-c", OTEL)
     run(inside.parent / "pgstore", "--help")
     if project()["version"] not in run(inside.parent / "pgstore", "--version"):
         raise DistError(f"{wheel.name}: pgstore --version does not say {project()['version']}")

@@ -1,7 +1,7 @@
 """Handing messages to the handlers, and acknowledging them."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +18,8 @@ from pgstore._core import statements as s
 from pgstore._core.failures import TRIES, description, is_conflict, pause_after
 from pgstore._core.handlers import Handler
 from pgstore._core.log import log
+from pgstore._core.messages import StoredMessage
+from pgstore._core.metadata import MessageContext
 from pgstore._core.subscriptions import Batch, RunnerHooks
 from pgstore._core.translation import is_lost_connection, is_of_the_server, refuse_failed
 from pgstore.errors import (
@@ -40,6 +42,19 @@ class Lease(msgspec.Struct, eq=False):
     @property
     def parameters(self) -> tuple[str, ...]:
         return (self.subscription.name, str(self.partition), str(self.token))
+
+
+class HandlerCall(msgspec.Struct, gc=False):
+    """One call of a handler: its argument, and the stored messages in that."""
+
+    handler: Handler
+    argument: Any
+    messages: Sequence[StoredMessage[Any]]
+
+    @property
+    def position(self) -> int:
+        """That of its first message."""
+        return self.messages[0].global_position
 
 
 class Failure(Exception):
@@ -136,14 +151,14 @@ class AsyncDelivery:
     async def _handle_part(self, lease: Lease, batch: Batch) -> None:
         calls = self._calls(lease.subscription, batch)
         apart = lease.subscription.batch is not None and len(batch.messages) > 1
-        if any(handler.takes_transaction for _, handler, _ in calls):
+        if any(call.handler.takes_transaction for call in calls):
             conn = None
             try:
                 first = (s.BEGIN_HANDLING, lease.parameters)
                 async with self._database.transaction(first) as conn:
-                    for position, handler, argument in calls:
-                        await self._call(lease.subscription, position, handler, argument, conn)
-                        await self._refuse_end(lease, position, conn)
+                    for call in calls:
+                        await self._call(lease, call, conn)
+                        await self._refuse_end(lease, call.position, conn)
                     await self._acknowledge(lease, batch, conn)
             except Failure as failure:
                 failure.rolls_back(batch, apart=apart)
@@ -162,8 +177,8 @@ class AsyncDelivery:
                 raise committing from error
             return
         try:
-            for position, handler, argument in calls:
-                await self._call(lease.subscription, position, handler, argument, None)
+            for call in calls:
+                await self._call(lease, call, None)
         except Failure as failure:
             if apart:
                 failure.rolls_back(batch, apart=True)
@@ -213,10 +228,8 @@ class AsyncDelivery:
                 await async_pause(pause_after(tries))
         return await self._database.rows(statement, parameters, repeatable=repeatable)
 
-    def _calls(
-        self, subscription: AsyncSubscription[Any], batch: Batch
-    ) -> list[tuple[int, Handler, Any]]:
-        """The handler calls that these messages need, each with its first message's position."""
+    def _calls(self, subscription: AsyncSubscription[Any], batch: Batch) -> list[HandlerCall]:
+        """The handler calls that these messages need."""
         for bad in batch.undecoded:
             unknown = isinstance(bad.error, UnknownMessageTypeError)
             if not (unknown and subscription.options.unknown_types == "skip"):
@@ -226,41 +239,44 @@ class AsyncDelivery:
         if (handler := subscription.batch) is not None:
             types = handler.types
             known = [stored for stored in batch.messages if type(stored.message) in types]
-            return [(known[0].global_position, handler, known)] if known else []
+            return [HandlerCall(handler, known, tuple(known))] if known else []
         found = []
         for stored in batch.messages:
             one = subscription.handlers.get(type(stored.message))
             if one is not None:
                 argument = stored if one.takes_stored else stored.message
-                found.append((stored.global_position, one, argument))
+                found.append(HandlerCall(one, argument, (stored,)))
         return found
 
     async def _call(
-        self,
-        subscription: AsyncSubscription[Any],
-        position: int,
-        handler: Handler,
-        argument: Any,
-        conn: AsyncConnection[Any] | None,
+        self, lease: Lease, call: HandlerCall, conn: AsyncConnection[Any] | None
     ) -> None:
-        async def handle() -> None:
-            if handler.takes_transaction:
-                await handler.function(argument, conn)
-            else:
-                await handler.function(argument)
-
-        call: Callable[[], Awaitable[None]] = handle
-        for middleware in reversed(subscription.middlewares):
-            call = _around(middleware, argument, conn, call)
         try:
-            await call()
+            with MessageContext(call.messages, {}):
+                await self._handle(lease, call, conn)
         except BaseException as error:
             if async_ends(error):
                 raise
             if conn is not None and conn.closed:
                 # Whichever error the handler made of it: abandon_partition finds the cause.
                 raise psycopg.OperationalError("the connection was lost") from error
-            raise Failure(position) from error
+            raise Failure(call.position) from error
+
+    async def _handle(
+        self, lease: Lease, call: HandlerCall, conn: AsyncConnection[Any] | None
+    ) -> None:
+        handler, argument = call.handler, call.argument
+
+        async def handle() -> None:
+            if handler.takes_transaction:
+                await handler.function(argument, conn)
+            else:
+                await handler.function(argument)
+
+        around: Callable[[], Awaitable[None]] = handle
+        for middleware in reversed(lease.subscription.middlewares):
+            around = _around(middleware, argument, conn, around)
+        await around()
 
 
 def _is_of_the_connection(error: Exception) -> bool:

@@ -50,7 +50,7 @@ class AsyncSource:
         self.refusal: BaseException | None = None  # why the pool cannot connect, while it cannot
         self._create = create
         self._own = {**_OWN, "prepare_threshold": prepare_threshold}
-        self._conninfo = checked(source) if isinstance(source, str) else ""
+        self.conninfo = checked(source) if isinstance(source, str) else ""
         self._given = None if source is None or isinstance(source, str) else source
         self._pool: Pool | None = None
         self._loop_end: AsyncLoopEnd | None = None
@@ -101,13 +101,13 @@ class AsyncSource:
                     if not conn.closed:
                         await conn.set_autocommit(restore)
             return self._given
-        options = limits(self._conninfo) | self._own
+        options = limits(self.conninfo) | self._own
         # A plain connection first: a wrong address is an error now, not a time-out of the pool.
-        async with await AsyncConnection.connect(self._conninfo, **options) as conn:
+        async with await AsyncConnection.connect(self.conninfo, **options) as conn:
             await ensure(conn, self.statements, create=self._create)
         self._end = AsyncEvent()
         pool: Pool = AsyncConnectionPool(
-            self._conninfo,
+            self.conninfo,
             connection_class=connecting(self, self._end),
             kwargs=options,
             num_workers=1,  # which connects: a server that comes back is not to be overrun

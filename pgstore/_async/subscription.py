@@ -180,7 +180,7 @@ class AsyncSubscription(Generic[E]):
 
     def refuse_to_run(self, database: AsyncDatabase, types: frozenset[type]) -> None:
         """Refuse if the store that is to run it would acknowledge what nobody has handled."""
-        if self._database is not database or self._known_types != types:
+        if self._database.source is not database.source or self._known_types != types:
             raise InvalidArgumentError(
                 f"subscription {self.name!r} was made by another store, which can run it:"
                 " subscription.store.run(subscription)"

@@ -11,8 +11,9 @@ from pgstore._async.waker import AsyncWaker
 from pgstore._core import statements as s
 from pgstore._core.arguments import name_of, number, several
 from pgstore._core.codec import Codec, message_id_text
-from pgstore._core.encoding import EncodedBatch, Metadata, known_ids, metadata_text
+from pgstore._core.encoding import EncodedBatch, known_ids
 from pgstore._core.messages import E, MessagePosition
+from pgstore._core.metadata import Metadata, current_context, text_in_context
 
 
 class AsyncWriter(AsyncReader[E]):
@@ -46,7 +47,8 @@ class AsyncWriter(AsyncReader[E]):
         Args:
             expected_version: None writes in any case, 0 only if the stream is empty, n only if it
                 is at version n.
-            metadata: a JSON object to keep beside the message.
+            metadata: a JSON object to keep beside the message, over the values of the
+                `message_context` around the call.
             conn: join the caller's transaction on this connection; nothing is committed here.
 
         Raises:
@@ -61,7 +63,7 @@ class AsyncWriter(AsyncReader[E]):
             stream,
             type_name,
             data.decode(),
-            None if metadata is None else metadata_text(metadata),
+            None if metadata is None and current_context() is None else text_in_context(metadata),
             number("expected_version", expected_version),
             message_id_text(message),
         )

@@ -1,6 +1,7 @@
 """Work in the background, and calls that differ between asyncio and threads."""
 
 import asyncio
+import contextvars
 import inspect
 import sys
 import threading
@@ -43,13 +44,17 @@ class AsyncTask:
 
 
 class Task:
-    """Work in the background, from its making until `join`."""
+    """Work in the background, from its making until `join`.
+
+    In the context of the thread that makes it, as a task of asyncio is: a new thread would have none.
+    """
 
     def __init__(self, work: Callable[[], None], name: str) -> None:
         self._work = work
         self._error: BaseException | None = None
         # A daemon: a program that forgets to close its store can still end.
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(target=run, args=(self._run,), name=name, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:

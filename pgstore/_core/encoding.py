@@ -1,63 +1,20 @@
-"""Batches of messages, and metadata, as the statements take them."""
+"""Batches of messages as the statements take them."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-import msgspec
-
-from pgstore._core.arguments import count, describe, several
+from pgstore._core.arguments import count, several
 from pgstore._core.arrays import JsonArray, TextArray, UuidArray
-from pgstore._core.codec import TOO_DEEP, Codec, message_id_of
-from pgstore._core.differences import plain_with_sorted_sets, unencodable
+from pgstore._core.codec import Codec, message_id_of
 from pgstore._core.ids import new_message_id, new_message_ids
 from pgstore._core.messages import E
+from pgstore._core.metadata import Metadata, current_context, text_in_context
 from pgstore.errors import InvalidArgumentError
-
-Metadata = Mapping[str, object]
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-def _plain(value: object) -> object:
-    """A mapping of any class, as msgspec takes it."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"a {type(value).__name__} has no JSON")
-
-
-_encode = msgspec.json.Encoder(enc_hook=_plain).encode
-
-
-def metadata_text(metadata: Metadata) -> str:
-    """Metadata as JSON of one line."""
-    try:
-        text = _encode(metadata).decode()
-        if "[" in text:  # there may be a set among the arrays
-            text = _encode(plain_with_sorted_sets(metadata, _encode)).decode()
-    except RecursionError as error:
-        raise InvalidArgumentError(f"metadata is {TOO_DEEP}") from error
-    except (TypeError, ValueError, OverflowError) as error:
-        path, value = unencodable(metadata, _encode)
-        raise InvalidArgumentError(
-            f"metadata{path} cannot be written: it is {describe(value)}: {error}"
-        ) from error
-    if "null" in text and _has_no_number(msgspec.to_builtins(metadata, enc_hook=_plain)):
-        # JSON has neither: the encoder writes null for them.
-        raise InvalidArgumentError("metadata cannot hold a NaN or an infinity: JSON has none")
-    return text
-
-
-def _has_no_number(value: object) -> bool:
-    """Tell whether there is a float in it that is no number."""
-    if isinstance(value, dict):
-        return any(map(_has_no_number, value.values()))
-    if isinstance(value, list | tuple | set | frozenset):
-        return any(map(_has_no_number, value))
-    return isinstance(value, float) and not math.isfinite(value)
 
 
 class EncodedBatch(Generic[E]):
@@ -103,10 +60,10 @@ def _id_of(message: object) -> bytes:
 def _metadata_array(
     metadata: Metadata | Sequence[Metadata | None] | None, messages: int
 ) -> JsonArray | None:
-    if metadata is None:
+    if metadata is None and current_context() is None:
         return None
-    if isinstance(metadata, Mapping):
-        return JsonArray([metadata_text(metadata).encode()] * messages)
+    if metadata is None or isinstance(metadata, Mapping):
+        return JsonArray([_metadata_bytes(metadata)] * messages)
     given = several("metadata", metadata) or ()
     if len(given) != messages:
         raise InvalidArgumentError(
@@ -117,7 +74,8 @@ def _metadata_array(
 
 
 def _metadata_bytes(metadata: Metadata | None) -> bytes | None:
-    return None if metadata is None else metadata_text(metadata).encode()
+    text = text_in_context(metadata)
+    return None if text is None else text.encode()
 
 
 def _of_each(argument: str, make: Callable[[T], R], values: Iterable[T], first: int = 0) -> list[R]:

@@ -9,6 +9,8 @@ import msgspec
 
 E = TypeVar("E")
 
+_json = msgspec.json.Encoder(decimal_format="number").encode
+
 
 class MessagePosition(msgspec.Struct, frozen=True):
     """Where a message is: its stream, its version there, and its place in the whole store."""
@@ -23,7 +25,8 @@ class StoredMessage(msgspec.Struct, Generic[E], frozen=True, repr_omit_defaults=
 
     `version` counts from 1 in the stream, without gaps. `global_position` increases through the
     store, with gaps. `added_at` is the server's clock when it was written, in UTC.
-    `metadata` is what its writer said about it.
+    `metadata` is what its writer said about it. `correlation_id` and `causation_id` are in there,
+    if they are anywhere: see `message_context`.
     """
 
     message_id: UUID
@@ -33,6 +36,21 @@ class StoredMessage(msgspec.Struct, Generic[E], frozen=True, repr_omit_defaults=
     global_position: int
     added_at: datetime
     metadata: Mapping[str, object] | None = None
+
+    @property
+    def correlation_id(self) -> str | None:
+        """The id of everything that came out of one request or message, if its writer gave it."""
+        return self._text_of("correlation_id")
+
+    @property
+    def causation_id(self) -> str | None:
+        """The id of the message whose handling wrote this one, if its writer gave it."""
+        return self._text_of("causation_id")
+
+    def _text_of(self, key: str) -> str | None:
+        """A value of the metadata, as the server's ->> gives it."""
+        value = None if self.metadata is None else self.metadata.get(key)
+        return value if value is None or isinstance(value, str) else _json(value).decode()
 
 
 class RawMessage(msgspec.Struct, frozen=True):

@@ -9,8 +9,9 @@ from psycopg import Connection
 from pgstore._core import statements as s
 from pgstore._core.arguments import name_of, number, several
 from pgstore._core.codec import Codec, message_id_text
-from pgstore._core.encoding import EncodedBatch, Metadata, known_ids, metadata_text
+from pgstore._core.encoding import EncodedBatch, known_ids
 from pgstore._core.messages import E, MessagePosition
+from pgstore._core.metadata import Metadata, current_context, text_in_context
 from pgstore._sync.database import Database
 from pgstore._sync.grouping import Grouping
 from pgstore._sync.reader import Reader
@@ -48,7 +49,8 @@ class Writer(Reader[E]):
         Args:
             expected_version: None writes in any case, 0 only if the stream is empty, n only if it
                 is at version n.
-            metadata: a JSON object to keep beside the message.
+            metadata: a JSON object to keep beside the message, over the values of the
+                `message_context` around the call.
             conn: join the caller's transaction on this connection; nothing is committed here.
 
         Raises:
@@ -63,7 +65,7 @@ class Writer(Reader[E]):
             stream,
             type_name,
             data.decode(),
-            None if metadata is None else metadata_text(metadata),
+            None if metadata is None and current_context() is None else text_in_context(metadata),
             number("expected_version", expected_version),
             message_id_text(message),
         )

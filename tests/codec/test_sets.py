@@ -14,7 +14,7 @@ WRITER = """
 import enum, dataclasses, sys
 import attrs, msgspec, pydantic
 import pgstore
-from pgstore._core.encoding import metadata_text
+from pgstore._core.metadata import metadata_text
 from pgstore._core.codec import TypedCodec
 from uuid import UUID
 

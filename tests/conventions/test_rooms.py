@@ -17,6 +17,7 @@ ROOMS = {
     "_public": {"_core", "_async", "_sync", "_install", "errors"},
     "__init__": {"_public"},
     "embedded": {"_core"},
+    "otel": {"_core", "_async", "_sync", "errors"},
     "transfer": {"_core", "_sync", "errors"},
     "demo": {"__init__", "embedded"},
     "cli": {
@@ -27,7 +28,7 @@ ROOMS = {
 }
 
 # Rooms that others enter by their door alone: the package itself, not a module in it.
-DOORS = {"embedded", "transfer", "cli"}
+DOORS = {"embedded", "otel", "transfer", "cli"}
 
 
 def imported(path: Path) -> Iterator[str]:

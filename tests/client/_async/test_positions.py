@@ -91,7 +91,7 @@ async def test_wait_until_ends_although_its_message_was_deleted(alone: Store) ->
 
     await alone.run_once(subscription, spread)
     position = (await alone.write("account-1", EventA(1))).global_position
-    async with await psycopg.AsyncConnection.connect(alone._database.source._conninfo) as conn:
+    async with await psycopg.AsyncConnection.connect(alone._database.source.conninfo) as conn:
         await conn.execute(
             sql.SQL("SELECT {}.delete_stream('account-1', 1)").format(sql.Identifier(alone.name))
         )
@@ -129,7 +129,7 @@ async def test_subscription_beyond_the_last_position_is_refused(
     for number in range(5):
         await alone.write(f"account-{number}", EventA(number))
     await alone.run_once(subscription)
-    async with await psycopg.AsyncConnection.connect(alone._database.source._conninfo) as conn:
+    async with await psycopg.AsyncConnection.connect(alone._database.source.conninfo) as conn:
         await conn.execute(
             sql.SQL(
                 "DELETE FROM {store}.messages AS m WHERE m.global_position > 2;"

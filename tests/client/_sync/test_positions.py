@@ -91,7 +91,7 @@ def test_wait_until_ends_although_its_message_was_deleted(alone: Store) -> None:
 
     alone.run_once(subscription, spread)
     position = alone.write("account-1", EventA(1)).global_position
-    with psycopg.Connection.connect(alone._database.source._conninfo) as conn:
+    with psycopg.Connection.connect(alone._database.source.conninfo) as conn:
         conn.execute(
             sql.SQL("SELECT {}.delete_stream('account-1', 1)").format(sql.Identifier(alone.name))
         )
@@ -127,7 +127,7 @@ def test_subscription_beyond_the_last_position_is_refused(alone: Store, partitio
     for number in range(5):
         alone.write(f"account-{number}", EventA(number))
     alone.run_once(subscription)
-    with psycopg.Connection.connect(alone._database.source._conninfo) as conn:
+    with psycopg.Connection.connect(alone._database.source.conninfo) as conn:
         conn.execute(
             sql.SQL(
                 "DELETE FROM {store}.messages AS m WHERE m.global_position > 2;"

@@ -1,0 +1,149 @@
+"""Metadata, and the context whose values go into that of every write."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from pgstore._core.arguments import describe
+from pgstore._core.codec import TOO_DEEP
+from pgstore._core.differences import plain_with_sorted_sets, unencodable
+from pgstore._core.messages import StoredMessage
+from pgstore.errors import InvalidArgumentError
+
+Metadata = Mapping[str, object]
+
+
+def _plain(value: object) -> object:
+    """A mapping of any class, as msgspec takes it."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a {type(value).__name__} has no JSON")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_plain).encode
+
+
+def metadata_text(metadata: Metadata) -> str:
+    """Metadata as JSON of one line."""
+    try:
+        text = _encode(metadata).decode()
+        if "[" in text:  # there may be a set among the arrays
+            text = _encode(plain_with_sorted_sets(metadata, _encode)).decode()
+    except RecursionError as error:
+        raise InvalidArgumentError(f"metadata is {TOO_DEEP}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        path, value = unencodable(metadata, _encode)
+        raise InvalidArgumentError(
+            f"metadata{path} cannot be written: it is {describe(value)}: {error}"
+        ) from error
+    if "null" in text and _has_no_number(msgspec.to_builtins(metadata, enc_hook=_plain)):
+        # JSON has neither: the encoder writes null for them.
+        raise InvalidArgumentError("metadata cannot hold a NaN or an infinity: JSON has none")
+    return text
+
+
+def _has_no_number(value: object) -> bool:
+    """Tell whether there is a float in it that is no number."""
+    if isinstance(value, dict):
+        return any(map(_has_no_number, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(map(_has_no_number, value))
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+class MessageContext(AbstractContextManager[None]):
+    """Values for the metadata of what is written in its block: those around it, and its own.
+
+    `causes` are the stored messages that are being handled.
+    """
+
+    __slots__ = ("_around", "_causes", "_merged", "_own", "_token")
+
+    def __init__(self, causes: Sequence[StoredMessage[Any]], own: Metadata) -> None:
+        self._causes = causes
+        self._own = own
+        self._around: MessageContext | None = None
+        self._merged: Metadata | None = None
+        self._token: Token[MessageContext | None] | None = None
+
+    def __enter__(self) -> None:
+        if self._token is not None:
+            raise InvalidArgumentError("this message_context is entered already: make another one")
+        self._around, self._merged = _CONTEXT.get(), None
+        self._token = _CONTEXT.set(self)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        token, self._token = self._token, None
+        if token is not None:
+            # A coroutine that is closed ends in another context, where there is nothing to put back.
+            with suppress(ValueError):
+                _CONTEXT.reset(token)
+
+    @property
+    def values(self) -> Metadata:
+        """Its values, made at the first write: most handlers write nothing."""
+        if self._merged is None:
+            around = {} if self._around is None else self._around.values
+            self._merged = {**around, **_values_of(self._causes), **self._own}
+        return self._merged
+
+
+_CONTEXT: ContextVar[MessageContext | None] = ContextVar("pgstore_message_context", default=None)
+
+# On the way of every write: the method itself, without a function around it.
+current_context: Callable[[], MessageContext | None] = _CONTEXT.get
+
+
+def message_context(
+    cause: StoredMessage[Any] | None = None, /, **values: object
+) -> AbstractContextManager[None]:
+    """Put values into the metadata of every message that is written in this block.
+
+    `correlation_id`, `causation_id` and any others, as JSON. A write's own `metadata` wins key by
+    key, and so does an inner block. A `cause` gives the messages its correlation id (its own id, if
+    it has none) and its id as their `causation_id`: a runner does that around each handler. It
+    holds for this thread or task, and for the tasks that it makes.
+
+    Raises:
+        InvalidArgumentError: the cause is no stored message, or a value has no JSON.
+    """
+    if cause is not None and not isinstance(cause, StoredMessage):
+        raise InvalidArgumentError(
+            f"message_context takes a StoredMessage, which caused what is written, and values by"
+            f" name, not {describe(cause)}"
+        )
+    # As they are now, whatever becomes of a list among them.
+    own = msgspec.json.decode(metadata_text(values)) if values else values
+    return MessageContext(() if cause is None else (cause,), own)
+
+
+def text_in_context(metadata: Metadata | None) -> str | None:
+    """A write's own metadata over the values of the context, as JSON; None if there is neither."""
+    context = _CONTEXT.get()
+    if context is not None:
+        if metadata is None:
+            metadata = context.values or None
+        elif isinstance(metadata, Mapping):  # anything else is refused
+            metadata = {**context.values, **metadata}
+    return None if metadata is None else metadata_text(metadata)
+
+
+def _values_of(causes: Sequence[StoredMessage[Any]]) -> dict[str, object]:
+    """What points at the messages that are being handled: the ids that are true of all of them."""
+    values: dict[str, object] = {}
+    correlations = {each.correlation_id or str(each.message_id) for each in causes}
+    if len(correlations) == 1:
+        values["correlation_id"] = correlations.pop()
+    if len(causes) == 1:
+        values["causation_id"] = str(causes[0].message_id)
+    return values

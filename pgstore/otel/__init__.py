@@ -1,0 +1,51 @@
+"""OpenTelemetry: spans and metrics of stores; installed by `pgstore[otel]`."""
+
+from typing import Any
+
+try:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+except ImportError as error:
+    raise ImportError(
+        f"pgstore.otel needs OpenTelemetry: pip install 'pgstore[otel]'. Python says: {error}"
+    ) from error
+
+from pgstore._async.store import AsyncMessageStore
+from pgstore._core.arguments import describe
+from pgstore._sync.store import MessageStore
+from pgstore.errors import InvalidArgumentError
+from pgstore.otel._async.tracing import AsyncTracedStore, async_trace
+from pgstore.otel._sync.tracing import TracedStore, trace
+from pgstore.otel._telemetry import Telemetry
+
+__all__ = ["instrument"]
+
+
+def instrument(
+    store: AsyncMessageStore[Any] | MessageStore[Any],
+    *,
+    tracer_provider: TracerProvider | None = None,
+    meter_provider: MeterProvider | None = None,
+) -> None:
+    """Have a store make spans and metrics from now on, and write its trace context into metadata.
+
+    This store and its `raw`; another store made of it is instrumented by a call of its own. To
+    instrument a store again does nothing.
+
+    Args:
+        tracer_provider, meter_provider: whose spans and metrics they are; by default the global
+            ones.
+
+    Raises:
+        InvalidArgumentError: it is no store.
+    """
+    if not isinstance(store, AsyncMessageStore | MessageStore):
+        raise InvalidArgumentError(f"instrument takes a store, not {describe(store)}")
+    if isinstance(store, AsyncTracedStore | TracedStore):
+        return
+    source = store._database.source
+    telemetry = Telemetry(source.name, source.conninfo, tracer_provider, meter_provider)
+    if isinstance(store, AsyncMessageStore):
+        async_trace(store, telemetry)
+    else:
+        trace(store, telemetry)

@@ -1,0 +1,154 @@
+"""A store whose writes, reads and handlers make spans."""
+
+import time
+from collections.abc import Iterable, Sequence, Sized
+from functools import cache
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from pgstore._async.cursor import Parameters
+from pgstore._async.database import AsyncDatabase
+from pgstore._async.delivery import AsyncDelivery, HandlerCall, Lease
+from pgstore._async.lending import AsyncBorrower
+from pgstore._async.opening import AsyncOpening
+from pgstore._async.runner import AsyncRunner
+from pgstore._async.source import AsyncSource
+from pgstore._async.store import AsyncMessageStore
+from pgstore._async.subscription import AsyncSubscription
+from pgstore._core.messages import MessagePosition, RawMessage
+from pgstore._core.subscriptions import Batch, GuardedHooks, RunnerHooks
+from pgstore.otel._telemetry import READS, Metrics, Telemetry, place
+
+
+def async_trace(store: AsyncMessageStore[Any], telemetry: Telemetry) -> None:
+    """Make a store of the class that makes spans; those of its class that are not are as before."""
+    store.__class__ = _traced(type(store))
+    assert isinstance(store, AsyncTracedStore)
+    store._telemetry = telemetry
+    store._database = AsyncTracedDatabase(store._database.source, telemetry)
+
+
+@cache
+def _traced(cls: type[AsyncMessageStore[Any]]) -> type[AsyncMessageStore[Any]]:
+    return type(cls.__name__, (AsyncTracedStore, cls), {"__module__": cls.__module__})
+
+
+class AsyncTracedStore(AsyncMessageStore[Any]):
+    """The methods that make spans, over those of the store's own class."""
+
+    _telemetry: Telemetry
+
+    async def write(self, stream: str, message: Any, **options: Any) -> MessagePosition:
+        with self._telemetry.writing(stream) as span:
+            position = await super().write(stream, message, **options)
+            place(span, position)
+            return position
+
+    async def write_many(
+        self, stream: str, messages: Iterable[Any], **options: Any
+    ) -> MessagePosition:
+        with self._telemetry.writing(stream, _count(messages)) as span:
+            position = await super().write_many(stream, messages, **options)
+            place(span, position)
+            return position
+
+    async def synchronize(
+        self, stream: str, messages: Sequence[Any], **options: Any
+    ) -> MessagePosition:
+        with self._telemetry.writing(stream) as span:
+            position = await super().synchronize(stream, messages, **options)
+            place(span, position)
+            return position
+
+    @property
+    def raw(self) -> AsyncMessageStore[RawMessage]:
+        store = super().raw
+        async_trace(store, self._telemetry)
+        return store
+
+    def _runner(
+        self,
+        opening: AsyncOpening,
+        subscriptions: Sequence[AsyncSubscription[Any]],
+        lease: float,
+        hooks: RunnerHooks | None,
+    ) -> AsyncRunner:
+        metrics = Metrics(self._telemetry, GuardedHooks(hooks))
+        runner = super()._runner(opening, subscriptions, lease, metrics)
+        runner.__class__ = AsyncTracedRunner
+        assert isinstance(runner, AsyncTracedRunner)
+        runner.trace(self._telemetry)
+        return runner
+
+
+class AsyncTracedDatabase(AsyncDatabase):
+    """A database whose statements that read make spans."""
+
+    def __init__(self, source: AsyncSource, telemetry: Telemetry) -> None:
+        super().__init__(source)
+        self._telemetry = telemetry
+
+    async def rows(
+        self,
+        statement: str,
+        parameters: Parameters,
+        conn: AsyncConnection[object] | None = None,
+        *,
+        repeatable: bool = True,
+    ) -> list[TupleRow]:
+        function = READS.get(statement)
+        if function is None:
+            return await super().rows(statement, parameters, conn, repeatable=repeatable)
+        with self._telemetry.reading(function):
+            return await super().rows(statement, parameters, conn, repeatable=repeatable)
+
+
+class AsyncTracedRunner(AsyncRunner):
+    """A runner whose claims and handler calls make spans."""
+
+    _telemetry: Telemetry
+
+    def trace(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._delivery = AsyncTracedDelivery(self._database, self._hooks, telemetry)
+
+    async def _claim(
+        self, database: AsyncBorrower | AsyncOpening, looks: bool = False
+    ) -> tuple[Lease, Batch] | None:
+        began = time.time_ns()
+        claimed = await super()._claim(database, looks)
+        if claimed is not None:
+            self._note("claim", began, *claimed)
+        return claimed
+
+    async def _fetch(self, lease: Lease) -> Batch:
+        began = time.time_ns()
+        batch = await super()._fetch(lease)
+        if batch.messages:
+            self._note("fetch", began, lease, batch)
+        return batch
+
+    def _note(self, operation: str, began: int, lease: Lease, batch: Batch) -> None:
+        name = lease.subscription.name
+        self._telemetry.received(operation, began, name, lease.partition, batch.messages)
+
+
+class AsyncTracedDelivery(AsyncDelivery):
+    """A delivery whose handler calls make spans."""
+
+    def __init__(self, database: AsyncDatabase, hooks: RunnerHooks, telemetry: Telemetry) -> None:
+        super().__init__(database, hooks)
+        self._telemetry = telemetry
+
+    async def _handle(
+        self, lease: Lease, call: HandlerCall, conn: AsyncConnection[Any] | None
+    ) -> None:
+        name, partition = lease.subscription.name, lease.partition
+        with self._telemetry.handling(name, partition, call.messages):
+            await super()._handle(lease, call, conn)
+
+
+def _count(messages: object) -> int | None:
+    return len(messages) if isinstance(messages, Sized) else None

@@ -1,0 +1,150 @@
+# Generated from pgstore/otel/_async/tracing.py by `python tools/unasync.py`.
+
+"""A store whose writes, reads and handlers make spans."""
+
+import time
+from collections.abc import Iterable, Sequence, Sized
+from functools import cache
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from pgstore._core.messages import MessagePosition, RawMessage
+from pgstore._core.subscriptions import Batch, GuardedHooks, RunnerHooks
+from pgstore._sync.cursor import Parameters
+from pgstore._sync.database import Database
+from pgstore._sync.delivery import Delivery, HandlerCall, Lease
+from pgstore._sync.lending import Borrower
+from pgstore._sync.opening import Opening
+from pgstore._sync.runner import Runner
+from pgstore._sync.source import Source
+from pgstore._sync.store import MessageStore
+from pgstore._sync.subscription import Subscription
+from pgstore.otel._telemetry import READS, Metrics, Telemetry, place
+
+
+def trace(store: MessageStore[Any], telemetry: Telemetry) -> None:
+    """Make a store of the class that makes spans; those of its class that are not are as before."""
+    store.__class__ = _traced(type(store))
+    assert isinstance(store, TracedStore)
+    store._telemetry = telemetry
+    store._database = TracedDatabase(store._database.source, telemetry)
+
+
+@cache
+def _traced(cls: type[MessageStore[Any]]) -> type[MessageStore[Any]]:
+    return type(cls.__name__, (TracedStore, cls), {"__module__": cls.__module__})
+
+
+class TracedStore(MessageStore[Any]):
+    """The methods that make spans, over those of the store's own class."""
+
+    _telemetry: Telemetry
+
+    def write(self, stream: str, message: Any, **options: Any) -> MessagePosition:
+        with self._telemetry.writing(stream) as span:
+            position = super().write(stream, message, **options)
+            place(span, position)
+            return position
+
+    def write_many(self, stream: str, messages: Iterable[Any], **options: Any) -> MessagePosition:
+        with self._telemetry.writing(stream, _count(messages)) as span:
+            position = super().write_many(stream, messages, **options)
+            place(span, position)
+            return position
+
+    def synchronize(self, stream: str, messages: Sequence[Any], **options: Any) -> MessagePosition:
+        with self._telemetry.writing(stream) as span:
+            position = super().synchronize(stream, messages, **options)
+            place(span, position)
+            return position
+
+    @property
+    def raw(self) -> MessageStore[RawMessage]:
+        store = super().raw
+        trace(store, self._telemetry)
+        return store
+
+    def _runner(
+        self,
+        opening: Opening,
+        subscriptions: Sequence[Subscription[Any]],
+        lease: float,
+        hooks: RunnerHooks | None,
+    ) -> Runner:
+        metrics = Metrics(self._telemetry, GuardedHooks(hooks))
+        runner = super()._runner(opening, subscriptions, lease, metrics)
+        runner.__class__ = TracedRunner
+        assert isinstance(runner, TracedRunner)
+        runner.trace(self._telemetry)
+        return runner
+
+
+class TracedDatabase(Database):
+    """A database whose statements that read make spans."""
+
+    def __init__(self, source: Source, telemetry: Telemetry) -> None:
+        super().__init__(source)
+        self._telemetry = telemetry
+
+    def rows(
+        self,
+        statement: str,
+        parameters: Parameters,
+        conn: Connection[object] | None = None,
+        *,
+        repeatable: bool = True,
+    ) -> list[TupleRow]:
+        function = READS.get(statement)
+        if function is None:
+            return super().rows(statement, parameters, conn, repeatable=repeatable)
+        with self._telemetry.reading(function):
+            return super().rows(statement, parameters, conn, repeatable=repeatable)
+
+
+class TracedRunner(Runner):
+    """A runner whose claims and handler calls make spans."""
+
+    _telemetry: Telemetry
+
+    def trace(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._delivery = TracedDelivery(self._database, self._hooks, telemetry)
+
+    def _claim(
+        self, database: Borrower | Opening, looks: bool = False
+    ) -> tuple[Lease, Batch] | None:
+        began = time.time_ns()
+        claimed = super()._claim(database, looks)
+        if claimed is not None:
+            self._note("claim", began, *claimed)
+        return claimed
+
+    def _fetch(self, lease: Lease) -> Batch:
+        began = time.time_ns()
+        batch = super()._fetch(lease)
+        if batch.messages:
+            self._note("fetch", began, lease, batch)
+        return batch
+
+    def _note(self, operation: str, began: int, lease: Lease, batch: Batch) -> None:
+        name = lease.subscription.name
+        self._telemetry.received(operation, began, name, lease.partition, batch.messages)
+
+
+class TracedDelivery(Delivery):
+    """A delivery whose handler calls make spans."""
+
+    def __init__(self, database: Database, hooks: RunnerHooks, telemetry: Telemetry) -> None:
+        super().__init__(database, hooks)
+        self._telemetry = telemetry
+
+    def _handle(self, lease: Lease, call: HandlerCall, conn: Connection[Any] | None) -> None:
+        name, partition = lease.subscription.name, lease.partition
+        with self._telemetry.handling(name, partition, call.messages):
+            super()._handle(lease, call, conn)
+
+
+def _count(messages: object) -> int | None:
+    return len(messages) if isinstance(messages, Sized) else None

@@ -1,0 +1,352 @@
+# Generated from tests/client/_async/test_otel.py by `python tools/unasync.py`.
+
+"""Spans and metrics of stores that OpenTelemetry watches."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from pgstore import (
+    InvalidArgumentError,
+    MessageStore,
+    OptimisticConcurrencyError,
+    RawMessage,
+    RunnerHooks,
+    StoredMessage,
+    message_context,
+)
+from pgstore.otel import instrument
+from tests.client._sync.conftest import OpenStore
+from tests.client._sync.running import Notes
+from tests.client.messages import EventA, EventB, Signed
+
+Store = MessageStore[Any]
+Transaction = psycopg.Connection[Any]
+
+
+class Watch:
+    """What was told to OpenTelemetry."""
+
+    def __init__(self) -> None:
+        self._spans = InMemorySpanExporter()
+        self._metrics = InMemoryMetricReader()
+        self.tracer_provider = TracerProvider(shutdown_on_exit=False)
+        self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._spans))
+        self.meter_provider = MeterProvider([self._metrics], shutdown_on_exit=False)
+
+    def instrument(self, store: Store) -> None:
+        instrument(store, tracer_provider=self.tracer_provider, meter_provider=self.meter_provider)
+
+    def spans(self) -> list[ReadableSpan]:
+        """The spans that have ended since the last call."""
+        found = list(self._spans.get_finished_spans())
+        self._spans.clear()
+        return found
+
+    def points(self) -> dict[str, list[Any]]:
+        data = self._metrics.get_metrics_data()
+        return {
+            metric.name: list(metric.data.data_points)
+            for resource in (data.resource_metrics if data else ())
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        }
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    watch = Watch()
+    yield watch
+    watch.tracer_provider.shutdown()
+    watch.meter_provider.shutdown()
+
+
+@pytest.fixture
+def watched(open_store: OpenStore, watch: Watch) -> Store:
+    store = open_store(EventA | EventB | Signed)
+    watch.instrument(store)
+    return store
+
+
+def context_of(span: ReadableSpan) -> trace.SpanContext:
+    context = span.get_span_context()
+    assert context is not None
+    return context
+
+
+def traceparent(span: ReadableSpan) -> str:
+    context = context_of(span)
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-01"
+
+
+def linked(span: ReadableSpan) -> list[int]:
+    """The spans that a span links to."""
+    return [link.context.span_id for link in span.links]
+
+
+def test_a_write_has_a_span_whose_context_is_in_the_metadata(
+    watched: Store, watch: Watch, category: str
+) -> None:
+    tracer = watch.tracer_provider.get_tracer("test")
+    with tracer.start_as_current_span("request"), message_context(user="ada"):
+        position = watched.write(f"{category}-1", EventA(1), metadata={"tenant": "a"})
+    span, request = watch.spans()
+    assert (span.name, span.kind) == (f"write {category}", SpanKind.PRODUCER)
+    assert span.parent == request.context
+    assert span.status.status_code == StatusCode.UNSET
+    assert span.attributes is not None
+    assert {key: span.attributes[key] for key in span.attributes if "server" not in key} == {
+        "messaging.system": "pgstore",
+        "messaging.operation.name": "write",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": f"{category}-1",
+        "messaging.destination.template": category,
+        "messaging.pgstore.version": 1,
+        "messaging.pgstore.global_position": position.global_position,
+    }
+    assert "server.address" in span.attributes
+    stored = watched.last(f"{category}-1")
+    assert stored is not None
+    assert stored.metadata == {"user": "ada", "tenant": "a", "traceparent": traceparent(span)}
+
+
+def test_batches_have_one_span_and_raw_writes_have_theirs(
+    watched: Store, watch: Watch, category: str
+) -> None:
+    watched.write_many(f"{category}-1", [EventA(1), EventA(2)])
+    watched.synchronize(f"{category}-2", [Signed(text="x")], expected_version=0)
+    watched.raw.write(f"{category}-3", RawMessage("EventA", b'{"num": 1}'))
+    many, synchronized, raw = watch.spans()
+    assert many.attributes is not None
+    assert many.attributes["messaging.batch.message_count"] == 2
+    expected = [traceparent(span) for span in (many, many, synchronized, raw)]
+    found = [
+        stored.metadata and stored.metadata["traceparent"]
+        for stored in watched.read_category(category)
+    ]
+    assert found == expected
+
+
+def test_a_context_of_the_caller_stays(watched: Store, category: str) -> None:
+    given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    watched.write(f"{category}-1", EventA(1), metadata={"traceparent": given})
+    stored = watched.last(f"{category}-1")
+    assert stored is not None
+    assert stored.metadata == {"traceparent": given}
+
+
+def test_a_failed_write_says_why(watched: Store, watch: Watch, category: str) -> None:
+    with pytest.raises(OptimisticConcurrencyError):
+        watched.write(f"{category}-1", EventA(1), expected_version=7)
+    with pytest.raises(InvalidArgumentError):
+        watched.write(None, EventA(1))  # type: ignore[arg-type]
+    for span, error in zip(
+        watch.spans(), ("MS001", "pgstore.errors.InvalidArgumentError"), strict=True
+    ):
+        assert span.status.status_code == StatusCode.ERROR
+        assert span.attributes is not None
+        assert span.attributes["error.type"] == error
+        assert [event.name for event in span.events] == ["exception"]
+
+
+def test_reads_are_calls_of_the_database(watched: Store, watch: Watch, category: str) -> None:
+    stream = f"{category}-1"
+    list(watched.read(stream))
+    list(watched.read_category(category))
+    watched.last(stream)
+    watched.get_many([])
+    watched.stream_version(stream)
+    watched.safe_position()
+    spans = watch.spans()
+    functions = "read_stream read_page last_message get_messages stream_version safe_position"
+    assert [span.name for span in spans] == [
+        f"SELECT {watched.name}.{function}" for function in functions.split()
+    ]
+    assert {span.kind for span in spans} == {SpanKind.CLIENT}
+    for span in spans:
+        assert span.attributes is not None
+        assert span.attributes["db.system.name"] == "postgresql"
+        assert str(span.attributes["db.namespace"]).endswith(f"|{watched.name}")
+    with pytest.raises(InvalidArgumentError):
+        list(watched.read_all(partition=1, partitions=1))
+    (span,) = watch.spans()
+    assert span.attributes is not None
+    assert span.attributes["db.response.status_code"] == span.attributes["error.type"]
+
+
+def test_a_handler_is_linked_to_the_writer_and_its_writes_are_within(
+    watched: Store, watch: Watch, category: str
+) -> None:
+    subscription = watched.subscription(category, category=category)
+
+    @subscription.handler
+    def copy(message: EventA, tx: Transaction) -> None:
+        watched.write(f"copy{category}-1", EventB("x"), conn=tx)
+
+    watched.write(f"{category}-1", EventA(1), metadata={"correlation_id": "c"})
+    (written,) = watch.spans()
+    assert watched.run_once(subscription) == 1
+    claimed, copied, handled = watch.spans()
+    assert (claimed.name, claimed.kind) == (f"claim {category}", SpanKind.CLIENT)
+    assert (handled.name, handled.kind) == (f"handle {category}", SpanKind.CONSUMER)
+    assert handled.parent is None
+    assert linked(claimed) == linked(handled) == [context_of(written).span_id]
+    assert copied.parent == handled.context
+    (stored,) = list(watched.read(f"{category}-1"))
+    assert handled.attributes is not None
+    assert {key: handled.attributes[key] for key in handled.attributes if "server" not in key} == {
+        "messaging.system": "pgstore",
+        "messaging.operation.name": "handle",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": f"{category}-1",
+        "messaging.destination.template": category,
+        "messaging.destination.subscription.name": category,
+        "messaging.destination.partition.id": "0",
+        "messaging.message.id": str(stored.message_id),
+        "messaging.message.conversation_id": "c",
+        "messaging.pgstore.version": 1,
+        "messaging.pgstore.global_position": stored.global_position,
+    }
+    (effect,) = list(watched.read(f"copy{category}-1"))
+    assert effect.metadata == {
+        "correlation_id": "c",
+        "causation_id": str(stored.message_id),
+        "traceparent": traceparent(copied),
+    }
+
+
+def test_a_batch_is_linked_to_all_its_writers(watched: Store, watch: Watch, category: str) -> None:
+    subscription = watched.subscription(category, categories=[category, f"{category}x"])
+
+    @subscription.batch_handler
+    def note(batch: list[StoredMessage[EventA | EventB]]) -> None: ...
+
+    watched.write(f"{category}-1", EventA(1))
+    watched.write(f"{category}x-1", EventB("x"))
+    watched.raw.write(f"{category}-2", RawMessage("EventA", b'{"num": 1}'), metadata={"a": 1})
+    watched.write(f"{category}-1", EventA(1), metadata={"traceparent": "broken"})
+    written = [context_of(span).span_id for span in watch.spans()]
+    watched.run_once(subscription)
+    claimed, handled = watch.spans()
+    assert (claimed.name, handled.name) == ("claim", "handle")
+    assert linked(claimed) == linked(handled) == written[:3]
+    assert handled.attributes is not None
+    assert handled.attributes["messaging.batch.message_count"] == 4
+    assert "messaging.destination.name" not in handled.attributes
+
+
+def test_a_failed_handler_says_why_in_its_span_and_in_the_metrics(
+    watched: Store, watch: Watch, category: str
+) -> None:
+    subscription = watched.subscription(category, category=category, retry_delay=0)
+    broken = [ZeroDivisionError("first")]
+
+    @subscription.handler
+    def fail(message: EventA) -> None:
+        if broken:
+            raise broken.pop()
+
+    watched.write_many(f"{category}-1", [EventA(1), EventA(2)])
+    notes = Notes()
+    assert watched.run_once(subscription, raise_errors=False, hooks=notes) == 2
+    (failed, *_) = [span for span in watch.spans() if span.name.startswith("handle")]
+    assert failed.status.status_code == StatusCode.ERROR
+    assert failed.attributes is not None
+    assert failed.attributes["error.type"] == "ZeroDivisionError"
+    assert notes.failures == [("ZeroDivisionError", "retry")]
+    points = watch.points()
+    assert points.keys() == {
+        "messaging.client.consumed.messages",
+        "messaging.process.duration",
+        "pgstore.subscription.failures",
+    }
+    (consumed,) = points["messaging.client.consumed.messages"]
+    (duration,) = points["messaging.process.duration"]
+    (failures,) = points["pgstore.subscription.failures"]
+    assert consumed.value == sum(notes.counted) == 2
+    assert dict(consumed.attributes) == {
+        "messaging.system": "pgstore",
+        "messaging.operation.name": "handle",
+        "messaging.destination.subscription.name": category,
+    }
+    assert duration.count == len(notes.counted)
+    assert duration.explicit_bounds[0] == 0.005
+    assert failures.value == 1
+    assert failures.attributes["pgstore.action"] == "retry"
+    assert failures.attributes["error.type"] == "ZeroDivisionError"
+
+
+def test_the_lag_is_a_gauge(watched: Store, watch: Watch, category: str) -> None:
+    subscription = watched.subscription(category, category=category)
+
+    @subscription.handler
+    def note(message: EventA) -> None: ...
+
+    subscription.create()
+    watched.write(f"{category}-1", EventA(1))
+    notes = Notes()
+    opening = MessageStore[Any](watched, messages=EventA)  # as one of its own connections
+    runner = watched._runner(opening._database, [subscription], 30, notes)  # type: ignore[arg-type]
+    runner._tell_how_far_behind()
+    ((name, behind),) = notes.lags
+    (point,) = watch.points()["pgstore.subscription.behind"]
+    assert (name, point.value) == (category, behind)
+    assert behind > 0
+    assert point.attributes["messaging.destination.subscription.name"] == category
+
+
+def test_other_stores_stay_as_they_are(open_store: OpenStore, watch: Watch, category: str) -> None:
+    store, other = open_store(), open_store()
+    subscription = store.subscription(category, category=category)
+
+    @subscription.handler
+    def note(message: EventA) -> None: ...
+
+    before = repr(store)
+    watch.instrument(store)
+    watch.instrument(store)
+    assert repr(store) == before
+    assert isinstance(store, MessageStore)
+    assert "write" not in {**vars(MessageStore), **vars(type(other)), **vars(other)}
+    other.write(f"{category}-1", EventA(1))
+    assert watch.spans() == []
+    assert [stored.metadata for stored in other.read(f"{category}-1")] == [None]
+    assert store.run_once(subscription) == 1  # declared before
+    assert [span.name.partition(" ")[0] for span in watch.spans()] == ["claim", "handle"]
+
+
+def test_a_subclass_of_the_store_keeps_its_methods(
+    conninfo: str, shared: str, watch: Watch, category: str
+) -> None:
+    class Own(MessageStore[Any]):
+        def write(self, stream: str, message: Any, **options: Any) -> Any:
+            return super().write(f"{category}-{stream}", message, **options)
+
+    with Own(conninfo, store=shared, messages=EventA) as store:
+        watch.instrument(store)
+        assert store.write("1", EventA(1)).stream == f"{category}-1"
+        assert type(store).__name__ == "Own"
+    (span,) = watch.spans()
+    assert span.name == "write 1"
+
+
+def test_without_a_provider_nothing_is_written(open_store: OpenStore, category: str) -> None:
+    store = open_store()
+    instrument(store)
+    store.write(f"{category}-1", EventA(1))
+    assert [stored.metadata for stored in store.read(f"{category}-1")] == [None]
+
+
+@pytest.mark.parametrize("given", [None, "store", MessageStore, RunnerHooks()])
+def test_what_is_no_store_is_refused(given: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="instrument takes a store"):
+        instrument(given)
