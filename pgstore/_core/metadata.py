@@ -57,7 +57,7 @@ def _has_no_number(value: object) -> bool:
 
 
 class MessageContext(AbstractContextManager[None]):
-    """Values for the metadata of what is written in its block: those around it, and its own.
+    """Values for the metadata of the messages written in a block: those around it, and its own.
 
     `causes` are the stored messages that are being handled.
     """
@@ -119,7 +119,7 @@ def message_context(
     """
     if cause is not None and not isinstance(cause, StoredMessage):
         raise InvalidArgumentError(
-            f"message_context takes a StoredMessage, which caused what is written, and values by"
+            f"message_context takes a StoredMessage as the cause of what is written, and values by"
             f" name, not {describe(cause)}"
         )
     # As they are now, whatever becomes of a list among them.
@@ -139,7 +139,7 @@ def text_in_context(metadata: Metadata | None) -> str | None:
 
 
 def _values_of(causes: Sequence[StoredMessage[Any]]) -> dict[str, object]:
-    """What points at the messages that are being handled: the ids that are true of all of them."""
+    """The ids of the messages that are being handled, where they are true of all of them."""
     values: dict[str, object] = {}
     correlations = {each.correlation_id or str(each.message_id) for each in causes}
     if len(correlations) == 1:

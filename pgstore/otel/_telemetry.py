@@ -168,7 +168,7 @@ class Telemetry:
 
 
 class Metrics(RunnerHooks):
-    """Records what a runner tells, and tells it to the caller's hooks."""
+    """Records each call of a runner's hooks, and calls those of the caller."""
 
     def __init__(self, telemetry: Telemetry, hooks: RunnerHooks) -> None:
         self._telemetry = telemetry
@@ -192,7 +192,7 @@ class Metrics(RunnerHooks):
 
 
 def place(span: Span, position: MessagePosition) -> None:
-    """Note where the last message of a write is."""
+    """Note the place of the last message of a write."""
     span.set_attribute("messaging.pgstore.version", position.version)
     span.set_attribute("messaging.pgstore.global_position", position.global_position)
 
