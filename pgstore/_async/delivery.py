@@ -18,7 +18,6 @@ from pgstore._core import statements as s
 from pgstore._core.failures import TRIES, description, is_conflict, pause_after
 from pgstore._core.handlers import Handler
 from pgstore._core.log import log
-from pgstore._core.messages import StoredMessage
 from pgstore._core.metadata import MessageContext
 from pgstore._core.subscriptions import Batch, RunnerHooks
 from pgstore._core.translation import is_lost_connection, is_of_the_server, refuse_failed
@@ -49,7 +48,7 @@ class HandlerCall(msgspec.Struct, gc=False):
 
     handler: Handler
     argument: Any
-    messages: Sequence[StoredMessage[Any]]
+    messages: Sequence[Any]
 
     @property
     def position(self) -> int:

@@ -46,7 +46,7 @@ class AsyncTask:
 class Task:
     """Work in the background, from its making until `join`.
 
-    In the context of the thread that makes it, as a task of asyncio is: a new thread would have none.
+    As a task of asyncio does, it has the context of its maker, which a new thread has not.
     """
 
     def __init__(self, work: Callable[[], None], name: str) -> None:

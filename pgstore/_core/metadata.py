@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any
@@ -84,10 +84,11 @@ class MessageContext(AbstractContextManager[None]):
         traceback: TracebackType | None,
     ) -> None:
         token, self._token = self._token, None
-        if token is not None:
-            # A coroutine that is closed ends in another context, where there is nothing to put back.
-            with suppress(ValueError):
-                _CONTEXT.reset(token)
+        assert token is not None
+        try:
+            _CONTEXT.reset(token)
+        except ValueError:
+            return  # a coroutine that is closed, in another context: there is nothing to put back
 
     @property
     def values(self) -> Metadata:

@@ -274,4 +274,4 @@ def _links(messages: Sequence[StoredMessage[Any]]) -> Iterator[Link]:
         carrier = {key: str(metadata[key]) for key in _PROPAGATOR.fields if key in metadata}
         context = get_current_span(_PROPAGATOR.extract(carrier, Context())).get_span_context()
         if context.is_valid:
-            yield Link(context, {"messaging.destination.name": stored.stream} | _message(stored))
+            yield Link(context, {"messaging.destination.name": stored.stream, **_message(stored)})

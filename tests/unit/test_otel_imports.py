@@ -3,7 +3,6 @@
 import subprocess
 import sys
 
-
 _LOADED = """
 import sys
 import pgstore

@@ -24,7 +24,7 @@ from pgstore.otel._telemetry import READS, Metrics, Telemetry, place
 
 def async_trace(store: AsyncMessageStore[Any], telemetry: Telemetry) -> None:
     """Make a store of the class that makes spans; those of its class that are not are as before."""
-    store.__class__ = _traced(type(store))
+    store.__class__ = _traced(type(store))  # type: ignore[arg-type] # a class is hashable
     assert isinstance(store, AsyncTracedStore)
     store._telemetry = telemetry
     store._database = AsyncTracedDatabase(store._database.source, telemetry)

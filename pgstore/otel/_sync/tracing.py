@@ -26,7 +26,7 @@ from pgstore.otel._telemetry import READS, Metrics, Telemetry, place
 
 def trace(store: MessageStore[Any], telemetry: Telemetry) -> None:
     """Make a store of the class that makes spans; those of its class that are not are as before."""
-    store.__class__ = _traced(type(store))
+    store.__class__ = _traced(type(store))  # type: ignore[arg-type] # a class is hashable
     assert isinstance(store, TracedStore)
     store._telemetry = telemetry
     store._database = TracedDatabase(store._database.source, telemetry)
