@@ -1,7 +1,8 @@
 """Handing messages to the handlers, and acknowledging them."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from pgstore._core import statements as s
 from pgstore._core.failures import TRIES, description, is_conflict, pause_after
 from pgstore._core.handlers import Handler
 from pgstore._core.log import log
-from pgstore._core.metadata import MessageContext
+from pgstore._core.metadata import Context, current_context, enter_context, leave_context
 from pgstore._core.subscriptions import Batch, RunnerHooks
 from pgstore._core.translation import is_lost_connection, is_of_the_server, refuse_failed
 from pgstore.errors import (
@@ -43,17 +44,8 @@ class Lease(msgspec.Struct, eq=False):
         return (self.subscription.name, str(self.partition), str(self.token))
 
 
-class HandlerCall(msgspec.Struct, gc=False):
-    """One call of a handler: its argument, and the stored messages in that."""
-
-    handler: Handler
-    argument: Any
-    messages: Sequence[Any]
-
-    @property
-    def position(self) -> int:
-        """That of its first message."""
-        return self.messages[0].global_position
+# A handler, its argument, and the context of its call: the causes are the messages in the argument.
+Call = tuple[Handler, Any, Context]
 
 
 class Failure(Exception):
@@ -97,6 +89,7 @@ class AsyncDelivery:
         failure = None
         while parts:
             part = parts.pop(0)
+            token = enter_context(current_context())
             try:
                 await self._handle_part(lease, part)
                 handled += len(part.messages)
@@ -117,6 +110,8 @@ class AsyncDelivery:
                 tries, parts = 0, error.redo
                 if not error.apart:
                     failure = error
+            finally:
+                leave_context(token)
         if handled:
             seconds = time.monotonic() - start
             self._hooks.handled(lease.subscription.name, lease.partition, handled, seconds)
@@ -150,14 +145,14 @@ class AsyncDelivery:
     async def _handle_part(self, lease: Lease, batch: Batch) -> None:
         calls = self._calls(lease.subscription, batch)
         apart = lease.subscription.batch is not None and len(batch.messages) > 1
-        if any(call.handler.takes_transaction for call in calls):
+        if any(handler.takes_transaction for handler, _, _ in calls):
             conn = None
             try:
                 first = (s.BEGIN_HANDLING, lease.parameters)
                 async with self._database.transaction(first) as conn:
                     for call in calls:
                         await self._call(lease, call, conn)
-                        await self._refuse_end(lease, call.position, conn)
+                        await self._refuse_end(lease, _position(call), conn)
                     await self._acknowledge(lease, batch, conn)
             except Failure as failure:
                 failure.rolls_back(batch, apart=apart)
@@ -227,7 +222,7 @@ class AsyncDelivery:
                 await async_pause(pause_after(tries))
         return await self._database.rows(statement, parameters, repeatable=repeatable)
 
-    def _calls(self, subscription: AsyncSubscription[Any], batch: Batch) -> list[HandlerCall]:
+    def _calls(self, subscription: AsyncSubscription[Any], batch: Batch) -> list[Call]:
         """The handler calls that these messages need."""
         for bad in batch.undecoded:
             unknown = isinstance(bad.error, UnknownMessageTypeError)
@@ -235,47 +230,47 @@ class AsyncDelivery:
                 failure = Failure(bad.global_position)
                 failure.rolls_back(batch)
                 raise failure from bad.error
+        around = current_context()
         if (handler := subscription.batch) is not None:
             types = handler.types
             known = [stored for stored in batch.messages if type(stored.message) in types]
-            return [HandlerCall(handler, known, tuple(known))] if known else []
+            return [(handler, known, Context(around, tuple(known)))] if known else []
         found = []
         for stored in batch.messages:
             one = subscription.handlers.get(type(stored.message))
             if one is not None:
                 argument = stored if one.takes_stored else stored.message
-                found.append(HandlerCall(one, argument, (stored,)))
+                found.append((one, argument, Context(around, (stored,))))
         return found
 
-    async def _call(
-        self, lease: Lease, call: HandlerCall, conn: AsyncConnection[Any] | None
-    ) -> None:
+    async def _call(self, lease: Lease, call: Call, conn: AsyncConnection[Any] | None) -> None:
+        enter_context(call[-1])  # until the next call, or the end of the part
         try:
-            with MessageContext(call.messages, {}):
-                await self._handle(lease, call, conn)
+            await self._handle(lease, call, conn)
         except BaseException as error:
             if async_ends(error):
                 raise
             if conn is not None and conn.closed:
                 # Whichever error the handler made of it: abandon_partition finds the cause.
                 raise psycopg.OperationalError("the connection was lost") from error
-            raise Failure(call.position) from error
+            raise Failure(_position(call)) from error
 
-    async def _handle(
-        self, lease: Lease, call: HandlerCall, conn: AsyncConnection[Any] | None
-    ) -> None:
-        handler, argument = call.handler, call.argument
-
-        async def handle() -> None:
-            if handler.takes_transaction:
-                await handler.function(argument, conn)
-            else:
-                await handler.function(argument)
-
-        around: Callable[[], Awaitable[None]] = handle
+    async def _handle(self, lease: Lease, call: Call, conn: AsyncConnection[Any] | None) -> None:
+        handler, argument, _ = call
+        arguments = (argument, conn) if handler.takes_transaction else (argument,)
+        if not lease.subscription.middlewares:
+            await handler.function(*arguments)
+            return
+        around: Callable[[], Awaitable[None]] = partial(handler.function, *arguments)
         for middleware in reversed(lease.subscription.middlewares):
             around = _around(middleware, argument, conn, around)
         await around()
+
+
+def _position(call: Call) -> int:
+    """The position of its first message."""
+    position: int = call[-1].causes[0].global_position
+    return position
 
 
 def _is_of_the_connection(error: Exception) -> bool:

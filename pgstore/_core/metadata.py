@@ -1,7 +1,7 @@
 """Metadata, and the context whose values go into that of every write."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
 from types import TracebackType
@@ -56,26 +56,53 @@ def _has_no_number(value: object) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
-class MessageContext(AbstractContextManager[None]):
-    """Values for the metadata of the messages written in a block: those around it, and its own.
+class Context(msgspec.Struct, gc=False):
+    """Values for the metadata of writes: those around, the ids of causes, and its own.
 
-    `causes` are the stored messages that are being handled.
+    The causes are the stored messages that are being handled.
     """
 
-    __slots__ = ("_around", "_causes", "_merged", "_own", "_token")
+    around: "Context | None"
+    causes: Sequence[Any]
+    own: Metadata | None = None
+    merged: Metadata | None = None
+
+    @property
+    def values(self) -> Metadata:
+        """Its values, made at the first write: most handlers write nothing."""
+        if self.merged is None:
+            around = {} if self.around is None else self.around.values
+            self.merged = {**around, **_values_of(self.causes), **(self.own or {})}
+        return self.merged
+
+
+_CONTEXT: ContextVar[Context | None] = ContextVar("pgstore_message_context", default=None)
+
+# On the way of every write, and of every handler call: the methods themselves.
+current_context = _CONTEXT.get
+enter_context = _CONTEXT.set
+
+
+def leave_context(token: Token[Context | None]) -> None:
+    """Put back the context before `enter_context`."""
+    try:
+        _CONTEXT.reset(token)
+    except ValueError:
+        return  # a coroutine that is closed, in another context: there is nothing to put back
+
+
+class _Block(AbstractContextManager[None]):
+    """The block in which a context holds."""
 
     def __init__(self, causes: Sequence[StoredMessage[Any]], own: Metadata) -> None:
         self._causes = causes
         self._own = own
-        self._around: MessageContext | None = None
-        self._merged: Metadata | None = None
-        self._token: Token[MessageContext | None] | None = None
+        self._token: Token[Context | None] | None = None
 
     def __enter__(self) -> None:
         if self._token is not None:
             raise InvalidArgumentError("this message_context is entered already: make another one")
-        self._around, self._merged = _CONTEXT.get(), None
-        self._token = _CONTEXT.set(self)
+        self._token = enter_context(Context(current_context(), self._causes, self._own))
 
     def __exit__(
         self,
@@ -85,24 +112,7 @@ class MessageContext(AbstractContextManager[None]):
     ) -> None:
         token, self._token = self._token, None
         assert token is not None
-        try:
-            _CONTEXT.reset(token)
-        except ValueError:
-            return  # a coroutine that is closed, in another context: there is nothing to put back
-
-    @property
-    def values(self) -> Metadata:
-        """Its values, made at the first write: most handlers write nothing."""
-        if self._merged is None:
-            around = {} if self._around is None else self._around.values
-            self._merged = {**around, **_values_of(self._causes), **self._own}
-        return self._merged
-
-
-_CONTEXT: ContextVar[MessageContext | None] = ContextVar("pgstore_message_context", default=None)
-
-# On the way of every write: the method itself, without a function around it.
-current_context: Callable[[], MessageContext | None] = _CONTEXT.get
+        leave_context(token)
 
 
 def message_context(
@@ -125,12 +135,12 @@ def message_context(
         )
     # As they are now, whatever becomes of a list among them.
     own = msgspec.json.decode(metadata_text(values)) if values else values
-    return MessageContext(() if cause is None else (cause,), own)
+    return _Block(() if cause is None else (cause,), own)
 
 
 def text_in_context(metadata: Metadata | None) -> str | None:
     """A write's own metadata over the values of the context, as JSON; None if there is neither."""
-    context = _CONTEXT.get()
+    context = current_context()
     if context is not None:
         if metadata is None:
             metadata = context.values or None

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from pgstore import InvalidArgumentError, StoredMessage, message_context
-from pgstore._core.metadata import MessageContext, current_context, text_in_context
+from pgstore._core.metadata import Context, current_context, text_in_context
 
 FIRST, SECOND = UUID(int=1), UUID(int=2)
 
@@ -79,12 +79,10 @@ def test_a_cause_gives_its_correlation_or_its_id() -> None:
 
 def test_several_causes_give_the_correlation_that_they_share() -> None:
     one, two = stored(correlation_id="c"), stored(SECOND, correlation_id="c")
-    with MessageContext((one, two), {}):
-        assert values() == {"correlation_id": "c"}
-    with MessageContext((one, stored(SECOND)), {}):
-        assert values() == {}
-    with MessageContext((stored(), stored(SECOND, correlation_id=str(FIRST))), {}):
-        assert values() == {"correlation_id": str(FIRST)}
+    assert Context(None, (one, two)).values == {"correlation_id": "c"}
+    assert Context(None, (one, stored(SECOND))).values == {}
+    two = stored(SECOND, correlation_id=str(FIRST))
+    assert Context(None, (stored(), two)).values == {"correlation_id": str(FIRST)}
 
 
 def test_a_context_is_entered_again_only_after_its_end() -> None:

@@ -10,7 +10,7 @@ from psycopg.rows import TupleRow
 
 from pgstore._async.cursor import Parameters
 from pgstore._async.database import AsyncDatabase
-from pgstore._async.delivery import AsyncDelivery, HandlerCall, Lease
+from pgstore._async.delivery import AsyncDelivery, Call, Lease
 from pgstore._async.lending import AsyncBorrower
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.runner import AsyncRunner
@@ -142,11 +142,9 @@ class AsyncTracedDelivery(AsyncDelivery):
         super().__init__(database, hooks)
         self._telemetry = telemetry
 
-    async def _handle(
-        self, lease: Lease, call: HandlerCall, conn: AsyncConnection[Any] | None
-    ) -> None:
+    async def _handle(self, lease: Lease, call: Call, conn: AsyncConnection[Any] | None) -> None:
         name, partition = lease.subscription.name, lease.partition
-        with self._telemetry.handling(name, partition, call.messages):
+        with self._telemetry.handling(name, partition, call[-1].causes):
             await super()._handle(lease, call, conn)
 
 

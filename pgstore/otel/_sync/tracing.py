@@ -14,7 +14,7 @@ from pgstore._core.messages import MessagePosition, RawMessage
 from pgstore._core.subscriptions import Batch, GuardedHooks, RunnerHooks
 from pgstore._sync.cursor import Parameters
 from pgstore._sync.database import Database
-from pgstore._sync.delivery import Delivery, HandlerCall, Lease
+from pgstore._sync.delivery import Call, Delivery, Lease
 from pgstore._sync.lending import Borrower
 from pgstore._sync.opening import Opening
 from pgstore._sync.runner import Runner
@@ -140,9 +140,9 @@ class TracedDelivery(Delivery):
         super().__init__(database, hooks)
         self._telemetry = telemetry
 
-    def _handle(self, lease: Lease, call: HandlerCall, conn: Connection[Any] | None) -> None:
+    def _handle(self, lease: Lease, call: Call, conn: Connection[Any] | None) -> None:
         name, partition = lease.subscription.name, lease.partition
-        with self._telemetry.handling(name, partition, call.messages):
+        with self._telemetry.handling(name, partition, call[-1].causes):
             super()._handle(lease, call, conn)
 
 
