@@ -28,6 +28,8 @@ from tests.client._async.conftest import OpenStore
 from tests.client._async.running import Notes
 from tests.client.messages import EventA, EventB, Signed
 
+SAMPLED = trace.TraceFlags(trace.TraceFlags.SAMPLED)
+
 Store = AsyncMessageStore[Any]
 Transaction = psycopg.AsyncConnection[Any]
 
@@ -219,6 +221,27 @@ async def test_a_handler_is_linked_to_the_writer_and_its_writes_are_within(
         "causation_id": str(stored.message_id),
         "traceparent": traceparent(copied),
     }
+
+
+async def test_the_state_of_a_trace_goes_from_the_request_to_the_handler(
+    watched: Store, watch: Watch, category: str
+) -> None:
+    state = trace.TraceState([("a", "1")])
+    request = trace.SpanContext(1, 2, is_remote=True, trace_flags=SAMPLED, trace_state=state)
+    subscription = watched.subscription(category, category=category)
+
+    @subscription.handler
+    async def note(message: EventA) -> None: ...
+
+    with trace.use_span(trace.NonRecordingSpan(request)):
+        await watched.write(f"{category}-1", EventA(1))
+    stored = await watched.last(f"{category}-1")
+    assert stored is not None
+    assert stored.metadata is not None
+    assert stored.metadata["tracestate"] == "a=1"
+    await watched.run_once(subscription)
+    (link,) = watch.spans()[-1].links
+    assert (link.context.trace_id, link.context.trace_state) == (1, state)
 
 
 async def test_a_batch_is_linked_to_all_its_writers(
