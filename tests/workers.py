@@ -9,7 +9,6 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -69,28 +68,52 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return (yield)
-    folder: Path = item.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
-    with turn(folder.parent, alone=is_alone(item)):
+    if TURN not in item.config.stash:
+        base: Path = item.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+        item.config.stash[TURN] = Turn(base.parent)
+        item.config.add_cleanup(item.config.stash[TURN].close)
+    turn = item.config.stash[TURN]
+    turn.take(alone=is_alone(item))
+    try:
         return (yield)
+    finally:
+        # Were the others let in between two that are alone, the second would wait for them.
+        if not (is_alone(item) and nextitem is not None and is_alone(nextitem)):
+            turn.end()
 
 
 def is_alone(item: pytest.Item) -> bool:
     return item.get_closest_marker("alone") is not None
 
 
-@contextmanager
-def turn(folder: Path, *, alone: bool) -> Iterator[None]:
-    """Hold a lock that the processes share; `alone` holds it for itself."""
-    with (folder / "gate.lock").open("w") as gate, (folder / "turn.lock").open("w") as lock:
-        # Who waits for its turn keeps the gate shut: without it, the others would never all be out.
-        fcntl.flock(gate, fcntl.LOCK_EX)
-        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        fcntl.flock(gate, fcntl.LOCK_UN)
-        try:
-            yield
-        finally:
-            # A process that the test has forked has the file open, too.
-            fcntl.flock(lock, fcntl.LOCK_UN)
+class Turn:
+    """A lock that the processes share; a test that is alone holds it for itself."""
+
+    def __init__(self, folder: Path) -> None:
+        self._gate = (folder / "gate.lock").open("w")
+        self._lock = (folder / "turn.lock").open("w")
+        self._taken = False
+
+    def take(self, *, alone: bool) -> None:
+        if self._taken:
+            return
+        # A process that waits keeps the gate shut: otherwise the others would never all be out.
+        fcntl.flock(self._gate, fcntl.LOCK_EX)
+        fcntl.flock(self._lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(self._gate, fcntl.LOCK_UN)
+        self._taken = True
+
+    def end(self) -> None:
+        # Also for a process that the test has forked, which has the file open, too.
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
+        self._taken = False
+
+    def close(self) -> None:
+        self._gate.close()
+        self._lock.close()
+
+
+TURN = pytest.StashKey[Turn]()
