@@ -3,15 +3,20 @@
 from pgstore._core import driver as driver  # first: it says what is missing
 
 # isort: split
+from pgstore._async.decider import AsyncDecider
 from pgstore._async.follower import AsyncFollower
+from pgstore._async.repository import AsyncRepository
 from pgstore._async.store import AsyncMessageStore
 from pgstore._async.subscription import AsyncSubscription
 from pgstore._core.ids import new_message_id
 from pgstore._core.messages import MessagePosition, RawMessage, StoredMessage
 from pgstore._core.metadata import message_context
+from pgstore._core.states import Aggregate, Decided, Loaded, Snapshots
 from pgstore._core.subscriptions import ParkedMessage, PartitionStatus, RunnerHooks
 from pgstore._install import install
+from pgstore._sync.decider import Decider
 from pgstore._sync.follower import Follower
+from pgstore._sync.repository import Repository
 from pgstore._sync.store import MessageStore
 from pgstore._sync.subscription import Subscription
 from pgstore.errors import (
@@ -32,6 +37,8 @@ from pgstore.errors import (
     StoreNotInstalledError,
     StoreOutdatedError,
     StoreTooNewError,
+    StreamCutOffError,
+    StreamNotFoundError,
     SubscriptionExistsError,
     SubscriptionNotFoundError,
     TransactionEndedError,
@@ -41,12 +48,18 @@ from pgstore.errors import (
 )
 
 __all__ = [
+    "Aggregate",
+    "AsyncDecider",
     "AsyncFollower",
     "AsyncMessageStore",
+    "AsyncRepository",
     "AsyncSubscription",
+    "Decided",
+    "Decider",
     "Follower",
     "InvalidArgumentError",
     "LeaseLostError",
+    "Loaded",
     "MessageDecodeError",
     "MessageIdInUseError",
     "MessageIdMismatchError",
@@ -61,14 +74,18 @@ __all__ = [
     "PositionBeyondEndError",
     "RawMessage",
     "ReadIsolationError",
+    "Repository",
     "RunnerHooks",
     "SequenceBehindError",
+    "Snapshots",
     "StandbyError",
     "StoreError",
     "StoreNotInstalledError",
     "StoreOutdatedError",
     "StoreTooNewError",
     "StoredMessage",
+    "StreamCutOffError",
+    "StreamNotFoundError",
     "Subscription",
     "SubscriptionExistsError",
     "SubscriptionNotFoundError",

@@ -5,6 +5,7 @@
     ├── UnknownMessageTypeError                    also a LookupError
     ├── MessageDecodeError                         also a ValueError
     ├── MessageNotFoundError                       also a LookupError
+    ├── StreamNotFoundError                        also a LookupError
     ├── StoreNotInstalledError
     ├── StoreOutdatedError
     ├── TransactionFailedError
@@ -17,6 +18,7 @@
         ├── StandbyError                    MS005
         ├── PositionBeyondEndError          MS006
         ├── SequenceBehindError             MS007
+        ├── StreamCutOffError               MS008
         ├── StoreTooNewError                MS010
         ├── MigrationEditedError            MS011
         ├── UnsupportedDatabaseError        MS012
@@ -56,6 +58,8 @@ __all__ = [
     "StoreNotInstalledError",
     "StoreOutdatedError",
     "StoreTooNewError",
+    "StreamCutOffError",
+    "StreamNotFoundError",
     "SubscriptionExistsError",
     "SubscriptionNotFoundError",
     "TransactionEndedError",
@@ -129,6 +133,17 @@ class MessageNotFoundError(PgstoreError, LookupError):
 
     def __str__(self) -> str:
         return f"no message has the id {self.message_id}"
+
+
+class StreamNotFoundError(PgstoreError, LookupError):
+    """The stream is empty."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.stream = stream
+
+    def __str__(self) -> str:
+        return f"there is no message in stream {self.stream}"
 
 
 class _NotAsNeededError(PgstoreError):
@@ -212,6 +227,21 @@ class MessageIdMismatchError(_MessageIdError, code="MS003"):
     @property
     def stored_message_id(self) -> UUID:
         return UUID(self._text("stored_message_id"))
+
+
+class StreamCutOffError(StoreError, code="MS008"):
+    """The beginning of the stream was deleted, and no snapshot has it: its state is not known.
+
+    `floor` is the version of the last message that was deleted.
+    """
+
+    @property
+    def stream(self) -> str:
+        return self._text("stream")
+
+    @property
+    def floor(self) -> int:
+        return self._number("floor")
 
 
 class StoreTooNewError(StoreError, code="MS010"):

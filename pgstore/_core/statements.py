@@ -53,6 +53,15 @@ READ_STREAM = (
 )
 # The last message of a stream, or the last one of a type.
 LAST_MESSAGE = f"SELECT {_MESSAGE} FROM STORE.last_message(%s::text, %s::text)"
+# What the state of a stream is made of: first a snapshot, or a row without one.
+LOAD_STREAM = (
+    "SELECT version, global_position, type, data::text, added_at, changes FROM STORE.load_stream("
+    "%s::text, %s::text, %s::bigint, %s::bigint, %s::bigint, %s::bigint, %s::bigint, %s::bigint)"
+)
+# Save a state; whether it was saved.
+SAVE_SNAPSHOT = (
+    "SELECT STORE.save_snapshot(%s::text, %s::text, %s::bigint, %s::bigint, %s::jsonb, %s::bigint)"
+)
 # Messages by their ids.
 GET_MESSAGES = f"SELECT {_MESSAGE} FROM STORE.get_messages({_IDS})"
 # The version of a stream's last message.

@@ -36,6 +36,7 @@ BEGIN
             'stream at the version it has now. Nothing was deleted.';
       END IF;
       deleted := _cut_stream(target.stream_id, category(stream), target.floor + 1, target.version);
+      PERFORM _drop_states(target.stream_id, 1);
       EXIT;
     EXCEPTION
       -- A handler holds a row with an error, and may write to this stream before it commits: the
@@ -54,7 +55,7 @@ END
 $$;
 
 COMMENT ON FUNCTION delete_stream(text, bigint, text) IS
-$$Delete all messages of a stream, if it is at expected_version (NULL: in any case); answers how
+$$Delete all messages and snapshots of a stream, if it is at expected_version (NULL: in any case); answers how
 many. Its name and version stay: a message written to it later gets the next version, and
 expected_version 0 is refused. Locks the stream against writers until the transaction ends. Written
 to the audit. Raises 22023 if there is no such stream; MS001 if it is at another version; MS004

@@ -57,6 +57,10 @@ BEGIN
   )
   SELECT coalesce(sum(e.version - e.floor), 0)::bigint INTO deleted FROM ends AS e;
   TRUNCATE messages;
+  INSERT INTO stream_changes AS c (stream_id, changes)
+  SELECT s.stream_id, 1 FROM streams AS s
+  ON CONFLICT (stream_id) DO UPDATE SET changes = c.changes + 1;
+  DELETE FROM snapshots;
 
   -- As _forget_errors, these leave out what a handler has locked.
   WITH free AS MATERIALIZED (
@@ -87,7 +91,7 @@ END
 $$;
 
 COMMENT ON FUNCTION empty_store(text, text) IS
-$$Delete all messages of the store; return how many. store is its name, to confirm. Later writes
+$$Delete all messages and snapshots of the store; return how many. store is its name, to confirm. Later writes
 continue where the store was: positions rise, streams keep their names and versions, subscriptions
 their checkpoints, categories their policies of retention. Parked messages are forgotten, and
 partitions that a failed message had stopped continue. Waits for open transactions that read or

@@ -60,6 +60,10 @@ BEGIN
           'message_id', 'must be the id of a stored message', to_jsonb(message_id)
         );
       END IF;
+      PERFORM _drop_states(
+        (SELECT s.stream_id FROM streams AS s WHERE s.stream = target.stream COLLATE "C"),
+        target.version
+      );
       EXIT;
     EXCEPTION
       WHEN object_in_use THEN
@@ -79,7 +83,7 @@ $$;
 
 COMMENT ON FUNCTION redact_message(uuid, jsonb, text, jsonb) IS
 $$Replace the payload of a stored message, and its metadata if that is given; its id, place, type
-and time stay. Errors that subscriptions have kept with it are forgotten. The reason is written to
+and time stay. Snapshots that have it are dropped. Errors that subscriptions have kept with it are forgotten. The reason is written to
 the audit, the old content is not. A repetition of the write that stored it is refused from then on
 (MS002). Locks the stream against writers until the transaction ends. Raises 22023 for a bad
 argument, for an id that no message has, and for metadata that would move the message to another

@@ -12,7 +12,7 @@ BEGIN
   -- Not IMMUTABLE: the planner would call it, for a constant, from within itself for ever.
   RETURN CASE kind
     WHEN 'read' THEN ARRAY[
-      'read_stream', 'last_message', 'get_message', 'get_messages', 'stream_version',
+      'read_stream', 'load_stream', 'last_message', 'get_message', 'get_messages', 'stream_version',
       'read_all', 'read_category', 'read_page', 'safe_position', 'horizon', 'last_position',
       'wake_channel', 'fall_asleep', 'wake_up', 'category', 'applied_migrations', 'schema_version',
       'needed_version',
@@ -20,7 +20,8 @@ BEGIN
     ]
     WHEN 'write' THEN ARRAY[
       'write_message', 'write_messages', 'write_arrays', 'write_group', 'synchronize_stream',
-      'new_message_id', 'category', 'applied_migrations', 'schema_version', 'needed_version'
+      'save_snapshot', 'new_message_id', 'category', 'applied_migrations', 'schema_version',
+      'needed_version'
     ]
     WHEN 'consume' THEN ARRAY[
       'create_subscription', 'drop_subscription', 'pause_subscription', 'resume_subscription',
@@ -48,7 +49,7 @@ BEGIN
         'truncate_stream', 'delete_stream', 'redact_message', 'set_retention', 'drop_retention',
         'apply_retention', 'list_audit', 'list_grants', 'export_messages', 'export_floors',
         'import_messages', 'import_floors', 'import_times', 'check_messages', 'check_floors',
-        'verify_store', 'skip_positions', 'empty_store'
+        'verify_store', 'skip_positions', 'empty_store', 'drop_snapshots'
       ]
   END;
 END

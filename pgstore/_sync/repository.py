@@ -1,0 +1,107 @@
+# Generated from pgstore/_async/repository.py by `python tools/unasync.py`.
+
+"""Aggregates: objects that are made of a stream and write to it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+from psycopg import Connection
+
+from pgstore._core.arguments import name_of
+from pgstore._core.encoding import Metadata
+from pgstore._core.messages import E, MessagePosition
+from pgstore._core.states import Aggregate
+from pgstore._sync.loader import Loader
+from pgstore._sync.writer import Writer
+from pgstore.errors import InvalidArgumentError, StreamNotFoundError
+
+A = TypeVar("A", bound=Aggregate[Any])
+
+
+class Repository(Generic[A, E]):
+    """Gets and saves aggregates, each of which is a stream: see `repository` of a store."""
+
+    def __init__(self, store: Writer[E], loader: Loader[A, E], category: str) -> None:
+        self._store = store
+        self._loader = loader
+        self._category = category
+
+    def stream_of(self, id: str) -> str:
+        """The stream of the aggregate with this id."""
+        return f"{self._category}-{name_of('id', id)}"
+
+    def get(self, id: str, *, conn: Connection[object] | None = None) -> A:
+        """The aggregate with this id, as its messages have made it.
+
+        Raises:
+            StreamNotFoundError: it has no messages.
+            StreamCutOffError: its first messages were deleted, and no snapshot has them.
+        """
+        stream = self.stream_of(id)
+        made = self._loader.load(stream, conn=conn)
+        if not made.version:
+            raise StreamNotFoundError(stream)
+        if conn is None:
+            self._loader.keep(stream, made)
+        made.state.version = made.version
+        return made.state
+
+    def add(
+        self,
+        aggregate: A,
+        *,
+        metadata: Metadata | None = None,
+        conn: Connection[object] | None = None,
+    ) -> MessagePosition | None:
+        """Save a new aggregate.
+
+        Raises:
+            OptimisticConcurrencyError: there is one with this id.
+        """
+        if aggregate.version:
+            raise InvalidArgumentError(
+                f"aggregate {aggregate.id} is not new: it is at version {aggregate.version}"
+            )
+        return self.save(aggregate, metadata=metadata, conn=conn)
+
+    def save(
+        self,
+        aggregate: A,
+        *,
+        metadata: Metadata | None = None,
+        conn: Connection[object] | None = None,
+    ) -> MessagePosition | None:
+        """Write the aggregate's changes, if there are any; the place of the last one.
+
+        If this raises, get the aggregate again: this one has changes that are not stored.
+
+        Raises:
+            OptimisticConcurrencyError: others have changed it since it was read.
+        """
+        changes = list(aggregate.changes)
+        if not changes:
+            return None
+        position = self._store.write_many(
+            self.stream_of(aggregate.id),
+            changes,
+            expected_version=aggregate.version,
+            metadata=metadata,
+            conn=conn,
+        )
+        aggregate.version = position.version
+        del aggregate.changes[: len(changes)]
+        return position
+
+    @contextmanager
+    def edit(
+        self,
+        id: str,
+        *,
+        metadata: Metadata | None = None,
+        conn: Connection[object] | None = None,
+    ) -> Iterator[A]:
+        """Get an aggregate and save it at the end of the block, unless that raises."""
+        aggregate = self.get(id, conn=conn)
+        yield aggregate
+        self.save(aggregate, metadata=metadata, conn=conn)

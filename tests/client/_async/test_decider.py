@@ -1,0 +1,295 @@
+import copy
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest import mock
+
+import msgspec
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+import pgstore
+from pgstore import AsyncMessageStore, Snapshots
+from tests.client._async.conftest import OpenConnection, OpenStore
+from tests.client.messages import EventA, EventB
+
+LONG = 2_500  # more than two pages
+
+
+class Sum(msgspec.Struct, frozen=True):
+    total: int = 0
+    seen: int = 0
+
+
+def evolve(state: Sum, message: EventA | EventB) -> Sum:
+    num = message.num if isinstance(message, EventA) else len(message.text)
+    return Sum(state.total + num, state.seen + 1)
+
+
+def add_one(state: Sum) -> EventA:
+    return EventA(state.seen + 1)
+
+
+async def test_load_gives_the_state_and_the_version(
+    store: AsyncMessageStore[Any], stream: str
+) -> None:
+    sums = store.decider(evolve, Sum)
+    assert await sums.load(stream) == (Sum(), 0)
+    await store.write_many(stream, [EventA(1), EventB("ab"), EventA(4)])
+    state, version = await sums.load(stream)
+    assert (state, version) == (Sum(7, 3), 3)
+    assert (await sums.load(stream, at_version=2)) == (Sum(3, 2), 2)
+    assert (await sums.load(stream, at_version=0)) == (Sum(), 0)
+    with pytest.raises(pgstore.InvalidArgumentError, match="version 3, so it has no state"):
+        await sums.load(stream, at_version=4)
+
+
+async def test_load_of_a_long_stream(store: AsyncMessageStore[Any], stream: str) -> None:
+    await store.write_many(stream, [EventA(1)] * LONG)
+    assert await store.decider(evolve, Sum).load(stream) == (Sum(LONG, LONG), LONG)
+    assert (await store.decider(evolve, Sum).load(stream, at_version=LONG - 1)).version == LONG - 1
+
+
+async def test_load_at_a_time(store: AsyncMessageStore[Any], stream: str) -> None:
+    sums = store.decider(evolve, Sum, cache=9)
+    for num in (1, 2, 4):
+        await store.write(stream, EventA(num))
+    await sums.load(stream)
+    times = [stored.added_at async for stored in store.read(stream)]
+    assert (await sums.load(stream, at=times[1])) == (Sum(3, 2), 2)
+    assert (await sums.load(stream, at=times[1] - timedelta(microseconds=1))).version == 1
+    assert (await sums.load(stream, at=datetime(2020, 1, 1, tzinfo=UTC))) == (Sum(), 0)
+    with pytest.raises(pgstore.InvalidArgumentError, match="needs a zone"):
+        await sums.load(stream, at=datetime(2020, 1, 1))  # noqa: DTZ001
+    with pytest.raises(pgstore.InvalidArgumentError, match="not both"):
+        await sums.load(stream, at=times[0], at_version=1)
+
+
+async def test_initial_makes_the_state_of_an_empty_stream(
+    store: AsyncMessageStore[Any], stream: str
+) -> None:
+    sums = store.decider(evolve, Sum, initial=lambda: Sum(100, 0))
+    await store.write(stream, EventA(1))
+    assert (await sums.load(stream)).state == Sum(101, 1)
+
+
+async def test_decide_writes_what_the_function_returns(
+    store: AsyncMessageStore[Any], stream: str
+) -> None:
+    sums = store.decider(evolve, Sum)
+    first = await sums.decide(stream, add_one, metadata={"by": "me"})
+    assert (first.state, first.version) == (Sum(1, 1), 1)
+    assert first.position is not None
+    assert (first.position.stream, first.position.version) == (stream, 1)
+    assert (await sums.decide(stream, lambda _: None)) == (Sum(1, 1), 1, None)
+    assert (await sums.decide(stream, lambda _: [])).version == 1
+    last = await sums.decide(stream, lambda state: [EventA(state.total), EventB("ab")])
+    assert (last.state, last.version) == (Sum(4, 3), 3)
+    stored = [each async for each in store.read(stream)]
+    assert [each.message for each in stored] == [EventA(1), EventA(1), EventB("ab")]
+    assert stored[0].metadata == {"by": "me"}
+    assert last.position is not None
+    assert last.position.global_position == stored[-1].global_position
+
+
+async def test_error_of_the_function_is_raised_and_nothing_is_written(
+    store: AsyncMessageStore[Any], stream: str
+) -> None:
+    def refuse(state: Sum) -> EventA:
+        raise LookupError("not enough")
+
+    with pytest.raises(LookupError, match="not enough"):
+        await store.decider(evolve, Sum).decide(stream, refuse)
+    with pytest.raises(pgstore.InvalidArgumentError, match="a decision must return"):
+        await store.decider(evolve, Sum).decide(stream, lambda _: 5)
+    assert await store.stream_version(stream) == 0
+
+
+async def test_conflict_decides_again_on_the_new_state(
+    store: AsyncMessageStore[Any], conninfo: str, stream: str
+) -> None:
+
+    rival = pgstore.MessageStore[Any](
+        store._database.source._conninfo, messages=EventA, store=store.name
+    )
+    seen: list[int] = []
+
+    def decision(state: Sum) -> EventA:
+        seen.append(state.seen)
+        if len(seen) < 3:
+            thread = threading.Thread(target=rival.write, args=[stream, EventA(10)])
+            thread.start()
+            thread.join()
+        return EventA(1)
+
+    with rival:
+        assert (await store.decider(evolve, Sum).decide(stream, decision)).state == Sum(21, 3)
+        assert seen == [0, 1, 2]
+        seen.clear()
+        with pytest.raises(pgstore.OptimisticConcurrencyError):
+            await store.decider(evolve, Sum).decide(stream, decision, attempts=2)
+        assert seen == [3, 4]
+    assert await store.stream_version(stream) == 5
+
+
+async def test_decide_in_a_transaction(
+    store: AsyncMessageStore[Any], open_connection: OpenConnection, stream: str
+) -> None:
+    sums = store.decider(evolve, Sum, cache=9)
+    other = f"{stream}x"
+    async with store.transaction() as conn:
+        await sums.decide(stream, add_one, conn=conn)
+        assert (await sums.load(stream, conn=conn)).version == 1
+        assert (await sums.load(stream)).version == 0
+        await sums.decide(other, add_one, conn=conn)
+    assert (await sums.load(stream)).version == (await sums.load(other)).version == 1
+    with suppress(ZeroDivisionError):
+        async with store.transaction() as conn:
+            await sums.decide(stream, add_one, conn=conn)
+            assert (await sums.load(stream, conn=conn)).version // 0
+    assert await sums.load(stream) == (Sum(1, 1), 1)
+
+
+async def test_conflict_in_a_transaction_is_raised(
+    store: AsyncMessageStore[Any], open_connection: OpenConnection, stream: str
+) -> None:
+    conn = await open_connection(autocommit=False)
+    await conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    sums = store.decider(evolve, Sum)
+    await sums.load(stream, conn=conn)
+    await store.write(stream, EventA(1))
+    decision = mock.Mock(side_effect=add_one)
+    with pytest.raises(psycopg.Error):
+        await sums.decide(stream, decision, conn=conn)
+    assert decision.call_count == 1
+
+
+async def saved(store: AsyncMessageStore[Any], stream: str) -> list[tuple[Any, ...]]:
+    rows = await store._database.rows(
+        "SELECT n.code_version, n.version, n.state FROM STORE.snapshots AS n"
+        " JOIN STORE.streams AS s USING (stream_id) WHERE s.stream = %s ORDER BY 1",
+        (stream,),
+    )
+    return [tuple(row) for row in rows]
+
+
+async def test_snapshots_are_saved_and_read(store: AsyncMessageStore[Any], stream: str) -> None:
+    sums = store.decider(evolve, Sum, snapshots=Snapshots("sum", every=3))
+    await store.write_many(stream, [EventA(1), EventA(2)])
+    await sums.load(stream)
+    assert await saved(store, stream) == []
+    await sums.decide(stream, add_one)
+    assert await saved(store, stream) == [(1, 3, {"total": 6, "seen": 3})]
+    await sums.decide(stream, add_one)
+    assert await saved(store, stream) == [(1, 3, {"total": 6, "seen": 3})]
+
+    calls = mock.Mock(side_effect=evolve)
+    watched = store.decider(calls, Sum, snapshots=Snapshots("sum"))
+    assert await watched.load(stream) == (Sum(10, 4), 4)
+    assert calls.call_count == 1
+    assert (await watched.load(stream, at_version=2)).state == Sum(3, 2)
+    assert (await watched.load(stream, at_version=3)).state == Sum(6, 3)
+
+    calls.reset_mock()
+    later = store.decider(calls, Sum, snapshots=Snapshots("sum", code_version=2, every=1))
+    assert await later.load(stream) == (Sum(10, 4), 4)
+    assert calls.call_count == 4
+    assert [row[:2] for row in await saved(store, stream)] == [(1, 3), (2, 4)]
+
+
+async def test_a_rule_of_the_users_saves_snapshots(
+    store: AsyncMessageStore[Any], stream: str
+) -> None:
+    rule = Snapshots("ruled", every=lambda state, messages: state.total >= 3 and messages >= 1)
+    sums = store.decider(evolve, Sum, snapshots=rule)
+    await sums.decide(stream, add_one)
+    assert await saved(store, stream) == []
+    await sums.decide(stream, add_one)
+    assert [row[1] for row in await saved(store, stream)] == [2]
+
+
+async def test_state_that_cannot_be_saved_is_refused_when_the_decider_is_made(
+    store: AsyncMessageStore[Any],
+) -> None:
+    with pytest.raises(TypeError):
+        store.decider(lambda state, _: state, int, snapshots=Snapshots("number"))
+
+
+async def test_failure_to_save_loses_nothing(
+    conninfo: str,
+    open_store: OpenStore,
+    open_connection: OpenConnection,
+    stream: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = await open_store(conninfo=make_conninfo(conninfo, options="-c statement_timeout=200"))
+    sums = store.decider(evolve, Sum, snapshots=Snapshots("unsaved", every=1))
+    other = await open_connection(autocommit=False)
+    lock = sql.SQL("LOCK TABLE {} IN SHARE MODE").format(sql.Identifier(store.name, "snapshots"))
+    await other.execute(lock)
+    assert (await sums.decide(stream, add_one)).version == 1
+    assert "no snapshot of stream" in caplog.text
+    await other.rollback()
+    assert await sums.load(stream) == (Sum(1, 1), 1)
+    assert [row[1] for row in await saved(store, stream)] == [1]
+
+
+async def test_stream_that_was_cut_off(store: AsyncMessageStore[Any], stream: str) -> None:
+    sums = store.decider(evolve, Sum)
+    kept = store.decider(evolve, Sum, snapshots=Snapshots("kept", every=2))
+    await store.write_many(stream, [EventA(1), EventA(2)])
+    await kept.load(stream)
+    await store.write(stream, EventA(3))
+    await store._database.rows("SELECT STORE.truncate_stream(%s, 3)", (stream,))
+    with pytest.raises(pgstore.StreamCutOffError) as caught:
+        await sums.load(stream)
+    assert (caught.value.stream, caught.value.floor) == (stream, 2)
+    assert await kept.load(stream) == (Sum(6, 3), 3)
+    await store._database.rows("SELECT STORE.delete_stream(%s)", (stream,))
+    with pytest.raises(pgstore.StreamCutOffError):
+        await kept.decide(stream, add_one)
+
+
+async def test_cached_states_are_continued(store: AsyncMessageStore[Any], stream: str) -> None:
+    calls = mock.Mock(side_effect=evolve)
+    sums = store.decider(calls, Sum, cache=2)
+    await sums.decide(stream, add_one)
+    await store.write(stream, EventA(4))
+    calls.reset_mock()
+    assert await sums.load(stream) == (Sum(5, 2), 2)
+    assert calls.call_count == 1
+    assert (await sums.load(stream, at_version=1)).state == Sum(1, 1)
+    calls.reset_mock()
+    for n in range(2):  # two others: the first one is forgotten
+        await sums.decide(f"{stream}-{n}", add_one)
+    calls.reset_mock()
+    await sums.load(stream)
+    assert calls.call_count == 2
+
+
+async def test_cached_state_of_what_was_redacted_is_not_used(
+    store: AsyncMessageStore[Any], stream: str
+) -> None:
+    sums = store.decider(evolve, Sum, cache=2)
+    await sums.decide(stream, add_one)
+    last = await store.last(stream)
+    assert last is not None
+    redact = "SELECT STORE.redact_message(%s::uuid, '{\"num\": 40}', 'asked for')"
+    await store._database.rows(redact, (str(last.message_id),))
+    assert (await sums.load(stream)).state == Sum(40, 1)
+
+
+async def test_cached_states_are_the_caches_own(store: AsyncMessageStore[Any], stream: str) -> None:
+    def collect(state: list[int], message: EventA) -> list[int]:
+        state.append(message.num)
+        return state
+
+    lists = store.decider(collect, list[int], initial=list, cache=2)
+    await lists.decide(stream, lambda _: EventA(1))
+    first = (await lists.load(stream)).state
+    kept = copy.deepcopy(first)
+    first.append(99)
+    assert (await lists.load(stream)).state == kept == [1]

@@ -1,0 +1,108 @@
+# Generated from tests/client/_async/test_repository.py by `python tools/unasync.py`.
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+import pgstore
+from pgstore import MessageStore, Snapshots
+from tests.client.messages import EventA
+
+
+@dataclass
+class Account:
+    id: str
+    version: int = 0
+    balance: int = 0
+    changes: list[EventA] = field(default_factory=list)
+
+    def deposit(self, amount: int) -> None:
+        message = EventA(amount)
+        self.evolve(message)
+        self.changes.append(message)
+
+    def evolve(self, message: EventA) -> None:
+        self.balance += message.num
+
+
+def test_aggregate_is_added_and_got(store: MessageStore[Any], category: str) -> None:
+    accounts = store.repository(Account, category)
+    ada = Account("ada")
+    ada.deposit(10)
+    ada.deposit(5)
+    position = accounts.add(ada, metadata={"by": "me"})
+    assert position is not None
+    assert (position.stream, position.version) == (f"{category}-ada", 2)
+    assert (ada.version, ada.changes) == (2, [])
+    assert accounts.get("ada") == ada == Account("ada", 2, 15)
+    assert (accounts.save(ada)) is None
+    last = store.last(f"{category}-ada")
+    assert last is not None
+    assert last.metadata == {"by": "me"}
+
+
+def test_aggregate_that_is_not_there(store: MessageStore[Any], category: str) -> None:
+    with pytest.raises(pgstore.StreamNotFoundError, match=f"{category}-bob"):
+        store.repository(Account, category).get("bob")
+
+
+def test_aggregate_that_is_there_is_not_added(store: MessageStore[Any], category: str) -> None:
+    accounts = store.repository(Account, category)
+    for error in (None, pgstore.OptimisticConcurrencyError):
+        ada = Account("ada")
+        ada.deposit(10)
+        if error is None:
+            accounts.add(ada)
+        else:
+            with pytest.raises(error):
+                accounts.add(ada)
+            assert ada.changes == [EventA(10)]
+    with pytest.raises(pgstore.InvalidArgumentError, match="not new"):
+        accounts.add(accounts.get("ada"))
+
+
+def test_save_refuses_what_others_have_changed(store: MessageStore[Any], category: str) -> None:
+    accounts = store.repository(Account, category, cache=5)
+    ada = Account("ada")
+    ada.deposit(10)
+    accounts.add(ada)
+    one, other = accounts.get("ada"), accounts.get("ada")
+    one.deposit(1)
+    other.deposit(2)
+    accounts.save(one)
+    with pytest.raises(pgstore.OptimisticConcurrencyError):
+        accounts.save(other)
+    assert accounts.get("ada").balance == 11
+
+
+def test_edit_saves_at_the_end_unless_the_block_fails(
+    store: MessageStore[Any], category: str
+) -> None:
+    accounts = store.repository(Account, category, cache=5)
+    ada = Account("ada")
+    ada.deposit(10)
+    accounts.add(ada)
+    with accounts.edit("ada", metadata={"n": 1}) as edited:
+        edited.deposit(1)
+    with suppress(ZeroDivisionError), accounts.edit("ada") as edited:
+        edited.deposit(1)
+        edited.deposit(1 // 0)
+    with store.transaction() as conn, accounts.edit("ada", conn=conn) as edited:
+        edited.deposit(2)
+    assert accounts.get("ada") == Account("ada", 3, 13)
+
+
+def test_aggregates_have_snapshots(store: MessageStore[Any], category: str) -> None:
+    accounts = store.repository(Account, category, snapshots=Snapshots("account", every=2))
+    ada = Account("ada")
+    for _ in range(3):
+        ada.deposit(1)
+    accounts.add(ada)
+    assert accounts.get("ada") == Account("ada", 3, 3)
+    store._database.rows("SELECT STORE.truncate_stream(%s, 3)", (f"{category}-ada",))
+    assert accounts.get("ada") == Account("ada", 3, 3)
+    with accounts.edit("ada") as edited:
+        edited.deposit(7)
+    assert accounts.get("ada") == Account("ada", 4, 10)
