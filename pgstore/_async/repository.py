@@ -6,11 +6,11 @@ from typing import Any, Generic, TypeVar
 
 from psycopg import AsyncConnection
 
-from pgstore._async.loader import AsyncLoader
+from pgstore._async.decider import AsyncDecider
 from pgstore._async.writer import AsyncWriter
 from pgstore._core.arguments import name_of
-from pgstore._core.encoding import Metadata
 from pgstore._core.messages import E, MessagePosition
+from pgstore._core.metadata import Metadata
 from pgstore._core.states import Aggregate
 from pgstore.errors import InvalidArgumentError, StreamNotFoundError
 
@@ -20,9 +20,9 @@ A = TypeVar("A", bound=Aggregate[Any])
 class AsyncRepository(Generic[A, E]):
     """Gets and saves aggregates, each of which is a stream: see `repository` of a store."""
 
-    def __init__(self, store: AsyncWriter[E], loader: AsyncLoader[A, E], category: str) -> None:
+    def __init__(self, store: AsyncWriter[E], decider: AsyncDecider[A, E], category: str) -> None:
         self._store = store
-        self._loader = loader
+        self._decider = decider
         self._category = category
 
     def stream_of(self, id: str) -> str:
@@ -37,13 +37,11 @@ class AsyncRepository(Generic[A, E]):
             StreamCutOffError: its first messages were deleted, and no snapshot has them.
         """
         stream = self.stream_of(id)
-        made = await self._loader.load(stream, conn=conn)
-        if not made.version:
+        aggregate, version = await self._decider.load(stream, conn=conn)
+        if not version:
             raise StreamNotFoundError(stream)
-        if conn is None:
-            await self._loader.keep(stream, made)
-        made.state.version = made.version
-        return made.state
+        aggregate.version = version
+        return aggregate
 
     async def add(
         self,
@@ -57,10 +55,8 @@ class AsyncRepository(Generic[A, E]):
         Raises:
             OptimisticConcurrencyError: there is one with this id.
         """
-        if aggregate.version:
-            raise InvalidArgumentError(
-                f"aggregate {aggregate.id} is not new: it is at version {aggregate.version}"
-            )
+        if aggregate.version or not aggregate.changes:
+            raise InvalidArgumentError(f"aggregate {aggregate.id} is not new, or has no changes")
         return await self.save(aggregate, metadata=metadata, conn=conn)
 
     async def save(
@@ -72,7 +68,8 @@ class AsyncRepository(Generic[A, E]):
     ) -> MessagePosition | None:
         """Write the aggregate's changes, if there are any; the place of the last one.
 
-        If this raises, get the aggregate again: this one has changes that are not stored.
+        If this raises, or the transaction of `conn` is rolled back, get the aggregate again: this
+        one has changes that are not stored.
 
         Raises:
             OptimisticConcurrencyError: others have changed it since it was read.
@@ -80,12 +77,9 @@ class AsyncRepository(Generic[A, E]):
         changes = list(aggregate.changes)
         if not changes:
             return None
+        stream, version = self.stream_of(aggregate.id), aggregate.version
         position = await self._store.write_many(
-            self.stream_of(aggregate.id),
-            changes,
-            expected_version=aggregate.version,
-            metadata=metadata,
-            conn=conn,
+            stream, changes, expected_version=version, metadata=metadata, conn=conn
         )
         aggregate.version = position.version
         del aggregate.changes[: len(changes)]

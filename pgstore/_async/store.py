@@ -1,6 +1,6 @@
 """The message store."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from types import TracebackType, UnionType
@@ -9,22 +9,18 @@ from typing import Any, Literal, Self, overload
 from psycopg_pool import AsyncConnectionPool
 
 from pgstore._async.database import AsyncDatabase
-from pgstore._async.decider import AsyncDecider
+from pgstore._async.deciding import AsyncDecidingStore
 from pgstore._async.grouping import AsyncGrouping
-from pgstore._async.loader import AsyncLoader
 from pgstore._async.opening import AsyncOpening
-from pgstore._async.repository import A, AsyncRepository
 from pgstore._async.runner import AsyncRunner
 from pgstore._async.source import AsyncSource, Pool, PoolConnection
 from pgstore._async.subscription import AsyncSubscription, SubscriptionOptions
 from pgstore._async.waker import AsyncWaker, WakeUp
-from pgstore._async.writer import AsyncWriter
 from pgstore._core.arguments import (
     count,
     describe,
     name_of,
     one_of,
-    refuse_no_function,
     refuse_settings,
     refuse_source,
     seconds,
@@ -33,7 +29,6 @@ from pgstore._core.codec import Codec, DecodeHook, Hook, codec_of
 from pgstore._core.filters import categories_of
 from pgstore._core.messages import E, RawMessage
 from pgstore._core.parameters import DEFAULT_LEASE
-from pgstore._core.states import S, Snapshots
 from pgstore._core.subscriptions import GuardedHooks, RunnerHooks
 from pgstore.errors import InvalidArgumentError
 
@@ -44,7 +39,7 @@ _PATIENCE = 30.0
 _MOST_WORKERS = 1000
 
 
-class AsyncMessageStore(AsyncWriter[E]):
+class AsyncMessageStore(AsyncDecidingStore[E]):
     """Write and read messages of the types `E`."""
 
     @overload
@@ -144,6 +139,7 @@ class AsyncMessageStore(AsyncWriter[E]):
             super().__init__(database, codec, waker, grouping)
             runners = set()
         self._runners: set[AsyncRunner] = runners
+        self._hooks = (enc_hook, dec_hook)
 
     def __repr__(self) -> str:
         types = ", ".join(sorted(cls.__name__ for cls in self._codec.types))
@@ -158,68 +154,6 @@ class AsyncMessageStore(AsyncWriter[E]):
     def raw(self) -> "AsyncMessageStore[RawMessage]":
         """The same store with messages of any type, undecoded, on the same connections."""
         return AsyncMessageStore(self, messages=RawMessage)
-
-    def decider(
-        self,
-        evolve: Callable[[S, E], S],
-        state: type[S],
-        *,
-        initial: Callable[[], S] | None = None,
-        snapshots: Snapshots | None = None,
-        cache: int = 0,
-    ) -> AsyncDecider[S, E]:
-        """Declare how the messages of a stream make a state, to load it and to decide on it.
-
-        Args:
-            evolve: gets the state and the next message, and returns the state after it.
-            state: the class of the state.
-            initial: makes the state of an empty stream; without it the class does, called without
-                arguments.
-            snapshots: keep states in the store, so that not every message is read each time. The
-                class is then one that can be a message's.
-            cache: how many streams' last states to remember in this process. A state that is
-                remembered is continued with the messages that came after it.
-        """
-        refuse_no_function("initial", initial)
-        make = initial or state
-        return AsyncDecider(self, self._loader(evolve, lambda _: make(), snapshots, state, cache))
-
-    def repository(
-        self,
-        aggregate: Callable[[str], A],
-        category: str,
-        *,
-        snapshots: Snapshots | None = None,
-        cache: int = 0,
-    ) -> AsyncRepository[A, E]:
-        """Declare a class whose objects are made of a stream each and write to it.
-
-        Args:
-            aggregate: a class with what `Aggregate` says, called with the object's id.
-            category: that of the streams. The stream of an object is the category, a minus, its id.
-            snapshots, cache: as those of `decider`.
-        """
-        name_of("category", category)
-
-        def evolve(state: A, message: E) -> A:
-            state.evolve(message)
-            return state
-
-        def initial(stream: str) -> A:
-            return aggregate(stream.removeprefix(f"{category}-"))
-
-        loader = self._loader(evolve, initial, snapshots, aggregate, cache)
-        return AsyncRepository(self, loader, category)
-
-    def _loader(
-        self,
-        evolve: Callable[[S, E], S],
-        initial: Callable[[str], S],
-        snapshots: Snapshots | None,
-        state: object,
-        cache: int,
-    ) -> AsyncLoader[S, E]:
-        return AsyncLoader(self._database, self._codec, evolve, initial, snapshots, state, cache)
 
     def subscription(
         self,

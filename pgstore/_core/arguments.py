@@ -57,6 +57,8 @@ def seconds(name: str, value: object) -> float:
 
 def aware(moment: datetime) -> datetime:
     """A time, which must have a zone."""
+    if not isinstance(moment, datetime):
+        raise InvalidArgumentError(f"a time must be a datetime, not {describe(moment)}")
     if moment.utcoffset() is None:
         raise InvalidArgumentError(
             "a time needs a zone, as in datetime(2026, 3, 1, tzinfo=UTC):"
@@ -65,9 +67,9 @@ def aware(moment: datetime) -> datetime:
     return moment
 
 
-def refuse_no_function(name: str, value: object) -> None:
-    """Refuse what cannot be called, unless it is None."""
-    if value is not None and not callable(value):
+def refuse_no_function(name: str, value: object, *, optional: bool = True) -> None:
+    """Refuse a value that cannot be called, unless it is None and that is allowed."""
+    if not callable(value) and not (optional and value is None):
         raise InvalidArgumentError(f"{name} must be a function, not {describe(value)}")
 
 

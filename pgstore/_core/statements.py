@@ -53,10 +53,10 @@ READ_STREAM = (
 )
 # The last message of a stream, or the last one of a type.
 LAST_MESSAGE = f"SELECT {_MESSAGE} FROM STORE.last_message(%s::text, %s::text)"
-# What the state of a stream is made of: first a snapshot, or a row without one.
+# The messages that a stream's state is made of, after a row with the snapshot before them, if any.
 LOAD_STREAM = (
-    "SELECT version, global_position, type, data::text, added_at, changes FROM STORE.load_stream("
-    "%s::text, %s::text, %s::bigint, %s::bigint, %s::bigint, %s::bigint, %s::bigint, %s::bigint)"
+    "SELECT message_id, version, type, data::text, changes FROM STORE.load_stream(%s::text,"
+    " %s::text, %s::bigint, %s::bigint, %s::timestamptz, %s::bigint, %s::uuid, %s::bigint)"
 )
 # Save a state; whether it was saved.
 SAVE_SNAPSHOT = (

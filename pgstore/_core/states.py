@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from uuid import UUID
 
 import msgspec
 
+from pgstore._core.arguments import count, name_of, whole
+from pgstore._core.codec import Codec
 from pgstore._core.messages import E, MessagePosition
+from pgstore.errors import MessageDecodeError, UnknownMessageTypeError
 
 S = TypeVar("S")
 
@@ -18,10 +22,7 @@ class Loaded(NamedTuple, Generic[S]):
 
 
 class Decided(NamedTuple, Generic[S]):
-    """The state after a decision, its version, and the place of the last message written.
-
-    `position` is None if the decision was to write nothing.
-    """
+    """The state after a decision, its version, and the place of the last message, if any."""
 
     state: S
     version: int
@@ -29,7 +30,7 @@ class Decided(NamedTuple, Generic[S]):
 
 
 class Aggregate(Protocol[E]):
-    """What a `Repository` needs of a class; nothing has to be inherited.
+    """The members that a `Repository` needs in a class; nothing has to be inherited.
 
     Its methods append new messages to `changes`, after they have applied them by `evolve`. The
     repository sets `version`, and empties `changes` when they are written.
@@ -57,18 +58,58 @@ class Snapshots(msgspec.Struct, frozen=True):
     code_version: int = 1
     every: int | Callable[[Any, int], bool] = 100
 
-    def due(self, state: object, messages: int) -> bool:
-        """Tell whether to save a state that has so many messages more than the saved one."""
-        if isinstance(self.every, int):
-            return messages >= self.every
-        return messages > 0 and self.every(state, messages)
+    def __post_init__(self) -> None:
+        name_of("name", self.name)
+        whole("code_version", self.code_version)
+        if not callable(self.every):
+            count("every", self.every, least=1)
+
+
+class StateCodec(msgspec.Struct):
+    """How states become snapshots."""
+
+    snapshots: Snapshots
+    codec: Codec[Any]
+
+    @property
+    def code(self) -> tuple[str, str]:
+        """The name and the version of the code, as the statements take them."""
+        return self.snapshots.name, str(self.snapshots.code_version)
+
+    def is_due(self, made: "Made[Any]") -> bool:
+        """Tell whether to save a state."""
+        messages, every = made.version - made.saved_version, self.snapshots.every
+        if callable(every):
+            return messages > 0 and every(made.state, messages)
+        return messages >= every
+
+    def encode(self, state: object) -> str:
+        """The JSON of a state: an object of one key, the name of its class."""
+        name, data = self.codec.encode(state)
+        return msgspec.json.encode({name: msgspec.Raw(data)}).decode()
+
+    def decode(self, data: str, stream: str, version: int) -> Any:
+        """The state; the place is for the error."""
+        ((name, state),) = msgspec.json.decode(data, type=dict[str, msgspec.Raw]).items()
+        try:
+            return self.codec.decode(name, bytes(state).decode(), stream, version)
+        except (MessageDecodeError, UnknownMessageTypeError) as error:
+            error.add_note(
+                "It is a snapshot of another class: raise code_version of its Snapshots."
+            )
+            raise
 
 
 class Made(msgspec.Struct, Generic[S]):
-    """A state on its way: what it is made of."""
+    """A state, its last message, and the version of the snapshot that it was made of."""
 
     state: S
     version: int
-    position: int | None
+    message_id: UUID | None
     changes: int
     saved_version: int
+
+    @property
+    def known(self) -> tuple[str | None, str]:
+        """The last message, and how often messages were changed, as the statements take them."""
+        return None if self.message_id is None else str(self.message_id), str(self.changes)

@@ -1,22 +1,29 @@
 # Generated from pgstore/_async/decider.py by `python tools/unasync.py`.
 
-"""Decisions: state from messages, new messages from state."""
+"""States of streams, made of a snapshot and the messages after it, and decisions on them."""
 
+import copy
 import random
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
-from typing import Generic
+from typing import Any, Generic
 
+import psycopg
 from psycopg import Connection
 
 from pgstore._compat.tasks import pause
-from pgstore._core.arguments import count, describe, refuse_no_function, several
-from pgstore._core.encoding import Metadata
+from pgstore._core import statements as s
+from pgstore._core.arguments import aware, count, name_of, number, refuse_no_function, several
+from pgstore._core.log import log
 from pgstore._core.messages import E
-from pgstore._core.states import Decided, Loaded, Made, S
-from pgstore._sync.loader import Loader
+from pgstore._core.metadata import Metadata
+from pgstore._core.states import Decided, Loaded, Made, S, StateCodec
 from pgstore._sync.writer import Writer
 from pgstore.errors import InvalidArgumentError, OptimisticConcurrencyError
+
+_PAGE = 1000
 
 # Seconds before a conflict is tried again, for the first time; then twice as long each time.
 _PAUSE, _LONGEST_PAUSE = 0.005, 0.2
@@ -25,9 +32,20 @@ _PAUSE, _LONGEST_PAUSE = 0.005, 0.2
 class Decider(Generic[S, E]):
     """Makes the states of streams, and writes what is decided on them: see `decider` of a store."""
 
-    def __init__(self, store: Writer[E], loader: Loader[S, E]) -> None:
+    def __init__(
+        self,
+        store: Writer[E],
+        evolve: Callable[[S, E], S],
+        initial: Callable[[str], S],
+        snapshots: StateCodec | None,
+        cache: int,
+    ) -> None:
         self._store = store
-        self._loader = loader
+        self._evolve = evolve
+        self._initial = initial
+        self._snapshots = snapshots
+        self._most = count("cache", cache)
+        self._cache: OrderedDict[str, Made[S]] = OrderedDict()
 
     def load(
         self,
@@ -41,17 +59,21 @@ class Decider(Generic[S, E]):
 
         Args:
             at_version: the state when the stream was at this version.
-            at: the state of the messages that were added until this time, aware of its zone. Reads
-                the stream from its beginning.
+            at: the state before the first message that was added after this time, which is aware of
+                its zone.
             conn: read on this connection, within the caller's transaction.
 
         Raises:
             StreamCutOffError: the beginning of the stream was deleted, and no snapshot has it.
             InvalidArgumentError: the stream has not reached `at_version`.
         """
-        made = self._loader.load(stream, at_version, at, conn)
-        if at_version is None and at is None and conn is None:
-            self._loader.keep(stream, made)
+        made = self._made(stream, self._remembered(stream), conn, at_version, at)
+        if at is None and at_version is None and conn is None:
+            self._keep(stream, made)
+        if at is None and at_version is not None and made.version < at_version:
+            raise InvalidArgumentError(
+                f"stream {stream} is at version {made.version}: it has no state at {at_version}"
+            )
         return Loaded(made.state, made.version)
 
     def decide(
@@ -69,57 +91,96 @@ class Decider(Generic[S, E]):
 
         Args:
             decision: gets the state and returns a message, several, or None. It leaves the state as
-                it is. What it raises is raised here, and nothing is written.
+                it is. Its errors come out of `decide`, and nothing is written.
             metadata: a JSON object to keep beside each message.
-            attempts: how often to decide before the conflict is raised. With `conn` once: after an
-                error the transaction is over.
-            conn: read and write in the caller's transaction.
+            attempts: how often to decide before the conflict is raised.
+            conn: read and write in the caller's transaction, which a conflict does not end.
 
         Raises:
             OptimisticConcurrencyError: other writers came first each time.
             StreamCutOffError: the beginning of the stream was deleted, and no snapshot has it.
         """
-        refuse_no_function("decision", decision)
-        attempts = count("attempts", attempts, least=1) if conn is None else 1
-        longest = _PAUSE
+        refuse_no_function("decision", decision, optional=False)
+        attempts = count("attempts", attempts, least=1)
+        made, longest = self._remembered(stream), _PAUSE
         while True:
-            made = self._loader.load(stream, conn=conn)
-            messages = self._several(decision(made.state))
-            attempts -= 1
+            made = self._made(stream, made, conn)
+            if conn is None:
+                self._keep(stream, made)
+            new = self._several(decision(made.state))
+            if not new:
+                return Decided(made.state, made.version, None)
+            savepoint: AbstractContextManager[object] = nullcontext()
+            if conn is not None:
+                savepoint = conn.transaction()
             try:
-                return self._written(stream, made, messages, metadata, conn)
+                with savepoint:
+                    position = self._store.write_many(
+                        stream, new, expected_version=made.version, metadata=metadata, conn=conn
+                    )
+                break
             except OptimisticConcurrencyError:
+                attempts -= 1
                 if not attempts:
                     raise
             pause(random.uniform(0, longest))
             longest = min(longest * 2, _LONGEST_PAUSE)
+        for message in new:
+            made.state = self._evolve(made.state, message)
+        return Decided(made.state, position.version, position)
 
-    def _written(
+    def _several(self, decided: Any) -> tuple[E, ...]:
+        if type(decided) in self._store._codec.types:
+            return (decided,)
+        return several("the messages of a decision", decided) or ()
+
+    def _made(
         self,
         stream: str,
-        made: Made[S],
-        messages: tuple[E, ...],
-        metadata: Metadata | None,
+        made: Made[S] | None,
         conn: Connection[object] | None,
-    ) -> Decided[S]:
-        position = None
-        if messages:
-            position = self._store.write_many(
-                stream, messages, expected_version=made.version, metadata=metadata, conn=conn
-            )
-            self._loader.advance(made, messages, position)
-        if conn is None:
-            self._loader.keep(stream, made)
-        return Decided(made.state, made.version, position)
+        at_version: int | None = None,
+        at: datetime | None = None,
+    ) -> Made[S]:
+        """Make a state, or continue one if the server says that it still can be continued."""
+        to_version = number("at_version", at_version)
+        to_time = None if at is None else aware(at).isoformat()
+        code = (None, None) if self._snapshots is None else self._snapshots.code
+        while True:
+            known = (None, None) if made is None else made.known
+            parameters = (stream, *code, to_version, to_time, str(_PAGE), *known)
+            first, *rows = self._store._database.rows(s.LOAD_STREAM, parameters, conn)
+            known_id, version, _, data, changes = first
+            if made is None or known_id is None:
+                if data is None or self._snapshots is None:
+                    state = self._initial(stream)
+                else:
+                    state = self._snapshots.decode(data, stream, version)
+                made = Made(state, version, None, changes, version)
+            for message_id, version, type_name, data, _ in rows:
+                message = self._store._codec.decode(type_name, data, stream, version)
+                made.state = self._evolve(made.state, message)
+                made.version, made.message_id = version, message_id
+            if len(rows) < _PAGE:
+                return made
 
-    def _several(self, decided: E | Iterable[E] | None) -> tuple[E, ...]:
-        if decided is None:
-            return ()
-        if self._loader.is_message(decided):
-            return (decided,)
-        if not isinstance(decided, Iterable):
-            raise InvalidArgumentError(
-                f"a decision must return a message of the store, several or None, not"
-                f" {describe(decided)}"
-            )
-        return several("decision", decided) or ()
+    def _remembered(self, stream: str) -> Made[S] | None:
+        return copy.deepcopy(self._cache.get(name_of("stream", stream)))
+
+    def _keep(self, stream: str, made: Made[S]) -> None:
+        """Save a snapshot of a state that was read, if one is due, and remember the state."""
+        if self._snapshots is not None and self._snapshots.is_due(made):
+            made.saved_version = made.version
+            try:
+                state = self._snapshots.encode(made.state)
+                parameters = (*self._snapshots.code, str(made.version), state, str(made.changes))
+                self._store._database.rows(s.SAVE_SNAPSHOT, (stream, *parameters))
+            except (psycopg.Error, InvalidArgumentError) as error:
+                # The state is right without it, and a decision on it can still be written.
+                log.warning("no snapshot of stream %s was saved: %s", stream, error)
+        if self._most and made.message_id is not None:
+            self._cache.pop(stream, None)
+            self._cache[stream] = copy.deepcopy(made)
+            with suppress(KeyError):  # other threads forget some too
+                while len(self._cache) > self._most:
+                    self._cache.popitem(last=False)

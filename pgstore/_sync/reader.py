@@ -51,6 +51,7 @@ class Reader(Generic[E]):
         stream: str,
         *,
         from_version: int | None = None,
+        to_version: int | None = None,
         max_count: int | None = None,
         backward: bool = False,
         conn: Connection[object] | None = None,
@@ -63,6 +64,7 @@ class Reader(Generic[E]):
         Args:
             from_version: the first version to read, inclusive; without it the first one, or the
                 last one when backward.
+            to_version: the last version to read, inclusive.
             max_count: the most messages to read.
             backward: from high versions to low ones.
             conn: read on this connection, within the caller's transaction.
@@ -71,6 +73,8 @@ class Reader(Generic[E]):
             UnknownMessageTypeError, MessageDecodeError: after the messages before have been read.
         """
         name_of("stream", stream)
+        if to_version is not None:
+            to_version = whole("to_version", to_version)
         if max_count is not None:
             max_count = count("max_count", max_count)
         page = _FIRST_PAGE
@@ -83,6 +87,11 @@ class Reader(Generic[E]):
                 conn,
             )
             for row in rows:
+                version = row[2]
+                if to_version is not None and (
+                    version < to_version if backward else version > to_version
+                ):
+                    return
                 yield self._stored(row)
             if len(rows) < size:
                 return

@@ -9,10 +9,10 @@ from typing import Any, Generic, TypeVar
 from psycopg import Connection
 
 from pgstore._core.arguments import name_of
-from pgstore._core.encoding import Metadata
 from pgstore._core.messages import E, MessagePosition
+from pgstore._core.metadata import Metadata
 from pgstore._core.states import Aggregate
-from pgstore._sync.loader import Loader
+from pgstore._sync.decider import Decider
 from pgstore._sync.writer import Writer
 from pgstore.errors import InvalidArgumentError, StreamNotFoundError
 
@@ -22,9 +22,9 @@ A = TypeVar("A", bound=Aggregate[Any])
 class Repository(Generic[A, E]):
     """Gets and saves aggregates, each of which is a stream: see `repository` of a store."""
 
-    def __init__(self, store: Writer[E], loader: Loader[A, E], category: str) -> None:
+    def __init__(self, store: Writer[E], decider: Decider[A, E], category: str) -> None:
         self._store = store
-        self._loader = loader
+        self._decider = decider
         self._category = category
 
     def stream_of(self, id: str) -> str:
@@ -39,13 +39,11 @@ class Repository(Generic[A, E]):
             StreamCutOffError: its first messages were deleted, and no snapshot has them.
         """
         stream = self.stream_of(id)
-        made = self._loader.load(stream, conn=conn)
-        if not made.version:
+        aggregate, version = self._decider.load(stream, conn=conn)
+        if not version:
             raise StreamNotFoundError(stream)
-        if conn is None:
-            self._loader.keep(stream, made)
-        made.state.version = made.version
-        return made.state
+        aggregate.version = version
+        return aggregate
 
     def add(
         self,
@@ -59,10 +57,8 @@ class Repository(Generic[A, E]):
         Raises:
             OptimisticConcurrencyError: there is one with this id.
         """
-        if aggregate.version:
-            raise InvalidArgumentError(
-                f"aggregate {aggregate.id} is not new: it is at version {aggregate.version}"
-            )
+        if aggregate.version or not aggregate.changes:
+            raise InvalidArgumentError(f"aggregate {aggregate.id} is not new, or has no changes")
         return self.save(aggregate, metadata=metadata, conn=conn)
 
     def save(
@@ -74,7 +70,8 @@ class Repository(Generic[A, E]):
     ) -> MessagePosition | None:
         """Write the aggregate's changes, if there are any; the place of the last one.
 
-        If this raises, get the aggregate again: this one has changes that are not stored.
+        If this raises, or the transaction of `conn` is rolled back, get the aggregate again: this
+        one has changes that are not stored.
 
         Raises:
             OptimisticConcurrencyError: others have changed it since it was read.
@@ -82,12 +79,9 @@ class Repository(Generic[A, E]):
         changes = list(aggregate.changes)
         if not changes:
             return None
+        stream, version = self.stream_of(aggregate.id), aggregate.version
         position = self._store.write_many(
-            self.stream_of(aggregate.id),
-            changes,
-            expected_version=aggregate.version,
-            metadata=metadata,
-            conn=conn,
+            stream, changes, expected_version=version, metadata=metadata, conn=conn
         )
         aggregate.version = position.version
         del aggregate.changes[: len(changes)]

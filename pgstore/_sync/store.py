@@ -2,7 +2,7 @@
 
 """The message store."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from types import TracebackType, UnionType
@@ -15,7 +15,6 @@ from pgstore._core.arguments import (
     describe,
     name_of,
     one_of,
-    refuse_no_function,
     refuse_settings,
     refuse_source,
     seconds,
@@ -24,19 +23,15 @@ from pgstore._core.codec import Codec, DecodeHook, Hook, codec_of
 from pgstore._core.filters import categories_of
 from pgstore._core.messages import E, RawMessage
 from pgstore._core.parameters import DEFAULT_LEASE
-from pgstore._core.states import S, Snapshots
 from pgstore._core.subscriptions import GuardedHooks, RunnerHooks
 from pgstore._sync.database import Database
-from pgstore._sync.decider import Decider
+from pgstore._sync.deciding import DecidingStore
 from pgstore._sync.grouping import Grouping
-from pgstore._sync.loader import Loader
 from pgstore._sync.opening import Opening
-from pgstore._sync.repository import A, Repository
 from pgstore._sync.runner import Runner
 from pgstore._sync.source import Pool, PoolConnection, Source
 from pgstore._sync.subscription import Subscription, SubscriptionOptions
 from pgstore._sync.waker import Waker, WakeUp
-from pgstore._sync.writer import Writer
 from pgstore.errors import InvalidArgumentError
 
 # Longer than this, `close` does not wait for handlers.
@@ -46,7 +41,7 @@ _PATIENCE = 30.0
 _MOST_WORKERS = 1000
 
 
-class MessageStore(Writer[E]):
+class MessageStore(DecidingStore[E]):
     """Write and read messages of the types `E`."""
 
     @overload
@@ -146,6 +141,7 @@ class MessageStore(Writer[E]):
             super().__init__(database, codec, waker, grouping)
             runners = set()
         self._runners: set[Runner] = runners
+        self._hooks = (enc_hook, dec_hook)
 
     def __repr__(self) -> str:
         types = ", ".join(sorted(cls.__name__ for cls in self._codec.types))
@@ -160,68 +156,6 @@ class MessageStore(Writer[E]):
     def raw(self) -> "MessageStore[RawMessage]":
         """The same store with messages of any type, undecoded, on the same connections."""
         return MessageStore(self, messages=RawMessage)
-
-    def decider(
-        self,
-        evolve: Callable[[S, E], S],
-        state: type[S],
-        *,
-        initial: Callable[[], S] | None = None,
-        snapshots: Snapshots | None = None,
-        cache: int = 0,
-    ) -> Decider[S, E]:
-        """Declare how the messages of a stream make a state, to load it and to decide on it.
-
-        Args:
-            evolve: gets the state and the next message, and returns the state after it.
-            state: the class of the state.
-            initial: makes the state of an empty stream; without it the class does, called without
-                arguments.
-            snapshots: keep states in the store, so that not every message is read each time. The
-                class is then one that can be a message's.
-            cache: how many streams' last states to remember in this process. A state that is
-                remembered is continued with the messages that came after it.
-        """
-        refuse_no_function("initial", initial)
-        make = initial or state
-        return Decider(self, self._loader(evolve, lambda _: make(), snapshots, state, cache))
-
-    def repository(
-        self,
-        aggregate: Callable[[str], A],
-        category: str,
-        *,
-        snapshots: Snapshots | None = None,
-        cache: int = 0,
-    ) -> Repository[A, E]:
-        """Declare a class whose objects are made of a stream each and write to it.
-
-        Args:
-            aggregate: a class with what `Aggregate` says, called with the object's id.
-            category: that of the streams. The stream of an object is the category, a minus, its id.
-            snapshots, cache: as those of `decider`.
-        """
-        name_of("category", category)
-
-        def evolve(state: A, message: E) -> A:
-            state.evolve(message)
-            return state
-
-        def initial(stream: str) -> A:
-            return aggregate(stream.removeprefix(f"{category}-"))
-
-        loader = self._loader(evolve, initial, snapshots, aggregate, cache)
-        return Repository(self, loader, category)
-
-    def _loader(
-        self,
-        evolve: Callable[[S, E], S],
-        initial: Callable[[str], S],
-        snapshots: Snapshots | None,
-        state: object,
-        cache: int,
-    ) -> Loader[S, E]:
-        return Loader(self._database, self._codec, evolve, initial, snapshots, state, cache)
 
     def subscription(
         self,

@@ -133,6 +133,57 @@ def pools(
     pgstore.MessageStore[A](other, messages=A)  # E: call-overload
     pgstore.AsyncMessageStore[A](plain, messages=A)  # E: call-overload
 
+class Empty(msgspec.Struct, frozen=True):
+    pass
+
+class Full(msgspec.Struct, frozen=True):
+    num: int
+
+def evolve(state: Empty | Full, message: A | B) -> Empty | Full:
+    return state
+
+def total(state: int, message: A) -> int:
+    return state
+
+boxes = two.decider(evolve, Empty | Full, initial=Empty, snapshots=pgstore.Snapshots("boxes"))
+reveal_type(boxes)  # R: Decider[Empty | Full, A | B]
+reveal_type(two.decider(evolve, Empty))  # R: Decider[Empty | Full, A | B]
+reveal_type(one.decider(total, int))  # R: Decider[int, A]
+state, version = boxes.load("s", at_version=3)
+reveal_type(state)  # R: Empty | Full
+reveal_type(version)  # R: int
+reveal_type(boxes.decide("s", lambda state: B("x")).position)  # R: MessagePosition | None
+boxes.decide("s", lambda state: [A(1), B("x")])
+boxes.decide("s", lambda state: None)
+boxes.decide("s", lambda state: C())  # E: return-value
+one.decider(evolve, Empty)
+two.decider(total, int)  # E: arg-type
+two.decider(lambda state: state, int)  # E: arg-type
+
+class Account:
+    def __init__(self, id: str) -> None:
+        self.id = id
+        self.version = 0
+        self.changes: list[A] = []
+
+    def evolve(self, message: A) -> None: ...
+
+accounts = one.repository(Account, "account", cache=10)
+reveal_type(accounts)  # R: Repository[Account, A]
+reveal_type(accounts.get("1"))  # R: Account
+reveal_type(accounts.save(Account("1")))  # R: MessagePosition | None
+with accounts.edit("1") as edited:
+    reveal_type(edited)  # R: Account
+accounts.add(C())  # E: arg-type
+one.repository(C, "account")  # E: type-var
+
+async def states() -> None:
+    loaded = await aone.decider(total, int).load("s")
+    reveal_type(loaded.state)  # R: int
+    async with aone.transaction() as conn, aone.repository(Account, "a").edit("1") as each:
+        reveal_type(each)  # R: Account
+        await aone.decider(total, int).decide("s", lambda _: A(1), conn=conn)
+
 one.write("s", B("x"))  # E: arg-type
 two.write("s", C())  # E: arg-type
 two.write("s", {"num": 1})  # E: arg-type

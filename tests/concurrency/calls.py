@@ -108,6 +108,8 @@ _OTHERS = {
     "write_group": f"SELECT write_group('{{a-1,a-1,b-1}}', {_GROUPED})",
     "write_group, new stream": f"SELECT write_group('{{new-1,a-1,new-1}}', {_GROUPED})",
     "synchronize_stream": "SELECT synchronize_stream('new-1', '{}', '{T}', '{1}')",
+    "save_snapshot": "SELECT save_snapshot('a-1', 's', 1, 3, '{}', 1)",
+    "drop_snapshots": "SELECT drop_snapshots('s')",
     "truncate_stream": "SELECT truncate_stream('a-1', 3)",
     "delete_stream": "SELECT delete_stream('a-1', NULL)",
     "redact_message, parked": _REDACT % 1,
@@ -137,6 +139,9 @@ def prepare(session: Session, role: str) -> dict[str, str]:
     """Fill a store so that no call lacks something to lock; the calls, each a transaction's."""
     for stream in ["a-1"] * 3 + ["a-2", "a-3", "b-1", "b-2"] * 3:
         session.run("SELECT write_message(%s, 'T', '1')", stream)
+    for stream in ("a-1", "a-2"):
+        session.run("SELECT save_snapshot(%s, 's', 1, 1, '{}', 0)", stream)
+    session.run("INSERT INTO stream_changes SELECT s.stream_id, 1 FROM streams AS s")
     session.run("SELECT set_retention('a', max_count => 0, keep_unhandled => false)")
     calls = dict(_OTHERS) | _rights(role)
     session.run(f"SELECT grant_access('{role}', 'read'), grant_access('{role}', 'admin')")

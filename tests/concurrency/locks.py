@@ -14,6 +14,8 @@ TABLES = (
     "migrations",
     "parked_messages",
     "retention_policies",
+    "snapshots",
+    "stream_changes",
     "streams",
     "subscription_heads",
     "subscription_partitions",

@@ -11,9 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgstore import AsyncMessageStore, MessageStore, Subscription
+from pgstore import AsyncMessageStore, Decider, MessageStore, Snapshots, Subscription
 from tests.fuzz.judging import check_documented, fuzzed
-from tests.fuzz.values import ANYTHING, MESSAGE, MESSAGES, RAW_MESSAGE, Event, Given, arguments
+from tests.fuzz.values import (
+    ANYTHING,
+    MESSAGE,
+    MESSAGES,
+    RAW_MESSAGE,
+    Event,
+    Given,
+    Object,
+    arguments,
+)
 
 # What takes no values; and decorators, see test_handlers.py.
 _OTHERS = {"close", "aclose", "stop", "transaction", "handler", "batch_handler", "middleware"}
@@ -123,6 +132,31 @@ def test_a_subscription_raises_what_is_documented(store: MessageStore[Any], meth
             given.named["timeout"] = 0
         try:
             call(**given.named)
+        except Exception as error:
+            check_documented(error)
+
+    check()
+
+
+@pytest.mark.parametrize("method", ["load", "decide", "get", "edit"])
+def test_states_raise_what_is_documented(store: MessageStore[Any], method: str) -> None:
+    rule = Snapshots("fuzz", every=1)
+    decider: Decider[Any, Any] = store.decider(
+        lambda state, _: state, Event, snapshots=rule, cache=1
+    )
+    repository = store.repository(Object, "fuzz", snapshots=rule, cache=1)
+    call = getattr(decider if method in ("load", "decide") else repository, method)
+
+    @fuzzed(60)
+    @given(arguments(call, hostile=ANYTHING | MESSAGE | st.lists(MESSAGE, max_size=2)))
+    def check(given: Given) -> None:
+        if callable(given.named.get("decision")):  # what it raises is the caller's
+            given.named["decision"] = lambda _: Event(1)
+        try:
+            answer = call(**given.named)
+            if method == "edit":
+                with answer:
+                    pass
         except Exception as error:
             check_documented(error)
 

@@ -19,7 +19,7 @@ import msgspec
 import pydantic
 from hypothesis import strategies as st
 
-from pgstore import RawMessage, RunnerHooks
+from pgstore import RawMessage, RunnerHooks, Snapshots
 from pgstore._core.arguments import describe
 
 
@@ -52,6 +52,18 @@ class Data:
 
 
 MESSAGES = Event | Signed | Model | Data
+
+
+@dataclasses.dataclass
+class Object:
+    """An aggregate."""
+
+    id: str
+    version: int = 0
+    changes: list[Any] = dataclasses.field(default_factory=list)
+
+    def evolve(self, message: Any) -> None:
+        pass
 
 
 class Raised(Exception):
@@ -295,6 +307,7 @@ EXPECTED: dict[str, st.SearchStrategy[Any]] = {
     "metadata": st.sampled_from([None, {"a": 1}]),
     "conn": st.none(),
     "from_version": st.none() | _POSITION,
+    "to_version": st.none() | _POSITION,
     "max_count": st.none() | st.integers(0, 3),
     "backward": st.booleans(),
     "type": st.sampled_from([None, "Event"]),
@@ -330,6 +343,17 @@ EXPECTED: dict[str, st.SearchStrategy[Any]] = {
     "group_writes": st.booleans(),
     "enc_hook": st.none(),
     "dec_hook": st.none(),
+    "evolve": st.just(lambda state, message: state),
+    "state": st.just(Event),
+    "initial": st.none(),
+    "aggregate": st.just(Object),
+    "snapshots": st.sampled_from([None, Snapshots("s", every=1)]),
+    "cache": st.integers(0, 2),
+    "decision": st.sampled_from([lambda _: Event(1), lambda _: [], lambda _: None]),
+    "attempts": st.just(2),
+    "at_version": st.none() | st.integers(0, 2),
+    "at": st.sampled_from([None, datetime(2026, 1, 1, tzinfo=UTC)]),
+    "id": st.sampled_from(["1", "2"]),
 }
 
 

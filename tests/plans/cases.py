@@ -131,6 +131,21 @@ CASES = {
     "a hundred messages": Case(
         f"SELECT * FROM get_messages({_ids('SELECT generate_series(1, 100)')})", 200, 1500
     ),
+    "load": Case("SELECT * FROM load_stream('big-1', max_count => 10)", 10, 50),
+    "load, a snapshot that is not there": Case(
+        "SELECT * FROM load_stream('big-1', 's', 1, max_count => 10)", 10, 50
+    ),
+    "load, a known state": Case(
+        "SELECT * FROM load_stream('big-1', 's', 1, known_message_id => md5('5000')::uuid,"
+        " known_changes => 0, max_count => 10)",
+        10,
+        50,
+    ),
+    "load, up to a time": Case(
+        "SELECT * FROM load_stream('small-7', to_time => '-infinity')", 10, 50
+    ),
+    "load, missing stream": Case("SELECT * FROM load_stream('none-1', 's', 1)", 0, 50),
+    "save": Case("SELECT save_snapshot('big-1', 's', 1, 5000, '{{}}', 0)", 3, 100),
     "write": Case("SELECT write_message('big-1', 'T', '1')", 2, 100),
     "write to a new stream": Case(
         "SELECT write_message('new-' || gen_random_uuid(), 'T', '1')", 1, 100

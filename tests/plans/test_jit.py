@@ -139,6 +139,7 @@ def calls(server_conninfo: str, store: str) -> Iterator[Calls]:
         calls = Calls(session)
         for _ in range(2):  # the second time with what the first one has planned and written
             write(calls)
+            calls("save_snapshot('account-1', 's', 1, stream_version('account-1'), '1', 0)")
             read(calls)
             sleep(calls)
             for partitions in (1, 8):
@@ -185,6 +186,12 @@ def write(calls: Calls) -> None:
 def read(calls: Calls) -> None:
     calls("read_stream('account-1')")
     calls("read_stream('account-1', backward => true, max_count => 10)")
+    calls("load_stream('account-1', 's', 1)")
+    calls("load_stream('account-1', to_time => 'now')")
+    calls(
+        "load_stream('account-1', known_message_id => md5('7')::uuid, known_changes => 0,"
+        " max_count => 10)"
+    )
     calls("last_message('account-1')")
     calls("last_message('account-1', 'none')")
     calls("stream_version('account-1')")

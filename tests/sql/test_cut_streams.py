@@ -38,7 +38,7 @@ def test_truncate_stream_leaves_the_last_messages(store: Store, stream: str) -> 
         "truncate_stream",
         stream,
         "law",
-        {"before_version": 4, "version": 5, "deleted": 3},
+        {"before_version": 4, "version": 5, "deleted": 3, "snapshots": 0},
     )
 
 

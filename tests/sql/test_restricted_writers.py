@@ -50,6 +50,7 @@ def write_all_ways(store: Store, stream: str, on: Connection) -> None:
     store.call("write_messages", stream, '[{"type": "A", "data": 1}]', on=on)
     ids = [row[0] for row in store.call("read_stream", stream)]
     store.call("synchronize_stream", stream, ids, ["A"], ["1"], on=on)
+    assert store.call("save_snapshot", stream, "s", 1, 1, "{}", 0, on=on) == [(True,)]
 
 
 def refused_all_ways(store: Store, stream: str, on: Connection) -> None:
@@ -59,6 +60,7 @@ def refused_all_ways(store: Store, stream: str, on: Connection) -> None:
         ("write_arrays", [["A", "B"], ["1", "2"]]),
         ("write_messages", ['[{"type": "A", "data": 1}]']),
         ("synchronize_stream", [ids, ["A"], ["1"]]),
+        ("save_snapshot", ["s", 1, 1, "{}", 0]),
     ]
     for function, given in calls:
         with store.refused("42501", stream=stream):

@@ -1,4 +1,4 @@
-"""What a row must hold whoever writes it: the CHECKs of the tables of subscriptions."""
+"""What a row must hold whoever writes it: the CHECKs of tables."""
 
 import psycopg
 import pytest
@@ -49,3 +49,22 @@ def test_row_that_no_function_would_write_is_refused(
             " (SELECT s.subscription_id FROM STORE.subscriptions AS s WHERE s.subscription = %s)",
             [reader.name],
         )
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("snapshots", "snapshot = ''"),
+        ("snapshots", "snapshot = repeat('x', 256)"),
+        ("snapshots", "version = 0"),
+        ("stream_changes", "changes = 0"),
+    ],
+)
+def test_row_about_a_stream_that_no_function_would_write_is_refused(
+    store: Store, stream: str, table: str, change: str
+) -> None:
+    store.write(stream)
+    store.call("redact_message", store.call("read_stream", stream)[0][0], "{}", "asked for")
+    store.call("save_snapshot", stream, "s", 1, 1, "{}", 1)
+    with pytest.raises(psycopg.errors.CheckViolation):
+        store.query(f"UPDATE STORE.{table} SET {change}")

@@ -1,4 +1,5 @@
 import json
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -10,20 +11,20 @@ STATE = json.dumps({"total": 3})
 
 
 def load(store: Store, stream: str, **arguments: object) -> list[tuple[object, ...]]:
-    """Version, data and changes of each row; of a message the version alone."""
+    """Version, data and changes of the first row; of a message the version alone."""
     names = "".join(f", {name} => %({name})s" for name in arguments)
     rows = store.query(
-        f"SELECT message_id IS NULL, version, data, changes FROM STORE.load_stream(%(s)s{names})",
+        f"SELECT type IS NULL, version, data, changes FROM STORE.load_stream(%(s)s{names})",
         {"s": stream, **arguments},
     )
     return [row[1:] if row[0] else (row[1],) for row in rows]
 
 
-def position(store: Store, stream: str, version: int) -> int:
+def of_version(store: Store, stream: str, version: int, column: str) -> object:
     ((found,),) = store.query(
-        "SELECT global_position FROM STORE.read_stream(%s, %s, 1)", [stream, version]
+        f"SELECT {column} FROM STORE.read_stream(%s, %s, 1)", [stream, version]
     )
-    return int(found)
+    return found
 
 
 def save(
@@ -151,18 +152,152 @@ def test_old_snapshots_can_be_dropped(store: Store) -> None:
     assert store.query(drop, [None]).fetchall() == [(2,)]
 
 
+def test_snapshot_of_a_stream_that_is_being_cut_off_is_not_dropped(
+    store: Store, stream: str, connect: Connect
+) -> None:
+    for _ in range(3):
+        store.write(stream)
+    assert save(store, stream, 3, name="held")
+    other = connect(autocommit=False)
+    store.call("truncate_stream", stream, 3, on=other)
+    assert store.call("drop_snapshots", "held") == [(0,)]
+    other.commit()
+    assert load(store, stream, snapshot="held", code_version=1) == [(3, {"total": 3}, 0)]
+
+
 def test_a_known_state_is_continued(store: Store, stream: str) -> None:
     for _ in range(3):
         store.write(stream)
     assert save(store, stream, 1)
-    known = {"known_version": 2, "known_position": position(store, stream, 2), "known_changes": 0}
+    message_id = of_version(store, stream, 2, "message_id")
+    known = {"known_message_id": message_id, "known_changes": 0}
     mine = {"snapshot": "total", "code_version": 1}
     assert load(store, stream, **mine, **known) == [(2, None, 0), (3,)]
-    # A message of another history is at that version.
-    assert load(store, stream, **mine, **{**known, "known_position": 1})[0][0] == 1
-    assert load(store, stream, **mine, **{**known, "known_version": 9})[0][0] == 1
+    assert store.query(
+        "SELECT message_id FROM STORE.load_stream(%s, known_message_id => %s, known_changes => 0)"
+        " WHERE type IS NULL",
+        [stream, message_id],
+    ).fetchall() == [(message_id,)]
+    # Of another stream, of none, of what was changed since, and too late.
+    other = {**known, "known_message_id": of_version(store, other_stream(store), 1, "message_id")}
+    assert load(store, stream, **mine, **other)[0][0] == 1
+    assert load(store, stream, **mine, **{**known, "known_message_id": uuid4()})[0][0] == 1
     assert load(store, stream, **mine, **{**known, "known_changes": 1})[0][0] == 1
     assert load(store, stream, **mine, **known, to_version=1)[0][0] == 1
+
+
+def other_stream(store: Store) -> str:
+    stream = f"other-{uuid4()}"
+    store.write(stream)
+    return stream
+
+
+def test_stream_is_loaded_at_a_time(store: Store, stream: str) -> None:
+    for _ in range(3):
+        store.write(stream)
+    times = [of_version(store, stream, version, "added_at") for version in (1, 2, 3)]
+    assert load(store, stream, to_time=times[2]) == [(0, None, 0), (1,), (2,), (3,)]
+    assert load(store, stream, to_time=times[1]) == [(0, None, 0), (1,), (2,)]
+    assert load(store, stream, to_time="-infinity") == [(0, None, 0)]
+    assert load(store, stream, to_time=times[1], to_version=1) == [(0, None, 0), (1,)]
+    assert save(store, stream, 2)
+    mine = {"snapshot": "total", "code_version": 1}
+    assert load(store, stream, **mine, to_time=times[1]) == [(2, {"total": 3}, 0)]
+    assert load(store, stream, **mine, to_time=times[0]) == [(0, None, 0), (1,)]
+    store.call("truncate_stream", stream, 2)
+    assert load(store, stream, **mine, to_time=times[1]) == [(2, {"total": 3}, 0)]
+    # When the messages that are gone were added, nobody knows.
+    with store.refused("MS008", stream=stream, floor=1):
+        load(store, stream, **mine, to_time=times[0])
+    store.call("truncate_stream", stream, 3)
+    with store.refused("MS008", stream=stream, floor=2):
+        load(store, stream, **mine, to_time=times[1])
+    assert load(store, stream, **mine)[0] == (2, {"total": 3}, 0)
+
+
+def test_truncation_tells_what_is_left_of_the_snapshots(
+    store: Store, stream: str, connect: Connect
+) -> None:
+    conn = connect()
+    warnings: list[str] = []
+    conn.add_notice_handler(lambda notice: warnings.append(notice.message_primary or ""))
+    for _ in range(5):
+        store.write(stream)
+
+    def cut(before_version: int) -> tuple[object, int]:
+        warnings.clear()
+        store.call("truncate_stream", stream, before_version, on=conn)
+        ((*_, detail),) = store.call("list_audit", 1)
+        return detail["snapshots"], len(warnings)
+
+    assert cut(2) == (0, 0)
+    assert save(store, stream, 2)
+    assert save(store, stream, 4, code_version=2)
+    assert cut(3) == (2, 0)
+    assert cut(4) == (1, 0)
+    assert cut(5) == (1, 0)
+    assert cut(6) == (0, 1)
+    assert stream in warnings[0]
+
+
+def test_retention_keeps_only_snapshots_that_cover_the_cut(store: Store) -> None:
+    for stream in ("kept-1", "kept-2", "kept-3"):
+        for _ in range(3):
+            store.write(stream)
+    assert save(store, "kept-1", 1)
+    assert save(store, "kept-2", 3)
+    store.call("set_retention", "kept", max_count=0)
+    store.call("apply_retention")
+    found = store.query(
+        "SELECT s.stream, n.version FROM STORE.snapshots AS n JOIN STORE.streams AS s"
+        " USING (stream_id) WHERE s.category = 'kept'"
+    )
+    assert found.fetchall() == [("kept-2", 3)]
+    mine = {"snapshot": "total", "code_version": 1}
+    assert load(store, "kept-2", **mine) == [(3, {"total": 3}, 0)]
+    for stream in ("kept-1", "kept-3"):
+        with store.refused("MS008", stream=stream, floor=3):
+            load(store, stream, **mine)
+
+
+def test_redaction_in_a_stream_that_was_cut_off_leaves_no_state(store: Store, stream: str) -> None:
+    for _ in range(3):
+        store.write(stream)
+    assert save(store, stream, 3)
+    store.call("truncate_stream", stream, 3)
+    message_id = of_version(store, stream, 3, "message_id")
+    store.call("redact_message", message_id, "{}", "asked for")
+    with store.refused("MS008", stream=stream, floor=2):
+        load(store, stream, snapshot="total", code_version=1)
+
+
+def test_save_waits_for_nobody_and_holds_off_writers(
+    store: Store, stream: str, connect: Connect
+) -> None:
+    store.write(stream)
+    other = connect(autocommit=False)
+    ((saved,),) = store.query(
+        "SELECT STORE.save_snapshot(%s, 'total', 1, 1, '{}', 0)", [stream], on=other
+    )
+    assert saved
+    assert not save(store, stream, 1, code_version=2)
+    store.query("SET lock_timeout = '50ms'")
+    with pytest.raises(psycopg.errors.LockNotAvailable):
+        store.write(stream)
+    store.query("RESET lock_timeout")
+    other.rollback()
+    assert save(store, stream, 1, code_version=2)
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_save_refuses_an_old_view_of_the_stream(
+    store: Store, stream: str, connect: Connect, level: str
+) -> None:
+    store.write(stream)
+    conn = connect(autocommit=False)
+    conn.execute(f"SET TRANSACTION ISOLATION LEVEL {level}")
+    with store.refused("MS004"):
+        store.query("SELECT STORE.save_snapshot(%s, 'n', 1, 1, '{}', 0)", [stream], on=conn)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +307,8 @@ def test_a_known_state_is_continued(store: Store, stream: str) -> None:
         ("load_stream(NULL)", "stream"),
         ("load_stream('s', to_version => -1)", "to_version"),
         ("load_stream('s', max_count => 0)", "max_count"),
+        ("save_snapshot('', 'n', 1, 1, '{}', 0)", "stream"),
+        ("save_snapshot(NULL, 'n', 1, 1, '{}', 0)", "stream"),
         ("save_snapshot('s', '', 1, 1, '{}', 0)", "snapshot"),
         ("save_snapshot('s', 'n', NULL, 1, '{}', 0)", "code_version"),
         ("save_snapshot('s', 'n', 1, 0, '{}', 0)", "version"),

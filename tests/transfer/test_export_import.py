@@ -178,6 +178,36 @@ def test_floors_of_streams_are_kept(old: Place, new: Place, file: Path) -> None:
     assert new.take(file) == transfer.Imported(0, 2, 0, True)
 
 
+def test_snapshots_of_streams_that_were_cut_off_are_brought_along_by_hand(
+    old: Place, new: Place, file: Path
+) -> None:
+    """They are no part of a file. The statement is that of docs/operations/export-import.md."""
+    for _ in range(3):
+        old.write("cut-1")
+        old.write("whole-1")
+    for stream in ("cut-1", "whole-1"):
+        old.query("SELECT STORE.save_snapshot(%s, 's', 1, 2, '{\"sum\": 7}', 0)", stream)
+    old.query("SELECT STORE.truncate_stream('cut-1', 2)")
+    old.export(file)
+    new.take(file)
+    assert new.query("SELECT FROM STORE.snapshots") == []
+    load = "SELECT version, data FROM STORE.load_stream(%s, 's', 1)"
+    assert new.query(load, "whole-1")[0] == (0, None)
+    with pytest.raises(psycopg.Error) as caught:
+        new.query(load, "cut-1")
+    assert caught.value.sqlstate == "MS008"
+
+    copied = new.query(
+        "SELECT s.stream, STORE.save_snapshot("
+        "s.stream, n.snapshot, n.code_version, n.version, n.state, changes => 0)"
+        f" FROM {old.name}.snapshots AS n JOIN {old.name}.streams AS s USING (stream_id)"
+        " WHERE s.floor > 0"
+    )
+    assert copied == [("cut-1", True)]
+    assert new.query(load, "cut-1") == old.query(load, "cut-1")
+    assert new.wrong() == {}
+
+
 def test_file_is_utf_8_whatever_the_connection_is(old: Place, file: Path, conninfo: str) -> None:
     old.write("konto €-1", '"ä €"')
     with psycopg.connect(conninfo, autocommit=True, client_encoding="latin1") as conn:

@@ -109,6 +109,22 @@ BREAKS: dict[str, tuple[list[str], str]] = {
         ],
         "names and ids of streams are unique",
     ),
+    "a snapshot of a version that its stream has not": (
+        ["UPDATE STORE.snapshots AS n SET version = 4"],
+        "snapshots are of versions of their streams",
+    ),
+    "a snapshot of what was cut off": (
+        [
+            "DELETE FROM STORE.messages AS m WHERE m.version < 3 AND m.stream_id = 1",
+            "UPDATE STORE.streams AS s SET floor = 2 WHERE s.stream_id = 1",
+            "UPDATE STORE.snapshots AS n SET version = 1",
+        ],
+        "snapshots are of versions of their streams",
+    ),
+    "a snapshot of no stream": (
+        ["UPDATE STORE.snapshots AS n SET stream_id = 77"],
+        "snapshots are of versions of their streams",
+    ),
     "an index that misses rows": (
         [
             "UPDATE pg_index SET indisready = false WHERE indexrelid ="
@@ -336,6 +352,7 @@ def store(stores: Stores, server_conninfo: str) -> Iterator[Place]:
             place.write(stream)
         place.query("SELECT STORE.create_subscription('all', partitions => 2)")
         place.query("SELECT STORE.claim_partition('{all}', worker => 'me')")
+        place.query("SELECT STORE.save_snapshot('a-1', 's', 1, 3, '{}', 0)")
         place.write("empty-1")
         place.query("DELETE FROM STORE.messages AS m WHERE m.global_position = 6")
         place.query("UPDATE STORE.streams AS s SET floor = 1 WHERE s.stream = 'empty-1'")

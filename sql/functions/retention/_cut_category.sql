@@ -108,6 +108,9 @@ BEGIN
     GROUP BY u.stream_id
   ) AS f
   WHERE s.stream_id = f.stream_id AND s.floor < f.version;
+  DELETE FROM snapshots AS n  -- as in _cut_stream
+  WHERE n.stream_id = ANY (batch.stream_ids)
+    AND n.version < (SELECT s.floor FROM streams AS s WHERE s.stream_id = n.stream_id);
 
   UPDATE retention_policies AS p
   SET

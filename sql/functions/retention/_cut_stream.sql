@@ -39,6 +39,9 @@ BEGIN
   UPDATE streams AS s
   SET floor = to_version
   WHERE s.stream_id = _cut_stream.stream_id AND s.floor < to_version;
+  -- A state that lacks some of the deleted messages: no later state can be made of it any more.
+  DELETE FROM snapshots AS n
+  WHERE n.stream_id = _cut_stream.stream_id AND n.version < to_version;
   -- Fewer of the category are there than were counted.
   UPDATE retention_policies AS p
   SET keep_after = NULL
@@ -48,5 +51,6 @@ END
 $$;
 
 COMMENT ON FUNCTION _cut_stream(bigint, text, bigint, bigint) IS
-$$Internal: delete these versions, the first ones of a stream, and remember the last one. The caller
-holds the stream's lock. Raises 55006 if a handler is at work on one that failed.$$;
+$$Internal: delete these versions, the first ones of a stream, and the snapshots that lack some of
+them; remember the last one. The caller holds the stream's lock. Raises 55006 if a handler is at
+work on one that failed.$$;

@@ -73,5 +73,7 @@ $$Delete messages by the policies of set_retention, the oldest first, at most ma
 in a transaction of its own, again while there are more, with a pause in between; if none was
 deleted though there are more, their streams are in use. It deletes only the first messages of a
 stream, none after the safe position, and none that a subscription still has to handle unless the
-policy says so. Each deletion is written to the audit. Several may run at once: they take different
-categories. Raises 22023 for a bad argument, MS004 and MS005 as read_all.$$;
+policy says so. Snapshots that have all deleted messages of a stream stay, and the others are
+dropped; if none is left, load_stream raises MS008 for the stream from then on. Each deletion is
+written to the audit. Several may run at once: they take different categories. Raises 22023 for a
+bad argument, MS004 and MS005 as read_all.$$;

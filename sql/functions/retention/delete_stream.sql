@@ -55,8 +55,8 @@ END
 $$;
 
 COMMENT ON FUNCTION delete_stream(text, bigint, text) IS
-$$Delete all messages and snapshots of a stream, if it is at expected_version (NULL: in any case); answers how
-many. Its name and version stay: a message written to it later gets the next version, and
-expected_version 0 is refused. Locks the stream against writers until the transaction ends. Written
-to the audit. Raises 22023 if there is no such stream; MS001 if it is at another version; MS004
-unless under READ COMMITTED.$$;
+$$Delete all messages and snapshots of a stream, if it is at expected_version (NULL: in any case);
+answers how many messages. Its name and version stay: a message written to it later gets the next
+version, expected_version 0 is refused, and load_stream raises MS008. Locks the stream against
+writers until the transaction ends. Written to the audit. Raises 22023 if there is no such stream;
+MS001 if it is at another version; MS004 unless under READ COMMITTED.$$;

@@ -83,8 +83,9 @@ $$;
 
 COMMENT ON FUNCTION redact_message(uuid, jsonb, text, jsonb) IS
 $$Replace the payload of a stored message, and its metadata if that is given; its id, place, type
-and time stay. Snapshots that have it are dropped. Errors that subscriptions have kept with it are forgotten. The reason is written to
-the audit, the old content is not. A repetition of the write that stored it is refused from then on
-(MS002). Locks the stream against writers until the transaction ends. Raises 22023 for a bad
-argument, for an id that no message has, and for metadata that would move the message to another
-partition of a subscription.$$;
+and time stay. Snapshots of its stream that have it are dropped; if the beginning of the stream was
+deleted, load_stream raises MS008 for it from then on. Errors that subscriptions have kept with the
+message are forgotten. The reason is written to the audit, the old content is not. A repetition of
+the write that stored it is refused from then on (MS002). Locks the stream against writers until the
+transaction ends. Raises 22023 for a bad argument, for an id that no message has, and for metadata
+that would move the message to another partition of a subscription.$$;

@@ -10,11 +10,15 @@ PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
 SET jit = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
   target record;
   deleted bigint;
+  had_snapshots boolean;
+  snapshots_left bigint;
   failed text;
 BEGIN
   PERFORM _refuse_stranger('truncate_stream');
@@ -27,6 +31,9 @@ BEGIN
           jsonb_build_object('before_version', before_version, 'version', target.version)
         );
       END IF;
+      had_snapshots := EXISTS (
+        SELECT FROM snapshots AS n WHERE n.stream_id = target.stream_id
+      );
       deleted := _cut_stream(
         target.stream_id, category(stream), target.floor + 1, before_version - 1
       );
@@ -38,10 +45,19 @@ BEGIN
     END;
     PERFORM _wait_for_handlers(failed::bigint[]);
   END LOOP;
+  snapshots_left := (
+    SELECT count(*) FROM snapshots AS n WHERE n.stream_id = target.stream_id
+  );
+  IF had_snapshots AND snapshots_left = 0 THEN
+    RAISE WARNING USING
+      MESSAGE = format('no snapshot of stream %s has the messages that were deleted', stream),
+      HINT = 'load_stream raises MS008 for it now. Roll back, and save a snapshot first.';
+  END IF;
   PERFORM _record_audit(
     'truncate_stream', stream, reason,
     jsonb_build_object(
-      'before_version', before_version, 'version', target.version, 'deleted', deleted
+      'before_version', before_version, 'version', target.version, 'deleted', deleted,
+      'snapshots', snapshots_left
     )
   );
   RETURN deleted;
@@ -50,6 +66,8 @@ $$;
 
 COMMENT ON FUNCTION truncate_stream(text, bigint, text) IS
 $$Delete the messages of a stream before a version; answers how many. The stream keeps its version:
-the next message gets the next one, also when all are gone. Locks the stream against writers until
-the transaction ends. Written to the audit. Raises 22023 if there is no such stream or the version
-is beyond its end; MS004 unless under READ COMMITTED.$$;
+the next message gets the next one, also when all are gone. Snapshots that have all deleted messages
+stay, and the others are dropped; if none is left, load_stream raises MS008 for the stream from then
+on, and the call warns. Locks the stream against writers until the transaction ends. Written to the
+audit, with the number of snapshots that are left. Raises 22023 if there is no such stream or the
+version is beyond its end; MS004 unless under READ COMMITTED.$$;

@@ -2,7 +2,7 @@ CREATE OR REPLACE FUNCTION _drop_states(
   stream_id bigint,
   from_version bigint
 )
-RETURNS bigint
+RETURNS void
 LANGUAGE plpgsql
 VOLATILE
 PARALLEL UNSAFE
@@ -12,19 +12,15 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
-DECLARE
-  dropped bigint;
 BEGIN
+  DELETE FROM snapshots AS n
+  WHERE n.stream_id = _drop_states.stream_id AND n.version >= from_version;
   INSERT INTO stream_changes AS c (stream_id, changes)
   VALUES (_drop_states.stream_id, 1)
   ON CONFLICT (stream_id) DO UPDATE SET changes = c.changes + 1;
-  DELETE FROM snapshots AS n
-  WHERE n.stream_id = _drop_states.stream_id AND n.version >= from_version;
-  GET DIAGNOSTICS dropped = ROW_COUNT;
-  RETURN dropped;
 END
 $$;
 
 COMMENT ON FUNCTION _drop_states(bigint, bigint) IS
-$$Internal: drop the snapshots of a stream that hold this version, and refuse those that are made of
-messages as they were until now. The caller holds the stream's lock.$$;
+$$Internal: drop the snapshots of a stream that have this version in them, and have save_snapshot
+refuse states of its messages as they were until now. The caller holds the stream's lock.$$;

@@ -18,7 +18,9 @@ SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 BEGIN
-  IF (octet_length(snapshot) BETWEEN 1 AND 255) IS NOT TRUE THEN
+  IF coalesce(octet_length(stream), 0) = 0 THEN
+    PERFORM _refuse_value('stream', 'must be the name of a stream', to_jsonb(stream));
+  ELSIF (octet_length(snapshot) BETWEEN 1 AND 255) IS NOT TRUE THEN
     PERFORM _refuse_value('snapshot', 'must have 1 to 255 bytes', to_jsonb(snapshot));
   ELSIF code_version IS NULL THEN
     PERFORM _refuse_argument('code_version', 'must be a number, not NULL');
@@ -29,25 +31,20 @@ BEGIN
   ELSIF _payload_problem(state) IS NOT NULL THEN
     PERFORM _refuse_argument('state', _payload_problem(state));
   END IF;
+  -- Before the lock, which would tell a role about a stream that it may not write to.
+  PERFORM _refuse_target(stream, NULL);
   PERFORM _refuse_isolation();
-  -- Who deletes or redacts messages holds this lock. Not waited for: another reader saves a
-  -- snapshot later.
+  -- A session that deletes or redacts messages holds this lock. This one does not wait for it, and
+  -- not for a writer: a later reader saves a snapshot.
   IF NOT pg_try_advisory_xact_lock(_stream_lock_class(), hashtext(stream COLLATE "C")) THEN
     RETURN false;
   END IF;
-  IF _writers_restricted() AND NOT _may_write(_acting_role(), category(stream)) THEN
-    RAISE EXCEPTION USING
-      ERRCODE = 'insufficient_privilege',
-      MESSAGE = format('role %I may not save snapshots of stream %s', _acting_role(), stream),
-      HINT = 'It takes the right to write to the stream''s category.';
-  END IF;
-  -- A statement of its own: its snapshot is later than the lock.
+  -- A statement of its own: it sees all that was committed before the lock was free.
   INSERT INTO snapshots AS n (stream_id, code_version, version, added_at, snapshot, state)
   SELECT
     s.stream_id, save_snapshot.code_version, save_snapshot.version, clock_timestamp(),
     save_snapshot.snapshot, save_snapshot.state
   FROM streams AS s
-  LEFT JOIN stream_changes AS c ON c.stream_id = s.stream_id
   LEFT JOIN LATERAL (
     SELECT m.version
     FROM messages AS m
@@ -56,7 +53,9 @@ BEGIN
     LIMIT 1
   ) AS l ON true
   WHERE s.stream = save_snapshot.stream COLLATE "C"
-    AND coalesce(c.changes, 0) = save_snapshot.changes
+    AND save_snapshot.changes = coalesce(
+      (SELECT c.changes FROM stream_changes AS c WHERE c.stream_id = s.stream_id), 0
+    )
     AND save_snapshot.version BETWEEN s.floor AND coalesce(l.version, s.floor)
   ON CONFLICT (stream_id, snapshot, code_version) DO UPDATE
   SET version = excluded.version, added_at = excluded.added_at, state = excluded.state
@@ -67,8 +66,8 @@ $$;
 
 COMMENT ON FUNCTION save_snapshot(text, text, bigint, bigint, jsonb, bigint) IS
 $$Save the state that code of this name and version has made of a stream's messages up to a version;
-changes is the number that load_stream gave with them. Only the last state is kept. False, and
-nothing is saved, if a later state is there, if messages were redacted or the stream deleted since,
-if the stream does not have the version, or if a writer holds the stream. Raises 22023 for a bad
-argument; 42501 if the role may not write to the stream's category; MS004 unless under READ
-COMMITTED.$$;
+changes is the number that load_stream gave with them. Only the last state is kept. Answers false,
+and saves nothing, if a later state is there, if messages were redacted or the stream was deleted
+since, if the stream does not have the version, or if another transaction has locked the stream.
+Locks the stream against writers until the transaction ends. Raises 22023 for a bad argument; 42501
+if the role may not write to the stream's category; MS004 unless under READ COMMITTED.$$;

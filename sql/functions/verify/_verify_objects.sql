@@ -59,6 +59,11 @@ BEGIN
         ('retention_policies_category_pkey', true, '{category}'),
         ('grants_role_kind_pkey', true, '{role,kind}'),
         (
+          'snapshots_stream_id_snapshot_code_version_pkey', true,
+          '{stream_id,snapshot,code_version}'
+        ),
+        ('stream_changes_stream_id_pkey', true, '{stream_id}'),
+        (
           'parked_messages_subscription_id_global_position_pkey', true,
           '{subscription_id,global_position}'
         )

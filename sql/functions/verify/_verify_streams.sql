@@ -61,8 +61,25 @@ BEGIN
     UNION ALL
     SELECT format('stream_id %s', s.stream_id), count(*) FROM streams AS s GROUP BY s.stream_id
   ) AS g;
+
+  RETURN QUERY
+  SELECT
+    text 'snapshots are of versions of their streams', count(*),
+    count(*) FILTER (WHERE g.wrong),
+    min(format('stream_id %s: %s at version %s', g.stream_id, g.snapshot, g.version))
+      FILTER (WHERE g.wrong)
+  FROM (
+    SELECT
+      n.stream_id, n.snapshot, n.version,
+      (n.version BETWEEN s.floor AND coalesce(m.version, s.floor)) IS NOT TRUE AS wrong
+    FROM snapshots AS n
+    LEFT JOIN streams AS s USING (stream_id)
+    LEFT JOIN (
+      SELECT a.stream_id, max(a.version) AS version FROM messages AS a GROUP BY a.stream_id
+    ) AS m USING (stream_id)
+  ) AS g;
 END
 $$;
 
 COMMENT ON FUNCTION _verify_streams() IS
-$$Internal: the checks of verify_store that read streams.$$;
+$$Internal: the checks of verify_store that read streams and their snapshots.$$;

@@ -39,6 +39,7 @@ CALLS: list[tuple[str, Callable[[Any], Any]]] = [
     ("max_count", lambda store: listed(store.read("a-1", max_count=-1))),
     ("max_count", lambda store: listed(store.read_all(max_count=2.5))),
     ("from_version", lambda store: listed(store.read("a-1", from_version="2"))),
+    ("to_version", lambda store: listed(store.read("a-1", to_version="2"))),
     ("after_position", lambda store: listed(store.read_all(after_position="2"))),
     ("after_position", lambda store: listed(store.follow(after_position="2"))),
     ("partition", lambda store: listed(store.read_all(partition="0", partitions=2))),

@@ -1,7 +1,9 @@
 import copy
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from unittest import mock
 
@@ -43,7 +45,7 @@ async def test_load_gives_the_state_and_the_version(
     assert (state, version) == (Sum(7, 3), 3)
     assert (await sums.load(stream, at_version=2)) == (Sum(3, 2), 2)
     assert (await sums.load(stream, at_version=0)) == (Sum(), 0)
-    with pytest.raises(pgstore.InvalidArgumentError, match="version 3, so it has no state"):
+    with pytest.raises(pgstore.InvalidArgumentError, match="version 3: it has no state at 4"):
         await sums.load(stream, at_version=4)
 
 
@@ -64,8 +66,8 @@ async def test_load_at_a_time(store: AsyncMessageStore[Any], stream: str) -> Non
     assert (await sums.load(stream, at=datetime(2020, 1, 1, tzinfo=UTC))) == (Sum(), 0)
     with pytest.raises(pgstore.InvalidArgumentError, match="needs a zone"):
         await sums.load(stream, at=datetime(2020, 1, 1))  # noqa: DTZ001
-    with pytest.raises(pgstore.InvalidArgumentError, match="not both"):
-        await sums.load(stream, at=times[0], at_version=1)
+    assert (await sums.load(stream, at=times[1], at_version=1)).version == 1
+    assert (await sums.load(stream, at=times[1], at_version=9)).version == 2
 
 
 async def test_initial_makes_the_state_of_an_empty_stream(
@@ -103,7 +105,7 @@ async def test_error_of_the_function_is_raised_and_nothing_is_written(
 
     with pytest.raises(LookupError, match="not enough"):
         await store.decider(evolve, Sum).decide(stream, refuse)
-    with pytest.raises(pgstore.InvalidArgumentError, match="a decision must return"):
+    with pytest.raises(pgstore.InvalidArgumentError, match="messages of a decision"):
         await store.decider(evolve, Sum).decide(stream, lambda _: 5)
     assert await store.stream_version(stream) == 0
 
@@ -111,10 +113,7 @@ async def test_error_of_the_function_is_raised_and_nothing_is_written(
 async def test_conflict_decides_again_on_the_new_state(
     store: AsyncMessageStore[Any], conninfo: str, stream: str
 ) -> None:
-
-    rival = pgstore.MessageStore[Any](
-        store._database.source._conninfo, messages=EventA, store=store.name
-    )
+    rival = pgstore.MessageStore[Any](conninfo, messages=EventA, store=store.name)
     seen: list[int] = []
 
     def decision(state: Sum) -> EventA:
@@ -135,9 +134,7 @@ async def test_conflict_decides_again_on_the_new_state(
     assert await store.stream_version(stream) == 5
 
 
-async def test_decide_in_a_transaction(
-    store: AsyncMessageStore[Any], open_connection: OpenConnection, stream: str
-) -> None:
+async def test_decide_in_a_transaction(store: AsyncMessageStore[Any], stream: str) -> None:
     sums = store.decider(evolve, Sum, cache=9)
     other = f"{stream}x"
     async with store.transaction() as conn:
@@ -153,7 +150,41 @@ async def test_decide_in_a_transaction(
     assert await sums.load(stream) == (Sum(1, 1), 1)
 
 
-async def test_conflict_in_a_transaction_is_raised(
+async def test_conflict_in_a_transaction_decides_again(
+    store: AsyncMessageStore[Any], stream: str
+) -> None:
+    sums = store.decider(evolve, Sum, cache=9)
+    other = f"{stream}-other"
+    rivals = [EventA(10), EventA(20)]
+    seen: list[int] = []
+
+    async with store.transaction() as conn:
+        await sums.decide(other, add_one, conn=conn)
+
+        def decision(state: Sum) -> EventA:
+            seen.append(state.seen)
+            return EventA(1)
+
+        write_many = store.write_many
+
+        async def late(*arguments: Any, **named: Any) -> Any:
+            if rivals:
+                await store.write(arguments[0], rivals.pop())
+            return await write_many(*arguments, **named)
+
+        with mock.patch.object(store, "write_many", late):
+            decided = await sums.decide(stream, decision, conn=conn)
+            assert (decided.state, seen) == (Sum(31, 3), [0, 1, 2])
+            rivals.append(EventA(40))
+            with pytest.raises(pgstore.OptimisticConcurrencyError):
+                await sums.decide(f"{stream}-none", decision, attempts=1, conn=conn)
+            await sums.decide(other, add_one, conn=conn)
+    assert (await sums.load(other)).version == 2
+    assert await store.stream_version(f"{stream}-none") == 1
+    assert await store.stream_version(stream) == 3
+
+
+async def test_a_transaction_that_sees_an_old_state_is_to_be_run_again(
     store: AsyncMessageStore[Any], open_connection: OpenConnection, stream: str
 ) -> None:
     conn = await open_connection(autocommit=False)
@@ -162,9 +193,17 @@ async def test_conflict_in_a_transaction_is_raised(
     await sums.load(stream, conn=conn)
     await store.write(stream, EventA(1))
     decision = mock.Mock(side_effect=add_one)
-    with pytest.raises(psycopg.Error):
+    with pytest.raises(psycopg.errors.SerializationFailure):
         await sums.decide(stream, decision, conn=conn)
     assert decision.call_count == 1
+
+
+async def test_decide_on_a_connection_in_autocommit_mode(
+    store: AsyncMessageStore[Any], open_connection: OpenConnection, stream: str
+) -> None:
+    conn = await open_connection(autocommit=True)
+    await store.decider(evolve, Sum).decide(stream, add_one, conn=conn)
+    assert await store.stream_version(stream) == 1
 
 
 async def saved(store: AsyncMessageStore[Any], stream: str) -> list[tuple[Any, ...]]:
@@ -179,25 +218,24 @@ async def saved(store: AsyncMessageStore[Any], stream: str) -> list[tuple[Any, .
 async def test_snapshots_are_saved_and_read(store: AsyncMessageStore[Any], stream: str) -> None:
     sums = store.decider(evolve, Sum, snapshots=Snapshots("sum", every=3))
     await store.write_many(stream, [EventA(1), EventA(2)])
-    await sums.load(stream)
+    await sums.decide(stream, add_one)
     assert await saved(store, stream) == []
-    await sums.decide(stream, add_one)
-    assert await saved(store, stream) == [(1, 3, {"total": 6, "seen": 3})]
-    await sums.decide(stream, add_one)
-    assert await saved(store, stream) == [(1, 3, {"total": 6, "seen": 3})]
+    for _ in range(2):
+        await sums.decide(stream, add_one)
+        assert await saved(store, stream) == [(1, 3, {"Sum": {"total": 6, "seen": 3}})]
 
     calls = mock.Mock(side_effect=evolve)
     watched = store.decider(calls, Sum, snapshots=Snapshots("sum"))
-    assert await watched.load(stream) == (Sum(10, 4), 4)
-    assert calls.call_count == 1
+    assert await watched.load(stream) == (Sum(15, 5), 5)
+    assert calls.call_count == 2
     assert (await watched.load(stream, at_version=2)).state == Sum(3, 2)
     assert (await watched.load(stream, at_version=3)).state == Sum(6, 3)
 
     calls.reset_mock()
     later = store.decider(calls, Sum, snapshots=Snapshots("sum", code_version=2, every=1))
-    assert await later.load(stream) == (Sum(10, 4), 4)
-    assert calls.call_count == 4
-    assert [row[:2] for row in await saved(store, stream)] == [(1, 3), (2, 4)]
+    assert await later.load(stream) == (Sum(15, 5), 5)
+    assert calls.call_count == 5
+    assert [row[:2] for row in await saved(store, stream)] == [(1, 3), (2, 5)]
 
 
 async def test_a_rule_of_the_users_saves_snapshots(
@@ -205,10 +243,56 @@ async def test_a_rule_of_the_users_saves_snapshots(
 ) -> None:
     rule = Snapshots("ruled", every=lambda state, messages: state.total >= 3 and messages >= 1)
     sums = store.decider(evolve, Sum, snapshots=rule)
-    await sums.decide(stream, add_one)
-    assert await saved(store, stream) == []
-    await sums.decide(stream, add_one)
-    assert [row[1] for row in await saved(store, stream)] == [2]
+    for seen, expected in enumerate([[], [], [2], [3]]):
+        assert (await sums.load(stream)).version == seen
+        assert [row[1] for row in await saved(store, stream)] == expected
+        await store.write(stream, EventA(seen + 1))
+
+
+@dataclass
+class Empty:
+    pass
+
+
+@dataclass
+class Full:
+    amount: Decimal
+    place: complex
+
+
+async def test_states_of_several_classes_are_saved(
+    conninfo: str, open_store: OpenStore, stream: str
+) -> None:
+    def fill(state: Empty | Full, message: EventA) -> Empty | Full:
+        return Full(Decimal(message.num), complex(message.num, 1))
+
+    store = await open_store(
+        enc_hook=lambda value: [value.real, value.imag],
+        dec_hook=lambda cls, value: cls(*value),
+    )
+    rule = Snapshots("box", every=1)
+    boxes = store.decider(fill, Empty | Full, initial=Empty, snapshots=rule)
+    assert (await boxes.load(stream)).state == Empty()
+    await store.write(stream, EventA(7))
+    assert (await boxes.load(stream)).state == Full(Decimal(7), 7 + 1j)
+    assert await saved(store, stream) == [
+        (1, 1, {"Full": {"amount": "7", "place": [7.0, 1.0]}}),
+    ]
+    unused = store.decider(mock.Mock(), Empty | Full, initial=Empty, snapshots=rule)
+    assert (await unused.load(stream)).state == Full(Decimal(7), 7 + 1j)
+
+
+async def test_snapshot_that_its_code_cannot_read_is_an_error(
+    store: AsyncMessageStore[Any], stream: str
+) -> None:
+    """The class was changed, and its code_version was not."""
+    rule = Snapshots("changed", every=1)
+    await store.write(stream, EventA(1))
+    await store.decider(evolve, Sum, snapshots=rule).load(stream)
+    for wrong in (Empty, msgspec.defstruct("Sum", [("total", str)])):
+        with pytest.raises(pgstore.PgstoreError) as caught:
+            await store.decider(mock.Mock(), wrong, snapshots=rule).load(stream)
+        assert "code_version" in caught.value.__notes__[0]
 
 
 async def test_state_that_cannot_be_saved_is_refused_when_the_decider_is_made(
@@ -230,11 +314,25 @@ async def test_failure_to_save_loses_nothing(
     other = await open_connection(autocommit=False)
     lock = sql.SQL("LOCK TABLE {} IN SHARE MODE").format(sql.Identifier(store.name, "snapshots"))
     await other.execute(lock)
-    assert (await sums.decide(stream, add_one)).version == 1
+    await sums.decide(stream, add_one)
+    assert (await sums.decide(stream, add_one)).version == 2
     assert "no snapshot of stream" in caplog.text
     await other.rollback()
-    assert await sums.load(stream) == (Sum(1, 1), 1)
-    assert [row[1] for row in await saved(store, stream)] == [1]
+    assert await sums.load(stream) == (Sum(3, 2), 2)
+    assert [row[1] for row in await saved(store, stream)] == [2]
+
+
+async def test_state_that_has_no_json_is_not_saved(
+    store: AsyncMessageStore[Any], stream: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def spoil(state: Sum, message: EventA) -> Sum:
+        return Sum(float("nan"), state.seen + 1)  # type: ignore[arg-type]
+
+    await store.write(stream, EventA(1))
+    sums = store.decider(spoil, Sum, snapshots=Snapshots("spoiled", every=1))
+    assert (await sums.load(stream)).version == 1
+    assert "no snapshot of stream" in caplog.text
+    assert await saved(store, stream) == []
 
 
 async def test_stream_that_was_cut_off(store: AsyncMessageStore[Any], stream: str) -> None:
@@ -256,15 +354,20 @@ async def test_stream_that_was_cut_off(store: AsyncMessageStore[Any], stream: st
 async def test_cached_states_are_continued(store: AsyncMessageStore[Any], stream: str) -> None:
     calls = mock.Mock(side_effect=evolve)
     sums = store.decider(calls, Sum, cache=2)
-    await sums.decide(stream, add_one)
+    await store.write(stream, EventA(1))
+    await sums.load(stream)
     await store.write(stream, EventA(4))
     calls.reset_mock()
     assert await sums.load(stream) == (Sum(5, 2), 2)
     assert calls.call_count == 1
+    async with store.transaction() as conn:
+        assert await sums.load(stream, conn=conn) == (Sum(5, 2), 2)
+    assert calls.call_count == 1
     assert (await sums.load(stream, at_version=1)).state == Sum(1, 1)
     calls.reset_mock()
     for n in range(2):  # two others: the first one is forgotten
-        await sums.decide(f"{stream}-{n}", add_one)
+        await store.write(f"{stream}-{n}", EventA(1))
+        await sums.load(f"{stream}-{n}")
     calls.reset_mock()
     await sums.load(stream)
     assert calls.call_count == 2
@@ -275,6 +378,7 @@ async def test_cached_state_of_what_was_redacted_is_not_used(
 ) -> None:
     sums = store.decider(evolve, Sum, cache=2)
     await sums.decide(stream, add_one)
+    await sums.load(stream)
     last = await store.last(stream)
     assert last is not None
     redact = "SELECT STORE.redact_message(%s::uuid, '{\"num\": 40}', 'asked for')"
@@ -289,7 +393,73 @@ async def test_cached_states_are_the_caches_own(store: AsyncMessageStore[Any], s
 
     lists = store.decider(collect, list[int], initial=list, cache=2)
     await lists.decide(stream, lambda _: EventA(1))
+    await lists.load(stream)
     first = (await lists.load(stream)).state
     kept = copy.deepcopy(first)
     first.append(99)
     assert (await lists.load(stream)).state == kept == [1]
+
+
+async def test_a_cache_has_no_state_of_what_was_rolled_back(
+    store: AsyncMessageStore[Any], stream: str
+) -> None:
+    """Also not if another message has got the version since."""
+    sums = store.decider(evolve, Sum, cache=2, snapshots=Snapshots("committed", every=1))
+    await sums.decide(stream, add_one)
+    with suppress(ZeroDivisionError):
+        async with store.transaction() as conn:
+            await sums.decide(stream, lambda _: EventA(100), conn=conn)
+            assert await sums.load(stream, conn=conn) == (Sum(101, 2), 2)
+            raise ZeroDivisionError
+    await store.write(stream, EventA(5))
+    assert await sums.load(stream) == (Sum(6, 2), 2)
+    assert [row[1:] for row in await saved(store, stream)] == [
+        (2, {"Sum": {"total": 6, "seen": 2}}),
+    ]
+
+
+async def test_a_cached_state_of_another_history_is_not_used(
+    store: AsyncMessageStore[Any], stream: str
+) -> None:
+    """After an asynchronous failover, version and position can be those of another message."""
+    sums = store.decider(evolve, Sum, cache=2)
+    await store.write(stream, EventA(1))
+    await sums.load(stream)
+    lost = (
+        "UPDATE STORE.messages AS m SET message_id = gen_random_uuid(), data = '{\"num\": 9}'"
+        " FROM STORE.streams AS s WHERE s.stream_id = m.stream_id AND s.stream = %s RETURNING 1"
+    )
+    await store._database.rows(lost, (stream,))
+    assert await sums.load(stream) == (Sum(9, 1), 1)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"name": 5}, {"code_version": "1"}, {"every": 0}, {"every": "100"}]
+)
+def test_snapshots_are_refused_when_they_are_declared(wrong: dict[str, Any]) -> None:
+    with pytest.raises(pgstore.InvalidArgumentError, match=next(iter(wrong))):
+        Snapshots(**{"name": "sum"} | wrong)
+
+
+async def test_what_a_decider_takes(store: AsyncMessageStore[Any], stream: str) -> None:
+    wrong: list[dict[str, Any]] = [
+        {"evolve": 5},
+        {"evolve": None},
+        {"initial": 5},
+        {"snapshots": "sum"},
+        {"cache": -1},
+    ]
+    for each in wrong:
+        arguments: dict[str, Any] = {"evolve": evolve, "state": Sum} | each
+        with pytest.raises(pgstore.InvalidArgumentError, match=next(iter(each))):
+            store.decider(**arguments)
+    sums = store.decider(evolve, Sum)
+    wrong_number: Any = 5
+    for call in (
+        lambda: sums.load(wrong_number),
+        lambda: sums.load(stream, at_version=-1),
+        lambda: sums.decide(stream, wrong_number),
+        lambda: sums.decide(stream, add_one, attempts=0),
+    ):
+        with pytest.raises(pgstore.InvalidArgumentError):
+            await call()

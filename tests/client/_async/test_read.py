@@ -34,6 +34,17 @@ async def test_read_stops_at_the_limit(
     assert backward == list(range(LONG, LONG - end, -1))
 
 
+async def test_read_ends_with_to_version(store: Store, long_stream: str) -> None:
+    everything = await versions(store, long_stream)
+    for last in (0, 1, 99, 100, 101, len(everything), len(everything) + 1):
+        assert await versions(store, long_stream, to_version=last) == everything[:last]
+    assert await versions(store, long_stream, from_version=3, to_version=5) == [3, 4, 5]
+    assert await versions(store, long_stream, from_version=5, to_version=3) == []
+    backward = await versions(store, long_stream, from_version=5, to_version=3, backward=True)
+    assert backward == [5, 4, 3]
+    assert await versions(store, long_stream, to_version=5, max_count=2) == [1, 2]
+
+
 @pytest.mark.parametrize("first", [-5, 0, 1, 2, 100, 101, 1051, LONG, LONG + 1, 2**63 - 1])
 async def test_read_begins_at_from_version(store: Store, long_stream: str, first: int) -> None:
     forward = await versions(store, long_stream, from_version=first)

@@ -25,6 +25,18 @@ class Account:
         self.balance += message.num
 
 
+class Unsaved:
+    """Nothing tells how it would be written."""
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        self.version = 0
+        self.changes: list[EventA] = []
+
+    def evolve(self, message: EventA) -> None:
+        pass
+
+
 async def test_aggregate_is_added_and_got(store: AsyncMessageStore[Any], category: str) -> None:
     accounts = store.repository(Account, category)
     ada = Account("ada")
@@ -59,8 +71,9 @@ async def test_aggregate_that_is_there_is_not_added(
             with pytest.raises(error):
                 await accounts.add(ada)
             assert ada.changes == [EventA(10)]
-    with pytest.raises(pgstore.InvalidArgumentError, match="not new"):
-        await accounts.add(await accounts.get("ada"))
+    for wrong in (await accounts.get("ada"), Account("bob")):
+        with pytest.raises(pgstore.InvalidArgumentError, match="not new, or has no changes"):
+            await accounts.add(wrong)
 
 
 async def test_save_refuses_what_others_have_changed(
@@ -97,6 +110,45 @@ async def test_edit_saves_at_the_end_unless_the_block_fails(
     assert await accounts.get("ada") == Account("ada", 3, 13)
 
 
+async def test_several_aggregates_change_in_one_transaction(
+    store: AsyncMessageStore[Any], category: str
+) -> None:
+    accounts = store.repository(Account, category, cache=5)
+    for id in ("ada", "bob"):
+        account = Account(id)
+        account.deposit(10)
+        await accounts.add(account)
+    for error in (ZeroDivisionError, None):
+        with suppress(ZeroDivisionError):
+            async with (
+                store.transaction() as conn,
+                accounts.edit("ada", conn=conn) as ada,
+                accounts.edit("bob", conn=conn) as bob,
+            ):
+                ada.deposit(-3)
+                bob.deposit(3)
+                await accounts.save(ada, conn=conn)
+                if error is not None:
+                    raise error
+        both = [(await accounts.get(id)).balance for id in ("ada", "bob")]
+        assert both == ([10, 10] if error else [7, 13])
+
+
+async def test_object_of_a_transaction_that_was_rolled_back_is_not_saved(
+    store: AsyncMessageStore[Any], category: str
+) -> None:
+    accounts = store.repository(Account, category)
+    ada = Account("ada")
+    ada.deposit(10)
+    with suppress(ZeroDivisionError):
+        async with store.transaction() as conn:
+            await accounts.add(ada, conn=conn)
+            raise ZeroDivisionError
+    ada.deposit(1)
+    with pytest.raises(pgstore.OptimisticConcurrencyError):
+        await accounts.save(ada)
+
+
 async def test_aggregates_have_snapshots(store: AsyncMessageStore[Any], category: str) -> None:
     accounts = store.repository(Account, category, snapshots=Snapshots("account", every=2))
     ada = Account("ada")
@@ -104,6 +156,8 @@ async def test_aggregates_have_snapshots(store: AsyncMessageStore[Any], category
         ada.deposit(1)
     await accounts.add(ada)
     assert await accounts.get("ada") == Account("ada", 3, 3)
+    with pytest.raises(TypeError):
+        store.repository(Unsaved, category, snapshots=Snapshots("unsaved"))
     await store._database.rows("SELECT STORE.truncate_stream(%s, 3)", (f"{category}-ada",))
     assert await accounts.get("ada") == Account("ada", 3, 3)
     async with accounts.edit("ada") as edited:

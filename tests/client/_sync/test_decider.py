@@ -3,7 +3,9 @@
 import copy
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from unittest import mock
 
@@ -43,7 +45,7 @@ def test_load_gives_the_state_and_the_version(store: MessageStore[Any], stream: 
     assert (state, version) == (Sum(7, 3), 3)
     assert (sums.load(stream, at_version=2)) == (Sum(3, 2), 2)
     assert (sums.load(stream, at_version=0)) == (Sum(), 0)
-    with pytest.raises(pgstore.InvalidArgumentError, match="version 3, so it has no state"):
+    with pytest.raises(pgstore.InvalidArgumentError, match="version 3: it has no state at 4"):
         sums.load(stream, at_version=4)
 
 
@@ -64,8 +66,8 @@ def test_load_at_a_time(store: MessageStore[Any], stream: str) -> None:
     assert (sums.load(stream, at=datetime(2020, 1, 1, tzinfo=UTC))) == (Sum(), 0)
     with pytest.raises(pgstore.InvalidArgumentError, match="needs a zone"):
         sums.load(stream, at=datetime(2020, 1, 1))  # noqa: DTZ001
-    with pytest.raises(pgstore.InvalidArgumentError, match="not both"):
-        sums.load(stream, at=times[0], at_version=1)
+    assert sums.load(stream, at=times[1], at_version=1).version == 1
+    assert sums.load(stream, at=times[1], at_version=9).version == 2
 
 
 def test_initial_makes_the_state_of_an_empty_stream(store: MessageStore[Any], stream: str) -> None:
@@ -99,7 +101,7 @@ def test_error_of_the_function_is_raised_and_nothing_is_written(
 
     with pytest.raises(LookupError, match="not enough"):
         store.decider(evolve, Sum).decide(stream, refuse)
-    with pytest.raises(pgstore.InvalidArgumentError, match="a decision must return"):
+    with pytest.raises(pgstore.InvalidArgumentError, match="messages of a decision"):
         store.decider(evolve, Sum).decide(stream, lambda _: 5)
     assert store.stream_version(stream) == 0
 
@@ -107,10 +109,7 @@ def test_error_of_the_function_is_raised_and_nothing_is_written(
 def test_conflict_decides_again_on_the_new_state(
     store: MessageStore[Any], conninfo: str, stream: str
 ) -> None:
-
-    rival = pgstore.MessageStore[Any](
-        store._database.source._conninfo, messages=EventA, store=store.name
-    )
+    rival = pgstore.MessageStore[Any](conninfo, messages=EventA, store=store.name)
     seen: list[int] = []
 
     def decision(state: Sum) -> EventA:
@@ -131,9 +130,7 @@ def test_conflict_decides_again_on_the_new_state(
     assert store.stream_version(stream) == 5
 
 
-def test_decide_in_a_transaction(
-    store: MessageStore[Any], open_connection: OpenConnection, stream: str
-) -> None:
+def test_decide_in_a_transaction(store: MessageStore[Any], stream: str) -> None:
     sums = store.decider(evolve, Sum, cache=9)
     other = f"{stream}x"
     with store.transaction() as conn:
@@ -148,7 +145,39 @@ def test_decide_in_a_transaction(
     assert sums.load(stream) == (Sum(1, 1), 1)
 
 
-def test_conflict_in_a_transaction_is_raised(
+def test_conflict_in_a_transaction_decides_again(store: MessageStore[Any], stream: str) -> None:
+    sums = store.decider(evolve, Sum, cache=9)
+    other = f"{stream}-other"
+    rivals = [EventA(10), EventA(20)]
+    seen: list[int] = []
+
+    with store.transaction() as conn:
+        sums.decide(other, add_one, conn=conn)
+
+        def decision(state: Sum) -> EventA:
+            seen.append(state.seen)
+            return EventA(1)
+
+        write_many = store.write_many
+
+        def late(*arguments: Any, **named: Any) -> Any:
+            if rivals:
+                store.write(arguments[0], rivals.pop())
+            return write_many(*arguments, **named)
+
+        with mock.patch.object(store, "write_many", late):
+            decided = sums.decide(stream, decision, conn=conn)
+            assert (decided.state, seen) == (Sum(31, 3), [0, 1, 2])
+            rivals.append(EventA(40))
+            with pytest.raises(pgstore.OptimisticConcurrencyError):
+                sums.decide(f"{stream}-none", decision, attempts=1, conn=conn)
+            sums.decide(other, add_one, conn=conn)
+    assert sums.load(other).version == 2
+    assert store.stream_version(f"{stream}-none") == 1
+    assert store.stream_version(stream) == 3
+
+
+def test_a_transaction_that_sees_an_old_state_is_to_be_run_again(
     store: MessageStore[Any], open_connection: OpenConnection, stream: str
 ) -> None:
     conn = open_connection(autocommit=False)
@@ -157,9 +186,17 @@ def test_conflict_in_a_transaction_is_raised(
     sums.load(stream, conn=conn)
     store.write(stream, EventA(1))
     decision = mock.Mock(side_effect=add_one)
-    with pytest.raises(psycopg.Error):
+    with pytest.raises(psycopg.errors.SerializationFailure):
         sums.decide(stream, decision, conn=conn)
     assert decision.call_count == 1
+
+
+def test_decide_on_a_connection_in_autocommit_mode(
+    store: MessageStore[Any], open_connection: OpenConnection, stream: str
+) -> None:
+    conn = open_connection(autocommit=True)
+    store.decider(evolve, Sum).decide(stream, add_one, conn=conn)
+    assert store.stream_version(stream) == 1
 
 
 def saved(store: MessageStore[Any], stream: str) -> list[tuple[Any, ...]]:
@@ -174,34 +211,79 @@ def saved(store: MessageStore[Any], stream: str) -> list[tuple[Any, ...]]:
 def test_snapshots_are_saved_and_read(store: MessageStore[Any], stream: str) -> None:
     sums = store.decider(evolve, Sum, snapshots=Snapshots("sum", every=3))
     store.write_many(stream, [EventA(1), EventA(2)])
-    sums.load(stream)
+    sums.decide(stream, add_one)
     assert saved(store, stream) == []
-    sums.decide(stream, add_one)
-    assert saved(store, stream) == [(1, 3, {"total": 6, "seen": 3})]
-    sums.decide(stream, add_one)
-    assert saved(store, stream) == [(1, 3, {"total": 6, "seen": 3})]
+    for _ in range(2):
+        sums.decide(stream, add_one)
+        assert saved(store, stream) == [(1, 3, {"Sum": {"total": 6, "seen": 3}})]
 
     calls = mock.Mock(side_effect=evolve)
     watched = store.decider(calls, Sum, snapshots=Snapshots("sum"))
-    assert watched.load(stream) == (Sum(10, 4), 4)
-    assert calls.call_count == 1
+    assert watched.load(stream) == (Sum(15, 5), 5)
+    assert calls.call_count == 2
     assert watched.load(stream, at_version=2).state == Sum(3, 2)
     assert watched.load(stream, at_version=3).state == Sum(6, 3)
 
     calls.reset_mock()
     later = store.decider(calls, Sum, snapshots=Snapshots("sum", code_version=2, every=1))
-    assert later.load(stream) == (Sum(10, 4), 4)
-    assert calls.call_count == 4
-    assert [row[:2] for row in saved(store, stream)] == [(1, 3), (2, 4)]
+    assert later.load(stream) == (Sum(15, 5), 5)
+    assert calls.call_count == 5
+    assert [row[:2] for row in saved(store, stream)] == [(1, 3), (2, 5)]
 
 
 def test_a_rule_of_the_users_saves_snapshots(store: MessageStore[Any], stream: str) -> None:
     rule = Snapshots("ruled", every=lambda state, messages: state.total >= 3 and messages >= 1)
     sums = store.decider(evolve, Sum, snapshots=rule)
-    sums.decide(stream, add_one)
-    assert saved(store, stream) == []
-    sums.decide(stream, add_one)
-    assert [row[1] for row in saved(store, stream)] == [2]
+    for seen, expected in enumerate([[], [], [2], [3]]):
+        assert sums.load(stream).version == seen
+        assert [row[1] for row in saved(store, stream)] == expected
+        store.write(stream, EventA(seen + 1))
+
+
+@dataclass
+class Empty:
+    pass
+
+
+@dataclass
+class Full:
+    amount: Decimal
+    place: complex
+
+
+def test_states_of_several_classes_are_saved(
+    conninfo: str, open_store: OpenStore, stream: str
+) -> None:
+    def fill(state: Empty | Full, message: EventA) -> Empty | Full:
+        return Full(Decimal(message.num), complex(message.num, 1))
+
+    store = open_store(
+        enc_hook=lambda value: [value.real, value.imag],
+        dec_hook=lambda cls, value: cls(*value),
+    )
+    rule = Snapshots("box", every=1)
+    boxes = store.decider(fill, Empty | Full, initial=Empty, snapshots=rule)
+    assert boxes.load(stream).state == Empty()
+    store.write(stream, EventA(7))
+    assert boxes.load(stream).state == Full(Decimal(7), 7 + 1j)
+    assert saved(store, stream) == [
+        (1, 1, {"Full": {"amount": "7", "place": [7.0, 1.0]}}),
+    ]
+    unused = store.decider(mock.Mock(), Empty | Full, initial=Empty, snapshots=rule)
+    assert unused.load(stream).state == Full(Decimal(7), 7 + 1j)
+
+
+def test_snapshot_that_its_code_cannot_read_is_an_error(
+    store: MessageStore[Any], stream: str
+) -> None:
+    """The class was changed, and its code_version was not."""
+    rule = Snapshots("changed", every=1)
+    store.write(stream, EventA(1))
+    store.decider(evolve, Sum, snapshots=rule).load(stream)
+    for wrong in (Empty, msgspec.defstruct("Sum", [("total", str)])):
+        with pytest.raises(pgstore.PgstoreError) as caught:
+            store.decider(mock.Mock(), wrong, snapshots=rule).load(stream)
+        assert "code_version" in caught.value.__notes__[0]
 
 
 def test_state_that_cannot_be_saved_is_refused_when_the_decider_is_made(
@@ -223,11 +305,25 @@ def test_failure_to_save_loses_nothing(
     other = open_connection(autocommit=False)
     lock = sql.SQL("LOCK TABLE {} IN SHARE MODE").format(sql.Identifier(store.name, "snapshots"))
     other.execute(lock)
-    assert sums.decide(stream, add_one).version == 1
+    sums.decide(stream, add_one)
+    assert sums.decide(stream, add_one).version == 2
     assert "no snapshot of stream" in caplog.text
     other.rollback()
-    assert sums.load(stream) == (Sum(1, 1), 1)
-    assert [row[1] for row in saved(store, stream)] == [1]
+    assert sums.load(stream) == (Sum(3, 2), 2)
+    assert [row[1] for row in saved(store, stream)] == [2]
+
+
+def test_state_that_has_no_json_is_not_saved(
+    store: MessageStore[Any], stream: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def spoil(state: Sum, message: EventA) -> Sum:
+        return Sum(float("nan"), state.seen + 1)  # type: ignore[arg-type]
+
+    store.write(stream, EventA(1))
+    sums = store.decider(spoil, Sum, snapshots=Snapshots("spoiled", every=1))
+    assert sums.load(stream).version == 1
+    assert "no snapshot of stream" in caplog.text
+    assert saved(store, stream) == []
 
 
 def test_stream_that_was_cut_off(store: MessageStore[Any], stream: str) -> None:
@@ -249,15 +345,20 @@ def test_stream_that_was_cut_off(store: MessageStore[Any], stream: str) -> None:
 def test_cached_states_are_continued(store: MessageStore[Any], stream: str) -> None:
     calls = mock.Mock(side_effect=evolve)
     sums = store.decider(calls, Sum, cache=2)
-    sums.decide(stream, add_one)
+    store.write(stream, EventA(1))
+    sums.load(stream)
     store.write(stream, EventA(4))
     calls.reset_mock()
     assert sums.load(stream) == (Sum(5, 2), 2)
     assert calls.call_count == 1
+    with store.transaction() as conn:
+        assert sums.load(stream, conn=conn) == (Sum(5, 2), 2)
+    assert calls.call_count == 1
     assert sums.load(stream, at_version=1).state == Sum(1, 1)
     calls.reset_mock()
     for n in range(2):  # two others: the first one is forgotten
-        sums.decide(f"{stream}-{n}", add_one)
+        store.write(f"{stream}-{n}", EventA(1))
+        sums.load(f"{stream}-{n}")
     calls.reset_mock()
     sums.load(stream)
     assert calls.call_count == 2
@@ -268,6 +369,7 @@ def test_cached_state_of_what_was_redacted_is_not_used(
 ) -> None:
     sums = store.decider(evolve, Sum, cache=2)
     sums.decide(stream, add_one)
+    sums.load(stream)
     last = store.last(stream)
     assert last is not None
     redact = "SELECT STORE.redact_message(%s::uuid, '{\"num\": 40}', 'asked for')"
@@ -282,7 +384,72 @@ def test_cached_states_are_the_caches_own(store: MessageStore[Any], stream: str)
 
     lists = store.decider(collect, list[int], initial=list, cache=2)
     lists.decide(stream, lambda _: EventA(1))
+    lists.load(stream)
     first = lists.load(stream).state
     kept = copy.deepcopy(first)
     first.append(99)
     assert lists.load(stream).state == kept == [1]
+
+
+def test_a_cache_has_no_state_of_what_was_rolled_back(
+    store: MessageStore[Any], stream: str
+) -> None:
+    """Also not if another message has got the version since."""
+    sums = store.decider(evolve, Sum, cache=2, snapshots=Snapshots("committed", every=1))
+    sums.decide(stream, add_one)
+    with suppress(ZeroDivisionError), store.transaction() as conn:
+        sums.decide(stream, lambda _: EventA(100), conn=conn)
+        assert sums.load(stream, conn=conn) == (Sum(101, 2), 2)
+        raise ZeroDivisionError
+    store.write(stream, EventA(5))
+    assert sums.load(stream) == (Sum(6, 2), 2)
+    assert [row[1:] for row in saved(store, stream)] == [
+        (2, {"Sum": {"total": 6, "seen": 2}}),
+    ]
+
+
+def test_a_cached_state_of_another_history_is_not_used(
+    store: MessageStore[Any], stream: str
+) -> None:
+    """After an asynchronous failover, version and position can be those of another message."""
+    sums = store.decider(evolve, Sum, cache=2)
+    store.write(stream, EventA(1))
+    sums.load(stream)
+    lost = (
+        "UPDATE STORE.messages AS m SET message_id = gen_random_uuid(), data = '{\"num\": 9}'"
+        " FROM STORE.streams AS s WHERE s.stream_id = m.stream_id AND s.stream = %s RETURNING 1"
+    )
+    store._database.rows(lost, (stream,))
+    assert sums.load(stream) == (Sum(9, 1), 1)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"name": 5}, {"code_version": "1"}, {"every": 0}, {"every": "100"}]
+)
+def test_snapshots_are_refused_when_they_are_declared(wrong: dict[str, Any]) -> None:
+    with pytest.raises(pgstore.InvalidArgumentError, match=next(iter(wrong))):
+        Snapshots(**{"name": "sum"} | wrong)
+
+
+def test_what_a_decider_takes(store: MessageStore[Any], stream: str) -> None:
+    wrong: list[dict[str, Any]] = [
+        {"evolve": 5},
+        {"evolve": None},
+        {"initial": 5},
+        {"snapshots": "sum"},
+        {"cache": -1},
+    ]
+    for each in wrong:
+        arguments: dict[str, Any] = {"evolve": evolve, "state": Sum} | each
+        with pytest.raises(pgstore.InvalidArgumentError, match=next(iter(each))):
+            store.decider(**arguments)
+    sums = store.decider(evolve, Sum)
+    wrong_number: Any = 5
+    for call in (
+        lambda: sums.load(wrong_number),
+        lambda: sums.load(stream, at_version=-1),
+        lambda: sums.decide(stream, wrong_number),
+        lambda: sums.decide(stream, add_one, attempts=0),
+    ):
+        with pytest.raises(pgstore.InvalidArgumentError):
+            call()

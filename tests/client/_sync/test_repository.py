@@ -27,6 +27,18 @@ class Account:
         self.balance += message.num
 
 
+class Unsaved:
+    """Nothing tells how it would be written."""
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        self.version = 0
+        self.changes: list[EventA] = []
+
+    def evolve(self, message: EventA) -> None:
+        pass
+
+
 def test_aggregate_is_added_and_got(store: MessageStore[Any], category: str) -> None:
     accounts = store.repository(Account, category)
     ada = Account("ada")
@@ -59,8 +71,9 @@ def test_aggregate_that_is_there_is_not_added(store: MessageStore[Any], category
             with pytest.raises(error):
                 accounts.add(ada)
             assert ada.changes == [EventA(10)]
-    with pytest.raises(pgstore.InvalidArgumentError, match="not new"):
-        accounts.add(accounts.get("ada"))
+    for wrong in (accounts.get("ada"), Account("bob")):
+        with pytest.raises(pgstore.InvalidArgumentError, match="not new, or has no changes"):
+            accounts.add(wrong)
 
 
 def test_save_refuses_what_others_have_changed(store: MessageStore[Any], category: str) -> None:
@@ -94,6 +107,44 @@ def test_edit_saves_at_the_end_unless_the_block_fails(
     assert accounts.get("ada") == Account("ada", 3, 13)
 
 
+def test_several_aggregates_change_in_one_transaction(
+    store: MessageStore[Any], category: str
+) -> None:
+    accounts = store.repository(Account, category, cache=5)
+    for id in ("ada", "bob"):
+        account = Account(id)
+        account.deposit(10)
+        accounts.add(account)
+    for error in (ZeroDivisionError, None):
+        with (
+            suppress(ZeroDivisionError),
+            store.transaction() as conn,
+            accounts.edit("ada", conn=conn) as ada,
+            accounts.edit("bob", conn=conn) as bob,
+        ):
+            ada.deposit(-3)
+            bob.deposit(3)
+            accounts.save(ada, conn=conn)
+            if error is not None:
+                raise error
+        both = [accounts.get(id).balance for id in ("ada", "bob")]
+        assert both == ([10, 10] if error else [7, 13])
+
+
+def test_object_of_a_transaction_that_was_rolled_back_is_not_saved(
+    store: MessageStore[Any], category: str
+) -> None:
+    accounts = store.repository(Account, category)
+    ada = Account("ada")
+    ada.deposit(10)
+    with suppress(ZeroDivisionError), store.transaction() as conn:
+        accounts.add(ada, conn=conn)
+        raise ZeroDivisionError
+    ada.deposit(1)
+    with pytest.raises(pgstore.OptimisticConcurrencyError):
+        accounts.save(ada)
+
+
 def test_aggregates_have_snapshots(store: MessageStore[Any], category: str) -> None:
     accounts = store.repository(Account, category, snapshots=Snapshots("account", every=2))
     ada = Account("ada")
@@ -101,6 +152,8 @@ def test_aggregates_have_snapshots(store: MessageStore[Any], category: str) -> N
         ada.deposit(1)
     accounts.add(ada)
     assert accounts.get("ada") == Account("ada", 3, 3)
+    with pytest.raises(TypeError):
+        store.repository(Unsaved, category, snapshots=Snapshots("unsaved"))
     store._database.rows("SELECT STORE.truncate_stream(%s, 3)", (f"{category}-ada",))
     assert accounts.get("ada") == Account("ada", 3, 3)
     with accounts.edit("ada") as edited:
