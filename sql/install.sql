@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "e28178959560b26248fc2101dcbce252aebce9916e8e4f9888f68224727920d0"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "3e0d8042702b0a26515be174417f8923e118c5cfdad1f1987ae5bbc5514114e5"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -21,7 +21,8 @@ SELECT
     {"number": 5, "name": "0005_guarded", "checksum": "ef47dc47c2e86b72c21061aa6af4a3e3e990de0a69a35612a621758dad2117c1"},
     {"number": 6, "name": "0006_plain", "checksum": "c5b548840fdb18bd7f9acaec0a27bf56c3b574967be9e7dca8ccc49c3e521638"},
     {"number": 7, "name": "0007_gates", "checksum": "f55fc01cdf10df706d9109e557c4e6fa69f84fe659f42602ab36f29abe3bd1ce"},
-    {"number": 8, "name": "0008_snapshots", "checksum": "d7f73b133afa8027d081160df14e241e7a65ee2bbf679c23959dd23b2cfefa09"}
+    {"number": 8, "name": "0008_snapshots", "checksum": "d7f73b133afa8027d081160df14e241e7a65ee2bbf679c23959dd23b2cfefa09"},
+    {"number": 9, "name": "0009_scheduled", "checksum": "71cb6bcda45879049d578f08ae4f63af2dc8a8801636fc86d85e640ec1704be4"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -55,6 +56,10 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 7) AS pgstore_pending \
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 8) AS pgstore_pending \gset
 \if :pgstore_pending
   \ir migrations/0008_snapshots.sql
+\endif
+SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 9) AS pgstore_pending \gset
+\if :pgstore_pending
+  \ir migrations/0009_scheduled.sql
 \endif
 \ir repeat.sql
 \ir functions/checks/_long_as_text.sql
@@ -177,6 +182,11 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 8) AS pgstore_pending \
 \ir functions/rights/grant_access.sql
 \ir functions/rights/list_grants.sql
 \ir functions/rights/revoke_access.sql
+\ir functions/schedule/cancel_message.sql
+\ir functions/schedule/count_scheduled.sql
+\ir functions/schedule/deliver_scheduled.sql
+\ir functions/schedule/list_scheduled.sql
+\ir functions/schedule/schedule_message.sql
 \ir functions/snapshots/_drop_states.sql
 \ir functions/snapshots/drop_snapshots.sql
 \ir functions/snapshots/load_stream.sql
@@ -193,6 +203,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 8) AS pgstore_pending \
 \ir functions/subscriptions/_subscription_of.sql
 \ir functions/subscriptions/create_subscription.sql
 \ir functions/subscriptions/drop_subscription.sql
+\ir functions/subscriptions/hold_subscription.sql
 \ir functions/subscriptions/list_partitions.sql
 \ir functions/subscriptions/list_subscriptions.sql
 \ir functions/subscriptions/pause_subscription.sql
@@ -232,4 +243,4 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 8) AS pgstore_pending \
 \ir grants.sql
 \ir record.sql
 COMMIT;
-\echo Store :schema is at schema version 8.
+\echo Store :schema is at schema version 9.

@@ -24,6 +24,7 @@ def use(store: Store) -> None:
     for n in range(4):
         store.write(f"account-{n % 2}")
     store.call("save_snapshot", "account-0", "s", 1, 1, "{}", 0)
+    store.call("schedule_message", "account-0", "T", "1", "2100-01-01")
     message_id = store.call("read_stream", "account-1")[0][0]
     store.call("redact_message", message_id, "{}", "asked for")
     subscription = Subscription(store, categories=["account"], max_attempts=1, on_failure="park")

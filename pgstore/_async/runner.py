@@ -15,6 +15,7 @@ from psycopg.rows import TupleRow
 from pgstore._async.delivery import AsyncDelivery, Lease
 from pgstore._async.lending import AsyncBorrower
 from pgstore._async.opening import AsyncOpening
+from pgstore._async.scheduler import AsyncScheduler
 from pgstore._async.subscription import AsyncSubscription
 from pgstore._async.waker import AsyncWaker
 from pgstore._compat.events import AsyncEvent, async_wait_for
@@ -60,6 +61,7 @@ class AsyncRunner:
         *,
         lease: float,
         hooks: RunnerHooks,
+        scheduled: bool = False,
     ) -> None:
         self._database = database
         self._waker = waker
@@ -68,6 +70,7 @@ class AsyncRunner:
         self._by_name = {subscription.name: subscription for subscription in subscriptions}
         self._lease = lease
         self._hooks = hooks
+        self._scheduled = scheduled
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._turn = 0
         self._workers = 1
@@ -115,6 +118,8 @@ class AsyncRunner:
         source.room = max(source.room, 2 * workers + 2)
         self._workers = workers
         tasks = [AsyncTask(self._worker, f"pgstore-worker-{n}") for n in range(workers)]
+        if self._scheduled:
+            tasks.append(AsyncTask(self._deliver_scheduled, "pgstore-scheduler"))
         keeper = AsyncTask(self._keep, "pgstore-leases")
         errors = []
         for task in tasks:
@@ -184,6 +189,14 @@ class AsyncRunner:
         try:
             while not self._stopping.is_set():
                 await self._until_connected(self._work)
+        finally:
+            self.stop()
+
+    async def _deliver_scheduled(self) -> None:
+        scheduler = AsyncScheduler(self._database, self._waker, self._stopping)
+        try:
+            while not self._stopping.is_set():
+                await self._until_connected(scheduler.work)
         finally:
             self.stop()
 

@@ -217,6 +217,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         lease: float = DEFAULT_LEASE,
         hooks: RunnerHooks | None = None,
         signals: bool = True,
+        scheduled: bool = False,
     ) -> None:
         """Handle the subscriptions' messages until SIGTERM or SIGINT, or `stop()`.
 
@@ -230,15 +231,17 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
             hooks: gets what happens, for metrics.
             signals: whether SIGTERM and SIGINT end it, in the main thread. Handlers that were there
                 before are called too. With False they are left alone.
+            scheduled: write scheduled messages to their streams when they are due, too, or, without
+                subscriptions, do only that.
         """
         workers = count("workers", workers, least=1, most=_MOST_WORKERS)
         opening = AsyncOpening(self._database.source)
-        runner = self._runner(opening, subscriptions, lease, hooks)
+        runner = self._runner(opening, subscriptions, lease, hooks, scheduled)
         self._runners.add(runner)
         if opening.ended:  # `close` may not have seen this one
             runner.stop()
         try:
-            await runner.run(workers, signals=signals)
+            await runner.run(workers if subscriptions else 0, signals=signals)
         finally:
             self._runners.discard(runner)
 
@@ -311,8 +314,9 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         subscriptions: Sequence[AsyncSubscription[E]],
         lease: float,
         hooks: RunnerHooks | None,
+        scheduled: bool = False,
     ) -> AsyncRunner:
-        if not subscriptions:
+        if not subscriptions and scheduled is not True:
             raise InvalidArgumentError("pass what to run: run(store.subscription(…))")
         for each in subscriptions:
             if not isinstance(each, AsyncSubscription):
@@ -332,6 +336,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
             subscriptions,
             lease=seconds("lease", lease),
             hooks=GuardedHooks(hooks),
+            scheduled=scheduled is True,
         )
 
 

@@ -1,6 +1,7 @@
 """Subscriptions: their filters, their handlers, and how to steer them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 
@@ -8,16 +9,28 @@ import msgspec
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
+from pgstore._async.calling import calls_of, handle
 from pgstore._async.database import AsyncDatabase
 from pgstore._compat.tasks import async_pause
 from pgstore._core import handlers
 from pgstore._core import statements as s
-from pgstore._core.arguments import aware, count, describe, number, seconds, whole
+from pgstore._core.arguments import (
+    aware,
+    count,
+    describe,
+    name_of,
+    number,
+    refuse_other,
+    seconds,
+    several,
+    whole,
+)
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.filters import Filter
 from pgstore._core.handlers import Handler
 from pgstore._core.log import log
-from pgstore._core.messages import E
+from pgstore._core.messages import E, StoredMessage
+from pgstore._core.metadata import enter_context, leave_context
 from pgstore._core.parameters import DEFAULT_LEASE, array, interval, text
 from pgstore._core.subscriptions import ParkedMessage, PartitionStatus, RunnerHooks, progress
 from pgstore.errors import InvalidArgumentError, SubscriptionNotFoundError
@@ -54,6 +67,7 @@ class AsyncRunning(Protocol[E]):
         lease: float = DEFAULT_LEASE,
         hooks: RunnerHooks | None = None,
         signals: bool = True,
+        scheduled: bool = False,
     ) -> None: ...
 
     async def run_once(
@@ -313,6 +327,50 @@ class AsyncSubscription(Generic[E]):
                 )
             await async_pause(delay)
             delay = min(delay * 2, _WAIT_POLL[1])
+
+    async def apply(self, messages: Iterable[StoredMessage[E]], conn: AsyncConnection[Any]) -> None:
+        """Call the handlers for these messages here, in the caller's transaction on `conn`.
+
+        For a projection that is changed by the transaction that writes. The checkpoint stays, and
+        messages without a handler are passed over. An error of a handler is raised.
+        """
+        refuse_other(conn, AsyncConnection)
+        stored = several("messages", messages) or ()
+        for each in stored:
+            if not isinstance(each, StoredMessage):
+                raise InvalidArgumentError(f"apply takes stored messages, not {describe(each)}")
+        for call in calls_of(self, stored):
+            token = enter_context(call[-1])
+            try:
+                await handle(self, call, conn)
+            finally:
+                leave_context(token)
+
+    @asynccontextmanager
+    async def replacing(
+        self, old: "AsyncSubscription[Any] | str", *, timeout: float = 30.0
+    ) -> AsyncIterator[AsyncConnection[Any]]:
+        """Give a transaction in which readers change over from another subscription's tables.
+
+        It begins when this subscription has handled all that the other one has, in each partition.
+        The other one's workers cannot acknowledge until it ends. So a reader of its tables before
+        the commit, and of this one's tables after it, misses no message that it has seen.
+
+        Args:
+            old: the subscription whose tables are read until now, or its name.
+            timeout: seconds to wait for this one, first with the other one at work, then without.
+
+        Raises:
+            TimeoutError: this one is too far behind; nothing is changed.
+            SubscriptionNotFoundError: there is no other one.
+        """
+        name = (name_of("old", old.name if isinstance(old, AsyncSubscription) else old),)
+        ((position,),) = await self._database.rows(s.SUBSCRIPTION_POSITION, name)
+        await self.wait_until(position, timeout=timeout)
+        async with self._database.transaction() as conn:
+            ((reached,),) = await self._database.rows(s.HOLD_SUBSCRIPTION, name, conn)
+            await self.wait_until(reached, timeout=timeout)
+            yield conn
 
     async def _has_reached(self, position: int) -> bool:
         try:

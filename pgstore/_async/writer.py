@@ -1,6 +1,8 @@
 """Writing messages to a stream."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
 
 from psycopg import AsyncConnection
 
@@ -9,11 +11,12 @@ from pgstore._async.grouping import AsyncGrouping
 from pgstore._async.reader import AsyncReader
 from pgstore._async.waker import AsyncWaker
 from pgstore._core import statements as s
-from pgstore._core.arguments import name_of, number, several
+from pgstore._core.arguments import due_times, name_of, number, several, uuid_text
 from pgstore._core.codec import Codec, message_id_text
 from pgstore._core.encoding import EncodedBatch, known_ids
 from pgstore._core.messages import E, MessagePosition
 from pgstore._core.metadata import Metadata, current_context, text_in_context
+from pgstore._core.parameters import DUE, text
 
 
 class AsyncWriter(AsyncReader[E]):
@@ -131,3 +134,67 @@ class AsyncWriter(AsyncReader[E]):
             conn,
         )
         return MessagePosition(stream, version, position)
+
+    async def schedule(
+        self,
+        stream: str,
+        message: E,
+        due: datetime | timedelta,
+        *,
+        metadata: Metadata | None = None,
+        message_id: UUID | None = None,
+        conn: AsyncConnection[object] | None = None,
+    ) -> UUID:
+        """Keep a message that is written to a stream later; return its id.
+
+        It is written, once, by `deliver_scheduled`, or by a `run` with `scheduled=True`. Its
+        `added_at` is the time when it is written. Scheduling the same message with the same id
+        again changes nothing, also after it was written.
+
+        Args:
+            due: a time, aware of its zone, or how long from now by the server's clock.
+            metadata: as in `write`.
+            message_id: the id that it will have; None as in `write`.
+            conn: join the caller's transaction on this connection; nothing is committed here.
+
+        Raises:
+            MessageIdInUseError: another message has this id, or will have it.
+            InvalidArgumentError: an argument is not what it should be.
+        """
+        name_of("stream", stream)
+        at, after = due_times("due", due)
+        type_name, data = self._codec.encode(message)
+        new_id = (
+            message_id_text(message) if message_id is None else uuid_text("message_id", message_id)
+        )
+        kept = text_in_context(metadata)
+        parameters = (stream, type_name, data.decode(), at, after, kept, new_id)
+        await self._database.rows(s.SCHEDULE_MESSAGE, parameters, conn)
+        return UUID(new_id)
+
+    async def cancel(
+        self, message_id: UUID, *, conn: AsyncConnection[object] | None = None
+    ) -> bool:
+        """Forget a scheduled message; False if it was written already, or never scheduled."""
+        parameters = (uuid_text("message_id", message_id),)
+        ((cancelled,),) = await self._database.rows(s.CANCEL_MESSAGE, parameters, conn)
+        return bool(cancelled)
+
+    async def deliver_scheduled(self, *, due_by: datetime | timedelta | None = None) -> int:
+        """Write the scheduled messages that are due to their streams; return how many.
+
+        In the order of their times. Left for the next call are those to streams that an open
+        transaction writes to. `run` does this with `scheduled=True`, whenever one is due.
+
+        Args:
+            due_by: write those that are due by this time, as in `schedule`: for tests. Otherwise
+                now.
+        """
+        times = (None, None) if due_by is None else due_times("due_by", due_by)
+        total = 0
+        while True:
+            delivered: int
+            ((delivered, _),) = await self._database.rows(s.DELIVER_SCHEDULED, (text(DUE), *times))
+            total += delivered
+            if delivered < DUE:
+                return total

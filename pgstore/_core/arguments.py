@@ -5,7 +5,7 @@ an object that only answers for a number neither compares nor prints as one.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import isnan
 from operator import index
 from typing import Any, TypeVar
@@ -17,6 +17,9 @@ from pgstore._core.text import masked, shortened
 from pgstore.errors import InvalidArgumentError
 
 T = TypeVar("T")
+
+# A relative time beyond this is a mistake, and soon more than the server's times hold.
+_LONGEST_WAIT = timedelta(days=365_000)
 
 
 def number(name: str, value: int | None) -> str | None:
@@ -65,6 +68,19 @@ def aware(moment: datetime) -> datetime:
             f" {describe(moment)} has none"
         )
     return moment
+
+
+def due_times(name: str, due: object) -> tuple[str | None, str | None]:
+    """A time, or how long until then, as the statement takes them: one of them is None."""
+    if isinstance(due, datetime):
+        return aware(due).isoformat(), None
+    if not isinstance(due, timedelta):
+        raise InvalidArgumentError(
+            f"{name} must be a datetime, aware of its zone, or a timedelta, not {describe(due)}"
+        )
+    if abs(due) > _LONGEST_WAIT:
+        raise InvalidArgumentError(f"{name} must be within {_LONGEST_WAIT.days} days, not {due}")
+    return None, f"{due.total_seconds():.6f} seconds"
 
 
 def refuse_no_function(name: str, value: object, *, optional: bool = True) -> None:

@@ -45,6 +45,20 @@ SYNCHRONIZE = (
     f"%s::text, %s::uuid[], {_BATCH}, %s::uuid[])"
 )
 
+# Keep a message for later; its id.
+SCHEDULE_MESSAGE = (
+    "SELECT STORE.schedule_message(%s::text, %s::text, %s::jsonb,"
+    " coalesce(%s::timestamptz, clock_timestamp() + %s::interval), %s::jsonb, %s::uuid)"
+)
+# Forget a message that was kept for later; whether it was there.
+CANCEL_MESSAGE = "SELECT STORE.cancel_message(%s::uuid)"
+# Write messages that are due; how many, and the seconds until the next one is.
+DELIVER_SCHEDULED = (
+    "SELECT delivered, extract(epoch FROM next_due)::float8"
+    " FROM STORE.deliver_scheduled(%s::bigint,"
+    " coalesce(%s::timestamptz, clock_timestamp() + %s::interval))"
+)
+
 # Read.
 
 # A page of a stream, in the order of versions or backward.
@@ -189,6 +203,8 @@ RESUME_SUBSCRIPTION = "SELECT 1 FROM STORE.resume_subscription(%s::text, %s::big
 # Continue after a position, or with the messages added from a time on; the position.
 REWIND_SUBSCRIPTION = "SELECT STORE.rewind_subscription(%s::text, %s::bigint, %s::timestamptz)"
 REPARTITION_SUBSCRIPTION = "SELECT 1 FROM STORE.repartition_subscription(%s::text, %s::bigint)"
+# Keep the workers of one from acknowledging until the transaction ends; its highest checkpoint.
+HOLD_SUBSCRIPTION = "SELECT STORE.hold_subscription(%s::text)"
 DROP_SUBSCRIPTION = "SELECT 1 FROM STORE.drop_subscription(%s::text)"
 # The parked messages of one.
 LIST_PARKED = (

@@ -3,8 +3,6 @@
 """Handing messages to the handlers, and acknowledging them."""
 
 import time
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,11 +14,11 @@ from psycopg.rows import TupleRow
 from pgstore._compat.tasks import ends, pause
 from pgstore._core import statements as s
 from pgstore._core.failures import TRIES, description, is_conflict, pause_after
-from pgstore._core.handlers import Handler
 from pgstore._core.log import log
-from pgstore._core.metadata import Context, current_context, enter_context, leave_context
+from pgstore._core.metadata import current_context, enter_context, leave_context
 from pgstore._core.subscriptions import Batch, RunnerHooks
 from pgstore._core.translation import is_lost_connection, is_of_the_server, refuse_failed
+from pgstore._sync.calling import Call, calls_of, handle
 from pgstore._sync.cursor import Parameters
 from pgstore._sync.database import Database
 from pgstore._sync.subscription import Subscription
@@ -44,10 +42,6 @@ class Lease(msgspec.Struct, eq=False):
     @property
     def parameters(self) -> tuple[str, ...]:
         return (self.subscription.name, str(self.partition), str(self.token))
-
-
-# A handler, its argument, and the context of its call: the causes are the messages in the argument.
-Call = tuple[Handler, Any, Context]
 
 
 class Failure(Exception):
@@ -228,18 +222,7 @@ class Delivery:
                 failure = Failure(bad.global_position)
                 failure.rolls_back(batch)
                 raise failure from bad.error
-        around = current_context()
-        if (handler := subscription.batch) is not None:
-            types = handler.types
-            known = [stored for stored in batch.messages if type(stored.message) in types]
-            return [(handler, known, Context(around, tuple(known)))] if known else []
-        found = []
-        for stored in batch.messages:
-            one = subscription.handlers.get(type(stored.message))
-            if one is not None:
-                argument = stored if one.takes_stored else stored.message
-                found.append((one, argument, Context(around, (stored,))))
-        return found
+        return calls_of(subscription, batch.messages)
 
     def _call(self, lease: Lease, call: Call, conn: Connection[Any] | None) -> None:
         enter_context(call[-1])  # until the next call, or the end of the part
@@ -254,15 +237,7 @@ class Delivery:
             raise Failure(_position(call)) from error
 
     def _handle(self, lease: Lease, call: Call, conn: Connection[Any] | None) -> None:
-        handler, argument, _ = call
-        arguments = (argument, conn) if handler.takes_transaction else (argument,)
-        if not lease.subscription.middlewares:
-            handler.function(*arguments)
-            return
-        around: Callable[[], None] = partial(handler.function, *arguments)
-        for middleware in reversed(lease.subscription.middlewares):
-            around = _around(middleware, argument, conn, around)
-        around()
+        handle(lease.subscription, call, conn)
 
 
 def _position(call: Call) -> int:
@@ -276,15 +251,3 @@ def _is_of_the_connection(error: Exception) -> bool:
     if not isinstance(error, psycopg.OperationalError):
         return False
     return error.sqlstate is None or is_lost_connection(error)
-
-
-def _around(
-    middleware: Callable[..., None],
-    argument: Any,
-    conn: Connection[Any] | None,
-    call: Callable[[], None],
-) -> Callable[[], None]:
-    def wrapped() -> None:
-        middleware(argument, conn, call)
-
-    return wrapped

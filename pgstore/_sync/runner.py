@@ -28,6 +28,7 @@ from pgstore._core.translation import passes
 from pgstore._sync.delivery import Delivery, Lease
 from pgstore._sync.lending import Borrower
 from pgstore._sync.opening import Opening
+from pgstore._sync.scheduler import Scheduler
 from pgstore._sync.subscription import Subscription
 from pgstore._sync.waker import Waker
 from pgstore.errors import LeaseLostError, SubscriptionNotFoundError
@@ -62,6 +63,7 @@ class Runner:
         *,
         lease: float,
         hooks: RunnerHooks,
+        scheduled: bool = False,
     ) -> None:
         self._database = database
         self._waker = waker
@@ -70,6 +72,7 @@ class Runner:
         self._by_name = {subscription.name: subscription for subscription in subscriptions}
         self._lease = lease
         self._hooks = hooks
+        self._scheduled = scheduled
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._turn = 0
         self._workers = 1
@@ -117,6 +120,8 @@ class Runner:
         source.room = max(source.room, 2 * workers + 2)
         self._workers = workers
         tasks = [Task(self._worker, f"pgstore-worker-{n}") for n in range(workers)]
+        if self._scheduled:
+            tasks.append(Task(self._deliver_scheduled, "pgstore-scheduler"))
         keeper = Task(self._keep, "pgstore-leases")
         errors = []
         for task in tasks:
@@ -186,6 +191,14 @@ class Runner:
         try:
             while not self._stopping.is_set():
                 self._until_connected(self._work)
+        finally:
+            self.stop()
+
+    def _deliver_scheduled(self) -> None:
+        scheduler = Scheduler(self._database, self._waker, self._stopping)
+        try:
+            while not self._stopping.is_set():
+                self._until_connected(scheduler.work)
         finally:
             self.stop()
 

@@ -219,6 +219,7 @@ class MessageStore(DecidingStore[E]):
         lease: float = DEFAULT_LEASE,
         hooks: RunnerHooks | None = None,
         signals: bool = True,
+        scheduled: bool = False,
     ) -> None:
         """Handle the subscriptions' messages until SIGTERM or SIGINT, or `stop()`.
 
@@ -232,15 +233,17 @@ class MessageStore(DecidingStore[E]):
             hooks: gets what happens, for metrics.
             signals: whether SIGTERM and SIGINT end it, in the main thread. Handlers that were there
                 before are called too. With False they are left alone.
+            scheduled: write scheduled messages to their streams when they are due, too, or, without
+                subscriptions, do only that.
         """
         workers = count("workers", workers, least=1, most=_MOST_WORKERS)
         opening = Opening(self._database.source)
-        runner = self._runner(opening, subscriptions, lease, hooks)
+        runner = self._runner(opening, subscriptions, lease, hooks, scheduled)
         self._runners.add(runner)
         if opening.ended:  # `close` may not have seen this one
             runner.stop()
         try:
-            runner.run(workers, signals=signals)
+            runner.run(workers if subscriptions else 0, signals=signals)
         finally:
             self._runners.discard(runner)
 
@@ -313,8 +316,9 @@ class MessageStore(DecidingStore[E]):
         subscriptions: Sequence[Subscription[E]],
         lease: float,
         hooks: RunnerHooks | None,
+        scheduled: bool = False,
     ) -> Runner:
-        if not subscriptions:
+        if not subscriptions and scheduled is not True:
             raise InvalidArgumentError("pass what to run: run(store.subscription(…))")
         for each in subscriptions:
             if not isinstance(each, Subscription):
@@ -334,6 +338,7 @@ class MessageStore(DecidingStore[E]):
             subscriptions,
             lease=seconds("lease", lease),
             hooks=GuardedHooks(hooks),
+            scheduled=scheduled is True,
         )
 
 

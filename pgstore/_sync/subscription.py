@@ -2,7 +2,8 @@
 
 """Subscriptions: their filters, their handlers, and how to steer them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Generic, Literal, Protocol, TypeVar, overload
 
@@ -13,14 +14,26 @@ from psycopg.rows import TupleRow
 from pgstore._compat.tasks import pause
 from pgstore._core import handlers
 from pgstore._core import statements as s
-from pgstore._core.arguments import aware, count, describe, number, seconds, whole
+from pgstore._core.arguments import (
+    aware,
+    count,
+    describe,
+    name_of,
+    number,
+    refuse_other,
+    seconds,
+    several,
+    whole,
+)
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.filters import Filter
 from pgstore._core.handlers import Handler
 from pgstore._core.log import log
-from pgstore._core.messages import E
+from pgstore._core.messages import E, StoredMessage
+from pgstore._core.metadata import enter_context, leave_context
 from pgstore._core.parameters import DEFAULT_LEASE, array, interval, text
 from pgstore._core.subscriptions import ParkedMessage, PartitionStatus, RunnerHooks, progress
+from pgstore._sync.calling import calls_of, handle
 from pgstore._sync.database import Database
 from pgstore.errors import InvalidArgumentError, SubscriptionNotFoundError
 
@@ -54,6 +67,7 @@ class Running(Protocol[E]):
         lease: float = DEFAULT_LEASE,
         hooks: RunnerHooks | None = None,
         signals: bool = True,
+        scheduled: bool = False,
     ) -> None: ...
 
     def run_once(
@@ -313,6 +327,50 @@ class Subscription(Generic[E]):
                 )
             pause(delay)
             delay = min(delay * 2, _WAIT_POLL[1])
+
+    def apply(self, messages: Iterable[StoredMessage[E]], conn: Connection[Any]) -> None:
+        """Call the handlers for these messages here, in the caller's transaction on `conn`.
+
+        For a projection that is changed by the transaction that writes. The checkpoint stays, and
+        messages without a handler are passed over. An error of a handler is raised.
+        """
+        refuse_other(conn, Connection)
+        stored = several("messages", messages) or ()
+        for each in stored:
+            if not isinstance(each, StoredMessage):
+                raise InvalidArgumentError(f"apply takes stored messages, not {describe(each)}")
+        for call in calls_of(self, stored):
+            token = enter_context(call[-1])
+            try:
+                handle(self, call, conn)
+            finally:
+                leave_context(token)
+
+    @contextmanager
+    def replacing(
+        self, old: "Subscription[Any] | str", *, timeout: float = 30.0
+    ) -> Iterator[Connection[Any]]:
+        """Give a transaction in which readers change over from another subscription's tables.
+
+        It begins when this subscription has handled all that the other one has, in each partition.
+        The other one's workers cannot acknowledge until it ends. So a reader of its tables before
+        the commit, and of this one's tables after it, misses no message that it has seen.
+
+        Args:
+            old: the subscription whose tables are read until now, or its name.
+            timeout: seconds to wait for this one, first with the other one at work, then without.
+
+        Raises:
+            TimeoutError: this one is too far behind; nothing is changed.
+            SubscriptionNotFoundError: there is no other one.
+        """
+        name = (name_of("old", old.name if isinstance(old, Subscription) else old),)
+        ((position,),) = self._database.rows(s.SUBSCRIPTION_POSITION, name)
+        self.wait_until(position, timeout=timeout)
+        with self._database.transaction() as conn:
+            ((reached,),) = self._database.rows(s.HOLD_SUBSCRIPTION, name, conn)
+            self.wait_until(reached, timeout=timeout)
+            yield conn
 
     def _has_reached(self, position: int) -> bool:
         try:

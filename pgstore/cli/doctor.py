@@ -44,6 +44,7 @@ _COMMANDS = {
     "list_parked": "pgstore parked list NAME",
     "replay_parked": "pgstore parked replay NAME",
     "drop_parked": "pgstore parked drop NAME",
+    "deliver_scheduled": "pgstore run … --scheduled",
     "set keep_unhandled to false": "pgstore retention set CATEGORY … --delete-unhandled",
 }
 

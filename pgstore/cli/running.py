@@ -45,6 +45,10 @@ def run(
             metavar="SECONDS", help="After which others take over from a process that died."
         ),
     ] = DEFAULT_LEASE,
+    scheduled: Annotated[
+        bool,
+        typer.Option("--scheduled", help="Write scheduled messages too, when they are due."),
+    ] = False,
 ) -> None:
     """Run the handlers of subscriptions.
 
@@ -63,16 +67,17 @@ def run(
     on_stderr = logging.StreamHandler()
     on_stderr.setFormatter(Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[on_stderr])
+    options = {"workers": workers, "lease": lease, "scheduled": scheduled}
     found = _imported(place)
     if callable(found) and not _is_subscription(found):
         if _parameters(found):
             with call.messages() as store:
-                _run(_several(place, found(store)), workers, lease, call)
+                _run(_several(place, found(store)), call, options)
             return
         found = found()
         if inspect.iscoroutine(found):
             found = asyncio.run(found)
-    _run(_several(place, found), workers, lease, call)
+    _run(_several(place, found), call, options)
 
 
 def _imported(place: str) -> Any:
@@ -125,26 +130,27 @@ def _is_subscription(found: object) -> bool:
     return isinstance(found, Subscription | AsyncSubscription)
 
 
-def _run(subscriptions: "list[Found]", workers: int, lease: float, call: Call) -> None:
+def _run(subscriptions: "list[Found]", call: Call, options: dict[str, Any]) -> None:
     import asyncio
 
     from pgstore._async.subscription import AsyncSubscription
     from pgstore._compat import signals
 
     names = ", ".join(each.name for each in subscriptions)
+    workers = options["workers"]
     call.out.note(f"Running {names} with {workers} worker{'s' * (workers > 1)} …")
     store: Any = subscriptions[0].store
     if isinstance(subscriptions[0], AsyncSubscription):
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             # Not asyncio's, which would cancel one worker, and wait for the others.
             signal.signal(signal.SIGINT, signals.interrupt)
-        asyncio.run(_run_async(store, subscriptions, workers, lease))
+        asyncio.run(_run_async(store, subscriptions, options))
     else:
         with store:
-            store.run(*subscriptions, workers=workers, lease=lease)
+            store.run(*subscriptions, **options)
     call.out.note("Ended.")
 
 
-async def _run_async(store: Any, subscriptions: "list[Found]", workers: int, lease: float) -> None:
+async def _run_async(store: Any, subscriptions: "list[Found]", options: dict[str, Any]) -> None:
     async with store:
-        await store.run(*subscriptions, workers=workers, lease=lease)
+        await store.run(*subscriptions, **options)

@@ -53,6 +53,7 @@ COLUMNS = (
     _STATE,
     _BEHIND,
     Column("rate", title="rate/s", right=True, rank=2, optional=True, show="{:.0f}".format),
+    Column("left", title="s left", right=True, rank=2, optional=True, show="{:.0f}".format),
     Column("parked", right=True, rank=1),
     Column("partitions", right=True, rank=4),
     Column("position", right=True, rank=4),
@@ -96,13 +97,15 @@ class Sampler:
         self._before: dict[str, tuple[int, float]] = {}
 
     def rows(self) -> list[Row]:
-        """The subscriptions, with their rate in positions a second from the second time on."""
+        """The subscriptions, with their rate in positions a second, and the seconds that are
+        left at this rate, from the second time on."""
         now = time.monotonic()
         rows = self._session.rows(s.SUBSCRIPTIONS)
         for row in rows:
             name, position = row["subscription"], row["position"]
             then = self._before.get(name)
             row["rate"] = then and max(position - then[0], 0) / (now - then[1])
+            row["left"] = row["behind"] / row["rate"] if row["behind"] and row["rate"] else None
             row["reads"] = _reads(row)
             self._before[name] = (position, now)
         return list(rows)

@@ -18,6 +18,7 @@ import pgstore
 from pgstore import embedded
 from pgstore._core import sql_files
 from pgstore.cli import _target, doctor
+from pgstore.cli.subscriptions import Sampler
 from tests.cli.conftest import Command
 
 Store = pgstore.MessageStore[pgstore.RawMessage]
@@ -229,6 +230,30 @@ def test_subscriptions_tell_state_lag_and_partitions(
         "subscriptions", "--watch", "--times", "2", "--interval", "0.1", "--json"
     ).rows
     assert (first["rate"], second["rate"]) == (None, 0)
+
+
+class Looks:
+    """A session whose subscription has come some positions further at each look."""
+
+    def __init__(self, *places: tuple[int, int]) -> None:
+        self._places = [*places]
+
+    def rows(self, statement: str) -> list[dict[str, Any]]:
+        position, behind = self._places.pop(0)
+        reads = dict.fromkeys(("categories", "types", "stream_pattern"))
+        return [{"subscription": "a", "position": position, "behind": behind, **reads}]
+
+
+def test_subscriptions_tell_how_long_they_take_at_their_rate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session: Any = Looks((100, 900), (300, 800), (300, 900), (1200, 0))
+    sampler = Sampler(session)
+    clock = iter([0.0, 2.0, 3.0, 4.0])
+    monkeypatch.setattr("pgstore.cli.subscriptions.time.monotonic", lambda: next(clock))
+    rows = [sampler.rows()[0] for _ in range(4)]
+    assert [row["rate"] for row in rows] == [None, 100, 0, 900]
+    assert [row["left"] for row in rows] == [None, 8, None, None]
 
 
 def test_subscriptions_are_paused_resumed_rewound_repartitioned_and_dropped(

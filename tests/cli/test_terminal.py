@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -253,7 +254,7 @@ def test_run_handles_messages_until_it_is_told_to_end(
     place: str, number: int | None, program: Path, store: Store, environment: Environment
 ) -> None:
     process = subprocess.Popen(
-        [*PROGRAM, "run", place, "--workers", "2"],
+        [*PROGRAM, "run", place, "--workers", "2", "--scheduled"],
         env=clean(environment) | {"PYTHONPATH": os.pathsep.join([str(Path.cwd())])},
         cwd=program,
         stdout=subprocess.PIPE,
@@ -267,6 +268,8 @@ def test_run_handles_messages_until_it_is_told_to_end(
             assert process.stdout.readline() == f"handled {position}\n"
         store.write("account-9", pgstore.RawMessage("Opened", b"{}"))
         assert process.stdout.readline() == "handled 5\n"
+        store.schedule("account-9", pgstore.RawMessage("Opened", b"{}"), timedelta(seconds=0.2))
+        assert process.stdout.readline() == "handled 7\n"  # scheduling has taken a position
         process.send_signal(number or signal.SIGTERM)
         said = process.stderr.read()
     assert process.returncode == 0

@@ -72,6 +72,7 @@ def _of_subscription(name: str) -> dict[str, str]:
             "create_subscription": f"'{name}', '{{a,b}}', retry_delay => '7s'",
             "drop_parked": f"'{name}'",
             "drop_subscription": f"'{name}'",
+            "hold_subscription": f"'{name}'",
             "pause_subscription": f"'{name}'",
             "replay_parked": f"'{name}'",
             "repartition_subscription": f"'{name}', 5",
@@ -122,6 +123,9 @@ _OTHERS = {
     "skip_positions": "SELECT skip_positions()",
     "repair_sequences": "SELECT repair_sequences()",
     "empty_store": "SELECT empty_store(current_schema())",
+    "schedule_message": "SELECT schedule_message('a-1', 'T', '1', now())",
+    "cancel_message": "SELECT cancel_message(md5('scheduled')::uuid)",
+    "deliver_scheduled": "SELECT deliver_scheduled()",
     "import_floors": "SELECT import_floors('{a-1,floors-1}', '{1,2}')",
 }
 
@@ -143,6 +147,7 @@ def prepare(session: Session, role: str) -> dict[str, str]:
         session.run("SELECT save_snapshot(%s, 's', 1, 1, '{}', 0)", stream)
     session.run("INSERT INTO stream_changes SELECT s.stream_id, 1 FROM streams AS s")
     session.run("SELECT set_retention('a', max_count => 0, keep_unhandled => false)")
+    session.run("SELECT schedule_message('a-1', 'T', '1', now(), NULL, md5('scheduled')::uuid)")
     calls = dict(_OTHERS) | _rights(role)
     session.run(f"SELECT grant_access('{role}', 'read'), grant_access('{role}', 'admin')")
     leases = {name: _leased(session, name, n) for name, n in {"one": 1, "four": 4}.items()}

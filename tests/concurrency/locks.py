@@ -14,6 +14,7 @@ TABLES = (
     "migrations",
     "parked_messages",
     "retention_policies",
+    "scheduled_messages",
     "snapshots",
     "stream_changes",
     "streams",

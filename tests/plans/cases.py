@@ -46,6 +46,14 @@ CROSS JOIN LATERAL (
   WHERE m.n % 10 <> 0 AND m.n % 100 <> 1
 ) AS s;
 
+INSERT INTO scheduled_messages (
+  message_id, due_at, scheduled_at, scheduled_position, stream, type, data
+)
+SELECT
+  md5('scheduled ' || d.n)::uuid, now() + d.n * interval '1 hour', now(), d.n,
+  'scheduled-' || d.n % 100, 'T1', '{{"amount": 10}}'
+FROM generate_series(1, {total} / 10) AS d (n);
+
 SELECT setval('stream_id_seq', {total} / 10 + 2), setval('global_position_seq', {total});
 """
 
@@ -96,6 +104,9 @@ _GROUP = (
     " ARRAY[gen_random_uuid(), gen_random_uuid(), gen_random_uuid()]"
 )
 _THREE = "'{{T,T,T}}', ARRAY['1', '2', '3']::jsonb[]"
+
+# The next one that is due is the first one of the index.
+_FIRST_DUE = _KEPT | {"scheduled_messages"}
 
 _NEW_IDS = _ids("VALUES (-8), (-9), (-10)")
 
@@ -267,6 +278,14 @@ CASES = {
         "SELECT truncate_stream('medium-2', stream_version('medium-2') / 2)", 300, 900
     ),
     "delete": Case("SELECT delete_stream('big-1', expected_version => 7)", 5, 100, "MS001"),
+    "schedule": Case("SELECT schedule_message('big-1', 'T', '1', now() + '1 day')", 2, 150),
+    "schedule, id in use": Case(
+        "SELECT schedule_message('big-1', 'T', '1', now(), NULL, md5('77')::uuid)", 4, 150, "MS002"
+    ),
+    "cancel": Case("SELECT cancel_message(md5('scheduled 7')::uuid)", 2, 100),
+    "deliver, nothing due": Case("SELECT deliver_scheduled()", 2, 100, None, _FIRST_DUE),
+    "deliver": Case("SELECT deliver_scheduled(3, due_by => 'infinity')", 60, 300, None, _FIRST_DUE),
+    "scheduled of a stream": Case("SELECT * FROM list_scheduled('scheduled-7')", 150, 400),
     "one stream's statistics": Case(
         "SELECT * FROM stream_statistics WHERE stream = 'big-1'", 3, 50
     ),

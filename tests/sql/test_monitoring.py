@@ -174,7 +174,7 @@ def test_queries_for_the_exporter_run_as_a_monitor_and_give_numbers(
     queries = [
         text for block in blocks for text in re.sub(r"--.*", "", block).split(";") if text.strip()
     ]
-    assert len(queries) == 7
+    assert len(queries) == 8
     for text in queries:
         cursor = store.query(text.replace("bank.", "STORE."), on=monitor)
         found = cursor.fetchall()

@@ -58,6 +58,10 @@ def test_row_that_no_function_would_write_is_refused(
         ("snapshots", "snapshot = repeat('x', 256)"),
         ("snapshots", "version = 0"),
         ("stream_changes", "changes = 0"),
+        ("scheduled_messages", "due_at = 'infinity'"),
+        ("scheduled_messages", "stream = ''"),
+        ("scheduled_messages", "type = ''"),
+        ("scheduled_messages", "metadata = '1'"),
     ],
 )
 def test_row_about_a_stream_that_no_function_would_write_is_refused(
@@ -66,5 +70,6 @@ def test_row_about_a_stream_that_no_function_would_write_is_refused(
     store.write(stream)
     store.call("redact_message", store.call("read_stream", stream)[0][0], "{}", "asked for")
     store.call("save_snapshot", stream, "s", 1, 1, "{}", 1)
+    store.call("schedule_message", stream, "T", "1", "2100-01-01")
     with pytest.raises(psycopg.errors.CheckViolation):
         store.query(f"UPDATE STORE.{table} SET {change}")

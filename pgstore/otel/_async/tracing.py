@@ -8,9 +8,10 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
+from pgstore._async.calling import Call
 from pgstore._async.cursor import Parameters
 from pgstore._async.database import AsyncDatabase
-from pgstore._async.delivery import AsyncDelivery, Call, Lease
+from pgstore._async.delivery import AsyncDelivery, Lease
 from pgstore._async.lending import AsyncBorrower
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.runner import AsyncRunner
@@ -74,9 +75,10 @@ class AsyncTracedStore(AsyncMessageStore[Any]):
         subscriptions: Sequence[AsyncSubscription[Any]],
         lease: float,
         hooks: RunnerHooks | None,
+        scheduled: bool = False,
     ) -> AsyncRunner:
         metrics = Metrics(self._telemetry, GuardedHooks(hooks))
-        runner = super()._runner(opening, subscriptions, lease, metrics)
+        runner = super()._runner(opening, subscriptions, lease, metrics, scheduled)
         runner.__class__ = AsyncTracedRunner
         assert isinstance(runner, AsyncTracedRunner)
         runner.trace(self._telemetry)

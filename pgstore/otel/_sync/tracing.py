@@ -12,9 +12,10 @@ from psycopg.rows import TupleRow
 
 from pgstore._core.messages import MessagePosition, RawMessage
 from pgstore._core.subscriptions import Batch, GuardedHooks, RunnerHooks
+from pgstore._sync.calling import Call
 from pgstore._sync.cursor import Parameters
 from pgstore._sync.database import Database
-from pgstore._sync.delivery import Call, Delivery, Lease
+from pgstore._sync.delivery import Delivery, Lease
 from pgstore._sync.lending import Borrower
 from pgstore._sync.opening import Opening
 from pgstore._sync.runner import Runner
@@ -72,9 +73,10 @@ class TracedStore(MessageStore[Any]):
         subscriptions: Sequence[Subscription[Any]],
         lease: float,
         hooks: RunnerHooks | None,
+        scheduled: bool = False,
     ) -> Runner:
         metrics = Metrics(self._telemetry, GuardedHooks(hooks))
-        runner = super()._runner(opening, subscriptions, lease, metrics)
+        runner = super()._runner(opening, subscriptions, lease, metrics, scheduled)
         runner.__class__ = TracedRunner
         assert isinstance(runner, TracedRunner)
         runner.trace(self._telemetry)

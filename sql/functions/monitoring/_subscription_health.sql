@@ -70,6 +70,14 @@ BEGIN
   FROM count_parked() AS k
   UNION ALL
   SELECT
+    'scheduled_messages',
+    CASE WHEN c.overdue > 0 THEN 'warn' ELSE 'ok' END,
+    format('%s scheduled, %s overdue', c.scheduled, c.overdue),
+    'They have been due for more than a minute: see whether a process runs that calls '
+      'deliver_scheduled, and which transactions hold their streams.'
+  FROM count_scheduled() AS c
+  UNION ALL
+  SELECT
     'retention_waits',
     CASE WHEN count(*) FILTER (WHERE r.waits) > 0 THEN 'warn' ELSE 'ok' END,
     coalesce(string_agg(r.category, ', ') FILTER (WHERE r.waits), 'none'),

@@ -61,6 +61,7 @@ BEGIN
   INSERT INTO stream_changes AS c (stream_id, changes)
   SELECT s.stream_id, 1 FROM streams AS s
   ON CONFLICT (stream_id) DO UPDATE SET changes = c.changes + 1;
+  DELETE FROM scheduled_messages;
 
   -- As _forget_errors, these leave out what a handler has locked.
   WITH free AS MATERIALIZED (
@@ -94,9 +95,9 @@ COMMENT ON FUNCTION empty_store(text, text) IS
 $$Delete all messages and snapshots of the store; return how many messages. store is its name, to
 confirm. Later writes continue where the store was: positions rise, streams keep their names and
 versions, subscriptions their checkpoints, categories their policies of retention. load_stream
-raises MS008 for each stream that had messages. Parked messages are forgotten, and partitions that a
-failed message had stopped continue. Waits for open transactions that read or write messages; all
-other readers and writers wait for it until the transaction ends. Raises 55P03 if it cannot have its
-lock within 3 seconds. A transaction that began before, under REPEATABLE READ or SERIALIZABLE, can
-find no messages either. Written to the audit. Raises 22023 if store is another name; MS004 unless
-under READ COMMITTED.$$;
+raises MS008 for each stream that had messages. Parked and scheduled messages are forgotten, and
+partitions that a failed message had stopped continue. Waits for open transactions that read or
+write messages; all other readers and writers wait for it until the transaction ends. Raises 55P03
+if it cannot have its lock within 3 seconds. A transaction that began before, under REPEATABLE READ
+or SERIALIZABLE, can find no messages either. Written to the audit. Raises 22023 if store is another
+name; MS004 unless under READ COMMITTED.$$;

@@ -13,6 +13,7 @@ BEGIN
   RETURN CASE kind
     WHEN 'read' THEN ARRAY[
       'read_stream', 'load_stream', 'last_message', 'get_message', 'get_messages', 'stream_version',
+      'list_scheduled',
       'read_all', 'read_category', 'read_page', 'safe_position', 'horizon', 'last_position',
       'wake_channel', 'fall_asleep', 'wake_up', 'category', 'applied_migrations', 'schema_version',
       'needed_version',
@@ -20,12 +21,14 @@ BEGIN
     ]
     WHEN 'write' THEN ARRAY[
       'write_message', 'write_messages', 'write_arrays', 'write_group', 'synchronize_stream',
+      'schedule_message', 'cancel_message', 'deliver_scheduled',
       'save_snapshot', 'new_message_id', 'category', 'applied_migrations', 'schema_version',
       'needed_version'
     ]
     WHEN 'consume' THEN ARRAY[
       'create_subscription', 'drop_subscription', 'pause_subscription', 'resume_subscription',
       'rewind_subscription', 'repartition_subscription', 'claim_partition', 'claim_batch',
+      'hold_subscription',
       'next_claim', 'fetch_batch', 'extend_lease', 'acknowledge', 'fail_message', 'begin_handling',
       'check_handling', 'abandon_partition', 'release_partition', 'settle_parked', 'replay_parked',
       'drop_parked',
@@ -38,6 +41,7 @@ BEGIN
       'needed_version',
       'subscription_position', 'list_subscriptions', 'list_partitions', 'list_parked',
       'list_retention', 'store_statistics', 'health', 'count_parked', 'list_stuck',
+      'count_scheduled',
       '_subscription_health', '_server_health', 'stream_statistics', 'category_statistics',
       'type_statistics', 'writers_in_flight', '_stream_lock_class', '_mark_lock_class',
       '_bell_lock_class', '_gate_lock_class', '_open_marks', '_foreign_locks', '_may_lock',

@@ -58,6 +58,10 @@ BEGIN
         ('audit_audit_id_pkey', true, '{audit_id}'),
         ('retention_policies_category_pkey', true, '{category}'),
         ('grants_role_kind_pkey', true, '{role,kind}'),
+        ('scheduled_messages_message_id_pkey', true, '{message_id}'),
+        (
+          'scheduled_messages_due_at_scheduled_position_idx', false, '{due_at,scheduled_position}'
+        ),
         (
           'snapshots_stream_id_snapshot_code_version_pkey', true,
           '{stream_id,snapshot,code_version}'

@@ -1,0 +1,49 @@
+"""Delivering scheduled messages when they are due."""
+
+from collections.abc import Callable
+
+from psycopg import OperationalError
+
+from pgstore._async.opening import AsyncOpening
+from pgstore._async.waker import AsyncWaker
+from pgstore._compat.events import AsyncEvent, async_wait_for
+from pgstore._core import statements as s
+from pgstore._core.failures import is_conflict
+from pgstore._core.parameters import DUE, text
+from pgstore.errors import MessageIdInUseError
+
+# How long to wait for a stream that another transaction holds: doubled each time.
+_HELD = (0.02, 1.0)
+
+
+class AsyncScheduler:
+    """Delivers what is due, and waits until the next message is, or an earlier one is scheduled."""
+
+    def __init__(self, database: AsyncOpening, waker: AsyncWaker, stopping: AsyncEvent) -> None:
+        self._database = database
+        self._waker = waker
+        self._stopping = stopping
+
+    async def work(self, through: Callable[[], None]) -> None:
+        """Work until `stopping` is set; call back whenever the server has answered."""
+        pause = _HELD[0]
+        while True:
+            seen = self._waker.counter.value
+            if self._stopping.is_set():  # in this order, as in the runner
+                return
+            try:
+                ((delivered, next_due),) = await self._database.rows(
+                    s.DELIVER_SCHEDULED, (text(DUE), None, None)
+                )
+            except (OperationalError, MessageIdInUseError) as error:
+                if isinstance(error, OperationalError) and not is_conflict(error):
+                    raise
+                delivered, next_due = 0, 0.0
+            through()
+            if delivered:
+                pause = _HELD[0]
+            elif next_due == 0:
+                await async_wait_for(self._stopping, pause)
+                pause = min(2 * pause, _HELD[1])
+            else:
+                await self._waker.wait(seen, next_due)

@@ -1,0 +1,71 @@
+# Generated from pgstore/_async/calling.py by `python tools/unasync.py`.
+
+"""Calls of a subscription's handlers: which ones messages need, and how one is made."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from psycopg import Connection
+
+from pgstore._core.handlers import Handler
+from pgstore._core.messages import StoredMessage
+from pgstore._core.metadata import Context, current_context
+from pgstore._core.subscriptions import Undecoded
+
+# A handler, its argument, and the context of its call: the causes are the messages in the argument.
+Call = tuple[Handler, Any, Context]
+
+
+class Handling(Protocol):
+    """The handlers of a subscription; see `Subscription`."""
+
+    @property
+    def handlers(self) -> dict[type, Handler]: ...
+    @property
+    def batch(self) -> Handler | None: ...
+    @property
+    def middlewares(self) -> list[Callable[..., None]]: ...
+
+
+def calls_of(
+    subscription: Handling, messages: Sequence[StoredMessage[Any] | Undecoded]
+) -> list[Call]:
+    """The handler calls that these messages need."""
+    around = current_context()
+    if (handler := subscription.batch) is not None:
+        types = handler.types
+        known = [stored for stored in messages if type(stored.message) in types]
+        return [(handler, known, Context(around, tuple(known)))] if known else []
+    found = []
+    for stored in messages:
+        one = subscription.handlers.get(type(stored.message))
+        if one is not None:
+            argument = stored if one.takes_stored else stored.message
+            found.append((one, argument, Context(around, (stored,))))
+    return found
+
+
+def handle(subscription: Handling, call: Call, conn: Connection[Any] | None) -> None:
+    """Call a handler inside of the subscription's middlewares, in the context that is entered."""
+    handler, argument, _ = call
+    arguments = (argument, conn) if handler.takes_transaction else (argument,)
+    if not subscription.middlewares:
+        handler.function(*arguments)
+        return
+    around: Callable[[], None] = partial(handler.function, *arguments)
+    for middleware in reversed(subscription.middlewares):
+        around = _around(middleware, argument, conn, around)
+    around()
+
+
+def _around(
+    middleware: Callable[..., None],
+    argument: Any,
+    conn: Connection[Any] | None,
+    call: Callable[[], None],
+) -> Callable[[], None]:
+    def wrapped() -> None:
+        middleware(argument, conn, call)
+
+    return wrapped

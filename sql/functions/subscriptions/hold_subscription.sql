@@ -1,0 +1,34 @@
+CREATE OR REPLACE FUNCTION hold_subscription(
+  subscription text
+)
+RETURNS bigint
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  held bigint;
+BEGIN
+  PERFORM _refuse_isolation();
+  held := (_subscription_of(subscription)).subscription_id;
+  -- The subscription first: a repartition would replace the rows of its partitions.
+  PERFORM FROM subscriptions AS s WHERE s.subscription_id = held FOR UPDATE;
+  PERFORM _lock_partitions(held);
+  -- A statement of its own, which sees what was acknowledged before the locks were granted.
+  RETURN (
+    SELECT coalesce(max(p.checkpoint), 0)
+    FROM subscription_partitions AS p
+    WHERE p.subscription_id = held
+  );
+END
+$$;
+
+COMMENT ON FUNCTION hold_subscription(text) IS
+$$Keep a subscription's workers from acknowledging until the transaction ends; return the highest
+checkpoint of its partitions: it has handled no message after that position. Handlers that work
+meanwhile commit afterwards. Raises MS021 if there is
+none; MS004 unless under READ COMMITTED.$$;
