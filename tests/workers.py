@@ -34,6 +34,7 @@ SLOW = (
     "tests/cli/",
     "tests/transfer/",
     "tests/concurrency/",
+    "tests/testing/",
 )
 
 # Of an object, in the text that Python makes of it.

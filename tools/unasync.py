@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAIRS = [
     ("pgstore/_async", "pgstore/_sync"),
     ("pgstore/otel/_async", "pgstore/otel/_sync"),
+    ("pgstore/testing/_async", "pgstore/testing/_sync"),
     ("tests/client/_async", "tests/client/_sync"),
 ]
 

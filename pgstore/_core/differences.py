@@ -32,7 +32,7 @@ class _Part(typing.NamedTuple):
     value: object
 
 
-def _parts(value: object) -> list[_Part] | None:
+def parts_of(value: object) -> list[_Part] | None:
     """The values in a message, a collection or a mapping; None if it is neither."""
     kind = type(value)
     if isinstance(value, msgspec.Struct):
@@ -64,7 +64,7 @@ def difference(sent: object, back: object, path: str = "") -> Difference | None:
     if sent is back:
         return None
     here = Difference(path, sent, back)
-    ours, theirs = _parts(sent), _parts(back)
+    ours, theirs = parts_of(sent), parts_of(back)
     if ours is None or theirs is None:
         return None if _same(sent, back) else here
     if _kind(sent) is not _kind(back) or len(ours) != len(theirs):
@@ -126,7 +126,7 @@ def not_finite(value: object, path: str = "") -> Difference | None:
     if isinstance(value, float) and not math.isfinite(value):
         return Difference(path, value, None)
     inside = list(value) if isinstance(value, Set) else None
-    parts = [_Part("", None, each) for each in inside] if inside else _parts(value)
+    parts = [_Part("", None, each) for each in inside] if inside else parts_of(value)
     found = (not_finite(each.value, path + each.label) for each in parts or ())
     return next((each for each in found if each is not None), None)
 
@@ -135,7 +135,7 @@ def unencodable(
     value: object, encode: Callable[[object], object], path: str = ""
 ) -> tuple[str, object]:
     """The innermost value that cannot be encoded, and the path to it."""
-    for each in _parts(value) or ():
+    for each in parts_of(value) or ():
         try:
             encode(each.value)
         except Exception:
@@ -157,7 +157,7 @@ def _sorted(value: object, plain: typing.Any) -> typing.Any:
     if isinstance(value, Set) and isinstance(plain, list):
         inside = [_sorted(each, other) for each, other in zip(value, plain, strict=False)]
         return sorted(inside, key=lambda each: json.dumps(each, sort_keys=True))
-    parts = _parts(value)
+    parts = parts_of(value)
     if not parts:
         return plain
     if getattr(type(value), "__pydantic_root_model__", False):

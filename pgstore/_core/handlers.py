@@ -27,6 +27,11 @@ class Handler(msgspec.Struct, frozen=True):
     takes_stored: bool
     takes_transaction: bool
 
+    @property
+    def name(self) -> str:
+        """The function's, as errors show it."""
+        return _name(self.function)
+
 
 ConnectionClass = type[Connection[typing.Any]] | type[AsyncConnection[typing.Any]]
 

@@ -1,14 +1,19 @@
 """Message ids: UUIDs of version 7 (RFC 9562)."""
 
+import itertools
 import os
 import time
-from itertools import accumulate
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 # Random numbers of 64 bits, each for one id: asking the system for one costs as much as the rest.
 # Only `pop`, `extend` and `clear`, which no other thread can come between.
 _random: list[int] = []
 _AT_ONCE = 256
+
+# Only `counted_ids` replaces them.
+_now, _urandom = time.time_ns, os.urandom
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
     # Otherwise a child would take the same numbers as its parent.
@@ -34,9 +39,9 @@ def new_message_ids(count: int) -> list[bytes]:
     others is up to 2**32 larger than the one before, by chance: an id does not tell the next one.
     """
     least = int.from_bytes(b"\1\0\0\0" * count)  # no step is 0
-    steps = (int.from_bytes(os.urandom(4 * count)) | least).to_bytes(4 * count)
-    first = _time() << 64 | _VARIANT | int.from_bytes(os.urandom(8)) >> 3
-    values = accumulate(memoryview(steps).cast("I"), initial=first)
+    steps = (int.from_bytes(_urandom(4 * count)) | least).to_bytes(4 * count)
+    first = _time() << 64 | _VARIANT | int.from_bytes(_urandom(8)) >> 3
+    values = itertools.accumulate(memoryview(steps).cast("I"), initial=first)
     next(values)
     return [value.to_bytes(16) for value in values]
 
@@ -45,12 +50,26 @@ def _new_value() -> int:
     try:
         chance = _random.pop()
     except IndexError:
-        chance, *more = memoryview(os.urandom(8 * _AT_ONCE)).cast("Q")
+        chance, *more = memoryview(_urandom(8 * _AT_ONCE)).cast("Q")
         _random.extend(more)
     return _time() << 64 | _VARIANT | chance >> 2
 
 
 def _time() -> int:
     """The high half of an id: milliseconds, the version, and their fraction."""
-    milliseconds, rest = divmod(time.time_ns() // 1000, 1000)
+    milliseconds, rest = divmod(_now() // 1000, 1000)
     return (milliseconds & 0xFFFF_FFFF_FFFF) << 16 | 0x7000 | rest * 4096 // 1000
+
+
+@contextmanager
+def counted_ids(first: int) -> Iterator[None]:
+    """Make ids by counting microseconds from a time in microseconds, with no chance in them."""
+    global _now, _urandom
+    real = _now, _urandom
+    _random.clear()
+    _now, _urandom = itertools.count(first * 1000, 1000).__next__, bytes  # so many zeros
+    try:
+        yield
+    finally:
+        _now, _urandom = real
+        _random.clear()

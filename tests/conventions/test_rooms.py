@@ -19,6 +19,8 @@ ROOMS = {
     "embedded": {"_core"},
     "otel": {"_core", "_async", "_sync", "errors"},
     "transfer": {"_core", "_sync", "errors"},
+    "testing": {"_core", "_async", "_sync", "_install", "errors"},
+    "pytest_plugin": {"embedded", "testing"},
     "demo": {"__init__", "embedded"},
     "cli": {
         *{"__init__", "_core", "_compat", "_async", "_sync", "demo", "embedded"},
@@ -28,7 +30,7 @@ ROOMS = {
 }
 
 # Rooms that others enter by their door alone: the package itself, not a module in it.
-DOORS = {"embedded", "otel", "transfer", "cli"}
+DOORS = {"embedded", "otel", "transfer", "cli", "testing"}
 
 
 def imported(path: Path) -> Iterator[str]:

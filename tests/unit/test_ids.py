@@ -1,6 +1,5 @@
 """new_message_id: UUIDs of version 7, as RFC 9562 lays them out."""
 
-import os
 import subprocess
 import sys
 import threading
@@ -48,7 +47,7 @@ def test_id_begins_with_the_time() -> None:
 def test_id_holds_milliseconds_and_their_fraction(
     monkeypatch: pytest.MonkeyPatch, now: int, first: int, second: int
 ) -> None:
-    monkeypatch.setattr(time, "time_ns", lambda: now)
+    monkeypatch.setattr("pgstore._core.ids._now", lambda: now)
     message_id = new_message_id()
     assert milliseconds(message_id) == first
     assert message_id.int >> 64 & 0xFFF == second
@@ -64,7 +63,7 @@ def test_ids_are_unique_and_in_order_of_time() -> None:
 
 
 def test_ids_of_one_moment_are_unique(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "time_ns", lambda: FROZEN)
+    monkeypatch.setattr("pgstore._core.ids._now", lambda: FROZEN)
     ids = {new_message_id() for _ in range(100_000)}
     assert len(ids) == 100_000
     seen = 0
@@ -74,7 +73,7 @@ def test_ids_of_one_moment_are_unique(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ids_of_many_threads_are_unique(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "time_ns", lambda: FROZEN)
+    monkeypatch.setattr("pgstore._core.ids._now", lambda: FROZEN)
     made: list[list[str]] = []
     threads = [
         threading.Thread(target=lambda: made.append([new_message_id_text() for _ in range(5_000)]))
@@ -117,7 +116,7 @@ def test_ids_of_a_batch_rise_whatever_chance_brings(
     monkeypatch: pytest.MonkeyPatch, byte: bytes
 ) -> None:
     """The smallest and the largest steps, and the largest id to start with."""
-    monkeypatch.setattr(os, "urandom", lambda count: byte * count)
+    monkeypatch.setattr("pgstore._core.ids._urandom", lambda count: byte * count)
     ids = batch(100_000)
     assert ids == sorted(set(ids))
     assert {(each.version, each.variant, each.int >> 64) for each in ids} == {
@@ -126,17 +125,18 @@ def test_ids_of_a_batch_rise_whatever_chance_brings(
 
 
 def test_batches_of_one_moment_share_no_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "time_ns", lambda: FROZEN)
+    monkeypatch.setattr("pgstore._core.ids._now", lambda: FROZEN)
     ids = {each for _ in range(1_000) for each in batch(10)}
     assert len(ids) == 10_000
 
 
 FORKS = """
-import os, time
+import os
 from pgstore import new_message_id
+from pgstore._core import ids
 from pgstore._core.ids import new_message_ids, new_message_id_text
 
-time.time_ns = lambda: 0
+ids._now = lambda: 0
 new_message_id()  # more random numbers are there now
 reading, writing = os.pipe()
 child = os.fork()

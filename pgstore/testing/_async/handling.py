@@ -1,0 +1,86 @@
+"""Handlers that get messages."""
+
+from collections.abc import Iterable
+from typing import Any, Generic, cast
+
+import msgspec
+from psycopg import AsyncConnection
+
+from pgstore._async import calling
+from pgstore._async.store import AsyncMessageStore
+from pgstore._async.subscription import AsyncSubscription
+from pgstore._core.messages import E, RawMessage, StoredMessage
+from pgstore._core.metadata import current_context, enter_context, leave_context
+from pgstore.errors import InvalidArgumentError
+from pgstore.testing.messages import read_back, stored
+from pgstore.testing.outcomes import Outcome
+
+STREAM = "test-1"
+
+
+class AsyncHandling(Generic[E]):
+    """A subscription whose handlers run in its store."""
+
+    def __init__(
+        self, subscription: AsyncSubscription[E], messages: Iterable[E | StoredMessage[Any]]
+    ) -> None:
+        self._subscription = subscription
+        self._store = cast(AsyncMessageStore[E], subscription.store)
+        self._given = tuple(messages)
+
+    async def when(self, *messages: E | StoredMessage[Any]) -> Outcome[None, E]:
+        """Write messages, and run the handlers; those that the handlers write come of it.
+
+        An error of a handler counts in the store as always.
+        """
+        await self._subscription.create()
+        given, self._given = self._given, ()
+        for each in given:
+            await self._write(each)
+        await self._store.run_once(self._subscription)
+        position = await self._store.safe_position()
+        for each in messages:
+            position = await self._write(each)
+        try:
+            await self._store.run_once(self._subscription)
+        except Exception as error:
+            return Outcome(self._subscription.name, None, error=error)
+        written = self._store.read_all(after_position=position)
+        return Outcome(self._subscription.name, None, [each.message async for each in written])
+
+    async def _write(self, message: E | StoredMessage[Any]) -> int:
+        given = message if isinstance(message, StoredMessage) else stored(message, stream=STREAM)
+        is_raw = isinstance(given.message, RawMessage)
+        store: AsyncMessageStore[Any] = self._store.raw if is_raw else self._store
+        position = await store.write(given.stream, given.message, metadata=given.metadata)
+        return position.global_position
+
+
+async def async_handle(
+    subscription: AsyncSubscription[E],
+    messages: Iterable[E | StoredMessage[Any] | RawMessage],
+    stream: str,
+    conn: AsyncConnection[Any] | None,
+) -> int:
+    """Call the handlers of a subscription with messages; see `pgstore.testing.handle`."""
+    store = cast(AsyncMessageStore[E], subscription.store)
+    given: list[StoredMessage[Any]] = []
+    for number, each in enumerate(messages, 1):
+        one: StoredMessage[Any] = (
+            each if isinstance(each, StoredMessage) else stored(each, stream=stream, version=number)
+        )
+        message = read_back(store._codec, one.message, one.stream, one.version)
+        given.append(msgspec.structs.replace(one, message=message))
+    calls = calling.calls_of(subscription, given)
+    token = enter_context(current_context())
+    try:
+        for call in calls:
+            if call[0].takes_transaction and conn is None:
+                raise InvalidArgumentError(
+                    f"{call[0].name} takes the transaction: pass conn=, or run it in a store"
+                )
+            enter_context(call[-1])
+            await calling.handle(subscription, call, conn)
+    finally:
+        leave_context(token)
+    return len(calls)

@@ -1,0 +1,2 @@
+# Generated from pgstore/testing/_async/__init__.py by `python tools/unasync.py`.
+
