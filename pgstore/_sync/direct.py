@@ -34,13 +34,8 @@ from pgstore._sync.cursor import Parameters, run
 # Of a statement that was interrupted, seconds to wait for its end after it was cancelled.
 _PATIENCE = 5.0
 
-# The server does not know the statement (after DISCARD ALL, or in another session behind a pooler),
-# knows it already (the same), or it returns other columns since an upgrade.
-_NOT_AS_PREPARED = (
-    errors.InvalidSqlStatementName,
-    errors.DuplicatePreparedStatement,
-    errors.FeatureNotSupported,
-)
+# Runs of a statement that is not to be prepared again on this connection: a cursor runs it.
+_NEVER = -(1 << 62)
 
 # Looked up once: before Python 3.12 the members of an enumeration are slow to find.
 _IDLE, _ACTIVE = TransactionStatus.IDLE, TransactionStatus.ACTIVE
@@ -72,13 +67,16 @@ class DirectConnection(Connection[TupleRow]):
                 name = self._prepare(statement)
             self.pgconn.send_query_prepared(name, *sent, _BINARY)
             return self._loaded(self._answer())
-        except _NOT_AS_PREPARED:
-            # Nothing has happened: without a transaction around it, the statement can run again.
+        # Nothing has happened: without a transaction around it, the statement can run again.
+        except errors.InvalidSqlStatementName:  # after DISCARD ALL, or behind a pooler
             self._store_prepared.clear()
-            return run(self, statement, parameters, prepare=False)
+        except errors.FeatureNotSupported:  # it returns other columns since an upgrade
+            self._store_prepared.pop(statement, None)
+            self._store_runs[statement] = _NEVER
         except psycopg.Error:
             with translated(self):
                 raise
+        return run(self, statement, parameters, prepare=False)
 
     def _is_plain(self) -> bool:
         """Tell whether the connection is as the store has opened it, and nothing runs on it."""
@@ -100,7 +98,10 @@ class DirectConnection(Connection[TupleRow]):
     def _prepare(self, statement: str) -> bytes:
         name, query = as_prepared(statement)
         self.pgconn.send_prepare(name, query, None)
-        self._answer()
+        # The session can know it: its preparation was interrupted, or a pooler had another client
+        # prepare it. The name tells that it is the same.
+        with suppress(errors.DuplicatePreparedStatement):
+            self._answer()
         self._store_prepared[statement] = name
         return name
 
@@ -112,11 +113,13 @@ class DirectConnection(Connection[TupleRow]):
             if self.pgconn.transaction_status == _ACTIVE:
                 self._end_statement()
             raise
+        assert result is not None
         if result.status not in _DONE:
             raise errors.error_from_result(result)
         return result
 
-    def _result(self, patience: float | None = None) -> PGresult:
+    def _result(self, patience: float | None = None) -> PGresult | None:
+        """Wait for the statement's end; None if its result had been taken before."""
         pgconn = self.pgconn
         until = deadline(patience)
         while pgconn.flush():
@@ -140,7 +143,6 @@ class DirectConnection(Connection[TupleRow]):
         while (notification := pgconn.notifies()) is not None:
             if pgconn.notify_handler is not None:
                 pgconn.notify_handler(notification)
-        assert answer is not None
         return answer
 
     def _ready(self, until: float | None, *, writable: bool = False) -> None:

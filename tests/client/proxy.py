@@ -9,6 +9,9 @@ from typing import Self
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+# ReadyForQuery, but for the state of the transaction.
+_READY = b"Z\0\0\0\5"
+
 
 class Proxy:
     """``conninfo`` leads through it.
@@ -21,6 +24,9 @@ class Proxy:
         self.lost = 0
         self._down = False
         self._frozen = threading.Event()
+        self._holding = False
+        self.held = threading.Event()
+        self._passed = threading.Event()
         self._doomed: bytes | None = None
         self._listener = socket.create_server(("127.0.0.1", 0))
         port = self._listener.getsockname()[1]
@@ -46,6 +52,13 @@ class Proxy:
     def lose_answer_to(self, request: bytes) -> None:
         """Lose the answer to the next request that contains these bytes."""
         self._doomed = request
+
+    def hold_end(self) -> None:
+        """Of the next answer, hold back the message that the server is ready for another query."""
+        self._holding = True
+
+    def pass_end(self) -> None:
+        self._passed.set()
 
     def lead_to(self, conninfo: str) -> None:
         """Connect to this server from now on; connections that are there stay where they are."""
@@ -124,6 +137,12 @@ class Proxy:
                 if lost.is_set():
                     self.lost += 1
                     break
+                if self._holding and answer[:-1].endswith(_READY):
+                    self._holding = False
+                    client.sendall(answer[:-6])
+                    self.held.set()
+                    self._passed.wait(10)
+                    answer = answer[-6:]
                 client.sendall(answer)
         _close(client)
         _close(server)

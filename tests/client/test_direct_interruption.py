@@ -18,6 +18,7 @@ from pgstore._async import direct as async_direct
 from pgstore._sync import direct
 from tests.client.messages import EventA
 from tests.client.parallel import AsyncParallel, Parallel
+from tests.client.proxy import Proxy
 from tests.client.waiting import Watch
 from tests.conftest import Connect
 
@@ -181,6 +182,29 @@ async def test_a_cancelled_task_ends_its_statement_and_keeps_the_connection(
         blocking.rollback()
         assert (await store.write(stream, EventA(100))).version == PREPARED + 1
         assert await pid() == before
+
+
+async def test_a_task_that_is_cancelled_between_the_answer_and_its_end_is_cancelled(
+    conninfo: str, shared: str, stream: str
+) -> None:
+    with Proxy.running(conninfo) as proxy:
+        async with AsyncMessageStore[EventA](
+            proxy.conninfo, store=shared, messages=EventA
+        ) as store:
+            for number in range(PREPARED):
+                await store.write(stream, EventA(number))
+            pool = await store._database.ready()
+            proxy.hold_end()
+            task = asyncio.create_task(store.write(stream, EventA(99)))
+            await AsyncParallel.until(proxy.held.is_set)
+            await asyncio.sleep(0.05)  # so that it has the answer
+            task.cancel()
+            await asyncio.sleep(0.05)
+            proxy.pass_end()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await store.stream_version(stream) == PREPARED + 1
+            assert pool.get_stats()["connections_num"] == 1  # the same
 
 
 async def test_cancelled_at_any_moment_nobody_gets_anothers_answer(

@@ -203,19 +203,25 @@ async def test_a_statement_that_the_server_forgot_is_prepared_again(
     assert await prepared(store) == 1
 
 
-async def test_a_statement_that_another_client_prepared_is_no_error(
-    store: Store, stream: str
+async def test_a_statement_that_another_client_prepared_is_used(
+    store: Store, stream: str, cursors: list[str]
 ) -> None:
-    """As behind a pooler that gives a session to each transaction."""
+    """As behind a pooler that gives a session to each transaction; or its task was cancelled."""
     version = await prepare(store, stream)
     async with connection(store) as conn:
         conn._store_prepared.clear()
+    cursors.clear()
     for number in range(3):
         assert (await store.write(stream, EventA(number))).version == version + number + 1
+    assert cursors == []
 
 
 async def test_a_statement_whose_result_has_another_type_runs_again(
-    open_store: OpenStore, connect: Connect, schema: str, stream: str
+    open_store: OpenStore,
+    connect: Connect,
+    schema: str,
+    stream: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     store = await open_store(store=schema)
     version = await prepare(store, stream)
@@ -228,8 +234,17 @@ async def test_a_statement_whose_result_has_another_type_runs_again(
             " RETURN 7"
         ).format(sql.Identifier(schema))
     )
-    for _ in range(2):
+    refused: list[object] = []
+    made = psycopg.errors.error_from_result
+
+    def note(result: Any, *encoding: str) -> psycopg.Error:
+        refused.append(result)
+        return made(result, *encoding)
+
+    monkeypatch.setattr(psycopg.errors, "error_from_result", note)
+    for _ in range(3):
         assert await store.stream_version(stream) == 7
+    assert len(refused) == 1  # not each time
 
 
 async def test_errors_are_those_of_a_cursor(
