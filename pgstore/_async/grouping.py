@@ -1,6 +1,9 @@
 """Writes of concurrent tasks, sent together."""
 
+from functools import partial
+
 import psycopg
+from psycopg_pool import PoolClosed
 
 from pgstore._async.database import AsyncDatabase
 from pgstore._compat.tasks import async_finish, async_pause
@@ -29,10 +32,11 @@ class AsyncGrouping:
 
     async def write(self, parameters: Texts) -> Place:
         """Write one message; its version and position."""
+        closings = self._database.source.closings
         await self._database.ready()  # after a fork, say so before anything is waited for
         write = Write(parameters)
         if "\n" in write.stream:  # which ends a name among the lines of a group
-            return await self._singly(parameters)
+            return await self._singly(parameters, closings)
         try:
             self._groups.enter(write, AsyncTurn, async_soon)
             if isinstance(write.turn, AsyncTurn):
@@ -40,10 +44,10 @@ class AsyncGrouping:
             if write.group is not None and len(write.group) > 1:
                 group, write.group = write.group, None
                 # Not cancelled with this task: the others wait for it.
-                await async_finish(self._send, group)
+                await async_finish(partial(self._send, closings), group)
             if write.error is not None:
                 raise type(write.error)(*write.error.args) from write.error
-            return write.place or await self._singly(parameters)
+            return write.place or await self._singly(parameters, closings)
         finally:
             self._groups.leave(write)
 
@@ -54,7 +58,9 @@ class AsyncGrouping:
         while not all(write.ended for write in waiting) and left(until):
             await async_pause(0.01)
 
-    async def _singly(self, parameters: Texts) -> Place:
+    async def _singly(self, parameters: Texts, closings: int) -> Place:
+        # A write that began before the store was closed does not open it again.
+        await self._database.source.ready(closings)
         ((version, position),) = await self._database.rows(s.WRITE, parameters)
         return version, position
 
@@ -64,14 +70,19 @@ class AsyncGrouping:
                 return
             self._groups.look()
 
-    async def _send(self, group: list[Write]) -> None:
+    async def _send(self, closings: int, group: list[Write]) -> None:
         try:
+            await self._database.source.ready(closings)
             stored = await self._database.rows(s.WRITE_GROUP, lines(group))
             places = {message_id: (version, position) for message_id, version, position in stored}
             for write in group:
                 write.place = places.get(write.message_id)
         except (psycopg.Error, InvalidArgumentError) as error:
-            if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+            if (
+                isinstance(error, psycopg.OperationalError)
+                and error.sqlstate is None
+                and not isinstance(error, PoolClosed)  # some may have begun afterwards
+            ):
                 # No connection, after all the tries there are: do not make each write try as often.
                 for write in group:
                     write.error = error

@@ -4,6 +4,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import chain
 from typing import Protocol
 
 # So many statements are sent at once, each on a connection of the pool.
@@ -32,7 +34,7 @@ class Write:
 
     __slots__ = (
         *("parameters", "stream", "message_id", "text"),
-        *("turn", "waits", "group", "sent", "place", "error", "ended"),
+        *("turn", "waits", "group", "place", "error", "ended"),
     )
 
     def __init__(self, parameters: Texts) -> None:
@@ -44,7 +46,6 @@ class Write:
         self.turn: Turn | None = None
         self.waits = True
         self.group: list[Write] | None = None  # that this one is to send; itself is the first
-        self.sent = False  # its stream counts as being written to
         self.place: Place | None = None
         self.error: Exception | None = None
         self.ended = False
@@ -53,14 +54,18 @@ class Write:
 class Groups:
     """The writes of a process that wait, and those that are being sent.
 
-    Threads share it. A signal's handler may write, too, while its thread holds the lock.
+    Threads share it. A signal's handler may write, too, while its thread holds the lock; or it may
+    interrupt this thread between any two steps. So each step can be repeated.
     """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._waiting: deque[Write] = deque()
+        # Those that wait for the end of another write to their stream. Apart from the others:
+        # otherwise each look for the next group would go through all of them.
+        self._held: dict[str, deque[Write]] = {}
         self._sending: dict[int, float] = {}
-        self._streams: dict[str, int] = {}
+        self._streams: dict[str, set[Write]] = {}  # that are being written to
 
     def enter(
         self,
@@ -93,6 +98,32 @@ class Groups:
 
     def finish(self, group: list[Write]) -> None:
         """Note the end of a group: its writes have a place, or an error, or are written singly."""
+        try:
+            self._end(group)
+        except BaseException:  # of a signal's handler
+            self._end(group)
+            raise
+
+    def leave(self, write: Write) -> None:
+        """Note the end of a write, in whatever way."""
+        with self._lock:
+            write.ended = True
+            self._release(write)
+            if write.waits:
+                for queue in (self._waiting, self._held.get(write.stream, self._waiting)):
+                    with suppress(ValueError):  # it is not there
+                        queue.remove(write)
+            if write.group is not None:
+                self.finish(write.group)
+            else:
+                self._begin()
+
+    def waiting(self) -> list[Write]:
+        """The writes that wait."""
+        with self._lock:
+            return list(chain(self._waiting, *self._held.values()))
+
+    def _end(self, group: list[Write]) -> None:
         with self._lock:
             self._sending.pop(id(group), None)
             for write in group:
@@ -102,62 +133,57 @@ class Groups:
                     write.turn.set()
             self._begin()
 
-    def leave(self, write: Write) -> None:
-        """Note the end of a write, in whatever way."""
-        with self._lock:
-            write.ended = True
-            self._release(write)
-            if write.waits:
-                self._waiting.remove(write)
-            if write.group is not None:
-                self.finish(write.group)
-            else:
-                self._begin()
-
-    def waiting(self) -> list[Write]:
-        """The writes that wait."""
-        with self._lock:
-            return list(self._waiting)
-
     def _begin(self) -> None:
         """Have the first write that waits send the next group, unless enough are being sent."""
-        while self._waiting and len(self._sending) < AT_ONCE and (group := self._gathered()):
-            self._sending[id(group)] = time.monotonic()
-            group[0].group = group
-            if group[0].turn is not None:
-                group[0].turn.set()
+        while self._waiting and len(self._sending) < AT_ONCE:
+            group: list[Write] = []
+            try:
+                self._gather(group)
+                if not group:
+                    return
+                self._sending[id(group)] = time.monotonic()
+                group[0].group = group
+                if group[0].turn is not None:
+                    group[0].turn.set()
+            except BaseException:  # of a signal's handler
+                for write in group:  # nobody sends it: each goes by itself
+                    if write.turn is not None:
+                        write.turn.set()
+                raise
 
-    def _gathered(self) -> list[Write]:
-        """The next group: no stream that is being written to, and no id twice."""
-        group: list[Write] = []
+    def _gather(self, group: list[Write]) -> None:
+        """Take the next group: no stream that is being written to, and no id twice."""
         later: list[Write] = []
         ids = set()
         text = 0
-        while self._waiting and len(group) < _MOST:
-            write = self._waiting.popleft()
-            if write.stream in self._streams or write.message_id in ids:
-                later.append(write)
-                continue
-            text += write.text
-            if group and text > _MOST_TEXT:
-                later.append(write)
-                break
-            ids.add(write.message_id)
-            group.append(write)
-        self._waiting.extendleft(reversed(later))
+        try:
+            while self._waiting and len(group) < _MOST:
+                write = self._waiting.popleft()
+                if write.stream in self._streams:
+                    self._held.setdefault(write.stream, deque()).append(write)
+                    continue
+                if write.message_id in ids:
+                    later.append(write)
+                    continue
+                text += write.text
+                if group and text > _MOST_TEXT:
+                    later.append(write)
+                    break
+                ids.add(write.message_id)
+                group.append(write)
+        finally:
+            self._waiting.extendleft(reversed(later))
         for write in group:
-            write.waits, write.sent = False, True
-            self._streams[write.stream] = self._streams.get(write.stream, 0) + 1
-        return group
+            write.waits = False
+            self._streams.setdefault(write.stream, set()).add(write)
 
     def _release(self, write: Write) -> None:
-        if write.sent:
-            write.sent = False
-            left = self._streams[write.stream] - 1
-            if left:
-                self._streams[write.stream] = left
-            else:
+        sent = self._streams.get(write.stream)
+        if sent is not None:
+            sent.discard(write)
+            if not sent:
                 del self._streams[write.stream]
+                self._waiting.extendleft(reversed(self._held.pop(write.stream, ())))
 
 
 def lines(group: list[Write]) -> list[str]:

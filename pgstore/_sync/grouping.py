@@ -2,7 +2,10 @@
 
 """Writes of concurrent tasks, sent together."""
 
+from functools import partial
+
 import psycopg
+from psycopg_pool import PoolClosed
 
 from pgstore._compat.tasks import finish, pause
 from pgstore._compat.turns import Turn, soon
@@ -31,10 +34,11 @@ class Grouping:
 
     def write(self, parameters: Texts) -> Place:
         """Write one message; its version and position."""
+        closings = self._database.source.closings
         self._database.ready()  # after a fork, say so before anything is waited for
         write = Write(parameters)
         if "\n" in write.stream:  # which ends a name among the lines of a group
-            return self._singly(parameters)
+            return self._singly(parameters, closings)
         try:
             self._groups.enter(write, Turn, soon)
             if isinstance(write.turn, Turn):
@@ -42,10 +46,10 @@ class Grouping:
             if write.group is not None and len(write.group) > 1:
                 group, write.group = write.group, None
                 # Not cancelled with this task: the others wait for it.
-                finish(self._send, group)
+                finish(partial(self._send, closings), group)
             if write.error is not None:
                 raise type(write.error)(*write.error.args) from write.error
-            return write.place or self._singly(parameters)
+            return write.place or self._singly(parameters, closings)
         finally:
             self._groups.leave(write)
 
@@ -56,7 +60,9 @@ class Grouping:
         while not all(write.ended for write in waiting) and left(until):
             pause(0.01)
 
-    def _singly(self, parameters: Texts) -> Place:
+    def _singly(self, parameters: Texts, closings: int) -> Place:
+        # A write that began before the store was closed does not open it again.
+        self._database.source.ready(closings)
         ((version, position),) = self._database.rows(s.WRITE, parameters)
         return version, position
 
@@ -66,14 +72,19 @@ class Grouping:
                 return
             self._groups.look()
 
-    def _send(self, group: list[Write]) -> None:
+    def _send(self, closings: int, group: list[Write]) -> None:
         try:
+            self._database.source.ready(closings)
             stored = self._database.rows(s.WRITE_GROUP, lines(group))
             places = {message_id: (version, position) for message_id, version, position in stored}
             for write in group:
                 write.place = places.get(write.message_id)
         except (psycopg.Error, InvalidArgumentError) as error:
-            if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+            if (
+                isinstance(error, psycopg.OperationalError)
+                and error.sqlstate is None
+                and not isinstance(error, PoolClosed)  # some may have begun afterwards
+            ):
                 # No connection, after all the tries there are: do not make each write try as often.
                 for write in group:
                     write.error = error

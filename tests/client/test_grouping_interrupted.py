@@ -11,6 +11,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from psycopg_pool import PoolClosed
 
 import pgstore
 from pgstore import AsyncMessageStore, MessagePosition, MessageStore
@@ -118,6 +119,24 @@ async def test_a_group_outlives_the_tasks_that_are_cancelled_while_it_is_on_its_
     assert await versions(store, 4) == [1] * 4
 
 
+async def test_a_write_that_is_sent_again_does_not_open_a_store_that_was_closed(
+    store: Store, watch: Watch, conninfo: str, schema: str
+) -> None:
+    await store.write("a-0", EventA(0))
+    async with await psycopg.AsyncConnection.connect(conninfo) as blocking:
+        await blocking.execute(f"LOCK TABLE {schema}.messages".encode())
+        tasks = await waiting(store, 3)
+        tasks.append(asyncio.create_task(store.write("a-3", EventA(3), expected_version=9)))
+        await AsyncParallel.until(lambda: len(groups_of(store).waiting()) == 4)
+        free(store)
+        await AsyncParallel.until(watch.is_blocked)
+        await store.aclose()
+        await blocking.rollback()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(each) for each in results] == [*[MessagePosition] * 3, PoolClosed]
+    assert store._database.source._pool is None
+
+
 async def test_tasks_that_are_cancelled_at_any_moment_lose_no_others(store: Store) -> None:
     chance = random.Random(1)
     answered: list[tuple[str, int]] = []
@@ -182,7 +201,7 @@ def test_writes_do_not_wait_for_ever_for_a_thread_that_has_vanished(
         store.write("account-1", EventA(0))
         found = groups_of(store)
         found._sending = dict.fromkeys(range(groups.AT_ONCE), math.inf)
-        found._streams = {"a-0": 1}
+        found._streams = {"a-0": {groups.Write([None] * 6)}}
         parallel.start(*(partial(store.write, f"a-{n}", EventA(n)) for n in range(3)))
         assert [each.version for each in parallel.results()] == [1] * 3
 
