@@ -6,7 +6,7 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg.adapt import AdaptersMap
 from psycopg.rows import TupleRow, tuple_row
 
-from pgstore._core.adapters import ADAPTERS_OF_CURSORS
+from pgstore._core.adapters import ADAPTERS_OF_ASCII, ADAPTERS_OF_CURSORS
 from pgstore._core.arguments import no_connection
 from pgstore._core.arrays import Array
 from pgstore._core.translation import translated
@@ -19,6 +19,8 @@ class StoreCursor(AsyncCursor[TupleRow]):
 
     @property
     def adapters(self) -> AdaptersMap:
+        if self.connection.info.encoding == "ascii":
+            return ADAPTERS_OF_ASCII
         return ADAPTERS_OF_CURSORS
 
 

@@ -1,6 +1,6 @@
 """How values cross the wire, whatever the user registered with psycopg."""
 
-from datetime import datetime
+from typing import Any
 
 import psycopg
 from psycopg.abc import AdaptContext, Buffer
@@ -28,18 +28,20 @@ def _dumper(kind: type[Array]) -> type[Dumper]:
     return type(f"{kind.__name__}Dumper", (_ArrayDumper,), {"oid": kind.oid})
 
 
-class _UtcLoader(Loader):
-    """Loads times in UTC, not in the session's time zone."""
+def _alone(kind: type[Loader]) -> type[Loader]:
+    """A loader that knows of no session: texts are in UTF-8, times in UTC."""
 
-    format = Format.BINARY
+    class Alone(Loader):
+        format = Format.BINARY
 
-    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
-        super().__init__(oid, context)
-        # Without a connection it knows of no session. To convert a time takes longer than to load.
-        self._loader = TimestamptzBinaryLoader(oid)
+        def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+            super().__init__(oid, context)
+            self._load = kind(oid).load
 
-    def load(self, data: Buffer) -> datetime:
-        return self._loader.load(data)
+        def load(self, data: Buffer) -> Any:
+            return self._load(data)
+
+    return Alone
 
 
 # A copy of psycopg's own with the types of our statements set to its defaults again. Without a
@@ -55,4 +57,9 @@ for _kind in (TextArray, JsonArray, UuidArray):
     ADAPTERS.register_dumper(_kind, _dumper(_kind))
 
 ADAPTERS_OF_CURSORS = AdaptersMap(ADAPTERS)
-ADAPTERS_OF_CURSORS.register_loader("timestamptz", _UtcLoader)
+# To convert a time takes longer than to load it.
+ADAPTERS_OF_CURSORS.register_loader("timestamptz", _alone(TimestamptzBinaryLoader))
+
+# Where the client's encoding is SQL_ASCII, the server converts nothing, and psycopg loads bytes.
+ADAPTERS_OF_ASCII = AdaptersMap(ADAPTERS_OF_CURSORS)
+ADAPTERS_OF_ASCII.register_loader("text", _alone(TextBinaryLoader))

@@ -8,7 +8,7 @@ from psycopg import Connection, Cursor
 from psycopg.adapt import AdaptersMap
 from psycopg.rows import TupleRow, tuple_row
 
-from pgstore._core.adapters import ADAPTERS_OF_CURSORS
+from pgstore._core.adapters import ADAPTERS_OF_ASCII, ADAPTERS_OF_CURSORS
 from pgstore._core.arguments import no_connection
 from pgstore._core.arrays import Array
 from pgstore._core.translation import translated
@@ -21,6 +21,8 @@ class StoreCursor(Cursor[TupleRow]):
 
     @property
     def adapters(self) -> AdaptersMap:
+        if self.connection.info.encoding == "ascii":
+            return ADAPTERS_OF_ASCII
         return ADAPTERS_OF_CURSORS
 
 

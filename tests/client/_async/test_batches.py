@@ -224,6 +224,9 @@ async def test_a_connection_of_another_encoding_passes_its_characters(
     conn = await open_connection(client_encoding="sql_ascii")
     await store.write_many(stream, [EventB("€")], conn=conn)
     assert (await stored_in(store, stream))[-1].message == EventB("€")
+    last = await store.last(stream, conn=conn)
+    assert last is not None
+    assert (last.stream, last.message) == (stream, EventB("€"))
 
 
 async def test_batches_take_part_in_a_pipeline(

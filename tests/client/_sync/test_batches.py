@@ -220,6 +220,9 @@ def test_a_connection_of_another_encoding_passes_its_characters(
     conn = open_connection(client_encoding="sql_ascii")
     store.write_many(stream, [EventB("€")], conn=conn)
     assert stored_in(store, stream)[-1].message == EventB("€")
+    last = store.last(stream, conn=conn)
+    assert last is not None
+    assert (last.stream, last.message) == (stream, EventB("€"))
 
 
 def test_batches_take_part_in_a_pipeline(
