@@ -56,7 +56,7 @@ class AsyncOpening(AsyncDatabase):
         while True:
             try:
                 ends = [each for each in (left(until), left(self.until)) if each is not None]
-                conn = await pool.getconn(max(min(step, *ends), _SLICE))
+                conn = await self.source.getconn(pool, max(min(step, *ends), _SLICE))
                 break
             except PoolTimeout as error:
                 over = self.ended or self.silence.stopping or 0 in (left(until), left(self.until))

@@ -17,7 +17,13 @@ from pgstore._async.cursor import run
 from pgstore._async.direct import AsyncDirectConnection
 from pgstore._async.installer import ensure
 from pgstore._compat.events import AsyncEvent
-from pgstore._compat.tasks import AsyncLoopEnd, async_called, async_finish
+from pgstore._compat.tasks import (
+    AsyncLoopEnd,
+    async_called,
+    async_cancellations,
+    async_finish,
+    async_lost_cancellation,
+)
 from pgstore._core.conninfo import checked, limits
 from pgstore._core.outages import Outage
 from pgstore._core.quoting import Statements
@@ -136,9 +142,22 @@ class AsyncSource:
     async def take(self, pool: Pool) -> PoolConnection:
         """Take a connection out of the pool; if there is none in time, the error says why."""
         try:
-            conn: PoolConnection = await pool.getconn()
+            return await self.getconn(pool)
         except PoolTimeout as error:
             raise self.explained(error) from error
+
+    async def getconn(self, pool: Pool, timeout: float | None = None) -> PoolConnection:
+        """Take a connection out of the pool.
+
+        Before Python 3.12 the pool loses a cancellation that comes together with the connection:
+        the task would continue, and a time-out around it would have no effect.
+        """
+        before = async_cancellations()
+        conn: PoolConnection = await pool.getconn(timeout)
+        lost = async_lost_cancellation(before)
+        if lost is not None:
+            await self.give_back(pool, conn)
+            raise lost
         return conn
 
     async def give_back(self, pool: Pool, conn: PoolConnection) -> None:

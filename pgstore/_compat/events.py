@@ -9,11 +9,15 @@ from contextlib import suppress
 
 
 class AsyncEvent:
-    """As asyncio's, but any thread may set it."""
+    """As asyncio's, but any thread may set it, and a wait may have an end.
+
+    Before Python 3.12 `asyncio.wait_for` loses a cancellation that comes together with the event:
+    the task would continue, and a time-out around it would have no effect.
+    """
 
     def __init__(self) -> None:
         self._set = False
-        self._changed = asyncio.Event()
+        self._waits: set[asyncio.Future[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def is_set(self) -> bool:
@@ -21,17 +25,30 @@ class AsyncEvent:
 
     def set(self) -> None:
         self._set = True
-        _in_loop(self._loop, self._changed.set)
+        _in_loop(self._loop, self._end_waits)
 
     def clear(self) -> None:
         self._set = False
-        self._changed = asyncio.Event()
 
-    async def wait(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        changed = self._changed
-        if not self._set:
-            await changed.wait()
+    async def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set; False after `timeout` seconds."""
+        self._loop = loop = asyncio.get_running_loop()
+        if self._set:
+            return True
+        change = loop.create_future()
+        self._waits.add(change)
+        timer = None if timeout is None else loop.call_later(timeout, _end, change)
+        try:
+            await change
+        finally:
+            self._waits.discard(change)
+            if timer is not None:
+                timer.cancel()
+        return self._set
+
+    def _end_waits(self) -> None:
+        for each in self._waits:
+            _end(each)
 
 
 class Event:
@@ -170,9 +187,7 @@ class Counter:
 
 async def async_wait_for(event: AsyncEvent, timeout: float | None) -> bool:
     """Wait until the event is set; False after `timeout` seconds."""
-    with suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), timeout)
-    return event.is_set()
+    return await event.wait(timeout)
 
 
 def wait_for(event: Event, timeout: float | None) -> bool:
@@ -191,3 +206,8 @@ def _in_loop(loop: asyncio.AbstractEventLoop | None, call: Callable[[], object])
         return
     with suppress(RuntimeError):  # the loop is closed, and with it every task that waited
         loop.call_soon_threadsafe(call)
+
+
+def _end(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -146,6 +146,27 @@ def finish(call: Callable[[A], None], argument: A) -> None:
     call(argument)
 
 
+def async_cancellations() -> int:
+    """How often this task was cancelled."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def cancellations() -> int:
+    """None: nobody cancels a thread."""
+    return 0
+
+
+def async_lost_cancellation(before: int) -> BaseException | None:
+    """The cancellation that has come since there were so many, if nobody has raised it."""
+    return asyncio.CancelledError() if async_cancellations() > before else None
+
+
+def lost_cancellation(before: int) -> BaseException | None:
+    """None: nobody cancels a thread."""
+    return None
+
+
 async def async_pause(seconds: float) -> None:
     await asyncio.sleep(seconds)
 

@@ -58,7 +58,7 @@ class Opening(Database):
         while True:
             try:
                 ends = [each for each in (left(until), left(self.until)) if each is not None]
-                conn = pool.getconn(max(min(step, *ends), _SLICE))
+                conn = self.source.getconn(pool, max(min(step, *ends), _SLICE))
                 break
             except PoolTimeout as error:
                 over = self.ended or self.silence.stopping or 0 in (left(until), left(self.until))

@@ -15,7 +15,13 @@ from psycopg import Connection
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from pgstore._compat.events import Event
-from pgstore._compat.tasks import LoopEnd, called, finish
+from pgstore._compat.tasks import (
+    LoopEnd,
+    called,
+    cancellations,
+    finish,
+    lost_cancellation,
+)
 from pgstore._core.conninfo import checked, limits
 from pgstore._core.outages import Outage
 from pgstore._core.quoting import Statements
@@ -138,9 +144,22 @@ class Source:
     def take(self, pool: Pool) -> PoolConnection:
         """Take a connection out of the pool; if there is none in time, the error says why."""
         try:
-            conn: PoolConnection = pool.getconn()
+            return self.getconn(pool)
         except PoolTimeout as error:
             raise self.explained(error) from error
+
+    def getconn(self, pool: Pool, timeout: float | None = None) -> PoolConnection:
+        """Take a connection out of the pool.
+
+        Before Python 3.12 the pool loses a cancellation that comes together with the connection:
+        the task would continue, and a time-out around it would have no effect.
+        """
+        before = cancellations()
+        conn: PoolConnection = pool.getconn(timeout)
+        lost = lost_cancellation(before)
+        if lost is not None:
+            self.give_back(pool, conn)
+            raise lost
         return conn
 
     def give_back(self, pool: Pool, conn: PoolConnection) -> None:

@@ -4,9 +4,12 @@ import asyncio
 import signal
 import threading
 import time
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
+from pgstore._async.source import AsyncSource
 from pgstore._compat.events import AsyncCounter, AsyncEvent, Event, async_wait_for, wait_for
 from pgstore._compat.signals import async_stopped_by_signals, stopped_by_signals
 
@@ -24,6 +27,43 @@ async def test_another_thread_wakes_a_task(kind: str) -> None:
     else:
         assert await counter.wait(seen, counter.interruptions, 5)
     assert time.monotonic() - before < 1
+
+
+@pytest.mark.parametrize("later", range(6))
+async def test_a_wait_that_is_cancelled_as_its_event_comes_is_cancelled(later: int) -> None:
+    event = AsyncEvent()
+    task = asyncio.ensure_future(async_wait_for(event, 10))
+    await asyncio.sleep(0.01)
+    event.set()
+    for _ in range(later):
+        await asyncio.sleep(0)
+    if not task.cancel():
+        assert later > 0
+        return
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_cancellation_that_a_pool_loses_is_raised() -> None:
+    """As psycopg_pool does before Python 3.12, if a connection comes at the same moment."""
+    given_back: list[object] = []
+
+    class Losing:
+        async def getconn(self, timeout: float | None = None) -> str:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(10)
+            return "connection"
+
+        async def putconn(self, conn: str) -> None:
+            given_back.append(conn)
+
+    pool: Any = Losing()
+    task = asyncio.ensure_future(AsyncSource("", "store", create=False).take(pool))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert given_back == ["connection"]
 
 
 def test_a_loop_that_is_closed_is_nobody_to_wake() -> None:
