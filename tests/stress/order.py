@@ -26,7 +26,7 @@ from tests.stress.worker import (
     work,
 )
 from tests.stress.writer import APPLICATION as WRITER
-from tests.stress.writer import CATEGORIES, write
+from tests.stress.writer import CATEGORIES, Answers, write, write_grouped
 
 _WORKERS = 3
 _LEAST = 20
@@ -50,6 +50,21 @@ _GATE = "pg_backend_pid() % 4"
 _NO_GATE = "4"
 
 
+class Grouped(msgspec.Struct, frozen=True):
+    """What the writers of groups were answered, beside what is stored."""
+
+    written: int
+    refused: int
+    unknown: int
+    misplaced: int  # answered, and stored elsewhere, otherwise, or not at all
+    doubled: int
+    stored_though_refused: int
+
+    @property
+    def faultless(self) -> bool:
+        return self.misplaced == self.doubled == self.stored_though_refused == 0
+
+
 class Outcome(msgspec.Struct):
     """What a run has shown."""
 
@@ -61,6 +76,8 @@ class Outcome(msgspec.Struct):
     naive_missed: int
     verdicts: dict[str, Verdict]  # by reader
     workers: list[Report]
+    grouped: Grouped
+    looks: int  # at the horizon, where the server counts calls of functions
 
 
 def stress(
@@ -71,10 +88,12 @@ def stress(
     *,
     wrong: str | None = None,
     forged: bool = False,
+    grouped: int = 0,
 ) -> Outcome:
     """Write for so long to a new store, and compare what its readers saw with what is stored.
 
-    `wrong` is one of `WRONG`. Writers have `forged` the setting that remembers their mark.
+    `wrong` is one of `WRONG`. Writers have `forged` the setting that remembers their mark. Beside
+    them so many processes write in groups, by threads.
     """
     pgstore.install(conninfo, store=name)
     if wrong is not None:
@@ -91,10 +110,15 @@ def stress(
             stack.enter_context(Process(work, Job(conninfo, name, lease=2.0)))
             for _ in range(_WORKERS)
         ]
-        killed = stack.enter_context(backends_killed(conninfo, _KILLED_EVERY / writers))
+        every = _KILLED_EVERY / (writers + grouped)
+        killed = stack.enter_context(backends_killed(conninfo, every))
         writing = [
             stack.enter_context(Process(write, conninfo, name, n, seconds, _LEAST, setting))
             for n in range(writers)
+        ]
+        grouping = [
+            stack.enter_context(Process(write_grouped, conninfo, name, writers + n, seconds))
+            for n in range(grouped)
         ]
         start = time.monotonic()
         time.sleep(seconds * 0.2)
@@ -102,6 +126,7 @@ def stress(
         transactions: Counter[str] = Counter()
         for process in writing:
             transactions.update(process.receive(seconds + _PATIENCE))
+        answers = [process.receive(seconds + _PATIENCE) for process in grouping]
         took = time.monotonic() - start
 
         there = stored(conn, name)
@@ -118,7 +143,33 @@ def stress(
             ),
             verdicts=_verdicts(conn, name, readers, there),
             workers=[_ended(process) for process in workers],
+            grouped=_compared(answers, there, writers),
+            looks=_looks(conn, name),
         )
+
+
+def _compared(answers: list[Answers], there: list[Seen], first: int) -> Grouped:
+    """Compare what writers of groups were answered with what they have stored."""
+    stored = Counter((*each[:3], "", *each[4:]) for each in there if each[4] >= first)
+    messages = Counter(each[4:] for each in stored.elements())
+    written = [each for answer in answers for each in answer.written]
+    refused = [(first + n, each) for n, answer in enumerate(answers) for each in answer.refused]
+    return Grouped(
+        written=len(written),
+        refused=len(refused),
+        unknown=sum(answer.unknown for answer in answers),
+        misplaced=sum(each not in stored for each in written),
+        doubled=sum(count - 1 for count in messages.values()),
+        stored_though_refused=sum(each in messages for each in refused),
+    )
+
+
+def _looks(conn: psycopg.Connection[TupleRow], name: str) -> int:
+    rows = conn.execute(
+        "SELECT calls FROM pg_stat_user_functions WHERE schemaname = %s AND funcname = 'horizon'",
+        (name,),
+    ).fetchall()
+    return rows[0][0] if rows else 0
 
 
 def _setting(conn: psycopg.Connection[TupleRow], name: str) -> str:

@@ -2,15 +2,18 @@
 
 import logging
 import random
+import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
-from tests.stress.messages import Noted
+from pgstore import MessagePosition, MessageStore, OptimisticConcurrencyError
+from tests.stress.messages import Noted, Seen
 from tests.stress.processes import Pipe
 
 CATEGORIES = ("left", "right")
@@ -20,6 +23,9 @@ APPLICATION = "stress writer"
 # Seconds longer than it was told, at most.
 _PATIENCE = 30.0
 _NAPS = (0.0, 0.0, 0.0, 0.001, 0.01)
+
+# Of a process whose threads write in groups.
+_THREADS = 16
 
 
 def write(
@@ -86,3 +92,63 @@ class Writer:
     def _next(self) -> str:
         self._number += 1
         return msgspec.json.encode(Noted(self._writer, self._number)).decode()
+
+
+def write_grouped(pipe: Pipe, conninfo: str, name: str, writer: int, seconds: float) -> None:
+    """Write by threads of one store that groups their writes; sends what they were answered."""
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)
+    pipe.send(GroupedWriter(conninfo, name, writer).run(seconds))
+
+
+class Answers(msgspec.Struct):
+    """What the threads of a process were answered."""
+
+    written: list[Seen] = []  # the ids are not known
+    refused: list[int] = []  # numbers of messages that are not stored
+    unknown: int = 0  # messages that may be stored
+
+
+class GroupedWriter:
+    """Threads that write to few streams, some with an expected version."""
+
+    def __init__(self, conninfo: str, name: str, writer: int) -> None:
+        self._conninfo = make_conninfo(conninfo, application_name=APPLICATION)
+        self._name = name
+        self._writer = writer
+        self._numbers = iter(range(1_000_000_000))
+        self._lock = threading.Lock()
+        self._answers = Answers()
+
+    def run(self, seconds: float) -> Answers:
+        end = time.monotonic() + seconds
+        with (
+            MessageStore[Noted](
+                self._conninfo, store=self._name, messages=Noted, create=False, group_writes=True
+            ) as store,
+            ThreadPoolExecutor(_THREADS) as threads,
+        ):
+            for thread in [threads.submit(self._thread, store, n, end) for n in range(_THREADS)]:
+                thread.result()
+        return self._answers
+
+    def _thread(self, store: MessageStore[Noted], thread: int, end: float) -> None:
+        chance = random.Random(self._writer * _THREADS + thread)
+        while time.monotonic() < end:
+            stream = chance.choice(STREAMS[::10])
+            with self._lock:
+                number = next(self._numbers)
+            try:
+                expected = store.stream_version(stream) if chance.random() < 0.3 else None
+                place = store.write(stream, Noted(self._writer, number), expected_version=expected)
+            except OptimisticConcurrencyError:
+                self._answers.refused.append(number)
+            except psycopg.OperationalError:
+                self._answers.unknown += 1
+            else:
+                self._note(place, number)
+            time.sleep(chance.choice(_NAPS))
+
+    def _note(self, place: MessagePosition, number: int) -> None:
+        self._answers.written.append(
+            (place.global_position, place.stream, place.version, "", self._writer, number)
+        )
