@@ -129,7 +129,7 @@ def interrupted(line: int) -> tuple[bool, int]:
 
 
 def test_an_interruption_at_any_line_stops_no_other_write() -> None:
-    left = []
+    left: list[int] = []
     while (found := interrupted(len(left) + 1))[0]:
         left.append(found[1])
     assert len(left) > 50
