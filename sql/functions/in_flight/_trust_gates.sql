@@ -21,9 +21,10 @@ BEGIN
     -- that begins in between would be missed, and would write by the functions of before. The
     -- upgrade gives back the installer's key after both.
     IF pg_try_advisory_lock_shared(installer) AND pg_advisory_unlock_shared(installer) THEN
-      -- With this transaction, which may have begun before the upgrade too.
+      -- With this transaction, which may have begun before the upgrade too. DISTINCT: pg_locks can
+      -- list a lock twice that is just moved out of its session's fast path.
       INSERT INTO gate_waits (virtual_transaction)
-      SELECT l.virtualxid FROM pg_locks AS l WHERE l.locktype = 'virtualxid' AND l.granted;
+      SELECT DISTINCT l.virtualxid FROM pg_locks AS l WHERE l.locktype = 'virtualxid' AND l.granted;
     END IF;
     RETURN;
   END IF;
