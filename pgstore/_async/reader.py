@@ -26,14 +26,16 @@ from pgstore._core.arguments import (
 )
 from pgstore._core.codec import Codec
 from pgstore._core.filters import Filter, categories_of, names
-from pgstore._core.messages import E, StoredMessage
+from pgstore._core.messages import E, MessagePosition, StoredMessage
 from pgstore.errors import MessageNotFoundError
 
 _FIRST_PAGE = 100
 _PAGE = 1000
+# The highest version there can be.
+_LAST = 2**63 - 1
 
-# Columns of read_page.
-_POSITION, _REACHED, _LOOKED = 3, 8, 9
+# Columns of messages, and those that read_page has besides.
+_VERSION, _POSITION, _REACHED, _LOOKED = 2, 3, 8, 9
 
 
 class AsyncReader(Generic[E]):
@@ -62,7 +64,7 @@ class AsyncReader(Generic[E]):
         Args:
             from_version: the first version to read, inclusive; without it the first one, or the
                 last one when backward.
-            to_version: the last version to read, inclusive.
+            to_version: the last version to read, inclusive; when backward the lowest one.
             max_count: the most messages to read.
             backward: from high versions to low ones.
             conn: read on this connection, within the caller's transaction.
@@ -71,10 +73,14 @@ class AsyncReader(Generic[E]):
             UnknownMessageTypeError, MessageDecodeError: after the messages before have been read.
         """
         name_of("stream", stream)
-        if to_version is not None:
-            to_version = whole("to_version", to_version)
         if max_count is not None:
             max_count = count("max_count", max_count)
+        step = -1 if backward else 1
+        if to_version is not None:
+            to_version = whole("to_version", to_version)
+            if from_version is not None:  # fetch none beyond
+                between = max((to_version - whole("from_version", from_version)) * step + 1, 0)
+                max_count = between if max_count is None else min(max_count, between)
         page = _FIRST_PAGE
         while max_count is None or max_count > 0:
             size = page if max_count is None else min(page, max_count)
@@ -85,15 +91,12 @@ class AsyncReader(Generic[E]):
                 conn,
             )
             for row in rows:
-                version = row[2]
-                if to_version is not None and (
-                    version < to_version if backward else version > to_version
-                ):
+                if to_version is not None and (row[_VERSION] - to_version) * step > 0:
                     return
                 yield self._stored(row)
             if len(rows) < size:
                 return
-            from_version = rows[-1][2] + (-1 if backward else 1)
+            from_version = rows[-1][_VERSION] + step
             max_count = None if max_count is None else max_count - size
             page = _PAGE
 
@@ -140,6 +143,28 @@ class AsyncReader(Generic[E]):
         )
         return int(version)
 
+    async def positions(
+        self,
+        stream: str,
+        *,
+        from_version: int | None = None,
+        to_version: int | None = None,
+        conn: AsyncConnection[object] | None = None,
+    ) -> list[MessagePosition]:
+        """Where the messages of a stream are, from one version to another, both inclusive.
+
+        As of each message of a `write_many`, which returns the last one's. Reads no payloads.
+        """
+        first = 1 if from_version is None else whole("from_version", from_version)
+        last = _LAST if to_version is None else whole("to_version", to_version)
+        rows = await self._database.rows(
+            s.READ_POSITIONS,
+            (name_of("stream", stream), str(first), str(min(max(last - first + 1, 0), _LAST))),
+            conn,
+        )
+        # Of a stream that was cut off the server counts from what is left.
+        return [MessagePosition(stream, *row) for row in rows if row[0] <= last]
+
     async def safe_position(self) -> int:
         """The global position of the last message with nothing in flight before it; 0 if none."""
         ((position,),) = await self._database.rows(s.SAFE_POSITION, ())
@@ -149,6 +174,7 @@ class AsyncReader(Generic[E]):
         self,
         *,
         after_position: int = 0,
+        up_to_position: int | None = None,
         max_count: int | None = None,
         types: Iterable[str | type] | None = None,
         category: str | None = None,
@@ -166,6 +192,7 @@ class AsyncReader(Generic[E]):
 
         Args:
             after_position: where to begin, exclusive.
+            up_to_position: where to end, inclusive, if the safe position is as far.
             max_count: the most messages to read.
             types: only these types, by name or class.
             category, categories: only streams of this category, or of these.
@@ -193,7 +220,11 @@ class AsyncReader(Generic[E]):
         while max_count is None or max_count > 0:
             size = page if max_count is None else min(page, max_count)
             rows, after_position, _ = await self._page(
-                partial(self._database.rows, conn=conn), after_position, size, chosen
+                partial(self._database.rows, conn=conn),
+                after_position,
+                size,
+                chosen,
+                up_to_position,
             )
             for row in rows:
                 yield self._stored(row)
@@ -207,6 +238,7 @@ class AsyncReader(Generic[E]):
         category: str,
         *,
         after_position: int = 0,
+        up_to_position: int | None = None,
         max_count: int | None = None,
         types: Iterable[str | type] | None = None,
         stream_pattern: str | None = None,
@@ -218,6 +250,7 @@ class AsyncReader(Generic[E]):
         """Iterate over the messages of a category's streams in global order: see `read_all`."""
         return self.read_all(
             after_position=after_position,
+            up_to_position=up_to_position,
             max_count=max_count,
             types=types,
             category=category,
@@ -294,11 +327,17 @@ class AsyncReader(Generic[E]):
         after_position: int,
         size: int,
         chosen: Filter,
+        up_to_position: int | None = None,
     ) -> Page:
         """Fetch messages, the position to continue after, and how far the page has looked."""
         rows = await run(
             s.READ_PAGE,
-            (number("after_position", after_position), str(size), *chosen.parameters()),
+            (
+                number("after_position", after_position),
+                str(size),
+                *chosen.parameters(),
+                number("up_to_position", up_to_position),
+            ),
         )
         if rows[-1][0] is None:
             last = rows.pop()

@@ -89,7 +89,7 @@ class AsyncWriter(AsyncReader[E]):
 
         They get consecutive versions; `expected_version` is that of the stream before the first.
         `metadata` is one object for all, or a sequence with one or None for each. Returns the last
-        message's position. Otherwise as `write`.
+        message's position; `positions` has those of the others. Otherwise as `write`.
         """
         batch = EncodedBatch(self._codec, several("messages", messages) or (), metadata)
         ((version, position),) = await self._database.rows(

@@ -388,6 +388,8 @@ def message_id_of(message: object) -> UUID | None:
         return None
     _refuse_class(message)
     message_id = get_message_id() if callable(get_message_id) else None
+    if message_id is None and isinstance(message, RawMessage):
+        return None
     if not isinstance(message_id, UUID):
         raise InvalidArgumentError(
             f"get_message_id() of {type(message).__name__} must return a uuid.UUID"

@@ -107,7 +107,7 @@ def _known_id(message: object) -> bytes:
     message_id = message_id_of(message)
     if message_id is None:
         raise InvalidArgumentError(
-            f"synchronize compares messages by their ids: {type(message).__name__} needs a"
-            " get_message_id()"
+            f"synchronize compares messages by their ids: this {type(message).__name__} has none,"
+            " its class needs a get_message_id()"
         )
     return message_id.bytes

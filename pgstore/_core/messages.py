@@ -53,8 +53,17 @@ class StoredMessage(msgspec.Struct, Generic[E], frozen=True, repr_omit_defaults=
         return value if value is None or isinstance(value, str) else _json(value).decode()
 
 
-class RawMessage(msgspec.Struct, frozen=True):
-    """A message of any type: the type's name and the payload as JSON text in UTF-8."""
+class RawMessage(msgspec.Struct, frozen=True, repr_omit_defaults=True):
+    """A message of any type: the type's name and the payload as JSON text in UTF-8.
+
+    `message_id` is the id to write it with; None for a new one. One that was read has None: its id
+    is that of the `StoredMessage`.
+    """
 
     type: str
     data: bytes
+    message_id: UUID | None = None
+
+    def get_message_id(self) -> UUID | None:
+        """The id to write it with."""
+        return self.message_id

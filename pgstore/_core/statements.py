@@ -65,6 +65,10 @@ DELIVER_SCHEDULED = (
 READ_STREAM = (
     f"SELECT {_MESSAGE} FROM STORE.read_stream(%s::text, %s::bigint, %s::bigint, %s::boolean)"
 )
+# Where messages of a stream are.
+READ_POSITIONS = (
+    "SELECT version, global_position FROM STORE.read_stream(%s::text, %s::bigint, %s::bigint)"
+)
 # The last message of a stream, or the last one of a type.
 LAST_MESSAGE = f"SELECT {_MESSAGE} FROM STORE.last_message(%s::text, %s::text)"
 # The messages that a stream's state is made of, after a row with the snapshot before them, if any.
@@ -83,7 +87,7 @@ STREAM_VERSION = "SELECT STORE.stream_version(%s::text)"
 # A page across streams; its last row may only say how far it has looked.
 READ_PAGE = (
     f"SELECT {_MESSAGE}, reached_position, looked_position FROM STORE.read_page("
-    f"%s::bigint, %s::bigint, {_FILTER})"
+    f"%s::bigint, %s::bigint, {_FILTER}, %s::bigint)"
 )
 # A page across streams up to a position.
 READ_PAGE_UP_TO = (

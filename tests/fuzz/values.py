@@ -290,9 +290,9 @@ MESSAGE = (
     | ANYTHING.map(Data)
     | ANYTHING.map(lambda value: Model.model_construct(field=value))
 )
-RAW_MESSAGE = st.tuples(ANYTHING | st.just("A"), ANYTHING | st.just(b"{}")).map(
-    lambda given: RawMessage(*given)
-)
+RAW_MESSAGE = st.tuples(
+    ANYTHING | st.just("A"), ANYTHING | st.just(b"{}"), ANYTHING | st.none()
+).map(lambda given: RawMessage(*given))
 
 _POSITION = st.integers(0, 20)
 _SIGNED = st.integers(0, 5).map(lambda number: Signed(UUID(int=number)))
@@ -308,6 +308,7 @@ EXPECTED: dict[str, st.SearchStrategy[Any]] = {
     "conn": st.none(),
     "from_version": st.none() | _POSITION,
     "to_version": st.none() | _POSITION,
+    "up_to_position": st.none() | _POSITION,
     "max_count": st.none() | st.integers(0, 3),
     "backward": st.booleans(),
     "type": st.sampled_from([None, "Event"]),
