@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "abc1eec32fdc3725fe044bbf43f5788eb71cb269c298d1b8b23736ae3ad20bfc"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "5d8af5a8e811d35cf0738f9eb84fa698bca563560276ab869380a9ec0d06282a"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -22,7 +22,8 @@ SELECT
     {"number": 6, "name": "0006_plain", "checksum": "c5b548840fdb18bd7f9acaec0a27bf56c3b574967be9e7dca8ccc49c3e521638"},
     {"number": 7, "name": "0007_gates", "checksum": "f55fc01cdf10df706d9109e557c4e6fa69f84fe659f42602ab36f29abe3bd1ce"},
     {"number": 8, "name": "0008_snapshots", "checksum": "d7f73b133afa8027d081160df14e241e7a65ee2bbf679c23959dd23b2cfefa09"},
-    {"number": 9, "name": "0009_scheduled", "checksum": "71cb6bcda45879049d578f08ae4f63af2dc8a8801636fc86d85e640ec1704be4"}
+    {"number": 9, "name": "0009_scheduled", "checksum": "71cb6bcda45879049d578f08ae4f63af2dc8a8801636fc86d85e640ec1704be4"},
+    {"number": 10, "name": "0010_metadata", "checksum": "b83d697e055585f5992d5926cdf183bd5d913fec807964cb6206158edf729b3b"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -61,6 +62,10 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 9) AS pgstore_pending \
 \if :pgstore_pending
   \ir migrations/0009_scheduled.sql
 \endif
+SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 10) AS pgstore_pending \gset
+\if :pgstore_pending
+  \ir migrations/0010_metadata.sql
+\endif
 \ir repeat.sql
 \ir functions/checks/_long_as_text.sql
 \ir functions/checks/_nested_too_deep.sql
@@ -73,6 +78,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 9) AS pgstore_pending \
 \ir functions/checks/_refuse_kind.sql
 \ir functions/checks/_refuse_lease.sql
 \ir functions/checks/_refuse_message_ids.sql
+\ir functions/checks/_refuse_missing_index.sql
 \ir functions/checks/_refuse_position.sql
 \ir functions/checks/_refuse_restriction.sql
 \ir functions/checks/_refuse_sequences.sql
@@ -141,11 +147,14 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 9) AS pgstore_pending \
 \ir functions/read/_range_of_all.sql
 \ir functions/read/_range_of_category.sql
 \ir functions/read/_range_of_several.sql
+\ir functions/read/_window_of.sql
 \ir functions/read/get_message.sql
 \ir functions/read/get_messages.sql
 \ir functions/read/last_message.sql
 \ir functions/read/read_all.sql
 \ir functions/read/read_category.sql
+\ir functions/read/read_correlated.sql
+\ir functions/read/read_matching.sql
 \ir functions/read/read_page.sql
 \ir functions/read/read_stream.sql
 \ir functions/read/stream_version.sql
@@ -243,4 +252,4 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 9) AS pgstore_pending \
 \ir grants.sql
 \ir record.sql
 COMMIT;
-\echo Store :schema is at schema version 9.
+\echo Store :schema is at schema version 10.

@@ -19,8 +19,8 @@ from pgstore._core.translation import passes
 
 # Rows of messages; the position to continue after, which may be stored; and the position up to
 # which the page has looked, which may not: after a crash the server can give rolled back positions
-# again.
-Page = tuple[list[TupleRow], int, int]
+# again. True if there is more to look at, although there are fewer messages than were asked for.
+Page = tuple[list[TupleRow], int, int, bool]
 
 _LOOK_AGAIN = 0.05
 # So long it waits for a connection at least, whatever its `timeout`.
@@ -95,7 +95,7 @@ class AsyncFollower(Generic[E]):
                 return
             self.position = self._reached
             try:
-                rows, self._reached, self._looked = await self._fetch(self.position)
+                rows, self._reached, self._looked, more = await self._fetch(self.position)
             except Exception as error:
                 if self._ended() and isinstance(error, psycopg.OperationalError):
                     return  # the connection was taken away from it
@@ -111,6 +111,8 @@ class AsyncFollower(Generic[E]):
                 self._ready = rows[::-1]
                 return
             self.position = self._reached
+            if more:
+                continue
             remaining = left(until)
             if remaining == 0:
                 return

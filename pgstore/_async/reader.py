@@ -27,6 +27,7 @@ from pgstore._core.arguments import (
 from pgstore._core.codec import Codec
 from pgstore._core.filters import Filter, categories_of, names
 from pgstore._core.messages import E, MessagePosition, StoredMessage
+from pgstore._core.metadata import Metadata, metadata_text
 from pgstore.errors import MessageNotFoundError
 
 _FIRST_PAGE = 100
@@ -34,8 +35,8 @@ _PAGE = 1000
 # The highest version there can be.
 _LAST = 2**63 - 1
 
-# Columns of messages, and those that read_page has besides.
-_VERSION, _POSITION, _REACHED, _LOOKED = 2, 3, 8, 9
+# Columns of messages, those that read_page has besides, and the one that only read_matching has.
+_VERSION, _POSITION, _REACHED, _LOOKED, _MORE = 2, 3, 8, 9, 10
 
 
 class AsyncReader(Generic[E]):
@@ -162,7 +163,7 @@ class AsyncReader(Generic[E]):
             (name_of("stream", stream), str(first), str(min(max(last - first + 1, 0), _LAST))),
             conn,
         )
-        # Of a stream that was cut off the server counts from what is left.
+        # If the first ones were deleted, the server counts from those that are left.
         return [MessagePosition(stream, *row) for row in rows if row[0] <= last]
 
     async def safe_position(self) -> int:
@@ -180,6 +181,7 @@ class AsyncReader(Generic[E]):
         category: str | None = None,
         categories: Iterable[str] | None = None,
         stream_pattern: str | None = None,
+        metadata: Metadata | None = None,
         partition: int | None = None,
         partitions: int | None = None,
         partition_by: str = "stream",
@@ -197,6 +199,8 @@ class AsyncReader(Generic[E]):
             types: only these types, by name or class.
             category, categories: only streams of this category, or of these.
             stream_pattern: only streams whose name is LIKE this.
+            metadata: only messages whose metadata contains this object, as jsonb's `@>`. The server
+                looks at some ten thousand messages in a statement.
             partition, partitions: only one partition: its number, from 0, and how many there are.
             partition_by: the value whose hash is a message's partition: "stream", "cardinal_id"
                 (the part of the stream's id before the first "+"), or "metadata:<key>".
@@ -215,11 +219,12 @@ class AsyncReader(Generic[E]):
             partition,
             partitions,
             partition_by,
+            metadata,
         )
         page = _FIRST_PAGE
         while max_count is None or max_count > 0:
             size = page if max_count is None else min(page, max_count)
-            rows, after_position, _ = await self._page(
+            rows, after_position, _, more = await self._page(
                 partial(self._database.rows, conn=conn),
                 after_position,
                 size,
@@ -228,9 +233,9 @@ class AsyncReader(Generic[E]):
             )
             for row in rows:
                 yield self._stored(row)
-            if len(rows) < size:
+            if len(rows) < size and not more:
                 return
-            max_count = None if max_count is None else max_count - size
+            max_count = None if max_count is None else max_count - len(rows)
             page = _PAGE
 
     def read_category(
@@ -242,6 +247,7 @@ class AsyncReader(Generic[E]):
         max_count: int | None = None,
         types: Iterable[str | type] | None = None,
         stream_pattern: str | None = None,
+        metadata: Metadata | None = None,
         partition: int | None = None,
         partitions: int | None = None,
         partition_by: str = "stream",
@@ -255,6 +261,7 @@ class AsyncReader(Generic[E]):
             types=types,
             category=category,
             stream_pattern=stream_pattern,
+            metadata=metadata,
             partition=partition,
             partitions=partitions,
             partition_by=partition_by,
@@ -269,6 +276,7 @@ class AsyncReader(Generic[E]):
         category: str | None = None,
         categories: Iterable[str] | None = None,
         stream_pattern: str | None = None,
+        metadata: Metadata | None = None,
         partition: int | None = None,
         partitions: int | None = None,
         partition_by: str = "stream",
@@ -286,6 +294,7 @@ class AsyncReader(Generic[E]):
             partition,
             partitions,
             partition_by,
+            metadata,
         )
         after_position = whole("after_position", after_position)
         if timeout is not None:
@@ -301,6 +310,38 @@ class AsyncReader(Generic[E]):
             fetch, self._stored, self._waker, opening, borrower, after_position, timeout
         )
 
+    async def read_correlated(
+        self,
+        correlation_id: str,
+        *,
+        max_count: int | None = None,
+        conn: AsyncConnection[object] | None = None,
+    ) -> AsyncIterator[StoredMessage[E]]:
+        """Iterate over the messages whose metadata has this `correlation_id`, in global order.
+
+        By an index. Reads what is committed, on a standby too, and not only up to the safe
+        position: to wait for more use `follow(metadata={"correlation_id": …})`.
+
+        Raises:
+            psycopg.errors.ObjectNotInPrerequisiteState: an upgrade of a large store has left the
+                index to its owner; the hint says how to build it.
+        """
+        name_of("correlation_id", correlation_id)
+        if max_count is not None:
+            max_count = count("max_count", max_count)
+        position, page = 0, _FIRST_PAGE
+        while max_count is None or max_count > 0:
+            size = page if max_count is None else min(page, max_count)
+            parameters = (correlation_id, str(position), str(size))
+            rows = await self._database.rows(s.READ_CORRELATED, parameters, conn)
+            for row in rows:
+                yield self._stored(row)
+            if len(rows) < size:
+                return
+            position = rows[-1][_POSITION]
+            max_count = None if max_count is None else max_count - size
+            page = _PAGE
+
     def _filter(
         self,
         types: Iterable[str | type] | None,
@@ -309,6 +350,7 @@ class AsyncReader(Generic[E]):
         partition: int | None,
         partitions: int | None,
         partition_by: str,
+        metadata: Metadata | None,
     ) -> Filter:
         return Filter(
             types=None if types is None else self._codec.names_of(several("types", types) or ()),
@@ -319,6 +361,7 @@ class AsyncReader(Generic[E]):
             partition=partition,
             partitions=partitions,
             partition_by=name_of("partition_by", partition_by),
+            metadata=None if metadata is None else metadata_text(metadata),
         )
 
     async def _page(
@@ -330,19 +373,20 @@ class AsyncReader(Generic[E]):
         up_to_position: int | None = None,
     ) -> Page:
         """Fetch messages, the position to continue after, and how far the page has looked."""
-        rows = await run(
-            s.READ_PAGE,
-            (
-                number("after_position", after_position),
-                str(size),
-                *chosen.parameters(),
-                number("up_to_position", up_to_position),
-            ),
+        parameters = (
+            number("after_position", after_position),
+            str(size),
+            *chosen.parameters(),
+            number("up_to_position", up_to_position),
         )
+        if chosen.metadata is None:
+            rows = await run(s.READ_PAGE, parameters)
+        else:
+            rows = await run(s.READ_MATCHING, (chosen.metadata, *parameters))
         if rows[-1][0] is None:
             last = rows.pop()
-            return rows, last[_REACHED], last[_LOOKED]
-        return rows, rows[-1][_POSITION], rows[-1][_POSITION]
+            return rows, last[_REACHED], last[_LOOKED], last[_MORE:] == (True,)
+        return rows, rows[-1][_POSITION], rows[-1][_POSITION], False
 
     def _stored(self, row: TupleRow) -> StoredMessage[E]:
         # In the order of the fields; for speed, not by names.

@@ -28,6 +28,7 @@ from pgstore._core.arguments import (
 from pgstore._core.codec import Codec, DecodeHook, Hook, codec_of
 from pgstore._core.filters import categories_of
 from pgstore._core.messages import E, RawMessage
+from pgstore._core.metadata import Metadata
 from pgstore._core.parameters import DEFAULT_LEASE
 from pgstore._core.subscriptions import GuardedHooks, RunnerHooks
 from pgstore.errors import InvalidArgumentError
@@ -163,6 +164,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         category: str | None = None,
         categories: Iterable[str] | None = None,
         stream_pattern: str | None = None,
+        metadata: Metadata | None = None,
         partitions: int = 1,
         partition_by: str = "stream",
         start: int | datetime | Literal["beginning", "end"] = "beginning",
@@ -177,7 +179,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
 
         Args:
             name: 1 to 255 bytes.
-            types, category, categories, stream_pattern: its filters, as in `read_all`.
+            types, category, categories, stream_pattern, metadata: its filters, as in `read_all`.
             partitions: how many partitions a new one has; each is handled in order, by one worker
                 at a time. `repartition` changes the number of one that is there.
             partition_by: the value whose hash is a message's partition, as in `read_all`.
@@ -196,7 +198,13 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         name_of("on_failure", on_failure)
         options = SubscriptionOptions(
             filter=self._filter(
-                types, categories_of(category, categories), stream_pattern, None, None, partition_by
+                types,
+                categories_of(category, categories),
+                stream_pattern,
+                None,
+                None,
+                partition_by,
+                metadata,
             ),
             partitions=count("partitions", partitions, least=1),
             start=start,

@@ -18,9 +18,14 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     partition: int | None = None
     partitions: int | None = None
     partition_by: str = "stream"
+    # JSON of an object.
+    metadata: str | None = None
 
     def parameters(self) -> tuple[str | None, ...]:
-        """As the statements take them: types, categories, pattern, partition, partitions, by."""
+        """As the statements take them: types, categories, pattern, partition, partitions, by.
+
+        The metadata is a parameter of a statement of its own.
+        """
         return (
             array(self.types),
             array(self.categories),

@@ -89,10 +89,23 @@ READ_PAGE = (
     f"SELECT {_MESSAGE}, reached_position, looked_position FROM STORE.read_page("
     f"%s::bigint, %s::bigint, {_FILTER}, %s::bigint)"
 )
+# A page across streams of messages whose metadata contains something; its last row may only say how
+# far it has looked, and whether there is more.
+READ_MATCHING = (
+    f"SELECT {_MESSAGE}, reached_position, looked_position, more FROM STORE.read_matching("
+    f"%s::jsonb, %s::bigint, %s::bigint, {_FILTER}, %s::bigint)"
+)
+# A page of the messages of a correlation id.
+READ_CORRELATED = f"SELECT {_MESSAGE} FROM STORE.read_correlated(%s::text, %s::bigint, %s::bigint)"
 # A page across streams up to a position.
 READ_PAGE_UP_TO = (
     f"SELECT {_MESSAGE}, reached_position FROM STORE.read_page("
     "%s::bigint, %s::bigint, %s::text[], %s::text[], up_to_position => %s::bigint)"
+)
+# The same of messages whose metadata contains something.
+READ_MATCHING_UP_TO = (
+    f"SELECT {_MESSAGE}, reached_position, more FROM STORE.read_matching(%s::jsonb,"
+    " %s::bigint, %s::bigint, %s::text[], %s::text[], up_to_position => %s::bigint)"
 )
 # The position of the last message with nothing in flight before it.
 SAFE_POSITION = "SELECT STORE.safe_position()"
@@ -115,7 +128,7 @@ NOTIFY = "SELECT pg_backend_pid() FROM pg_notify(%s::text, '')"
 # Create a subscription if there is none of this name; whether it is new.
 CREATE_SUBSCRIPTION = (
     "SELECT STORE.create_subscription(%s::text, %s::text[], %s::text[], %s::text, %s::bigint,"
-    " %s::text, %s::bigint, %s::timestamptz, %s::text, %s::bigint, %s::interval)"
+    " %s::text, %s::bigint, %s::timestamptz, %s::text, %s::bigint, %s::interval, %s::jsonb)"
 )
 # A lease that a crash of the server takes back has done no harm: do not wait for the disk.
 _CLAIMED = f"SELECT {_MESSAGE}, {_OF_BATCH}, subscription, partition, token"
@@ -170,9 +183,10 @@ BEHIND = "SELECT subscription, max(behind) FROM STORE.list_partitions() GROUP BY
 SUBSCRIPTION_NAMES = "SELECT subscription FROM STORE.list_subscriptions() ORDER BY subscription"
 # All, each with its partitions summed up: one statement, so that both are of one moment.
 SUBSCRIPTIONS = """
-SELECT s.subscription, s.categories, s.types, s.stream_pattern, s.partition_by, s.on_failure,
-  s.partitions, s.next_partitions, s.paused, p.state, p.position, p.behind, p.workers, p.retry_at,
-  p.error, (SELECT count(*) FROM STORE.list_parked(s.subscription)) AS parked
+SELECT s.subscription, s.categories, s.types, s.stream_pattern, s.metadata::text AS metadata,
+  s.partition_by, s.on_failure, s.partitions, s.next_partitions, s.paused, p.state, p.position,
+  p.behind, p.workers, p.retry_at, p.error,
+  (SELECT count(*) FROM STORE.list_parked(s.subscription)) AS parked
 FROM STORE.list_subscriptions() AS s
 JOIN (
   SELECT q.subscription,

@@ -21,8 +21,8 @@ from pgstore._sync.waker import Waker
 
 # Rows of messages; the position to continue after, which may be stored; and the position up to
 # which the page has looked, which may not: after a crash the server can give rolled back positions
-# again.
-Page = tuple[list[TupleRow], int, int]
+# again. True if there is more to look at, although there are fewer messages than were asked for.
+Page = tuple[list[TupleRow], int, int, bool]
 
 _LOOK_AGAIN = 0.05
 # So long it waits for a connection at least, whatever its `timeout`.
@@ -97,7 +97,7 @@ class Follower(Generic[E]):
                 return
             self.position = self._reached
             try:
-                rows, self._reached, self._looked = self._fetch(self.position)
+                rows, self._reached, self._looked, more = self._fetch(self.position)
             except Exception as error:
                 if self._ended() and isinstance(error, psycopg.OperationalError):
                     return  # the connection was taken away from it
@@ -113,6 +113,8 @@ class Follower(Generic[E]):
                 self._ready = rows[::-1]
                 return
             self.position = self._reached
+            if more:
+                continue
             remaining = left(until)
             if remaining == 0:
                 return

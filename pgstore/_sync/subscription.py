@@ -232,6 +232,7 @@ class Subscription(Generic[E]):
                 options.on_failure,
                 text(options.max_attempts),
                 interval(options.retry_delay),
+                options.filter.metadata,
             ),
         )
         if not new:

@@ -15,6 +15,7 @@ __all__ = ["SUBJECTS", "app", "load"]
 SUBJECTS = {
     "writing": ["write"],
     "reading": ["read", "tail", "message"],
+    "tracing": ["trace"],
     "statistics": ["streams", "categories", "types", "stats", "top"],
     "subscriptions": [
         *("subscriptions", "pause", "resume", "rewind", "repartition", "drop-subscription"),

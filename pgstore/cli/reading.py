@@ -43,10 +43,34 @@ Type = Annotated[
 ]
 
 
+def _object(text: str | None) -> str | None:
+    """Refuse what is no JSON object."""
+    if text is not None:
+        try:
+            msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        except msgspec.MsgspecError as error:
+            raise typer.BadParameter(f"must be a JSON object: {error}") from None
+    return text
+
+
+Metadata = Annotated[
+    str | None,
+    typer.Option(
+        "--metadata",
+        callback=_object,
+        metavar="JSON",
+        help="Only messages whose metadata contains this object.",
+    ),
+]
+
+
 def colour(row: Row) -> str:
     """The colour of a message's type: always the same for a type."""
     return _COLOURS[zlib.crc32(row["type"].encode()) % len(_COLOURS)]
 
+
+# Types, categories and metadata.
+_Chosen = tuple[list[str] | None, list[str] | None, str | None]
 
 _VERSION = Column("version", right=True)
 _STREAM = Column("stream", least=12)
@@ -88,6 +112,7 @@ def read(
     category: Category = None,
     all: Annotated[bool, typer.Option("--all", help="Read all streams, in global order.")] = False,
     type: Type = None,
+    metadata: Metadata = None,
     after: Annotated[
         int | None,
         typer.Option(metavar="POSITION", help="Across streams: only after this global position."),
@@ -109,8 +134,8 @@ def read(
     across = all or bool(category)
     if (stream is not None) == across or (all and category):
         raise CommandError("give one of STREAM, --category and --all", code=USAGE)
-    if stream is not None and (type or after is not None):
-        raise CommandError("--type and --after go with --category or --all", code=USAGE)
+    if stream is not None and (type or metadata or after is not None):
+        raise CommandError("--type, --metadata and --after go with --category or --all", code=USAGE)
     if across and (backward or from_version is not None):
         raise CommandError("--backward and --from-version go with STREAM", code=USAGE)
     with call.connect() as session:
@@ -119,7 +144,8 @@ def read(
             if not call.out.rows(rows, _OF_A_STREAM):
                 _tell_why_none(call, session, stream)
         else:
-            rows = _across(session, after or 0, type or None, category or None, max_count)
+            chosen = (type or None, category or None, metadata)
+            rows = _across(session, after or 0, chosen, max_count)
             call.out.rows(rows, _OF_ALL, empty="There is no such message.")
 
 
@@ -137,6 +163,7 @@ def tail(
     ] = 10,
     category: Category = None,
     type: Type = None,
+    metadata: Metadata = None,
     poll: Annotated[
         bool,
         typer.Option(
@@ -154,7 +181,7 @@ def tail(
     """
     with call.connect() as session:
         safe = session.value(s.SAFE_POSITION)
-        rows = _last(session, safe, count, type or None, category or None)
+        rows = _last(session, safe, count, (type or None, category or None, metadata))
     layout = Layout(_OF_ALL, call.out.width, titles=False)
     _show(call, layout, rows)
     if not follow:
@@ -163,7 +190,12 @@ def tail(
         return
     with (
         call.messages(poll=poll, prepare_threshold=None) as store,
-        store.follow(after_position=safe, types=type or None, categories=category or None) as new,
+        store.follow(
+            after_position=safe,
+            types=type or None,
+            categories=category or None,
+            metadata=None if metadata is None else msgspec.json.decode(metadata),
+        ) as new,
     ):
         for stored in new:
             row = {
@@ -231,29 +263,35 @@ def _tell_why_none(call: Call, session: Session, stream: str) -> None:
 def _across(
     session: Session,
     after: int,
-    types: list[str] | None,
-    categories: list[str] | None,
+    chosen: _Chosen,
     max_count: int | None,
     up_to: int | None = None,
 ) -> Iterator[Row]:
+    types, categories, metadata = chosen
     while max_count is None or max_count > 0:
         size = _PAGE if max_count is None else min(_PAGE, max_count)
-        rows = session.rows(s.READ_PAGE_UP_TO, (after, size, types, categories, up_to))
+        if metadata is None:
+            rows = session.rows(s.READ_PAGE_UP_TO, (after, size, types, categories, up_to))
+        else:
+            parameters = (after, size, types, categories, up_to)
+            rows = session.rows(s.READ_MATCHING_UP_TO, (metadata, *parameters))
         for row in rows:
-            del row["reached_position"]
-            if row["message_id"] is None:  # there is nothing more
-                return
+            reached, more = row.pop("reached_position"), row.pop("more", False)
+            if row["message_id"] is None:
+                if not more:
+                    return
+                after = reached
+                break
             yield as_stored(row)
             after = row["global_position"]
-        max_count = None if max_count is None else max_count - size
+            max_count = None if max_count is None else max_count - 1
 
 
 def _last(
     session: Session,
     safe: int,
     count: int,
-    types: list[str] | None,
-    categories: list[str] | None,
+    chosen: _Chosen,
 ) -> list[Row]:
     """The last messages up to a position: in windows before it, each larger than the one before."""
     window = max(4 * count, 100)
@@ -261,7 +299,7 @@ def _last(
     end = safe
     while count > len(found) and end > 0:
         start = max(end - window, 0)
-        found = [*_across(session, start, types, categories, None, end), *found]
+        found = [*_across(session, start, chosen, None, end), *found]
         end, window = start, window * 4
     return found[-count:] if count else []
 

@@ -4,6 +4,7 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from pgstore._core import statements as s
@@ -107,6 +108,8 @@ class Sampler:
             row["rate"] = then and max(position - then[0], 0) / (now - then[1])
             row["left"] = row["behind"] / row["rate"] if row["behind"] and row["rate"] else None
             row["reads"] = _reads(row)
+            if row["metadata"] is not None:
+                row["metadata"] = msgspec.Raw(row["metadata"].encode())
             self._before[name] = (position, now)
         return list(rows)
 
@@ -359,6 +362,7 @@ def _reads(row: Row) -> str:
         "everything" if row["categories"] is None else ", ".join(row["categories"]),
         *([f"types {', '.join(row['types'])}"] if row["types"] is not None else []),
         *([f"streams like {row['stream_pattern']}"] if row["stream_pattern"] else []),
+        *([f"metadata with {row['metadata']}"] if row["metadata"] is not None else []),
     ]
     return "; ".join(parts)
 

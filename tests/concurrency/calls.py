@@ -19,6 +19,7 @@ WITHOUT_LOCKS = {
     "position_before",
     "read_all",
     "read_category",
+    "read_matching",
     "read_page",
     "safe_position",
     "store_statistics",

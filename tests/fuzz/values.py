@@ -319,6 +319,7 @@ EXPECTED: dict[str, st.SearchStrategy[Any]] = {
     "category": st.just("fuzz"),
     "categories": st.sampled_from([None, ["fuzz"], []]),
     "stream_pattern": st.sampled_from([None, "fuzz%"]),
+    "correlation_id": st.sampled_from(["x", "y"]),
     "partition": st.sampled_from([None, 0]),
     "partition_by": st.sampled_from(["stream", "cardinal_id", "metadata:a"]),
     "name": st.sampled_from(["one", "two"]),

@@ -64,7 +64,9 @@ def fill(conn: psycopg.Connection, name: str, role: str) -> None:
 # What callers see of a store; an upgrade must not change it.
 SEEN = [
     "SELECT m.* FROM {store}.all_messages AS m ORDER BY m.global_position",
-    "SELECT l.* FROM {store}.list_subscriptions() AS l",
+    "SELECT l.subscription, l.categories, l.types, l.stream_pattern, l.partitions,"
+    " l.next_partitions, l.partition_by, l.on_failure, l.max_attempts, l.retry_delay, l.paused,"
+    " l.created_at FROM {store}.list_subscriptions() AS l",
     "SELECT l.subscription, l.partition, l.checkpoint, l.behind, l.attempts, l.error"
     " FROM {store}.list_partitions() AS l",
     "SELECT l.* FROM {store}.list_parked('s') AS l",

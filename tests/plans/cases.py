@@ -11,7 +11,8 @@ from tests.plans.plans import Explained, Plan
 
 # Of n messages: the stream big-1 has every tenth, medium-2 every hundredth, and the streams
 # small-7, small-8 … have ten each, far from one another. Every thousandth is in the category rare,
-# in streams of ten. Message number i has the id md5(i).
+# in streams of ten. Message number i has the id md5(i). Every hundredth has a correlation id, which
+# nine others share.
 _FILL = """
 INSERT INTO streams (stream_id, category_key, stream, category)
 SELECT s.n, _category_key(c.category), c.category || '-' || s.n, c.category
@@ -27,11 +28,12 @@ CROSS JOIN LATERAL (
 WHERE s.n <= 2 OR (s.n - 2) % 10 <> 0 AND (s.n - 2) % 100 <> 1;
 
 INSERT INTO messages (
-  global_position, stream_id, version, category_key, added_at, message_id, type, data
+  global_position, stream_id, version, category_key, added_at, message_id, type, data, metadata
 )
 SELECT
   m.n, s.stream_id, s.version, _category_key(s.category), now(), md5(m.n::text)::uuid,
-  'T' || m.n % 3, '{{"amount": 10}}'
+  'T' || m.n % 3, '{{"amount": 10}}',
+  CASE WHEN m.n % 100 = 7 THEN jsonb_build_object('correlation_id', 'c' || m.n / 1000) END
 FROM generate_series(1, {total}) AS m (n)
 CROSS JOIN LATERAL (
   SELECT 1 AS stream_id, m.n / 10 AS version, 'big' AS category
@@ -270,6 +272,32 @@ CASES = {
     "page of a rare category in the middle": Case(
         "SELECT * FROM read_page({total} / 2, 10, categories => '{{rare}}')", 20, 150
     ),
+    "page of metadata, nothing in the window": Case(
+        "SELECT * FROM read_matching('{{\"a\": 1}}', {total} / 2, 10, max_looked => 100)", 300, 900
+    ),
+    "page of a correlation id in metadata": Case(
+        "SELECT * FROM read_matching("
+        "jsonb_build_object('correlation_id', 'c' || {total} / 2000), {total} / 2, 10)",
+        21000,
+        3000,
+    ),
+    "page of a category's metadata, nothing in the window": Case(
+        "SELECT * FROM read_matching('{{\"a\": 1}}', {total} / 2, 10, categories => '{{medium}}',"
+        " max_looked => 100)",
+        350,
+        1500,
+    ),
+    "page of categories' metadata, nothing in the window": Case(
+        "SELECT * FROM read_matching('{{\"a\": 1}}', {total} / 2, 10,"
+        " categories => '{{rare,big,none}}', max_looked => 100)",
+        350,
+        1500,
+    ),
+    "correlation id": Case("SELECT * FROM read_correlated('c' || {total} / 2000)", 20, 150),
+    "page of a correlation id": Case(
+        "SELECT * FROM read_correlated('c' || {total} / 2000, {total} / 2 + 300, 3)", 6, 100
+    ),
+    "no such correlation id": Case("SELECT * FROM read_correlated('none')", 1, 50),
     "position before a time": Case("SELECT position_before('-infinity')", 20, 200),
     "page of categories": Case(
         "SELECT * FROM read_all({total} / 2, 10, categories => '{{rare,big,none}}')", 60, 300

@@ -39,7 +39,7 @@ BEGIN
       SELECT
       FROM _range_of_all(
         after_position, before_position - 1, 1, source.types, source.stream_pattern, NULL, NULL,
-        source.partition_by
+        source.partition_by, source.metadata
       ) AS r
     );
   END IF;
@@ -47,7 +47,7 @@ BEGIN
     SELECT
     FROM _range_of_several(
       source.categories, after_position, before_position - 1, 1, source.types,
-      source.stream_pattern, NULL, NULL, source.partition_by
+      source.stream_pattern, NULL, NULL, source.partition_by, source.metadata
     ) AS r
   );
 END

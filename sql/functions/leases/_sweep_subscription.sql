@@ -72,6 +72,7 @@ BEGIN
     WHERE source.categories IS NULL AND m.global_position > from_position
       AND m.global_position <= to_position
       AND (source.types IS NULL OR m.type = ANY (source.types))
+      AND (source.metadata IS NULL OR m.metadata @> source.metadata)
       AND (source.stream_pattern IS NULL OR s.stream LIKE source.stream_pattern)
     UNION ALL
     SELECT
@@ -95,6 +96,7 @@ BEGIN
       SELECT i.stream FROM streams AS i WHERE named AND i.stream_id = m.stream_id LIMIT 1
     ) AS s ON true
     WHERE (source.types IS NULL OR m.type = ANY (source.types))
+      AND (source.metadata IS NULL OR m.metadata @> source.metadata)
       AND (source.stream_pattern IS NULL OR s.stream LIKE source.stream_pattern)
   ),
   listed AS (

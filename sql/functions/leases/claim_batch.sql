@@ -64,6 +64,7 @@ BEGIN
       AND NOT s.paused
       AND s.types IS NULL
       AND s.stream_pattern IS NULL
+      AND s.metadata IS NULL
       AND p.swept_position IS NOT NULL
       AND p.checkpoint < safe
       AND p.failed_position IS NULL

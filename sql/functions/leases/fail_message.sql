@@ -65,9 +65,12 @@ BEGIN
       SELECT w.position
       FROM _swept_position(source.subscription_id, leased.swept_position) AS w (position)
     ) AND NOT EXISTS (
-      SELECT FROM messages AS m WHERE m.global_position = fail_message.global_position
+      SELECT
+      FROM messages AS m
+      WHERE m.global_position = fail_message.global_position
+        AND (source.metadata IS NULL OR m.metadata @> source.metadata)
     ) THEN
-      -- It was deleted meanwhile: there is nothing to try again.
+      -- It was deleted or redacted meanwhile: there is nothing to try again.
       PERFORM release_partition(subscription, partition, token);
       RETURN 'retry';
     END IF;

@@ -35,6 +35,9 @@ DECLARE
   categories text[];
   types text[];
   stream_pattern text;
+  metadata_filter jsonb;
+  from_position bigint;
+  to_position bigint;
   wanted bigint;
   work record;
   done bigint;
@@ -49,7 +52,7 @@ BEGIN
   -- All that it needs to know, in one statement.
   SELECT
     s.subscription_id, s.partitions, s.paused, s.categories, s.types, s.stream_pattern,
-    p.checkpoint, p.attempts, p.alone, p.batch_size, p.stopped, p.leased_until, p.lease,
+    s.metadata, p.checkpoint, p.attempts, p.alone, p.batch_size, p.stopped, p.leased_until, p.lease,
     w.position AS swept,
     EXISTS (
       SELECT
@@ -123,6 +126,9 @@ BEGIN
   categories := leased.categories;
   types := leased.types;
   stream_pattern := leased.stream_pattern;
+  metadata_filter := leased.metadata;
+  from_position := leased.checkpoint;
+  to_position := leased.swept;
   category := CASE WHEN cardinality(categories) = 1 THEN categories[1] END;
   IF leased.partitions > 1 THEN
     <<listed>>
@@ -137,8 +143,8 @@ BEGIN
     LOOP
       done := width_bucket(leased.checkpoint, work.positions)::bigint;
       WHILE done < cardinality(work.positions) LOOP
-        -- Messages that were deleted since, or are of another category with the same key, are left
-        -- out.
+        -- Messages that were deleted or redacted since, or are of another category with the same
+        -- key, are left out.
         RETURN QUERY
         SELECT
           m.message_id, s.stream, m.version, m.global_position, m.type, m.data, m.metadata,
@@ -155,7 +161,8 @@ BEGIN
         CROSS JOIN LATERAL (
           SELECT i.stream, i.category FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
         ) AS s
-        WHERE categories IS NULL OR s.category = ANY (categories)
+        WHERE (categories IS NULL OR s.category = ANY (categories))
+          AND (metadata_filter IS NULL OR m.metadata @> metadata_filter)
         ORDER BY m.global_position;
         GET DIAGNOSTICS more = ROW_COUNT;
         done := done + wanted - found_count;
@@ -163,49 +170,65 @@ BEGIN
         EXIT listed WHEN found_count = wanted;
       END LOOP;
     END LOOP;
-  ELSIF categories IS NULL THEN
-    RETURN QUERY
-    SELECT
-      r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
-      r.global_position, false
-    FROM _range_of_all(
-      leased.checkpoint, leased.swept, wanted, types, stream_pattern, NULL, NULL, NULL
-    ) AS r;
-    GET DIAGNOSTICS found_count = ROW_COUNT;
-  ELSIF category IS NOT NULL THEN
-    RETURN QUERY
-    SELECT
-      r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
-      r.global_position, false
-    FROM _range_of_category(
-      category, leased.checkpoint, leased.swept, wanted, types, stream_pattern, NULL, NULL, NULL
-    ) AS r;
-    GET DIAGNOSTICS found_count = ROW_COUNT;
   ELSE
-    RETURN QUERY
-    SELECT
-      r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
-      r.global_position, false
-    FROM _range_of_several(
-      categories, leased.checkpoint, leased.swept, wanted, types, stream_pattern, NULL, NULL, NULL
-    ) AS r;
-    GET DIAGNOSTICS found_count = ROW_COUNT;
+    -- Where messages are left out, look at so many positions only, which are no more messages, and
+    -- if none of them is wanted, at so many messages more: no call may last as long as the lease.
+    IF (types IS NOT NULL OR stream_pattern IS NOT NULL OR metadata_filter IS NOT NULL)
+      AND to_position - from_position > 100000
+    THEN
+      to_position := from_position + 100000;
+    END IF;
+    LOOP
+      IF categories IS NULL THEN
+        RETURN QUERY
+        SELECT
+          r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata,
+          r.added_at, r.global_position, false
+        FROM _range_of_all(
+          from_position, to_position, wanted, types, stream_pattern, NULL, NULL, NULL,
+          metadata_filter
+        ) AS r;
+      ELSIF category IS NOT NULL THEN
+        RETURN QUERY
+        SELECT
+          r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata,
+          r.added_at, r.global_position, false
+        FROM _range_of_category(
+          category, from_position, to_position, wanted, types, stream_pattern, NULL, NULL, NULL,
+          metadata_filter
+        ) AS r;
+      ELSE
+        RETURN QUERY
+        SELECT
+          r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata,
+          r.added_at, r.global_position, false
+        FROM _range_of_several(
+          categories, from_position, to_position, wanted, types, stream_pattern, NULL, NULL, NULL,
+          metadata_filter
+        ) AS r;
+      END IF;
+      GET DIAGNOSTICS found_count = ROW_COUNT;
+      EXIT WHEN found_count > 0 OR to_position = leased.swept OR from_position > leased.checkpoint;
+      from_position := to_position;
+      to_position := _window_of(categories, from_position, leased.swept, 100000);
+    END LOOP;
   END IF;
 
   IF found_count BETWEEN 1 AND wanted - 1 THEN
-    checkpoint := leased.swept;
+    checkpoint := to_position;
     RETURN NEXT;
-  ELSIF found_count = 0 AND leased.checkpoint < leased.swept THEN
-    PERFORM acknowledge(subscription, partition, token, leased.swept);
+  ELSIF found_count = 0 AND leased.checkpoint < to_position THEN
+    PERFORM acknowledge(subscription, partition, token, to_position);
   END IF;
 END
 $$;
 
 COMMENT ON FUNCTION fetch_batch(text, bigint, bigint, bigint) IS
-$$The next messages of a leased partition, in order, at most max_count; none if it has caught up or
-the subscription is paused. Each comes with the checkpoint to acknowledge after it. If there are
-fewer than max_count, a last row without a message has the checkpoint to acknowledge after all of
-them, which is further on where nothing of the partition follows. After a failure they come one by
-one until the failed one has been dealt with. A parked message that is to be replayed comes first,
-alone, and is settled by settle_parked. Extends the lease when half of it is over. Raises MS020 if
-the lease is lost.$$;
+$$The next messages of a leased partition, in order, at most max_count; none if it has caught up,
+the subscription is paused, or its filters leave out the next hundred thousand messages: then
+release the partition, and claim again. Each comes with the checkpoint to acknowledge after it. If
+there are fewer than max_count, a last row without a message has the checkpoint to acknowledge after
+all of them, which is further on where nothing of the partition follows. After a failure they come
+one by one until the failed one has been dealt with. A parked message that is to be replayed comes
+first, alone, and is settled by settle_parked. Extends the lease when half of it is over. Raises
+MS020 if the lease is lost.$$;

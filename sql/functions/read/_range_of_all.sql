@@ -6,7 +6,8 @@ CREATE OR REPLACE FUNCTION _range_of_all(
   stream_pattern text,
   partition bigint,
   partitions bigint,
-  partition_by text
+  partition_by text,
+  metadata jsonb DEFAULT NULL
 )
 RETURNS SETOF message
 LANGUAGE sql
@@ -27,6 +28,7 @@ BEGIN ATOMIC
     WHERE m.global_position > _range_of_all.after_position
       AND m.global_position <= _range_of_all.up_to_position
       AND (_range_of_all.types IS NULL OR m.type = ANY (_range_of_all.types COLLATE "C"))
+      AND (_range_of_all.metadata IS NULL OR m.metadata @> _range_of_all.metadata)
     ORDER BY m.global_position
     -- Filters that need more of a message than its stream's id come after the look-up: otherwise
     -- the planner could not remember names by id.
@@ -51,7 +53,9 @@ BEGIN ATOMIC
   LIMIT _range_of_all.max_count;
 END;
 
-COMMENT ON FUNCTION _range_of_all(bigint, bigint, bigint, text[], text, bigint, bigint, text) IS
+COMMENT ON FUNCTION _range_of_all(
+  bigint, bigint, bigint, text[], text, bigint, bigint, text, jsonb
+) IS
 $$Internal: messages between two positions in global order, with filters that NULL leaves out.
 Inlined into its callers, which have the planner walk along the index, hence without settings of its
 own.$$;

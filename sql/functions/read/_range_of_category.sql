@@ -7,7 +7,8 @@ CREATE OR REPLACE FUNCTION _range_of_category(
   stream_pattern text,
   partition bigint,
   partitions bigint,
-  partition_by text
+  partition_by text,
+  metadata jsonb DEFAULT NULL
 )
 RETURNS SETOF message
 LANGUAGE sql
@@ -33,6 +34,7 @@ BEGIN ATOMIC
         <= (_category_key(_range_of_category.category), _range_of_category.up_to_position)
       AND s.category = _range_of_category.category
       AND (_range_of_category.types IS NULL OR m.type = ANY (_range_of_category.types COLLATE "C"))
+      AND (_range_of_category.metadata IS NULL OR m.metadata @> _range_of_category.metadata)
     ORDER BY m.category_key, m.global_position
     OFFSET 0  -- as in _range_of_all
   ) AS r
@@ -56,6 +58,6 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION _range_of_category(
-  text, bigint, bigint, bigint, text[], text, bigint, bigint, text
+  text, bigint, bigint, bigint, text[], text, bigint, bigint, text, jsonb
 ) IS
 $$Internal: as _range_of_all, of one category, by its index.$$;

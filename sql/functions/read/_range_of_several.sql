@@ -7,7 +7,8 @@ CREATE OR REPLACE FUNCTION _range_of_several(
   stream_pattern text,
   partition bigint,
   partitions bigint,
-  partition_by text
+  partition_by text,
+  metadata jsonb DEFAULT NULL
 )
 RETURNS SETOF message
 LANGUAGE sql
@@ -27,7 +28,7 @@ BEGIN ATOMIC
       c.category, _range_of_several.after_position, _range_of_several.up_to_position,
       _range_of_several.max_count, _range_of_several.types, _range_of_several.stream_pattern,
       _range_of_several.partition, _range_of_several.partitions,
-      _range_of_several.partition_by
+      _range_of_several.partition_by, _range_of_several.metadata
     ) AS o
   ) AS r
   ORDER BY r.global_position
@@ -35,7 +36,7 @@ BEGIN ATOMIC
 END;
 
 COMMENT ON FUNCTION _range_of_several(
-  text[], bigint, bigint, bigint, text[], text, bigint, bigint, text
+  text[], bigint, bigint, bigint, text[], text, bigint, bigint, text, jsonb
 ) IS
 $$Internal: as _range_of_all, of some categories: the first messages of each by its index,
 merged.$$;

@@ -44,6 +44,13 @@ BEGIN
         IS DISTINCT FROM redact_message.metadata ->> substr(s.partition_by, 10)
   ) THEN
     PERFORM _refuse_argument('metadata', 'must keep the key that a subscription partitions by');
+  ELSIF EXISTS (
+    SELECT
+    FROM subscriptions AS s
+    WHERE redact_message.metadata @> s.metadata AND (target.metadata @> s.metadata) IS NOT TRUE
+  ) THEN
+    -- A subscription that has passed the message would not hand it out any more.
+    PERFORM _refuse_argument('metadata', 'must not be what a subscription chooses messages by');
   END IF;
 
   LOOP
@@ -86,6 +93,8 @@ $$Replace the payload of a stored message, and its metadata if that is given; it
 and time stay. Snapshots of its stream that have it are dropped; if the beginning of the stream was
 deleted, load_stream raises MS008 for it from then on. Errors that subscriptions have kept with the
 message are forgotten. The reason is written to the audit, the old content is not. A repetition of
-the write that stored it is refused from then on (MS002). Locks the stream against writers until the
-transaction ends. Raises 22023 for a bad argument, for an id that no message has, and for metadata
-that would move the message to another partition of a subscription.$$;
+the write that stored it is refused from then on (MS002). A subscription whose filter the new
+metadata no longer matches does not hand the message out any more. Locks the stream against writers
+until the transaction ends. Raises 22023 for a bad argument, for an id that no message has, and for
+metadata that would move the message to another partition of a subscription, or have a subscription
+choose it.$$;

@@ -14,9 +14,9 @@ BEGIN
     WHEN 'read' THEN ARRAY[
       'read_stream', 'load_stream', 'last_message', 'get_message', 'get_messages', 'stream_version',
       'list_scheduled',
-      'read_all', 'read_category', 'read_page', 'safe_position', 'horizon', 'last_position',
-      'wake_channel', 'fall_asleep', 'wake_up', 'category', 'applied_migrations', 'schema_version',
-      'needed_version',
+      'read_all', 'read_category', 'read_page', 'read_matching', 'read_correlated', 'safe_position',
+      'horizon', 'last_position', 'wake_channel', 'fall_asleep', 'wake_up', 'category',
+      'applied_migrations', 'schema_version', 'needed_version',
       'all_messages', 'stream_statistics', 'category_statistics', 'type_statistics'
     ]
     WHEN 'write' THEN ARRAY[

@@ -9,7 +9,8 @@ CREATE OR REPLACE FUNCTION create_subscription(
   start_time timestamptz DEFAULT NULL,
   on_failure text DEFAULT 'stop',
   max_attempts bigint DEFAULT 5,
-  retry_delay interval DEFAULT '1 second'
+  retry_delay interval DEFAULT '1 second',
+  metadata jsonb DEFAULT NULL
 )
 RETURNS boolean
 LANGUAGE plpgsql
@@ -46,6 +47,8 @@ BEGIN
     PERFORM _refuse_value('categories', 'must be names, or NULL for all', to_jsonb(categories));
   ELSIF cardinality(types) = 0 OR array_position(types, NULL) IS NOT NULL THEN
     PERFORM _refuse_value('types', 'must be names, or NULL for all', to_jsonb(types));
+  ELSIF jsonb_typeof(metadata) <> 'object' THEN
+    PERFORM _refuse_value('metadata', 'must be a JSON object, or NULL for all', metadata);
   END IF;
   PERFORM _refuse_filter(0, partitions, partition_by, stream_pattern);
   -- Sets: their order means nothing. Of nothing: NULL.
@@ -60,14 +63,14 @@ BEGIN
 
   INSERT INTO subscriptions AS s (
     subscription_id, partitions, max_attempts, created_at, retry_delay, paused, subscription,
-    partition_by, on_failure, stream_pattern, categories, types
+    partition_by, on_failure, stream_pattern, categories, types, metadata
   )
   VALUES (
     nextval('subscription_id_seq'), create_subscription.partitions,
     create_subscription.max_attempts, clock_timestamp(), create_subscription.retry_delay, false,
     create_subscription.subscription, create_subscription.partition_by,
     create_subscription.on_failure, create_subscription.stream_pattern,
-    create_subscription.categories, create_subscription.types
+    create_subscription.categories, create_subscription.types, create_subscription.metadata
   )
   ON CONFLICT DO NOTHING
   RETURNING s.subscription_id INTO new_id;
@@ -90,6 +93,7 @@ BEGIN
     OR stored.types IS DISTINCT FROM types COLLATE "C"
     OR stored.stream_pattern IS DISTINCT FROM stream_pattern COLLATE "C"
     OR stored.partition_by <> partition_by COLLATE "C"
+    OR stored.metadata IS DISTINCT FROM metadata
   THEN
     RAISE EXCEPTION USING
       ERRCODE = 'MS022',
@@ -108,13 +112,15 @@ BEGIN
             ('categories', stored.categories::text, categories::text),
             ('types', stored.types::text, types::text),
             ('stream_pattern', stored.stream_pattern, stream_pattern),
-            ('partition_by', stored.partition_by, partition_by)
+            ('partition_by', stored.partition_by, partition_by),
+            ('metadata', stored.metadata::text, metadata::text)
         ) AS d (name, present, given)
         WHERE d.present COLLATE "C" IS DISTINCT FROM d.given COLLATE "C"
       ),
       DETAIL = json_build_object(
         'subscription', subscription, 'categories', stored.categories, 'types', stored.types,
         'stream_pattern', stored.stream_pattern, 'partition_by', stored.partition_by,
+        'metadata', stored.metadata,
         'partitions', coalesce(stored.next_partitions, stored.partitions)
       )::text,
       HINT = 'Give it another name, or drop it first.';
@@ -134,13 +140,14 @@ END
 $$;
 
 COMMENT ON FUNCTION create_subscription(
-  text, text[], text[], text, bigint, text, bigint, timestamptz, text, bigint, interval
+  text, text[], text[], text, bigint, text, bigint, timestamptz, text, bigint, interval, jsonb
 ) IS
 $$Create a named durable reader; true if it is new, false if it was there and reads the same. It
-reads all messages, or those of some categories, types or streams (filters as read_all), in so many
-partitions. It starts after start_position (0: at the beginning; NULL: at the end), or with the
-messages added from start_time on. A failing message is tried max_attempts times, after retry_delay
-that doubles each time; then its partition stops, or with on_failure park the message is put aside.
-For one that is there the start and the number of partitions are as they are (see
-rewind_subscription, repartition_subscription), and the three settings of failure are updated.
-Raises 22023 for a bad argument; MS022 if it is there and reads something else.$$;
+reads all messages, or those of some categories, types or streams (filters as read_all), or whose
+metadata contains an object (as read_matching), in so many partitions. It starts after
+start_position (0: at the beginning; NULL: at the end), or with the messages added from start_time
+on. A failing message is tried max_attempts times, after retry_delay that doubles each time; then
+its partition stops, or with on_failure park the message is put aside. For one that is there the
+start and the number of partitions are as they are (see rewind_subscription,
+repartition_subscription), and the three settings of failure are updated. Raises 22023 for a bad
+argument; MS022 if it is there and reads something else.$$;

@@ -11,7 +11,8 @@ RETURNS TABLE (
   max_attempts bigint,
   retry_delay interval,
   paused boolean,
-  created_at timestamptz
+  created_at timestamptz,
+  metadata jsonb
 )
 LANGUAGE plpgsql
 STABLE
@@ -25,7 +26,8 @@ BEGIN
   RETURN QUERY
   SELECT
     s.subscription, s.categories, s.types, s.stream_pattern, s.partitions, s.next_partitions,
-    s.partition_by, s.on_failure, s.max_attempts, s.retry_delay, s.paused, s.created_at
+    s.partition_by, s.on_failure, s.max_attempts, s.retry_delay, s.paused, s.created_at,
+    s.metadata
   FROM subscriptions AS s
   WHERE _in_store()
   ORDER BY s.subscription;

@@ -1,0 +1,125 @@
+CREATE OR REPLACE FUNCTION read_matching(
+  metadata_filter jsonb,
+  after_position bigint DEFAULT 0,
+  max_count bigint DEFAULT 1000,
+  types text[] DEFAULT NULL,
+  categories text[] DEFAULT NULL,
+  stream_pattern text DEFAULT NULL,
+  partition bigint DEFAULT NULL,
+  partitions bigint DEFAULT NULL,
+  partition_by text DEFAULT 'stream',
+  up_to_position bigint DEFAULT NULL,
+  max_looked bigint DEFAULT 10000
+)
+RETURNS TABLE (
+  message_id uuid,
+  stream text,
+  version bigint,
+  global_position bigint,
+  type text,
+  data jsonb,
+  metadata jsonb,
+  added_at timestamptz,
+  reached_position bigint,
+  looked_position bigint,
+  more boolean
+)
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET jit = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  last_position bigint;
+  from_position bigint := after_position;
+  to_position bigint;
+  found_count bigint := bigint '0';
+BEGIN
+  IF (after_position >= 0) IS NOT TRUE THEN
+    PERFORM _refuse_value('after_position', 'must be 0 or more', to_jsonb(after_position));
+  ELSIF (max_count >= 1) IS NOT TRUE THEN
+    PERFORM _refuse_value('max_count', 'must be 1 or more', to_jsonb(max_count));
+  ELSIF (max_looked >= 1) IS NOT TRUE THEN
+    PERFORM _refuse_value('max_looked', 'must be 1 or more', to_jsonb(max_looked));
+  ELSIF jsonb_typeof(metadata_filter) <> 'object' THEN
+    PERFORM _refuse_value(
+      'metadata_filter', 'must be a JSON object, or NULL for all', metadata_filter
+    );
+  END IF;
+  PERFORM _refuse_filter(partition, partitions, partition_by, stream_pattern);
+  PERFORM _refuse_isolation();
+
+  -- A statement of its own, as in read_page.
+  last_position := (horizon()).safe_position;
+  IF after_position > last_position THEN
+    PERFORM _refuse_position(after_position);
+  END IF;
+  last_position := greatest(least(last_position, up_to_position), after_position);
+  -- So many positions are no more messages, and need not be counted. Only if nothing is found there
+  -- count messages: those of a category can be far apart, and so can positions that were used.
+  to_position := CASE
+    WHEN last_position - after_position > max_looked THEN after_position + max_looked
+    ELSE last_position
+  END;
+  LOOP
+    IF categories IS NULL THEN
+      RETURN QUERY
+      SELECT
+        r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata,
+        r.added_at, NULL::bigint, NULL::bigint, NULL::boolean
+      FROM _range_of_all(
+        from_position, to_position, max_count, types, stream_pattern, partition, partitions,
+        partition_by, metadata_filter
+      ) AS r;
+    ELSIF cardinality(categories) = 1 AND categories[1] IS NOT NULL THEN
+      RETURN QUERY
+      SELECT
+        r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata,
+        r.added_at, NULL::bigint, NULL::bigint, NULL::boolean
+      FROM _range_of_category(
+        categories[1], from_position, to_position, max_count, types, stream_pattern, partition,
+        partitions, partition_by, metadata_filter
+      ) AS r;
+    ELSE
+      RETURN QUERY
+      SELECT
+        r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata,
+        r.added_at, NULL::bigint, NULL::bigint, NULL::boolean
+      FROM _range_of_several(
+        categories, from_position, to_position, max_count, types, stream_pattern, partition,
+        partitions, partition_by, metadata_filter
+      ) AS r;
+    END IF;
+    GET DIAGNOSTICS found_count = ROW_COUNT;
+    EXIT WHEN found_count > 0 OR to_position = last_position OR from_position > after_position;
+    from_position := to_position;
+    to_position := _window_of(categories, from_position, last_position, max_looked);
+  END LOOP;
+
+  IF found_count < max_count THEN
+    reached_position := greatest(_last_visible(to_position), after_position);
+    looked_position := to_position;
+    more := to_position < last_position;
+    RETURN NEXT;
+  END IF;
+END
+$$;
+
+COMMENT ON FUNCTION read_matching(
+  jsonb, bigint, bigint, text[], text[], text, bigint, bigint, text, bigint, bigint
+) IS
+$$Read as read_page, only messages whose metadata contains metadata_filter, a JSON object, as
+jsonb's operator @> says; a message without metadata contains nothing. A call looks at no more than
+max_looked positions or, if it finds nothing there, at so many messages more: so it does not read
+the whole store for a rare match. If there are fewer than max_count messages, a last row without a
+message tells, besides the two positions of read_page, whether there is more to look at: then call
+again after reached_position. Otherwise everything up to the safe position was looked at, or up to
+up_to_position. Errors as read_all.$$;

@@ -1,0 +1,143 @@
+# Generated from tests/client/_async/test_metadata.py by `python tools/unasync.py`.
+
+"""Reads and subscriptions that choose messages by their metadata, and correlation ids."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from pgstore import InvalidArgumentError, MessageStore, SubscriptionExistsError
+from tests.client._sync.conftest import OpenConnection
+from tests.client.messages import EventA
+
+Store = MessageStore[Any]
+
+# More than two windows of the server.
+MANY = 25_000
+
+
+def numbers(messages: Any) -> list[int]:
+    return [stored.message.num for stored in messages]
+
+
+@pytest.fixture
+def sparse(
+    store: Store, category: str, shared: str, open_connection: OpenConnection
+) -> dict[str, Any]:
+    """A category in which every ten thousandth message is of tenant a; options to read it."""
+    conn = open_connection()
+    ((start,),) = conn.execute(f"SELECT {shared}.safe_position()".encode()).fetchall()
+    conn.execute(
+        f"SELECT {shared}.write_arrays(%s, array_agg('EventA'::text),"
+        " array_agg(jsonb_build_object('num', n) ORDER BY n), array_agg(jsonb_build_object("
+        "'tenant', CASE WHEN n %% 10000 = 1 THEN 'a' ELSE 'b' END) ORDER BY n))"
+        " FROM generate_series(0, %s) AS n".encode(),
+        (f"{category}-1", MANY - 1),
+    )
+    return {"after_position": start, "category": category, "metadata": {"tenant": "a"}}
+
+
+def test_read_all_goes_on_where_a_window_has_nothing(store: Store, sparse: dict[str, Any]) -> None:
+    assert numbers(store.read_all(**sparse)) == [1, 10_001, 20_001]
+    assert numbers(store.read_all(**sparse, max_count=2)) == [1, 10_001]
+    sparse["metadata"] = {"tenant": "none"}
+    assert numbers(store.read_all(**sparse)) == []
+    sparse["metadata"] = {"tenant": "b"}
+    assert len(numbers(store.read_all(**sparse))) == MANY - 3
+
+
+def test_read_category_by_metadata_up_to_a_position(
+    store: Store, sparse: dict[str, Any], category: str
+) -> None:
+    del sparse["category"]
+    position = sparse["after_position"] + 10_002
+    assert numbers(store.read_category(category, **sparse, up_to_position=position)) == [
+        1,
+        10_001,
+    ]
+    assert numbers(store.read_category(category, **sparse, up_to_position=position - 1)) == [1]
+
+
+def test_follow_by_metadata_looks_to_the_end_before_it_waits(
+    store: Store, sparse: dict[str, Any], category: str
+) -> None:
+    follower = store.follow(**sparse, timeout=0)
+    assert numbers(follower) == [1, 10_001, 20_001]
+    assert follower.position >= sparse["after_position"] + MANY
+    store.write(f"{category}-2", EventA(1), metadata={"tenant": "b"})
+    last = store.write(f"{category}-2", EventA(2), metadata={"tenant": "a", "more": 1})
+    assert numbers(follower) == [2]
+    assert follower.position == last.global_position
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_subscription_by_metadata(
+    store: Store, sparse: dict[str, Any], category: str, partitions: int
+) -> None:
+    options: dict[str, Any] = {
+        "category": category,
+        "metadata": {"tenant": "a"},
+        "partitions": partitions,
+        "start": sparse["after_position"],
+    }
+    name = str(uuid4())
+    subscription = store.subscription(name, **options)
+    handled: list[int] = []
+
+    @subscription.handler
+    def handle(message: EventA) -> None:
+        handled.append(message.num)
+
+    assert store.run_once(subscription) == 3
+    assert handled == [1, 10_001, 20_001]
+    assert subscription.position() >= sparse["after_position"] + MANY
+    store.subscription(name, **options).create()
+    with pytest.raises(SubscriptionExistsError):
+        store.subscription(name, **options | {"metadata": {"tenant": "b"}}).create()
+    with pytest.raises(SubscriptionExistsError):
+        store.subscription(name, **options | {"metadata": None}).create()
+
+
+def test_a_filter_that_is_no_object_is_refused(store: Store) -> None:
+    wrong: Any
+    for wrong in (["a"], "a", 7):
+        with pytest.raises(InvalidArgumentError):
+            numbers(store.read_all(metadata=wrong))
+        with pytest.raises(InvalidArgumentError):
+            store.subscription(str(uuid4()), metadata=wrong).create()
+
+
+def test_read_correlated_in_pages(store: Store, stream: str) -> None:
+    correlation_id = f"request {uuid4()}"
+    events = [EventA(number) for number in range(1150)]
+    store.write_many(stream, events, metadata={"correlation_id": correlation_id})
+    store.write_many(f"{stream}-2", events, metadata={"correlation_id": "another"})
+    wanted = list(range(1150))
+    assert numbers(store.read_correlated(correlation_id)) == wanted
+    for count in (0, 1, 99, 100, 101, 1100, 1150, 2000):
+        read = store.read_correlated(correlation_id, max_count=count)
+        assert numbers(read) == wanted[:count]
+    assert numbers(store.read_correlated("none")) == []
+
+
+def test_read_correlated_sees_what_its_transaction_has_written(store: Store, stream: str) -> None:
+    correlation_id = f"request {uuid4()}"
+    with store.transaction() as conn:
+        metadata = {"correlation_id": correlation_id}
+        store.write(stream, EventA(1), metadata=metadata, conn=conn)
+        assert numbers(store.read_correlated(correlation_id, conn=conn)) == [1]
+        assert numbers(store.read_correlated(correlation_id)) == []
+
+
+def test_read_correlated_refuses_wrong_arguments(store: Store) -> None:
+    wrong: list[tuple[Any, dict[str, Any]]] = [
+        (None, {}),
+        (7, {}),
+        ("", {}),
+        ("x" * 256, {}),
+        ("x", {"max_count": -1}),
+    ]
+    for correlation_id, named in wrong:
+        with pytest.raises(InvalidArgumentError):
+            numbers(store.read_correlated(correlation_id, **named))
