@@ -22,7 +22,7 @@ SELECT
     {"number": 6, "name": "0006_plain", "checksum": "c5b548840fdb18bd7f9acaec0a27bf56c3b574967be9e7dca8ccc49c3e521638"},
     {"number": 7, "name": "0007_gates", "checksum": "f55fc01cdf10df706d9109e557c4e6fa69f84fe659f42602ab36f29abe3bd1ce"},
     {"number": 8, "name": "0008_snapshots", "checksum": "d7f73b133afa8027d081160df14e241e7a65ee2bbf679c23959dd23b2cfefa09"},
-    {"number": 9, "name": "0009_scheduled", "checksum": "71cb6bcda45879049d578f08ae4f63af2dc8a8801636fc86d85e640ec1704be4"},
+    {"number": 9, "name": "0009_scheduled", "checksum": "422540bf28db7e331bbdd96a4594641ce1823cdae3ef1a2417263000beaa353c"},
     {"number": 10, "name": "0010_metadata", "checksum": "b83d697e055585f5992d5926cdf183bd5d913fec807964cb6206158edf729b3b"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql

@@ -19,7 +19,8 @@ CREATE TABLE scheduled_messages (
 );
 CREATE INDEX scheduled_messages_due_at_scheduled_position_idx
   ON scheduled_messages (due_at, scheduled_position);
-CREATE INDEX scheduled_messages_stream_idx ON scheduled_messages (stream);
+CREATE INDEX scheduled_messages_stream_due_at_scheduled_position_idx
+  ON scheduled_messages (stream, due_at, scheduled_position);
 COMMENT ON TABLE scheduled_messages IS
 $$Keeps the messages that deliver_scheduled writes to their streams when they are due.$$;
 COMMENT ON COLUMN scheduled_messages.message_id IS $$Id that the message will have.$$;

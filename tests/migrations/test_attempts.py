@@ -125,7 +125,13 @@ def check(conninfo: str, roles: Roles) -> None:
         for kind in [*OUTCOMES][::-1]:
             found = allowed(store, connect(kind), tried)
             if kind == "writer of a category":
-                writing = {"write_message", "write_messages", "write_arrays", "synchronize_stream"}
+                writing = {
+                    "write_message",
+                    "write_messages",
+                    "write_arrays",
+                    "synchronize_stream",
+                    "schedule_message",
+                }
                 assert found == by_kind["write"] - writing
                 mine = {
                     name: [text.replace("'x'", "'mine-1'", 1) for text in tried[name]]

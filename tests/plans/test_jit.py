@@ -140,6 +140,7 @@ def calls(server_conninfo: str, store: str) -> Iterator[Calls]:
         for _ in range(2):  # the second time with what the first one has planned and written
             write(calls)
             calls("save_snapshot('account-1', 's', 1, stream_version('account-1'), '1', 0)")
+            schedule(calls)
             read(calls)
             sleep(calls)
             for partitions in (1, 8):
@@ -181,6 +182,16 @@ def write(calls: Calls) -> None:
         calls(
             f"write_arrays('copy-{some_id}', '{{T,T}}', ARRAY['1', '2']::jsonb[], NULL, 0, {ids})"
         )
+
+
+def schedule(calls: Calls) -> None:
+    message_id = uuid4()
+    due_at = "clock_timestamp() + '1 day'"
+    calls(f"schedule_message('account-1', 'T', '1', {due_at}, message_id => '{message_id}')")
+    calls("list_scheduled('account-1')")
+    calls(f"cancel_message('{message_id}')")
+    calls("schedule_message('account-1', 'T', '1', clock_timestamp())")
+    calls("deliver_scheduled()")
 
 
 def read(calls: Calls) -> None:
@@ -254,6 +265,8 @@ def consume(calls: Calls, partitions: int) -> None:
     calls(f"pause_subscription('{name}')")
     calls(f"resume_subscription('{name}')")
     calls(f"drop_parked('{name}')")
+    with calls.transaction():
+        calls(f"hold_subscription('{name}')")
     calls(f"rewind_subscription('{name}', safe_position())")
     calls(f"repartition_subscription('{name}', {partitions + 1})")
     calls(f"claim_partition('{{{name}}}', 'w')")
