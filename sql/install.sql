@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "5d8af5a8e811d35cf0738f9eb84fa698bca563560276ab869380a9ec0d06282a"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "94fa1fc98dee4808cf6eafefc7bf4f73efcfc9ecb08fea0283b5576ff0ba0244"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -80,6 +80,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 10) AS pgstore_pending 
 \ir functions/checks/_refuse_message_ids.sql
 \ir functions/checks/_refuse_missing_index.sql
 \ir functions/checks/_refuse_position.sql
+\ir functions/checks/_refuse_refilter.sql
 \ir functions/checks/_refuse_restriction.sql
 \ir functions/checks/_refuse_sequences.sql
 \ir functions/checks/_refuse_session.sql
@@ -209,6 +210,8 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 10) AS pgstore_pending 
 \ir functions/subscriptions/_add_partitions.sql
 \ir functions/subscriptions/_finish_repartition.sql
 \ir functions/subscriptions/_lock_partitions.sql
+\ir functions/subscriptions/_reached_positions.sql
+\ir functions/subscriptions/_set_of_names.sql
 \ir functions/subscriptions/_subscription_of.sql
 \ir functions/subscriptions/create_subscription.sql
 \ir functions/subscriptions/drop_subscription.sql
@@ -216,6 +219,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 10) AS pgstore_pending 
 \ir functions/subscriptions/list_partitions.sql
 \ir functions/subscriptions/list_subscriptions.sql
 \ir functions/subscriptions/pause_subscription.sql
+\ir functions/subscriptions/refilter_subscription.sql
 \ir functions/subscriptions/repartition_subscription.sql
 \ir functions/subscriptions/resume_subscription.sql
 \ir functions/subscriptions/rewind_subscription.sql

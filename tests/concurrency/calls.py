@@ -75,6 +75,7 @@ def _of_subscription(name: str) -> dict[str, str]:
             "drop_subscription": f"'{name}'",
             "hold_subscription": f"'{name}'",
             "pause_subscription": f"'{name}'",
+            "refilter_subscription": f"'{name}', '{{a,b}}'",
             "replay_parked": f"'{name}'",
             "repartition_subscription": f"'{name}', 5",
             "resume_subscription": f"'{name}'",

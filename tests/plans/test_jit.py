@@ -239,6 +239,7 @@ def consume(calls: Calls, partitions: int) -> None:
         )
     calls("position_before('-infinity')")
     calls(f"rewind_subscription('{name}', 0)")
+    calls(f"refilter_subscription('{name}', from_position => 0)")
 
     ((_, partition, token, _),) = calls(f"claim_partition('{{{name}}}', 'w')")
     lease = f"'{name}', {partition}, {token}"
@@ -267,6 +268,7 @@ def consume(calls: Calls, partitions: int) -> None:
     calls(f"drop_parked('{name}')")
     with calls.transaction():
         calls(f"hold_subscription('{name}')")
+    calls(f"refilter_subscription('{name}', types => '{{A}}')")
     calls(f"rewind_subscription('{name}', safe_position())")
     calls(f"repartition_subscription('{name}', {partitions + 1})")
     calls(f"claim_partition('{{{name}}}', 'w')")

@@ -17,6 +17,7 @@ STEERING = {
     "resume_subscription",
     "rewind_subscription",
     "repartition_subscription",
+    "refilter_subscription",
     "replay_parked",
     "drop_parked",
 }

@@ -111,6 +111,13 @@ class Reader(Subscription):
         ((safe,),) = self.store.call("safe_position")
         self._call("rewind_subscription", self.name, safe)
 
+    def refilter(self) -> None:
+        self._call("refilter_subscription", self.name, [self.category])
+
+    def refilter_at_the_end(self) -> None:
+        ((safe,),) = self.store.call("safe_position")
+        self._call("refilter_subscription", self.name, [self.category], None, None, None, safe)
+
     def pause(self) -> None:
         self._call("pause_subscription", self.name)
 
@@ -149,6 +156,10 @@ MOVES: dict[Move, tuple[list[Step], Step]] = {
     ("waiting", "idle", "claim_batch"): ([R.make, R.write_elsewhere], R.claim_by_batch),
     ("waiting", "idle", "claim_partition"): ([R.make, R.write_elsewhere], R.claim_by_partition),
     ("waiting", "idle", "rewind_subscription"): (WAITING, R.skip),
+    ("waiting", "idle", "refilter_subscription"): (
+        [R.make, R.write_elsewhere],
+        R.refilter_at_the_end,
+    ),
     ("waiting", "working", "claim_batch"): (WAITING, R.claim_by_batch),
     ("waiting", "working", "claim_partition"): (WAITING, R.claim_by_partition),
     ("waiting", "stopped", "claim_batch"): (LOST, R.claim_by_batch),
@@ -160,6 +171,7 @@ MOVES: dict[Move, tuple[list[Step], Step]] = {
     ("working", "waiting", "release_partition"): (WORKING, R.release),
     ("working", "waiting", "abandon_partition"): (WORKING, R.abandon),
     ("working", "waiting", "rewind_subscription"): (WORKING, R.rewind),
+    ("working", "waiting", "refilter_subscription"): (WORKING, R.refilter),
     ("working", "waiting", "the lease ends"): (WORKING, R.expire),
     ("working", "idle", "acknowledge"): ([*WORKING, R.fetch], R.acknowledge_and_release),
     ("working", "idle", "release_partition"): (HANDLED, R.release),
@@ -199,6 +211,15 @@ def test_move(store: Store, move: Move) -> None:
     assert reader.partition_state() == (None if before == "new" else before)
     call(reader)
     assert reader.partition_state() == ("waiting" if after == "any" else after)
+
+
+@pytest.mark.parametrize("state", sorted({*ANY} - {"working"}))
+def test_another_filter_leaves_the_state(store: Store, state: str) -> None:
+    reader = Reader(store)
+    for step in ANY[state]:
+        step(reader)
+    reader.refilter()
+    assert reader.partition_state() == state
 
 
 @pytest.mark.parametrize("state", ANY)

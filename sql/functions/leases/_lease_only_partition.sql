@@ -44,6 +44,13 @@ BEGIN
 
   IF free.stopped OR NOT _subscription_has(source, 0, free.checkpoint, to_position + 1) THEN
     IF free.checkpoint < to_position AND NOT free.stopped THEN
+      -- Once more, under the lock: refilter_subscription may have changed what it reads since the
+      -- caller read it, and the checkpoint would pass messages that it reads now.
+      IF source IS DISTINCT FROM _subscription_of(source.subscription) THEN
+        free.token := NULL;
+        RETURN NEXT free;
+        RETURN;
+      END IF;
       UPDATE subscription_partitions AS p
       SET checkpoint = to_position, swept_position = to_position
       WHERE p.subscription_id = source.subscription_id AND p.partition = 0;

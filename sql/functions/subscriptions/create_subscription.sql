@@ -43,17 +43,12 @@ BEGIN
     PERFORM _refuse_value('max_attempts', 'must be 1 or more', to_jsonb(max_attempts));
   ELSIF (retry_delay BETWEEN '0' AND '1000 years') IS NOT TRUE THEN
     PERFORM _refuse_value('retry_delay', 'must be between 0 and 1000 years', to_jsonb(retry_delay));
-  ELSIF cardinality(categories) = 0 OR array_position(categories, NULL) IS NOT NULL THEN
-    PERFORM _refuse_value('categories', 'must be names, or NULL for all', to_jsonb(categories));
-  ELSIF cardinality(types) = 0 OR array_position(types, NULL) IS NOT NULL THEN
-    PERFORM _refuse_value('types', 'must be names, or NULL for all', to_jsonb(types));
   ELSIF jsonb_typeof(metadata) <> 'object' THEN
     PERFORM _refuse_value('metadata', 'must be a JSON object, or NULL for all', metadata);
   END IF;
+  categories := _set_of_names('categories', categories);
+  types := _set_of_names('types', types);
   PERFORM _refuse_filter(0, partitions, partition_by, stream_pattern);
-  -- Sets: their order means nothing. Of nothing: NULL.
-  categories := (SELECT array_agg(DISTINCT u.name COLLATE "C") FROM unnest(categories) AS u (name));
-  types := (SELECT array_agg(DISTINCT u.name COLLATE "C") FROM unnest(types) AS u (name));
 
   IF start_time IS NOT NULL THEN
     start_at := position_before(start_time);
@@ -123,7 +118,8 @@ BEGIN
         'metadata', stored.metadata,
         'partitions', coalesce(stored.next_partitions, stored.partitions)
       )::text,
-      HINT = 'Give it another name, or drop it first.';
+      HINT = 'refilter_subscription changes its filters. For another partition_by, give it another '
+        'name, or drop it first.';
   END IF;
   UPDATE subscriptions AS s
   SET
@@ -150,4 +146,4 @@ on. A failing message is tried max_attempts times, after retry_delay that double
 its partition stops, or with on_failure park the message is put aside. For one that is there the
 start and the number of partitions are as they are (see rewind_subscription,
 repartition_subscription), and the three settings of failure are updated. Raises 22023 for a bad
-argument; MS022 if it is there and reads something else.$$;
+argument; MS022 if it is there and reads something else (see refilter_subscription).$$;

@@ -1,0 +1,25 @@
+CREATE OR REPLACE FUNCTION _set_of_names(
+  argument text,
+  names text[]
+)
+RETURNS text[]
+LANGUAGE plpgsql
+STABLE
+PARALLEL SAFE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  IF cardinality(names) = 0 OR array_position(names, NULL) IS NOT NULL THEN
+    PERFORM _refuse_value(argument, 'must be names, or NULL for all', to_jsonb(names));
+  END IF;
+  -- A set: its order means nothing. Of nothing: NULL.
+  RETURN (
+    SELECT array_agg(DISTINCT u.name COLLATE "C") FROM unnest(_set_of_names.names) AS u (name)
+  );
+END
+$$;
+
+COMMENT ON FUNCTION _set_of_names(text, text[]) IS
+$$Internal: return the names of a filter without repetition, in order. Raises 22023 for none, and
+for a NULL among them.$$;
