@@ -8,11 +8,13 @@ from pgstore._async.follower import AsyncFollower
 from pgstore._async.repository import AsyncRepository
 from pgstore._async.store import AsyncMessageStore
 from pgstore._async.subscription import AsyncSubscription
+from pgstore._core.checking import UnreadableMessage
 from pgstore._core.ids import new_message_id
 from pgstore._core.messages import MessagePosition, RawMessage, StoredMessage
 from pgstore._core.metadata import message_context
 from pgstore._core.states import Aggregate, Decided, Loaded, Snapshots
 from pgstore._core.subscriptions import ParkedMessage, PartitionStatus, RunnerHooks
+from pgstore._core.upcasters import Upcaster
 from pgstore._install import install
 from pgstore._sync.decider import Decider
 from pgstore._sync.follower import Follower
@@ -92,7 +94,9 @@ __all__ = [
     "TransactionEndedError",
     "TransactionFailedError",
     "UnknownMessageTypeError",
+    "UnreadableMessage",
     "UnsupportedDatabaseError",
+    "Upcaster",
     "install",
     "message_context",
     "new_message_id",

@@ -113,7 +113,8 @@ class _UnreadableError(PgstoreError):
 class UnknownMessageTypeError(_UnreadableError, LookupError):
     """A stored message has a type that this store object does not know.
 
-    Map the name to a class (`messages={"OldName": NewClass, …}`), or read it with `store.raw`.
+    Map the name to a class (`messages={"OldName": NewClass, …}`), give the store an `Upcaster` for
+    it, or read it with `store.raw`.
     """
 
 

@@ -16,6 +16,7 @@ from pgstore._core.deadlines import deadline, left
 from pgstore._core.messages import E, StoredMessage
 from pgstore._core.outages import PACE
 from pgstore._core.translation import passes
+from pgstore._core.upcasters import SkippedMessage
 
 # Rows of messages; the position to continue after, which may be stored; and the position up to
 # which the page has looked, which may not: after a crash the server can give rolled back positions
@@ -23,6 +24,7 @@ from pgstore._core.translation import passes
 Page = tuple[list[TupleRow], int, int, bool]
 
 _LOOK_AGAIN = 0.05
+_POSITION = 3  # a column of the rows
 # So long it waits for a connection at least, whatever its `timeout`.
 _PATIENCE = 5.0
 
@@ -67,14 +69,19 @@ class AsyncFollower(Generic[E]):
         return self
 
     async def __anext__(self) -> StoredMessage[E]:
-        if not self._ready:
-            await self._fill()
-        if self._ended() or not self._ready:
-            raise StopAsyncIteration
-        message = self._decode(self._ready[-1])  # what cannot be decoded is not passed over
-        self._ready.pop()
-        self.position = message.global_position
-        return message
+        while True:
+            if not self._ready:
+                await self._fill()
+            if self._ended() or not self._ready:
+                raise StopAsyncIteration
+            try:
+                message = self._decode(self._ready[-1])  # what cannot be decoded is not passed over
+            except SkippedMessage:
+                self.position = self._ready.pop()[_POSITION]
+                continue
+            self._ready.pop()
+            self.position = message.global_position
+            return message
 
     def _ended(self) -> bool:
         return self._stopped or self._opening.ended

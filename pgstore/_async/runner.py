@@ -166,6 +166,7 @@ class AsyncRunner:
         for subscription in list(self._by_name.values()):
             if not self._stopping.is_set():  # it would open a store that was closed meanwhile
                 await subscription.create()
+                subscription.tell_unhandled()
 
     async def _until_connected(self, work: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
         """Do it, and again as long as it meets what passes; it calls back when it gets through."""

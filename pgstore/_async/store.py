@@ -24,13 +24,16 @@ from pgstore._core.arguments import (
     refuse_settings,
     refuse_source,
     seconds,
+    several,
 )
-from pgstore._core.codec import Codec, DecodeHook, Hook, codec_of
+from pgstore._core.codec import Codec, codec_of
+from pgstore._core.coders import DecodeHook, Hook
 from pgstore._core.filters import categories_of
 from pgstore._core.messages import E, RawMessage
 from pgstore._core.metadata import Metadata
 from pgstore._core.parameters import DEFAULT_LEASE
 from pgstore._core.subscriptions import GuardedHooks, RunnerHooks
+from pgstore._core.upcasters import Upcaster
 from pgstore.errors import InvalidArgumentError
 
 # Longer than this, `close` does not wait for handlers.
@@ -53,6 +56,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         create: bool = True,
         enc_hook: Hook | None = None,
         dec_hook: DecodeHook | None = None,
+        upcasters: Iterable[Upcaster] = (),
         wakeup: WakeUp = "listen",
         prepare_threshold: int | None = 5,
         group_writes: bool = False,
@@ -68,6 +72,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         create: bool = True,
         enc_hook: Hook | None = None,
         dec_hook: DecodeHook | None = None,
+        upcasters: Iterable[Upcaster] = (),
         wakeup: WakeUp = "listen",
         prepare_threshold: int | None = 5,
         group_writes: bool = False,
@@ -82,6 +87,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         create: bool = True,
         enc_hook: Hook | None = None,
         dec_hook: DecodeHook | None = None,
+        upcasters: Iterable[Upcaster] = (),
         wakeup: WakeUp = "listen",
         prepare_threshold: int | None = 5,
         group_writes: bool = False,
@@ -100,6 +106,8 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
             create: install or upgrade the store on first use. Otherwise a store that is missing or
                 older than this package is an error.
             enc_hook, dec_hook: msgspec's hooks for types that it does not know.
+            upcasters: for stored types that are no longer written, functions that make messages of
+                the message types of them. Every reader gets these.
             wakeup: how to learn of new messages: "listen" on a connection of its own, or "poll",
                 once a second. A store that listens finds out whether a pooler keeps notifications
                 from it, and polls then.
@@ -114,7 +122,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
             InvalidArgumentError: the name cannot be a schema's, or `conninfo` is none of these.
             TypeError, ValueError: the message types cannot be used.
         """
-        codec: Codec[E] = codec_of(messages, enc_hook, dec_hook)
+        codec: Codec[E] = codec_of(messages, enc_hook, dec_hook, upcasters)
         if isinstance(conninfo, AsyncMessageStore):
             refuse_settings(
                 store=store != "pgstore",
@@ -152,6 +160,14 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         return self._database.source.name
 
     @property
+    def skipped(self) -> dict[str, int]:
+        """How many messages of each stored type this object's upcasters have left out.
+
+        Every reading counts: a message that is read twice, twice.
+        """
+        return dict(self._codec.skipped)
+
+    @property
     def raw(self) -> "AsyncMessageStore[RawMessage]":
         """The same store with messages of any type, undecoded, on the same connections."""
         return AsyncMessageStore(self, messages=RawMessage)
@@ -172,6 +188,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         max_attempts: int = 5,
         retry_delay: float = 1.0,
         unknown_types: Literal["refuse", "skip"] = "refuse",
+        ignore: Iterable[str | type] = (),
         batch_size: int = 100,
         acknowledge: Literal["batch", "message"] = "batch",
     ) -> AsyncSubscription[E]:
@@ -190,22 +207,28 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
             retry_delay: seconds before the second attempt, doubled each time, an hour at most.
             unknown_types: "refuse" a message of a type this store does not know, as a failure, or
                 "skip" it.
+            ignore: types, by name or class, that it reads and needs no handler for. Without them
+                the first run of it logs a warning that names them.
             batch_size: the most messages to fetch at once.
             acknowledge: after each "batch" or each "message".
         """
         one_of("unknown_types", unknown_types, "refuse", "skip")
         one_of("acknowledge", acknowledge, "batch", "message")
         name_of("on_failure", on_failure)
+        chosen = self._filter(
+            types,
+            categories_of(category, categories),
+            stream_pattern,
+            None,
+            None,
+            partition_by,
+            metadata,
+        )
+        known = self._codec.types
+        expected = known if chosen.types is None else self._codec.classes_of(chosen.types)
         options = SubscriptionOptions(
-            filter=self._filter(
-                types,
-                categories_of(category, categories),
-                stream_pattern,
-                None,
-                None,
-                partition_by,
-                metadata,
-            ),
+            filter=chosen,
+            expected=expected - self._codec.classes_of(several("ignore", ignore) or ()),
             partitions=count("partitions", partitions, least=1),
             start=start,
             on_failure=on_failure,
@@ -215,7 +238,6 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
             batch_size=count("batch_size", batch_size, least=1),
             acknowledge=acknowledge,
         )
-        known = self._codec.types
         return AsyncSubscription(name_of("name", name), self, self._database, known, options)
 
     async def run(

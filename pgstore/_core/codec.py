@@ -12,20 +12,20 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from decimal import Decimal
-from functools import partial
 from operator import call
+from threading import Lock
 from typing import Generic, Protocol
 from uuid import UUID
 
 import msgspec
 
 from pgstore._core.arguments import describe
+from pgstore._core.coders import Coder, DecodeHook, Hook, coder_of
 from pgstore._core.differences import (
     Difference,
     as_jsonb_gives_it,
     difference,
     not_finite,
-    plain_with_sorted_sets,
     unencodable,
     with_sorted_sets,
 )
@@ -34,18 +34,11 @@ from pgstore._core.messages import E, RawMessage
 from pgstore._core.shapes import (
     Shape,
     by_name,
-    is_pydantic,
-    names_only,
     not_a_type,
-    pydantic_shape,
     refuse_type,
-    shape_of,
-    unreadable,
 )
+from pgstore._core.upcasters import SkippedMessage, decoders, steps_of
 from pgstore.errors import InvalidArgumentError, MessageDecodeError, UnknownMessageTypeError
-
-Hook = Callable[[typing.Any], object]
-DecodeHook = Callable[[type, typing.Any], object]
 
 # Pydantic's errors, and msgspec's from 0.21 on, are ValueErrors. A TypeError: a list in a set[Any].
 _UNREADABLE = (ValueError, TypeError, msgspec.MsgspecError)
@@ -64,7 +57,7 @@ class Codec(Protocol[E]):
         """The names and the JSON of several messages; None if they have to be encoded singly."""
 
     def decode(self, type_name: str, data: str, stream: str, version: int) -> E:
-        """The message; the place is for the error."""
+        """The message; the place is for the error. Raises SkippedMessage if an upcaster does."""
 
     def decode_metadata(
         self, text: str, type_name: str, stream: str, version: int
@@ -76,40 +69,54 @@ class Codec(Protocol[E]):
         """The message classes."""
 
     def names_of(self, types: typing.Iterable[str | type]) -> tuple[str, ...]:
-        """Names of types: those given, and all names of the classes given."""
+        """Names of types: those given, and all names that lead to the classes given."""
+
+    def classes_of(self, types: typing.Iterable[str | type]) -> frozenset[type]:
+        """The classes given, and those that messages of the names given become."""
+
+    @property
+    def skipped(self) -> typing.Mapping[str, int]:
+        """How many messages of each stored type were skipped."""
 
 
+_decode_object = msgspec.json.Decoder(dict[str, typing.Any]).decode
 _decode_metadata = msgspec.json.Decoder(dict[str, object]).decode
-
-
-class _Coder(msgspec.Struct, Generic[E], frozen=True):
-    """How the messages of one class are written and read."""
-
-    name: str
-    shape: Shape
-    encode: Callable[[E], bytes]
-    decode: Callable[[bytes | str], E]
-    encode_any: Callable[[object], bytes]
 
 
 class TypedCodec(Generic[E]):
     """Messages of the user's classes."""
 
     def __init__(
-        self, messages: object, enc_hook: Hook | None = None, dec_hook: DecodeHook | None = None
+        self,
+        messages: object,
+        enc_hook: Hook | None = None,
+        dec_hook: DecodeHook | None = None,
+        upcasters: object = (),
     ) -> None:
         for name, hook in {"enc_hook": enc_hook, "dec_hook": dec_hook}.items():
             if hook is not None and not callable(hook):
                 raise TypeError(f"{name} must be a function, not {describe(hook)}")
-        self._coders: dict[type, _Coder[E]] = {}
+        self._coders: dict[type, Coder[E]] = {}
         self._decoders: dict[str, Callable[[bytes | str], E]] = {}
         self._names: dict[type, list[str]] = {}
         for name, cls in by_name(messages).items():
             if cls not in self._coders:
-                make = _pydantic_coder if is_pydantic(cls) else _msgspec_coder
-                self._coders[cls] = make(name, cls, enc_hook, dec_hook)
+                self._coders[cls] = coder_of(name, cls, enc_hook, dec_hook)
             self._decoders[name] = self._coders[cls].decode
             self._names.setdefault(cls, []).append(name)
+        self.skipped: dict[str, int] = {}
+        self._counting = Lock()
+        steps = steps_of(upcasters, self._decoders)
+        for name, decode, ends in decoders(
+            steps,
+            self._coders,
+            lambda name, cls: (
+                _decode_object if cls is dict else coder_of(name, cls, enc_hook, dec_hook).decode
+            ),
+        ):
+            self._decoders[name] = decode
+            for cls in ends:
+                self._names[cls].append(name)
         # The usual classes in one step: encoding is on the way of every write.
         self._quick = {
             cls: (coder.name, coder.encode, coder.decode)
@@ -122,8 +129,17 @@ class TypedCodec(Generic[E]):
         """The message classes."""
         return frozenset(self._coders)
 
+    def classes_of(self, types: typing.Iterable[str | type]) -> frozenset[type]:
+        """The classes given, and those that messages of the names given become."""
+        given = tuple(types)
+        self.names_of(given)  # refuses other classes
+        named = {each for each in given if isinstance(each, str)}
+        return frozenset(
+            cls for cls, names in self._names.items() if cls in given or named & set(names)
+        )
+
     def names_of(self, types: typing.Iterable[str | type]) -> tuple[str, ...]:
-        """Names of types: those given, and all names of the classes given."""
+        """Names of types: those given, and all names that lead to the classes given."""
         names: list[str] = []
         for each in types:
             if isinstance(each, str):
@@ -169,6 +185,10 @@ class TypedCodec(Generic[E]):
     def decode(self, type_name: str, data: str, stream: str, version: int) -> E:
         try:
             return self._decoders[type_name](data)
+        except SkippedMessage:
+            with self._counting:
+                self.skipped[type_name] = self.skipped.get(type_name, 0) + 1
+            raise
         except KeyError:
             if type_name in self._decoders:
                 raise
@@ -194,39 +214,7 @@ class TypedCodec(Generic[E]):
             ) from error
 
 
-def _msgspec_coder(
-    name: str, cls: type, enc_hook: Hook | None, dec_hook: DecodeHook | None
-) -> _Coder[typing.Any]:
-    shape = shape_of(cls, hooks=dec_hook is not None)
-    hook = enc_hook and (lambda value: plain_with_sorted_sets(enc_hook(value), encoder.encode))
-    encoder = msgspec.json.Encoder(enc_hook=hook)
-    decoder: msgspec.json.Decoder[typing.Any] = msgspec.json.Decoder(cls, dec_hook=dec_hook)
-    return _Coder(name, shape, encoder.encode, decoder.decode, encoder.encode)
-
-
-def _pydantic_coder(name: str, cls: type, *_: object) -> _Coder[typing.Any]:
-    from pydantic import TypeAdapter
-    from pydantic_core import to_json
-
-    adapter: TypeAdapter[typing.Any]
-    try:
-        adapter = TypeAdapter(cls)
-        # A class with defer_build has no schema yet; nor has one whose annotations name no class.
-        adapter.rebuild(raise_errors=True)
-    except Exception as error:
-        raise TypeError(unreadable(cls, error)) from error
-    shape = pydantic_shape(cls, adapter.core_schema)
-    # Written by the names of fields, and read by them. By aliases too, which others may have
-    # written, unless such a name is that of another field.
-    # Not the adapter's own methods, which take a fifth longer.
-    serializer, validator = adapter.serializer, adapter.validator
-    encode = partial(serializer.to_json, round_trip=True, by_alias=False, warnings="none")
-    aliases = not names_only(adapter.core_schema)
-    decode = partial(validator.validate_json, by_alias=aliases, by_name=True)
-    return _Coder(name, shape, encode, decode, to_json)
-
-
-def _encoded(coder: _Coder[E], message: E) -> bytes:
+def _encoded(coder: Coder[E], message: E) -> bytes:
     """The JSON of a message, on one line. InvalidArgumentError if it has none."""
     try:
         data = coder.encode(message)
@@ -241,7 +229,7 @@ def _encoded(coder: _Coder[E], message: E) -> bytes:
     return one_line(data)
 
 
-def _refuse_change(coder: _Coder[E], message: E, data: bytes) -> None:
+def _refuse_change(coder: Coder[E], message: E, data: bytes) -> None:
     """Raise InvalidArgumentError if the message would not come back as it is."""
     given = data if coder.shape.verbatim else as_jsonb_gives_it(data)
     try:
@@ -305,6 +293,10 @@ class RawCodec:
     """Messages of any type, as they are."""
 
     types: frozenset[type] = frozenset({RawMessage})
+    skipped: typing.Mapping[str, int] = {}
+
+    def classes_of(self, types: typing.Iterable[str | type]) -> frozenset[type]:
+        return self.types if self.names_of(types) else frozenset()
 
     def names_of(self, types: typing.Iterable[str | type]) -> tuple[str, ...]:
         names = tuple(types)
@@ -363,10 +355,17 @@ class RawCodec:
 
 
 def codec_of(
-    messages: object, enc_hook: Hook | None, dec_hook: DecodeHook | None
+    messages: object,
+    enc_hook: Hook | None,
+    dec_hook: DecodeHook | None,
+    upcasters: object = (),
 ) -> Codec[typing.Any]:
     """The codec of these message types."""
-    return RawCodec() if messages is RawMessage else TypedCodec(messages, enc_hook, dec_hook)
+    if messages is not RawMessage:
+        return TypedCodec(messages, enc_hook, dec_hook, upcasters)
+    if upcasters:
+        raise TypeError("a raw store reads messages as they are stored: it takes no upcasters")
+    return RawCodec()
 
 
 def one_line(data: bytes) -> bytes:

@@ -44,14 +44,14 @@ def message_handler(
     Raises TypeError for an annotation that no message can match.
     """
     annotation, takes_transaction = _parameters(function, connection, known)
-    members = _members(annotation)
-    stored = [_stored_argument(member) for member in members]
+    plain = members(annotation)
+    stored = [_stored_argument(member) for member in plain]
     if any(stored) and not all(stored):
         raise TypeError(
             f"{_name(function)}: annotate messages or stored messages, not a mixture:"
             f" {describe(annotation)}"
         )
-    plain = [cls for argument in stored if argument for cls in _members(argument)] or members
+    plain = [cls for argument in stored if argument for cls in members(argument)] or plain
     return Handler(function, _known(function, plain, known), any(stored), takes_transaction)
 
 
@@ -70,8 +70,8 @@ def batch_handler(
             f"{_name(function)}: a batch handler takes a list[StoredMessage[…]],"
             f" not {describe(annotation)}"
         )
-    (members,) = typing.get_args(arguments[0])
-    types = known if members is typing.Any else _known(function, _members(members), known)
+    (argument,) = typing.get_args(arguments[0])
+    types = known if argument is typing.Any else _known(function, members(argument), known)
     return Handler(function, types, takes_stored=True, takes_transaction=takes_transaction)
 
 
@@ -102,7 +102,8 @@ def _ways(function: Function) -> tuple[Function, Function]:
     return function, type(function).__call__
 
 
-def _hints(function: Function) -> dict[str, typing.Any]:
+def hints_of(function: Function) -> dict[str, typing.Any]:
+    """The annotations of a function, evaluated."""
     called, of_its_class = _ways(function)
     # A decorated one has the annotations of the function that it wraps.
     annotated = inspect.isroutine(called) or hasattr(called, "__wrapped__")
@@ -123,7 +124,7 @@ def _parameters(
 ) -> tuple[typing.Any, bool]:
     refuse_other_color(function, connection)
     try:
-        signature, hints = inspect.signature(function), _hints(function)
+        signature, hints = inspect.signature(function), hints_of(function)
     except Exception as error:  # annotations that are evaluated can raise anything
         raise TypeError(_unreadable(function, error)) from error
     parameters = {
@@ -169,11 +170,12 @@ def _unreadable(function: Function, error: Exception) -> str:
     return f"{_name(function)}: its annotations cannot be read: {description(error)}: {remedy}"
 
 
-def _members(annotation: typing.Any) -> list[typing.Any]:
+def members(annotation: typing.Any) -> list[typing.Any]:
+    """The members of a union; or what is none."""
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
-        return [each for member in typing.get_args(annotation) for each in _members(member)]
+        return [each for member in typing.get_args(annotation) for each in members(member)]
     if type(annotation).__name__ == "TypeAliasType":  # type Event = A | B, from Python 3.12 on
-        return _members(getattr(annotation, "__value__"))  # noqa: B009
+        return members(getattr(annotation, "__value__"))  # noqa: B009
     return [annotation]
 
 

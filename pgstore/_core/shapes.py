@@ -53,7 +53,7 @@ def by_name(messages: object) -> dict[str, type]:
     if not named:
         raise ValueError("a store needs at least one message type")
     for name, cls in named.items():
-        if not isinstance(name, str) or not _is_type_name(name):
+        if not is_type_name(name):
             raise ValueError(f"the name of a message type {_NAMES}, not {describe(name)}")
         if not isinstance(cls, type) or cls is types.NoneType:  # None: an Optional by mistake
             raise TypeError(f"message type {name} must be a class, not {describe(cls)}")
@@ -70,15 +70,18 @@ def _members(messages: object) -> list[typing.Any]:
     return [messages]
 
 
-def _is_type_name(name: str) -> bool:
-    return 0 < len(name.encode(errors="replace")) <= _MAX_TYPE_BYTES and not any(
-        ord(character) < 32 or character == "\x7f" for character in name
+def is_type_name(name: object) -> bool:
+    """Tell whether this can name a type of messages."""
+    return (
+        isinstance(name, str)
+        and 0 < len(name.encode(errors="replace")) <= _MAX_TYPE_BYTES
+        and not any(ord(character) < 32 or character == "\x7f" for character in name)
     )
 
 
 def refuse_type(name: object) -> None:
     """Refuse what cannot name a type of messages."""
-    if not isinstance(name, str) or not _is_type_name(name):
+    if not is_type_name(name):
         raise InvalidArgumentError(f"type {_NAMES}, not {describe(name)}", {"argument": "type"})
 
 

@@ -107,6 +107,18 @@ READ_MATCHING_UP_TO = (
     f"SELECT {_MESSAGE}, reached_position, more FROM STORE.read_matching(%s::jsonb,"
     " %s::bigint, %s::bigint, %s::text[], %s::text[], up_to_position => %s::bigint)"
 )
+# The last messages of each type.
+LAST_OF_TYPES = """
+SELECT m.type, m.data::text, m.stream, m.version, m.global_position
+FROM (
+  SELECT a.global_position,
+    row_number() OVER (PARTITION BY a.type ORDER BY a.global_position DESC) AS number
+  FROM STORE.all_messages AS a
+) AS l
+JOIN STORE.all_messages AS m USING (global_position)
+WHERE l.number <= %s::bigint
+ORDER BY m.global_position
+"""
 # The position of the last message with nothing in flight before it.
 SAFE_POSITION = "SELECT STORE.safe_position()"
 
@@ -223,6 +235,11 @@ REWIND_SUBSCRIPTION = "SELECT STORE.rewind_subscription(%s::text, %s::bigint, %s
 REPARTITION_SUBSCRIPTION = "SELECT 1 FROM STORE.repartition_subscription(%s::text, %s::bigint)"
 # Keep the workers of one from acknowledging until the transaction ends; its highest checkpoint.
 HOLD_SUBSCRIPTION = "SELECT STORE.hold_subscription(%s::text)"
+# Change what one reads; the position after which it gains messages.
+REFILTER_SUBSCRIPTION = (
+    "SELECT STORE.refilter_subscription("
+    "%s::text, %s::text[], %s::text[], %s::text, %s::jsonb, %s::bigint)"
+)
 DROP_SUBSCRIPTION = "SELECT 1 FROM STORE.drop_subscription(%s::text)"
 # The parked messages of one.
 LIST_PARKED = (

@@ -13,6 +13,7 @@ from pgstore._core.arguments import describe
 from pgstore._core.failures import ends
 from pgstore._core.log import log
 from pgstore._core.messages import StoredMessage
+from pgstore._core.upcasters import SkippedMessage
 from pgstore.errors import InvalidArgumentError
 
 State = Literal["idle", "waiting", "working", "retrying", "stopped", "paused"]
@@ -81,6 +82,13 @@ class Undecoded(msgspec.Struct):
     message: None = None
 
 
+class Skipped(msgspec.Struct):
+    """In place of a message that an upcaster has left out: it is acknowledged with the others."""
+
+    global_position: int
+    message: None = None
+
+
 class Batch(msgspec.Struct, eq=False):
     """Messages that a worker handles at once, and the checkpoint after all of them.
 
@@ -88,7 +96,7 @@ class Batch(msgspec.Struct, eq=False):
     message that was `parked` is alone.
     """
 
-    messages: list[StoredMessage[Any] | Undecoded]
+    messages: list[StoredMessage[Any] | Undecoded | Skipped]
     undecoded: list[Undecoded]
     checkpoint: int
     last: bool = False
@@ -112,6 +120,8 @@ class Batch(msgspec.Struct, eq=False):
             row = rows.pop()
             try:
                 batch.messages.append(decode(row))
+            except SkippedMessage:
+                batch.messages.append(Skipped(row[_POSITION]))
             except BaseException as error:
                 if ends(error):
                     raise

@@ -20,6 +20,7 @@ from pgstore._core.log import log
 from pgstore._core.messages import E
 from pgstore._core.metadata import Metadata
 from pgstore._core.states import Decided, Loaded, Made, S, StateCodec
+from pgstore._core.upcasters import SkippedMessage
 from pgstore._sync.writer import Writer
 from pgstore.errors import InvalidArgumentError, OptimisticConcurrencyError
 
@@ -158,8 +159,12 @@ class Decider(Generic[S, E]):
                     state = self._snapshots.decode(data, stream, version)
                 made = Made(state, version, None, changes, version)
             for message_id, version, type_name, data, _ in rows:
-                message = self._store._codec.decode(type_name, data, stream, version)
-                made.state = self._evolve(made.state, message)
+                try:
+                    message = self._store._codec.decode(type_name, data, stream, version)
+                except SkippedMessage:
+                    pass
+                else:
+                    made.state = self._evolve(made.state, message)
                 made.version, made.message_id = version, message_id
             if len(rows) < _PAGE:
                 return made

@@ -15,6 +15,7 @@ from pgstore._core.deadlines import deadline, left
 from pgstore._core.messages import E, StoredMessage
 from pgstore._core.outages import PACE
 from pgstore._core.translation import passes
+from pgstore._core.upcasters import SkippedMessage
 from pgstore._sync.lending import Borrower
 from pgstore._sync.opening import Opening
 from pgstore._sync.waker import Waker
@@ -25,6 +26,7 @@ from pgstore._sync.waker import Waker
 Page = tuple[list[TupleRow], int, int, bool]
 
 _LOOK_AGAIN = 0.05
+_POSITION = 3  # a column of the rows
 # So long it waits for a connection at least, whatever its `timeout`.
 _PATIENCE = 5.0
 
@@ -69,14 +71,19 @@ class Follower(Generic[E]):
         return self
 
     def __next__(self) -> StoredMessage[E]:
-        if not self._ready:
-            self._fill()
-        if self._ended() or not self._ready:
-            raise StopIteration
-        message = self._decode(self._ready[-1])  # what cannot be decoded is not passed over
-        self._ready.pop()
-        self.position = message.global_position
-        return message
+        while True:
+            if not self._ready:
+                self._fill()
+            if self._ended() or not self._ready:
+                raise StopIteration
+            try:
+                message = self._decode(self._ready[-1])  # what cannot be decoded is not passed over
+            except SkippedMessage:
+                self.position = self._ready.pop()[_POSITION]
+                continue
+            self._ready.pop()
+            self.position = message.global_position
+            return message
 
     def _ended(self) -> bool:
         return self._stopped or self._opening.ended

@@ -3,7 +3,10 @@
 """Reading messages: of a stream, by id, and across streams."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
+from os import PathLike
+from pathlib import Path
 from typing import Generic
 from uuid import UUID
 
@@ -20,10 +23,12 @@ from pgstore._core.arguments import (
     uuid_text,
     whole,
 )
+from pgstore._core.checking import UnreadableMessage, unreadable_lines, unreadable_rows
 from pgstore._core.codec import Codec
 from pgstore._core.filters import Filter, categories_of, names
 from pgstore._core.messages import E, MessagePosition, StoredMessage
 from pgstore._core.metadata import Metadata, metadata_text
+from pgstore._core.upcasters import SkippedMessage
 from pgstore._sync.cursor import Parameters
 from pgstore._sync.database import Database
 from pgstore._sync.follower import Follower, Page
@@ -93,14 +98,20 @@ class Reader(Generic[E]):
                 (stream, start, str(size), "true" if backward else "false"),
                 conn,
             )
+            skipped = 0
             for row in rows:
                 if to_version is not None and (row[_VERSION] - to_version) * step > 0:
                     return
-                yield self._stored(row)
+                try:
+                    stored = self._stored(row)
+                except SkippedMessage:
+                    skipped += 1
+                    continue
+                yield stored
             if len(rows) < size:
                 return
             from_version = rows[-1][_VERSION] + step
-            max_count = None if max_count is None else max_count - size
+            max_count = None if max_count is None else max_count - size + skipped
             page = _PAGE
 
     def last(
@@ -110,7 +121,15 @@ class Reader(Generic[E]):
         if type is not None:
             name_of("type", type)
         rows = self._database.rows(s.LAST_MESSAGE, (name_of("stream", stream), type), conn)
-        return self._stored(rows[0]) if rows else None
+        while rows:
+            for row in rows:
+                if type is None or row[4] == type:
+                    with suppress(SkippedMessage):
+                        return self._stored(row)
+            before = rows[-1][2] - 1
+            parameters = (stream, str(before), str(_FIRST_PAGE), "true")
+            rows = self._database.rows(s.READ_STREAM, parameters, conn) if before else []
+        return None
 
     def get(self, message_id: UUID, *, conn: Connection[object] | None = None) -> StoredMessage[E]:
         """The message with this id.
@@ -133,7 +152,11 @@ class Reader(Generic[E]):
             ("\n".join([uuid_text("message_id", each) for each in ids]),),
             conn,
         )
-        return {row[0]: self._stored(row) for row in rows}
+        found = {}
+        for row in rows:
+            with suppress(SkippedMessage):
+                found[row[0]] = self._stored(row)
+        return found
 
     def stream_version(self, stream: str, *, conn: Connection[object] | None = None) -> int:
         """The version of the stream's last message; 0 if the stream is empty."""
@@ -227,11 +250,17 @@ class Reader(Generic[E]):
                 chosen,
                 up_to_position,
             )
+            skipped = 0
             for row in rows:
-                yield self._stored(row)
+                try:
+                    stored = self._stored(row)
+                except SkippedMessage:
+                    skipped += 1
+                    continue
+                yield stored
             if len(rows) < size and not more:
                 return
-            max_count = None if max_count is None else max_count - len(rows)
+            max_count = None if max_count is None else max_count - len(rows) + skipped
             page = _PAGE
 
     def read_category(
@@ -330,13 +359,35 @@ class Reader(Generic[E]):
             size = page if max_count is None else min(page, max_count)
             parameters = (correlation_id, str(position), str(size))
             rows = self._database.rows(s.READ_CORRELATED, parameters, conn)
+            skipped = 0
             for row in rows:
-                yield self._stored(row)
+                try:
+                    stored = self._stored(row)
+                except SkippedMessage:
+                    skipped += 1
+                    continue
+                yield stored
             if len(rows) < size:
                 return
             position = rows[-1][_POSITION]
-            max_count = None if max_count is None else max_count - size
+            max_count = None if max_count is None else max_count - size + skipped
             page = _PAGE
+
+    def check_messages(
+        self, against: str | PathLike[str] | None = None, *, last: int = 100
+    ) -> list[UnreadableMessage]:
+        """The stored messages that this object's message types and upcasters cannot read.
+
+        Args:
+            against: a file of messages, as `pgstore export` and `pgstore read --json` write it:
+                none is read from the server. Without it the store's messages are checked.
+            last: of each stored type the last so many messages. The server reads the types and
+                positions of all messages to find them.
+        """
+        if against is not None:
+            return unreadable_lines(self._codec, Path(against))
+        rows = self._database.rows(s.LAST_OF_TYPES, (str(count("last", last, least=1)),))
+        return unreadable_rows(self._codec, rows)
 
     def _filter(
         self,

@@ -168,6 +168,7 @@ class Runner:
         for subscription in list(self._by_name.values()):
             if not self._stopping.is_set():  # it would open a store that was closed meanwhile
                 subscription.create()
+                subscription.tell_unhandled()
 
     def _until_connected(self, work: Callable[[Callable[[], None]], None]) -> None:
         """Do it, and again as long as it meets what passes; it calls back when it gets through."""

@@ -37,8 +37,23 @@ from pgstore._sync.calling import calls_of, handle
 from pgstore._sync.database import Database
 from pgstore.errors import InvalidArgumentError, SubscriptionNotFoundError
 
-F = TypeVar("F", bound=Callable[..., Any])
 Middleware = Callable[[Any, Connection[Any] | None, Callable[[], None]], None]
+_Stored = list[StoredMessage[Any]]
+
+# A decorator that returns the function as it is can bound its type, but not by the store's message
+# types: the registration compares these when it is run.
+H = TypeVar(
+    "H",
+    bound=Callable[[Any], None] | Callable[[Any, Connection[Any]], None],
+)
+B = TypeVar(
+    "B",
+    bound=Callable[[_Stored], None] | Callable[[_Stored, Connection[Any]], None],
+)
+M = TypeVar("M", bound=Middleware)
+# Of a function whose connection is of a class of the caller's own, as a pool may have them.
+T = TypeVar("T")
+C = TypeVar("C", bound=Connection[Any])
 
 _WAIT_POLL = (0.005, 0.1)
 
@@ -47,6 +62,7 @@ class SubscriptionOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options of a subscription; see `MessageStore.subscription`."""
 
     filter: Filter
+    expected: frozenset[type]
     partitions: int
     start: int | datetime | Literal["beginning", "end"]
     on_failure: Literal["stop", "park"]
@@ -114,14 +130,18 @@ class Subscription(Generic[E]):
         self._known_types = known_types
         self._database = database
         self._created = False
+        self._told = False
 
     @overload
-    def handler(self, function: F) -> F: ...
+    def handler(self, function: H) -> H: ...
 
     @overload
-    def handler(self) -> Callable[[F], F]: ...
+    def handler(self, function: Callable[[T, C], None]) -> Callable[[T, C], None]: ...
 
-    def handler(self, function: F | None = None) -> F | Callable[[F], F]:
+    @overload
+    def handler(self) -> Callable[[H], H]: ...
+
+    def handler(self, function: Any = None) -> Any:
         """Register a function for the messages that its first parameter is annotated with.
 
         That is a message type, a union of some, or `StoredMessage[…]` of them. A second parameter
@@ -150,12 +170,17 @@ class Subscription(Generic[E]):
         return function
 
     @overload
-    def batch_handler(self, function: F) -> F: ...
+    def batch_handler(self, function: B) -> B: ...
 
     @overload
-    def batch_handler(self) -> Callable[[F], F]: ...
+    def batch_handler(
+        self, function: Callable[[list[StoredMessage[T]], C], None]
+    ) -> Callable[[list[StoredMessage[T]], C], None]: ...
 
-    def batch_handler(self, function: F | None = None) -> F | Callable[[F], F]:
+    @overload
+    def batch_handler(self) -> Callable[[B], B]: ...
+
+    def batch_handler(self, function: Any = None) -> Any:
         """Register a function that takes a `list[StoredMessage[…]]`, of one partition, in order.
 
         Messages of other types than those are passed over.
@@ -175,12 +200,12 @@ class Subscription(Generic[E]):
         return function
 
     @overload
-    def middleware(self, function: F) -> F: ...
+    def middleware(self, function: M) -> M: ...
 
     @overload
-    def middleware(self) -> Callable[[F], F]: ...
+    def middleware(self) -> Callable[[M], M]: ...
 
-    def middleware(self, function: F | None = None) -> F | Callable[[F], F]:
+    def middleware(self, function: M | None = None) -> M | Callable[[M], M]:
         """Register a function to call around each handler call, the first one outermost.
 
         It gets the message (or the list), the connection or None, and a function that calls the
@@ -204,6 +229,18 @@ class Subscription(Generic[E]):
                 f"subscription {self.name!r} has no handler, and its messages would be passed over:"
                 " register a function with @subscription.handler"
             )
+
+    def tell_unhandled(self) -> None:
+        """Log, once, the types that it reads and has no handler for."""
+        handled = self.handlers.keys() if self.batch is None else self.batch.types
+        unhandled = sorted(cls.__name__ for cls in self.options.expected - handled)
+        if unhandled and not self._told:
+            log.warning(
+                "subscription %s has no handler for %s, and passes over such messages: ignore="
+                " says that this is right",
+                *(self.name, ", ".join(unhandled)),
+            )
+        self._told = True
 
     def create(self) -> None:
         """Create it if it is not there; otherwise make sure that it reads the same.
@@ -277,6 +314,30 @@ class Subscription(Generic[E]):
         partitions = count("partitions", partitions, least=1)
         self._call(s.REPARTITION_SUBSCRIPTION, text(partitions))
         self.options = msgspec.structs.replace(self.options, partitions=partitions)
+
+    def refilter(self, *, from_position: int | None = None) -> int:
+        """Have the subscription of this name read what this one declares, by its filters.
+
+        Its workers lose their leases, and handle their batches again by the new filters. Messages
+        that it gains come from its partitions' checkpoints on; or after `from_position`, up to
+        which it must have handled everything, and not more. Returns the position after which it
+        gains them.
+
+        Raises:
+            InvalidArgumentError: `from_position` is no such position: a second subscription can
+                read the past.
+            SubscriptionNotFoundError: there is none.
+        """
+        chosen = self.options.filter
+        ((position,),) = self._read(
+            s.REFILTER_SUBSCRIPTION,
+            array(chosen.categories),
+            array(chosen.types),
+            chosen.stream_pattern,
+            chosen.metadata,
+            number("from_position", from_position),
+        )
+        return int(position)
 
     def partitions(self) -> list[PartitionStatus]:
         """Return each partition's progress and worker. Raises SubscriptionNotFoundError."""

@@ -21,6 +21,7 @@ SUBJECTS = {
         *("subscriptions", "pause", "resume", "rewind", "repartition", "drop-subscription"),
         "parked",
     ],
+    "changing": ["refilter", "check-messages"],
     "running": ["run"],
     "installation": [
         *("install", "upgrade", "status", "sql", "sql-path", "uninstall", "demo", "server"),

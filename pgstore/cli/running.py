@@ -68,7 +68,7 @@ def run(
     on_stderr.setFormatter(Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[on_stderr])
     options = {"workers": workers, "lease": lease, "scheduled": scheduled}
-    found = _imported(place)
+    found = imported(place)
     if callable(found) and not _is_subscription(found):
         if _parameters(found):
             with call.messages() as store:
@@ -80,7 +80,8 @@ def run(
     _run(_several(place, found), call, options)
 
 
-def _imported(place: str) -> Any:
+def imported(place: str) -> Any:
+    """The object that MODULE:OBJECT names."""
     module_name, _, attribute = place.partition(":")
     if not module_name or not attribute:
         raise CommandError(f"not MODULE:OBJECT: {place!r}", code=USAGE)

@@ -107,7 +107,7 @@ class Sampler:
             then = self._before.get(name)
             row["rate"] = then and max(position - then[0], 0) / (now - then[1])
             row["left"] = row["behind"] / row["rate"] if row["behind"] and row["rate"] else None
-            row["reads"] = _reads(row)
+            row["reads"] = reads(row)
             if row["metadata"] is not None:
                 row["metadata"] = msgspec.Raw(row["metadata"].encode())
             self._before[name] = (position, now)
@@ -357,7 +357,8 @@ def _partitions(session: Session, name: str) -> list[Row]:
     return list(session.rows(s.LIST_PARTITIONS, [name]))
 
 
-def _reads(row: Row) -> str:
+def reads(row: Row) -> str:
+    """The filters of a subscription, in words."""
     parts = [
         "everything" if row["categories"] is None else ", ".join(row["categories"]),
         *([f"types {', '.join(row['types'])}"] if row["types"] is not None else []),

@@ -24,7 +24,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pgstore._core import statements as s
 from pgstore._core.messages import MessagePosition, StoredMessage
 from pgstore._core.metadata import message_context
-from pgstore._core.subscriptions import RunnerHooks, Undecoded
+from pgstore._core.subscriptions import RunnerHooks, Skipped, Undecoded
 from pgstore._core.version import package_version
 
 Attributes = dict[str, str | int]
@@ -136,7 +136,7 @@ class Telemetry:
         began: int,
         subscription: str,
         partition: int,
-        messages: Sequence[StoredMessage[Any] | Undecoded],
+        messages: Sequence[StoredMessage[Any] | Undecoded | Skipped],
     ) -> None:
         """Note the span of a statement that has fetched messages; `began` in nanoseconds.
 

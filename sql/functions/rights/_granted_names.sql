@@ -28,9 +28,9 @@ BEGIN
     WHEN 'consume' THEN ARRAY[
       'create_subscription', 'drop_subscription', 'pause_subscription', 'resume_subscription',
       'rewind_subscription', 'repartition_subscription', 'refilter_subscription',
-      'hold_subscription', 'claim_partition', 'claim_batch', 'next_claim', 'fetch_batch', 'extend_lease', 'acknowledge',
-      'fail_message', 'begin_handling', 'check_handling', 'abandon_partition', 'release_partition',
-      'settle_parked', 'replay_parked', 'drop_parked',
+      'hold_subscription', 'claim_partition', 'claim_batch', 'next_claim', 'fetch_batch',
+      'extend_lease', 'acknowledge', 'fail_message', 'begin_handling', 'check_handling',
+      'abandon_partition', 'release_partition', 'settle_parked', 'replay_parked', 'drop_parked',
       'subscription_position', 'position_before', 'list_subscriptions', 'list_partitions',
       'list_parked', 'safe_position', 'horizon', 'last_position', 'wake_channel', 'fall_asleep',
       'wake_up', 'applied_migrations', 'schema_version', 'needed_version'

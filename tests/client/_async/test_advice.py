@@ -91,7 +91,7 @@ async def test_run_once_does_not_log_what_it_raises(
     store: Store, category: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await fill(store, category, 1)
-    subscription = store.subscription(category, category=category, retry_delay=0)
+    subscription = store.subscription(category, category=category, retry_delay=0, ignore=["EventB"])
 
     @subscription.handler
     async def fail(message: EventA) -> None:

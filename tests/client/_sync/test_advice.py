@@ -93,7 +93,7 @@ def test_run_once_does_not_log_what_it_raises(
     store: Store, category: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     fill(store, category, 1)
-    subscription = store.subscription(category, category=category, retry_delay=0)
+    subscription = store.subscription(category, category=category, retry_delay=0, ignore=["EventB"])
 
     @subscription.handler
     def fail(message: EventA) -> None:

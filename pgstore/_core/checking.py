@@ -1,0 +1,97 @@
+"""Which stored messages the message types at hand cannot read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from psycopg.rows import TupleRow
+
+from pgstore._core.codec import Codec
+from pgstore._core.messages import E
+from pgstore._core.upcasters import SkippedMessage
+from pgstore.errors import InvalidArgumentError, MessageDecodeError, UnknownMessageTypeError
+
+
+class UnreadableMessage(msgspec.Struct, frozen=True):
+    """A stored message that a store's message types cannot read, and why.
+
+    `line` is its line in a file, counted from 1. Of a line without them, `stream`, `version` and
+    `global_position` are None.
+    """
+
+    type: str
+    error: str
+    stream: str | None = None
+    version: int | None = None
+    global_position: int | None = None
+    line: int | None = None
+
+
+class _Line(msgspec.Struct):
+    type: str
+    data: msgspec.Raw
+    stream: str | None = None
+    version: int | None = None
+    global_position: int | None = None
+
+
+_decode_line = msgspec.json.Decoder(_Line).decode
+# The other lines of an export.
+_OTHERS = (b'{"pgstore_export":', b'{"end":')
+
+
+def unreadable_lines(codec: Codec[E], path: Path) -> list[UnreadableMessage]:
+    """Those of a file of JSON Lines, as `pgstore export` and `pgstore read --json` write them.
+
+    Raises InvalidArgumentError for a line that is no message, and if no line is one.
+    """
+    count = 0
+    found: list[UnreadableMessage] = []
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip() or line.startswith(_OTHERS):
+                continue
+            try:
+                each = _decode_line(line)
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                if b'"floor":' in line and b'"type":' not in line:
+                    continue
+                raise InvalidArgumentError(
+                    f"{path}, line {number} is no message: {error}: each line is an object with"
+                    " type and data, as pgstore export writes it"
+                ) from error
+            count += 1
+            found += _unreadable(
+                codec,
+                each.type,
+                bytes(each.data).decode(),
+                each.stream,
+                each.version,
+                each.global_position,
+                number,
+            )
+    if not count:
+        raise InvalidArgumentError(f"{path} has no message: export some with pgstore export")
+    return found
+
+
+def unreadable_rows(codec: Codec[E], rows: list[TupleRow]) -> list[UnreadableMessage]:
+    """Those among rows of type, data, stream, version and global position."""
+    return [each for row in rows for each in _unreadable(codec, *row)]
+
+
+def _unreadable(
+    codec: Codec[E],
+    type: str,
+    data: str,
+    stream: str | None,
+    version: int | None,
+    global_position: int | None,
+    line: int | None = None,
+) -> Iterator[UnreadableMessage]:
+    try:
+        codec.decode(type, data, stream or "", version or 0)
+    except SkippedMessage:
+        return
+    except (UnknownMessageTypeError, MessageDecodeError) as error:
+        yield UnreadableMessage(type, error.message, stream, version, global_position, line)

@@ -1,0 +1,130 @@
+"""Messages and filters that change: see docs/guides/change-events.md."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from pgstore._core import statements as s
+from pgstore.cli._app import command, within
+from pgstore.cli._call import Call
+from pgstore.cli._errors import FAILED, USAGE, CommandError
+from pgstore.cli._layout import Column
+from pgstore.cli.reading import Category, Metadata, Type
+from pgstore.cli.running import imported
+from pgstore.cli.subscriptions import Name, Yes, reads
+
+if TYPE_CHECKING:
+    from pgstore._async.store import AsyncMessageStore
+    from pgstore._core.checking import UnreadableMessage
+
+_COLUMNS = (
+    Column("line", right=True, optional=True),
+    Column("global_position", title="position", right=True, optional=True),
+    Column("type", least=12),
+    Column("stream", least=12, optional=True),
+    Column("version", right=True, optional=True, rank=2),
+    Column("error", least=30),
+)
+
+
+@command("refilter", panel="Subscriptions")
+def refilter(
+    call: Call,
+    name: Name,
+    category: Category = None,
+    type: Type = None,
+    stream_pattern: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="Only streams whose name is LIKE this.")
+    ] = None,
+    metadata: Metadata = None,
+    after: Annotated[
+        int | None,
+        typer.Option(
+            metavar="POSITION",
+            help="It gains messages after this position; otherwise after its checkpoints.",
+        ),
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Change what it reads, all filters at once.
+
+    Its workers lose their leases, and handle their batches again. Asks first.
+
+    \b
+      pgstore refilter balances --type Deposited --type Withdrawn
+    """
+    with call.connect() as session:
+        session.value(s.SUBSCRIPTION_POSITION, [name])  # raises if there is none
+        (before,) = [row for row in session.rows(s.SUBSCRIPTIONS) if row["subscription"] == name]
+        filters = {
+            "categories": category or None,
+            "types": type or None,
+            "stream_pattern": stream_pattern,
+            "metadata": metadata,
+        }
+        call.out.confirm(
+            f"Subscription {name} reads {reads(before)}, and will read {reads(filters)}.", yes=yes
+        )
+        position = session.value(s.REFILTER_SUBSCRIPTION, [name, *filters.values(), after])
+    call.out.done(
+        f"Subscription {name} reads {reads(filters)}: new ones after position {position}.",
+        subscription=name,
+        position=position,
+        **filters | {"metadata": metadata and msgspec.Raw(metadata.encode())},
+    )
+
+
+@command("check-messages", panel="The store")
+def check_messages(
+    call: Call,
+    place: Annotated[
+        str,
+        typer.Argument(metavar="MODULE:OBJECT", help="Your store, or a function that returns it."),
+    ],
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Messages of `pgstore export` or `pgstore read --json`."),
+    ] = None,
+    last: Annotated[
+        int,
+        typer.Option(
+            callback=within(1), metavar="N", help="Of each type in the store, the last N."
+        ),
+    ] = 100,
+) -> None:
+    """Decode stored messages by your code, and list those that it cannot read.
+
+    Those of a file, or the last ones of each type in the program's store. Exits with 1 if there are
+    any. The module is imported from the current folder, or wherever Python finds it.
+
+    \b
+      pgstore check-messages bank.events:store --against sample.jsonl
+    """
+    import asyncio
+
+    from pgstore._async.store import AsyncMessageStore
+    from pgstore._core.arguments import describe
+    from pgstore._sync.store import MessageStore
+
+    found = imported(place)
+    if callable(found):
+        found = found()
+    if isinstance(found, MessageStore):
+        with found:
+            unreadable = found.check_messages(against, last=last)
+    elif isinstance(found, AsyncMessageStore):
+        unreadable = asyncio.run(_checked(found, against, last))
+    else:
+        raise CommandError(f"{place} is no message store: {describe(found)}", code=USAGE)
+    rows = [msgspec.structs.asdict(each) for each in unreadable]
+    call.out.rows(rows, _COLUMNS, empty="Your code can read all of them.")
+    if unreadable:
+        raise typer.Exit(FAILED)
+
+
+async def _checked(
+    store: "AsyncMessageStore[Any]", against: str | None, last: int
+) -> "list[UnreadableMessage]":
+    async with store:
+        return await store.check_messages(against, last=last)

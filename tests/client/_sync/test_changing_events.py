@@ -1,0 +1,347 @@
+# Generated from tests/client/_async/test_changing_events.py by `python tools/unasync.py`.
+
+"""Rows that older code has written, read by the code at hand."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+
+from pgstore import (
+    InvalidArgumentError,
+    MessageDecodeError,
+    MessageNotFoundError,
+    MessageStore,
+    StoredMessage,
+    SubscriptionExistsError,
+    SubscriptionNotFoundError,
+    UnreadableMessage,
+    Upcaster,
+)
+from tests.client._sync.conftest import OpenStore
+from tests.client._sync.running import running
+from tests.client.messages import EventA, EventB
+
+Store = MessageStore[Any]
+
+
+class OldA(msgspec.Struct):
+    number: str
+
+
+class Noise(msgspec.Struct):
+    pass
+
+
+def renamed(old: OldA) -> EventA:
+    return EventA(int(old.number))
+
+
+def split(old: dict[str, Any]) -> EventA | EventB:
+    return EventB(old["text"]) if "text" in old else EventA(old["num"])
+
+
+def silent(old: dict[str, Any]) -> None:
+    return None
+
+
+UPCASTERS = [Upcaster("OldA", renamed), Upcaster("Either", split), Upcaster("Noise", silent)]
+
+
+@pytest.fixture
+def stream(open_store: OpenStore, category: str) -> str:
+    """A stream that older code has written: five messages, and noise around them."""
+    old = open_store(messages={"OldA": OldA, "Noise": Noise, "EventA": EventA})
+    stream = f"{category}-1"
+    old.write(stream, Noise())
+    old.write_many(stream, [OldA("1"), Noise(), OldA("2")])
+    either = open_store(messages={"Either": EventB})
+    either.write(stream, EventB("three"))
+    open_store(messages={"Either": EventA}).write(stream, EventA(4))
+    old.write_many(stream, [EventA(5), Noise(), Noise()])
+    return stream
+
+
+PRESENT = [EventA(1), EventA(2), EventB("three"), EventA(4), EventA(5)]
+
+
+@pytest.fixture
+def new(open_store: OpenStore) -> Store:
+    return open_store(upcasters=UPCASTERS)
+
+
+def test_every_reader_gets_present_types(new: Store, stream: str, category: str) -> None:
+    assert [each.message for each in new.read(stream)] == PRESENT
+    assert [each.message for each in new.read(stream, backward=True)] == PRESENT[::-1]
+    assert [each.message for each in new.read_category(category)] == PRESENT
+    assert [each.message for each in new.read_all(category=category)] == PRESENT
+    with new.follow(category=category, timeout=0.1) as follower:
+        assert [each.message for each in follower] == PRESENT
+        assert follower.position >= list(new.read(stream))[-1].global_position
+    ids = [each.message_id for each in new.raw.read(stream)]
+    found = new.get_many(ids)
+    assert [each.message for each in found.values()] == PRESENT
+    assert new.get(ids[1]).message == EventA(1)
+    with pytest.raises(MessageNotFoundError):
+        new.get(ids[0])
+    assert new.skipped["Noise"] >= 4
+    assert [each.version for each in new.read(stream)] == [2, 4, 5, 6, 7]
+
+
+def test_most_messages_are_counted_without_the_skipped_ones(
+    new: Store, stream: str, category: str
+) -> None:
+    for count in range(7):
+        assert [each.message for each in new.read(stream, max_count=count)] == PRESENT[:count]
+        found = new.read_category(category, max_count=count)
+        assert [each.message for each in found] == PRESENT[:count]
+
+
+def test_last_is_the_last_that_is_not_skipped(
+    new: Store, open_store: OpenStore, stream: str, category: str
+) -> None:
+    last = new.last(stream)
+    assert last is not None
+    assert last.message == EventA(5)
+    last = new.last(stream, type="OldA")
+    assert last is not None
+    assert last.message == EventA(2)
+    assert new.last(stream, type="Noise") is None
+    noisy = open_store(messages=Noise)
+    noisy.write_many(f"{category}-2", [Noise()] * 250)
+    assert new.last(f"{category}-2") is None
+
+
+def test_states_are_made_of_present_messages(new: Store, stream: str) -> None:
+    seen = new.decider(lambda state, message: (*state, message), tuple, cache=9)
+    for _ in range(2):
+        state, version = seen.load(stream)
+        assert (list(state), version) == (PRESENT, 9)  # two that are skipped come last
+    seen.decide(stream, lambda _: EventA(6))
+    assert [each.message for each in new.read(stream)] == [*PRESENT, EventA(6)]
+    assert new.stream_version(stream) == 10
+    assert list(seen.load(stream).state) == [*PRESENT, EventA(6)]
+
+
+def test_raw_store_reads_what_is_stored(new: Store, stream: str) -> None:
+    types = [each.message.type for each in new.raw.read(stream)]
+    assert types == [
+        "Noise",
+        "OldA",
+        "Noise",
+        "OldA",
+        "Either",
+        "Either",
+        "EventA",
+        "Noise",
+        "Noise",
+    ]
+
+
+def test_class_means_every_name_that_leads_to_it(new: Store, stream: str, category: str) -> None:
+    found = [each.message for each in new.read_category(category, types=[EventB])]
+    assert found == PRESENT[2:4]  # of both types that the name Either can become
+    found = [each.message for each in new.read_category(category, types=["OldA"])]
+    assert found == PRESENT[:2]
+
+
+@pytest.mark.parametrize("options", [{}, {"acknowledge": "message"}, {"batch_size": 1}])
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_subscription_handles_present_types_and_acknowledges_the_others(
+    new: Store, stream: str, category: str, options: dict[str, Any], partitions: int
+) -> None:
+    subscription = new.subscription(category, category=category, partitions=partitions, **options)
+    seen: list[Any] = []
+
+    @subscription.handler
+    def on_a(message: EventA) -> None:
+        seen.append(message)
+
+    @subscription.handler
+    def on_b(message: StoredMessage[EventB], tx: psycopg.Connection[Any]) -> None:
+        seen.append(message.message)
+
+    assert new.run_once(subscription) == 9
+    assert seen == PRESENT
+    last = [each.global_position for each in new.raw.read(stream)][-1]
+    assert subscription.position() >= last
+    assert new.run_once(subscription) == 0
+
+
+@pytest.mark.parametrize("batch_size", [2, 100])
+def test_batch_handler_gets_present_types(
+    new: Store, stream: str, category: str, batch_size: int
+) -> None:
+    subscription = new.subscription(category, category=category, batch_size=batch_size)
+    seen: list[Any] = []
+
+    @subscription.batch_handler
+    def on_all(messages: list[StoredMessage[EventA | EventB]]) -> None:
+        seen.extend(each.message for each in messages)
+
+    new.run_once(subscription)
+    assert seen == PRESENT
+
+
+def test_only_skipped_messages_are_acknowledged_while_it_runs(
+    new: Store, open_store: OpenStore, category: str
+) -> None:
+    noisy = open_store(messages=Noise)
+    written = noisy.write_many(f"{category}-1", [Noise()] * 5)
+    subscription = new.subscription(category, category=category, batch_size=2)
+
+    @subscription.handler
+    def on_any(message: EventA | EventB) -> None: ...
+
+    with running(new, subscription):
+        subscription.wait_until(written.global_position, timeout=10)
+
+
+def test_failing_upcaster_is_a_failure_of_its_message_alone(
+    open_store: OpenStore, new: Store, category: str
+) -> None:
+    old = open_store(messages={"OldA": OldA, "Noise": Noise})
+    old.write_many(f"{category}-1", [OldA("1"), Noise(), OldA("x"), Noise(), OldA("3")])
+    subscription = new.subscription(
+        category, category=category, on_failure="park", max_attempts=2, retry_delay=0
+    )
+    seen: list[int] = []
+
+    @subscription.handler
+    def on_a(message: EventA) -> None:
+        seen.append(message.num)
+
+    @subscription.handler
+    def on_b(message: EventB) -> None: ...
+
+    for _ in range(4):
+        new.run_once(subscription, raise_errors=False)
+    assert seen == [1, 3]
+    (parked,) = subscription.parked()
+    assert "its upcaster renamed raised ValueError" in (parked.error or "")
+    with pytest.raises(MessageDecodeError):
+        list(new.read(f"{category}-1"))
+
+
+def test_refilter_makes_it_read_what_is_declared(
+    open_store: OpenStore, new: Store, category: str
+) -> None:
+    """A type is renamed: the class has another name, and the stored one leads to it."""
+    before = open_store(messages={"OldA": EventA})
+    old = before.subscription(category, category=category, types=[EventA])
+    seen: list[int] = []
+
+    @old.handler
+    def on_old(message: EventA) -> None:
+        seen.append(message.num)
+
+    before.write(f"{category}-1", EventA(1))
+    before.run_once(old)
+
+    present = open_store(messages={"NewA": EventA, "OldA": EventA})
+    subscription = present.subscription(category, category=category, types=[EventA])
+
+    @subscription.handler
+    def on_a(message: EventA) -> None:
+        seen.append(message.num)
+
+    with pytest.raises(SubscriptionExistsError):
+        present.run_once(subscription)
+    position = subscription.position()
+    assert subscription.refilter() == position
+    present.write(f"{category}-1", EventA(2))
+    before.write(f"{category}-1", EventA(3))
+    present.run_once(subscription)
+    assert seen == [1, 2, 3]
+    with pytest.raises(InvalidArgumentError, match="was passed") as caught:
+        subscription.refilter(from_position=0)
+    assert caught.value.argument == "from_position"
+    with pytest.raises(SubscriptionNotFoundError):
+        present.subscription(f"{category}-none").refilter()
+
+
+def test_types_without_a_handler_are_told_once(
+    store: Store, category: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    subscription = store.subscription(category, category=category)
+
+    @subscription.handler
+    def on_a(message: EventA) -> None: ...
+
+    for _ in range(2):
+        store.run_once(subscription)
+    (told,) = caplog.messages
+    assert told.startswith(f"subscription {category} has no handler for EventB")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"ignore": [EventB]}, {"ignore": ["EventB"]}, {"types": [EventA]}, {"types": ["EventA"]}],
+)
+def test_nothing_is_told_of_types_that_it_ignores_or_does_not_read(
+    store: Store, category: str, caplog: pytest.LogCaptureFixture, options: dict[str, Any]
+) -> None:
+    subscription = store.subscription(category, category=category, **options)
+
+    @subscription.batch_handler
+    def on_a(messages: list[StoredMessage[EventA]]) -> None: ...
+
+    store.run_once(subscription)
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("wrong", [{"ignore": EventB}, {"ignore": "EventB"}, {"ignore": [int]}])
+def test_ignore_takes_types_in_a_list(store: Store, wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError):
+        store.subscription("s", **wrong)
+
+
+def test_stored_messages_are_checked(
+    open_store: OpenStore, new: Store, stream: str, category: str, schema: str
+) -> None:
+    alone = open_store(messages={"OldA": OldA, "Noise": Noise}, store=schema)
+    alone.write_many("a-1", [OldA("x"), *map(OldA, "1234"), Noise()])
+    present = open_store(upcasters=UPCASTERS, store=schema)
+    (found,) = present.check_messages()
+    assert (found.type, found.stream, found.version, found.line) == ("OldA", "a-1", 1, None)
+    assert found.global_position == 1
+    assert "ValueError" in found.error
+    assert present.check_messages(last=4) == []
+    ignorant = open_store(store=schema)
+    assert {each.type for each in ignorant.check_messages(last=1)} == {"OldA", "Noise"}
+
+
+def sample(path: Path, *messages: dict[str, object]) -> str:
+    path.write_text("".join(json.dumps(each) + "\n" for each in messages))
+    return str(path)
+
+
+def test_messages_of_a_file_are_checked_without_a_server(tmp_path: Path) -> None:
+    store = MessageStore[Any]("host=/nowhere", messages=EventA | EventB, upcasters=UPCASTERS)
+    path = sample(
+        tmp_path / "sample.jsonl",
+        {"pgstore_export": {}},
+        {"stream": "a", "floor": 3},
+        {"type": "EventA", "data": {"num": 1}},
+        {"type": "EventA", "data": {"num": "1"}, "stream": "a", "version": 7},
+        {"type": "OldA", "data": {"number": "1"}, "message_id": "…"},
+        {"type": "Noise", "data": {}},
+        {"type": "Unknown", "data": 1, "global_position": 3},
+        {"end": {}},
+    )
+    first, second = store.check_messages(path)
+    assert (first.type, first.line, first.stream, first.version) == ("EventA", 4, "a", 7)
+    assert second == UnreadableMessage("Unknown", second.error, global_position=3, line=7)
+    assert "unknown message type" in second.error
+
+
+@pytest.mark.parametrize("content", ["", "{}\n", "x\n", '{"type": 1, "data": {}}\n', "[1]\n"])
+def test_file_that_holds_no_messages_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "sample.jsonl"
+    path.write_text(content)
+    store = MessageStore[Any]("host=/nowhere", messages=EventA)
+    with pytest.raises(InvalidArgumentError, match="message"):
+        store.check_messages(path)
