@@ -1,9 +1,11 @@
-"""What mypy says about a program that uses pgstore: right use passes, wrong use does not.
+"""What mypy and pyright say about a program that uses pgstore: right passes, wrong does not.
 
-In the program, `# E: code` at the end of a line is an error that mypy must report there, and
-`# R: type` the type that it must reveal there. It must report nothing else.
+In the program, `# E: code` at the end of a line is an error that mypy must report there, with that
+code, and pyright with any; `# R: type` is the type that mypy must reveal there. They must report
+nothing else. pyright is basedpyright, whose package brings Node.js: the original fetches it.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -16,16 +18,15 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 PROGRAM = """
 import dataclasses
-from collections.abc import Iterator
-from contextlib import ExitStack
-from typing import Annotated, Any, Union
-from uuid import UUID, uuid4
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import uuid4
 
 import attrs
 import msgspec
 import psycopg
 import pydantic
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow
 from psycopg_pool import (
     AsyncConnectionPool, AsyncNullConnectionPool, ConnectionPool, NullConnectionPool
 )
@@ -253,6 +254,104 @@ async def subscriptions() -> None:
     await atwo.run(own)
     await atwo.run(balances)  # E: arg-type
 
+def one_message(message: A) -> None: ...
+def stored_message(message: pgstore.StoredMessage[A | B]) -> None: ...
+def with_transaction(message: A, tx: psycopg.Connection[Any]) -> None: ...
+def with_rows(message: A, tx: psycopg.Connection[DictRow]) -> None: ...
+def with_own(message: A, tx: Own) -> None: ...
+def with_default(message: A, tx: psycopg.Connection | None = None) -> None: ...
+async def awaited(message: A) -> None: ...
+def other_transaction(message: A, tx: psycopg.AsyncConnection) -> None: ...
+def other_order(tx: psycopg.Connection, message: A) -> None: ...
+def three_parameters(message: A, tx: psycopg.Connection, more: int) -> None: ...
+def no_parameter() -> None: ...
+def keyword_only(*, message: A) -> None: ...
+
+balances.handler(one_message)
+balances.handler(stored_message)
+balances.handler(with_transaction)
+balances.handler(with_rows)
+balances.handler(with_own)
+balances.handler(with_default)
+balances.handler()(one_message)
+balances.handler(awaited)  # E: type-var
+balances.handler(other_transaction)  # E: type-var
+balances.handler(other_order)  # E: type-var
+balances.handler(three_parameters)  # E: type-var
+balances.handler(no_parameter)  # E: type-var
+balances.handler(keyword_only)  # E: type-var
+balances.handler("one_message")  # E: call-overload
+balances.handler()(awaited)  # E: type-var
+
+def all_messages(messages: list[pgstore.StoredMessage[A | B]]) -> None: ...
+def any_messages(messages: list[pgstore.StoredMessage[Any]], tx: psycopg.Connection) -> None: ...
+def in_sequence(messages: Sequence[pgstore.StoredMessage[A]]) -> None: ...
+def batch_own(messages: list[pgstore.StoredMessage[A]], tx: Own) -> None: ...
+def plain_list(messages: list[A]) -> None: ...
+def single(message: pgstore.StoredMessage[A]) -> None: ...
+async def awaited_batch(messages: list[pgstore.StoredMessage[A]]) -> None: ...
+def batch_other(tx: psycopg.Connection, messages: list[pgstore.StoredMessage[A]]) -> None: ...
+
+balances.batch_handler(all_messages)
+balances.batch_handler(any_messages)
+balances.batch_handler(in_sequence)
+balances.batch_handler(batch_own)
+balances.batch_handler(plain_list)  # E: type-var
+balances.batch_handler(single)  # E: type-var
+balances.batch_handler(awaited_batch)  # E: type-var
+balances.batch_handler(batch_other)  # E: type-var
+
+def around(message: object, tx: object, call: Callable[[], None]) -> None: ...
+async def awaited_around(message: object, tx: object, call: Callable[[], None]) -> None: ...
+
+balances.middleware(around)
+balances.middleware(awaited_around)  # E: type-var
+
+async def on_stored(message: pgstore.StoredMessage[A], tx: psycopg.AsyncConnection) -> None: ...
+async def on_batch(messages: list[pgstore.StoredMessage[A]]) -> None: ...
+async def on_wrong(message: A, tx: psycopg.Connection) -> None: ...
+
+async def registered() -> None:
+    own = atwo.subscription("balances")
+    own.handler(awaited)
+    own.handler(on_stored)
+    own.batch_handler(on_batch)
+    own.handler(one_message)  # E: type-var
+    own.handler(on_wrong)  # E: type-var
+    own.batch_handler(all_messages)  # E: type-var
+    own.batch_handler(awaited)  # E: type-var
+    reveal_type(await own.refilter(from_position=3))  # R: int
+    reveal_type(await atwo.check_messages("sample.jsonl"))  # R: list[UnreadableMessage]
+
+class Old(msgspec.Struct):
+    number: str
+
+def upcast(old: Old) -> A:
+    return A(int(old.number))
+
+def upcast_object(old: dict[str, Any]) -> A | None:
+    return A(old["num"]) if old["num"] else None
+
+def upcast_two(old: Old, more: int) -> A:
+    return A(more)
+
+upcaster = pgstore.Upcaster("Old", upcast)
+changing = pgstore.MessageStore[A](
+    messages=A, upcasters=[upcaster, pgstore.Upcaster("Object", upcast_object)]
+)
+reveal_type(next(changing.read("s")).message)  # R: A
+reveal_type(changing.skipped)  # R: dict[str, int]
+changing.write("s", Old("1"))  # E: arg-type
+changing.subscription("s", types=[A], ignore=[B])
+changing.subscription("s", ignore=3)  # E: arg-type
+changing.check_messages(last="3")  # E: arg-type
+pgstore.Upcaster("Old")  # E: call-arg
+pgstore.Upcaster(upcast, "Old")  # E: arg-type
+pgstore.Upcaster("Old", upcast_two)  # E: arg-type
+pgstore.Upcaster("Old", "upcast")  # E: arg-type
+pgstore.MessageStore[A](messages=A, upcasters=upcaster)  # E: call-overload
+pgstore.MessageStore[A](messages=A, upcasters=[upcast])  # E: list-item
+
 try:
     two.write("s", A(1))
 except pgstore.OptimisticConcurrencyError as error:
@@ -287,6 +386,31 @@ def reported(output: str) -> Mapping[int, str]:
         elif found := re.fullmatch(r'Revealed type is "(.*)"', text):
             said[number] = re.sub(r"\b(?:\w+\.)+", "", found[1])
     return said
+
+
+PYRIGHT = {
+    "typeCheckingMode": "strict",
+    "pythonVersion": "3.11",
+    "extraPaths": [str(ROOT)],
+}
+
+
+def test_pyright_says_what_it_should(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(PYRIGHT))
+    command = [sys.executable, "-m", "basedpyright", "--outputjson", "--pythonpath", sys.executable]
+    done = subprocess.run(
+        [*command, "--project", str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    found = {
+        each["range"]["start"]["line"] + 1: each["message"]
+        for each in json.loads(done.stdout)["generalDiagnostics"]
+        if each["severity"] == "error"
+    }
+    wanted = {number for number, mark in expected().items() if mark.startswith("error: ")}
+    assert {number: found[number] for number in found.keys() - wanted} == {}
+    assert wanted - found.keys() == set()
 
 
 @pytest.fixture(scope="module")
