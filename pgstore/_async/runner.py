@@ -29,7 +29,7 @@ from pgstore._core.outages import PACE
 from pgstore._core.parameters import array, interval, text
 from pgstore._core.subscriptions import PARTITION, PAUSE, SUBSCRIPTION, TOKEN, Batch, RunnerHooks
 from pgstore._core.translation import passes
-from pgstore.errors import LeaseLostError, SubscriptionNotFoundError
+from pgstore.errors import LeaseLostError, SubscriptionExistsError, SubscriptionNotFoundError
 
 # How long a worker that found nothing waits at most. A lease of a worker that died, or a pause
 # after a failure, ends without a notification: each look that finds nothing asks when the next one
@@ -301,7 +301,7 @@ class AsyncRunner:
                     else database.rows(s.CLAIM_BATCH, parameters)
                 )
             except SubscriptionNotFoundError as error:
-                self._leave_out(error)
+                self._leave_out(error, "was dropped")
                 continue
             if not rows:
                 return None
@@ -310,16 +310,31 @@ class AsyncRunner:
                 return None
             name, partition, token = (rows[0][at] for at in (SUBSCRIPTION, PARTITION, TOKEN))
             if name is not None:
-                return Lease(by_name[name], partition, token), Batch.of(rows, self._decode)
+                lease = Lease(by_name[name], partition, token)
+                return lease, self._batch(lease, rows)
             await async_pause(_OTHERS_LOOK)
 
-    def _leave_out(self, error: SubscriptionNotFoundError) -> None:
-        """Continue without a subscription that was dropped; the last one's end is the run's."""
+    async def _is_declared(self, subscription: AsyncSubscription[Any]) -> bool:
+        """Tell whether a subscription still reads what the program declares; leave it out if not.
+
+        Otherwise this program would acknowledge messages that a newer one has handlers for.
+        """
+        try:
+            await subscription.confirm()
+        except SubscriptionExistsError as error:
+            self._leave_out(error, "reads something else now")
+            return False
+        return True
+
+    def _leave_out(
+        self, error: SubscriptionNotFoundError | SubscriptionExistsError, why: str
+    ) -> None:
+        """Continue without a subscription; the last one's end is the run's."""
         with self._leases_lock:
             if list(self._by_name) in ([], [error.subscription]):
                 raise error
             if self._by_name.pop(error.subscription, None) is not None:
-                log.error("subscription %s was dropped: run without it", error.subscription)
+                log.error("subscription %s %s: run without it", error.subscription, why)
 
     async def _work_off(self, lease: Lease, batch: Batch, raise_errors: bool) -> int:
         """Handle what waits in a partition, for some time, and give it back."""
@@ -329,6 +344,9 @@ class AsyncRunner:
             self._leases.add(lease)
         try:
             while batch.messages:
+                # By another filter than the program's, which has no handler for some of them.
+                if batch.foreign and not await self._is_declared(lease.subscription):
+                    break
                 count, released = await self._delivery.handle(lease, batch, raise_errors)
                 handled += count
                 if released:
@@ -355,7 +373,13 @@ class AsyncRunner:
             s.FETCH_BATCH,
             (*lease.parameters, text(lease.subscription.options.batch_size)),
         )
-        return Batch.of(rows, self._decode)
+        return self._batch(lease, rows)
+
+    def _batch(self, lease: Lease, rows: list[TupleRow]) -> Batch:
+        foreign = not lease.subscription.options.filter.admits(rows)
+        batch = Batch.of(rows, self._decode)
+        batch.foreign = foreign
+        return batch
 
     async def _keep(self) -> None:
         """Extend the leases of handlers that take long, and tell how far behind we are."""

@@ -245,6 +245,11 @@ class AsyncSubscription(Generic[E]):
             )
         self._told = True
 
+    async def confirm(self) -> None:
+        """Make sure once more that it reads the same. Raises SubscriptionExistsError."""
+        self._created = False
+        await self.create()
+
     async def create(self) -> None:
         """Create it if it is not there; otherwise make sure that it reads the same.
 

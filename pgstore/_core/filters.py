@@ -1,12 +1,17 @@
 """The filters of reads across streams."""
 
+import re
 from collections.abc import Iterable
 
 import msgspec
+from psycopg.rows import TupleRow
 
 from pgstore._core.arguments import name_of, number, several
 from pgstore._core.parameters import array
 from pgstore.errors import InvalidArgumentError
+
+# Columns of a message's row.
+_STREAM, _TYPE = 1, 4
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +39,31 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             number("partitions", self.partitions),
             self.partition_by,
         )
+
+    def admits(self, rows: list[TupleRow]) -> bool:
+        """Tell whether these are rows of messages that it reads, whatever their partition is.
+
+        A last row without a message does not count.
+        """
+        if self.types is not None and not {row[_TYPE] for row in rows} - {None} <= {*self.types}:
+            return False
+        if self.categories is None and self.stream_pattern is None:
+            return True
+        streams = {row[_STREAM] for row in rows} - {None}
+        if self.categories is not None and not (
+            {stream.partition("-")[0] for stream in streams} <= {*self.categories}
+        ):
+            return False
+        return self.stream_pattern is None or all(
+            map(_like(self.stream_pattern).fullmatch, streams)
+        )
+
+
+def _like(pattern: str) -> re.Pattern[str]:
+    """A regular expression for a LIKE pattern."""
+    parts = {"%": ".*", "_": "."}
+    each = re.findall(r"(?s)\\?.", pattern)
+    return re.compile("(?s)" + "".join(parts.get(one) or re.escape(one[-1]) for one in each))
 
 
 def categories_of(category: str | None, categories: Iterable[str] | None) -> tuple[str, ...] | None:

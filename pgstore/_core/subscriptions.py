@@ -93,7 +93,8 @@ class Batch(msgspec.Struct, eq=False):
     """Messages that a worker handles at once, and the checkpoint after all of them.
 
     If nothing comes after the `last` ones, the lease is given back with their acknowledgement. A
-    message that was `parked` is alone.
+    message that was `parked` is alone. Some messages of a `foreign` batch are none that the program
+    declares to read.
     """
 
     messages: list[StoredMessage[Any] | Undecoded | Skipped]
@@ -101,6 +102,7 @@ class Batch(msgspec.Struct, eq=False):
     checkpoint: int
     last: bool = False
     parked: bool = False
+    foreign: bool = False
 
     @staticmethod
     def of(rows: list[TupleRow], decode: Callable[[TupleRow], StoredMessage[Any]]) -> "Batch":

@@ -31,7 +31,7 @@ from pgstore._sync.opening import Opening
 from pgstore._sync.scheduler import Scheduler
 from pgstore._sync.subscription import Subscription
 from pgstore._sync.waker import Waker
-from pgstore.errors import LeaseLostError, SubscriptionNotFoundError
+from pgstore.errors import LeaseLostError, SubscriptionExistsError, SubscriptionNotFoundError
 
 # How long a worker that found nothing waits at most. A lease of a worker that died, or a pause
 # after a failure, ends without a notification: each look that finds nothing asks when the next one
@@ -303,7 +303,7 @@ class Runner:
                     else database.rows(s.CLAIM_BATCH, parameters)
                 )
             except SubscriptionNotFoundError as error:
-                self._leave_out(error)
+                self._leave_out(error, "was dropped")
                 continue
             if not rows:
                 return None
@@ -312,16 +312,31 @@ class Runner:
                 return None
             name, partition, token = (rows[0][at] for at in (SUBSCRIPTION, PARTITION, TOKEN))
             if name is not None:
-                return Lease(by_name[name], partition, token), Batch.of(rows, self._decode)
+                lease = Lease(by_name[name], partition, token)
+                return lease, self._batch(lease, rows)
             pause(_OTHERS_LOOK)
 
-    def _leave_out(self, error: SubscriptionNotFoundError) -> None:
-        """Continue without a subscription that was dropped; the last one's end is the run's."""
+    def _is_declared(self, subscription: Subscription[Any]) -> bool:
+        """Tell whether a subscription still reads what the program declares; leave it out if not.
+
+        Otherwise this program would acknowledge messages that a newer one has handlers for.
+        """
+        try:
+            subscription.confirm()
+        except SubscriptionExistsError as error:
+            self._leave_out(error, "reads something else now")
+            return False
+        return True
+
+    def _leave_out(
+        self, error: SubscriptionNotFoundError | SubscriptionExistsError, why: str
+    ) -> None:
+        """Continue without a subscription; the last one's end is the run's."""
         with self._leases_lock:
             if list(self._by_name) in ([], [error.subscription]):
                 raise error
             if self._by_name.pop(error.subscription, None) is not None:
-                log.error("subscription %s was dropped: run without it", error.subscription)
+                log.error("subscription %s %s: run without it", error.subscription, why)
 
     def _work_off(self, lease: Lease, batch: Batch, raise_errors: bool) -> int:
         """Handle what waits in a partition, for some time, and give it back."""
@@ -331,6 +346,9 @@ class Runner:
             self._leases.add(lease)
         try:
             while batch.messages:
+                # By another filter than the program's, which has no handler for some of them.
+                if batch.foreign and not self._is_declared(lease.subscription):
+                    break
                 count, released = self._delivery.handle(lease, batch, raise_errors)
                 handled += count
                 if released:
@@ -357,7 +375,13 @@ class Runner:
             s.FETCH_BATCH,
             (*lease.parameters, text(lease.subscription.options.batch_size)),
         )
-        return Batch.of(rows, self._decode)
+        return self._batch(lease, rows)
+
+    def _batch(self, lease: Lease, rows: list[TupleRow]) -> Batch:
+        foreign = not lease.subscription.options.filter.admits(rows)
+        batch = Batch.of(rows, self._decode)
+        batch.foreign = foreign
+        return batch
 
     def _keep(self) -> None:
         """Extend the leases of handlers that take long, and tell how far behind we are."""

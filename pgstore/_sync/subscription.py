@@ -242,6 +242,11 @@ class Subscription(Generic[E]):
             )
         self._told = True
 
+    def confirm(self) -> None:
+        """Make sure once more that it reads the same. Raises SubscriptionExistsError."""
+        self._created = False
+        self.create()
+
     def create(self) -> None:
         """Create it if it is not there; otherwise make sure that it reads the same.
 

@@ -10,6 +10,7 @@ import pytest
 
 from pgstore import (
     AsyncMessageStore,
+    AsyncSubscription,
     InvalidArgumentError,
     MessageDecodeError,
     MessageNotFoundError,
@@ -19,6 +20,7 @@ from pgstore import (
     UnreadableMessage,
     Upcaster,
 )
+from pgstore._compat.tasks import async_pause
 from tests.client._async.conftest import OpenStore
 from tests.client._async.running import running
 from tests.client.messages import EventA, EventB
@@ -261,6 +263,60 @@ async def test_refilter_makes_it_read_what_is_declared(
     assert caught.value.argument == "from_position"
     with pytest.raises(SubscriptionNotFoundError):
         await present.subscription(f"{category}-none").refilter()
+
+
+async def refiltered(
+    store: Store, category: str
+) -> tuple[AsyncSubscription[Any], AsyncSubscription[Any], list[int]]:
+    """A subscription that reads a type more than a program knows, and such a message."""
+    old = store.subscription(category, category=category, types=[EventA])
+    seen: list[int] = []
+
+    @old.handler
+    async def on_a(message: EventA) -> None:
+        seen.append(message.num)
+
+    await store.write(f"{category}-1", EventA(1))
+    await store.run_once(old)
+    new = store.subscription(category, category=category, types=[EventA, EventB])
+    await new.refilter()
+    await store.write(f"{category}-1", EventB("two"))
+    return old, new, seen
+
+
+async def test_former_program_leaves_messages_that_it_does_not_declare(
+    store: Store, category: str
+) -> None:
+    old, new, seen = await refiltered(store, category)
+    with pytest.raises(SubscriptionExistsError):
+        await store.run_once(old)
+    (partition,) = await new.partitions()
+    assert (partition.state, partition.attempts) == ("waiting", 0)
+
+    @new.handler
+    async def on_either(message: EventA | EventB) -> None:
+        seen.append(2)
+
+    assert await store.run_once(new) == 1
+    assert seen == [1, 2]
+
+
+async def test_former_program_continues_with_its_other_subscriptions(
+    store: Store, category: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, _, _ = await refiltered(store, category)
+    other = store.subscription(f"{category}-other", category=category, ignore=[EventB])
+
+    @other.handler
+    async def on_a(message: EventA) -> None: ...
+
+    async with running(store, old, other):
+        written = await store.write(f"{category}-1", EventA(3))
+        await other.wait_until(written.global_position, timeout=10)
+        while not caplog.messages:
+            await async_pause(0.01)
+    assert caplog.messages == [f"subscription {category} reads something else now: run without it"]
+    assert await old.position() < written.global_position
 
 
 async def test_types_without_a_handler_are_told_once(

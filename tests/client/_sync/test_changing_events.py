@@ -16,11 +16,13 @@ from pgstore import (
     MessageNotFoundError,
     MessageStore,
     StoredMessage,
+    Subscription,
     SubscriptionExistsError,
     SubscriptionNotFoundError,
     UnreadableMessage,
     Upcaster,
 )
+from pgstore._compat.tasks import pause
 from tests.client._sync.conftest import OpenStore
 from tests.client._sync.running import running
 from tests.client.messages import EventA, EventB
@@ -261,6 +263,60 @@ def test_refilter_makes_it_read_what_is_declared(
     assert caught.value.argument == "from_position"
     with pytest.raises(SubscriptionNotFoundError):
         present.subscription(f"{category}-none").refilter()
+
+
+def refiltered(
+    store: Store, category: str
+) -> tuple[Subscription[Any], Subscription[Any], list[int]]:
+    """A subscription that reads a type more than a program knows, and such a message."""
+    old = store.subscription(category, category=category, types=[EventA])
+    seen: list[int] = []
+
+    @old.handler
+    def on_a(message: EventA) -> None:
+        seen.append(message.num)
+
+    store.write(f"{category}-1", EventA(1))
+    store.run_once(old)
+    new = store.subscription(category, category=category, types=[EventA, EventB])
+    new.refilter()
+    store.write(f"{category}-1", EventB("two"))
+    return old, new, seen
+
+
+def test_former_program_leaves_messages_that_it_does_not_declare(
+    store: Store, category: str
+) -> None:
+    old, new, seen = refiltered(store, category)
+    with pytest.raises(SubscriptionExistsError):
+        store.run_once(old)
+    (partition,) = new.partitions()
+    assert (partition.state, partition.attempts) == ("waiting", 0)
+
+    @new.handler
+    def on_either(message: EventA | EventB) -> None:
+        seen.append(2)
+
+    assert store.run_once(new) == 1
+    assert seen == [1, 2]
+
+
+def test_former_program_continues_with_its_other_subscriptions(
+    store: Store, category: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, _, _ = refiltered(store, category)
+    other = store.subscription(f"{category}-other", category=category, ignore=[EventB])
+
+    @other.handler
+    def on_a(message: EventA) -> None: ...
+
+    with running(store, old, other):
+        written = store.write(f"{category}-1", EventA(3))
+        other.wait_until(written.global_position, timeout=10)
+        while not caplog.messages:
+            pause(0.01)
+    assert caplog.messages == [f"subscription {category} reads something else now: run without it"]
+    assert old.position() < written.global_position
 
 
 def test_types_without_a_handler_are_told_once(

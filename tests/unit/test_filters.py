@@ -1,0 +1,41 @@
+"""Filters, as a program compares them with the rows that it is given."""
+
+import pytest
+
+from pgstore._core.filters import Filter
+
+ROW = ("id", "account-7+2025", 1, 1, "Deposited", "{}", None, None)
+CHECKPOINT = (None,) * 8
+
+
+@pytest.mark.parametrize(
+    "admitting",
+    [
+        Filter(),
+        Filter(types=("Deposited", "Opened")),
+        Filter(categories=("account",)),
+        Filter(stream_pattern="account-%"),
+        Filter(stream_pattern="account-_+____"),
+        Filter(stream_pattern="account\\-7+2025"),
+        Filter(types=("Deposited",), categories=("a", "account"), stream_pattern="%"),
+    ],
+)
+def test_message_is_one_of_the_filter(admitting: Filter) -> None:
+    assert admitting.admits([ROW, CHECKPOINT])
+    assert admitting.admits([CHECKPOINT])
+    assert admitting.admits([])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Filter(types=("Opened",)),
+        Filter(categories=("acc",)),
+        Filter(stream_pattern="account"),
+        Filter(stream_pattern="account-\\_%"),
+        Filter(stream_pattern="account.7%"),
+        Filter(types=("Deposited",), categories=("order",)),
+    ],
+)
+def test_message_is_of_another_filter(other: Filter) -> None:
+    assert not other.admits([ROW])
