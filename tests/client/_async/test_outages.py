@@ -39,7 +39,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def noting(store: Store, category: str, seen: list[int]) -> AsyncSubscription[Any]:
-    subscription = store.subscription(category, category=category)
+    subscription = store.subscription(category, category=category, ignore=["EventB"])
 
     @subscription.handler
     async def note(message: EventA, tx: Transaction) -> None:

@@ -40,7 +40,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def noting(store: Store, category: str, seen: list[int]) -> Subscription[Any]:
-    subscription = store.subscription(category, category=category)
+    subscription = store.subscription(category, category=category, ignore=["EventB"])
 
     @subscription.handler
     def note(message: EventA, tx: Transaction) -> None:
