@@ -7,7 +7,8 @@ from types import UnionType
 from typing import Any
 
 from pgstore._core.arguments import describe, name_of, refuse_no_function
-from pgstore._core.codec import DecodeHook, Hook, codec_of
+from pgstore._core.codec import codec_of
+from pgstore._core.coders import DecodeHook, Hook
 from pgstore._core.messages import E
 from pgstore._core.states import S, Snapshots, StateCodec
 from pgstore._sync.decider import Decider
