@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from os import PathLike
-from pathlib import Path
 from typing import Generic
 from uuid import UUID
 
@@ -389,7 +388,7 @@ class AsyncReader(Generic[E]):
                 positions of all messages to find them.
         """
         if against is not None:
-            return unreadable_lines(self._codec, Path(against))
+            return unreadable_lines(self._codec, against)
         rows = await self._database.rows(s.LAST_OF_TYPES, (str(count("last", last, least=1)),))
         return unreadable_rows(self._codec, rows)
 

@@ -1,11 +1,13 @@
 """Which stored messages the message types at hand cannot read."""
 
 from collections.abc import Iterator
+from os import PathLike
 from pathlib import Path
 
 import msgspec
 from psycopg.rows import TupleRow
 
+from pgstore._core.arguments import describe
 from pgstore._core.codec import Codec
 from pgstore._core.messages import E
 from pgstore._core.upcasters import SkippedMessage
@@ -40,36 +42,42 @@ _decode_line = msgspec.json.Decoder(_Line).decode
 _OTHERS = (b'{"pgstore_export":', b'{"end":')
 
 
-def unreadable_lines(codec: Codec[E], path: Path) -> list[UnreadableMessage]:
+def unreadable_lines(codec: Codec[E], path: str | PathLike[str]) -> list[UnreadableMessage]:
     """Those of a file of JSON Lines, as `pgstore export` and `pgstore read --json` write them.
 
-    Raises InvalidArgumentError for a line that is no message, and if no line is one.
+    Raises InvalidArgumentError for a file that cannot be read, for a line that is no message, and
+    if no line is one.
     """
     count = 0
     found: list[UnreadableMessage] = []
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip() or line.startswith(_OTHERS):
+    try:
+        lines = Path(path).read_bytes().split(b"\n")
+    except (OSError, ValueError, TypeError) as error:
+        raise InvalidArgumentError(
+            f"against must be a file that can be read, not {describe(path)}: {error}"
+        ) from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith(_OTHERS):
+            continue
+        try:
+            each = _decode_line(line)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            if b'"floor":' in line and b'"type":' not in line:
                 continue
-            try:
-                each = _decode_line(line)
-            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-                if b'"floor":' in line and b'"type":' not in line:
-                    continue
-                raise InvalidArgumentError(
-                    f"{path}, line {number} is no message: {error}: each line is an object with"
-                    " type and data, as pgstore export writes it"
-                ) from error
-            count += 1
-            found += _unreadable(
-                codec,
-                each.type,
-                bytes(each.data).decode(),
-                each.stream,
-                each.version,
-                each.global_position,
-                number,
-            )
+            raise InvalidArgumentError(
+                f"{path}, line {number} is no message: {error}: each line is an object with"
+                " type and data, as pgstore export writes it"
+            ) from error
+        count += 1
+        found += _unreadable(
+            codec,
+            each.type,
+            bytes(each.data).decode(),
+            each.stream,
+            each.version,
+            each.global_position,
+            number,
+        )
     if not count:
         raise InvalidArgumentError(f"{path} has no message: export some with pgstore export")
     return found

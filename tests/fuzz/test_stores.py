@@ -26,13 +26,15 @@ from tests.fuzz.values import (
 
 # What takes no values; and decorators, see test_handlers.py.
 _OTHERS = {"close", "aclose", "stop", "transaction", "handler", "batch_handler", "middleware"}
+# Those that a runner calls.
+_OTHERS |= {"refuse_to_run", "tell_unhandled", "confirm"}
 
 
 def public(cls: type) -> list[str]:
     return [
         name
         for name, method in inspect.getmembers(cls, inspect.isfunction)
-        if not name.startswith("_") and name not in _OTHERS | {"refuse_to_run"}
+        if not name.startswith("_") and name not in _OTHERS
     ]
 
 
