@@ -9,7 +9,7 @@ from psycopg import AsyncConnection
 from pgstore._core.handlers import Handler
 from pgstore._core.messages import StoredMessage
 from pgstore._core.metadata import Context, current_context
-from pgstore._core.subscriptions import Undecoded
+from pgstore._core.subscriptions import Skipped, Undecoded
 
 # A handler, its argument, and the context of its call: the causes are the messages in the argument.
 Call = tuple[Handler, Any, Context]
@@ -27,7 +27,7 @@ class AsyncHandling(Protocol):
 
 
 def calls_of(
-    subscription: AsyncHandling, messages: Sequence[StoredMessage[Any] | Undecoded]
+    subscription: AsyncHandling, messages: Sequence[StoredMessage[Any] | Undecoded | Skipped]
 ) -> list[Call]:
     """The handler calls that these messages need."""
     around = current_context()
