@@ -11,7 +11,7 @@ from pgstore._core.parameters import array
 from pgstore.errors import InvalidArgumentError
 
 # Columns of a message's row.
-_STREAM, _TYPE = 1, 4
+_STREAM, _TYPE, _METADATA = 1, 4, 6
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,9 +43,11 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     def admits(self, rows: list[TupleRow]) -> bool:
         """Tell whether these are rows of messages that it reads, whatever their partition is.
 
-        A last row without a message does not count.
+        A last row without a message does not count. False if it cannot be said without the server.
         """
         if self.types is not None and not {row[_TYPE] for row in rows} - {None} <= {*self.types}:
+            return False
+        if self.metadata is not None and not _contain(rows, self.metadata):
             return False
         if self.categories is None and self.stream_pattern is None:
             return True
@@ -57,6 +59,21 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         return self.stream_pattern is None or all(
             map(_like(self.stream_pattern).fullmatch, streams)
         )
+
+
+def _contain(rows: list[TupleRow], wanted: str) -> bool:
+    """Tell whether each message's metadata has these keys with these values."""
+    try:
+        keys = msgspec.json.decode(wanted, type=dict[str, msgspec.Raw])
+        for row in rows:
+            if row[_STREAM] is not None:
+                found = msgspec.json.decode(row[_METADATA] or "{}", type=dict[str, object])
+                for key, value in keys.items():
+                    if key not in found or found[key] != msgspec.json.decode(value):
+                        return False
+    except (ValueError, msgspec.MsgspecError):  # a number that Python cannot hold
+        return False
+    return True
 
 
 def _like(pattern: str) -> re.Pattern[str]:

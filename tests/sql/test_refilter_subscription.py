@@ -101,6 +101,18 @@ def test_refilter_loses_at_once(store: Store, partitions: int) -> None:
 
 
 @each_number
+def test_refilter_changes_the_metadata(store: Store, partitions: int) -> None:
+    reader = Subscription(store, metadata='{"tenant": "a"}', partitions=partitions)
+    written = [
+        store.write(f"{reader.category}-1", "A", "{}", metadata=f'{{"tenant": "{tenant}"}}')[1]
+        for tenant in ("a", "b", "a")
+    ]
+    refilter(reader, metadata='{"tenant": "b"}')
+    assert reader.work() == written[1:2]
+    assert wrong(store) == []
+
+
+@each_number
 def test_refilter_takes_the_leases(store: Store, partitions: int) -> None:
     reader = Subscription(store, types=["B"], partitions=partitions)
     of_a, of_b = reader.write(1, "A"), reader.write(1, "B")
@@ -165,7 +177,8 @@ def test_refilter_refuses_a_position_that_is_not_reached(store: Store, partition
 
 
 @pytest.mark.parametrize(
-    "named", [{"categories": []}, {"types": [None]}, {"stream_pattern": "a\\"}]
+    "named",
+    [{"categories": []}, {"types": [None]}, {"stream_pattern": "a\\"}, {"metadata": "[1]"}],
 )
 def test_refilter_refuses_what_is_no_filter(store: Store, named: dict[str, Any]) -> None:
     reader = Subscription(store)

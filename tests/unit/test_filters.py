@@ -4,7 +4,7 @@ import pytest
 
 from pgstore._core.filters import Filter
 
-ROW = ("id", "account-7+2025", 1, 1, "Deposited", "{}", None, None)
+ROW = ("id", "account-7+2025", 1, 1, "Deposited", "{}", '{"tenant": "a", "n": {"m": 1}}', None)
 CHECKPOINT = (None,) * 8
 
 
@@ -18,6 +18,9 @@ CHECKPOINT = (None,) * 8
         Filter(stream_pattern="account-_+____"),
         Filter(stream_pattern="account\\-7+2025"),
         Filter(types=("Deposited",), categories=("a", "account"), stream_pattern="%"),
+        Filter(metadata='{"tenant": "a"}'),
+        Filter(metadata='{"n": {"m": 1}}', categories=("account",)),
+        Filter(metadata="{}"),
     ],
 )
 def test_message_is_one_of_the_filter(admitting: Filter) -> None:
@@ -35,6 +38,9 @@ def test_message_is_one_of_the_filter(admitting: Filter) -> None:
         Filter(stream_pattern="account-\\_%"),
         Filter(stream_pattern="account.7%"),
         Filter(types=("Deposited",), categories=("order",)),
+        Filter(metadata='{"tenant": "b"}'),
+        Filter(metadata='{"other": null}'),
+        Filter(metadata='{"tenant": "a"}', categories=("order",)),
     ],
 )
 def test_message_is_of_another_filter(other: Filter) -> None:

@@ -100,6 +100,18 @@ async def test_most_messages_are_counted_without_the_skipped_ones(
         assert [each.message async for each in found] == PRESENT[:count]
 
 
+async def test_correlated_messages_are_present_ones(
+    open_store: OpenStore, new: Store, category: str
+) -> None:
+    old = await open_store(messages={"OldA": OldA, "Noise": Noise})
+    messages = [Noise(), OldA("1"), Noise(), OldA("2")]
+    await old.write_many(f"{category}-1", messages, metadata={"correlation_id": category})
+    found = [each.message async for each in new.read_correlated(category)]
+    assert found == [EventA(1), EventA(2)]
+    found = [each.message async for each in new.read_correlated(category, max_count=1)]
+    assert found == [EventA(1)]
+
+
 async def test_last_is_the_last_that_is_not_skipped(
     new: Store, open_store: OpenStore, stream: str, category: str
 ) -> None:
