@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from pgstore._async.decider import AsyncDecider
@@ -10,6 +11,7 @@ from pgstore._async.subscription import AsyncSubscription
 from pgstore._core.arguments import describe, name_of, refuse_no_function
 from pgstore._core.messages import E, RawMessage, StoredMessage
 from pgstore._core.states import Aggregate, S
+from pgstore._core.upcasters import SkippedMessage
 from pgstore._sync.decider import Decider
 from pgstore._sync.repository import Repository
 from pgstore._sync.subscription import Subscription
@@ -141,7 +143,9 @@ def _replayed(
     """The state that these messages make, as if a store had them."""
     state = decider._initial(stream)
     for version, message in enumerate(messages, 1):
-        state = decider._evolve(state, read_back(decider._store._codec, message, stream, version))
+        with suppress(SkippedMessage):  # as a reader passes over it
+            present = read_back(decider._store._codec, message, stream, version)
+            state = decider._evolve(state, present)
     return state
 
 

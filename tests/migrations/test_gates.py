@@ -15,11 +15,21 @@ from tests.migrations.installers import Install, Rows, by_python, write
 from tests.released import install_released
 
 BEFORE = 3  # the released version whose writers enter no gate
+
+# In the first 1,000 positions a writer looks at each table, which an upgrade waits for.
+START = 2000
 Connection = psycopg.Connection
 
 
 def query(conn: Connection, name: str, text: str) -> Rows:
     return conn.execute(sql.SQL(text).format(store=sql.Identifier(name))).fetchall()
+
+
+def install_before(conninfo: str, name: str) -> None:
+    """Install the version before the gates; the next position is the one after START."""
+    install_released(conninfo, name, BEFORE)
+    with psycopg.connect(conninfo) as conn:
+        query(conn, name, f"SELECT setval('{{store}}.global_position_seq', {START})")
 
 
 def trusted(conn: Connection, name: str) -> bool:
@@ -83,7 +93,7 @@ def test_writer_that_waits_for_its_stream_during_the_upgrade_is_not_passed(
     conninfo: str, schema: str, connect: Connect, install: Install, trusting: str
 ) -> None:
     """It runs on by the functions of before; readers that trust the gates at once pass it."""
-    install_released(conninfo, schema, BEFORE)
+    install_before(conninfo, schema)
     conn = connect()
     writer, holder = connect(autocommit=False), connect(autocommit=False)
     write(conn, schema, "b-1")
@@ -136,7 +146,7 @@ def test_prepared_transaction_of_before_the_upgrade_is_waited_for(
     conninfo: str, schema: str, connect: Connect
 ) -> None:
     """Its session has gone on meanwhile: only its mark tells of it."""
-    install_released(conninfo, schema, BEFORE)
+    install_before(conninfo, schema)
     conn, old, gid = connect(), connect(), f"prepared-{uuid4().hex}"
     old.execute("BEGIN")
     write(old, schema, "a-1")
@@ -150,15 +160,15 @@ def test_prepared_transaction_of_before_the_upgrade_is_waited_for(
         old.execute(f"PREPARE TRANSACTION '{new}'".encode())
         try:
             for _ in range(3):
-                assert look(conn, schema) == (0, True)
+                assert look(conn, schema) == (START, True)
             assert not trusted(conn, schema)
         finally:
             old.execute(f"COMMIT PREPARED '{gid}'".encode())
-        assert look(conn, schema) == (1, True)
+        assert look(conn, schema) == (START + 1, True)
         wait_for_trust(conn, schema)
     finally:
         old.execute(f"ROLLBACK PREPARED '{new}'".encode())
-    assert look(conn, schema) == (2, False)
+    assert look(conn, schema) == (START + 2, False)
 
 
 def test_open_transactions_are_noted_after_the_upgrade_has_ended(

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 import pgstore
-from pgstore.testing import compare_messages, given, stored
+from pgstore.testing import compare_messages, given, handle, stored
 
 
 class Opened(msgspec.Struct):
@@ -224,6 +224,31 @@ def test_message_of_older_code_is_given_raw() -> None:
     assert given(accounts, old).state == Account(balance=5)
     with pytest.raises(pgstore.UnknownMessageTypeError):
         given(accounts, pgstore.RawMessage("Lost", b"{}"))
+
+
+def test_message_of_older_code_becomes_a_present_one_or_is_passed_over() -> None:
+    def moved(old: dict[str, Any]) -> Moved:
+        return Moved(old["cents"] // 100)
+
+    def dropped(old: dict[str, Any]) -> None:
+        return None
+
+    upcasters = [pgstore.Upcaster("Paid", moved), pgstore.Upcaster("Counted", dropped)]
+    store = pgstore.MessageStore[Message](messages=Message, upcasters=upcasters)
+    paid = pgstore.RawMessage("Paid", b'{"cents": 500}')
+    counted = pgstore.RawMessage("Counted", b"{}")
+    assert given(store.decider(evolve, Account), paid, counted).state.balance == 5
+    wallet = given(store.repository(Wallet, "wallet"), paid, counted).state
+    assert (wallet.balance, wallet.version) == (5, 2)
+    subscription = store.subscription("s")
+    seen: list[Moved] = []
+
+    @subscription.handler
+    def on_moved(message: Moved) -> None:
+        seen.append(message)
+
+    assert handle(subscription, paid, counted) == 1
+    assert seen == [Moved(5)]
 
 
 def test_stored_messages_are_compared() -> None:

@@ -3,6 +3,7 @@
 """Handlers that get messages."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Generic, cast
 
 import msgspec
@@ -10,6 +11,7 @@ from psycopg import Connection
 
 from pgstore._core.messages import E, RawMessage, StoredMessage
 from pgstore._core.metadata import current_context, enter_context, leave_context
+from pgstore._core.upcasters import SkippedMessage
 from pgstore._sync import calling
 from pgstore._sync.store import MessageStore
 from pgstore._sync.subscription import Subscription
@@ -71,8 +73,9 @@ def handle(
         one: StoredMessage[Any] = (
             each if isinstance(each, StoredMessage) else stored(each, stream=stream, version=number)
         )
-        message = read_back(store._codec, one.message, one.stream, one.version)
-        given.append(msgspec.structs.replace(one, message=message))
+        with suppress(SkippedMessage):  # as a worker passes over it
+            message = read_back(store._codec, one.message, one.stream, one.version)
+            given.append(msgspec.structs.replace(one, message=message))
     calls = calling.calls_of(subscription, given)
     token = enter_context(current_context())
     try:
