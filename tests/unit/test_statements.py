@@ -10,7 +10,7 @@ from pgstore import InvalidArgumentError
 from pgstore._core import statements
 from pgstore._core.quoting import Statements, as_prepared
 
-ALL = {name: text for name, text in vars(statements).items() if name[0] != "_"}
+ALL = {name: text for name, text in vars(statements).items() if name.isupper() and name[0] != "_"}
 PREPARED = {name: text for name, text in ALL.items() if not text.startswith("COPY")}
 NAMES = {
     "pgstore": '"pgstore"',
