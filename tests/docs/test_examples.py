@@ -43,7 +43,11 @@ from pgstore.embedded import Server
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+APPLICATION = ROOT / "docs" / "guides" / "application.md"  # its blocks are files
+PAGES = [
+    README,
+    *(page for page in sorted((ROOT / "docs").rglob("*.md")) if page != APPLICATION),
+]
 DEMO = "postgresql://localhost/demo"
 
 KNOWN = {"python", "sql", "text", "console", "toml", "json", "mermaid"}

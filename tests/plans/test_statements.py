@@ -24,7 +24,7 @@ def statements(store: str) -> Iterator[tuple[str, str]]:
     named = {
         name: quoted[text.replace("ORDERING", "stream")]  # a command fills it in
         for name, text in vars(known).items()
-        if name[0] != "_" and not text.startswith("COPY")
+        if name.isupper() and name[0] != "_" and not text.startswith("COPY")
     }
     for name, text in named.items():
         numbers = count(1)
