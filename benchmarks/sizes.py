@@ -20,6 +20,8 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     """Of each of the processes."""
     tasks: tuple[int, ...]
     """Of one process."""
+    lone_writes: int
+    """Of one client, each of them timed."""
     streams: int
     busy_streams: bool
     """Whether single writes are measured on few busy streams too."""
@@ -61,6 +63,7 @@ FULL = Sizes(
     processes=4,
     threads=8,
     tasks=(32, 200),
+    lone_writes=2_000,
     streams=10_000,
     busy_streams=True,
     batches=(10, 100, 1_000),
@@ -95,6 +98,7 @@ QUICK = Sizes(
     processes=2,
     threads=2,
     tasks=(4,),
+    lone_writes=20,
     streams=100,
     busy_streams=False,
     batches=(10, 100),

@@ -96,6 +96,14 @@ def best_client(figure: Figure) -> float | None:
     return best_peer(figure, without=NO_CLIENT)
 
 
+def best_grouped(figure: Figure) -> float | None:
+    return best_peer(figure, mine="pgstore-grouped")
+
+
+def best_peer_of_raw(figure: Figure) -> float | None:
+    return best_peer(figure, mine="raw")
+
+
 def limit_of_best_client(figure: Figure) -> float | None:
     return best_peer(figure, without=NO_CLIENT, mine="raw")
 
@@ -220,6 +228,9 @@ def _applications(record: Record) -> Iterator[Row]:
         what = f"One process of 32 tasks{disk}, grouped"
         against = "one INSERT a transaction"
         yield Row(what, against, "≥", 2, key, share_of("raw", "pgstore-grouped"))
+        yield Row(what, "the best peer", "≥", 5, key, best_grouped, best_peer_of_raw)
+    what, against = "A lone write, grouped, 99th percentile", "not grouped"
+    yield Row(what, against, "≤", 1.1, "application/lone/p99", times("pgstore-grouped", US))
 
 
 def _batches_and_reads(record: Record) -> Iterator[Row]:
@@ -257,6 +268,7 @@ def _subscriptions(record: Record) -> Iterator[Row]:
         what, key = f"From write to handler, idle, {name}", f"latency/idle/{part}"
         echo, floor = times(US, "echo"), times("notified", "echo")
         yield Row(what, "LISTEN/NOTIFY echo", "≤", 1.9, key, echo, floor)
+        yield Row(what, "INSERT and NOTIFY", "≤", 1, key, times(US, "notified"))
     for kind, consumers in (("quiet", "of another category"), ("following", "of all messages")):
         key = f"consumers/{kind}"
         none, many = _variants(record, key)

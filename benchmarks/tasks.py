@@ -93,6 +93,21 @@ def write(
     }
 
 
+def lone(client: Client, place: Place, *, count: int, streams: int) -> Task:
+    """Write single messages to random streams, one after the other; the seconds that each took."""
+    chance = random.Random(place.number)
+    for _ in range(WARM_UP):
+        client.write(f"account-{chance.randint(1, streams)}", deposited())
+    times: list[float] = []
+    yield
+    for _ in range(count):
+        fact, stream = deposited(), f"account-{chance.randint(1, streams)}"
+        start = time.perf_counter()
+        client.write(stream, fact)
+        times.append(time.perf_counter() - start)
+    return {"times": times, "stored": count + WARM_UP, "reference": fact.reference}
+
+
 def batches(client: Client, place: Place, *, size: int, seconds: float, most: int = 10_000) -> Task:
     """Write batches of a size, each to a stream of its own; the time of each."""
     facts = [deposited(n) for n in range(size)]
@@ -337,7 +352,7 @@ def fill_rare(client: Client, place: Place, *, count: int, every: int) -> Task:
 TASKS: dict[str, Callable[..., Task]] = {
     task.__name__: task
     for task in (
-        *(install, write, batches, copies, fill, read, read_all, create_consumer, catch_up),
+        *(install, write, lone, batches, copies, fill, read, read_all, create_consumer, catch_up),
         *(consume, probe, write_several, follow, begin_streams, fill_rare, fill_singly),
     )
 }

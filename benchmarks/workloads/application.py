@@ -3,10 +3,13 @@
 from functools import partial
 
 from benchmarks.bench import Bench, Database
+from benchmarks.figures import percentile
 from benchmarks.flush import reason_against
 from benchmarks.server import Server
+from benchmarks.workloads.latency import taken
 from benchmarks.workloads.writes import begin, is_slow
 
+ALONE = ("raw", "pgstore", "pgstore-grouped")
 CONTENDERS = ("raw", "pgstore", "pgstore-grouped", "message-db", "eventsourcing-aggregates")
 WITH_TASKS = ("raw", "pgstore", "pgstore-grouped", "message-db")
 
@@ -29,6 +32,7 @@ def measured(bench: Bench, server: Server) -> None:
         bench.each(databases, lambda each: begin(each, sizes.streams))
         if not is_slow(bench):
             compare(bench, "processes/1", "one process, one thread", databases, "write", 1)
+            lone(bench, {name: each for name, each in databases.items() if name in ALONE})
         compare(
             bench,
             f"threads/{sizes.processes * sizes.threads}",
@@ -42,6 +46,35 @@ def measured(bench: Bench, server: Server) -> None:
         for tasks in sizes.tasks[:1] if is_slow(bench) else sizes.tasks:
             what = f"one process of {tasks} asyncio tasks"
             compare(bench, f"tasks/{tasks}", what, with_tasks, "tasks", 1, tasks=tasks)
+
+
+def lone(bench: Bench, databases: dict[str, Database]) -> None:
+    """How long a write takes that no other is beside."""
+    found: dict[str, list[list[float]]] = {name: [] for name in databases}
+
+    def median(name: str) -> float:
+        sizes, database = bench.sizes, databases[name]
+        (result,) = database.agent.run("lone", count=sizes.lone_writes, streams=sizes.streams)
+        database.verify(result["stored"], [result["reference"]])
+        found[name].append(result["times"])
+        return percentile(result["times"], 0.5) * 1000
+
+    title = "A write over TCP that no other is beside"
+    bench.measure(
+        f"{bench.workload}/lone/p50",
+        f"{title}, median",
+        "ms",
+        {name: partial(median, name) for name in databases},
+        on=databases,
+        better="lower",
+    )
+    bench.measure(
+        f"{bench.workload}/lone/p99",
+        f"{title}, 99th percentile",
+        "ms",
+        {name: taken(times) for name, times in found.items()},
+        better="lower",
+    )
 
 
 def compare(

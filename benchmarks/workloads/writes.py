@@ -7,6 +7,8 @@ from benchmarks.flush import reason_against
 from benchmarks.server import Server
 
 HOT = 4
+WARM = 0.5
+"""Seconds."""
 
 
 def run(bench: Bench) -> None:
@@ -31,9 +33,10 @@ def everywhere(bench: Bench, server: Server) -> None:
 
 def by_pgbench(bench: Bench, streams: int, server: Server) -> None:
     chosen = [each for each in bench.offered(bench.workload) if each.script(streams)]
+    warm = min(WARM, bench.sizes.seconds)
     with bench.databases(chosen, server) as databases:
         bench.each(databases, lambda each: begin(each, streams))
-        bench.each(databases, lambda each: each.pgbench(script(each, streams), 1, 0.5))
+        bench.each(databases, lambda each: each.pgbench(script(each, streams), 1, warm))
         for count in counts_of(bench, bench.sizes.pgbench_clients, streams):
 
             def one(database: Database, count: int = count) -> Callable[[], float]:
@@ -45,9 +48,10 @@ def by_pgbench(bench: Bench, streams: int, server: Server) -> None:
 
 def by_clients(bench: Bench, streams: int, server: Server) -> None:
     chosen = [each for each in bench.offered(bench.workload) if not each.sql_only]
+    warm = min(WARM, bench.sizes.seconds)
     with bench.databases(chosen, server) as databases:
         bench.each(databases, lambda each: begin(each, streams))
-        bench.each(databases, lambda each: rate(each, 4, 0.5, streams))  # warms up
+        bench.each(databases, lambda each: rate(each, 4, warm, streams))  # warms up
         for count in counts_of(bench, bench.sizes.python_clients, streams):
 
             def one(database: Database, count: int = count) -> Callable[[], float]:
