@@ -101,3 +101,22 @@ def test_core_waits_for_nothing() -> None:
         or (isinstance(node, ast.Attribute) and node.attr in ("execute", "connect", "sleep"))
     ]
     assert wrong == []
+
+
+def test_only_public_modules_of_psycopg_are_imported() -> None:
+    """What another package keeps to itself can change in any of its releases."""
+    found = []
+    for _, path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{each.name}" for each in node.names]
+            elif isinstance(node, ast.Import):
+                names = [each.name for each in node.names]
+            else:
+                continue
+            found += [
+                f"{path}: {name}"
+                for name in names
+                if name.startswith("psycopg") and any(part[0] == "_" for part in name.split("."))
+            ]
+    assert found == []
