@@ -247,7 +247,7 @@ SUMMARY = {
     "The same where a flush takes 1 ms": "writes-slow-disk/clients/spread/32",
     "One Python client over TCP": "application/processes/1",
     "4 processes of 8 threads over TCP": "application/threads/32",
-    "The same where a flush takes 1 ms ": "application-slow-disk/threads/32",
+    "The same over TCP where a flush takes 1 ms": "application-slow-disk/threads/32",
     "Batches of 1,000": "batches/1000",
     "A stream of 10,000, read and decoded": "reads/stream",
     "Catch-up of a subscription": "catch-up/plain",

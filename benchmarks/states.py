@@ -40,7 +40,7 @@ def evolve(account: Account, message: Deposited | Withdrawn) -> Account:
 
 
 def took(work: Callable[[], object]) -> float:
-    """Milliseconds that it takes."""
+    """Do some work; return how many milliseconds that took."""
     before = time.perf_counter()
     work()
     return (time.perf_counter() - before) * 1000
