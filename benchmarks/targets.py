@@ -255,9 +255,8 @@ def _subscriptions(record: Record) -> Iterator[Row]:
     yield Row(what, "plain paged read", "≥", 0.85, key, share_of("raw"))
     rows = "Catch-up with a row for each message"
     yield Row(rows, "the plain loop", "≥", 0.9, "catch-up/once", share_of("raw"))
-    several, key = "Catch-up of 8 partitions by 2 processes", "catch-up/partitions/2"
-    yield Row(several, "one partition", "≥", 1.5, key, times_alone(record), None)
-    key = "catch-up/plain"
+    several, two = "Catch-up of 8 partitions by 2 processes", "catch-up/partitions/2"
+    yield Row(several, "one partition", "≥", 1.5, two, times_alone(record), None)
     for how, key in (("1,000 at once", "plain"), ("their defaults", "defaults")):
         key = f"catch-up/{key}"
         against = named_best(record, key)

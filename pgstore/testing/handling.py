@@ -10,8 +10,9 @@ from pgstore._core.arguments import describe
 from pgstore._core.messages import E, RawMessage, StoredMessage
 from pgstore._sync.subscription import Subscription
 from pgstore.errors import InvalidArgumentError
-from pgstore.testing._async.handling import STREAM, async_handle
+from pgstore.testing._async.handling import async_handle
 from pgstore.testing._sync.handling import handle as sync_handle
+from pgstore.testing.messages import STREAM
 
 
 @overload

@@ -12,11 +12,14 @@ from pgstore._core.messages import E, RawMessage, StoredMessage
 
 START = datetime(2000, 1, 1, tzinfo=UTC)
 
+# Of a message that is given without one.
+STREAM = "test-1"
+
 
 def stored(
     message: E,
     *,
-    stream: str = "test-1",
+    stream: str = STREAM,
     version: int = 1,
     global_position: int | None = None,
     message_id: UUID | None = None,

@@ -53,7 +53,7 @@ class Outcome(Generic[S, E]):
             raise AssertionError(
                 f"{self._what} raised {_named(self.error)}\n  expected: {wanted}"
             ) from self.error
-        elif lines := list(_differences(expected, self._messages)):
+        elif lines := _differences(expected, self._messages):
             raise AssertionError("\n".join([f"{self._what}: not the expected messages", *lines]))
         return self
 
@@ -80,7 +80,7 @@ def compare_messages(actual: Iterable[StoredMessage[E]], *expected: E) -> None:
         AssertionError: they differ, which the error tells field by field.
     """
     __tracebackhide__ = True
-    if lines := list(_differences(expected, [each.message for each in actual])):
+    if lines := _differences(expected, [each.message for each in actual]):
         raise AssertionError("\n".join(["not the expected messages", *lines]))
 
 
@@ -94,7 +94,7 @@ def _named(error: object) -> str:
     return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
-def _differences(expected: Sequence[object], actual: Sequence[object]) -> Iterator[str]:
+def _differences(expected: Sequence[object], actual: Sequence[object]) -> list[str]:
     """Lines that show both; none if they are the same."""
     lines: list[str] = []
     same = True
@@ -111,7 +111,7 @@ def _differences(expected: Sequence[object], actual: Sequence[object]) -> Iterat
             same = same and not fields
             lines.append(f"  {'!' if fields else ' '} {found!r}")
             lines += [f"      {path}: {is_!r}, expected {was!r}" for path, was, is_ in fields]
-    return iter(() if same else lines)
+    return [] if same else lines
 
 
 def _shown(value: object, others: Sequence[object]) -> str:

@@ -18,7 +18,7 @@ from pgstore._sync.subscription import Subscription
 from pgstore.errors import InvalidArgumentError
 from pgstore.testing._async.handling import AsyncHandling
 from pgstore.testing._sync.handling import Handling
-from pgstore.testing.messages import read_back
+from pgstore.testing.messages import STREAM, read_back
 from pgstore.testing.outcomes import Outcome
 
 A = TypeVar("A", bound=Aggregate[Any])
@@ -32,7 +32,7 @@ class Deciding(Generic[S, E]):
         self, decider: Decider[S, E] | AsyncDecider[S, E], messages: Iterable[E | RawMessage]
     ) -> None:
         self._decider = decider
-        self.state: S = _replayed(decider, "test-1", messages)
+        self.state: S = _replayed(decider, STREAM, messages)
 
     def when(
         self,

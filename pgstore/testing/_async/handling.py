@@ -17,8 +17,6 @@ from pgstore.errors import InvalidArgumentError
 from pgstore.testing.messages import read_back, stored
 from pgstore.testing.outcomes import Outcome
 
-STREAM = "test-1"
-
 
 class AsyncHandling(Generic[E]):
     """A subscription whose handlers run in its store."""
@@ -51,7 +49,7 @@ class AsyncHandling(Generic[E]):
         return Outcome(self._subscription.name, None, [each.message async for each in written])
 
     async def _write(self, message: E | StoredMessage[Any]) -> int:
-        given = message if isinstance(message, StoredMessage) else stored(message, stream=STREAM)
+        given = message if isinstance(message, StoredMessage) else stored(message)
         is_raw = isinstance(given.message, RawMessage)
         store: AsyncMessageStore[Any] = self._store.raw if is_raw else self._store
         position = await store.write(given.stream, given.message, metadata=given.metadata)

@@ -19,8 +19,6 @@ from pgstore.errors import InvalidArgumentError
 from pgstore.testing.messages import read_back, stored
 from pgstore.testing.outcomes import Outcome
 
-STREAM = "test-1"
-
 
 class Handling(Generic[E]):
     """A subscription whose handlers run in its store."""
@@ -53,7 +51,7 @@ class Handling(Generic[E]):
         return Outcome(self._subscription.name, None, [each.message for each in written])
 
     def _write(self, message: E | StoredMessage[Any]) -> int:
-        given = message if isinstance(message, StoredMessage) else stored(message, stream=STREAM)
+        given = message if isinstance(message, StoredMessage) else stored(message)
         is_raw = isinstance(given.message, RawMessage)
         store: MessageStore[Any] = self._store.raw if is_raw else self._store
         position = store.write(given.stream, given.message, metadata=given.metadata)
