@@ -47,6 +47,17 @@ def test_write_message_repeated_in_the_same_transaction(store: Store, stream: st
     assert store.write(stream, message_id=message_id) == first
 
 
+@pytest.mark.parametrize("stored", [None, '{"m": 1}', '{"m": 1, "traceparent": "a"}'])
+def test_write_message_repeated_may_have_another_trace(
+    store: Store, stream: str, stored: str | None
+) -> None:
+    message_id = uuid4()
+    answer = store.write(stream, metadata=stored, message_id=message_id)
+    own = '"m": 1, ' if stored else ""
+    again = f'{{{own}"traceparent": "b", "tracestate": "c"}}'
+    assert store.write(stream, metadata=again, message_id=message_id) == answer
+
+
 @pytest.mark.parametrize(
     "repeat",
     [{}, {"metadata": None}, {"data": '{"a": 1.0, "b": [2]}'}],

@@ -50,7 +50,7 @@ BEGIN
       s.stream, m.version, m.global_position,
       s.stream = schedule_message.stream COLLATE "C" AND m.type = schedule_message.type COLLATE "C"
         AND m.data = schedule_message.data
-        AND m.metadata IS NOT DISTINCT FROM schedule_message.metadata AS same
+        AND _same_metadata(m.metadata, schedule_message.metadata) AS same
     FROM messages AS m
     CROSS JOIN LATERAL (
       SELECT i.stream FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
@@ -61,7 +61,7 @@ BEGIN
       d.stream, 0, 0,
       d.stream = schedule_message.stream COLLATE "C" AND d.type = schedule_message.type COLLATE "C"
         AND d.data = schedule_message.data
-        AND d.metadata IS NOT DISTINCT FROM schedule_message.metadata
+        AND _same_metadata(d.metadata, schedule_message.metadata)
     FROM scheduled_messages AS d
     WHERE d.message_id = new_id
   ) AS u

@@ -74,7 +74,7 @@ BEGIN
     AND a.version = other.version + w.n - 1
     AND a.type = w.type COLLATE "C"
     AND a.data = w.data
-    AND a.metadata IS NOT DISTINCT FROM w.metadata;
+    AND _same_metadata(a.metadata, w.metadata);
   IF matching <> cardinality(types) OR first_version - 1 <> expected_version THEN
     -- Do not reveal the stream to a role that may not write to it.
     IF _writers_restricted() AND NOT _may_write(_acting_role(), category(other.stream)) THEN
