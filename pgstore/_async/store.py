@@ -131,7 +131,8 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
                 prepare_threshold=prepare_threshold != 5,
                 group_writes=group_writes is not False,
             )
-            super().__init__(conninfo._database, codec, conninfo._waker, conninfo._grouping)
+            database = AsyncDatabase(conninfo._database.source)
+            super().__init__(database, codec, conninfo._waker, conninfo._grouping)
             runners = conninfo._runners
         else:
             source = _source(conninfo, store, create, wakeup, prepare_threshold)

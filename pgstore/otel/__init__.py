@@ -14,8 +14,8 @@ from pgstore._async.store import AsyncMessageStore
 from pgstore._core.arguments import describe
 from pgstore._sync.store import MessageStore
 from pgstore.errors import InvalidArgumentError
-from pgstore.otel._async.tracing import AsyncTracedStore, async_trace
-from pgstore.otel._sync.tracing import TracedStore, trace
+from pgstore.otel._async.tracing import async_trace
+from pgstore.otel._sync.tracing import trace
 from pgstore.otel._telemetry import Telemetry
 
 __all__ = ["instrument"]
@@ -41,8 +41,6 @@ def instrument(
     """
     if not isinstance(store, AsyncMessageStore | MessageStore):
         raise InvalidArgumentError(f"instrument takes a store, not {describe(store)}")
-    if isinstance(store, AsyncTracedStore | TracedStore):
-        return
     source = store._database.source
     telemetry = Telemetry(source.name, source.conninfo, tracer_provider, meter_provider)
     if isinstance(store, AsyncMessageStore):

@@ -5,7 +5,7 @@ streams. Reads are calls of a database.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from opentelemetry.context import Context
@@ -95,9 +95,11 @@ class Telemetry:
         self._namespace = f"{database}|{store}" if database else store
 
     @contextmanager
-    def writing(self, stream: object, messages: int | None = None) -> Iterator[Span]:
+    def writing(
+        self, stream: object, messages: int | None = None, operation: str = "write"
+    ) -> Iterator[Span]:
         """The span of a write; its context goes into the messages' metadata."""
-        attributes = _messaging("write", "send") | _destination([stream])
+        attributes = _messaging(operation, "send") | _destination([stream])
         if messages is not None:
             attributes["messaging.batch.message_count"] = messages
         with self._span(SpanKind.PRODUCER, attributes) as span:
@@ -106,8 +108,7 @@ class Telemetry:
             with message_context(**carrier):
                 yield span
 
-    @contextmanager
-    def reading(self, function: str) -> Iterator[Span]:
+    def reading(self, function: str) -> AbstractContextManager[Span]:
         """The span of a statement that reads."""
         attributes: Attributes = {
             "db.system.name": "postgresql",
@@ -115,20 +116,16 @@ class Telemetry:
             "db.operation.name": "SELECT",
             "db.stored_procedure.name": f"{self._store}.{function}",
         }
-        with self._span(SpanKind.CLIENT, attributes) as span:
-            yield span
+        return self._span(SpanKind.CLIENT, attributes)
 
-    @contextmanager
     def handling(
         self, subscription: str, partition: int, messages: Sequence[StoredMessage[Any]]
-    ) -> Iterator[Span]:
+    ) -> AbstractContextManager[Span]:
         """The span of a handler call, linked to those that wrote its messages."""
         attributes = _consumed("handle", "process", subscription, partition, messages)
         if len(messages) == 1:
             attributes |= _message(messages[0])
-        links = list(_links(messages))
-        with self._span(SpanKind.CONSUMER, attributes, links) as span:
-            yield span
+        return self._span(SpanKind.CONSUMER, attributes, list(_links(messages)))
 
     def received(
         self,

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Sequence, Sized
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
@@ -24,7 +25,9 @@ from pgstore.otel._telemetry import READS, Metrics, Telemetry, place
 
 
 def async_trace(store: AsyncMessageStore[Any], telemetry: Telemetry) -> None:
-    """Make a store of the class that makes spans; those of its class that are not are as before."""
+    """Give a store a class that makes spans, unless it has one; other stores stay as they are."""
+    if isinstance(store, AsyncTracedStore):
+        return
     store.__class__ = _traced(type(store))  # type: ignore[arg-type] # a class is hashable
     assert isinstance(store, AsyncTracedStore)
     store._telemetry = telemetry
@@ -62,6 +65,10 @@ class AsyncTracedStore(AsyncMessageStore[Any]):
             position = await super().synchronize(stream, messages, **options)
             place(span, position)
             return position
+
+    async def schedule(self, stream: str, message: Any, *args: Any, **options: Any) -> UUID:
+        with self._telemetry.writing(stream, operation="schedule"):
+            return await super().schedule(stream, message, *args, **options)
 
     @property
     def raw(self) -> AsyncMessageStore[RawMessage]:

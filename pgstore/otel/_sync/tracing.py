@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence, Sized
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
@@ -26,7 +27,9 @@ from pgstore.otel._telemetry import READS, Metrics, Telemetry, place
 
 
 def trace(store: MessageStore[Any], telemetry: Telemetry) -> None:
-    """Make a store of the class that makes spans; those of its class that are not are as before."""
+    """Give a store a class that makes spans, unless it has one; other stores stay as they are."""
+    if isinstance(store, TracedStore):
+        return
     store.__class__ = _traced(type(store))  # type: ignore[arg-type] # a class is hashable
     assert isinstance(store, TracedStore)
     store._telemetry = telemetry
@@ -60,6 +63,10 @@ class TracedStore(MessageStore[Any]):
             position = super().synchronize(stream, messages, **options)
             place(span, position)
             return position
+
+    def schedule(self, stream: str, message: Any, *args: Any, **options: Any) -> UUID:
+        with self._telemetry.writing(stream, operation="schedule"):
+            return super().schedule(stream, message, *args, **options)
 
     @property
     def raw(self) -> MessageStore[RawMessage]:

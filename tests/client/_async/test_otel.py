@@ -1,6 +1,8 @@
 """Spans and metrics of stores that OpenTelemetry watches."""
 
 from collections.abc import Iterator
+from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 import psycopg
@@ -361,6 +363,67 @@ async def test_a_subclass_of_the_store_keeps_its_methods(
         assert type(store).__name__ == "Own"
     (span,) = watch.spans()
     assert span.name == "write 1"
+
+
+async def test_a_scheduled_message_links_to_the_call_that_scheduled_it(
+    watched: Store, watch: Watch, category: str
+) -> None:
+    subscription = watched.subscription(category, category=category)
+
+    @subscription.handler
+    async def note(message: Signed) -> None: ...
+
+    message = Signed(text="x")
+    for _ in range(2):  # the second one is a retry
+        await watched.schedule(f"{category}-1", message, timedelta(0))
+    scheduled, _ = watch.spans()
+    assert (scheduled.name, scheduled.kind) == (f"schedule {category}", SpanKind.PRODUCER)
+    assert await watched.deliver_scheduled() == 1
+    await watched.run_once(subscription)
+    assert linked(watch.spans()[-1]) == [context_of(scheduled).span_id]
+
+
+async def test_a_store_that_shares_its_connections_has_a_call_of_its_own(
+    watched: Store, watch: Watch, category: str
+) -> None:
+    other = AsyncMessageStore[Any](watched, messages=EventA)
+    await other.write(f"{category}-1", EventA(1))
+    assert await other.stream_version(f"{category}-1") == 1
+    assert watch.spans() == []
+    watch.instrument(other)
+    assert await other.stream_version(f"{category}-1") == 1
+    assert len(watch.spans()) == 1
+
+
+async def test_a_raw_store_that_a_subclass_keeps_is_instrumented_once(
+    conninfo: str, shared: str, watch: Watch, category: str
+) -> None:
+    class Own(AsyncMessageStore[Any]):
+        @cached_property
+        def raw(self) -> AsyncMessageStore[RawMessage]:
+            return super().raw
+
+    async with Own(conninfo, store=shared, messages=EventA) as store:
+        watch.instrument(store)
+        assert store.raw is store.raw
+        await store.raw.write(f"{category}-1", RawMessage("EventA", b'{"num": 1}'))
+    assert len(watch.spans()) == 1
+
+
+async def test_a_write_that_is_repeated_in_another_span_is_a_retry(
+    open_store: OpenStore, watch: Watch, category: str
+) -> None:
+    store = await open_store(Signed)
+    messages = [Signed(text="x"), Signed(text="y")]
+    untraced = await store.write(f"{category}-1", messages[0])
+    watch.instrument(store)
+    assert await store.write(f"{category}-1", messages[0]) == untraced
+    traced = await store.write(f"{category}-1", messages[1])
+    assert await store.write(f"{category}-1", messages[1], expected_version=1) == traced
+    assert await store.write_many(f"{category}-1", messages) == traced
+    first, second = [stored.metadata async for stored in store.read(f"{category}-1")]
+    assert first is None
+    assert second == {"traceparent": traceparent(watch.spans()[1])}
 
 
 async def test_without_a_provider_nothing_is_written(open_store: OpenStore, category: str) -> None:

@@ -3,6 +3,8 @@
 """Spans and metrics of stores that OpenTelemetry watches."""
 
 from collections.abc import Iterator
+from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 import psycopg
@@ -359,6 +361,67 @@ def test_a_subclass_of_the_store_keeps_its_methods(
         assert type(store).__name__ == "Own"
     (span,) = watch.spans()
     assert span.name == "write 1"
+
+
+def test_a_scheduled_message_links_to_the_call_that_scheduled_it(
+    watched: Store, watch: Watch, category: str
+) -> None:
+    subscription = watched.subscription(category, category=category)
+
+    @subscription.handler
+    def note(message: Signed) -> None: ...
+
+    message = Signed(text="x")
+    for _ in range(2):  # the second one is a retry
+        watched.schedule(f"{category}-1", message, timedelta(0))
+    scheduled, _ = watch.spans()
+    assert (scheduled.name, scheduled.kind) == (f"schedule {category}", SpanKind.PRODUCER)
+    assert watched.deliver_scheduled() == 1
+    watched.run_once(subscription)
+    assert linked(watch.spans()[-1]) == [context_of(scheduled).span_id]
+
+
+def test_a_store_that_shares_its_connections_has_a_call_of_its_own(
+    watched: Store, watch: Watch, category: str
+) -> None:
+    other = MessageStore[Any](watched, messages=EventA)
+    other.write(f"{category}-1", EventA(1))
+    assert other.stream_version(f"{category}-1") == 1
+    assert watch.spans() == []
+    watch.instrument(other)
+    assert other.stream_version(f"{category}-1") == 1
+    assert len(watch.spans()) == 1
+
+
+def test_a_raw_store_that_a_subclass_keeps_is_instrumented_once(
+    conninfo: str, shared: str, watch: Watch, category: str
+) -> None:
+    class Own(MessageStore[Any]):
+        @cached_property
+        def raw(self) -> MessageStore[RawMessage]:
+            return super().raw
+
+    with Own(conninfo, store=shared, messages=EventA) as store:
+        watch.instrument(store)
+        assert store.raw is store.raw
+        store.raw.write(f"{category}-1", RawMessage("EventA", b'{"num": 1}'))
+    assert len(watch.spans()) == 1
+
+
+def test_a_write_that_is_repeated_in_another_span_is_a_retry(
+    open_store: OpenStore, watch: Watch, category: str
+) -> None:
+    store = open_store(Signed)
+    messages = [Signed(text="x"), Signed(text="y")]
+    untraced = store.write(f"{category}-1", messages[0])
+    watch.instrument(store)
+    assert store.write(f"{category}-1", messages[0]) == untraced
+    traced = store.write(f"{category}-1", messages[1])
+    assert store.write(f"{category}-1", messages[1], expected_version=1) == traced
+    assert store.write_many(f"{category}-1", messages) == traced
+    first, second = [stored.metadata for stored in store.read(f"{category}-1")]
+    assert first is None
+    assert second == {"traceparent": traceparent(watch.spans()[1])}
 
 
 def test_without_a_provider_nothing_is_written(open_store: OpenStore, category: str) -> None:
