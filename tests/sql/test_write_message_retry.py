@@ -47,14 +47,15 @@ def test_write_message_repeated_in_the_same_transaction(store: Store, stream: st
     assert store.write(stream, message_id=message_id) == first
 
 
-@pytest.mark.parametrize("stored", [None, '{"m": 1}', '{"m": 1, "traceparent": "a"}'])
-def test_write_message_repeated_may_have_another_trace(
-    store: Store, stream: str, stored: str | None
+@pytest.mark.parametrize("stored", [None, '{"m": 1}', '{"m": 1, "correlation_id": "a"}'])
+@pytest.mark.parametrize("key", ["causation_id", "correlation_id", "traceparent", "tracestate"])
+def test_write_message_repeated_may_have_another_cause(
+    store: Store, stream: str, key: str, stored: str | None
 ) -> None:
     message_id = uuid4()
     answer = store.write(stream, metadata=stored, message_id=message_id)
     own = '"m": 1, ' if stored else ""
-    again = f'{{{own}"traceparent": "b", "tracestate": "c"}}'
+    again = f'{{{own}"{key}": "b"}}'
     assert store.write(stream, metadata=again, message_id=message_id) == answer
 
 

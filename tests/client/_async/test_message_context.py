@@ -207,3 +207,37 @@ async def test_a_handler_that_fails_leaves_no_context(store: Store, category: st
         await store.run_once(subscription)
     await store.write(f"{category}-1", EventA(2))
     assert await metadata(store, f"{category}-1") == [None, None]
+
+
+async def test_a_write_that_is_repeated_in_another_context_is_a_retry(
+    open_store: OpenStore, stream: str
+) -> None:
+    store = await open_store(Signed)
+    message = Signed(text="x")
+    answers = set()
+    for attempt in "12":
+        with message_context(correlation_id=f"request-{attempt}"):
+            answers.add(await store.write(stream, message))
+    assert len(answers) == 1
+    assert await metadata(store, stream) == [{"correlation_id": "request-1"}]
+
+
+async def test_a_batch_that_is_handled_again_one_by_one_repeats_its_writes(
+    open_store: OpenStore, category: str
+) -> None:
+    store = await open_store(EventA | Signed)
+    subscription = store.subscription(category, category=category, retry_delay=0)
+    copies: dict[UUID, Signed] = {}
+    broken = [ZeroDivisionError()]
+
+    @subscription.batch_handler
+    async def copy(batch: list[StoredMessage[EventA | Signed]]) -> None:
+        for stored in batch:
+            message = copies.setdefault(stored.message_id, Signed(text="x"))
+            await store.write(f"copy{category}-{stored.version}", message)
+        if broken:
+            raise broken.pop()
+
+    await store.write_many(f"{category}-1", [EventA(1), EventA(2)])
+    assert await store.run_once(subscription) == 2
+    assert len(await messages(store, f"copy{category}-1")) == 1

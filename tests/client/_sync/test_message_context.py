@@ -209,3 +209,37 @@ def test_a_handler_that_fails_leaves_no_context(store: Store, category: str) -> 
         store.run_once(subscription)
     store.write(f"{category}-1", EventA(2))
     assert metadata(store, f"{category}-1") == [None, None]
+
+
+def test_a_write_that_is_repeated_in_another_context_is_a_retry(
+    open_store: OpenStore, stream: str
+) -> None:
+    store = open_store(Signed)
+    message = Signed(text="x")
+    answers = set()
+    for attempt in "12":
+        with message_context(correlation_id=f"request-{attempt}"):
+            answers.add(store.write(stream, message))
+    assert len(answers) == 1
+    assert metadata(store, stream) == [{"correlation_id": "request-1"}]
+
+
+def test_a_batch_that_is_handled_again_one_by_one_repeats_its_writes(
+    open_store: OpenStore, category: str
+) -> None:
+    store = open_store(EventA | Signed)
+    subscription = store.subscription(category, category=category, retry_delay=0)
+    copies: dict[UUID, Signed] = {}
+    broken = [ZeroDivisionError()]
+
+    @subscription.batch_handler
+    def copy(batch: list[StoredMessage[EventA | Signed]]) -> None:
+        for stored in batch:
+            message = copies.setdefault(stored.message_id, Signed(text="x"))
+            store.write(f"copy{category}-{stored.version}", message)
+        if broken:
+            raise broken.pop()
+
+    store.write_many(f"{category}-1", [EventA(1), EventA(2)])
+    assert store.run_once(subscription) == 2
+    assert len(messages(store, f"copy{category}-1")) == 1
