@@ -13,7 +13,7 @@ from pgstore._async.lending import AsyncBorrower
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.waker import AsyncWaker
 from pgstore._core.deadlines import deadline, left
-from pgstore._core.messages import E, StoredMessage
+from pgstore._core.messages import POSITION, E, StoredMessage
 from pgstore._core.outages import PACE
 from pgstore._core.translation import passes
 from pgstore._core.upcasters import SkippedMessage
@@ -24,7 +24,6 @@ from pgstore._core.upcasters import SkippedMessage
 Page = tuple[list[TupleRow], int, int, bool]
 
 _LOOK_AGAIN = 0.05
-_POSITION = 3  # a column of the rows
 # So long it waits for a connection at least, whatever its `timeout`.
 _PATIENCE = 5.0
 
@@ -77,7 +76,7 @@ class AsyncFollower(Generic[E]):
             try:
                 message = self._decode(self._ready[-1])  # what cannot be decoded is not passed over
             except SkippedMessage:
-                self.position = self._ready.pop()[_POSITION]
+                self.position = self._ready.pop()[POSITION]
                 continue
             self._ready.pop()
             self.position = message.global_position

@@ -7,8 +7,8 @@ from uuid import UUID
 from psycopg import AsyncConnection
 
 from pgstore._async.database import AsyncDatabase
+from pgstore._async.global_reader import AsyncGlobalReader
 from pgstore._async.grouping import AsyncGrouping
-from pgstore._async.reader import AsyncReader
 from pgstore._async.waker import AsyncWaker
 from pgstore._core import statements as s
 from pgstore._core.arguments import due_times, name_of, number, several, uuid_text
@@ -19,7 +19,7 @@ from pgstore._core.metadata import Metadata, current_context, text_in_context
 from pgstore._core.parameters import DUE, text
 
 
-class AsyncWriter(AsyncReader[E]):
+class AsyncWriter(AsyncGlobalReader[E]):
     """A store to write to and to read; see `AsyncMessageStore`."""
 
     def __init__(

@@ -7,11 +7,9 @@ import msgspec
 from psycopg.rows import TupleRow
 
 from pgstore._core.arguments import name_of, number, several
+from pgstore._core.messages import METADATA, STREAM, TYPE
 from pgstore._core.parameters import array
 from pgstore.errors import InvalidArgumentError
-
-# Columns of a message's row.
-_STREAM, _TYPE, _METADATA = 1, 4, 6
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,13 +43,13 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
         A last row without a message does not count. False if it cannot be said without the server.
         """
-        if self.types is not None and not {row[_TYPE] for row in rows} - {None} <= {*self.types}:
+        if self.types is not None and not {row[TYPE] for row in rows} - {None} <= {*self.types}:
             return False
         if self.metadata is not None and not _contain(rows, self.metadata):
             return False
         if self.categories is None and self.stream_pattern is None:
             return True
-        streams = {row[_STREAM] for row in rows} - {None}
+        streams = {row[STREAM] for row in rows} - {None}
         if self.categories is not None and not (
             {stream.partition("-")[0] for stream in streams} <= {*self.categories}
         ):
@@ -66,8 +64,8 @@ def _contain(rows: list[TupleRow], wanted: str) -> bool:
     try:
         keys = msgspec.json.decode(wanted, type=dict[str, msgspec.Raw])
         for row in rows:
-            if row[_STREAM] is not None:
-                found = msgspec.json.decode(row[_METADATA] or "{}", type=dict[str, object])
+            if row[STREAM] is not None:
+                found = msgspec.json.decode(row[METADATA] or "{}", type=dict[str, object])
                 for key, value in keys.items():
                     if key not in found or found[key] != msgspec.json.decode(value):
                         return False

@@ -9,6 +9,9 @@ import msgspec
 
 E = TypeVar("E")
 
+# Columns of the rows in which statements return messages.
+STREAM, VERSION, POSITION, TYPE, METADATA = 1, 2, 3, 4, 6
+
 _json = msgspec.json.Encoder(decimal_format="number").encode
 
 

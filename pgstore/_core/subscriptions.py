@@ -12,7 +12,7 @@ from psycopg.rows import TupleRow
 from pgstore._core.arguments import describe
 from pgstore._core.failures import ends
 from pgstore._core.log import log
-from pgstore._core.messages import StoredMessage
+from pgstore._core.messages import POSITION, StoredMessage
 from pgstore._core.upcasters import SkippedMessage
 from pgstore.errors import InvalidArgumentError
 
@@ -70,7 +70,7 @@ class ParkedMessage(msgspec.Struct, frozen=True):
 
 
 # Columns of a batch's rows after those of a message; and of a claim after those.
-_POSITION, _CHECKPOINT, _PARKED = 3, 8, 9
+_CHECKPOINT, _PARKED = 8, 9
 SUBSCRIPTION, PARTITION, TOKEN, PAUSE = 10, 11, 12, 13
 
 
@@ -115,7 +115,7 @@ class Batch(msgspec.Struct, eq=False):
             del rows[-1]
             batch.checkpoint, batch.last = row[_CHECKPOINT] or 0, True
         else:
-            batch.checkpoint, batch.parked = row[_POSITION], row[_PARKED] is not None
+            batch.checkpoint, batch.parked = row[POSITION], row[_PARKED] is not None
         # Each row goes when its message comes: fewer objects for the garbage collector to look at.
         rows.reverse()
         while rows:
@@ -123,11 +123,11 @@ class Batch(msgspec.Struct, eq=False):
             try:
                 batch.messages.append(decode(row))
             except SkippedMessage:
-                batch.messages.append(Skipped(row[_POSITION]))
+                batch.messages.append(Skipped(row[POSITION]))
             except BaseException as error:
                 if ends(error):
                     raise
-                batch.undecoded.append(Undecoded(row[_POSITION], error))
+                batch.undecoded.append(Undecoded(row[POSITION], error))
                 batch.messages.append(batch.undecoded[-1])
         return batch
 

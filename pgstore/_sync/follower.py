@@ -12,7 +12,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from pgstore._core.deadlines import deadline, left
-from pgstore._core.messages import E, StoredMessage
+from pgstore._core.messages import POSITION, E, StoredMessage
 from pgstore._core.outages import PACE
 from pgstore._core.translation import passes
 from pgstore._core.upcasters import SkippedMessage
@@ -26,7 +26,6 @@ from pgstore._sync.waker import Waker
 Page = tuple[list[TupleRow], int, int, bool]
 
 _LOOK_AGAIN = 0.05
-_POSITION = 3  # a column of the rows
 # So long it waits for a connection at least, whatever its `timeout`.
 _PATIENCE = 5.0
 
@@ -79,7 +78,7 @@ class Follower(Generic[E]):
             try:
                 message = self._decode(self._ready[-1])  # what cannot be decoded is not passed over
             except SkippedMessage:
-                self.position = self._ready.pop()[_POSITION]
+                self.position = self._ready.pop()[POSITION]
                 continue
             self._ready.pop()
             self.position = message.global_position

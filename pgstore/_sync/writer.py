@@ -16,12 +16,12 @@ from pgstore._core.messages import E, MessagePosition
 from pgstore._core.metadata import Metadata, current_context, text_in_context
 from pgstore._core.parameters import DUE, text
 from pgstore._sync.database import Database
+from pgstore._sync.global_reader import GlobalReader
 from pgstore._sync.grouping import Grouping
-from pgstore._sync.reader import Reader
 from pgstore._sync.waker import Waker
 
 
-class Writer(Reader[E]):
+class Writer(GlobalReader[E]):
     """A store to write to and to read; see `MessageStore`."""
 
     def __init__(

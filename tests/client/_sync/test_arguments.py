@@ -63,6 +63,19 @@ def test_an_argument_of_a_wrong_type_is_told_by_its_name(
         call[1](store)
 
 
+def test_a_read_refuses_an_argument_before_its_first_message_is_asked_for(
+    store: Store,
+) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: store.read("a-1", max_count=-1),
+        lambda: store.read_all(max_count=-1),
+        lambda: store.read_correlated("c", max_count=-1),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidArgumentError):
+            call()
+
+
 class Version(int):
     """As an enumeration's member, or a number of numpy's."""
 

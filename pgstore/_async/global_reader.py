@@ -1,0 +1,233 @@
+"""Reading messages across streams."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from functools import partial
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from pgstore._async.cursor import Parameters
+from pgstore._async.follower import AsyncFollower, Page
+from pgstore._async.lending import AsyncBorrower
+from pgstore._async.opening import AsyncOpening
+from pgstore._async.reader import PAGE, AsyncReader, Fetched
+from pgstore._core import statements as s
+from pgstore._core.arguments import count, name_of, number, seconds, several, whole
+from pgstore._core.filters import Filter, categories_of, names
+from pgstore._core.messages import POSITION, E, StoredMessage
+from pgstore._core.metadata import Metadata, metadata_text
+
+# Columns that a page has besides those of messages; the last one only if metadata is looked for.
+_REACHED, _LOOKED, _MORE = 8, 9, 10
+
+
+class AsyncGlobalReader(AsyncReader[E]):
+    """The part of a store that reads across streams; see `AsyncMessageStore`."""
+
+    async def safe_position(self) -> int:
+        """The global position of the last message with nothing in flight before it; 0 if none."""
+        ((position,),) = await self._database.rows(s.SAFE_POSITION, ())
+        return int(position)
+
+    def read_all(
+        self,
+        *,
+        after_position: int = 0,
+        up_to_position: int | None = None,
+        max_count: int | None = None,
+        types: Iterable[str | type] | None = None,
+        category: str | None = None,
+        categories: Iterable[str] | None = None,
+        stream_pattern: str | None = None,
+        metadata: Metadata | None = None,
+        partition: int | None = None,
+        partitions: int | None = None,
+        partition_by: str = "stream",
+        conn: AsyncConnection[object] | None = None,
+    ) -> AsyncIterator[StoredMessage[E]]:
+        """Iterate over the messages of all streams in global order, up to the safe position.
+
+        A reader that passes the last `global_position` it received as `after_position` sees every
+        message exactly once. Lazy, as `read`.
+
+        Args:
+            after_position: where to begin, exclusive.
+            up_to_position: where to end, inclusive, if the safe position is as far.
+            max_count: the most messages to read.
+            types: only these types, by name or class.
+            category, categories: only streams of this category, or of these.
+            stream_pattern: only streams whose name is LIKE this.
+            metadata: only messages whose metadata contains this object, as jsonb's `@>`. The server
+                looks at some ten thousand messages in a statement.
+            partition, partitions: only one partition: its number, from 0, and how many there are.
+            partition_by: the value whose hash is a message's partition: "stream", "cardinal_id"
+                (the part of the stream's id before the first "+"), or "metadata:<key>".
+            conn: read on this connection, which must be under READ COMMITTED.
+
+        Raises:
+            ReadIsolationError: the connection is under another isolation level.
+            PositionBeyondEndError: `after_position` is beyond the last position of the store.
+        """
+        if max_count is not None:
+            max_count = count("max_count", max_count)
+        chosen = self._filter(
+            types,
+            categories_of(category, categories),
+            stream_pattern,
+            partition,
+            partitions,
+            partition_by,
+            metadata,
+        )
+
+        async def fetch(after: int, size: int) -> Fetched[int]:
+            run = partial(self._database.rows, conn=conn)
+            rows, reached, _, more = await self._page(run, after, size, chosen, up_to_position)
+            return rows, reached if more or len(rows) == size else None
+
+        return self._messages(fetch, after_position, max_count)
+
+    def read_category(
+        self,
+        category: str,
+        *,
+        after_position: int = 0,
+        up_to_position: int | None = None,
+        max_count: int | None = None,
+        types: Iterable[str | type] | None = None,
+        stream_pattern: str | None = None,
+        metadata: Metadata | None = None,
+        partition: int | None = None,
+        partitions: int | None = None,
+        partition_by: str = "stream",
+        conn: AsyncConnection[object] | None = None,
+    ) -> AsyncIterator[StoredMessage[E]]:
+        """Iterate over the messages of a category's streams in global order: see `read_all`."""
+        return self.read_all(
+            after_position=after_position,
+            up_to_position=up_to_position,
+            max_count=max_count,
+            types=types,
+            category=category,
+            stream_pattern=stream_pattern,
+            metadata=metadata,
+            partition=partition,
+            partitions=partitions,
+            partition_by=partition_by,
+            conn=conn,
+        )
+
+    def follow(
+        self,
+        *,
+        after_position: int = 0,
+        types: Iterable[str | type] | None = None,
+        category: str | None = None,
+        categories: Iterable[str] | None = None,
+        stream_pattern: str | None = None,
+        metadata: Metadata | None = None,
+        partition: int | None = None,
+        partitions: int | None = None,
+        partition_by: str = "stream",
+        timeout: float | None = None,
+    ) -> AsyncFollower[E]:
+        """Iterate over messages in global order, those there are and then those to come, for ever.
+
+        For new messages only, begin after `safe_position()`. It ends when `timeout` seconds pass
+        without a message, by its `stop()`, and when the store is closed. Filters as `read_all`.
+        """
+        chosen = self._filter(
+            types,
+            categories_of(category, categories),
+            stream_pattern,
+            partition,
+            partitions,
+            partition_by,
+            metadata,
+        )
+        after_position = whole("after_position", after_position)
+        if timeout is not None:
+            timeout = seconds("timeout", timeout)
+        opening = AsyncOpening(self._database.source)
+
+        borrower = AsyncBorrower(self._waker.lending, opening)
+
+        async def fetch(position: int) -> Page:
+            return await self._page(borrower.rows, position, PAGE, chosen)
+
+        return AsyncFollower(
+            fetch, self._stored, self._waker, opening, borrower, after_position, timeout
+        )
+
+    def read_correlated(
+        self,
+        correlation_id: str,
+        *,
+        max_count: int | None = None,
+        conn: AsyncConnection[object] | None = None,
+    ) -> AsyncIterator[StoredMessage[E]]:
+        """Iterate over the messages whose metadata has this `correlation_id`, in global order.
+
+        By an index. Reads what is committed, on a standby too, and not only up to the safe
+        position: to wait for more use `follow(metadata={"correlation_id": …})`.
+
+        Raises:
+            psycopg.errors.ObjectNotInPrerequisiteState: an upgrade of a large store has left the
+                index to its owner; the hint says how to build it.
+        """
+        name_of("correlation_id", correlation_id)
+        if max_count is not None:
+            max_count = count("max_count", max_count)
+
+        async def fetch(after: int, size: int) -> Fetched[int]:
+            parameters = (correlation_id, str(after), str(size))
+            rows = await self._database.rows(s.READ_CORRELATED, parameters, conn)
+            return rows, rows[-1][POSITION] if len(rows) == size else None
+
+        return self._messages(fetch, 0, max_count)
+
+    def _filter(
+        self,
+        types: Iterable[str | type] | None,
+        categories: Iterable[str] | None,
+        stream_pattern: str | None,
+        partition: int | None,
+        partitions: int | None,
+        partition_by: str,
+        metadata: Metadata | None,
+    ) -> Filter:
+        return Filter(
+            types=None if types is None else self._codec.names_of(several("types", types) or ()),
+            categories=None if categories is None else names("categories", categories),
+            stream_pattern=None
+            if stream_pattern is None
+            else name_of("stream_pattern", stream_pattern),
+            partition=partition,
+            partitions=partitions,
+            partition_by=name_of("partition_by", partition_by),
+            metadata=None if metadata is None else metadata_text(metadata),
+        )
+
+    async def _page(
+        self,
+        run: Callable[[str, Parameters], Awaitable[list[TupleRow]]],
+        after_position: int,
+        size: int,
+        chosen: Filter,
+        up_to_position: int | None = None,
+    ) -> Page:
+        """Fetch messages, the position to continue after, and how far the page has looked."""
+        parameters = (
+            number("after_position", after_position),
+            str(size),
+            *chosen.parameters(),
+            number("up_to_position", up_to_position),
+        )
+        if chosen.metadata is None:
+            rows = await run(s.READ_PAGE, parameters)
+        else:
+            rows = await run(s.READ_MATCHING, (chosen.metadata, *parameters))
+        if rows[-1][0] is None:
+            last = rows.pop()
+            return rows, last[_REACHED], last[_LOOKED], last[_MORE:] == (True,)
+        return rows, rows[-1][POSITION], rows[-1][POSITION], False
