@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from psycopg import AsyncConnection
 
+from pgstore._async.registering import AsyncRegistering, Middleware
 from pgstore._core.handlers import Handler
 from pgstore._core.messages import StoredMessage
 from pgstore._core.metadata import Context, current_context
@@ -15,19 +16,8 @@ from pgstore._core.subscriptions import Skipped, Undecoded
 Call = tuple[Handler, Any, Context]
 
 
-class AsyncHandling(Protocol):
-    """The handlers of a subscription; see `AsyncSubscription`."""
-
-    @property
-    def handlers(self) -> dict[type, Handler]: ...
-    @property
-    def batch(self) -> Handler | None: ...
-    @property
-    def middlewares(self) -> list[Callable[..., Awaitable[None]]]: ...
-
-
 def calls_of(
-    subscription: AsyncHandling, messages: Sequence[StoredMessage[Any] | Undecoded | Skipped]
+    subscription: AsyncRegistering, messages: Sequence[StoredMessage[Any] | Undecoded | Skipped]
 ) -> list[Call]:
     """The handler calls that these messages need."""
     around = current_context()
@@ -45,7 +35,7 @@ def calls_of(
 
 
 async def handle(
-    subscription: AsyncHandling, call: Call, conn: AsyncConnection[Any] | None
+    subscription: AsyncRegistering, call: Call, conn: AsyncConnection[Any] | None
 ) -> None:
     """Call a handler inside of the subscription's middlewares, in the context that is entered."""
     handler, argument, _ = call
@@ -60,7 +50,7 @@ async def handle(
 
 
 def _around(
-    middleware: Callable[..., Awaitable[None]],
+    middleware: Middleware,
     argument: Any,
     conn: AsyncConnection[Any] | None,
     call: Callable[[], Awaitable[None]],

@@ -4,7 +4,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from psycopg import Connection
 
@@ -12,24 +12,14 @@ from pgstore._core.handlers import Handler
 from pgstore._core.messages import StoredMessage
 from pgstore._core.metadata import Context, current_context
 from pgstore._core.subscriptions import Skipped, Undecoded
+from pgstore._sync.registering import Middleware, Registering
 
 # A handler, its argument, and the context of its call: the causes are the messages in the argument.
 Call = tuple[Handler, Any, Context]
 
 
-class Handling(Protocol):
-    """The handlers of a subscription; see `Subscription`."""
-
-    @property
-    def handlers(self) -> dict[type, Handler]: ...
-    @property
-    def batch(self) -> Handler | None: ...
-    @property
-    def middlewares(self) -> list[Callable[..., None]]: ...
-
-
 def calls_of(
-    subscription: Handling, messages: Sequence[StoredMessage[Any] | Undecoded | Skipped]
+    subscription: Registering, messages: Sequence[StoredMessage[Any] | Undecoded | Skipped]
 ) -> list[Call]:
     """The handler calls that these messages need."""
     around = current_context()
@@ -46,7 +36,7 @@ def calls_of(
     return found
 
 
-def handle(subscription: Handling, call: Call, conn: Connection[Any] | None) -> None:
+def handle(subscription: Registering, call: Call, conn: Connection[Any] | None) -> None:
     """Call a handler inside of the subscription's middlewares, in the context that is entered."""
     handler, argument, _ = call
     arguments = (argument, conn) if handler.takes_transaction else (argument,)
@@ -60,7 +50,7 @@ def handle(subscription: Handling, call: Call, conn: Connection[Any] | None) -> 
 
 
 def _around(
-    middleware: Callable[..., None],
+    middleware: Middleware,
     argument: Any,
     conn: Connection[Any] | None,
     call: Callable[[], None],

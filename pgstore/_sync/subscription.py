@@ -1,18 +1,17 @@
 # Generated from pgstore/_async/subscription.py by `python tools/unasync.py`.
 
-"""Subscriptions: their filters, their handlers, and how to steer them."""
+"""Subscriptions: what they read, and how to steer them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Generic, Literal, Protocol, TypeVar, overload
+from typing import Any, Generic, Literal, Protocol
 
 import msgspec
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from pgstore._compat.tasks import pause
-from pgstore._core import handlers
 from pgstore._core import statements as s
 from pgstore._core.arguments import (
     aware,
@@ -27,7 +26,6 @@ from pgstore._core.arguments import (
 )
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.filters import Filter
-from pgstore._core.handlers import Handler
 from pgstore._core.log import log
 from pgstore._core.messages import E, StoredMessage
 from pgstore._core.metadata import enter_context, leave_context
@@ -35,25 +33,8 @@ from pgstore._core.parameters import DEFAULT_LEASE, array, interval, text
 from pgstore._core.subscriptions import ParkedMessage, PartitionStatus, RunnerHooks, progress
 from pgstore._sync.calling import calls_of, handle
 from pgstore._sync.database import Database
+from pgstore._sync.registering import Registering
 from pgstore.errors import InvalidArgumentError, SubscriptionNotFoundError
-
-Middleware = Callable[[Any, Connection[Any] | None, Callable[[], None]], None]
-_Stored = list[StoredMessage[Any]]
-
-# A decorator that returns the function as it is can bound its type, but not by the store's message
-# types: the registration compares these when it is run.
-H = TypeVar(
-    "H",
-    bound=Callable[[Any], None] | Callable[[Any, Connection[Any]], None],
-)
-B = TypeVar(
-    "B",
-    bound=Callable[[_Stored], None] | Callable[[_Stored, Connection[Any]], None],
-)
-M = TypeVar("M", bound=Middleware)
-# Of a function whose connection is of a class of the caller's own, as a pool may have them.
-T = TypeVar("T")
-C = TypeVar("C", bound=Connection[Any])
 
 _WAIT_POLL = (0.005, 0.1)
 
@@ -99,7 +80,7 @@ class Running(Protocol[E]):
     def close(self) -> None: ...
 
 
-class Subscription(Generic[E]):
+class Subscription(Registering, Generic[E]):
     """A named, durable reader and its handlers. Made by `MessageStore.subscription`.
 
     `store` is the store that made it, whose `run` handles its messages.
@@ -121,101 +102,12 @@ class Subscription(Generic[E]):
                 'start must be "beginning", "end", a global position or a time,'
                 f" not {describe(start)}"
             )
-        self.name = name
+        super().__init__(name, known_types)
         self.store = store
         self.options = options
-        self.handlers: dict[type, Handler] = {}
-        self.batch: Handler | None = None
-        self.middlewares: list[Middleware] = []
-        self._known_types = known_types
         self._database = database
         self._created = False
         self._told = False
-
-    @overload
-    def handler(self, function: H) -> H: ...
-
-    @overload
-    def handler(self, function: Callable[[T, C], None]) -> Callable[[T, C], None]: ...
-
-    @overload
-    def handler(self) -> Callable[[H], H]: ...
-
-    def handler(self, function: Any = None) -> Any:
-        """Register a function for the messages that its first parameter is annotated with.
-
-        That is a message type, a union of some, or `StoredMessage[…]` of them. A second parameter
-        gets the connection whose transaction holds the acknowledgement too: the handler's changes
-        with it happen exactly once.
-
-        Raises:
-            TypeError: no message can match the annotation.
-            ValueError: a type has a handler already, or the subscription handles batches.
-        """
-        if function is None:  # @subscription.handler()
-            return self.handler
-        if self.batch is not None:
-            raise ValueError(
-                f"subscription {self.name!r} has a batch handler, which gets all its messages:"
-                " declare another subscription"
-            )
-        handler = handlers.message_handler(function, self._known_types, Connection)
-        for cls in handler.types:
-            if cls in self.handlers:
-                raise ValueError(
-                    f"subscription {self.name!r} has a handler for {cls.__name__}:"
-                    " call both functions in one, or declare another subscription"
-                )
-        self.handlers.update(dict.fromkeys(handler.types, handler))
-        return function
-
-    @overload
-    def batch_handler(self, function: B) -> B: ...
-
-    @overload
-    def batch_handler(
-        self, function: Callable[[list[StoredMessage[T]], C], None]
-    ) -> Callable[[list[StoredMessage[T]], C], None]: ...
-
-    @overload
-    def batch_handler(self) -> Callable[[B], B]: ...
-
-    def batch_handler(self, function: Any = None) -> Any:
-        """Register a function that takes a `list[StoredMessage[…]]`, of one partition, in order.
-
-        Messages of other types than those are passed over.
-
-        Raises:
-            TypeError: the annotation is another one.
-            ValueError: there is a handler already.
-        """
-        if function is None:
-            return self.batch_handler
-        if self.batch is not None or self.handlers:
-            raise ValueError(
-                f"subscription {self.name!r} has a handler, and a batch handler gets all messages:"
-                " declare another subscription"
-            )
-        self.batch = handlers.batch_handler(function, self._known_types, Connection)
-        return function
-
-    @overload
-    def middleware(self, function: M) -> M: ...
-
-    @overload
-    def middleware(self) -> Callable[[M], M]: ...
-
-    def middleware(self, function: M | None = None) -> M | Callable[[M], M]:
-        """Register a function to call around each handler call, the first one outermost.
-
-        It gets the message (or the list), the connection or None, and a function that calls the
-        handler.
-        """
-        if function is None:
-            return self.middleware
-        handlers.refuse_other_color(function, Connection)
-        self.middlewares.append(function)
-        return function
 
     def refuse_to_run(self, database: Database, types: frozenset[type]) -> None:
         """Refuse if the store that is to run it would acknowledge what nobody has handled."""
