@@ -37,7 +37,7 @@ class AsyncEvent:
             return True
         change = loop.create_future()
         self._waits.add(change)
-        timer = None if timeout is None else loop.call_later(timeout, _end, change)
+        timer = None if timeout is None else loop.call_later(timeout, end, change)
         try:
             await change
         finally:
@@ -48,7 +48,7 @@ class AsyncEvent:
 
     def _end_waits(self) -> None:
         for each in self._waits:
-            _end(each)
+            end(each)
 
 
 class Event:
@@ -208,6 +208,7 @@ def _in_loop(loop: asyncio.AbstractEventLoop | None, call: Callable[[], object])
         loop.call_soon_threadsafe(call)
 
 
-def _end(future: asyncio.Future[None]) -> None:
+def end(future: asyncio.Future[None]) -> None:
+    """End the wait for it, unless that has ended."""
     if not future.done():
         future.set_result(None)

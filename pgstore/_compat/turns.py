@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from pgstore._compat.events import end
+
 
 class AsyncTurn:
     """The turn of a task."""
@@ -17,14 +19,14 @@ class AsyncTurn:
 
     def set(self) -> None:
         self._set = True
-        _end(self._come)
+        end(self._come)
 
     async def wait(self, timeout: float) -> bool:
         """Wait for it; False after `timeout` seconds."""
         loop = asyncio.get_running_loop()
         if self._come.done() and not self._set:
             self._come = loop.create_future()
-        timer = loop.call_later(timeout, _end, self._come)
+        timer = loop.call_later(timeout, end, self._come)
         try:
             await self._come
         finally:
@@ -58,8 +60,3 @@ def async_soon(call: Callable[[], None]) -> None:
 def soon(call: Callable[[], None]) -> None:
     """Call it."""
     call()
-
-
-def _end(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
