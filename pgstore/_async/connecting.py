@@ -5,7 +5,7 @@ from typing import Any, Protocol, Self
 import psycopg
 
 from pgstore._async.direct import AsyncDirectConnection
-from pgstore._compat.events import AsyncEvent, async_wait_for
+from pgstore._compat.events import AsyncEvent
 from pgstore._core.outages import PACE, Outage
 from pgstore._core.text import one_line
 from pgstore._core.translation import passes
@@ -35,7 +35,7 @@ def connecting(owner: Noting, end: AsyncEvent) -> type[AsyncDirectConnection]:
                     except (psycopg.Error, OSError) as error:
                         owner.refusal = error
                         owner.outage.met(attempt, error)
-                        if not passes(error) or await async_wait_for(end, PACE):
+                        if not passes(error) or await end.wait(PACE):
                             # psycopg_pool logs it, with the server's text.
                             raise psycopg.OperationalError(one_line(str(error))) from error
                     else:

@@ -7,7 +7,7 @@ from psycopg.rows import TupleRow
 from pgstore._async.cursor import Parameters
 from pgstore._async.direct import AsyncDirectConnection
 from pgstore._async.opening import AsyncOpening
-from pgstore._compat.events import AsyncCounter, AsyncEvent, async_wait_for
+from pgstore._compat.events import AsyncCounter, AsyncEvent
 from pgstore._core.translation import is_elsewhere, is_lost_connection
 
 
@@ -34,7 +34,7 @@ class AsyncLending:
 
     async def returned(self, timeout: float) -> bool:
         """Wait until the connection is given back; False after `timeout` seconds."""
-        return await async_wait_for(self._returned, timeout)
+        return await self._returned.wait(timeout)
 
     def accept(self) -> AsyncConnection[object] | None:
         """Take the connection that is offered."""

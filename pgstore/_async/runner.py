@@ -18,7 +18,7 @@ from pgstore._async.opening import AsyncOpening
 from pgstore._async.scheduler import AsyncScheduler
 from pgstore._async.subscription import AsyncSubscription
 from pgstore._async.waker import AsyncWaker
-from pgstore._compat.events import AsyncEvent, async_wait_for
+from pgstore._compat.events import AsyncEvent
 from pgstore._compat.signals import async_stopped_by_signals
 from pgstore._compat.tasks import AsyncTask, async_pause
 from pgstore._core import statements as s
@@ -104,9 +104,9 @@ class AsyncRunner:
 
     async def _insist(self) -> None:
         """After `stop`, end the connections whose server is silent: nobody waits for these."""
-        await async_wait_for(self._stopping, None)
+        await self._stopping.wait()
         ours, handlers = _ANSWER, max(self._lease, _ANSWER)
-        while not await async_wait_for(self._ended, _LOOK_FOR_SILENCE):
+        while not await self._ended.wait(_LOOK_FOR_SILENCE):
             if self._database.silence.cut(ours, handlers):
                 if ours == _ANSWER:
                     log.warning("subscriptions: the server is silent, and not waited for")
@@ -144,7 +144,7 @@ class AsyncRunner:
 
     async def wait_until_ended(self, timeout: float) -> None:
         """Wait for the end of `run`."""
-        await async_wait_for(self._ended, timeout)
+        await self._ended.wait(timeout)
 
     async def run_once(self, raise_errors: bool) -> int:
         """Handle what there is to handle now; how many messages that were."""
@@ -182,7 +182,7 @@ class AsyncRunner:
                     if not passes(error):
                         raise
                     outage.met(by, error)
-                await async_wait_for(self._stopping, PACE)
+                await self._stopping.wait(PACE)
         finally:
             outage.left(by)
 
@@ -230,7 +230,7 @@ class AsyncRunner:
             options = claimed[0].subscription.options
             handled = await self._work_off(*claimed, False)
             if flow and _SOME <= handled < options.batch_size and options.partitions == 1:
-                await async_wait_for(self._stopping, _FLOW)
+                await self._stopping.wait(_FLOW)
             flow = True
 
     async def _wait(self, seen: int, borrower: AsyncBorrower) -> bool:
@@ -384,7 +384,7 @@ class AsyncRunner:
     async def _keep(self) -> None:
         """Extend the leases of handlers that take long, and tell how far behind we are."""
         next_tell = time.monotonic() + _TELL_EVERY
-        while not await async_wait_for(self._idle, min(self._lease / 3, _TELL_EVERY)):
+        while not await self._idle.wait(min(self._lease / 3, _TELL_EVERY)):
             try:
                 await self._extend_leases()
                 if time.monotonic() >= next_tell:

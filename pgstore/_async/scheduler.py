@@ -6,7 +6,7 @@ from psycopg import OperationalError
 
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.waker import AsyncWaker
-from pgstore._compat.events import AsyncEvent, async_wait_for
+from pgstore._compat.events import AsyncEvent
 from pgstore._core import statements as s
 from pgstore._core.failures import is_conflict
 from pgstore._core.parameters import DUE, text
@@ -43,7 +43,7 @@ class AsyncScheduler:
             if delivered:
                 pause = _HELD[0]
             elif next_due == 0:
-                await async_wait_for(self._stopping, pause)
+                await self._stopping.wait(pause)
                 pause = min(2 * pause, _HELD[1])
             else:
                 await self._waker.wait(seen, next_due)

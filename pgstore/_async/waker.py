@@ -13,7 +13,7 @@ from psycopg import AsyncConnection, Notify, sql
 
 from pgstore._async.cursor import run
 from pgstore._async.lending import AsyncBorrower, AsyncLending
-from pgstore._compat.events import AsyncCounter, AsyncEvent, async_wait_for
+from pgstore._compat.events import AsyncCounter, AsyncEvent
 from pgstore._compat.tasks import AsyncTask, async_pause
 from pgstore._core import statements as s
 from pgstore._core.deadlines import deadline, left
@@ -199,7 +199,7 @@ class AsyncWaker:
             self._wanted.set()
             task, self._task = self._task, None
         if task is not None and task.alive:
-            if not await async_wait_for(self._ended, _PATIENCE):
+            if not await self._ended.wait(_PATIENCE):
                 self._cut()
             await task.join()
 
@@ -219,7 +219,7 @@ class AsyncWaker:
                     worked = self._answered > began + _WORKED
                     if not closed.is_set() and not worked:
                         self._outage.met(self, error)
-                        await async_wait_for(closed, PACE)
+                        await closed.wait(PACE)
                 finally:
                     self._conn = None
         finally:
@@ -235,7 +235,7 @@ class AsyncWaker:
             if self._waiting == 0:
                 self._wanted.clear()
                 if self._waiting == 0 and not closed.is_set():
-                    await async_wait_for(self._wanted, None)
+                    await self._wanted.wait()
                     continue
             found = await self._look(conn, self._statements[s.HORIZON])
             now = time.monotonic()
@@ -251,15 +251,15 @@ class AsyncWaker:
                     sleeps = self._polls("its session is shared")
                 except psycopg.errors.LockNotAvailable as error:
                     self._polls(str(error))
-                    await async_wait_for(closed, _SLOW_POLL)
+                    await closed.wait(_SLOW_POLL)
             elif found == "nothing":
-                await async_wait_for(closed, _SLOW_POLL)
+                await closed.wait(_SLOW_POLL)
             elif found == "messages" and busy:
-                await async_wait_for(closed, busy)
+                await closed.wait(busy)
             if found == "writers":
                 # These writers may not notify: they may have tested the bell before this session
                 # held it.
-                await async_wait_for(closed, delay)
+                await closed.wait(delay)
                 delay = min(delay * 2, _LOOK_AGAIN[1])
             else:
                 delay = _LOOK_AGAIN[0]

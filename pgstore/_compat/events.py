@@ -122,7 +122,7 @@ class AsyncCounter:
         try:
             if fd is not None:
                 loop.add_reader(fd, note)
-            await async_wait_for(event, timeout)
+            await event.wait(timeout)
         finally:
             if fd is not None:
                 loop.remove_reader(fd)
@@ -183,16 +183,6 @@ class Counter:
                 with self._condition:
                     self._selecting.discard(theirs)
             return self.value != seen or any(key.fd == fd for key, _ in found)
-
-
-async def async_wait_for(event: AsyncEvent, timeout: float | None) -> bool:
-    """Wait until the event is set; False after `timeout` seconds."""
-    return await event.wait(timeout)
-
-
-def wait_for(event: Event, timeout: float | None) -> bool:
-    """Wait until the event is set; False after `timeout` seconds."""
-    return event.wait(timeout)
 
 
 def _in_loop(loop: asyncio.AbstractEventLoop | None, call: Callable[[], object]) -> None:

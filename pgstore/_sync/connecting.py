@@ -6,7 +6,7 @@ from typing import Any, Protocol, Self
 
 import psycopg
 
-from pgstore._compat.events import Event, wait_for
+from pgstore._compat.events import Event
 from pgstore._core.outages import PACE, Outage
 from pgstore._core.text import one_line
 from pgstore._core.translation import passes
@@ -37,7 +37,7 @@ def connecting(owner: Noting, end: Event) -> type[DirectConnection]:
                     except (psycopg.Error, OSError) as error:
                         owner.refusal = error
                         owner.outage.met(attempt, error)
-                        if not passes(error) or wait_for(end, PACE):
+                        if not passes(error) or end.wait(PACE):
                             # psycopg_pool logs it, with the server's text.
                             raise psycopg.OperationalError(one_line(str(error))) from error
                     else:

@@ -6,7 +6,7 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from pgstore._compat.events import Counter, Event, wait_for
+from pgstore._compat.events import Counter, Event
 from pgstore._core.translation import is_elsewhere, is_lost_connection
 from pgstore._sync.cursor import Parameters
 from pgstore._sync.direct import DirectConnection
@@ -36,7 +36,7 @@ class Lending:
 
     def returned(self, timeout: float) -> bool:
         """Wait until the connection is given back; False after `timeout` seconds."""
-        return wait_for(self._returned, timeout)
+        return self._returned.wait(timeout)
 
     def accept(self) -> Connection[object] | None:
         """Take the connection that is offered."""

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow
 
-from pgstore._compat.events import Event, wait_for
+from pgstore._compat.events import Event
 from pgstore._compat.signals import stopped_by_signals
 from pgstore._compat.tasks import Task, pause
 from pgstore._core import statements as s
@@ -106,9 +106,9 @@ class Runner:
 
     def _insist(self) -> None:
         """After `stop`, end the connections whose server is silent: nobody waits for these."""
-        wait_for(self._stopping, None)
+        self._stopping.wait()
         ours, handlers = _ANSWER, max(self._lease, _ANSWER)
-        while not wait_for(self._ended, _LOOK_FOR_SILENCE):
+        while not self._ended.wait(_LOOK_FOR_SILENCE):
             if self._database.silence.cut(ours, handlers):
                 if ours == _ANSWER:
                     log.warning("subscriptions: the server is silent, and not waited for")
@@ -146,7 +146,7 @@ class Runner:
 
     def wait_until_ended(self, timeout: float) -> None:
         """Wait for the end of `run`."""
-        wait_for(self._ended, timeout)
+        self._ended.wait(timeout)
 
     def run_once(self, raise_errors: bool) -> int:
         """Handle what there is to handle now; how many messages that were."""
@@ -184,7 +184,7 @@ class Runner:
                     if not passes(error):
                         raise
                     outage.met(by, error)
-                wait_for(self._stopping, PACE)
+                self._stopping.wait(PACE)
         finally:
             outage.left(by)
 
@@ -232,7 +232,7 @@ class Runner:
             options = claimed[0].subscription.options
             handled = self._work_off(*claimed, False)
             if flow and _SOME <= handled < options.batch_size and options.partitions == 1:
-                wait_for(self._stopping, _FLOW)
+                self._stopping.wait(_FLOW)
             flow = True
 
     def _wait(self, seen: int, borrower: Borrower) -> bool:
@@ -386,7 +386,7 @@ class Runner:
     def _keep(self) -> None:
         """Extend the leases of handlers that take long, and tell how far behind we are."""
         next_tell = time.monotonic() + _TELL_EVERY
-        while not wait_for(self._idle, min(self._lease / 3, _TELL_EVERY)):
+        while not self._idle.wait(min(self._lease / 3, _TELL_EVERY)):
             try:
                 self._extend_leases()
                 if time.monotonic() >= next_tell:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from psycopg import OperationalError
 
-from pgstore._compat.events import Event, wait_for
+from pgstore._compat.events import Event
 from pgstore._core import statements as s
 from pgstore._core.failures import is_conflict
 from pgstore._core.parameters import DUE, text
@@ -45,7 +45,7 @@ class Scheduler:
             if delivered:
                 pause = _HELD[0]
             elif next_due == 0:
-                wait_for(self._stopping, pause)
+                self._stopping.wait(pause)
                 pause = min(2 * pause, _HELD[1])
             else:
                 self._waker.wait(seen, next_due)

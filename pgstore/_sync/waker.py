@@ -13,7 +13,7 @@ from uuid import uuid4
 import psycopg
 from psycopg import Connection, Notify, sql
 
-from pgstore._compat.events import Counter, Event, wait_for
+from pgstore._compat.events import Counter, Event
 from pgstore._compat.tasks import Task, pause
 from pgstore._core import statements as s
 from pgstore._core.deadlines import deadline, left
@@ -197,7 +197,7 @@ class Waker:
             self._wanted.set()
             task, self._task = self._task, None
         if task is not None and task.alive:
-            if not wait_for(self._ended, _PATIENCE):
+            if not self._ended.wait(_PATIENCE):
                 self._cut()
             task.join()
 
@@ -217,7 +217,7 @@ class Waker:
                     worked = self._answered > began + _WORKED
                     if not closed.is_set() and not worked:
                         self._outage.met(self, error)
-                        wait_for(closed, PACE)
+                        closed.wait(PACE)
                 finally:
                     self._conn = None
         finally:
@@ -233,7 +233,7 @@ class Waker:
             if self._waiting == 0:
                 self._wanted.clear()
                 if self._waiting == 0 and not closed.is_set():
-                    wait_for(self._wanted, None)
+                    self._wanted.wait()
                     continue
             found = self._look(conn, self._statements[s.HORIZON])
             now = time.monotonic()
@@ -249,15 +249,15 @@ class Waker:
                     sleeps = self._polls("its session is shared")
                 except psycopg.errors.LockNotAvailable as error:
                     self._polls(str(error))
-                    wait_for(closed, _SLOW_POLL)
+                    closed.wait(_SLOW_POLL)
             elif found == "nothing":
-                wait_for(closed, _SLOW_POLL)
+                closed.wait(_SLOW_POLL)
             elif found == "messages" and busy:
-                wait_for(closed, busy)
+                closed.wait(busy)
             if found == "writers":
                 # These writers may not notify: they may have tested the bell before this session
                 # held it.
-                wait_for(closed, delay)
+                closed.wait(delay)
                 delay = min(delay * 2, _LOOK_AGAIN[1])
             else:
                 delay = _LOOK_AGAIN[0]

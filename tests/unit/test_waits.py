@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pgstore._async.source import AsyncSource
-from pgstore._compat.events import AsyncCounter, AsyncEvent, Event, async_wait_for, wait_for
+from pgstore._compat.events import AsyncCounter, AsyncEvent, Event
 from pgstore._compat.signals import async_stopped_by_signals, stopped_by_signals
 
 
@@ -23,7 +23,7 @@ async def test_another_thread_wakes_a_task(kind: str) -> None:
     threading.Timer(0.05, ring).start()
     before = time.monotonic()
     if kind == "event":
-        assert await async_wait_for(event, 5)
+        assert await event.wait(5)
     else:
         assert await counter.wait(seen, counter.interruptions, 5)
     assert time.monotonic() - before < 1
@@ -32,7 +32,7 @@ async def test_another_thread_wakes_a_task(kind: str) -> None:
 @pytest.mark.parametrize("later", range(6))
 async def test_a_wait_that_is_cancelled_as_its_event_comes_is_cancelled(later: int) -> None:
     event = AsyncEvent()
-    task = asyncio.ensure_future(async_wait_for(event, 10))
+    task = asyncio.ensure_future(event.wait(10))
     await asyncio.sleep(0.01)
     event.set()
     for _ in range(later):
@@ -70,7 +70,7 @@ def test_a_loop_that_is_closed_is_nobody_to_wake() -> None:
     event, counter = AsyncEvent(), AsyncCounter()
 
     async def wait() -> None:
-        assert not await async_wait_for(event, 0)
+        assert not await event.wait(0)
         assert not await counter.wait(counter.value, counter.interruptions, 0)
 
     asyncio.run(wait())
@@ -82,18 +82,18 @@ def test_a_loop_that_is_closed_is_nobody_to_wake() -> None:
 async def test_an_event_can_be_cleared_and_set_again() -> None:
     event = AsyncEvent()
     for _ in range(3):
-        assert not await async_wait_for(event, 0)
+        assert not await event.wait(0)
         event.set()
-        assert await async_wait_for(event, 0)
+        assert await event.wait(0)
         event.clear()
 
 
 def test_an_event_of_threads_can_be_cleared_and_set_again() -> None:
     event = Event()
     for _ in range(3):
-        assert not wait_for(event, 0)
+        assert not event.wait(0)
         event.set()
-        assert wait_for(event, 0)
+        assert event.wait(0)
         event.clear()
 
 
@@ -102,7 +102,7 @@ def test_an_event_can_be_set_by_who_interrupts_its_waiting() -> None:
     event = Event()
     with event._condition:
         event.set()
-    assert wait_for(event, 0)
+    assert event.wait(0)
 
 
 async def test_one_signal_stops_all_that_run_in_a_loop() -> None:

@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from pgstore import AsyncMessageStore
 from pgstore._async.lending import AsyncBorrower
-from pgstore._compat.events import AsyncEvent, async_wait_for
+from pgstore._compat.events import AsyncEvent
 from pgstore._core.statements import CLAIM_BATCH
 from tests.amounts import amount
 from tests.client._async.conftest import OpenStore
@@ -171,7 +171,7 @@ async def test_a_reader_that_comes_while_another_reads_on_it_looks_by_itself(
 
     async def slow(self: AsyncBorrower, statement: str, parameters: Any) -> Any:
         if statement == CLAIM_BATCH and self._conn is not None:
-            await async_wait_for(release, 30)
+            await release.wait(30)
         return await rows(self, statement, parameters)
 
     monkeypatch.setattr(AsyncBorrower, "rows", slow)

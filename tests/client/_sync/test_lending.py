@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import ConnectionPool
 
 from pgstore import MessageStore
-from pgstore._compat.events import Event, wait_for
+from pgstore._compat.events import Event
 from pgstore._core.statements import CLAIM_BATCH
 from pgstore._sync.lending import Borrower
 from tests.amounts import amount
@@ -172,7 +172,7 @@ def test_a_reader_that_comes_while_another_reads_on_it_looks_by_itself(
 
     def slow(self: Borrower, statement: str, parameters: Any) -> Any:
         if statement == CLAIM_BATCH and self._conn is not None:
-            wait_for(release, 30)
+            release.wait(30)
         return rows(self, statement, parameters)
 
     monkeypatch.setattr(Borrower, "rows", slow)
