@@ -61,6 +61,7 @@ def unreadable_lines(codec: Codec[E], path: str | PathLike[str]) -> list[Unreada
             continue
         try:
             each = _decode_line(line)
+            data = bytes(each.data).decode()
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             if b'"floor":' in line and b'"type":' not in line:
                 continue
@@ -72,7 +73,7 @@ def unreadable_lines(codec: Codec[E], path: str | PathLike[str]) -> list[Unreada
         found += _unreadable(
             codec,
             each.type,
-            bytes(each.data).decode(),
+            data,
             each.stream,
             each.version,
             each.global_position,

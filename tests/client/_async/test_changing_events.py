@@ -406,10 +406,20 @@ async def test_messages_of_a_file_are_checked_without_a_server(tmp_path: Path) -
     assert "unknown message type" in second.error
 
 
-@pytest.mark.parametrize("content", ["", "{}\n", "x\n", '{"type": 1, "data": {}}\n', "[1]\n"])
-async def test_file_that_holds_no_messages_is_refused(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{}\n",
+        b"x\n",
+        b'{"type": 1, "data": {}}\n',
+        b"[1]\n",
+        b'{"type": "A", "data": "\xff"}',
+    ],
+)
+async def test_file_that_holds_no_messages_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "sample.jsonl"
-    path.write_text(content)
+    path.write_bytes(content)
     store = AsyncMessageStore[Any]("host=/nowhere", messages=EventA)
     with pytest.raises(InvalidArgumentError, match="message"):
         await store.check_messages(path)
