@@ -30,7 +30,7 @@ class Handler(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """The function's, as errors show it."""
-        return _name(self.function)
+        return title_of(self.function)
 
 
 ConnectionClass = type[Connection[typing.Any]] | type[AsyncConnection[typing.Any]]
@@ -48,7 +48,7 @@ def message_handler(
     stored = [_stored_argument(member) for member in plain]
     if any(stored) and not all(stored):
         raise TypeError(
-            f"{_name(function)}: annotate messages or stored messages, not a mixture:"
+            f"{title_of(function)}: annotate messages or stored messages, not a mixture:"
             f" {describe(annotation)}"
         )
     plain = [cls for argument in stored if argument for cls in members(argument)] or plain
@@ -67,7 +67,7 @@ def batch_handler(
         or typing.get_origin(arguments[0]) is not StoredMessage
     ):
         raise TypeError(
-            f"{_name(function)}: a batch handler takes a list[StoredMessage[…]],"
+            f"{title_of(function)}: a batch handler takes a list[StoredMessage[…]],"
             f" not {describe(annotation)}"
         )
     (argument,) = typing.get_args(arguments[0])
@@ -79,20 +79,30 @@ def refuse_other_color(function: Function, connection: ConnectionClass) -> None:
     """Raise TypeError for an object that cannot just be called, or awaited: it would not run."""
     if not callable(function):
         raise TypeError(f"a handler is a function, not {describe(function)}")
-    ways = _ways(function)
-    if any(inspect.isgeneratorfunction(way) or inspect.isasyncgenfunction(way) for way in ways):
+    if is_generator(function):
         raise TypeError(
-            f"{_name(function)} is a generator, which does nothing when called: take out yield"
+            f"{title_of(function)} is a generator, which does nothing when called: take out yield"
         )
     wanted = connection is AsyncConnection
-    if any(map(inspect.iscoroutinefunction, ways)) is not wanted:
+    if is_async(function) is not wanted:
         raise TypeError(
-            f"{_name(function)} must be an async function: write async def, or make a"
+            f"{title_of(function)} must be an async function: write async def, or make a"
             " MessageStore, which calls it"
             if wanted
-            else f"{_name(function)} must not be an async function: write def, or make an"
+            else f"{title_of(function)} must not be an async function: write def, or make an"
             " AsyncMessageStore, which awaits it"
         )
+
+
+def is_generator(function: Function) -> bool:
+    """Tell whether a call of it does nothing but make a generator."""
+    ways = _ways(function)
+    return any(inspect.isgeneratorfunction(way) or inspect.isasyncgenfunction(way) for way in ways)
+
+
+def is_async(function: Function) -> bool:
+    """Tell whether a call of it has to be awaited."""
+    return any(map(inspect.iscoroutinefunction, _ways(function)))
 
 
 def _ways(function: Function) -> tuple[Function, Function]:
@@ -115,7 +125,7 @@ def _known(
 ) -> frozenset[type]:
     for cls in classes:
         if not isinstance(cls, type) or cls not in known:
-            raise TypeError(f"{_name(function)}: {not_a_type(cls, known)}")
+            raise TypeError(f"{title_of(function)}: {not_a_type(cls, known)}")
     return frozenset(classes)
 
 
@@ -126,7 +136,7 @@ def _parameters(
     try:
         signature, hints = inspect.signature(function), hints_of(function)
     except Exception as error:  # annotations that are evaluated can raise anything
-        raise TypeError(_unreadable(function, error)) from error
+        raise TypeError(unreadable_annotations(function, error)) from error
     parameters = {
         name: each
         for name, each in signature.parameters.items()
@@ -135,18 +145,18 @@ def _parameters(
     names = list(parameters)
     if any(each.kind not in _POSITIONAL for each in parameters.values()):
         raise TypeError(
-            f"{_name(function)}: it gets the message, and the connection if it has a second"
+            f"{title_of(function)}: it gets the message, and the connection if it has a second"
             " parameter, by position: no *args, **kwargs or keyword-only parameters"
         )
     if not names or names[0] not in hints:
         example = f"{names[0] if names else 'event'}: {min(cls.__name__ for cls in known)}"
         raise TypeError(
-            f"{_name(function)}: annotate its first parameter with what it handles, as in"
+            f"{title_of(function)}: annotate its first parameter with what it handles, as in"
             f" def {getattr(_ways(function)[0], '__name__', 'handle')}({example})"
         )
     if len(names) > 2:
         raise TypeError(
-            f"{_name(function)} has {len(names)} parameters: a handler gets the message, and the"
+            f"{title_of(function)} has {len(names)} parameters: a handler gets the message, and the"
             " connection of its transaction if it has a second one"
         )
     if len(names) == 2:
@@ -154,24 +164,25 @@ def _parameters(
         kind = typing.get_origin(wanted) or wanted
         if kind is not typing.Any and not (isinstance(kind, type) and issubclass(kind, connection)):
             raise TypeError(
-                f"{_name(function)}: its second parameter gets the connection of its transaction:"
-                f" annotate it with psycopg.{connection.__name__}, not {describe(wanted)}"
+                f"{title_of(function)}: its second parameter gets the connection of its"
+                f" transaction: annotate it with"
+                f" psycopg.{connection.__name__}, not {describe(wanted)}"
             )
     return hints[names[0]], len(names) == 2
 
 
-def _unreadable(function: Function, error: Exception) -> str:
+def unreadable_annotations(function: Function, error: Exception) -> str:
     """Why a function tells no types: most that are written in C have no signature (ValueError)."""
     remedy = (
         "write a function with annotations"
         if isinstance(error, ValueError)
         else "annotate it with classes that its module defines or imports"
     )
-    return f"{_name(function)}: its annotations cannot be read: {description(error)}: {remedy}"
+    return f"{title_of(function)}: its annotations cannot be read: {description(error)}: {remedy}"
 
 
 def members(annotation: typing.Any) -> list[typing.Any]:
-    """The members of a union; or what is none."""
+    """The members of a union; another annotation alone."""
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
         return [each for member in typing.get_args(annotation) for each in members(member)]
     if type(annotation).__name__ == "TypeAliasType":  # type Event = A | B, from Python 3.12 on
@@ -185,6 +196,7 @@ def _stored_argument(annotation: typing.Any) -> typing.Any:
     return None
 
 
-def _name(function: Function) -> str:
+def title_of(function: Function) -> str:
+    """Its name in errors; of an object that can be called, its class's."""
     called, _ = _ways(function)
     return getattr(called, "__qualname__", type(called).__qualname__)

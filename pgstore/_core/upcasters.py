@@ -13,7 +13,14 @@ import msgspec
 
 from pgstore._core.arguments import describe
 from pgstore._core.failures import description
-from pgstore._core.handlers import hints_of, members
+from pgstore._core.handlers import (
+    hints_of,
+    is_async,
+    is_generator,
+    members,
+    title_of,
+    unreadable_annotations,
+)
 from pgstore._core.shapes import is_type_name
 
 Decode = Callable[[bytes | str], typing.Any]
@@ -76,8 +83,8 @@ def steps_of(upcasters: object, names: Iterable[str]) -> dict[str, Step]:
 def _step(function: Callable[[typing.Any], object]) -> Step:
     if not callable(function):
         raise TypeError(f"an upcaster is a function, not {describe(function)}")
-    name = _name(function)
-    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+    name = title_of(function)
+    if is_async(function) or is_generator(function):
         raise TypeError(f"{name}: an upcaster must be a plain function, which returns the message")
     try:
         hints = hints_of(function)
@@ -87,7 +94,7 @@ def _step(function: Callable[[typing.Any], object]) -> Step:
             if each.default is each.empty
         ]
     except Exception as error:  # annotations that are evaluated can raise anything
-        raise TypeError(f"{name}: its annotations cannot be read: {description(error)}") from error
+        raise TypeError(unreadable_annotations(function, error)) from error
     if len(needed) != 1 or needed[0] not in hints or "return" not in hints:
         raise TypeError(
             f"{name}: an upcaster takes the stored message and returns the present one: annotate"
@@ -117,7 +124,7 @@ class Chains:
         """The present classes that a chain can end with. ValueError if it cannot be followed."""
         found = set(step.gives & self._present)
         for cls in step.gives - self._present - {types.NoneType}:
-            name = _name(step.function)
+            name = title_of(step.function)
             if cls not in self._next or cls is dict:
                 raise ValueError(
                     f"{name} returns {describe(cls)}, which is no message type of this store, and"
@@ -144,12 +151,12 @@ class Chains:
                 made = step.function(message)
             except Exception as error:
                 raise UpcastError(
-                    f"its upcaster {_name(step.function)} raised {description(error)}"
+                    f"its upcaster {title_of(step.function)} raised {description(error)}"
                 ) from error
             cls = type(made)
             if cls not in step.gives:
                 raise UpcastError(
-                    f"its upcaster {_name(step.function)} returned {describe(made)}, and its"
+                    f"its upcaster {title_of(step.function)} returned {describe(made)}, and its"
                     f" annotation names no {cls.__name__}"
                 )
             if made is None:
@@ -167,7 +174,3 @@ def decoders(
     for name, step in steps.items():
         ends = chains.ends(step)
         yield name, chains.decoder(step, decoder_of(name, step.takes)), ends
-
-
-def _name(function: Callable[..., object]) -> str:
-    return getattr(function, "__qualname__", type(function).__qualname__)

@@ -1,6 +1,7 @@
 """Upcasters of a codec: what they may be, and what becomes of stored messages."""
 
 import functools
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Union
 
@@ -168,6 +169,19 @@ async def asynchronous(old: First) -> Withdrawn:
     return Withdrawn(1)
 
 
+class Asynchronous:
+    async def __call__(self, old: First) -> Withdrawn:
+        return Withdrawn(1)
+
+
+async def generator(old: First) -> AsyncIterator[Withdrawn]:
+    yield Withdrawn(1)
+
+
+def unknown(old: "Frist") -> Withdrawn:  # type: ignore[name-defined]  # noqa: F821
+    return Withdrawn(1)
+
+
 def back(old: Second) -> First:
     return First("1")
 
@@ -195,6 +209,9 @@ def other(old: Second) -> Withdrawn:
         ([Upcaster("a", no_result)], TypeError, "annotate"),
         ([Upcaster("a", two)], TypeError, "annotate"),  # type: ignore[arg-type]
         ([Upcaster("a", asynchronous)], TypeError, "plain function"),
+        ([Upcaster("a", Asynchronous())], TypeError, "Asynchronous: .* plain function"),
+        ([Upcaster("a", generator)], TypeError, "plain function"),
+        ([Upcaster("a", unknown)], TypeError, "Frist.*its module defines or imports"),
         ([Upcaster("a", any_result)], TypeError, "with classes"),
         ([Upcaster("a", 3)], TypeError, "is a function"),  # type: ignore[arg-type]
         ([Upcaster("a", second)], ValueError, "no upcaster takes it"),
