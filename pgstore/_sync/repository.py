@@ -51,15 +51,17 @@ class Repository(Generic[A, E]):
         *,
         metadata: Metadata | None = None,
         conn: Connection[object] | None = None,
-    ) -> MessagePosition | None:
-        """Save a new aggregate.
+    ) -> MessagePosition:
+        """Save a new aggregate; the place of its last message.
 
         Raises:
             OptimisticConcurrencyError: there is one with this id.
         """
         if aggregate.version or not aggregate.changes:
             raise InvalidArgumentError(f"aggregate {aggregate.id} is not new, or has no changes")
-        return self.save(aggregate, metadata=metadata, conn=conn)
+        position = self.save(aggregate, metadata=metadata, conn=conn)
+        assert position is not None  # it has changes
+        return position
 
     def save(
         self,

@@ -172,6 +172,7 @@ class Account:
 accounts = one.repository(Account, "account", cache=10)
 reveal_type(accounts)  # R: Repository[Account, A]
 reveal_type(accounts.get("1"))  # R: Account
+reveal_type(accounts.add(Account("1")))  # R: MessagePosition
 reveal_type(accounts.save(Account("1")))  # R: MessagePosition | None
 with accounts.edit("1") as edited:
     reveal_type(edited)  # R: Account
