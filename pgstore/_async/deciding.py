@@ -56,7 +56,7 @@ class AsyncDecidingStore(AsyncWriter[E]):
         """Declare a class whose objects are made of a stream each and write to it.
 
         Args:
-            aggregate: a class with what `Aggregate` says, called with the object's id.
+            aggregate: a class with the members of `Aggregate`, called with the object's id.
             category: that of the streams. The stream of an object is the category, a minus, its id.
             snapshots, cache: as those of `decider`.
         """

@@ -1,4 +1,4 @@
-"""Subscriptions: what they read, and how to steer them."""
+"""Subscriptions: their filters and options, and how to steer them."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -53,7 +53,7 @@ class SubscriptionOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AsyncRunning(Protocol[E]):
-    """The methods of a store that a subscription calls; see `AsyncMessageStore`."""
+    """The methods of a store that run a subscription; see `AsyncMessageStore`."""
 
     async def run(
         self,

@@ -43,7 +43,7 @@ _OTHERS = (b'{"pgstore_export":', b'{"end":')
 
 
 def unreadable_lines(codec: Codec[E], path: str | PathLike[str]) -> list[UnreadableMessage]:
-    """Those of a file of JSON Lines, as `pgstore export` and `pgstore read --json` write them.
+    """The unreadable messages of a file, which `pgstore export` or `pgstore read --json` wrote.
 
     Raises InvalidArgumentError for a file that cannot be read, for a line that is no message, and
     if no line is one.
@@ -85,7 +85,7 @@ def unreadable_lines(codec: Codec[E], path: str | PathLike[str]) -> list[Unreada
 
 
 def unreadable_rows(codec: Codec[E], rows: list[TupleRow]) -> list[UnreadableMessage]:
-    """Those among rows of type, data, stream, version and global position."""
+    """The unreadable messages among rows of type, data, stream, version and global position."""
     return [each for row in rows for each in _unreadable(codec, *row)]
 
 

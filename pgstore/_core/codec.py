@@ -80,7 +80,6 @@ class Codec(Protocol[E]):
 
 
 _decode_object = msgspec.json.Decoder(dict[str, typing.Any]).decode
-_decode_metadata = msgspec.json.Decoder(dict[str, object]).decode
 
 
 class TypedCodec(Generic[E]):
@@ -207,7 +206,7 @@ class TypedCodec(Generic[E]):
         self, text: str, type_name: str, stream: str, version: int
     ) -> dict[str, object]:
         try:
-            return _decode_metadata(text)
+            return _decode_object(text)
         except (*_UNREADABLE, RecursionError) as error:
             raise MessageDecodeError(
                 f"cannot decode metadata: {error}", stream, version, type_name
@@ -339,7 +338,7 @@ class RawCodec:
     ) -> dict[str, object]:
         """The metadata; where a number is beyond Python's, with all its numbers as Decimals."""
         try:
-            return _decode_metadata(text)
+            return _decode_object(text)
         except (*_UNREADABLE, RecursionError) as error:
             with suppress(RecursionError):
                 found = json.loads(text, parse_int=Decimal, parse_float=Decimal)

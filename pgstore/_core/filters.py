@@ -62,13 +62,14 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 def _contain(rows: list[TupleRow], wanted: str) -> bool:
     """Tell whether each message's metadata has these keys with these values."""
     try:
-        keys = msgspec.json.decode(wanted, type=dict[str, msgspec.Raw])
+        values = msgspec.json.decode(wanted, type=dict[str, object])
         for row in rows:
             if row[STREAM] is not None:
                 found = msgspec.json.decode(row[METADATA] or "{}", type=dict[str, object])
-                for key, value in keys.items():
-                    if key not in found or found[key] != msgspec.json.decode(value):
-                        return False
+                if not values.keys() <= found.keys():
+                    return False
+                if any(found[key] != value for key, value in values.items()):
+                    return False
     except (ValueError, msgspec.MsgspecError):  # a number that Python cannot hold
         return False
     return True

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 # Seconds; the SQL functions that claim have the same default.
 DEFAULT_LEASE = 30.0
-# So many scheduled messages are written in one transaction.
-DUE = 100
+# The most scheduled messages that one transaction writes.
+MOST_DELIVERED = 100
 
 
 def text(value: int | None) -> str | None:

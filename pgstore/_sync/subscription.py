@@ -1,6 +1,6 @@
 # Generated from pgstore/_async/subscription.py by `python tools/unasync.py`.
 
-"""Subscriptions: what they read, and how to steer them."""
+"""Subscriptions: their filters and options, and how to steer them."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -55,7 +55,7 @@ class SubscriptionOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Running(Protocol[E]):
-    """The methods of a store that a subscription calls; see `MessageStore`."""
+    """The methods of a store that run a subscription; see `MessageStore`."""
 
     def run(
         self,

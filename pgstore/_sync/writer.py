@@ -13,8 +13,8 @@ from pgstore._core.arguments import due_times, name_of, number, several, uuid_te
 from pgstore._core.codec import Codec, message_id_text
 from pgstore._core.encoding import EncodedBatch, known_ids
 from pgstore._core.messages import E, MessagePosition
-from pgstore._core.metadata import Metadata, current_context, text_in_context
-from pgstore._core.parameters import DUE, text
+from pgstore._core.metadata import Metadata, text_in_context
+from pgstore._core.parameters import MOST_DELIVERED, text
 from pgstore._sync.database import Database
 from pgstore._sync.global_reader import GlobalReader
 from pgstore._sync.grouping import Grouping
@@ -68,7 +68,7 @@ class Writer(GlobalReader[E]):
             stream,
             type_name,
             data.decode(),
-            None if metadata is None and current_context() is None else text_in_context(metadata),
+            text_in_context(metadata),
             number("expected_version", expected_version),
             message_id_text(message),
         )
@@ -194,7 +194,9 @@ class Writer(GlobalReader[E]):
         total = 0
         while True:
             delivered: int
-            ((delivered, _),) = self._database.rows(s.DELIVER_SCHEDULED, (text(DUE), *times))
+            ((delivered, _),) = self._database.rows(
+                s.DELIVER_SCHEDULED, (text(MOST_DELIVERED), *times)
+            )
             total += delivered
-            if delivered < DUE:
+            if delivered < MOST_DELIVERED:
                 return total
