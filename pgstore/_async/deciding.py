@@ -42,7 +42,7 @@ class AsyncDecidingStore(AsyncWriter[E]):
                 remembered is continued with the messages that came after it.
         """
         make: Any = state if initial is None else initial
-        refuse_no_function("initial", make, optional=False)
+        refuse_no_function("initial", make)
         return self._decider(evolve, lambda _: make(), state, snapshots, cache)
 
     def repository(
@@ -60,7 +60,7 @@ class AsyncDecidingStore(AsyncWriter[E]):
             category: that of the streams. The stream of an object is the category, a minus, its id.
             snapshots, cache: as those of `decider`.
         """
-        refuse_no_function("aggregate", aggregate, optional=False)
+        refuse_no_function("aggregate", aggregate)
         prefix = f"{name_of('category', category)}-"
 
         def evolve(state: A, message: E) -> A:
@@ -81,7 +81,7 @@ class AsyncDecidingStore(AsyncWriter[E]):
         snapshots: Snapshots | None,
         cache: int,
     ) -> AsyncDecider[S, E]:
-        refuse_no_function("evolve", evolve, optional=False)
+        refuse_no_function("evolve", evolve)
         codec = None
         if snapshots is not None:
             if not isinstance(snapshots, Snapshots):

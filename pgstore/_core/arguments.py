@@ -83,7 +83,7 @@ def due_times(name: str, due: object) -> tuple[str | None, str | None]:
     return None, f"{due.total_seconds():.6f} seconds"
 
 
-def refuse_no_function(name: str, value: object, *, optional: bool = True) -> None:
+def refuse_no_function(name: str, value: object, *, optional: bool = False) -> None:
     """Refuse a value that cannot be called, unless it is None and that is allowed."""
     if not callable(value) and not (optional and value is None):
         raise InvalidArgumentError(f"{name} must be a function, not {describe(value)}")

@@ -101,7 +101,7 @@ class Decider(Generic[S, E]):
             OptimisticConcurrencyError: other writers came first each time.
             StreamCutOffError: the beginning of the stream was deleted, and no snapshot has it.
         """
-        refuse_no_function("decision", decision, optional=False)
+        refuse_no_function("decision", decision)
         attempts = count("attempts", attempts, least=1)
         made, longest = self._remembered(stream), _PAUSE
         while True:

@@ -44,7 +44,7 @@ class DecidingStore(Writer[E]):
                 remembered is continued with the messages that came after it.
         """
         make: Any = state if initial is None else initial
-        refuse_no_function("initial", make, optional=False)
+        refuse_no_function("initial", make)
         return self._decider(evolve, lambda _: make(), state, snapshots, cache)
 
     def repository(
@@ -62,7 +62,7 @@ class DecidingStore(Writer[E]):
             category: that of the streams. The stream of an object is the category, a minus, its id.
             snapshots, cache: as those of `decider`.
         """
-        refuse_no_function("aggregate", aggregate, optional=False)
+        refuse_no_function("aggregate", aggregate)
         prefix = f"{name_of('category', category)}-"
 
         def evolve(state: A, message: E) -> A:
@@ -83,7 +83,7 @@ class DecidingStore(Writer[E]):
         snapshots: Snapshots | None,
         cache: int,
     ) -> Decider[S, E]:
-        refuse_no_function("evolve", evolve, optional=False)
+        refuse_no_function("evolve", evolve)
         codec = None
         if snapshots is not None:
             if not isinstance(snapshots, Snapshots):

@@ -77,7 +77,7 @@ def export(
     """
     if not callable(getattr(file, "write", None)) or hasattr(file, "encoding"):
         raise InvalidArgumentError(f"file must be open for bytes, not {describe(file)}")
-    refuse_no_function("on_progress", on_progress)
+    refuse_no_function("on_progress", on_progress, optional=True)
     statements, header = _begun(conn, store, category, stream, after)
     after, up_to = header.after_position, header.up_to_position
     lines = Lines()

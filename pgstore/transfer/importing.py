@@ -104,7 +104,7 @@ def import_from(
     refuse_source(source)
     one_of("positions", positions, "auto", "keep", "new")
     batch_messages = count("batch_messages", batch_messages, least=1)
-    refuse_no_function("on_progress", on_progress)
+    refuse_no_function("on_progress", on_progress, optional=True)
     refuse_other(conn, Connection)
     if not conn.autocommit:
         raise InvalidArgumentError("an import takes a connection in autocommit mode")

@@ -208,6 +208,8 @@ def test_what_a_store_would_refuse_is_refused() -> None:
         given(accounts).when(lambda _: Moved("1"))  # type: ignore[arg-type]
     with pytest.raises(pgstore.InvalidArgumentError, match="messages of a decision"):
         given(accounts).when(lambda account: account.balance)  # type: ignore[arg-type,return-value]
+    with pytest.raises(pgstore.InvalidArgumentError, match="decision must be a function"):
+        given(accounts).when(None)  # type: ignore[arg-type]
     with pytest.raises(pgstore.InvalidArgumentError, match="decider, a repository or a subscr"):
         given(store)  # type: ignore[call-overload]
 
