@@ -10,6 +10,7 @@ from pgstore._async.writer import AsyncWriter
 from pgstore._core.arguments import describe, name_of, refuse_no_function
 from pgstore._core.codec import codec_of
 from pgstore._core.coders import DecodeHook, Hook
+from pgstore._core.handlers import refuse_no_plain_function
 from pgstore._core.messages import E
 from pgstore._core.states import S, Snapshots, StateCodec
 from pgstore.errors import InvalidArgumentError
@@ -81,7 +82,7 @@ class AsyncDecidingStore(AsyncWriter[E]):
         snapshots: Snapshots | None,
         cache: int,
     ) -> AsyncDecider[S, E]:
-        refuse_no_function("evolve", evolve)
+        refuse_no_plain_function("evolve", evolve)
         codec = None
         if snapshots is not None:
             if not isinstance(snapshots, Snapshots):

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 import msgspec
 from psycopg import AsyncConnection, Connection
 
-from pgstore._core.arguments import describe
+from pgstore._core.arguments import describe, refuse_no_function
 from pgstore._core.failures import description
 from pgstore._core.messages import StoredMessage
 from pgstore._core.shapes import not_a_type
+from pgstore.errors import InvalidArgumentError
 
 Function = Callable[..., typing.Any]
 
@@ -103,6 +104,15 @@ def is_generator(function: Function) -> bool:
 def is_async(function: Function) -> bool:
     """Tell whether a call of it has to be awaited."""
     return any(map(inspect.iscoroutinefunction, _ways(function)))
+
+
+def refuse_no_plain_function(name: str, function: Function) -> None:
+    """Refuse a value that cannot be called, or whose result nobody would await."""
+    refuse_no_function(name, function)
+    if is_async(function):
+        raise InvalidArgumentError(
+            f"{name} must be a plain function, with def: {title_of(function)} is async"
+        )
 
 
 def _ways(function: Function) -> tuple[Function, Function]:

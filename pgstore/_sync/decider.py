@@ -15,7 +15,8 @@ from psycopg import Connection
 
 from pgstore._compat.tasks import pause
 from pgstore._core import statements as s
-from pgstore._core.arguments import aware, count, name_of, number, refuse_no_function, several
+from pgstore._core.arguments import aware, count, name_of, number, several
+from pgstore._core.handlers import refuse_no_plain_function
 from pgstore._core.log import log
 from pgstore._core.messages import E
 from pgstore._core.metadata import Metadata
@@ -101,7 +102,7 @@ class Decider(Generic[S, E]):
             OptimisticConcurrencyError: other writers came first each time.
             StreamCutOffError: the beginning of the stream was deleted, and no snapshot has it.
         """
-        refuse_no_function("decision", decision)
+        refuse_no_plain_function("decision", decision)
         attempts = count("attempts", attempts, least=1)
         made, longest = self._remembered(stream), _PAUSE
         while True:

@@ -9,6 +9,7 @@ from typing import Any
 from pgstore._core.arguments import describe, name_of, refuse_no_function
 from pgstore._core.codec import codec_of
 from pgstore._core.coders import DecodeHook, Hook
+from pgstore._core.handlers import refuse_no_plain_function
 from pgstore._core.messages import E
 from pgstore._core.states import S, Snapshots, StateCodec
 from pgstore._sync.decider import Decider
@@ -83,7 +84,7 @@ class DecidingStore(Writer[E]):
         snapshots: Snapshots | None,
         cache: int,
     ) -> Decider[S, E]:
-        refuse_no_function("evolve", evolve)
+        refuse_no_plain_function("evolve", evolve)
         codec = None
         if snapshots is not None:
             if not isinstance(snapshots, Snapshots):

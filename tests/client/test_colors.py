@@ -64,3 +64,19 @@ def test_a_store_refuses_what_it_cannot_connect_with(conninfo: str) -> None:
     wrong = EventA
     with pytest.raises(InvalidArgumentError, match="store"):
         MessageStore[EventA](conninfo, messages=EventA, store=wrong)
+
+
+async def test_functions_of_a_decider_are_no_async_ones() -> None:
+    async def later(state: int, message: EventA | None = None) -> int:
+        return state
+
+    store = MessageStore[EventA]("host=/nowhere", messages=EventA)
+    async_store = AsyncMessageStore[EventA]("host=/nowhere", messages=EventA)
+    function: Any = later
+    for each in (store, async_store):
+        with pytest.raises(InvalidArgumentError, match=r"evolve must be a plain .*later is async"):
+            each.decider(function, int)
+    with pytest.raises(InvalidArgumentError, match="decision must be a plain function"):
+        store.decider(lambda state, _: state, int).decide("a-1", function)
+    with pytest.raises(InvalidArgumentError, match="decision must be a plain function"):
+        await async_store.decider(lambda state, _: state, int).decide("a-1", function)
