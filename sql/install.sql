@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "1d98f857e68d76d5d79d3d84a8a8eb50a6c645952ff4e7c9b57adb1ca4ad90f1"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "0e25ac090dff4d0f21037368fa088a77feaa70bcd3a864f3371b7596d032d45e"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -192,6 +192,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 10) AS pgstore_pending 
 \ir functions/rights/grant_access.sql
 \ir functions/rights/list_grants.sql
 \ir functions/rights/revoke_access.sql
+\ir functions/schedule/_forget_scheduled.sql
 \ir functions/schedule/cancel_message.sql
 \ir functions/schedule/count_scheduled.sql
 \ir functions/schedule/deliver_scheduled.sql

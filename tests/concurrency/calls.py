@@ -99,6 +99,8 @@ _GROUPED = (
     "'{T,T,T}', '{1,2,3}', NULL, NULL, ARRAY[new_message_id(), new_message_id(), new_message_id()]"
 )
 
+_CANCEL = "SELECT cancel_message(md5('scheduled')::uuid)"
+
 _OTHERS = {
     "write_message": _WRITE,
     "write_message, new stream": "SELECT write_message('new-1', 'T', '1')",
@@ -126,7 +128,9 @@ _OTHERS = {
     "repair_sequences": "SELECT repair_sequences()",
     "empty_store": "SELECT empty_store(current_schema())",
     "schedule_message": "SELECT schedule_message('a-1', 'T', '1', now())",
-    "cancel_message": "SELECT cancel_message(md5('scheduled')::uuid)",
+    "cancel_message": _CANCEL,
+    "cancel_message scheduled, then write": f"{_CANCEL}; {_WRITE}",
+    "write, then cancel_message scheduled": f"{_WRITE}; {_CANCEL}",
     "deliver_scheduled": "SELECT deliver_scheduled()",
     "import_floors": "SELECT import_floors('{a-1,floors-1}', '{1,2}')",
 }

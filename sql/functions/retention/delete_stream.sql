@@ -37,7 +37,7 @@ BEGIN
       END IF;
       deleted := _cut_stream(target.stream_id, category(stream), target.floor + 1, target.version);
       PERFORM _drop_states(target.stream_id, 1);
-      DELETE FROM scheduled_messages AS d WHERE d.stream = delete_stream.stream COLLATE "C";
+      PERFORM _forget_scheduled(stream);
       EXIT;
     EXCEPTION
       -- A handler holds a row with an error, and may write to this stream before it commits: the
@@ -57,8 +57,8 @@ $$;
 
 COMMENT ON FUNCTION delete_stream(text, bigint, text) IS
 $$Delete all messages and snapshots of a stream, if it is at expected_version (NULL: in any case);
-answers how many messages. Its scheduled messages are forgotten. Its name and version stay: a
-message written to it later gets the next version, expected_version 0 is refused, and load_stream
-raises MS008. Locks the stream against writers until the transaction ends. Written to the audit.
-Raises 22023 if there is no such stream; MS001 if it is at another version; MS004 unless under READ
-COMMITTED.$$;
+answers how many messages. Its scheduled messages are forgotten, except those that another
+transaction cancels at this moment. Its name and version stay: a message written to it later gets
+the next version, expected_version 0 is refused, and load_stream raises MS008. Locks the stream
+against writers until the transaction ends. Written to the audit. Raises 22023 if there is no such
+stream; MS001 if it is at another version; MS004 unless under READ COMMITTED.$$;

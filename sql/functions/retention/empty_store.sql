@@ -61,7 +61,7 @@ BEGIN
   INSERT INTO stream_changes AS c (stream_id, changes)
   SELECT s.stream_id, 1 FROM streams AS s
   ON CONFLICT (stream_id) DO UPDATE SET changes = c.changes + 1;
-  DELETE FROM scheduled_messages;
+  PERFORM _forget_scheduled(NULL);
 
   -- As _forget_errors, these leave out what a handler has locked.
   WITH free AS MATERIALIZED (
