@@ -258,7 +258,7 @@ class UnsupportedDatabaseError(StoreError, code="MS012"):
 
 
 class ReadIsolationError(StoreError, code="MS004"):
-    """Reading across streams, and cutting them off, needs READ COMMITTED."""
+    """The call needs READ COMMITTED, as reads across streams and the work of subscriptions do."""
 
 
 class StandbyError(StoreError, code="MS005"):

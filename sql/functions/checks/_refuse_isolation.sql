@@ -11,7 +11,7 @@ BEGIN
     RAISE EXCEPTION USING
       ERRCODE = 'MS004',
       MESSAGE = format(
-        'cannot read across streams, cut them off or save snapshots of them under %s',
+        'this function runs under READ COMMITTED only, not under %s',
         upper(current_setting('transaction_isolation'))
       ),
       DETAIL = json_build_object('isolation', current_setting('transaction_isolation'))::text,

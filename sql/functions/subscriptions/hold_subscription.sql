@@ -30,5 +30,4 @@ $$;
 COMMENT ON FUNCTION hold_subscription(text) IS
 $$Keep a subscription's workers from acknowledging until the transaction ends; return the highest
 checkpoint of its partitions: it has handled no message after that position. Handlers that work
-meanwhile commit afterwards. Raises MS021 if there is
-none; MS004 unless under READ COMMITTED.$$;
+meanwhile commit afterwards. Raises MS021 if there is none; MS004 unless under READ COMMITTED.$$;
