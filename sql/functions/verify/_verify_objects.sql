@@ -63,6 +63,10 @@ BEGIN
           'scheduled_messages_due_at_scheduled_position_idx', false, '{due_at,scheduled_position}'
         ),
         (
+          'scheduled_messages_stream_due_at_scheduled_position_idx', false,
+          '{stream,due_at,scheduled_position}'
+        ),
+        (
           'snapshots_stream_id_snapshot_code_version_pkey', true,
           '{stream_id,snapshot,code_version}'
         ),
