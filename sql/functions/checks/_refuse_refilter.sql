@@ -1,6 +1,7 @@
 CREATE OR REPLACE FUNCTION _refuse_refilter(
-  subscription text,
-  swept bigint,
+  source subscriptions,
+  lowest bigint,
+  furthest bigint,
   from_position bigint,
   safe bigint
 )
@@ -12,13 +13,7 @@ SET search_path FROM CURRENT
 SET jit = off
 AS $$
 #variable_conflict use_column
-DECLARE
-  source subscriptions := _subscription_of(subscription);
-  lowest bigint;
-  furthest bigint;
 BEGIN
-  SELECT min(r.reached), max(r.reached) INTO lowest, furthest
-  FROM _reached_positions(source.subscription_id, _refuse_refilter.swept) AS r;
   source.partitions := 1;  -- so that _subscription_has looks at the messages, not at what is listed
   IF from_position > safe THEN
     PERFORM _refuse_argument(
@@ -56,6 +51,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _refuse_refilter(text, bigint, bigint, bigint) IS
-$$Internal: raise 22023 unless all partitions of a subscription can continue after from_position:
-they have handled what waited before, and nothing after it. NULL is never refused.$$;
+COMMENT ON FUNCTION _refuse_refilter(subscriptions, bigint, bigint, bigint, bigint) IS
+$$Internal: raise 22023 unless all partitions of a subscription, which have reached positions from
+lowest to furthest, can continue after from_position: they have handled what waited before, and
+nothing after it. NULL is never refused.$$;

@@ -16,10 +16,11 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  source record;
+  source subscriptions;
   safe bigint;
   swept bigint;
   lowest bigint;
+  furthest bigint;
 BEGIN
   PERFORM _refuse_stranger('refilter_subscription');
   IF jsonb_typeof(metadata) <> 'object' THEN
@@ -39,9 +40,9 @@ BEGIN
   FOR UPDATE;
   PERFORM _lock_partitions(source.subscription_id);
   source := _subscription_of(subscription);  -- its partitions may have changed before the locks
-  SELECT min(r.reached) INTO lowest
+  SELECT min(r.reached), max(r.reached) INTO lowest, furthest
   FROM _reached_positions(source.subscription_id, swept) AS r;
-  PERFORM _refuse_refilter(subscription, swept, from_position, safe);
+  PERFORM _refuse_refilter(source, lowest, furthest, from_position, safe);
 
   -- Every lease given before is void: its worker holds messages of the former filter, and would
   -- acknowledge those with them that it does not hold. A partition in which nothing waits has
