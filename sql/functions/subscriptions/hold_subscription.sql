@@ -18,9 +18,10 @@ BEGIN
   -- The subscription first: a repartition would replace the rows of its partitions.
   PERFORM FROM subscriptions AS s WHERE s.subscription_id = held FOR UPDATE;
   PERFORM _lock_partitions(held);
+  PERFORM _subscription_of(subscription);  -- it may have been dropped before the locks
   -- A statement of its own, which sees what was acknowledged before the locks were granted.
   RETURN (
-    SELECT coalesce(max(p.checkpoint), 0)
+    SELECT max(p.checkpoint)
     FROM subscription_partitions AS p
     WHERE p.subscription_id = held
   );
