@@ -224,6 +224,8 @@ def test_a_role_schedules_cancels_and_delivers_what_it_may_write(
         ("schedule_message('s', 'A', NULL, now())", "data"),
         ("schedule_message('s', 'A', '{}', NULL)", "due_at"),
         ("schedule_message('s', 'A', '{}', 'infinity')", "due_at"),
+        ("schedule_message('s', 'A', '{}', '10000-01-01')", "due_at"),
+        ("schedule_message('s', 'A', '{}', '0044-03-15 BC')", "due_at"),
         ("schedule_message('s', 'A', '{}', now(), '1')", "metadata"),
         ("cancel_message(NULL)", "message_id"),
         ("deliver_scheduled(0)", "max_count"),

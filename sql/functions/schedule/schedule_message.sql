@@ -22,8 +22,10 @@ DECLARE
   other record;
 BEGIN
   PERFORM _refuse_write(stream, NULL, ARRAY[type], ARRAY[data], ARRAY[metadata], NULL);
-  IF isfinite(due_at) IS NOT TRUE THEN
-    PERFORM _refuse_value('due_at', 'must be a time', to_jsonb(due_at::text));
+  IF _time_fits(due_at) IS NOT TRUE THEN
+    PERFORM _refuse_value(
+      'due_at', 'must be between 0001-01-02 and 9999-12-30, in UTC', to_jsonb(due_at::text)
+    );
   END IF;
   PERFORM _refuse_target(stream, NULL);
 
