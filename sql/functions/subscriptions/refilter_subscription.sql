@@ -16,7 +16,7 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  source subscriptions;
+  source record;
   safe bigint;
   swept bigint;
   lowest bigint;
@@ -42,7 +42,9 @@ BEGIN
   source := _subscription_of(subscription);  -- its partitions may have changed before the locks
   SELECT min(r.reached), max(r.reached) INTO lowest, furthest
   FROM _reached_positions(source.subscription_id, swept) AS r;
-  PERFORM _refuse_refilter(source, lowest, furthest, from_position, safe);
+  PERFORM _refuse_refilter(
+    _subscription_of(subscription), lowest, furthest, from_position, safe
+  );
 
   -- Every lease given before is void: its worker holds messages of the former filter, and would
   -- acknowledge those with them that it does not hold. A partition in which nothing waits has
