@@ -57,7 +57,8 @@ ALTER TABLE subscriptions
 COMMENT ON COLUMN subscriptions.metadata IS
 $$Object that the metadata of a message to read must contain, or NULL for all.$$;
 
--- They take, or answer, the metadata now. The three in one statement, because one calls another.
+-- These functions take or return the metadata now. One statement drops the last three, because one
+-- of them calls another.
 DROP FUNCTION IF EXISTS create_subscription(
   text, text[], text[], text, bigint, text, bigint, timestamptz, text, bigint, interval
 );

@@ -171,8 +171,8 @@ BEGIN
       END LOOP;
     END LOOP;
   ELSE
-    -- Where messages are left out, look at so many positions only, which are no more messages, and
-    -- if none of them is wanted, at so many messages more: no call may last as long as the lease.
+    -- As read_matching, if filters leave messages out: a call that looks at all of them can last
+    -- longer than the lease.
     IF (types IS NOT NULL OR stream_pattern IS NOT NULL OR metadata_filter IS NOT NULL)
       AND to_position - from_position > 100000
     THEN

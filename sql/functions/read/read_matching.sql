@@ -41,7 +41,7 @@ DECLARE
   last_position bigint;
   from_position bigint := after_position;
   to_position bigint;
-  found_count bigint := bigint '0';
+  found_count bigint;
 BEGIN
   IF (after_position >= 0) IS NOT TRUE THEN
     PERFORM _refuse_value('after_position', 'must be 0 or more', to_jsonb(after_position));
@@ -63,8 +63,9 @@ BEGIN
     PERFORM _refuse_position(after_position);
   END IF;
   last_position := greatest(least(last_position, up_to_position), after_position);
-  -- So many positions are no more messages, and need not be counted. Only if nothing is found there
-  -- count messages: those of a category can be far apart, and so can positions that were used.
+  -- First look at max_looked positions: they hold no more messages than that, which need not be
+  -- counted. Count messages only if nothing is found there: the messages of a category can be far
+  -- apart, and so can the positions that have a message.
   to_position := CASE
     WHEN last_position - after_position > max_looked THEN after_position + max_looked
     ELSE last_position

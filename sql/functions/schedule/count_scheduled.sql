@@ -23,5 +23,5 @@ END
 $$;
 
 COMMENT ON FUNCTION count_scheduled() IS
-$$How many messages are scheduled, how many of them have been due for more than a minute, and when
-the next one is due, or was.$$;
+$$Return how many messages are scheduled, how many of them have been due for more than a minute, and
+when the next one is due, or was.$$;

@@ -34,8 +34,8 @@ BEGIN
   -- Before the lock, which would tell a role about a stream that it may not write to.
   PERFORM _refuse_target(stream, NULL);
   PERFORM _refuse_isolation();
-  -- A session that deletes or redacts messages holds this lock. This one does not wait for it, and
-  -- not for a writer: a later reader saves a snapshot.
+  -- A session that deletes or redacts messages holds this lock. Do not wait for it, nor for a
+  -- writer: a later reader saves a snapshot.
   IF NOT pg_try_advisory_xact_lock(_stream_lock_class(), hashtext(stream COLLATE "C")) THEN
     RETURN false;
   END IF;
