@@ -313,6 +313,9 @@ CASES = {
     "cancel": Case("SELECT cancel_message(md5('scheduled 7')::uuid)", 2, 100),
     "deliver, nothing due": Case("SELECT deliver_scheduled()", 2, 100, None, _FIRST_DUE),
     "deliver": Case("SELECT deliver_scheduled(3, due_by => 'infinity')", 60, 300, None, _FIRST_DUE),
+    "forget the scheduled of a stream": Case(
+        "SELECT _forget_scheduled('scheduled-7')", 4000, 15000
+    ),
     "scheduled of a stream": Case("SELECT * FROM list_scheduled('scheduled-7', 100)", 150, 400),
     "one stream's statistics": Case(
         "SELECT * FROM stream_statistics WHERE stream = 'big-1'", 3, 50
