@@ -9,6 +9,8 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     peers_in: frozenset[str]
     """Workloads that peers take part in; if empty, all."""
     rounds: int
+    settles: bool
+    """Whether tables are vacuumed, and all is flushed, before something is timed."""
     seconds: float
     """Of each timed round of writers."""
     python_clients: tuple[int, ...]
@@ -56,6 +58,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
 FULL = Sizes(
     peers_in=frozenset(),
     rounds=5,
+    settles=True,
     seconds=1,
     python_clients=(1, 32),
     pgbench_clients=(1, 8, 32),
@@ -91,6 +94,7 @@ FULL = Sizes(
 QUICK = Sizes(
     peers_in=frozenset({"writes", "catch-up", "order", "jobs", "application"}),
     rounds=1,
+    settles=False,
     seconds=0.2,
     python_clients=(2,),
     pgbench_clients=(2,),
