@@ -1,7 +1,7 @@
-"""Run the application on every store, compare its answers, and write the table of docs/choosing.md.
+"""Run the application on every store, and compare its answers with those that are expected.
 
-`python -m benchmarks.applications [NAMES]`: each application gets a database of its own. The table
-is written when all applications have given the answers that are expected.
+`python -m benchmarks.applications [NAMES]`. Each application gets a database of its own on a server
+that ends with the command. `python -m benchmarks.report` writes the table of lines.
 """
 
 import argparse
@@ -12,19 +12,22 @@ from benchmarks.applications.asking import differing
 from pgstore.embedded import Server
 
 
-def main(words: list[str] | None = None) -> int:
+def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.applications", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("names", nargs="*", choices=[*APPLICATIONS, []], help="not all of them")
-    names = parser.parse_args(words).names or list(APPLICATIONS)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(APPLICATIONS))
+    names = parser.parse_args().names or list(APPLICATIONS)
+    if unknown := set(names) - set(APPLICATIONS):
+        parser.error(f"{', '.join(unknown)}: there is {', '.join(APPLICATIONS)}")
     differences = []
     with Server() as server:
         for name in names:
             found = differing(APPLICATIONS[name], server.conninfo)
             print(f"{name}: {'other answers' if found else 'ok'}", flush=True)
             differences += found
-    print(*differences, sep="\n", end="")
+    for difference in differences:
+        print(difference)
     return 1 if differences else 0
 
 

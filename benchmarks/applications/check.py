@@ -1,17 +1,19 @@
 """What is asked of every application, and what it has to answer.
 
 An application reads questions from its standard input, each a JSON list in a line, and answers each
-by a line of JSON. It is started twice on the same database: once for each part. The applications in
-Python call `answer`.
+by a line of JSON. It is started on the same database once for each part. The applications in Python
+call `answer`.
 """
 
 import json
 import sys
+import traceback
 from collections.abc import Mapping
 from threading import Barrier, Thread
 from typing import Any
 
 REFUSED = "refused"
+FAILED = "failed"
 CANNOT = "cannot"
 PAYMENTS = 8
 
@@ -45,6 +47,18 @@ PARTS: list[list[Step]] = [
     [
         (["run", "request-10", "place", "5", "Kim", 100], None),
         (["run", "request-11", "pay", "5", 100], None),
+        (["handle"], FAILED),
+        (
+            ["orders"],
+            [
+                ["1", "Ada", 2500, "paid"],
+                ["2", "Bob", 0, "cancelled"],
+                ["3", "Eve", 400, "paid"],
+                ["4", "Dan", 0, "placed"],
+            ],
+        ),
+    ],
+    [
         (["handle"], None),
         # The correlation id is the request's, and the cause is the last event of the payment.
         (
@@ -68,6 +82,9 @@ PARTS: list[list[Step]] = [
     ],
 ]
 
+WITHOUT_CHECKPOINTS = 1
+"""In this part no transaction commits that moves a checkpoint."""
+
 
 def answer(app: Mapping[str, Any]) -> None:
     """Answer the questions with the functions of an application, by their names."""
@@ -83,6 +100,9 @@ def answer(app: Mapping[str, Any]) -> None:
                 found = app[name](*arguments)
         except app["Refused"]:
             found = REFUSED
+        except Exception:
+            traceback.print_exc()
+            found = FAILED
         print(json.dumps(found), flush=True)
 
 

@@ -221,8 +221,8 @@ for await (const line of createInterface({ input: process.stdin })) {
     found = await answers[name](...args);
     if (silent.has(name)) found = null;
   } catch (error) {
-    if (!(error instanceof IllegalStateError)) throw error;
-    found = 'refused';
+    if (!(error instanceof IllegalStateError)) console.error(error);
+    found = error instanceof IllegalStateError ? 'refused' : 'failed';
   }
   console.log(JSON.stringify(found));
 }

@@ -7,11 +7,8 @@ counted; those of imports are counted apart.
 import re
 from collections import Counter
 
-from benchmarks.agents import ROOT
 from benchmarks.applications import APPLICATIONS, Application
 from benchmarks.tables import table_of
-
-PAGE = ROOT / "docs" / "choosing.md"
 
 IMPORTS, CHECK = "imports", "check"
 SECTIONS = {
@@ -27,6 +24,63 @@ SECTIONS = {
     "deadline": "cancel an order that is unpaid after a day",
     "workers": "run the last three",
 }
+
+Cell = tuple[str, str]
+
+NOTES: list[tuple[list[Cell], str]] = [
+    (
+        [("set up", "eventsourcing")],
+        "Its settings are environment variables. The application's class opens the store.",
+    ),
+    (
+        [("messages", "emmett")],
+        "JavaScript needs no classes for events. In TypeScript their types stand here.",
+    ),
+    (
+        [("commands", "eventsourcing"), ("commands", "depeche")],
+        "The user writes the loop that tries again after a conflict.",
+    ),
+    (
+        [("snapshots", "depeche")],
+        "It is a cache of the process. The first load in each process reads the whole stream.",
+    ),
+    ([("snapshots", "emmett")], "It offers none. Each command reads the whole stream."),
+    (
+        [("old events", "depeche"), ("old events", "emmett")],
+        "A function of the user recognises the former shape by its fields.",
+    ),
+    (
+        [("projection", "eventsourcing")],
+        "Each writer locks the table of events, which keeps them in order. So writers wait for one"
+        " another.",
+    ),
+    (
+        [("projection", "depeche")],
+        "The subscription can miss an event whose transaction was open for longer than"
+        " `lookback_for_gaps_hours`, by default 6.",
+    ),
+    (
+        [("projection", "emmett")],
+        "The subscription can [miss events](performance.md#order-across-streams) if several streams"
+        " are written. Its consumer reports no error of a projection: the program has to look.",
+    ),
+    (
+        [("process manager", "eventsourcing")],
+        "The parcel is an event of a second application, with tables and an order of its own.",
+    ),
+    (
+        [("process manager", "emmett")],
+        "The parcel commits before the checkpoint. After a crash between the two the event comes"
+        " again, so the function reads the parcel's stream first.",
+    ),
+    (
+        [("deadline", name) for name in ("eventsourcing", "depeche", "emmett")],
+        "There are no deadlines in the store. The user keeps a table of them, and has a function"
+        " called every minute. The cancellation commits before the deadline is deleted; the rule"
+        " refuses a second one.",
+    ),
+]
+"""What the numbers of some cells do not say."""
 
 
 def lines_of(app: Application) -> Counter[str]:
@@ -60,13 +114,18 @@ def is_code(line: str, comment: str) -> bool:
 
 
 def lines_table() -> str:
-    """The applications side by side."""
-    counts = [lines_of(app) for app in APPLICATIONS.values()]
-    rows = [
-        [title, *(str(count[section]) if count[section] else "" for count in counts)]
-        for section, title in SECTIONS.items()
-    ]
-    sums = [sum(count[section] for section in SECTIONS) for count in counts]
+    """The applications side by side, and what their numbers do not say."""
+    counts = {name: lines_of(app) for name, app in APPLICATIONS.items()}
+    numbers = {cell: number for number, (cells, _) in enumerate(NOTES, 1) for cell in cells}
+
+    def cell(section: str, name: str) -> str:
+        lines, number = counts[name][section] or "none", numbers.get((section, name))
+        return f"{lines} ({number})" if number else f"{lines}"
+
+    rows = [[title, *(cell(key, name) for name in counts)] for key, title in SECTIONS.items()]
+    sums = [sum(count[section] for section in SECTIONS) for count in counts.values()]
     rows.append(["**together**", *(f"**{total}**" for total in sums)])
-    rows.append(["imports", *(str(count[IMPORTS]) for count in counts)])
-    return table_of(["lines of code", *(app.title for app in APPLICATIONS.values())], rows)
+    rows.append(["imports", *(str(count[IMPORTS]) for count in counts.values())])
+    table = table_of(["lines of code", *(app.title for app in APPLICATIONS.values())], rows)
+    notes = (f"{number}. {text}" for number, (_, text) in enumerate(NOTES, 1))
+    return "\n".join([table, "", *notes])
