@@ -1,7 +1,10 @@
 // The orders on Emmett, by its command handler, a projection and a reactor.
 
 import { CommandHandler, IllegalStateError } from '@event-driven-io/emmett';
-import { getPostgreSQLEventStore, postgreSQLRawSQLProjection } from '@event-driven-io/emmett-postgresql';
+import {
+  getPostgreSQLEventStore,
+  postgreSQLRawSQLProjection,
+} from '@event-driven-io/emmett-postgresql';
 import { dumbo, SQL } from '@event-driven-io/dumbo';
 import { createInterface } from 'node:readline';
 
@@ -163,14 +166,16 @@ const cancelOverdue = (now) =>
 // -- workers
 
 const handle = async () => {
-  const consumer = store.consumer({ stopWhen: { noMessagesLeft: true } });
-  consumer.projector({ projection: overview });
-  consumer.reactor({
+  const stopWhen = { noMessagesLeft: true };
+  const projecting = store.consumer({ stopWhen });
+  projecting.projector({ projection: overview });
+  const reacting = store.consumer({ stopWhen });
+  reacting.reactor({
     processorId: 'fulfilment',
     canHandle: ['OrderPaid'],
     eachMessage: fulfilment,
   });
-  await consumer.start();
+  await Promise.all([projecting.start(), reacting.start()]);
 };
 
 // -- check

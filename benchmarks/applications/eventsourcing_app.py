@@ -65,15 +65,6 @@ class Order(Traced):
         def upcast_v1_v2(state: dict[str, object]) -> None:
             state["cents"] = state.pop("euros") * 100
 
-    # -- messages
-    class PaymentReceived(Traced.Event):
-        cents: int
-
-    class Paid(Traced.Event): ...
-
-    class Cancelled(Traced.Event):
-        reason: str
-
     # -- order
     @event(Placed)
     def __init__(self, number: str, customer: str, cents: int) -> None:
@@ -93,11 +84,11 @@ class Order(Traced):
         if self.received == self.cents:
             self._complete()
 
-    @event(PaymentReceived)
+    @event("PaymentReceived")
     def _receive(self, cents: int) -> None:
         self.received += cents
 
-    @event(Paid)
+    @event("Paid")
     def _complete(self) -> None:
         self.status = "paid"
 
@@ -106,7 +97,7 @@ class Order(Traced):
             raise Refused
         self._cancel(reason)
 
-    @event(Cancelled)
+    @event("Cancelled")
     def _cancel(self, reason: str) -> None:
         self.status = "cancelled"
 
@@ -214,10 +205,7 @@ class OverviewProjection(Projection[Overview]):
 
 
 class Parcel(Traced):
-    class Requested(Traced.Created):
-        order_id: UUID
-
-    @event(Requested)
+    @event("Requested")
     def __init__(self, order_id: UUID) -> None:
         self.order_id = order_id
 

@@ -33,6 +33,11 @@ NOTES: list[tuple[list[Cell], str]] = [
         "Its settings are environment variables. The application's class opens the store.",
     ),
     (
+        [("messages", "eventsourcing")],
+        "Only one event is a class of its own, because its shape has changed. The decorated methods"
+        " make the others.",
+    ),
+    (
         [("messages", "emmett")],
         "JavaScript needs no classes for events. In TypeScript their types stand here.",
     ),
@@ -62,7 +67,7 @@ NOTES: list[tuple[list[Cell], str]] = [
     (
         [("projection", "emmett")],
         "The subscription can [miss events](performance.md#order-across-streams) if several streams"
-        " are written. Its consumer reports no error of a projection: the program has to look.",
+        " are written.",
     ),
     (
         [("process manager", "eventsourcing")],
@@ -75,9 +80,15 @@ NOTES: list[tuple[list[Cell], str]] = [
     ),
     (
         [("deadline", name) for name in ("eventsourcing", "depeche", "emmett")],
-        "There are no deadlines in the store. The user keeps a table of them, and has a function"
-        " called every minute. The cancellation commits before the deadline is deleted; the rule"
-        " refuses a second one.",
+        "There are no deadlines in the store. The user keeps a table of them, and calls a function"
+        " every minute. The cancellation commits before the deadline is deleted; the rule refuses a"
+        " second one.",
+    ),
+    (
+        [("workers", "emmett")],
+        "Each subscription has a consumer of its own. In a common one, an event whose handler"
+        " raises an error never comes again, unless the other handler fails too. A consumer whose"
+        " handlers fail ends without an error.",
     ),
 ]
 """What the numbers of some cells do not say."""
