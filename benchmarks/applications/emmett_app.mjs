@@ -47,7 +47,8 @@ const placed = (order, customer, cents) => {
 };
 
 const paid = (order, cents) => {
-  if (order.status !== 'placed' || order.received + cents > order.cents) throw new IllegalStateError('refused');
+  if (order.status !== 'placed' || order.received + cents > order.cents)
+    throw new IllegalStateError('refused');
   const received = { type: 'PaymentReceived', data: { cents } };
   const complete = order.received + cents === order.cents;
   return complete ? [received, { type: 'OrderPaid', data: {} }] : [received];
@@ -210,7 +211,8 @@ const answers = {
   },
   state: async (number) => {
     const read = { schema };
-    const { state } = await store.aggregateStream(`order-${number}`, { evolve, initialState, read });
+    const options = { evolve, initialState, read };
+    const { state } = await store.aggregateStream(`order-${number}`, options);
     return [state.status, state.cents, state.received];
   },
   version: async (number) =>
