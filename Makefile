@@ -64,6 +64,11 @@ bench-quick: $(READY) ## see whether the benchmark works; its figures mean nothi
 	@$(BIN)/python -m benchmarks --quick $(ARGS)
 	@$(BIN)/python -m benchmarks.report .cache/bench/last.json --into .cache/bench/pages
 
+.PHONY: bench-applications
+bench-applications: $(READY) ## run the same small application on four stores, and count its lines (needs npm)
+	@$(BIN)/python -m benchmarks.applications $(ARGS)
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.report
+
 .PHONY: bench-profile
 bench-profile: $(READY) ## see where the time goes: docs/performance/profiles.md (needs the right to trace)
 	@$(BIN)/python -m benchmarks.profiles

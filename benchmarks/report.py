@@ -11,6 +11,7 @@ from collections.abc import Callable
 from operator import itemgetter
 from pathlib import Path
 
+from benchmarks.applications.lines import lines_table
 from benchmarks.charts import CHARTS, PLOTS, charts, drawn_figure, image, plots
 from benchmarks.compare import before_and_after, loads_table
 from benchmarks.figures import Figure
@@ -265,6 +266,7 @@ PARTS: dict[str, Callable[[Record], str]] = {
     "ahead": ahead_table,
     "charts": charts_part,
     "choosing": choosing_table,
+    "applications": lambda record: lines_table(),
 }
 KNOWN = {
     *("writes", "writes-slow-disk", "application", "application-slow-disk", "ways", "batches"),

@@ -139,7 +139,7 @@ def test_a_workload_that_was_not_measured_says_so(record: Record) -> None:
 
 def test_the_page_of_the_docs_has_a_place_for_each_workload_and_plot(record: Record) -> None:
     page = PAGE.read_text()
-    for name in {*WORKLOADS, *PARTS, "targets", "before-after"} - {"choosing"}:
+    for name in {*WORKLOADS, *PARTS, "targets", "before-after"} - {"choosing", "applications"}:
         assert f"<!-- {name} -->" in page, name
     page = filled(page, record)
     assert sorted(re.findall(r"\(performance/([\w-]+)\.svg\)", page)) == sorted(plots(record))
