@@ -85,6 +85,8 @@ BEGIN
   -- Do not reveal a stream to a role that may not write to it.
   IF _writers_restricted() AND NOT _may_write(_acting_role(), category(other.stream)) THEN
     other.stream := '';
+    other.version := 0;
+    other.global_position := 0;
   END IF;
   RAISE EXCEPTION USING
     ERRCODE = 'MS002',
