@@ -105,19 +105,18 @@ class Telemetry:
         attributes = _messaging("write", "send") | _destination([stream])
         attributes["messaging.batch.message_count"] = len(metadata)
         if self._create_spans and len(metadata) > 1:
-            metadata = [self._created(stream, each) for each in metadata]
+            creating = _messaging("create", "create") | _destination([stream]) | self._server
+            metadata = [self._created(each, creating) for each in metadata]
         with self._sending(attributes, metadata) as span:
             carrier = carrier_of(span)
             yield span, [with_context(each, carrier) for each in metadata]
 
-    def _created(self, stream: object, metadata: object) -> object:
+    def _created(self, metadata: object, attributes: Attributes) -> object:
         """The metadata of a message with the context of a span that stands for it."""
         if has_context(metadata):
             return metadata
-        attributes = _messaging("create", "create") | _destination([stream]) | self._server
-        span = self._tracer.start_span(
-            _name(attributes), kind=SpanKind.PRODUCER, attributes=attributes
-        )
+        name = _name(attributes)
+        span = self._tracer.start_span(name, kind=SpanKind.PRODUCER, attributes=attributes)
         span.end()
         return with_context(metadata, carrier_of(span))
 
