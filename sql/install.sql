@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "195d663a867ff48437fbc0c20c15c675e1d7cf62004d9cd2ba80faab4e1e16a4"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "025198d05478fcc4bb45a697852d47a8473196967bedc5a396b515d8221dc2c4"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -211,6 +211,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 10) AS pgstore_pending 
 \ir functions/subscriptions/_add_partitions.sql
 \ir functions/subscriptions/_finish_repartition.sql
 \ir functions/subscriptions/_lock_partitions.sql
+\ir functions/subscriptions/_lock_subscription.sql
 \ir functions/subscriptions/_reached_positions.sql
 \ir functions/subscriptions/_set_of_names.sql
 \ir functions/subscriptions/_subscription_of.sql

@@ -24,6 +24,7 @@ from pgstore._compat.tasks import AsyncTask, async_pause
 from pgstore._core import statements as s
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.log import log
+from pgstore._core.looks import Looks
 from pgstore._core.messages import StoredMessage
 from pgstore._core.outages import PACE
 from pgstore._core.parameters import array, interval, text
@@ -47,6 +48,10 @@ _TELL_EVERY = 10.0
 # take as long as a lease. When it was silent once, the next ones have to be quick.
 _ANSWER, _NEXT_ANSWER = 10.0, 1.0
 _LOOK_FOR_SILENCE = 0.1
+
+
+# It is given a function to call whenever the server has answered.
+Work = Callable[[Callable[[], None]], Awaitable[None]]
 
 
 class AsyncRunner:
@@ -77,7 +82,7 @@ class AsyncRunner:
         self._leases: set[Lease] = set()
         self._leases_lock = threading.Lock()
         self._abandoned: list[Lease] = []
-        self._next_look = deadline(0)
+        self._looks = Looks(_LOOK_ANYWAY)
         self._stopping = AsyncEvent()
         self._idle = AsyncEvent()
         self._ended = AsyncEvent()
@@ -117,9 +122,11 @@ class AsyncRunner:
         source = self._database.source
         source.room = max(source.room, 2 * workers + 2)
         self._workers = workers
-        tasks = [AsyncTask(self._worker, f"pgstore-worker-{n}") for n in range(workers)]
+        handle = partial(self._repeat, self._work)
+        tasks = [AsyncTask(handle, f"pgstore-worker-{n}") for n in range(workers)]
         if self._scheduled:
-            tasks.append(AsyncTask(self._deliver_scheduled, "pgstore-scheduler"))
+            scheduler = AsyncScheduler(self._database, self._waker, self._stopping)
+            tasks.append(AsyncTask(partial(self._repeat, scheduler.work), "pgstore-scheduler"))
         keeper = AsyncTask(self._keep, "pgstore-leases")
         errors = []
         for task in tasks:
@@ -168,7 +175,7 @@ class AsyncRunner:
                 await subscription.create()
                 subscription.tell_unhandled()
 
-    async def _until_connected(self, work: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
+    async def _until_connected(self, work: Work) -> None:
         """Do it, and again as long as it meets what passes; it calls back when it gets through."""
         by = object()
         outage = self._database.outage
@@ -186,18 +193,11 @@ class AsyncRunner:
         finally:
             outage.left(by)
 
-    async def _worker(self) -> None:
+    async def _repeat(self, work: Work) -> None:
+        """Do it until `stop`; its error ends the others too."""
         try:
             while not self._stopping.is_set():
-                await self._until_connected(self._work)
-        finally:
-            self.stop()
-
-    async def _deliver_scheduled(self) -> None:
-        scheduler = AsyncScheduler(self._database, self._waker, self._stopping)
-        try:
-            while not self._stopping.is_set():
-                await self._until_connected(scheduler.work)
+                await self._until_connected(work)
         finally:
             self.stop()
 
@@ -216,7 +216,7 @@ class AsyncRunner:
             seen = self._waker.counter.value
             if self._stopping.is_set():  # in this order: `stop` does it the other way round
                 return
-            looks = looks or self._may_look()
+            looks = looks or self._looks.take()
             claimed = await self._claim(borrower, looks)
             through()
             if claimed is None:
@@ -236,28 +236,15 @@ class AsyncRunner:
     async def _wait(self, seen: int, borrower: AsyncBorrower) -> bool:
         """Wait for the signal, or until a look is due; whether it is this worker that looks."""
         while not self._stopping.is_set():
-            # Without a signal one worker looks for all, so that more of them cost no more.
-            if self._may_look():
+            if self._looks.take():
                 return True
-            if await self._waker.wait(seen, left(self._next_look), borrower):
+            if await self._waker.wait(seen, self._looks.left(), borrower):
                 break
         return False
 
-    def _may_look(self) -> bool:
-        with self._leases_lock:
-            if left(self._next_look):
-                return False
-            self._next_look = deadline(_LOOK_ANYWAY)
-            return True
-
-    def _look_within(self, seconds: float) -> None:
-        with self._leases_lock:
-            if seconds < (left(self._next_look) or 0):
-                self._next_look = deadline(seconds)
-
     def _look_soon(self) -> None:
         """Have another worker look: this look has found work instead of when the next is due."""
-        self._look_within(0)
+        self._looks.within(0)
         if self._workers > 1:
             self._waker.ring()
 
@@ -306,7 +293,7 @@ class AsyncRunner:
             if not rows:
                 return None
             if looks and (seconds := rows[0][PAUSE]) is not None:
-                self._look_within(seconds)
+                self._looks.within(seconds)
                 return None
             name, partition, token = (rows[0][at] for at in (SUBSCRIPTION, PARTITION, TOKEN))
             if name is not None:
@@ -351,7 +338,7 @@ class AsyncRunner:
                 handled += count
                 if released:
                     if count < len(batch.messages):
-                        self._look_within(0)  # a message has failed, and will be due
+                        self._looks.within(0)  # a message has failed, and will be due
                     return handled
                 if self._stopping.is_set() or not left(turn):
                     break
@@ -404,9 +391,6 @@ class AsyncRunner:
                 continue  # who works on it finds out when it acknowledges
 
     async def _tell_how_far_behind(self) -> None:
-        furthest = dict.fromkeys(self._by_name, 0)
-        for name, behind in await self._database.rows(s.BEHIND, ()):
-            if name in furthest:
-                furthest[name] = behind
-        for name, behind in furthest.items():
-            self._hooks.behind(name, behind)
+        furthest: dict[str, int] = dict(await self._database.rows(s.BEHIND, ()))
+        for name in list(self._by_name):
+            self._hooks.behind(name, furthest.get(name, 0))

@@ -31,12 +31,7 @@ from pgstore._core.differences import (
 )
 from pgstore._core.ids import new_message_id_text
 from pgstore._core.messages import E, RawMessage
-from pgstore._core.shapes import (
-    Shape,
-    by_name,
-    not_a_type,
-    refuse_type,
-)
+from pgstore._core.shapes import Shape, by_name, not_a_type, refuse_type
 from pgstore._core.upcasters import SkippedMessage, decoders, steps_of
 from pgstore.errors import InvalidArgumentError, MessageDecodeError, UnknownMessageTypeError
 
@@ -80,6 +75,19 @@ class Codec(Protocol[E]):
 
 
 _decode_object = msgspec.json.Decoder(dict[str, typing.Any]).decode
+
+
+def _decode_metadata(text: str, type_name: str, stream: str, version: int) -> dict[str, object]:
+    try:
+        return _decode_object(text)
+    except (*_UNREADABLE, RecursionError) as error:
+        raise MessageDecodeError(
+            f"cannot decode metadata: {error}: the view all_messages shows it, redact_message"
+            " replaces it",
+            stream,
+            version,
+            type_name,
+        ) from error
 
 
 class TypedCodec(Generic[E]):
@@ -202,15 +210,7 @@ class TypedCodec(Generic[E]):
                 f"cannot decode message: {error}", stream, version, type_name
             ) from error
 
-    def decode_metadata(
-        self, text: str, type_name: str, stream: str, version: int
-    ) -> dict[str, object]:
-        try:
-            return _decode_object(text)
-        except (*_UNREADABLE, RecursionError) as error:
-            raise MessageDecodeError(
-                f"cannot decode metadata: {error}", stream, version, type_name
-            ) from error
+    decode_metadata = staticmethod(_decode_metadata)
 
 
 def _encoded(coder: Coder[E], message: E) -> bytes:
@@ -338,19 +338,13 @@ class RawCodec:
     ) -> dict[str, object]:
         """The metadata; where a number is beyond Python's, with all its numbers as Decimals."""
         try:
-            return _decode_object(text)
-        except (*_UNREADABLE, RecursionError) as error:
+            return _decode_metadata(text, type_name, stream, version)
+        except MessageDecodeError:
             with suppress(RecursionError):
                 found = json.loads(text, parse_int=Decimal, parse_float=Decimal)
                 if isinstance(found, dict):
                     return found
-            raise MessageDecodeError(
-                f"cannot decode metadata: {error}: the view all_messages shows it, redact_message"
-                " replaces it",
-                stream,
-                version,
-                type_name,
-            ) from error
+            raise
 
 
 def codec_of(

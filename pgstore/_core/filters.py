@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
 
 import msgspec
 from psycopg.rows import TupleRow
@@ -45,7 +47,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.types is not None and not {row[TYPE] for row in rows} - {None} <= {*self.types}:
             return False
-        if self.metadata is not None and not _contain(rows, self.metadata):
+        if self.metadata is not None and not _read(rows, self.metadata):
             return False
         if self.categories is None and self.stream_pattern is None:
             return True
@@ -59,20 +61,31 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def _contain(rows: list[TupleRow], wanted: str) -> bool:
-    """Tell whether each message's metadata has these keys with these values."""
+# Numbers exactly, as jsonb has them.
+_decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
+
+
+def _read(rows: list[TupleRow], wanted: str) -> bool:
+    """Tell whether each message's metadata contains this object."""
     try:
-        values = msgspec.json.decode(wanted, type=dict[str, object])
-        for row in rows:
-            if row[STREAM] is not None:
-                found = msgspec.json.decode(row[METADATA] or "{}", type=dict[str, object])
-                if not values.keys() <= found.keys():
-                    return False
-                if any(found[key] != value for key, value in values.items()):
-                    return False
+        values = _decode(wanted)
+        return all(
+            row[METADATA] is not None and _contains(_decode(row[METADATA]), values)
+            for row in rows
+            if row[STREAM] is not None
+        )
     except (ValueError, msgspec.MsgspecError):  # a number that Python cannot hold
         return False
-    return True
+
+
+def _contains(found: object, wanted: object) -> bool:
+    """Tell what jsonb's operator @> tells, of a value in an object or array."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        return all(key in found and _contains(found[key], wanted[key]) for key in wanted)
+    if isinstance(found, list) and isinstance(wanted, list):
+        return all(any(_contains(each, value) for each in found) for value in wanted)
+    # In Python, true is 1.
+    return found == wanted and isinstance(found, bool) is isinstance(wanted, bool)
 
 
 def _like(pattern: str) -> re.Pattern[str]:

@@ -26,6 +26,7 @@ def instrument(
     *,
     tracer_provider: TracerProvider | None = None,
     meter_provider: MeterProvider | None = None,
+    create_spans: bool = True,
 ) -> None:
     """Have a store make spans and metrics from now on, and write its trace context into metadata.
 
@@ -35,6 +36,7 @@ def instrument(
     Args:
         tracer_provider, meter_provider: whose spans and metrics they are; by default the global
             ones.
+        create_spans: make a span for each message of a `write_many`, beside that of the call.
 
     Raises:
         InvalidArgumentError: it is no store.
@@ -42,7 +44,9 @@ def instrument(
     if not isinstance(store, AsyncMessageStore | MessageStore):
         raise InvalidArgumentError(f"instrument takes a store, not {describe(store)}")
     source = store._database.source
-    telemetry = Telemetry(source.name, source.conninfo, tracer_provider, meter_provider)
+    telemetry = Telemetry(
+        source.name, source.conninfo, tracer_provider, meter_provider, create_spans
+    )
     if isinstance(store, AsyncMessageStore):
         async_trace(store, telemetry)
     else:

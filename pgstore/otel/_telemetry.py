@@ -8,17 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from opentelemetry.context import Context
 from opentelemetry.metrics import MeterProvider, get_meter
-from opentelemetry.trace import (
-    Link,
-    Span,
-    SpanKind,
-    TracerProvider,
-    get_current_span,
-    get_tracer,
-)
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.trace import Link, Span, SpanKind, TracerProvider, get_tracer
 from psycopg.conninfo import conninfo_to_dict
 
 from pgstore._core import statements as s
@@ -26,16 +17,13 @@ from pgstore._core.messages import MessagePosition, StoredMessage
 from pgstore._core.metadata import message_context
 from pgstore._core.subscriptions import RunnerHooks, Skipped, Undecoded
 from pgstore._core.version import package_version
+from pgstore.otel._contexts import carrier_of, context_in, has_context, with_context
 
 Attributes = dict[str, str | int]
 
 _SYSTEM = "pgstore"
 # The version of the conventions that these names are of.
 _CONVENTIONS = "https://opentelemetry.io/schemas/1.40.0"
-
-# The W3C's names of the context, whatever the program uses for its requests: messages stay for
-# years, and other programs read them.
-_PROPAGATOR = TraceContextTextMapPropagator()
 
 # As the conventions have them, in seconds.
 _BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
@@ -63,8 +51,10 @@ class Telemetry:
         conninfo: str,
         tracer_provider: TracerProvider | None,
         meter_provider: MeterProvider | None,
+        create_spans: bool,
     ) -> None:
         self._store = store
+        self._create_spans = create_spans
         about = ("pgstore", package_version())
         self._tracer = get_tracer(*about, tracer_provider, _CONVENTIONS)
         meter = get_meter(*about, meter_provider, _CONVENTIONS)
@@ -95,18 +85,49 @@ class Telemetry:
         self._namespace = f"{database}|{store}" if database else store
 
     @contextmanager
-    def writing(
-        self, stream: object, messages: int | None = None, operation: str = "write"
-    ) -> Iterator[Span]:
-        """The span of a write; its context goes into the messages' metadata."""
+    def writing(self, stream: object, metadata: object, operation: str = "write") -> Iterator[Span]:
+        """The span of a write of one message; its context goes into the message's metadata."""
         attributes = _messaging(operation, "send") | _destination([stream])
-        if messages is not None:
-            attributes["messaging.batch.message_count"] = messages
-        with self._span(SpanKind.PRODUCER, attributes) as span:
-            carrier: dict[str, str] = {}
-            _PROPAGATOR.inject(carrier)
+        with self._sending(attributes, [metadata]) as span:
+            carrier = {} if has_context(metadata) else carrier_of(span)
             with message_context(**carrier):
                 yield span
+
+    @contextmanager
+    def writing_batch(
+        self, stream: object, metadata: Sequence[object]
+    ) -> Iterator[tuple[Span, Sequence[object]]]:
+        """The span of a write of several messages, and the metadata of each with a context.
+
+        That is the context of a span of the message alone, to which the span of the write is
+        linked; or that of the write, without such spans.
+        """
+        attributes = _messaging("write", "send") | _destination([stream])
+        attributes["messaging.batch.message_count"] = len(metadata)
+        if self._create_spans and len(metadata) > 1:
+            creating = _messaging("create", "create") | _destination([stream]) | self._server
+            metadata = [self._created(each, creating) for each in metadata]
+        with self._sending(attributes, metadata) as span:
+            carrier = carrier_of(span)
+            yield span, [with_context(each, carrier) for each in metadata]
+
+    def _created(self, metadata: object, attributes: Attributes) -> object:
+        """The metadata of a message with the context of a span that stands for it."""
+        if has_context(metadata):
+            return metadata
+        name = _name(attributes)
+        span = self._tracer.start_span(name, kind=SpanKind.PRODUCER, attributes=attributes)
+        span.end()
+        return with_context(metadata, carrier_of(span))
+
+    def _sending(
+        self, attributes: Attributes, metadata: Sequence[object]
+    ) -> AbstractContextManager[Span]:
+        """The span of a write, linked to the contexts that its messages have already."""
+        links = [Link(context) for each in metadata if (context := context_in(each)).is_valid]
+        # A span whose context is in messages is a PRODUCER.
+        given = len(metadata) > 0 and all(map(has_context, metadata))
+        return self._span(SpanKind.CLIENT if given else SpanKind.PRODUCER, attributes, links)
 
     def reading(self, function: str) -> AbstractContextManager[Span]:
         """The span of a statement that reads."""
@@ -270,8 +291,6 @@ def _message(stored: StoredMessage[Any]) -> Attributes:
 def _links(messages: Sequence[StoredMessage[Any]]) -> Iterator[Link]:
     """A link to the span that wrote each message, if its metadata say."""
     for stored in messages:
-        metadata = stored.metadata or {}
-        carrier = {key: str(metadata[key]) for key in _PROPAGATOR.fields if key in metadata}
-        context = get_current_span(_PROPAGATOR.extract(carrier, Context())).get_span_context()
+        context = context_in(stored.metadata)
         if context.is_valid:
             yield Link(context, {"messaging.destination.name": stored.stream, **_message(stored)})

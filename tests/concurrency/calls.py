@@ -128,6 +128,9 @@ _OTHERS = {
     "repair_sequences": "SELECT repair_sequences()",
     "empty_store": "SELECT empty_store(current_schema())",
     "schedule_message": "SELECT schedule_message('a-1', 'T', '1', now())",
+    "schedule_message, again": (
+        "SELECT schedule_message('a-1', 'T', '1', now(), NULL, md5('scheduled')::uuid)"
+    ),
     "cancel_message": _CANCEL,
     "cancel_message scheduled, then write": f"{_CANCEL}; {_WRITE}",
     "write, then cancel_message scheduled": f"{_WRITE}; {_CANCEL}",

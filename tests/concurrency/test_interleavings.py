@@ -266,15 +266,3 @@ def test_repeated_writes_take_two_marks_at_most(session: Open, stream: str) -> N
         second.write("other-" + stream)
     assert len(first.marks()) <= 2
     first.commit()
-
-
-def test_hold_that_waits_for_a_drop_finds_no_subscription(session: Open, stream: str) -> None:
-    first, second = session("first"), session("second")
-    first.run("SELECT create_subscription(%s)", stream)
-    first.begin()
-    first.run("SELECT drop_subscription(%s)", stream)
-
-    waiting = second.start("SELECT hold_subscription(%s)", stream).blocked_by(first)
-    first.commit()
-
-    assert waiting.sqlstate() == "MS021"

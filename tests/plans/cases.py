@@ -307,6 +307,11 @@ CASES = {
     ),
     "delete": Case("SELECT delete_stream('big-1', expected_version => 7)", 5, 100, "MS001"),
     "schedule": Case("SELECT schedule_message('big-1', 'T', '1', now() + '1 day')", 2, 150),
+    "schedule, new id": Case(
+        "SELECT schedule_message('big-1', 'T', '1', now() + '1 day', NULL, new_message_id())",
+        2,
+        150,
+    ),
     "schedule, id in use": Case(
         "SELECT schedule_message('big-1', 'T', '1', now(), NULL, md5('77')::uuid)", 4, 150, "MS002"
     ),

@@ -1,9 +1,11 @@
 """A role that may write to some categories only, and its attempts to write to others."""
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from tests.conftest import Connect
@@ -314,3 +316,28 @@ def test_restricted_writer_learns_nothing_of_other_streams(
     ((own_id, *_),) = store.call("read_stream", f"{OWN}-2")
     with store.refused("MS002", message_id=str(own_id), stream=f"{OWN}-2", version=1):
         store.call("write_message", f"{OWN}-3", "A", "1", message_id=own_id, on=writer)
+
+
+def test_no_error_names_a_stream_that_the_role_may_not_write_to(
+    store: Store, writer: Connection
+) -> None:
+    stream, scheduled, written, unused = f"account-{uuid4()}", uuid4(), uuid4(), uuid4()
+    store.call("schedule_message", stream, "A", "{}", "2100-01-01", message_id=scheduled)
+    store.write(stream, message_id=written)
+    calls: list[tuple[str, list[object]]] = [
+        ("cancel_message", [scheduled]),
+        ("schedule_message", ["mine-1", "B", "{}", "2100-01-01", None, scheduled]),
+        ("schedule_message", ["mine-1", "B", "{}", "2100-01-01", None, written]),
+        ("write_message", ["mine-1", "A", "{}", None, None, written]),
+        ("write_arrays", ["mine-1", ["A", "A"], ["{}", "{}"], None, None, [unused, written]]),
+        ("synchronize_stream", ["mine-1", [], ["A"], ["{}"], None, [written]]),
+    ]
+    for function, given in calls:
+        with pytest.raises(psycopg.Error) as caught:
+            store.call(function, *given, on=writer)
+        diag = caught.value.diag
+        assert diag.sqlstate in ("42501", "MS002"), function
+        told = {field: getattr(diag, field) for field in dir(diag) if field[0] != "_"}
+        assert "account" not in str(told), function
+        detail = json.loads(diag.message_detail or "{}")
+        assert not any(detail.get(key) for key in ("stream", "version", "global_position"))

@@ -1,11 +1,13 @@
 """A store whose writes, reads and handlers make spans."""
 
 import time
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 from uuid import UUID
 
+from opentelemetry.trace import Span
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
@@ -21,6 +23,7 @@ from pgstore._async.store import AsyncMessageStore
 from pgstore._async.subscription import AsyncSubscription
 from pgstore._core.messages import MessagePosition, RawMessage
 from pgstore._core.subscriptions import Batch, GuardedHooks, RunnerHooks
+from pgstore.otel._contexts import metadata_of_each
 from pgstore.otel._telemetry import READS, Metrics, Telemetry, place
 
 
@@ -45,7 +48,7 @@ class AsyncTracedStore(AsyncMessageStore[Any]):
     _telemetry: Telemetry
 
     async def write(self, stream: str, message: Any, **options: Any) -> MessagePosition:
-        with self._telemetry.writing(stream) as span:
+        with self._telemetry.writing(stream, options.get("metadata")) as span:
             position = await super().write(stream, message, **options)
             place(span, position)
             return position
@@ -53,21 +56,38 @@ class AsyncTracedStore(AsyncMessageStore[Any]):
     async def write_many(
         self, stream: str, messages: Iterable[Any], **options: Any
     ) -> MessagePosition:
-        with self._telemetry.writing(stream, _count(messages)) as span:
-            position = await super().write_many(stream, messages, **options)
+        batch = _batch(messages)
+        with self._writing_batch(stream, batch, options) as span:
+            position = await super().write_many(stream, batch, **options)
             place(span, position)
             return position
 
     async def synchronize(
         self, stream: str, messages: Sequence[Any], **options: Any
     ) -> MessagePosition:
-        with self._telemetry.writing(stream) as span:
-            position = await super().synchronize(stream, messages, **options)
+        known, batch = options.get("expected_version"), _batch(messages)
+        new = batch[known:] if isinstance(known, int) and isinstance(batch, tuple) else ()
+        with self._writing_batch(stream, new, options) as span:
+            position = await super().synchronize(stream, batch, **options)
             place(span, position)
             return position
 
+    @contextmanager
+    def _writing_batch(
+        self, stream: object, messages: object, options: dict[str, Any]
+    ) -> Iterator[Span]:
+        """The span of a write of several messages, whose metadata get their contexts."""
+        metadata = options.get("metadata")
+        each = metadata_of_each(messages, metadata)
+        if each is None:
+            with self._telemetry.writing(stream, metadata) as span:
+                yield span
+        else:
+            with self._telemetry.writing_batch(stream, each) as (span, options["metadata"]):
+                yield span
+
     async def schedule(self, stream: str, message: Any, *args: Any, **options: Any) -> UUID:
-        with self._telemetry.writing(stream, operation="schedule"):
+        with self._telemetry.writing(stream, options.get("metadata"), "schedule"):
             return await super().schedule(stream, message, *args, **options)
 
     @property
@@ -157,5 +177,7 @@ class AsyncTracedDelivery(AsyncDelivery):
             await super()._handle(lease, call, conn)
 
 
-def _count(messages: object) -> int | None:
-    return len(messages) if isinstance(messages, Sized) else None
+def _batch(messages: Any) -> Any:
+    """Messages that can be read twice; anything else is refused by the store."""
+    several = isinstance(messages, Iterable) and not isinstance(messages, str | bytes)
+    return tuple(messages) if several else messages

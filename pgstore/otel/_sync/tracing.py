@@ -3,11 +3,13 @@
 """A store whose writes, reads and handlers make spans."""
 
 import time
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 from uuid import UUID
 
+from opentelemetry.trace import Span
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
@@ -23,6 +25,7 @@ from pgstore._sync.runner import Runner
 from pgstore._sync.source import Source
 from pgstore._sync.store import MessageStore
 from pgstore._sync.subscription import Subscription
+from pgstore.otel._contexts import metadata_of_each
 from pgstore.otel._telemetry import READS, Metrics, Telemetry, place
 
 
@@ -47,25 +50,42 @@ class TracedStore(MessageStore[Any]):
     _telemetry: Telemetry
 
     def write(self, stream: str, message: Any, **options: Any) -> MessagePosition:
-        with self._telemetry.writing(stream) as span:
+        with self._telemetry.writing(stream, options.get("metadata")) as span:
             position = super().write(stream, message, **options)
             place(span, position)
             return position
 
     def write_many(self, stream: str, messages: Iterable[Any], **options: Any) -> MessagePosition:
-        with self._telemetry.writing(stream, _count(messages)) as span:
-            position = super().write_many(stream, messages, **options)
+        batch = _batch(messages)
+        with self._writing_batch(stream, batch, options) as span:
+            position = super().write_many(stream, batch, **options)
             place(span, position)
             return position
 
     def synchronize(self, stream: str, messages: Sequence[Any], **options: Any) -> MessagePosition:
-        with self._telemetry.writing(stream) as span:
-            position = super().synchronize(stream, messages, **options)
+        known, batch = options.get("expected_version"), _batch(messages)
+        new = batch[known:] if isinstance(known, int) and isinstance(batch, tuple) else ()
+        with self._writing_batch(stream, new, options) as span:
+            position = super().synchronize(stream, batch, **options)
             place(span, position)
             return position
 
+    @contextmanager
+    def _writing_batch(
+        self, stream: object, messages: object, options: dict[str, Any]
+    ) -> Iterator[Span]:
+        """The span of a write of several messages, whose metadata get their contexts."""
+        metadata = options.get("metadata")
+        each = metadata_of_each(messages, metadata)
+        if each is None:
+            with self._telemetry.writing(stream, metadata) as span:
+                yield span
+        else:
+            with self._telemetry.writing_batch(stream, each) as (span, options["metadata"]):
+                yield span
+
     def schedule(self, stream: str, message: Any, *args: Any, **options: Any) -> UUID:
-        with self._telemetry.writing(stream, operation="schedule"):
+        with self._telemetry.writing(stream, options.get("metadata"), "schedule"):
             return super().schedule(stream, message, *args, **options)
 
     @property
@@ -155,5 +175,7 @@ class TracedDelivery(Delivery):
             super()._handle(lease, call, conn)
 
 
-def _count(messages: object) -> int | None:
-    return len(messages) if isinstance(messages, Sized) else None
+def _batch(messages: Any) -> Any:
+    """Messages that can be read twice; anything else is refused by the store."""
+    several = isinstance(messages, Iterable) and not isinstance(messages, str | bytes)
+    return tuple(messages) if several else messages

@@ -16,7 +16,7 @@ DECLARE
   dropped bigint;
 BEGIN
   PERFORM _refuse_stranger('drop_parked');
-  source := _subscription_of(subscription);
+  source := _lock_subscription(subscription);
   PERFORM _lock_parked(source.subscription_id, global_position);
   DELETE FROM parked_messages AS k
   WHERE k.subscription_id = source.subscription_id
@@ -28,4 +28,4 @@ $$;
 
 COMMENT ON FUNCTION drop_parked(text, bigint) IS
 $$Forget one parked message, or all, as dealt with; answers how many. The messages themselves stay
-in the store.$$;
+in the store. Raises MS021 for an unknown subscription.$$;

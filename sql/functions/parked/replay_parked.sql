@@ -18,7 +18,7 @@ DECLARE
   marked bigint;
 BEGIN
   PERFORM _refuse_stranger('replay_parked');
-  source := _subscription_of(subscription);
+  source := _lock_subscription(subscription);
   PERFORM _lock_parked(source.subscription_id, global_position);
   UPDATE parked_messages AS k
   SET replay = true
@@ -37,5 +37,5 @@ $$;
 
 COMMENT ON FUNCTION replay_parked(text, bigint) IS
 $$Have one parked message, or all, handed out again; return how many. The worker of its partition
-handles it, and it stays parked if it fails once more. A message that was deleted since is left
-out.$$;
+handles it, and it stays parked if it fails once more. A message that was deleted since is left out.
+Raises MS021 for an unknown subscription.$$;

@@ -41,6 +41,7 @@ $$Return messages of all streams in global order, at most max_count, after after
 exactly once: read_all stops at the safe position, before anything in flight. Filters choose types,
 categories, streams whose name is LIKE stream_pattern, and one partition of so many. The partition
 is a hash of the stream, of the stream's cardinal_id (its id up to the first "+") or of
-metadata:<key>. A NULL leaves out that filter. Raises 22023 for a bad argument, MS004 under
-REPEATABLE READ and SERIALIZABLE, MS005 on a standby, MS006 if after_position is beyond the last
-position of the store.$$;
+metadata:<key>. A NULL leaves out that filter. To choose messages by their metadata call
+read_matching: where matches are rare, a call has to say how far it has looked. Raises 22023 for a
+bad argument, MS004 under REPEATABLE READ and SERIALIZABLE, MS005 on a standby, MS006 if
+after_position is beyond the last position of the store.$$;

@@ -35,4 +35,5 @@ $$;
 COMMENT ON FUNCTION read_category(
   text, bigint, bigint, text[], text, bigint, bigint, text, bigint
 ) IS
-$$Messages of a category's streams in global order: read_all with one category.$$;
+$$Messages of a category's streams in global order: read_all with one category. By metadata:
+read_matching.$$;

@@ -22,8 +22,19 @@ BEGIN
   DELETE FROM scheduled_messages AS d
   WHERE _in_store() AND d.message_id = cancel_message.message_id
   RETURNING d.stream INTO cancelled;
-  IF cancelled IS NOT NULL THEN
-    PERFORM _refuse_target(cancelled, NULL);
+  -- Not _refuse_target: do not reveal the stream to a role that may not write to it.
+  IF cancelled IS NOT NULL
+    AND _writers_restricted()
+    AND NOT _may_write(_acting_role(), category(cancelled))
+  THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'insufficient_privilege',
+      MESSAGE = format(
+        'role %s may not write to the stream of scheduled message %s', _acting_role(), message_id
+      ),
+      DETAIL = json_build_object('role', _acting_role(), 'stream', '', 'category', '')::text,
+      HINT = 'Nothing was cancelled. grant_access gives a role the right to write, to some '
+        'categories or to all.';
   END IF;
   RETURN cancelled IS NOT NULL;
 END
@@ -31,5 +42,5 @@ $$;
 
 COMMENT ON FUNCTION cancel_message(uuid) IS
 $$Forget a scheduled message; return whether it was there: false if it was delivered or never
-scheduled. Raises 22023 for a bad argument; 42501 if the role may not write to its stream's
-category.$$;
+scheduled. Raises 22023 for a bad argument; 42501, which does not name the stream, if the role may
+not write to its category.$$;

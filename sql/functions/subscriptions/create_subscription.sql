@@ -77,14 +77,12 @@ BEGIN
     RETURN true;
   END IF;
 
-  IF NOT EXISTS (
-    SELECT FROM subscriptions AS s
-    WHERE s.subscription = create_subscription.subscription COLLATE "C"
-  ) THEN
+  SELECT s.* INTO stored
+  FROM subscriptions AS s
+  WHERE s.subscription = create_subscription.subscription COLLATE "C";
+  IF NOT FOUND THEN
     PERFORM _refuse_sequences();  -- the id that was drawn is in use
-  END IF;
-  stored := _subscription_of(subscription);
-  IF stored.categories IS DISTINCT FROM categories COLLATE "C"
+  ELSIF stored.categories IS DISTINCT FROM categories COLLATE "C"
     OR stored.types IS DISTINCT FROM types COLLATE "C"
     OR stored.stream_pattern IS DISTINCT FROM stream_pattern COLLATE "C"
     OR stored.partition_by <> partition_by COLLATE "C"
@@ -120,18 +118,26 @@ BEGIN
       )::text,
       HINT = 'refilter_subscription changes its filters. For another partition_by, give it another '
         'name, or drop it first.';
+  ELSIF (stored.on_failure, stored.max_attempts, stored.retry_delay) IS NOT DISTINCT FROM (
+    on_failure COLLATE "C", max_attempts, retry_delay
+  ) THEN
+    RETURN false;
+  ELSE
+    UPDATE subscriptions AS s
+    SET
+      on_failure = create_subscription.on_failure,
+      max_attempts = create_subscription.max_attempts,
+      retry_delay = create_subscription.retry_delay
+    WHERE s.subscription_id = stored.subscription_id;
+    IF FOUND THEN
+      RETURN false;
+    END IF;
   END IF;
-  UPDATE subscriptions AS s
-  SET
-    on_failure = create_subscription.on_failure,
-    max_attempts = create_subscription.max_attempts,
-    retry_delay = create_subscription.retry_delay
-  WHERE s.subscription_id = stored.subscription_id
-    AND (s.on_failure, s.max_attempts, s.retry_delay) IS DISTINCT FROM (
-      create_subscription.on_failure COLLATE "C", create_subscription.max_attempts,
-      create_subscription.retry_delay
-    );
-  RETURN false;
+  -- It was dropped after the conflict.
+  RETURN create_subscription(
+    subscription, categories, types, stream_pattern, partitions, partition_by, start_position,
+    start_time, on_failure, max_attempts, retry_delay, metadata
+  );
 END
 $$;
 

@@ -14,10 +14,9 @@ DECLARE
   dropped bigint;
 BEGIN
   PERFORM _refuse_stranger('drop_subscription');
-  dropped := (_subscription_of(subscription)).subscription_id;
   -- In the order in which others take them (docs/design.md): the subscription, its sweep, its
   -- partitions, their lists of work, its parked messages.
-  PERFORM FROM subscriptions AS s WHERE s.subscription_id = dropped FOR UPDATE;
+  dropped := (_lock_subscription(subscription)).subscription_id;
   PERFORM FROM subscription_sweeps AS w WHERE w.subscription_id = dropped FOR UPDATE;
   PERFORM _lock_partitions(dropped);
   PERFORM _lock_parked(dropped, NULL);

@@ -14,11 +14,9 @@ DECLARE
   held bigint;
 BEGIN
   PERFORM _refuse_isolation();
-  held := (_subscription_of(subscription)).subscription_id;
   -- The subscription first: a repartition would replace the rows of its partitions.
-  PERFORM FROM subscriptions AS s WHERE s.subscription_id = held FOR UPDATE;
+  held := (_lock_subscription(subscription)).subscription_id;
   PERFORM _lock_partitions(held);
-  PERFORM _subscription_of(subscription);  -- it may have been dropped before the locks
   -- A statement of its own, which sees what was acknowledged before the locks were granted.
   RETURN (
     SELECT max(p.checkpoint)

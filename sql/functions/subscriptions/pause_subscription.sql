@@ -14,10 +14,11 @@ DECLARE
   source record;
 BEGIN
   PERFORM _refuse_stranger('pause_subscription');
-  source := _subscription_of(subscription);
+  source := _lock_subscription(subscription);
   UPDATE subscriptions AS s SET paused = true WHERE s.subscription_id = source.subscription_id;
 END
 $$;
 
 COMMENT ON FUNCTION pause_subscription(text) IS
-$$Hand out no more batches of a subscription; workers finish those that have begun.$$;
+$$Hand out no more batches of a subscription; workers finish those that have begun. Raises MS021 for
+an unknown subscription.$$;

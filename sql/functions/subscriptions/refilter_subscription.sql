@@ -30,16 +30,14 @@ BEGIN
   types := _set_of_names('types', types);
   PERFORM _refuse_filter(0, 1, 'stream', stream_pattern);
   safe := safe_position();
-  source := _subscription_of(subscription);
   -- In the order in which others take them (docs/design.md). It waits for the worker that looks for
   -- work and for acknowledgements that are not committed yet.
-  PERFORM FROM subscriptions AS s WHERE s.subscription_id = source.subscription_id FOR UPDATE;
+  source := _lock_subscription(subscription);
   SELECT w.swept_position INTO swept
   FROM subscription_sweeps AS w
   WHERE w.subscription_id = source.subscription_id
   FOR UPDATE;
   PERFORM _lock_partitions(source.subscription_id);
-  source := _subscription_of(subscription);  -- its partitions may have changed before the locks
   SELECT min(r.reached), max(r.reached) INTO lowest, furthest
   FROM _reached_positions(source.subscription_id, swept) AS r;
   PERFORM _refuse_refilter(

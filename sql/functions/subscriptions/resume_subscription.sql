@@ -15,7 +15,7 @@ DECLARE
   source record;
 BEGIN
   PERFORM _refuse_stranger('resume_subscription');
-  source := _subscription_of(subscription);
+  source := _lock_subscription(subscription);
   IF partition NOT BETWEEN 0 AND source.partitions - 1 THEN
     PERFORM _refuse_argument(
       'partition', format('must be one of 0 to %s', source.partitions - 1),

@@ -17,7 +17,8 @@ DECLARE
   target bigint;
 BEGIN
   PERFORM _refuse_stranger('rewind_subscription');
-  source := _subscription_of(subscription);
+  -- The subscription before its sweep, as drop_subscription.
+  source := _lock_subscription(subscription);
   target := coalesce(position_before(to_time), to_position);
   IF (target BETWEEN 0 AND safe_position()) IS NOT TRUE THEN
     PERFORM _refuse_argument(
@@ -61,4 +62,4 @@ COMMENT ON FUNCTION rewind_subscription(text, bigint, timestamptz) IS
 $$Have a subscription continue after another global position, or with the messages added from a time
 on: back, to have messages handled again, or forward, to leave some out. Return the position. Its
 workers lose their leases. Parked messages stay parked. Raises 22023 for a position beyond the safe
-one.$$;
+one, MS021 for an unknown subscription.$$;

@@ -32,6 +32,7 @@ from tests.client._sync.conftest import OpenStore
 from tests.client._sync.running import Notes
 from tests.client.messages import EventA, EventB, Signed
 
+GIVEN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SAMPLED = trace.TraceFlags(trace.TraceFlags.SAMPLED)
 
 Store = MessageStore[Any]
@@ -48,8 +49,13 @@ class Watch:
         self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._spans))
         self.meter_provider = MeterProvider([self._metrics], shutdown_on_exit=False)
 
-    def instrument(self, store: Store) -> None:
-        instrument(store, tracer_provider=self.tracer_provider, meter_provider=self.meter_provider)
+    def instrument(self, store: Store, *, create_spans: bool = True) -> None:
+        instrument(
+            store,
+            tracer_provider=self.tracer_provider,
+            meter_provider=self.meter_provider,
+            create_spans=create_spans,
+        )
 
     def spans(self) -> list[ReadableSpan]:
         """The spans that have ended since the last call."""
@@ -124,29 +130,123 @@ def test_a_write_has_a_span_whose_context_is_in_the_metadata(
     assert stored.metadata == {"user": "ada", "tenant": "a", "traceparent": traceparent(span)}
 
 
-def test_batches_have_one_span_and_raw_writes_have_theirs(
+def contexts(store: Store, category: str) -> list[Any]:
+    """The contexts that the messages of a category carry."""
+    return [
+        stored.metadata and stored.metadata.get("traceparent")
+        for stored in store.read_category(category)
+    ]
+
+
+def test_each_message_of_a_batch_has_a_span_of_its_own(
     watched: Store, watch: Watch, category: str
 ) -> None:
-    watched.write_many(f"{category}-1", [EventA(1), EventA(2)])
-    watched.synchronize(f"{category}-2", [Signed(text="x")], expected_version=0)
-    watched.raw.write(f"{category}-3", RawMessage("EventA", b'{"num": 1}'))
-    many, synchronized, raw = watch.spans()
+    tracer = watch.tracer_provider.get_tracer("test")
+    with tracer.start_as_current_span("request"), message_context(user="ada"):
+        watched.write_many(
+            f"{category}-1", (EventA(n) for n in range(2)), metadata=[{"tenant": "a"}, None]
+        )
+    one, other, many, request = watch.spans()
+    for created in (one, other):
+        assert (created.name, created.kind) == (f"create {category}", SpanKind.PRODUCER)
+        assert created.parent == request.context
+        assert created.attributes is not None
+        assert created.attributes["messaging.operation.name"] == "create"
+        assert created.attributes["messaging.operation.type"] == "create"
+        assert "messaging.batch.message_count" not in created.attributes
+    assert (many.name, many.kind) == (f"write {category}", SpanKind.CLIENT)
+    assert many.parent == request.context
+    assert linked(many) == [context_of(one).span_id, context_of(other).span_id]
     assert many.attributes is not None
+    assert many.attributes["messaging.operation.type"] == "send"
     assert many.attributes["messaging.batch.message_count"] == 2
-    expected = [traceparent(span) for span in (many, many, synchronized, raw)]
-    found = [
-        stored.metadata and stored.metadata["traceparent"]
-        for stored in watched.read_category(category)
+    assert [stored.metadata for stored in watched.read(f"{category}-1")] == [
+        {"user": "ada", "tenant": "a", "traceparent": traceparent(one)},
+        {"user": "ada", "traceparent": traceparent(other)},
     ]
-    assert found == expected
 
 
-def test_a_context_of_the_caller_stays(watched: Store, category: str) -> None:
-    given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    watched.write(f"{category}-1", EventA(1), metadata={"traceparent": given})
-    stored = watched.last(f"{category}-1")
-    assert stored is not None
-    assert stored.metadata == {"traceparent": given}
+def test_the_handler_of_a_message_of_a_batch_is_linked_to_that_message(
+    watched: Store, watch: Watch, category: str
+) -> None:
+    subscription = watched.subscription(category, category=category)
+
+    @subscription.handler
+    def note(message: EventA) -> None: ...
+
+    watched.write_many(f"{category}-1", [EventA(1), EventA(2)], metadata={"a": 1})
+    created = [context_of(span).span_id for span in watch.spans()[:2]]
+    watched.run_once(subscription)
+    claimed, *handled = watch.spans()
+    assert linked(claimed) == created
+    assert [linked(span) for span in handled] == [[each] for each in created]
+
+
+def test_without_create_spans_a_batch_has_one(
+    open_store: OpenStore, watch: Watch, category: str
+) -> None:
+    store = open_store()
+    watch.instrument(store, create_spans=False)
+    metadata = [None, {"traceparent": GIVEN}]
+    store.write_many(f"{category}-1", [EventA(1), EventA(2)], metadata=metadata)
+    (many,) = watch.spans()
+    assert many.kind == SpanKind.PRODUCER
+    assert linked(many) == [0xB7AD6B7169203331]
+    assert contexts(store, category) == [traceparent(many), GIVEN]
+
+
+def test_one_message_has_the_context_of_its_write(
+    watched: Store, watch: Watch, category: str
+) -> None:
+    """A batch of one, the rest of a list, a raw message."""
+    watched.write_many(f"{category}-1", [EventA(1)])
+    signed = [Signed(text="x"), Signed(text="y")]
+    watched.synchronize(f"{category}-2", signed[:1], expected_version=0)
+    watched.synchronize(f"{category}-2", signed, expected_version=1)
+    watched.raw.write(f"{category}-3", RawMessage("EventA", b'{"num": 1}'))
+    spans = watch.spans()
+    assert {(span.name, span.kind) for span in spans} == {(f"write {category}", SpanKind.PRODUCER)}
+    counts = [dict(span.attributes or {}).get("messaging.batch.message_count") for span in spans]
+    assert counts == [1, 1, 1, None]
+    assert contexts(watched, category) == list(map(traceparent, spans))
+
+
+def test_synchronize_has_a_span_for_each_new_message(
+    watched: Store, watch: Watch, category: str
+) -> None:
+    signed = [Signed(text=text) for text in "xyz"]
+    watched.synchronize(f"{category}-1", signed[:1], expected_version=0)
+    watched.synchronize(f"{category}-1", signed, expected_version=1, metadata={"a": 1})
+    first, one, other, synchronized = watch.spans()
+    assert contexts(watched, category) == list(map(traceparent, (first, one, other)))
+    assert linked(synchronized) == [context_of(one).span_id, context_of(other).span_id]
+
+
+def test_a_context_of_the_caller_stays(watched: Store, watch: Watch, category: str) -> None:
+    """Its message has no span of its own, and that of the write is linked to it."""
+    state = trace.TraceState([("a", "1")])
+    request = trace.SpanContext(1, 2, is_remote=True, trace_flags=SAMPLED, trace_state=state)
+    given = {"traceparent": GIVEN}
+    with trace.use_span(trace.NonRecordingSpan(request)):
+        watched.write(f"{category}-1", EventA(1), metadata=given)
+        watched.write_many(f"{category}-1", [EventA(1)] * 2, metadata=given)
+        watched.schedule(f"{category}-2", EventA(1), timedelta(days=1), metadata=given)
+    spans = watch.spans()
+    assert {span.kind for span in spans} == {SpanKind.CLIENT}
+    assert [linked(span) for span in spans] == [[0xB7AD6B7169203331] * n for n in (1, 2, 1)]
+    assert [stored.metadata for stored in watched.read(f"{category}-1")] == [given] * 3
+
+
+@pytest.mark.parametrize(
+    ("messages", "metadata"),
+    [("ab", None), (7, None), ([], None), ([EventA(1)] * 2, [{}]), ([EventA(1)] * 2, "x")],
+)
+def test_a_wrong_batch_is_refused_as_without_spans(
+    watched: Store, watch: Watch, category: str, messages: Any, metadata: Any
+) -> None:
+    with pytest.raises(InvalidArgumentError):
+        watched.write_many(f"{category}-1", messages, metadata=metadata)
+    assert [span.status.status_code for span in watch.spans()] == [StatusCode.ERROR]
 
 
 def test_a_failed_write_says_why(watched: Store, watch: Watch, category: str) -> None:
