@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pgstore.cli._values import printable, shown
+from pgstore._core.text import printable
+from pgstore.cli._values import shown
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -10,12 +10,12 @@ import typer
 
 from pgstore._core import sql_files
 from pgstore._core import statements as s
+from pgstore._core.text import printable
 from pgstore._core.version import package_version
 from pgstore.cli._app import command
 from pgstore.cli._call import Call, Session
 from pgstore.cli._errors import FAILED
 from pgstore.cli._layout import Row
-from pgstore.cli._values import printable
 
 if TYPE_CHECKING:
     from psycopg import Connection

@@ -8,13 +8,13 @@ import msgspec
 import typer
 
 from pgstore._core import statements as s
-from pgstore.cli._app import command, group, within
+from pgstore.cli._app import Yes, command, group, within
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import subscriptions as names
 from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
 from pgstore.cli._layout import Column, Row, table
 from pgstore.cli._live import View, watch
-from pgstore.cli._values import moment
+from pgstore.cli._values import counted, moment
 from pgstore.cli.reading import as_stored
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ Position = Annotated[
     int | None,
     typer.Argument(metavar="POSITION", help="Global position of one message; otherwise all."),
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 _COLOURS = {
     "stopped": "bold red",
@@ -325,7 +324,9 @@ def parked_replay(call: Call, name: Name, position: Position = None) -> None:
         count = session.value(s.REPLAY_PARKED, [name, position])
     if position is not None and not count:
         raise _not_parked(name, position)
-    call.out.done(f"{_messages(count)} will be handed out again.", subscription=name, count=count)
+    call.out.done(
+        f"{counted(count, 'message')} will be handed out again.", subscription=name, count=count
+    )
 
 
 @command("drop", of=parked)
@@ -342,7 +343,7 @@ def parked_drop(call: Call, name: Name, position: Position = None, yes: Yes = Fa
             raise _not_parked(name, position)
         call.out.confirm(f"{what} that {name} has parked will never be handled.", yes=yes)
         count = session.value(s.DROP_PARKED, [name, position])
-    call.out.done(f"{_messages(count)} forgotten.", subscription=name, count=count)
+    call.out.done(f"{counted(count, 'message')} forgotten.", subscription=name, count=count)
 
 
 def summary(rows: list[Row], width: int) -> "list[Text]":
@@ -386,7 +387,3 @@ def _not_parked(name: str, position: int) -> CommandError:
     return CommandError(
         f"subscription {name} has parked no message at position {position}", code=NOT_FOUND
     )
-
-
-def _messages(count: int) -> str:
-    return "1 message" if count == 1 else f"{count} messages"
