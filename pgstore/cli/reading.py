@@ -69,7 +69,7 @@ def colour(row: Row) -> str:
     return _COLOURS[zlib.crc32(row["type"].encode()) % len(_COLOURS)]
 
 
-# A read across streams without a stream pattern, a partition and partitions; and by what.
+# No stream pattern and no partition, as READ_PAGE takes them.
 _UNFILTERED = (None, None, None, "stream")
 
 # Types, categories and metadata.
