@@ -10,7 +10,7 @@ from contextlib import suppress
 import typer
 
 from pgstore._core import statements as s
-from pgstore.cli._target import store_name
+from pgstore.cli._target import find_given, store_name
 
 _MOST = 100
 # Shells take what is offered as part of the command, and zsh evaluates it: names that would be
@@ -48,10 +48,7 @@ def _names(ctx: typer.Context, statement: str, prefix: str) -> list[str]:
 
 
 def _conninfo(given: str | None) -> str:
-    from pgstore.cli._target import find_given
-
-    found = find_given(given)
-    if found is not None:
+    if found := find_given(given):
         return found.conninfo
     from pgstore.cli import _embedded
 

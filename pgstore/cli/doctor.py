@@ -87,60 +87,61 @@ def doctor(call: Call) -> None:
         raise typer.Exit(FAILED)
 
 
+def _judged(name: str, value: str, remedy: str, *, fine: bool, fails: bool = False) -> Finding:
+    """A check that passes, or warns or fails with a remedy."""
+    if fine:
+        return Finding(name, "ok", value)
+    return Finding(name, "fail" if fails else "warn", value, remedy)
+
+
 def _package() -> list[Finding]:
     import psycopg
     from psycopg import pq
 
-    quick = pq.__impl__ != "python"
     return [
         Finding("package", "ok", f"pgstore {package_version()}, psycopg {psycopg.__version__}"),
-        Finding(
+        _judged(
             "psycopg implementation",
-            "ok" if quick else "warn",
             pq.__impl__,
-            None if quick else "slow: pip install 'pgstore[binary]'",
+            "slow: pip install 'pgstore[binary]'",
+            fine=pq.__impl__ != "python",
         ),
     ]
 
 
 def _session(found: Row) -> list[Finding]:
-    number, encoding = found["server_number"], found["client_encoding"]
-    supported = number >= 140000 and found["server_encoding"] == "UTF8"
-    writable = found["read_only"] == "off" and not found["standby"]
+    encoding, standby = found["client_encoding"], found["standby"]
+    writable = found["read_only"] == "off" and not standby
     skew = abs((datetime.now(UTC) - found["now"]).total_seconds())
     return [
-        Finding(
+        _judged(
             "server",
-            "ok" if supported else "fail",
             f"PostgreSQL {found['server_version']}, {found['server_encoding']}",
-            None if supported else "pgstore needs PostgreSQL 14 or newer, and the encoding UTF8",
+            "pgstore needs PostgreSQL 14 or newer, and the encoding UTF8",
+            fine=found["server_number"] >= 140000 and found["server_encoding"] == "UTF8",
+            fails=True,
         ),
-        Finding(
+        _judged(
             "primary",
-            "ok" if writable else "warn" if found["standby"] else "fail",
-            "standby" if found["standby"] else "read only" if not writable else "yes",
-            None
-            if writable
-            else "write, read across streams and run subscriptions on the primary"
-            if found["standby"]
+            "yes" if writable else "standby" if standby else "read only",
+            "write, read across streams and run subscriptions on the primary"
+            if standby
             else "set default_transaction_read_only to off, or connect to the primary",
+            fine=writable,
+            fails=not standby,
         ),
-        Finding(
+        _judged(
             "client encoding",
-            "ok" if encoding == "UTF8" else "warn",
             encoding,
-            None
-            if encoding == "UTF8"
-            else "connections of yours cannot pass every text: set client_encoding=utf8"
+            "connections of yours cannot pass every text: set client_encoding=utf8"
             " in the connection string, or PGCLIENTENCODING",
+            fine=encoding == "UTF8",
         ),
-        Finding(
+        _judged(
             "clocks",
-            "ok" if skew < 5 else "warn",
             f"{skew:.1f} s apart",
-            None
-            if skew < 5
-            else "added_at is the server's clock, ids hold this machine's: run NTP on both",
+            "added_at is the server's clock, ids hold this machine's: run NTP on both",
+            fine=skew < 5,
         ),
     ]
 
@@ -201,12 +202,11 @@ def _store(call: Call, session: Session) -> list[Finding]:
         return [
             Finding("store", "fail", version, str(problem).replace("python -m pgstore", "pgstore"))
         ]
-    current = applied == sql_files.checksums()
-    here = Finding(
+    here = _judged(
         "store",
-        "ok" if current else "warn",
         version,
-        None if current else f"its functions are of another release: {_command(call, 'upgrade')}",
+        f"its functions are of another release: {_command(call, 'upgrade')}",
+        fine=applied == sql_files.checksums(),
     )
     try:
         return [here, *(_health(row) for row in session.rows(s.HEALTH))]

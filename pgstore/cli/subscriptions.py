@@ -8,12 +8,12 @@ import msgspec
 import typer
 
 from pgstore._core import statements as s
-from pgstore.cli._app import Yes, command, group, within
+from pgstore.cli._app import Yes, command, group
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import subscriptions as names
 from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
 from pgstore.cli._layout import Column, Row, table
-from pgstore.cli._live import View, watch
+from pgstore.cli._live import Interval, Times, View, watch
 from pgstore.cli._values import counted, moment
 from pgstore.cli.reading import as_stored
 
@@ -123,14 +123,8 @@ def subscriptions(
     watching: Annotated[
         bool, typer.Option("--watch", "-w", help="Draw it again and again, until Ctrl-C.")
     ] = False,
-    interval: Annotated[
-        float,
-        typer.Option(callback=within(0.1), metavar="SECONDS", help="How often, with --watch."),
-    ] = 2.0,
-    times: Annotated[
-        int | None,
-        typer.Option(callback=within(1), metavar="N", help="So many times, with --watch."),
-    ] = None,
+    interval: Interval = 2.0,
+    times: Times = None,
 ) -> None:
     """List the subscriptions, or the partitions of one.
 
@@ -184,12 +178,14 @@ def resume(
       pgstore resume balances --partition 3
     """
     with call.connect() as session:
-        if partition is not None and partition not in (numbers := _numbers(session, name)):
-            raise CommandError(
-                f"subscription {name} has no partition {partition}",
-                code=NOT_FOUND,
-                hint=f"it has 0 to {max(numbers)}",
-            )
+        if partition is not None:
+            numbers = [row["partition"] for row in _partitions(session, name)]
+            if partition not in numbers:
+                raise CommandError(
+                    f"subscription {name} has no partition {partition}",
+                    code=NOT_FOUND,
+                    hint=f"it has 0 to {max(numbers)}",
+                )
         session.value(s.RESUME_SUBSCRIPTION, [name, partition])
     of = f"Partition {partition} of subscription" if partition is not None else "Subscription"
     call.out.done(f"{of} {name} goes on.", subscription=name, partition=partition)
@@ -367,11 +363,6 @@ def reads(row: Row) -> str:
         *([f"metadata with {row['metadata']}"] if row["metadata"] is not None else []),
     ]
     return "; ".join(parts)
-
-
-def _numbers(session: Session, name: str) -> set[int]:
-    """The numbers of the subscription's partitions; it has at least one."""
-    return {row["partition"] for row in _partitions(session, name)}
 
 
 def _place(to: str) -> tuple[int | None, datetime | None]:

@@ -66,27 +66,15 @@ def _messages(
     limited = sql.SQL(_LIMITED).format(query=query, max_bytes=max_bytes)
     with closing(_pages(conn, limited, count)) as pages:
         for rows in pages:
-            places, streams, versions, positions, ids, times, types, data, metadata = zip(
-                *rows, strict=True
-            )
+            *columns, data, metadata = zip(*rows, strict=True)
             if None in data:
                 raise MessageRefusedError(
                     too_long(max_bytes),
-                    place=places[data.index(None)],
+                    place=columns[0][data.index(None)],
                     unit=UNIT,
                     hint=TOO_LONG_HINT,
                 )
-            yield Messages(
-                places,
-                streams,
-                versions,
-                positions,
-                ids,
-                times,
-                types,
-                [value.encode() for value in data],
-                [value.encode() for value in metadata],
-            )
+            yield Messages._make([*columns, [*map(str.encode, data)], [*map(str.encode, metadata)]])
 
 
 def _pages(
