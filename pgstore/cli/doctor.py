@@ -19,6 +19,7 @@ from pgstore.cli._layout import Row
 
 if TYPE_CHECKING:
     from psycopg import Connection
+    from psycopg.rows import TupleRow
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -33,8 +34,8 @@ SELECT current_setting('server_version') AS server_version,
   pg_is_in_recovery() AS standby,
   clock_timestamp() AS now
 """
-_MARK = "SELECT set_config('pgstore.doctor', 'here', false), pg_backend_pid() AS process"
-_LOOK = "SELECT current_setting('pgstore.doctor', true) AS mark, pg_backend_pid() AS process"
+_MARK = "SELECT set_config('pgstore.doctor', 'here', false), pg_backend_pid()"
+_LOOK = "SELECT current_setting('pgstore.doctor', true), pg_backend_pid()"
 
 
 # The functions in the remedies of the SQL function health(), and the command for each.
@@ -146,34 +147,24 @@ def _session(found: Row) -> list[Finding]:
     ]
 
 
-def _pooling(conn: "Connection[object]", other: "Connection[object]") -> Finding:
+def _pooling(conn: "Connection[TupleRow]", other: "Connection[TupleRow]") -> Finding:
     """Whether a pooler gives a server session to each transaction.
 
     The first connection sets something in its session; while the other one has a transaction, which
     a pooler may have put on that session, the first one looks whether it still has it.
     """
-    from pgstore._core.quoting import Statements
-
-    none = Statements("pgstore")  # of which nothing is asked
-    first, second = Session(conn, none), Session(other, none)
-    before = first.row(_MARK)
-    during = second.row(_LOOK)
-    after = first.row(_LOOK)
+    ((_, before),) = conn.execute(_MARK)
+    ((theirs, during),) = other.execute(_LOOK)
+    ((ours, after),) = conn.execute(_LOOK)
     other.rollback()
-    shared = (
-        during["mark"] == "here"
-        or after["mark"] != "here"
-        or before["process"] != after["process"]
-        or before["process"] == during["process"]
-    )
-    if shared:
+    if theirs == "here" or ours != "here" or before != after or before == during:
         return Finding(
             "pooler",
             "warn",
             "a session lasts for a transaction",
             "give stores prepare_threshold=None; they poll, as tail -f does",
         )
-    if conn.info.backend_pid != before["process"]:
+    if conn.info.backend_pid != before:
         return Finding("pooler", "ok", "one that keeps sessions, or many that have room")
     return Finding("pooler", "ok", "none")
 

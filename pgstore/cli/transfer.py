@@ -68,8 +68,6 @@ def export(
     """
     import pgstore.transfer as transfer
 
-    if category is not None and stream is not None:
-        raise CommandError("export a category or a stream, not both", code=USAGE)
     with call.connect() as session, _progress(call, "Exporting") as told:
         end = session.value(s.SAFE_POSITION)
         try:
