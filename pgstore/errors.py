@@ -32,7 +32,8 @@ imported pgstore. Everything else that the server says stays psycopg's: lost con
 serialization failures (40001) and deadlocks (40P01), both of which can be tried again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -40,33 +41,7 @@ import psycopg
 
 from pgstore._core.text import printable
 
-__all__ = [
-    "InvalidArgumentError",
-    "LeaseLostError",
-    "MessageDecodeError",
-    "MessageIdInUseError",
-    "MessageIdMismatchError",
-    "MessageNotFoundError",
-    "MigrationEditedError",
-    "OptimisticConcurrencyError",
-    "PgstoreError",
-    "PositionBeyondEndError",
-    "ReadIsolationError",
-    "SequenceBehindError",
-    "StandbyError",
-    "StoreError",
-    "StoreNotInstalledError",
-    "StoreOutdatedError",
-    "StoreTooNewError",
-    "StreamCutOffError",
-    "StreamNotFoundError",
-    "SubscriptionExistsError",
-    "SubscriptionNotFoundError",
-    "TransactionEndedError",
-    "TransactionFailedError",
-    "UnknownMessageTypeError",
-    "UnsupportedDatabaseError",
-]
+T = TypeVar("T")
 
 
 class PgstoreError(Exception):
@@ -168,6 +143,19 @@ class TransactionFailedError(PgstoreError):
     """
 
 
+class _Detail(Generic[T]):
+    """An attribute of an error: the value of the same name in the server's DETAIL."""
+
+    def __init__(self, kind: Callable[[str], T]) -> None:
+        self._kind = kind
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, error: "StoreError", owner: type) -> T:
+        return self._kind(str(error.detail[self._name]))
+
+
 class StoreError(PgstoreError, psycopg.DatabaseError):
     """Base of the errors that the store's functions raise with an MS code as `sqlstate`."""
 
@@ -181,41 +169,19 @@ class StoreError(PgstoreError, psycopg.DatabaseError):
         text = self.diag.message_detail
         return msgspec.json.decode(text, type=dict[str, object]) if text else {}
 
-    def _text(self, key: str) -> str:
-        return str(self.detail[key])
-
-    def _number(self, key: str) -> int:
-        return int(str(self.detail[key]))
-
 
 class OptimisticConcurrencyError(StoreError, code="MS001"):
     """The stream is not at the expected version; nothing was stored."""
 
-    @property
-    def stream(self) -> str:
-        return self._text("stream")
-
-    @property
-    def expected_version(self) -> int:
-        return self._number("expected_version")
-
-    @property
-    def actual_version(self) -> int:
-        return self._number("actual_version")
+    stream = _Detail(str)
+    expected_version = _Detail(int)
+    actual_version = _Detail(int)
 
 
 class _MessageIdError(StoreError):
-    @property
-    def stream(self) -> str:
-        return self._text("stream")
-
-    @property
-    def version(self) -> int:
-        return self._number("version")
-
-    @property
-    def message_id(self) -> UUID:
-        return UUID(self._text("message_id"))
+    stream = _Detail(str)
+    version = _Detail(int)
+    message_id = _Detail(UUID)
 
 
 class MessageIdInUseError(_MessageIdError, code="MS002"):
@@ -225,9 +191,7 @@ class MessageIdInUseError(_MessageIdError, code="MS002"):
 class MessageIdMismatchError(_MessageIdError, code="MS003"):
     """The stream holds another message than `message_id` at `version`; nothing was stored."""
 
-    @property
-    def stored_message_id(self) -> UUID:
-        return UUID(self._text("stored_message_id"))
+    stored_message_id = _Detail(UUID)
 
 
 class StreamCutOffError(StoreError, code="MS008"):
@@ -236,13 +200,8 @@ class StreamCutOffError(StoreError, code="MS008"):
     `floor` is the version of the last message that was deleted.
     """
 
-    @property
-    def stream(self) -> str:
-        return self._text("stream")
-
-    @property
-    def floor(self) -> int:
-        return self._number("floor")
+    stream = _Detail(str)
+    floor = _Detail(int)
 
 
 class StoreTooNewError(StoreError, code="MS010"):
@@ -271,13 +230,8 @@ class PositionBeyondEndError(StoreError, code="MS006"):
     After a failover to an asynchronous standby, a restored backup, or with a store made anew.
     """
 
-    @property
-    def position(self) -> int:
-        return self._number("position")
-
-    @property
-    def last_position(self) -> int:
-        return self._number("last_position")
+    position = _Detail(int)
+    last_position = _Detail(int)
 
 
 class SequenceBehindError(StoreError, code="MS007"):
@@ -287,31 +241,19 @@ class SequenceBehindError(StoreError, code="MS007"):
     calls the SQL function `repair_sequences`.
     """
 
-    @property
-    def sequence(self) -> str:
-        return self._text("sequence")
-
-    @property
-    def last_value(self) -> int:
-        return self._number("last_value")
-
-    @property
-    def highest(self) -> int:
-        return self._number("highest")
+    sequence = _Detail(str)
+    last_value = _Detail(int)
+    highest = _Detail(int)
 
 
 class _SubscriptionError(StoreError):
-    @property
-    def subscription(self) -> str:
-        return self._text("subscription")
+    subscription = _Detail(str)
 
 
 class LeaseLostError(_SubscriptionError, code="MS020"):
     """The lease on a partition has ended or was taken by another; nothing was changed."""
 
-    @property
-    def partition(self) -> int:
-        return self._number("partition")
+    partition = _Detail(int)
 
 
 class SubscriptionNotFoundError(_SubscriptionError, code="MS021"):
@@ -328,6 +270,4 @@ class TransactionEndedError(_SubscriptionError, code="MS023"):
     Changes that it committed stay, without an acknowledgement, and the next attempt repeats them.
     """
 
-    @property
-    def partition(self) -> int:
-        return self._number("partition")
+    partition = _Detail(int)

@@ -35,13 +35,7 @@ async def run(
     if not isinstance(conn, AsyncConnection):
         raise no_connection(conn, AsyncConnection)
     with translated(conn):
-        return await _fetch(conn, statement, parameters, prepare)
-
-
-async def _fetch(
-    conn: AsyncConnection[object], statement: str, parameters: Parameters, prepare: bool | None
-) -> list[TupleRow]:
-    async with StoreCursor(conn, row_factory=tuple_row) as cursor:
-        await cursor.execute(statement, parameters, prepare=prepare, binary=True)
-        # In the caller's pipeline the server's answer, or its error, arrives here.
-        return await cursor.fetchall()
+        async with StoreCursor(conn, row_factory=tuple_row) as cursor:
+            await cursor.execute(statement, parameters, prepare=prepare, binary=True)
+            # In the caller's pipeline the server's answer, or its error, arrives here.
+            return await cursor.fetchall()

@@ -164,12 +164,7 @@ async def applied_migrations(
     conn: AsyncConnection[object], statements: Statements
 ) -> dict[int, str] | None:
     """Checksums of the migrations that were applied, by number; None if there is no store."""
-    async with StoreCursor(conn, row_factory=tuple_row) as cursor:
-        try:
-            with advised(conn):
-                await cursor.execute(
-                    statements[APPLIED_MIGRATIONS], (statements.store,), binary=True
-                )
-        except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
-            return None
-        return dict(await cursor.fetchall())
+    try:
+        return dict(await run(conn, statements[APPLIED_MIGRATIONS], (statements.store,)))
+    except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
+        return None

@@ -9,7 +9,7 @@ from pgstore._async.waker import AsyncWaker
 from pgstore._compat.events import AsyncEvent
 from pgstore._core import statements as s
 from pgstore._core.failures import is_conflict
-from pgstore._core.parameters import MOST_DELIVERED, text
+from pgstore._core.parameters import MOST_DELIVERED
 from pgstore.errors import MessageIdInUseError
 
 # How long to wait for a stream that another transaction holds: doubled each time.
@@ -33,7 +33,7 @@ class AsyncScheduler:
                 return
             try:
                 ((delivered, next_due),) = await self._database.rows(
-                    s.DELIVER_SCHEDULED, (text(MOST_DELIVERED), None, None)
+                    s.DELIVER_SCHEDULED, (str(MOST_DELIVERED), None, None)
                 )
             except (OperationalError, MessageIdInUseError) as error:
                 # Another transaction was in the way, or has written a message of the same id: the

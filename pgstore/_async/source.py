@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -13,7 +13,6 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from pgstore._async.connecting import connecting
-from pgstore._async.cursor import run
 from pgstore._async.direct import AsyncDirectConnection
 from pgstore._async.installer import ensure
 from pgstore._compat.events import AsyncEvent
@@ -27,7 +26,6 @@ from pgstore._compat.tasks import (
 from pgstore._core.conninfo import checked, limits
 from pgstore._core.outages import Outage
 from pgstore._core.quoting import Statements
-from pgstore._core.statements import NOTIFY
 from pgstore._core.text import one_line
 from pgstore._core.translation import passes
 from pgstore.errors import PgstoreError
@@ -35,9 +33,6 @@ from pgstore.errors import PgstoreError
 # Any: a pool of the user's may have any row factory, and connections of a class of their own.
 PoolConnection = AsyncConnection[Any]
 Pool = AsyncConnectionPool[Any]
-
-# So long, a waker that has only a question waits for a connection.
-_FREE_SOON = 1.0
 
 # Of the store's own connections, whatever the connection string or the environment says.
 _OWN: dict[str, Any] = {"autocommit": True, "client_encoding": "utf8"}
@@ -179,21 +174,6 @@ class AsyncSource:
             return error
         kind = PoolTimeout if passes(self.refusal) else psycopg.OperationalError
         return kind(f"{error}: {one_line(str(self.refusal))}")
-
-    async def notify(
-        self, channel: str, using: Callable[[PoolConnection | None], None]
-    ) -> int | None:
-        """Notify on a connection of the pool; the process of its session, None if none is free."""
-        pool = await self.ready()
-        try:
-            async with pool.connection(timeout=_FREE_SOON) as conn:
-                using(conn)
-                ((pid,),) = await run(conn, NOTIFY, (channel,))
-        except psycopg.OperationalError:  # a PoolTimeout, too
-            return None
-        finally:
-            using(None)
-        return int(pid)
 
     async def make_room(self) -> None:
         """Let the store's own pool have `room` connections; one of the user's is as it is."""

@@ -136,14 +136,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
             runners = conninfo._runners
         else:
             source = _source(conninfo, store, create, wakeup, prepare_threshold)
-            waker = AsyncWaker(
-                source.statements,
-                source.connection,
-                source.notify,
-                wakeup,
-                source.outage,
-                lends=source.owns_pool,
-            )
+            waker = AsyncWaker(source, wakeup)
             database = AsyncDatabase(source)
             grouping = AsyncGrouping(database) if group_writes else None
             super().__init__(database, codec, waker, grouping)

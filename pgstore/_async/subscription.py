@@ -30,7 +30,7 @@ from pgstore._core.filters import Filter
 from pgstore._core.log import log
 from pgstore._core.messages import E, StoredMessage
 from pgstore._core.metadata import enter_context, leave_context
-from pgstore._core.parameters import DEFAULT_LEASE, array, interval, text
+from pgstore._core.parameters import DEFAULT_LEASE, array, interval
 from pgstore._core.subscriptions import ParkedMessage, PartitionStatus, RunnerHooks, progress
 from pgstore.errors import InvalidArgumentError, SubscriptionNotFoundError
 
@@ -149,7 +149,7 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
             return
         options = self.options
         start = options.start
-        position = {"beginning": 0, "end": None}.get(start, 0) if isinstance(start, str) else 0
+        position = start if isinstance(start, int) else None if start == "end" else 0
         ((new,),) = await self._database.rows(
             s.CREATE_SUBSCRIPTION,
             (
@@ -157,12 +157,12 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
                 array(options.filter.categories),
                 array(options.filter.types),
                 options.filter.stream_pattern,
-                text(options.partitions),
+                str(options.partitions),
                 options.filter.partition_by,
-                text(start if isinstance(start, int) else position),
+                number("start", position),
                 start.isoformat() if isinstance(start, datetime) else None,
                 options.on_failure,
-                text(options.max_attempts),
+                str(options.max_attempts),
                 interval(options.retry_delay),
                 options.filter.metadata,
             ),
@@ -207,7 +207,7 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
     async def repartition(self, partitions: int) -> None:
         """Change the number of partitions, when those it has have caught up with each other."""
         partitions = count("partitions", partitions, least=1)
-        await self._call(s.REPARTITION_SUBSCRIPTION, text(partitions))
+        await self._call(s.REPARTITION_SUBSCRIPTION, str(partitions))
         self.options = msgspec.structs.replace(self.options, partitions=partitions)
 
     async def refilter(self, *, from_position: int | None = None) -> int:

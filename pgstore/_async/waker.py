@@ -2,8 +2,7 @@
 
 import threading
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Literal
 from uuid import uuid4
@@ -13,19 +12,17 @@ from psycopg import AsyncConnection, Notify, sql
 
 from pgstore._async.cursor import run
 from pgstore._async.lending import AsyncBorrower, AsyncLending
+from pgstore._async.source import AsyncSource
 from pgstore._compat.events import AsyncCounter, AsyncEvent
 from pgstore._compat.tasks import AsyncTask, async_pause
 from pgstore._core import statements as s
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.log import log
-from pgstore._core.outages import PACE, Outage
-from pgstore._core.quoting import Statements
+from pgstore._core.outages import PACE
 from pgstore._core.silence import cut
 from pgstore._core.translation import passes
 
 WakeUp = Literal["listen", "poll"]
-# Notifies a channel, and tells on which connection while it does: the process of its session.
-Notifying = Callable[[str, Callable[[AsyncConnection[object] | None], None]], Awaitable[int | None]]
 
 _FALLBACK_POLL = 10.0
 _SLICE = 0.5
@@ -42,6 +39,8 @@ _RINGS = 4
 # busy.
 _BUSY = (0.05, 0.2)
 _MANY = 1000.0
+# So long it waits for a connection of the pool, for a question only.
+_FREE_SOON = 1.0
 # A notification that has not come after so long does not come.
 _NOTIFIED = 1.0
 # So long after its last answer the listening connection is taken for dead: it looks more often.
@@ -61,30 +60,18 @@ class AsyncWaker:
     found messages sets `useful`; one that has not read up to `safe_position` looks again soon.
     """
 
-    def __init__(
-        self,
-        statements: Statements,
-        connect: Callable[[], AbstractAsyncContextManager[AsyncConnection[object]]],
-        notify: Notifying,
-        wakeup: WakeUp,
-        outage: Outage,
-        *,
-        lends: bool,
-    ) -> None:
+    def __init__(self, source: AsyncSource, wakeup: WakeUp) -> None:
         self.counter = AsyncCounter()
         self.lending = AsyncLending(self.counter)
         self.useful = False
-        self._statements = statements
-        self._connect = connect
-        self._notifier: AsyncConnection[object] | None = None
-        self._notify = notify
+        self._source = source
+        self._notifier: AsyncConnection[object] | None = None  # its server may be silent too
         self._wakeup = wakeup
         self._session: str | None = None  # the waiting connection's process, once it may wait
         self._told: str | None = None
         self.safe_position = -1
         self._waiting = 0
         self._borrowers = 0  # of those that wait
-        self._lends = lends
         self._called = AsyncCounter()  # interrupts the listening
         self._rings = 0  # notifications that have come and are not dealt with
         self._wanted = AsyncEvent()
@@ -92,7 +79,6 @@ class AsyncWaker:
         self._ended = AsyncEvent()
         self._lock = threading.Lock()
         self._task: AsyncTask | None = None
-        self._outage = outage
         self._conn: AsyncConnection[object] | None = None
         self._answered = 0.0
 
@@ -164,7 +150,7 @@ class AsyncWaker:
         return readable
 
     def _is_one_borrower(self) -> bool:
-        return self._lends and self._waiting == 1 == self._borrowers
+        return self._source.owns_pool and self._waiting == 1 == self._borrowers
 
     def _patience(self, until: float | None) -> float:
         """Seconds until a deadline, or until the listening connection is to have answered."""
@@ -208,7 +194,7 @@ class AsyncWaker:
             while not closed.is_set():
                 began = time.monotonic()
                 try:
-                    async with self._connect() as conn:
+                    async with self._source.connection() as conn:
                         self._conn, self._answered = conn, time.monotonic()
                         self.safe_position = -1  # a server that has crashed may have gone back
                         self.counter.advance()  # what was missed while there was no connection
@@ -218,12 +204,12 @@ class AsyncWaker:
                         self.counter.advance()  # each reader that waits looks, and meets the error
                     worked = self._answered > began + _WORKED
                     if not closed.is_set() and not worked:
-                        self._outage.met(self, error)
+                        self._source.outage.met(self, error)
                         await closed.wait(PACE)
                 finally:
                     self._conn = None
         finally:
-            self._outage.left(self)
+            self._source.outage.left(self)
             ended.set()
 
     async def _watch(self, conn: AsyncConnection[object], closed: AsyncEvent) -> None:
@@ -237,7 +223,7 @@ class AsyncWaker:
                 if self._waiting == 0 and not closed.is_set():
                     await self._wanted.wait()
                     continue
-            found = await self._look(conn, self._statements[s.HORIZON])
+            found = await self._look(conn, s.HORIZON)
             now = time.monotonic()
             if self.safe_position - before < _MANY * (now - start):
                 busy = 0.0
@@ -272,11 +258,11 @@ class AsyncWaker:
         Through a pooler the session may be another's in the next transaction: then they come to
         that one, and an announcement there stays.
         """
-        ((channel, session),) = await run(conn, self._statements[s.WAKE_CHANNEL], ())
+        ((channel, session),) = await run(conn, self._source.statements[s.WAKE_CHANNEL], ())
         # On a channel of its own: no other session is to be notified, nor to answer.
         own = f"pgstore_{uuid4().hex}"
         await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(own)))
-        notifier = await self._notify(own, self._note)
+        notifier = await self._notify(own)
         heard = False
         until = deadline(_NOTIFIED)
         while notifier is not None and not heard and left(until) and not closed.is_set():
@@ -298,9 +284,18 @@ class AsyncWaker:
         self._session = str(session)
         return True
 
-    def _note(self, conn: AsyncConnection[object] | None) -> None:
-        """Note which connection of the pool notifies: its server may be silent too."""
-        self._notifier = conn
+    async def _notify(self, channel: str) -> int | None:
+        """Notify on a connection of the pool; the process of its session, None if none is free."""
+        pool = await self._source.ready()
+        try:
+            async with pool.connection(timeout=_FREE_SOON) as conn:
+                self._notifier = conn
+                ((pid,),) = await run(conn, s.NOTIFY, (channel,))
+        except psycopg.OperationalError:  # a PoolTimeout, too
+            return None
+        finally:
+            self._notifier = None
+        return int(pid)
 
     def _polls(self, reason: str) -> bool:
         """Tell once why this polls; False."""
@@ -319,9 +314,11 @@ class AsyncWaker:
         self, conn: AsyncConnection[object], statement: str, *parameters: str | None
     ) -> tuple[bool, bool]:
         """Whether the safe position has moved, and whether anything is in flight."""
-        ((safe_position, in_flight),) = await run(conn, statement, parameters)
+        ((safe_position, in_flight),) = await run(
+            conn, self._source.statements[statement], parameters
+        )
         self._answered = time.monotonic()
-        self._outage.over(self)
+        self._source.outage.over(self)
         moved = safe_position > self.safe_position
         if moved:
             self.safe_position = safe_position
@@ -332,7 +329,7 @@ class AsyncWaker:
         self, conn: AsyncConnection[object], closed: AsyncEvent
     ) -> Literal["messages", "writers", "nothing"]:
         """Wait until many writers notify or one is in flight; do not wait if one is already."""
-        found, rings = await self._look(conn, self._statements[s.FALL_ASLEEP], self._session), 0
+        found, rings = await self._look(conn, s.FALL_ASLEEP, self._session), 0
         self._told = None
         try:
             until = deadline(_FALLBACK_POLL)
@@ -351,12 +348,12 @@ class AsyncWaker:
                 if (
                     rings >= _RINGS
                     or self._waiting == 0
-                    or (await self._horizon(conn, self._statements[s.HORIZON]))[1]
+                    or (await self._horizon(conn, s.HORIZON))[1]
                 ):
                     found = "messages"
         finally:
             with suppress(psycopg.OperationalError):
-                found = await self._look(conn, self._statements[s.WAKE_UP], self._session)
+                found = await self._look(conn, s.WAKE_UP, self._session)
         if rings and found == "nothing":  # notifications without messages must not keep this busy
             await async_pause(_AFTER_YOU)
         return found

@@ -1,6 +1,5 @@
 """Which stored messages the message types at hand cannot read."""
 
-from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 
@@ -70,15 +69,9 @@ def unreadable_lines(codec: Codec[E], path: str | PathLike[str]) -> list[Unreada
                 " type and data, as pgstore export writes it"
             ) from error
         count += 1
-        found += _unreadable(
-            codec,
-            each.type,
-            data,
-            each.stream,
-            each.version,
-            each.global_position,
-            number,
-        )
+        if fault := _fault(codec, each.type, data, each.stream, each.version):
+            place = (each.stream, each.version, each.global_position)
+            found.append(UnreadableMessage(each.type, fault, *place, number))
     if not count:
         raise InvalidArgumentError(f"{path} has no message: export some with pgstore export")
     return found
@@ -86,21 +79,20 @@ def unreadable_lines(codec: Codec[E], path: str | PathLike[str]) -> list[Unreada
 
 def unreadable_rows(codec: Codec[E], rows: list[TupleRow]) -> list[UnreadableMessage]:
     """The unreadable messages among rows of type, data, stream, version and global position."""
-    return [each for row in rows for each in _unreadable(codec, *row)]
+    return [
+        UnreadableMessage(type, fault, stream, version, position)
+        for type, data, stream, version, position in rows
+        if (fault := _fault(codec, type, data, stream, version))
+    ]
 
 
-def _unreadable(
-    codec: Codec[E],
-    type: str,
-    data: str,
-    stream: str | None,
-    version: int | None,
-    global_position: int | None,
-    line: int | None = None,
-) -> Iterator[UnreadableMessage]:
+def _fault(
+    codec: Codec[E], type: str, data: str, stream: str | None, version: int | None
+) -> str | None:
     try:
         codec.decode(type, data, stream or "", version or 0)
     except SkippedMessage:
-        return
+        pass
     except (UnknownMessageTypeError, MessageDecodeError) as error:
-        yield UnreadableMessage(type, error.message, stream, version, global_position, line)
+        return error.message
+    return None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from pgstore._core.arguments import count, several
@@ -17,28 +17,27 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class EncodedBatch(Generic[E]):
-    """The parameters of a batch: arrays with an element for each message."""
-
-    def __init__(
-        self,
-        codec: Codec[E],
-        messages: tuple[E, ...],
-        metadata: Metadata | Sequence[Metadata | None] | None,
-        first: int = 0,
-    ) -> None:
-        """Encode messages, `first` of which is the index of the first one for the caller."""
-        names, data = codec.encode_all(messages) or _encoded_singly(codec, messages, first)
-        types = TextArray(list(map(str.encode, names)))
-        self.arrays = (types, JsonArray(data), _metadata_array(metadata, len(messages)))
-        self.message_ids = UuidArray(_ids_of(messages, first))
+Arrays = tuple[TextArray, JsonArray, JsonArray | None]
 
 
-def _encoded_singly(
-    codec: Codec[E], messages: tuple[E, ...], first: int
-) -> tuple[Sequence[str], Sequence[bytes]]:
-    encoded = _of_each("messages", codec.encode, messages, first)
-    return [name for name, _ in encoded], [data for _, data in encoded]
+def encoded_batch(
+    codec: Codec[E],
+    messages: tuple[E, ...],
+    metadata: Metadata | Sequence[Metadata | None] | None,
+    first: int = 0,
+) -> tuple[Arrays, UuidArray]:
+    """The types, payloads, metadata and ids of messages: arrays with an element for each.
+
+    `first` is the index of the first one for the caller.
+    """
+    encoded = codec.encode_all(messages)
+    if encoded is None:
+        pairs = _of_each("messages", codec.encode, messages, first)
+        encoded = [name for name, _ in pairs], [data for _, data in pairs]
+    names, data = encoded
+    types = TextArray(list(map(str.encode, names)))
+    arrays = (types, JsonArray(data), _metadata_array(metadata, len(messages)))
+    return arrays, UuidArray(_ids_of(messages, first))
 
 
 def _ids_of(messages: tuple[E, ...], first: int) -> list[bytes]:

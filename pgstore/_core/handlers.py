@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import types
 import typing
 from collections.abc import Callable, Sequence
 
@@ -12,7 +11,7 @@ from psycopg import AsyncConnection, Connection
 from pgstore._core.arguments import describe, refuse_no_function
 from pgstore._core.failures import description
 from pgstore._core.messages import StoredMessage
-from pgstore._core.shapes import not_a_type
+from pgstore._core.shapes import members, not_a_type
 from pgstore.errors import InvalidArgumentError
 
 Function = Callable[..., typing.Any]
@@ -189,15 +188,6 @@ def unreadable_annotations(function: Function, error: Exception) -> str:
         else "annotate it with classes that its module defines or imports"
     )
     return f"{title_of(function)}: its annotations cannot be read: {description(error)}: {remedy}"
-
-
-def members(annotation: typing.Any) -> list[typing.Any]:
-    """The members of a union; another annotation alone."""
-    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
-        return [each for member in typing.get_args(annotation) for each in members(member)]
-    if type(annotation).__name__ == "TypeAliasType":  # type Event = A | B, from Python 3.12 on
-        return members(getattr(annotation, "__value__"))  # noqa: B009
-    return [annotation]
 
 
 def _stored_argument(annotation: typing.Any) -> typing.Any:

@@ -1,6 +1,5 @@
 """Metadata, and the context whose values go into that of every write."""
 
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
@@ -11,7 +10,7 @@ import msgspec
 
 from pgstore._core.arguments import describe
 from pgstore._core.codec import TOO_DEEP
-from pgstore._core.differences import plain_with_sorted_sets, unencodable
+from pgstore._core.differences import not_finite, plain_with_sorted_sets, unencodable
 from pgstore._core.messages import StoredMessage
 from pgstore.errors import InvalidArgumentError
 
@@ -34,6 +33,8 @@ def metadata_text(metadata: Metadata) -> str:
         text = _encode(metadata).decode()
         if "[" in text:  # there may be a set among the arrays
             text = _encode(plain_with_sorted_sets(metadata, _encode)).decode()
+        # JSON has neither: the encoder writes null for them.
+        no_number = "null" in text and not_finite(msgspec.to_builtins(metadata, enc_hook=_plain))
     except RecursionError as error:
         raise InvalidArgumentError(f"metadata is {TOO_DEEP}") from error
     except (TypeError, ValueError, OverflowError) as error:
@@ -41,19 +42,9 @@ def metadata_text(metadata: Metadata) -> str:
         raise InvalidArgumentError(
             f"metadata{path} cannot be written: it is {describe(value)}: {error}"
         ) from error
-    if "null" in text and _has_no_number(msgspec.to_builtins(metadata, enc_hook=_plain)):
-        # JSON has neither: the encoder writes null for them.
+    if no_number:
         raise InvalidArgumentError("metadata cannot hold a NaN or an infinity: JSON has none")
     return text
-
-
-def _has_no_number(value: object) -> bool:
-    """Tell whether there is a float in it that is no number."""
-    if isinstance(value, dict):
-        return any(map(_has_no_number, value.values()))
-    if isinstance(value, list | tuple | set | frozenset):
-        return any(map(_has_no_number, value))
-    return isinstance(value, float) and not math.isfinite(value)
 
 
 class Context(msgspec.Struct, gc=False):

@@ -8,10 +8,6 @@ DEFAULT_LEASE = 30.0
 MOST_DELIVERED = 100
 
 
-def text(value: int | None) -> str | None:
-    return None if value is None else str(value)
-
-
 def interval(seconds: float) -> str:
     """A duration as PostgreSQL reads it, which has no exponents."""
     return f"{seconds:.6f} seconds"

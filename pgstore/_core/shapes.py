@@ -46,7 +46,7 @@ def by_name(messages: object) -> dict[str, type]:
         named = dict(messages)
     else:
         named = {}
-        for cls in _members(messages):
+        for cls in members(messages):
             name = cls.__name__ if isinstance(cls, type) else describe(cls)
             if named.setdefault(name, cls) is not cls:
                 raise ValueError(f"two message types are called {name}: name them with a mapping")
@@ -60,14 +60,15 @@ def by_name(messages: object) -> dict[str, type]:
     return named
 
 
-def _members(messages: object) -> list[typing.Any]:
-    if isinstance(messages, types.UnionType) or typing.get_origin(messages) is typing.Union:
-        return [member for arg in typing.get_args(messages) for member in _members(arg)]
-    if typing.get_origin(messages) is typing.Annotated:
-        return _members(typing.get_args(messages)[0])
-    if type(messages).__name__ == "TypeAliasType":  # type Event = A | B, from Python 3.12 on
-        return _members(getattr(messages, "__value__"))  # noqa: B009
-    return [messages]
+def members(annotation: object) -> list[typing.Any]:
+    """The members of a union; another annotation alone."""
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        return [each for member in typing.get_args(annotation) for each in members(member)]
+    if typing.get_origin(annotation) is typing.Annotated:
+        return members(typing.get_args(annotation)[0])
+    if type(annotation).__name__ == "TypeAliasType":  # type Event = A | B, from Python 3.12 on
+        return members(getattr(annotation, "__value__"))  # noqa: B009
+    return [annotation]
 
 
 def is_type_name(name: object) -> bool:

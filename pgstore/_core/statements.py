@@ -97,16 +97,6 @@ READ_MATCHING = (
 )
 # A page of the messages of a correlation id.
 READ_CORRELATED = f"SELECT {_MESSAGE} FROM STORE.read_correlated(%s::text, %s::bigint, %s::bigint)"
-# A page across streams up to a position.
-READ_PAGE_UP_TO = (
-    f"SELECT {_MESSAGE}, reached_position FROM STORE.read_page("
-    "%s::bigint, %s::bigint, %s::text[], %s::text[], up_to_position => %s::bigint)"
-)
-# The same of messages whose metadata contains something.
-READ_MATCHING_UP_TO = (
-    f"SELECT {_MESSAGE}, reached_position, more FROM STORE.read_matching(%s::jsonb,"
-    " %s::bigint, %s::bigint, %s::text[], %s::text[], up_to_position => %s::bigint)"
-)
 # The last messages of each type.
 LAST_OF_TYPES = """
 SELECT m.type, m.data::text, m.stream, m.version, m.global_position

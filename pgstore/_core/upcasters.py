@@ -17,11 +17,10 @@ from pgstore._core.handlers import (
     hints_of,
     is_async,
     is_generator,
-    members,
     title_of,
     unreadable_annotations,
 )
-from pgstore._core.shapes import is_type_name
+from pgstore._core.shapes import is_type_name, members
 
 Decode = Callable[[bytes | str], typing.Any]
 

@@ -36,14 +36,7 @@ def run(
     """Run one statement of the store and fetch what it returns; `prepare` is psycopg's."""
     if not isinstance(conn, Connection):
         raise no_connection(conn, Connection)
-    with translated(conn):
-        return _fetch(conn, statement, parameters, prepare)
-
-
-def _fetch(
-    conn: Connection[object], statement: str, parameters: Parameters, prepare: bool | None
-) -> list[TupleRow]:
-    with StoreCursor(conn, row_factory=tuple_row) as cursor:
+    with translated(conn), StoreCursor(conn, row_factory=tuple_row) as cursor:
         cursor.execute(statement, parameters, prepare=prepare, binary=True)
         # In the caller's pipeline the server's answer, or its error, arrives here.
         return cursor.fetchall()

@@ -159,10 +159,7 @@ def _pipelined(conn: Connection[object]) -> Iterator[None]:
 
 def applied_migrations(conn: Connection[object], statements: Statements) -> dict[int, str] | None:
     """Checksums of the migrations that were applied, by number; None if there is no store."""
-    with StoreCursor(conn, row_factory=tuple_row) as cursor:
-        try:
-            with advised(conn):
-                cursor.execute(statements[APPLIED_MIGRATIONS], (statements.store,), binary=True)
-        except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
-            return None
-        return dict(cursor.fetchall())
+    try:
+        return dict(run(conn, statements[APPLIED_MIGRATIONS], (statements.store,)))
+    except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
+        return None

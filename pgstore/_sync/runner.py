@@ -23,7 +23,7 @@ from pgstore._core.log import log
 from pgstore._core.looks import Looks
 from pgstore._core.messages import StoredMessage
 from pgstore._core.outages import PACE
-from pgstore._core.parameters import array, interval, text
+from pgstore._core.parameters import array, interval
 from pgstore._core.subscriptions import PARTITION, PAUSE, SUBSCRIPTION, TOKEN, Batch, RunnerHooks
 from pgstore._core.translation import passes
 from pgstore._sync.delivery import Delivery, Lease
@@ -283,7 +283,7 @@ class Runner:
             first = self._turn % len(names)
             names = names[first:] + names[:first]  # so that each comes first in turn
             try:
-                parameters = (array(names), self._name, interval(self._lease), text(size))
+                parameters = (array(names), self._name, interval(self._lease), str(size))
                 rows = (
                     database.rows(s.LOOK, (*parameters, array(names)))
                     if looks
@@ -360,7 +360,7 @@ class Runner:
     def _fetch(self, lease: Lease) -> Batch:
         rows = self._database.rows(
             s.FETCH_BATCH,
-            (*lease.parameters, text(lease.subscription.options.batch_size)),
+            (*lease.parameters, str(lease.subscription.options.batch_size)),
         )
         return self._batch(lease, rows)
 

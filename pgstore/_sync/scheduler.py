@@ -9,7 +9,7 @@ from psycopg import OperationalError
 from pgstore._compat.events import Event
 from pgstore._core import statements as s
 from pgstore._core.failures import is_conflict
-from pgstore._core.parameters import MOST_DELIVERED, text
+from pgstore._core.parameters import MOST_DELIVERED
 from pgstore._sync.opening import Opening
 from pgstore._sync.waker import Waker
 from pgstore.errors import MessageIdInUseError
@@ -35,7 +35,7 @@ class Scheduler:
                 return
             try:
                 ((delivered, next_due),) = self._database.rows(
-                    s.DELIVER_SCHEDULED, (text(MOST_DELIVERED), None, None)
+                    s.DELIVER_SCHEDULED, (str(MOST_DELIVERED), None, None)
                 )
             except (OperationalError, MessageIdInUseError) as error:
                 # Another transaction was in the way, or has written a message of the same id: the

@@ -5,7 +5,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -25,11 +25,9 @@ from pgstore._compat.tasks import (
 from pgstore._core.conninfo import checked, limits
 from pgstore._core.outages import Outage
 from pgstore._core.quoting import Statements
-from pgstore._core.statements import NOTIFY
 from pgstore._core.text import one_line
 from pgstore._core.translation import passes
 from pgstore._sync.connecting import connecting
-from pgstore._sync.cursor import run
 from pgstore._sync.direct import DirectConnection
 from pgstore._sync.installer import ensure
 from pgstore.errors import PgstoreError
@@ -37,9 +35,6 @@ from pgstore.errors import PgstoreError
 # Any: a pool of the user's may have any row factory, and connections of a class of their own.
 PoolConnection = Connection[Any]
 Pool = ConnectionPool[Any]
-
-# So long, a waker that has only a question waits for a connection.
-_FREE_SOON = 1.0
 
 # Of the store's own connections, whatever the connection string or the environment says.
 _OWN: dict[str, Any] = {"autocommit": True, "client_encoding": "utf8"}
@@ -181,19 +176,6 @@ class Source:
             return error
         kind = PoolTimeout if passes(self.refusal) else psycopg.OperationalError
         return kind(f"{error}: {one_line(str(self.refusal))}")
-
-    def notify(self, channel: str, using: Callable[[PoolConnection | None], None]) -> int | None:
-        """Notify on a connection of the pool; the process of its session, None if none is free."""
-        pool = self.ready()
-        try:
-            with pool.connection(timeout=_FREE_SOON) as conn:
-                using(conn)
-                ((pid,),) = run(conn, NOTIFY, (channel,))
-        except psycopg.OperationalError:  # a PoolTimeout, too
-            return None
-        finally:
-            using(None)
-        return int(pid)
 
     def make_room(self) -> None:
         """Let the store's own pool have `room` connections; one of the user's is as it is."""

@@ -138,14 +138,7 @@ class MessageStore(DecidingStore[E]):
             runners = conninfo._runners
         else:
             source = _source(conninfo, store, create, wakeup, prepare_threshold)
-            waker = Waker(
-                source.statements,
-                source.connection,
-                source.notify,
-                wakeup,
-                source.outage,
-                lends=source.owns_pool,
-            )
+            waker = Waker(source, wakeup)
             database = Database(source)
             grouping = Grouping(database) if group_writes else None
             super().__init__(database, codec, waker, grouping)

@@ -4,8 +4,7 @@
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Literal
 from uuid import uuid4
@@ -18,16 +17,14 @@ from pgstore._compat.tasks import Task, pause
 from pgstore._core import statements as s
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.log import log
-from pgstore._core.outages import PACE, Outage
-from pgstore._core.quoting import Statements
+from pgstore._core.outages import PACE
 from pgstore._core.silence import cut
 from pgstore._core.translation import passes
 from pgstore._sync.cursor import run
 from pgstore._sync.lending import Borrower, Lending
+from pgstore._sync.source import Source
 
 WakeUp = Literal["listen", "poll"]
-# Notifies a channel, and tells on which connection while it does: the process of its session.
-Notifying = Callable[[str, Callable[[Connection[object] | None], None]], int | None]
 
 _FALLBACK_POLL = 10.0
 _SLICE = 0.5
@@ -44,6 +41,8 @@ _RINGS = 4
 # busy.
 _BUSY = (0.05, 0.2)
 _MANY = 1000.0
+# So long it waits for a connection of the pool, for a question only.
+_FREE_SOON = 1.0
 # A notification that has not come after so long does not come.
 _NOTIFIED = 1.0
 # So long after its last answer the listening connection is taken for dead: it looks more often.
@@ -63,30 +62,18 @@ class Waker:
     found messages sets `useful`; one that has not read up to `safe_position` looks again soon.
     """
 
-    def __init__(
-        self,
-        statements: Statements,
-        connect: Callable[[], AbstractContextManager[Connection[object]]],
-        notify: Notifying,
-        wakeup: WakeUp,
-        outage: Outage,
-        *,
-        lends: bool,
-    ) -> None:
+    def __init__(self, source: Source, wakeup: WakeUp) -> None:
         self.counter = Counter()
         self.lending = Lending(self.counter)
         self.useful = False
-        self._statements = statements
-        self._connect = connect
-        self._notifier: Connection[object] | None = None
-        self._notify = notify
+        self._source = source
+        self._notifier: Connection[object] | None = None  # its server may be silent too
         self._wakeup = wakeup
         self._session: str | None = None  # the waiting connection's process, once it may wait
         self._told: str | None = None
         self.safe_position = -1
         self._waiting = 0
         self._borrowers = 0  # of those that wait
-        self._lends = lends
         self._called = Counter()  # interrupts the listening
         self._rings = 0  # notifications that have come and are not dealt with
         self._wanted = Event()
@@ -94,7 +81,6 @@ class Waker:
         self._ended = Event()
         self._lock = threading.Lock()
         self._task: Task | None = None
-        self._outage = outage
         self._conn: Connection[object] | None = None
         self._answered = 0.0
 
@@ -162,7 +148,7 @@ class Waker:
         return readable
 
     def _is_one_borrower(self) -> bool:
-        return self._lends and self._waiting == 1 == self._borrowers
+        return self._source.owns_pool and self._waiting == 1 == self._borrowers
 
     def _patience(self, until: float | None) -> float:
         """Seconds until a deadline, or until the listening connection is to have answered."""
@@ -206,7 +192,7 @@ class Waker:
             while not closed.is_set():
                 began = time.monotonic()
                 try:
-                    with self._connect() as conn:
+                    with self._source.connection() as conn:
                         self._conn, self._answered = conn, time.monotonic()
                         self.safe_position = -1  # a server that has crashed may have gone back
                         self.counter.advance()  # what was missed while there was no connection
@@ -216,12 +202,12 @@ class Waker:
                         self.counter.advance()  # each reader that waits looks, and meets the error
                     worked = self._answered > began + _WORKED
                     if not closed.is_set() and not worked:
-                        self._outage.met(self, error)
+                        self._source.outage.met(self, error)
                         closed.wait(PACE)
                 finally:
                     self._conn = None
         finally:
-            self._outage.left(self)
+            self._source.outage.left(self)
             ended.set()
 
     def _watch(self, conn: Connection[object], closed: Event) -> None:
@@ -235,7 +221,7 @@ class Waker:
                 if self._waiting == 0 and not closed.is_set():
                     self._wanted.wait()
                     continue
-            found = self._look(conn, self._statements[s.HORIZON])
+            found = self._look(conn, s.HORIZON)
             now = time.monotonic()
             if self.safe_position - before < _MANY * (now - start):
                 busy = 0.0
@@ -270,11 +256,11 @@ class Waker:
         Through a pooler the session may be another's in the next transaction: then they come to
         that one, and an announcement there stays.
         """
-        ((channel, session),) = run(conn, self._statements[s.WAKE_CHANNEL], ())
+        ((channel, session),) = run(conn, self._source.statements[s.WAKE_CHANNEL], ())
         # On a channel of its own: no other session is to be notified, nor to answer.
         own = f"pgstore_{uuid4().hex}"
         conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(own)))
-        notifier = self._notify(own, self._note)
+        notifier = self._notify(own)
         heard = False
         until = deadline(_NOTIFIED)
         while notifier is not None and not heard and left(until) and not closed.is_set():
@@ -296,9 +282,18 @@ class Waker:
         self._session = str(session)
         return True
 
-    def _note(self, conn: Connection[object] | None) -> None:
-        """Note which connection of the pool notifies: its server may be silent too."""
-        self._notifier = conn
+    def _notify(self, channel: str) -> int | None:
+        """Notify on a connection of the pool; the process of its session, None if none is free."""
+        pool = self._source.ready()
+        try:
+            with pool.connection(timeout=_FREE_SOON) as conn:
+                self._notifier = conn
+                ((pid,),) = run(conn, s.NOTIFY, (channel,))
+        except psycopg.OperationalError:  # a PoolTimeout, too
+            return None
+        finally:
+            self._notifier = None
+        return int(pid)
 
     def _polls(self, reason: str) -> bool:
         """Tell once why this polls; False."""
@@ -317,9 +312,9 @@ class Waker:
         self, conn: Connection[object], statement: str, *parameters: str | None
     ) -> tuple[bool, bool]:
         """Whether the safe position has moved, and whether anything is in flight."""
-        ((safe_position, in_flight),) = run(conn, statement, parameters)
+        ((safe_position, in_flight),) = run(conn, self._source.statements[statement], parameters)
         self._answered = time.monotonic()
-        self._outage.over(self)
+        self._source.outage.over(self)
         moved = safe_position > self.safe_position
         if moved:
             self.safe_position = safe_position
@@ -330,7 +325,7 @@ class Waker:
         self, conn: Connection[object], closed: Event
     ) -> Literal["messages", "writers", "nothing"]:
         """Wait until many writers notify or one is in flight; do not wait if one is already."""
-        found, rings = self._look(conn, self._statements[s.FALL_ASLEEP], self._session), 0
+        found, rings = self._look(conn, s.FALL_ASLEEP, self._session), 0
         self._told = None
         try:
             until = deadline(_FALLBACK_POLL)
@@ -346,15 +341,11 @@ class Waker:
                 # A writer that has notified may still hold its mark, and does not notify again when
                 # the mark is gone. If no writer holds one, every message is seen, and the next
                 # writer notifies.
-                if (
-                    rings >= _RINGS
-                    or self._waiting == 0
-                    or self._horizon(conn, self._statements[s.HORIZON])[1]
-                ):
+                if rings >= _RINGS or self._waiting == 0 or self._horizon(conn, s.HORIZON)[1]:
                     found = "messages"
         finally:
             with suppress(psycopg.OperationalError):
-                found = self._look(conn, self._statements[s.WAKE_UP], self._session)
+                found = self._look(conn, s.WAKE_UP, self._session)
         if rings and found == "nothing":  # notifications without messages must not keep this busy
             pause(_AFTER_YOU)
         return found

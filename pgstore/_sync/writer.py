@@ -11,10 +11,10 @@ from psycopg import Connection
 from pgstore._core import statements as s
 from pgstore._core.arguments import due_times, name_of, number, several, uuid_text
 from pgstore._core.codec import Codec, message_id_text
-from pgstore._core.encoding import EncodedBatch, known_ids
+from pgstore._core.encoding import encoded_batch, known_ids
 from pgstore._core.messages import E, MessagePosition
 from pgstore._core.metadata import Metadata, text_in_context
-from pgstore._core.parameters import MOST_DELIVERED, text
+from pgstore._core.parameters import MOST_DELIVERED
 from pgstore._sync.database import Database
 from pgstore._sync.global_reader import GlobalReader
 from pgstore._sync.grouping import Grouping
@@ -93,14 +93,16 @@ class Writer(GlobalReader[E]):
         `metadata` is one object for all, or a sequence with one or None for each. Returns the last
         message's position; `positions` has those of the others. Otherwise as `write`.
         """
-        batch = EncodedBatch(self._codec, several("messages", messages) or (), metadata)
+        arrays, message_ids = encoded_batch(
+            self._codec, several("messages", messages) or (), metadata
+        )
         ((version, position),) = self._database.rows(
             s.WRITE_ARRAYS,
             (
                 name_of("stream", stream),
-                *batch.arrays,
+                *arrays,
                 number("expected_version", expected_version),
-                batch.message_ids,
+                message_ids,
             ),
             conn,
         )
@@ -129,10 +131,10 @@ class Writer(GlobalReader[E]):
         all_messages = several("messages", messages) or ()
         known = known_ids(all_messages, expected_version)
         first = len(known.elements)
-        batch = EncodedBatch(self._codec, all_messages[first:], metadata, first)
+        arrays, message_ids = encoded_batch(self._codec, all_messages[first:], metadata, first)
         ((version, position),) = self._database.rows(
             s.SYNCHRONIZE,
-            (name_of("stream", stream), known, *batch.arrays, batch.message_ids),
+            (name_of("stream", stream), known, *arrays, message_ids),
             conn,
         )
         return MessagePosition(stream, version, position)
@@ -195,7 +197,7 @@ class Writer(GlobalReader[E]):
         while True:
             delivered: int
             ((delivered, _),) = self._database.rows(
-                s.DELIVER_SCHEDULED, (text(MOST_DELIVERED), *times)
+                s.DELIVER_SCHEDULED, (str(MOST_DELIVERED), *times)
             )
             total += delivered
             if delivered < MOST_DELIVERED:

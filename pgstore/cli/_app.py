@@ -17,6 +17,8 @@ P = ParamSpec("P")
 
 COMMON = "Everywhere"
 
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
 _Conninfo = Annotated[
     str | None,
     typer.Option(

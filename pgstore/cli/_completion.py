@@ -4,38 +4,19 @@ They come from functions that need the right to read or, for subscriptions, to c
 """
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 
 import typer
 
 from pgstore._core import statements as s
-from pgstore.cli._target import store_name
+from pgstore.cli._target import find_given, store_name
 
 _MOST = 100
 # Shells take what is offered as part of the command, and zsh evaluates it: names that would be
 # an option, or more than a word to a shell, are not offered.
 _OFFERED = re.compile(r"\w[\w.,:@%+/-]*")
 _PATIENCE_MS = 1000
-
-
-def streams(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names of streams."""
-    return _names(ctx, s.STREAMS_LIKE, incomplete)
-
-
-def categories(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names of categories."""
-    return _names(ctx, s.CATEGORIES_LIKE, incomplete)
-
-
-def types(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names of types."""
-    return _names(ctx, s.TYPES_LIKE, incomplete)
-
-
-def subscriptions(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Names of subscriptions."""
-    return _names(ctx, s.SUBSCRIPTIONS_LIKE, incomplete)
 
 
 def _names(ctx: typer.Context, statement: str, prefix: str) -> list[str]:
@@ -67,11 +48,21 @@ def _names(ctx: typer.Context, statement: str, prefix: str) -> list[str]:
 
 
 def _conninfo(given: str | None) -> str:
-    from pgstore.cli._target import find_given
-
-    found = find_given(given)
-    if found is not None:
+    if found := find_given(given):
         return found.conninfo
     from pgstore.cli import _embedded
 
     return _embedded.server().conninfo
+
+
+def _completed(statement: str) -> Callable[[typer.Context, str], list[str]]:
+    def names(ctx: typer.Context, incomplete: str) -> list[str]:
+        return _names(ctx, statement, incomplete)
+
+    return names
+
+
+streams = _completed(s.STREAMS_LIKE)
+categories = _completed(s.CATEGORIES_LIKE)
+types = _completed(s.TYPES_LIKE)
+subscriptions = _completed(s.SUBSCRIPTIONS_LIKE)

@@ -1,11 +1,13 @@
 """Tables in so many cells: which columns there is room for, and how wide each is."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pgstore.cli._values import printable, shown
+from pgstore._core.text import printable
+from pgstore.cli._values import shown
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -57,7 +59,6 @@ class Layout:
 
         self._columns = columns
         self._width = width
-        self._filled: set[str] | None = None
         self._natural = [cell_len(column.heading()) if titles else 0 for column in columns]
         self._fitted: list[int | None] = []
 
@@ -65,18 +66,10 @@ class Layout:
         """Make room for rows."""
         from rich.cells import cell_len
 
-        if self._filled is None:
-            self._filled = {
-                column.key
-                for column in self._columns
-                if not column.optional or any(column.cell(row) for row in rows)
-            }
-            self._natural = [
-                each
-                for each, column in zip(self._natural, self._columns, strict=True)
-                if column.key in self._filled
-            ]
-            self._columns = [c for c in self._columns if c.key in self._filled]
+        if not self._fitted:  # the first rows decide which columns there are
+            kept = [not each.optional or any(map(each.cell, rows)) for each in self._columns]
+            self._natural = list(compress(self._natural, kept))
+            self._columns = list(compress(self._columns, kept))
         for i, column in enumerate(self._columns):
             self._natural[i] = max(
                 self._natural[i], max((cell_len(column.cell(row)) for row in rows), default=0)

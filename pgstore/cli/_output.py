@@ -8,16 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pgstore._core.text import masked
+from pgstore._core.text import masked, printable
 from pgstore.cli._errors import USAGE, CommandError
 from pgstore.cli._layout import Column, Layout, Row
-from pgstore.cli._values import encoded, printable, shown
+from pgstore.cli._values import encoded, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
-
-__all__ = ["Column", "Output", "Row"]
 
 # Rows that decide the widths of a table's columns; and as many are laid out at once.
 _SAMPLE = 500

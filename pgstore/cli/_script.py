@@ -1,7 +1,5 @@
 """A store's SQL as one script, for people to read and for any migration tool to run."""
 
-from collections.abc import Iterable
-
 from pgstore._core import sql_files
 from pgstore._core.text import printable
 from pgstore._core.version import package_version
@@ -46,16 +44,10 @@ def script(store: str, *, applied: int, transaction: bool = True) -> str:
         sql_files.read("record.sql"),
         *(["COMMIT;\n"] if transaction else []),
     ]
-    return "\n".join(_ended(parts))
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
 
 def _setting(name: str, value: str) -> str:
-    quoted = value.replace("'", "''")
-    if "\\" in quoted:
-        quoted = quoted.replace("\\", "\\\\")
-        return f"SELECT set_config('{name}', E'{quoted}', true);\n"
-    return f"SELECT set_config('{name}', '{quoted}', true);\n"
+    from psycopg import sql  # not above: help comes without the driver
 
-
-def _ended(parts: Iterable[str]) -> Iterable[str]:
-    return (part.rstrip("\n") + "\n" for part in parts)
+    return f"SELECT set_config('{name}', {sql.Literal(value).as_string()}, true);\n"

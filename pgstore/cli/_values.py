@@ -8,8 +8,6 @@ import msgspec
 
 from pgstore._core.text import printable
 
-__all__ = ["duration", "encoded", "moment", "printable", "shown", "volume"]
-
 # Characters that JSON allows in strings, and that terminals obey or line readers take for an end.
 _CONTROLS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
@@ -50,6 +48,11 @@ def duration(value: timedelta) -> str:
     while not parts[0][0]:
         parts.pop(0)
     return " ".join(f"{count} {name}" for count, name in parts[:2] if count)
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things: 1 message, 2 messages."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def volume(count: int) -> str:

@@ -8,12 +8,13 @@ import msgspec
 import typer
 
 from pgstore._core import statements as s
-from pgstore.cli._app import command, group, within
+from pgstore.cli._app import Yes, command, group, within
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import categories as category_names
 from pgstore.cli._completion import streams as stream_names
 from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
 from pgstore.cli._layout import Column
+from pgstore.cli._values import counted
 
 PANEL = "Administration"
 
@@ -24,7 +25,6 @@ Stream = Annotated[
     str, typer.Argument(metavar="STREAM", autocompletion=stream_names, help="The stream.")
 ]
 Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Kind = Literal["read", "write", "consume", "monitor", "admin"]
 
 _POLICIES = (
@@ -146,7 +146,7 @@ def retention_apply(
             if more:
                 time.sleep(pause)
     rest = "; there is more" if more else ""
-    call.out.done(f"{_messages(deleted)} deleted{rest}.", deleted=deleted, more=more)
+    call.out.done(f"{counted(deleted, 'message')} deleted{rest}.", deleted=deleted, more=more)
 
 
 @command("truncate", panel=PANEL)
@@ -171,7 +171,7 @@ def truncate(
         _confirm(call, session, stream, question, yes=yes)
         deleted = session.value(s.TRUNCATE_STREAM, [stream, before, reason])
     call.out.done(
-        f"{_messages(deleted)} of stream {stream} deleted.", stream=stream, deleted=deleted
+        f"{counted(deleted, 'message')} of stream {stream} deleted.", stream=stream, deleted=deleted
     )
 
 
@@ -196,7 +196,7 @@ def delete(
         _confirm(call, session, stream, "All its messages will be deleted.", yes=yes)
         deleted = session.value(s.DELETE_STREAM, [stream, expected_version, reason])
     call.out.done(
-        f"{_messages(deleted)} of stream {stream} deleted.", stream=stream, deleted=deleted
+        f"{counted(deleted, 'message')} of stream {stream} deleted.", stream=stream, deleted=deleted
     )
 
 
@@ -215,7 +215,9 @@ def empty(call: Call, reason: Reason = None, yes: Yes = False) -> None:
         call.out.confirm(question, yes=yes, answer=call.store)
         deleted = session.value(s.EMPTY_STORE, [call.store, reason])
     call.out.done(
-        f"{_messages(deleted)} of store {call.store} deleted.", store=call.store, deleted=deleted
+        f"{counted(deleted, 'message')} of store {call.store} deleted.",
+        store=call.store,
+        deleted=deleted,
     )
 
 
@@ -345,7 +347,3 @@ def _confirm(call: Call, session: Session, stream: str, question: str, *, yes: b
     if not version:
         raise CommandError(f"there is no stream {stream}", code=NOT_FOUND)
     call.out.confirm(f"Stream {stream} is at version {version}. {question}", yes=yes)
-
-
-def _messages(count: int) -> str:
-    return "1 message" if count == 1 else f"{count} messages"

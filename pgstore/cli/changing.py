@@ -6,13 +6,13 @@ import msgspec
 import typer
 
 from pgstore._core import statements as s
-from pgstore.cli._app import command, within
+from pgstore.cli._app import Yes, command, within
 from pgstore.cli._call import Call
 from pgstore.cli._errors import FAILED, USAGE, CommandError
 from pgstore.cli._layout import Column
 from pgstore.cli.reading import Category, Metadata, Type
 from pgstore.cli.running import imported
-from pgstore.cli.subscriptions import Name, Yes, reads
+from pgstore.cli.subscriptions import Name, reads
 
 if TYPE_CHECKING:
     from pgstore._async.store import AsyncMessageStore

@@ -10,15 +10,16 @@ import typer
 
 from pgstore._core import sql_files
 from pgstore._core import statements as s
+from pgstore._core.text import printable
 from pgstore._core.version import package_version
 from pgstore.cli._app import command
 from pgstore.cli._call import Call, Session
 from pgstore.cli._errors import FAILED
 from pgstore.cli._layout import Row
-from pgstore.cli._values import printable
 
 if TYPE_CHECKING:
     from psycopg import Connection
+    from psycopg.rows import TupleRow
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -33,8 +34,8 @@ SELECT current_setting('server_version') AS server_version,
   pg_is_in_recovery() AS standby,
   clock_timestamp() AS now
 """
-_MARK = "SELECT set_config('pgstore.doctor', 'here', false), pg_backend_pid() AS process"
-_LOOK = "SELECT current_setting('pgstore.doctor', true) AS mark, pg_backend_pid() AS process"
+_MARK = "SELECT set_config('pgstore.doctor', 'here', false), pg_backend_pid()"
+_LOOK = "SELECT current_setting('pgstore.doctor', true), pg_backend_pid()"
 
 
 # The functions in the remedies of the SQL function health(), and the command for each.
@@ -87,92 +88,83 @@ def doctor(call: Call) -> None:
         raise typer.Exit(FAILED)
 
 
+def _judged(name: str, value: str, remedy: str, *, fine: bool, fails: bool = False) -> Finding:
+    """A check that passes, or warns or fails with a remedy."""
+    if fine:
+        return Finding(name, "ok", value)
+    return Finding(name, "fail" if fails else "warn", value, remedy)
+
+
 def _package() -> list[Finding]:
     import psycopg
     from psycopg import pq
 
-    quick = pq.__impl__ != "python"
     return [
         Finding("package", "ok", f"pgstore {package_version()}, psycopg {psycopg.__version__}"),
-        Finding(
+        _judged(
             "psycopg implementation",
-            "ok" if quick else "warn",
             pq.__impl__,
-            None if quick else "slow: pip install 'pgstore[binary]'",
+            "slow: pip install 'pgstore[binary]'",
+            fine=pq.__impl__ != "python",
         ),
     ]
 
 
 def _session(found: Row) -> list[Finding]:
-    number, encoding = found["server_number"], found["client_encoding"]
-    supported = number >= 140000 and found["server_encoding"] == "UTF8"
-    writable = found["read_only"] == "off" and not found["standby"]
+    encoding, standby = found["client_encoding"], found["standby"]
+    writable = found["read_only"] == "off" and not standby
     skew = abs((datetime.now(UTC) - found["now"]).total_seconds())
     return [
-        Finding(
+        _judged(
             "server",
-            "ok" if supported else "fail",
             f"PostgreSQL {found['server_version']}, {found['server_encoding']}",
-            None if supported else "pgstore needs PostgreSQL 14 or newer, and the encoding UTF8",
+            "pgstore needs PostgreSQL 14 or newer, and the encoding UTF8",
+            fine=found["server_number"] >= 140000 and found["server_encoding"] == "UTF8",
+            fails=True,
         ),
-        Finding(
+        _judged(
             "primary",
-            "ok" if writable else "warn" if found["standby"] else "fail",
-            "standby" if found["standby"] else "read only" if not writable else "yes",
-            None
-            if writable
-            else "write, read across streams and run subscriptions on the primary"
-            if found["standby"]
+            "yes" if writable else "standby" if standby else "read only",
+            "write, read across streams and run subscriptions on the primary"
+            if standby
             else "set default_transaction_read_only to off, or connect to the primary",
+            fine=writable,
+            fails=not standby,
         ),
-        Finding(
+        _judged(
             "client encoding",
-            "ok" if encoding == "UTF8" else "warn",
             encoding,
-            None
-            if encoding == "UTF8"
-            else "connections of yours cannot pass every text: set client_encoding=utf8"
+            "connections of yours cannot pass every text: set client_encoding=utf8"
             " in the connection string, or PGCLIENTENCODING",
+            fine=encoding == "UTF8",
         ),
-        Finding(
+        _judged(
             "clocks",
-            "ok" if skew < 5 else "warn",
             f"{skew:.1f} s apart",
-            None
-            if skew < 5
-            else "added_at is the server's clock, ids hold this machine's: run NTP on both",
+            "added_at is the server's clock, ids hold this machine's: run NTP on both",
+            fine=skew < 5,
         ),
     ]
 
 
-def _pooling(conn: "Connection[object]", other: "Connection[object]") -> Finding:
+def _pooling(conn: "Connection[TupleRow]", other: "Connection[TupleRow]") -> Finding:
     """Whether a pooler gives a server session to each transaction.
 
     The first connection sets something in its session; while the other one has a transaction, which
     a pooler may have put on that session, the first one looks whether it still has it.
     """
-    from pgstore._core.quoting import Statements
-
-    none = Statements("pgstore")  # of which nothing is asked
-    first, second = Session(conn, none), Session(other, none)
-    before = first.row(_MARK)
-    during = second.row(_LOOK)
-    after = first.row(_LOOK)
+    ((_, before),) = conn.execute(_MARK)
+    ((theirs, during),) = other.execute(_LOOK)
+    ((ours, after),) = conn.execute(_LOOK)
     other.rollback()
-    shared = (
-        during["mark"] == "here"
-        or after["mark"] != "here"
-        or before["process"] != after["process"]
-        or before["process"] == during["process"]
-    )
-    if shared:
+    if theirs == "here" or ours != "here" or before != after or before == during:
         return Finding(
             "pooler",
             "warn",
             "a session lasts for a transaction",
             "give stores prepare_threshold=None; they poll, as tail -f does",
         )
-    if conn.info.backend_pid != before["process"]:
+    if conn.info.backend_pid != before:
         return Finding("pooler", "ok", "one that keeps sessions, or many that have room")
     return Finding("pooler", "ok", "none")
 
@@ -201,12 +193,11 @@ def _store(call: Call, session: Session) -> list[Finding]:
         return [
             Finding("store", "fail", version, str(problem).replace("python -m pgstore", "pgstore"))
         ]
-    current = applied == sql_files.checksums()
-    here = Finding(
+    here = _judged(
         "store",
-        "ok" if current else "warn",
         version,
-        None if current else f"its functions are of another release: {_command(call, 'upgrade')}",
+        f"its functions are of another release: {_command(call, 'upgrade')}",
+        fine=applied == sql_files.checksums(),
     )
     try:
         return [here, *(_health(row) for row in session.rows(s.HEALTH))]

@@ -9,7 +9,7 @@ import typer
 from pgstore._core import sql_files
 from pgstore._core import statements as s
 from pgstore._core.version import package_version
-from pgstore.cli._app import command, group, within
+from pgstore.cli._app import Yes, command, group, within
 from pgstore.cli._call import Call, Session
 from pgstore.cli._errors import NOT_FOUND, USAGE, WRONG_STORE, CommandError
 from pgstore.cli._script import script
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from pgstore.embedded import BackgroundServer
 
 PANEL = "The store"
-
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 _SIZE = """
 SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint

@@ -69,6 +69,9 @@ def colour(row: Row) -> str:
     return _COLOURS[zlib.crc32(row["type"].encode()) % len(_COLOURS)]
 
 
+# No stream pattern and no partition, as READ_PAGE takes them.
+_UNFILTERED = (None, None, None, "stream")
+
 # Types, categories and metadata.
 _Chosen = tuple[list[str] | None, list[str] | None, str | None]
 
@@ -270,13 +273,14 @@ def _across(
     types, categories, metadata = chosen
     while max_count is None or max_count > 0:
         size = _PAGE if max_count is None else min(_PAGE, max_count)
+        parameters = (after, size, types, categories, *_UNFILTERED, up_to)
         if metadata is None:
-            rows = session.rows(s.READ_PAGE_UP_TO, (after, size, types, categories, up_to))
+            rows = session.rows(s.READ_PAGE, parameters)
         else:
-            parameters = (after, size, types, categories, up_to)
-            rows = session.rows(s.READ_MATCHING_UP_TO, (metadata, *parameters))
+            rows = session.rows(s.READ_MATCHING, (metadata, *parameters))
         for row in rows:
             reached, more = row.pop("reached_position"), row.pop("more", False)
+            del row["looked_position"]
             if row["message_id"] is None:
                 if not more:
                     return

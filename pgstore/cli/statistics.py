@@ -11,7 +11,7 @@ from pgstore.cli._app import command, within
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import categories as category_names
 from pgstore.cli._layout import Column, Row
-from pgstore.cli._live import View, watch
+from pgstore.cli._live import Interval, Times, View, watch
 from pgstore.cli._values import duration, shown, volume
 from pgstore.cli.subscriptions import Sampler, summary
 
@@ -49,14 +49,6 @@ _ORDERINGS = {
     "messages": "messages DESC, stream",
     "recent": "last_position DESC NULLS LAST, stream",
 }
-
-Interval = Annotated[
-    float, typer.Option(callback=within(0.1), metavar="SECONDS", help="How often it is drawn.")
-]
-Times = Annotated[
-    int | None,
-    typer.Option(callback=within(1), metavar="N", help="So many times; otherwise until Ctrl-C."),
-]
 
 
 @command("streams", panel=PANEL)

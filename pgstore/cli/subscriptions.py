@@ -8,13 +8,13 @@ import msgspec
 import typer
 
 from pgstore._core import statements as s
-from pgstore.cli._app import command, group, within
+from pgstore.cli._app import Yes, command, group
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import subscriptions as names
 from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
 from pgstore.cli._layout import Column, Row, table
-from pgstore.cli._live import View, watch
-from pgstore.cli._values import moment
+from pgstore.cli._live import Interval, Times, View, watch
+from pgstore.cli._values import counted, moment
 from pgstore.cli.reading import as_stored
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ Position = Annotated[
     int | None,
     typer.Argument(metavar="POSITION", help="Global position of one message; otherwise all."),
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 _COLOURS = {
     "stopped": "bold red",
@@ -124,14 +123,8 @@ def subscriptions(
     watching: Annotated[
         bool, typer.Option("--watch", "-w", help="Draw it again and again, until Ctrl-C.")
     ] = False,
-    interval: Annotated[
-        float,
-        typer.Option(callback=within(0.1), metavar="SECONDS", help="How often, with --watch."),
-    ] = 2.0,
-    times: Annotated[
-        int | None,
-        typer.Option(callback=within(1), metavar="N", help="So many times, with --watch."),
-    ] = None,
+    interval: Interval = 2.0,
+    times: Times = None,
 ) -> None:
     """List the subscriptions, or the partitions of one.
 
@@ -185,12 +178,14 @@ def resume(
       pgstore resume balances --partition 3
     """
     with call.connect() as session:
-        if partition is not None and partition not in (numbers := _numbers(session, name)):
-            raise CommandError(
-                f"subscription {name} has no partition {partition}",
-                code=NOT_FOUND,
-                hint=f"it has 0 to {max(numbers)}",
-            )
+        if partition is not None:
+            numbers = [row["partition"] for row in _partitions(session, name)]
+            if partition not in numbers:
+                raise CommandError(
+                    f"subscription {name} has no partition {partition}",
+                    code=NOT_FOUND,
+                    hint=f"it has 0 to {max(numbers)}",
+                )
         session.value(s.RESUME_SUBSCRIPTION, [name, partition])
     of = f"Partition {partition} of subscription" if partition is not None else "Subscription"
     call.out.done(f"{of} {name} goes on.", subscription=name, partition=partition)
@@ -325,7 +320,9 @@ def parked_replay(call: Call, name: Name, position: Position = None) -> None:
         count = session.value(s.REPLAY_PARKED, [name, position])
     if position is not None and not count:
         raise _not_parked(name, position)
-    call.out.done(f"{_messages(count)} will be handed out again.", subscription=name, count=count)
+    call.out.done(
+        f"{counted(count, 'message')} will be handed out again.", subscription=name, count=count
+    )
 
 
 @command("drop", of=parked)
@@ -342,7 +339,7 @@ def parked_drop(call: Call, name: Name, position: Position = None, yes: Yes = Fa
             raise _not_parked(name, position)
         call.out.confirm(f"{what} that {name} has parked will never be handled.", yes=yes)
         count = session.value(s.DROP_PARKED, [name, position])
-    call.out.done(f"{_messages(count)} forgotten.", subscription=name, count=count)
+    call.out.done(f"{counted(count, 'message')} forgotten.", subscription=name, count=count)
 
 
 def summary(rows: list[Row], width: int) -> "list[Text]":
@@ -368,11 +365,6 @@ def reads(row: Row) -> str:
     return "; ".join(parts)
 
 
-def _numbers(session: Session, name: str) -> set[int]:
-    """The numbers of the subscription's partitions; it has at least one."""
-    return {row["partition"] for row in _partitions(session, name)}
-
-
 def _place(to: str) -> tuple[int | None, datetime | None]:
     if to.isdecimal():
         return int(to), None
@@ -386,7 +378,3 @@ def _not_parked(name: str, position: int) -> CommandError:
     return CommandError(
         f"subscription {name} has parked no message at position {position}", code=NOT_FOUND
     )
-
-
-def _messages(count: int) -> str:
-    return "1 message" if count == 1 else f"{count} messages"

@@ -3,9 +3,8 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,6 +14,7 @@ from pgstore.cli._app import command, within
 from pgstore.cli._call import Call
 from pgstore.cli._completion import categories, streams
 from pgstore.cli._errors import USAGE, CommandError
+from pgstore.cli._values import counted
 
 if TYPE_CHECKING:
     from pgstore.transfer import Source
@@ -22,20 +22,7 @@ if TYPE_CHECKING:
 PANEL = "Moving messages"
 
 
-class From(StrEnum):
-    """Where imported messages come from."""
-
-    FILE = "file"
-    MESSAGE_DB = "message-db"
-    DEPECHE = "depeche"
-
-
-class Positions(StrEnum):
-    """Whether an import keeps global positions."""
-
-    AUTO = "auto"
-    KEEP = "keep"
-    NEW = "new"
+From = Literal["file", "message-db", "depeche"]
 
 
 @command("export", panel=PANEL)
@@ -81,8 +68,6 @@ def export(
     """
     import pgstore.transfer as transfer
 
-    if category is not None and stream is not None:
-        raise CommandError("export a category or a stream, not both", code=USAGE)
     with call.connect() as session, _progress(call, "Exporting") as told:
         end = session.value(s.SAFE_POSITION)
         try:
@@ -104,7 +89,7 @@ def export(
                 hint="Give the export another name, or replace the file with --force.",
             ) from None
     sentence = (
-        f"Exported {_count(done.messages, 'message')} up to position {done.up_to_position}"
+        f"Exported {counted(done.messages, 'message')} up to position {done.up_to_position}"
         f"{_floors(done.floors)}."
     )
     if transfer.is_stdout(file):
@@ -136,16 +121,16 @@ def import_(
         typer.Option(
             "--from", metavar="file|message-db|depeche", help="What the messages come from."
         ),
-    ] = From.FILE,
+    ] = "file",
     positions: Annotated[
-        Positions,
+        Literal["auto", "keep", "new"],
         typer.Option(
             "--positions",
             metavar="auto|keep|new",
             help="Global positions: kept in a store that is empty (auto), kept or refused (keep),"
             " or given anew (new).",
         ),
-    ] = Positions.AUTO,
+    ] = "auto",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, import nothing.")
     ] = False,
@@ -198,8 +183,8 @@ def import_(
         if dry_run:
             checked = transfer.check(session.conn, found, store=call.store)
             call.out.done(
-                f"{_count(checked.messages - checked.stored, 'message')} of"
-                f" {_count(checked.streams, 'stream')} can be imported,"
+                f"{counted(checked.messages - checked.stored, 'message')} of"
+                f" {counted(checked.streams, 'stream')} can be imported,"
                 f" {checked.stored} are there already{_floors(checked.floors)}.",
                 can_be_imported=checked.messages - checked.stored,
                 stored=checked.stored,
@@ -212,12 +197,12 @@ def import_(
                 session.conn,
                 found,
                 store=call.store,
-                positions=positions.value,
+                positions=positions,
                 on_progress=lambda messages: told(messages, messages, found.total),
             )
     kept = "their positions" if done.positions_kept else "new positions"
     call.out.done(
-        f"Imported {_count(done.imported, 'message')} with {kept}, {done.skipped} were there"
+        f"Imported {counted(done.imported, 'message')} with {kept}, {done.skipped} were there"
         f" already{_floors(done.floors)}.",
         imported=done.imported,
         skipped=done.skipped,
@@ -238,17 +223,17 @@ def _source(
     import pgstore.transfer as transfer
 
     match kind:
-        case From.FILE:
+        case "file":
             if source.startswith(("postgres://", "postgresql")) and ":" in source:
                 raise CommandError(
                     "that is a connection string, not a file", code=USAGE, hint="see --from"
                 )
             return transfer.FileSource(source, max_bytes=max_bytes)
-        case From.MESSAGE_DB:
+        case "message-db":
             return transfer.MessageDbSource(
                 source, schema=source_schema or "message_store", max_bytes=max_bytes
             )
-        case From.DEPECHE:
+        case "depeche":
             if source_store is None:
                 raise CommandError("--from depeche takes --source-store", code=USAGE)
             return transfer.DepecheSource(
@@ -291,9 +276,5 @@ def _progress(call: Call, title: str) -> Iterator[Callable[[int, int, int | None
         )
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
 def _floors(number: int) -> str:
-    return f"; {_count(number, 'stream')} begin later, where they were cut off" if number else ""
+    return f"; {counted(number, 'stream')} begin later, where they were cut off" if number else ""

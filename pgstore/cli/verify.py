@@ -1,5 +1,6 @@
 """Checking a store."""
 
+import msgspec
 import typer
 
 from pgstore.cli._app import command
@@ -30,16 +31,7 @@ def verify(call: Call) -> None:
 
     with call.connect(check=False) as session:
         checks = transfer.verify(session.conn, store=call.store)
-    rows = [
-        {
-            "check": check.check,
-            "checked": check.checked,
-            "wrong": check.wrong,
-            "example": check.example,
-        }
-        for check in checks
-    ]
-    call.out.rows(rows, _COLUMNS)
+    call.out.rows(map(msgspec.structs.asdict, checks), _COLUMNS)
     wrong = sum(1 for check in checks if check.wrong)
     if not call.out.json:
         call.out.note(

@@ -36,17 +36,7 @@ class Messages(NamedTuple):
     metadata: Sequence[bytes]
 
     def part(self, low: int, high: int) -> "Messages":
-        return Messages(
-            self.places[low:high],
-            self.streams[low:high],
-            self.versions[low:high],
-            self.positions[low:high],
-            self.ids[low:high],
-            self.times[low:high],
-            self.types[low:high],
-            self.data[low:high],
-            self.metadata[low:high],
-        )
+        return Messages._make(column[low:high] for column in self)
 
 
 class Floors(NamedTuple):

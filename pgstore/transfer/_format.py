@@ -9,6 +9,8 @@ proves that none is wrong.
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import count, groupby
+from typing import cast
 from zlib import crc32
 
 import msgspec
@@ -201,41 +203,28 @@ def parsed(lines: Iterable[bytes], first: int, count: int) -> Iterator[ImportBat
 def _one_by_one(chunk: list[bytes], first: int, seen: list[int]) -> list[ImportBatch]:
     """The lines in batches of one kind each."""
     batches: list[ImportBatch] = []
-    messages: list[_MessageLine] = []
-    floors: list[_FloorLine] = []
-    for number, line in enumerate(chunk, first):
-        found = _one(line, number)
-        if isinstance(found, _MessageLine):
-            if floors:
-                batches.append(_floors_of(floors, number - len(floors)))
-                floors = []
-            messages.append(found)
-            continue
-        if messages:
-            batches.append(_messages_of(messages, number - len(messages)))
-            messages = []
-        if isinstance(found, _FloorLine):
-            floors.append(found)
-            continue
-        if floors:
-            batches.append(_floors_of(floors, number - len(floors)))
-            floors = []
-        counted = [
-            seen[kind] + sum(len(b.places) for b in batches if isinstance(b, Floors) == kind)
-            for kind in (False, True)
-        ]
-        if [found.messages, found.floors] != counted:
-            raise FileRefusedError(
-                f"the end counts {describe(found.messages)} messages and"
-                f" {describe(found.floors)} floors, but there are {counted[0]} and {counted[1]}",
-                line=number,
-            )
-        if line is not chunk[-1]:
-            raise FileRefusedError("there are lines after the end", line=number + 1)
-    if messages:
-        batches.append(_messages_of(messages, first + len(chunk) - len(messages)))
-    if floors:
-        batches.append(_floors_of(floors, first + len(chunk) - len(floors)))
+    number = first
+    for kind, found in groupby(map(_one, chunk, count(first)), type):
+        if kind is _MessageLine:
+            batches.append(_messages_of(cast(list[_MessageLine], list(found)), number))
+        elif kind is _FloorLine:
+            batches.append(_floors_of(cast(list[_FloorLine], list(found)), number))
+        else:
+            end = cast(End, next(found))
+            counted = [
+                seen[kind] + sum(len(b.places) for b in batches if isinstance(b, Floors) == kind)
+                for kind in (False, True)
+            ]
+            if [end.messages, end.floors] != counted:
+                raise FileRefusedError(
+                    f"the end counts {describe(end.messages)} messages and"
+                    f" {describe(end.floors)} floors, but there are {counted[0]} and {counted[1]}",
+                    line=number,
+                )
+            if number - first < len(chunk) - 1:
+                raise FileRefusedError("there are lines after the end", line=number + 1)
+            break
+        number += len(batches[-1].places)
     return batches
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import IO
 
@@ -124,7 +124,7 @@ def _begun(
         format=FORMAT,
         store=store,
         schema_version=schema_version,
-        exported_at=_utc(now),
+        exported_at=now.astimezone(UTC),
         after_position=after,
         up_to_position=max(safe, after),
         category=category,
@@ -161,8 +161,3 @@ def _copied(conn: Connection[object], statement: str) -> Generator[bytes]:
         if conn.info.transaction_status == TransactionStatus.ACTIVE:
             # Ctrl-C at its beginning: psycopg leaves it running, and the connection of no use.
             conn.close()
-
-
-def _utc(moment: object) -> datetime:
-    assert isinstance(moment, datetime)
-    return moment.astimezone(UTC)

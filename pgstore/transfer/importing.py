@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Literal, Protocol
 
 import msgspec
@@ -116,7 +116,7 @@ def import_from(
         work = _Import(conn, statements, source.unit, positions)
         # The next batch is made while the server is busy with this one.
         upcoming = ahead.submit(work.prepared, found)
-        with work.without_waiting():
+        with _without_waiting(conn):
             while (prepared := upcoming.result()) is not None:
                 upcoming = ahead.submit(work.prepared, found)
                 work.store_batch(*prepared)
@@ -220,9 +220,6 @@ class _Import(Batches):
             return batch, floor_parameters(batch, self.unit)
         return batch, message_parameters(batch, self.unit)
 
-    def without_waiting(self) -> "_WithoutWaiting":
-        return _WithoutWaiting(self.conn)
-
     def store_batch(self, batch: ImportBatch, parameters: list[str | None]) -> None:
         """Store one batch, in a transaction of its own."""
         if isinstance(batch, Floors):
@@ -255,21 +252,17 @@ def _sqlstate(error: Exception) -> str | None:
     return diag.sqlstate if diag else None
 
 
-class _WithoutWaiting:
+@contextmanager
+def _without_waiting(conn: Connection[object]) -> Iterator[None]:
     """Commits that the disk is not waited for, until one at the end that stands for all.
 
     A crash of the server before that loses the end of the import, which is then run again.
     """
-
-    def __init__(self, conn: Connection[object]) -> None:
-        self.conn = conn
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *error: object) -> None:
-        if self.conn.info.transaction_status == TransactionStatus.ACTIVE:
+    try:
+        yield
+    finally:
+        if conn.info.transaction_status == TransactionStatus.ACTIVE:
             # Ctrl-C between psycopg's sending and waiting: the connection is of no use.
-            self.conn.close()
-        if self.conn.closed or self.conn.broken:
-            return
-        run(self.conn, s.FLUSH, ())
+            conn.close()
+        if not conn.closed and not conn.broken:
+            run(conn, s.FLUSH, ())

@@ -35,7 +35,7 @@ def snapshot(conninfo: str) -> Iterator[Connection[TupleRow]]:
         yield conn
 
 
-def floors(conn: Connection[TupleRow], query: sql.Composed, count: int) -> Generator[ImportBatch]:
+def _floors(conn: Connection[TupleRow], query: sql.Composed, count: int) -> Generator[ImportBatch]:
     """Read the query's rows: place, stream and floor."""
     with closing(_pages(conn, query, count)) as pages:
         for rows in pages:
@@ -56,7 +56,7 @@ LEFT JOIN LATERAL (
 ORDER BY q.place"""
 
 
-def messages(
+def _messages(
     conn: Connection[TupleRow], query: sql.Composed, count: int, max_bytes: int
 ) -> Generator[ImportBatch]:
     """Read the query's rows, by place: the columns of Messages, payloads as texts.
@@ -66,27 +66,15 @@ def messages(
     limited = sql.SQL(_LIMITED).format(query=query, max_bytes=max_bytes)
     with closing(_pages(conn, limited, count)) as pages:
         for rows in pages:
-            places, streams, versions, positions, ids, times, types, data, metadata = zip(
-                *rows, strict=True
-            )
+            *columns, data, metadata = zip(*rows, strict=True)
             if None in data:
                 raise MessageRefusedError(
                     too_long(max_bytes),
-                    place=places[data.index(None)],
+                    place=columns[0][data.index(None)],
                     unit=UNIT,
                     hint=TOO_LONG_HINT,
                 )
-            yield Messages(
-                places,
-                streams,
-                versions,
-                positions,
-                ids,
-                times,
-                types,
-                [value.encode() for value in data],
-                [value.encode() for value in metadata],
-            )
+            yield Messages._make([*columns, [*map(str.encode, data)], [*map(str.encode, metadata)]])
 
 
 def _pages(
@@ -112,18 +100,32 @@ def _rows(cursor: Cursor[TupleRow], query: sql.Composed) -> Generator[TupleRow]:
     return rows
 
 
-def require_table(conn: Connection[TupleRow], schema: str | None, table: str, what: str) -> None:
-    """Raise TransferError if there is no such table; without a schema, on the search path."""
+def table_of(
+    conn: Connection[TupleRow], schema: str | None, table: str, what: str
+) -> tuple[sql.Identifier, int]:
+    """A table, without a schema on the search path, and how many rows it has.
+
+    Raises TransferError if there is none.
+    """
     name = sql.Identifier(schema, table) if schema else sql.Identifier(table)
-    row = conn.execute("SELECT to_regclass(%s)::text", [name.as_string()]).fetchone()
-    if row is None or row[0] is None:
+    ((found,),) = conn.execute("SELECT to_regclass(%s)::text", [name.as_string()])
+    if found is None:
         raise TransferError(f"there is no {what} in this database: no table {name.as_string()}")
+    ((total,),) = conn.execute(sql.SQL("SELECT count(*) FROM {}").format(name))
+    return name, total
 
 
 @contextmanager
-def both(
-    floors: Generator[ImportBatch], messages: Generator[ImportBatch]
+def batches(
+    conn: Connection[TupleRow],
+    floors: sql.Composed,
+    messages: sql.Composed,
+    count: int,
+    max_bytes: int,
 ) -> Iterator[Iterator[ImportBatch]]:
     """The floors, then the messages; none of them has the connection afterwards."""
-    with closing(floors), closing(messages):
-        yield chain(floors, messages)
+    with (
+        closing(_floors(conn, floors, count)) as first,
+        closing(_messages(conn, messages, count, max_bytes)) as rest,
+    ):
+        yield chain(first, rest)

@@ -10,7 +10,7 @@ from pgstore._core.conninfo import checked
 from pgstore._core.files import MAX_BYTES
 from pgstore.transfer._batches import ImportBatch
 from pgstore.transfer._errors import TransferError
-from pgstore.transfer.peers._reading import UNIT, both, floors, messages, require_table, snapshot
+from pgstore.transfer.peers._reading import UNIT, batches, snapshot, table_of
 
 _FLOORS = """
 SELECT min(m.global_position), m.stream, min(m.version) - 1
@@ -67,21 +67,16 @@ class DepecheSource:
         """The messages. Raises TransferError if there is no such store."""
         table_name = f"depeche_msgs_{self.name}"
         with snapshot(self.conninfo) as conn:
-            require_table(conn, self.schema, table_name, f"depeche_db store {self.name!r}")
-            table = sql.Identifier(*filter(None, (self.schema, table_name)))
+            what = f"depeche_db store {self.name!r}"
+            table, self.total = table_of(conn, self.schema, table_name, what)
             known = conn.execute(
                 "SELECT FROM pg_timezone_names AS z WHERE z.name = %s", [self.time_zone]
             )
             if not known.rowcount:
                 raise TransferError(f"the server knows no time zone {self.time_zone!r}")
-            total = conn.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
-            self.total = total[0] if total else None
-
-            query = sql.SQL(_MESSAGES).format(
+            floors = sql.SQL(_FLOORS).format(messages=table)
+            messages = sql.SQL(_MESSAGES).format(
                 messages=table, type_key=self.type_key, time_zone=self.time_zone
             )
-            with both(
-                floors(conn, sql.SQL(_FLOORS).format(messages=table), count),
-                messages(conn, query, count, self.max_bytes),
-            ) as found:
+            with batches(conn, floors, messages, count, self.max_bytes) as found:
                 yield found

@@ -9,7 +9,7 @@ from pgstore._core.arguments import count, text_of
 from pgstore._core.conninfo import checked
 from pgstore._core.files import MAX_BYTES
 from pgstore.transfer._batches import ImportBatch
-from pgstore.transfer.peers._reading import UNIT, both, floors, messages, require_table, snapshot
+from pgstore.transfer.peers._reading import UNIT, batches, snapshot, table_of
 
 # Positions begin at 0 there, versions at 1 here. A stream whose first messages were deleted begins
 # later. A payload of NULL is null here; metadata of null is none.
@@ -49,13 +49,8 @@ class MessageDbSource:
     def read(self, count: int) -> Iterator[Iterator[ImportBatch]]:
         """The messages. Raises TransferError if there is no Message DB."""
         with snapshot(self.conninfo) as conn:
-            require_table(conn, self.schema, "messages", "Message DB")
-            table = sql.Identifier(self.schema, "messages")
-            total = conn.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
-            self.total = total[0] if total else None
-
-            with both(
-                floors(conn, sql.SQL(_FLOORS).format(messages=table), count),
-                messages(conn, sql.SQL(_MESSAGES).format(messages=table), count, self.max_bytes),
-            ) as found:
+            table, self.total = table_of(conn, self.schema, "messages", "Message DB")
+            floors = sql.SQL(_FLOORS).format(messages=table)
+            messages = sql.SQL(_MESSAGES).format(messages=table)
+            with batches(conn, floors, messages, count, self.max_bytes) as found:
                 yield found

@@ -34,15 +34,15 @@ BEGIN
   ) IS NOT TRUE
   ORDER BY g.n
   LIMIT 1;
-  IF FOUND THEN
+  IF bad.floor_fits THEN
     PERFORM _refuse_argument(
-      CASE WHEN bad.floor_fits THEN 'stream' ELSE 'floor' END,
-      CASE WHEN bad.floor_fits THEN 'must be a name of 1 to 1000 bytes'
-        ELSE 'must be 1 or more, and 4611686018427387904 at most' END,
-      jsonb_build_object('index', bad.index) || CASE
-        WHEN bad.floor_fits THEN jsonb_build_object('stream', bad.stream)
-        ELSE jsonb_build_object('floor', bad.floor)
-      END
+      'stream', 'must be a name of 1 to 1000 bytes',
+      jsonb_build_object('index', bad.index, 'stream', bad.stream)
+    );
+  ELSIF FOUND THEN
+    PERFORM _refuse_argument(
+      'floor', 'must be 1 or more, and 4611686018427387904 at most',
+      jsonb_build_object('index', bad.index, 'floor', bad.floor)
     );
   END IF;
 

@@ -83,9 +83,7 @@ BEGIN
     coalesce(string_agg(r.category, ', ') FILTER (WHERE r.waits), 'none'),
     'A subscription has not handled messages whose time is over. Let it catch up or drop it, or '
       'set keep_unhandled to false.'
-  FROM (
-    SELECT p.category, p.waits FROM list_retention() AS p
-  ) AS r;
+  FROM list_retention() AS r;
 END
 $$;
 

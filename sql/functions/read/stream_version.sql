@@ -13,20 +13,7 @@ SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 BEGIN
-  RETURN coalesce(
-    (
-      -- Not a join: for one the planner may sort the whole stream.
-      SELECT m.version
-      FROM messages AS m
-      WHERE _in_store() AND m.stream_id = (
-        SELECT s.stream_id FROM streams AS s WHERE s.stream = stream_version.stream COLLATE "C"
-      )
-      ORDER BY m.version DESC
-      LIMIT 1
-    ),
-    (SELECT s.floor FROM streams AS s WHERE s.stream = stream_version.stream COLLATE "C"),
-    0
-  );
+  RETURN coalesce((SELECT v.version FROM _import_version(stream_version.stream) AS v), 0);
 END
 $$;
 

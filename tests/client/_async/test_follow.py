@@ -231,7 +231,7 @@ async def test_messages_now_and_then_are_rung_for_without_a_new_sleep(
             await AsyncParallel.until(watch.is_asleep)
         follower.stop()
         await parallel.results()
-    assert asked.count(waker._statements[FALL_ASLEEP]) < count / 2
+    assert asked.count(FALL_ASLEEP) < count / 2
 
 
 async def test_nobody_rings_for_long_where_nobody_waits(
@@ -396,7 +396,7 @@ async def test_closing_is_quick_while_the_server_cannot_be_reached(
         await parallel.start(partial(collect, follower, []))
         await AsyncParallel.until(watch.is_asleep)
         monkeypatch.setattr("pgstore._async.waker.PACE", 60.0)
-        monkeypatch.setattr(watched._waker, "_connect", watched._database.transaction)
+        monkeypatch.setattr(watched._waker._source, "connection", watched._database.transaction)
         assert watch.kill() > 0
         before = time.monotonic()
         await watched.aclose()

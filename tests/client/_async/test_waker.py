@@ -75,7 +75,7 @@ async def test_it_sleeps_once_a_connection_of_the_pool_is_free_to_notify_it(
             await store.stream_version("none")
             async with pool.connection():
                 await store._waker.wait(store._waker.counter.value, 0.5)
-                assert await store._waker._notify("none", store._waker._note) is None
+                assert await store._waker._notify("none") is None
                 assert not watch.is_asleep()
             await parallel.start(partial(collect, follower, []))
             await AsyncParallel.until(watch.is_asleep)

@@ -228,7 +228,7 @@ def test_messages_now_and_then_are_rung_for_without_a_new_sleep(
             Parallel.until(watch.is_asleep)
         follower.stop()
         parallel.results()
-    assert asked.count(waker._statements[FALL_ASLEEP]) < count / 2
+    assert asked.count(FALL_ASLEEP) < count / 2
 
 
 def test_nobody_rings_for_long_where_nobody_waits(
@@ -393,7 +393,7 @@ def test_closing_is_quick_while_the_server_cannot_be_reached(
         parallel.start(partial(collect, follower, []))
         Parallel.until(watch.is_asleep)
         monkeypatch.setattr("pgstore._sync.waker.PACE", 60.0)
-        monkeypatch.setattr(watched._waker, "_connect", watched._database.transaction)
+        monkeypatch.setattr(watched._waker._source, "connection", watched._database.transaction)
         assert watch.kill() > 0
         before = time.monotonic()
         watched.close()

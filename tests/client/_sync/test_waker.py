@@ -77,7 +77,7 @@ def test_it_sleeps_once_a_connection_of_the_pool_is_free_to_notify_it(
             store.stream_version("none")
             with pool.connection():
                 store._waker.wait(store._waker.counter.value, 0.5)
-                assert store._waker._notify("none", store._waker._note) is None
+                assert store._waker._notify("none") is None
                 assert not watch.is_asleep()
             parallel.start(partial(collect, follower, []))
             Parallel.until(watch.is_asleep)
