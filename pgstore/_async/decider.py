@@ -91,7 +91,7 @@ class AsyncDecider(Generic[S, E]):
 
         Args:
             decision: gets the state and returns a message, several, or None. It leaves the state as
-                it is. Its errors come out of `decide`, and nothing is written.
+                it is. If it raises, or `evolve` does, nothing is written.
             metadata: a JSON object to keep beside each message.
             attempts: how often to decide before the conflict is raised.
             conn: read and write in the caller's transaction, which a conflict does not end.
@@ -110,6 +110,9 @@ class AsyncDecider(Generic[S, E]):
             new = self._several(decision(made.state))
             if not new:
                 return Decided(made.state, made.version, None)
+            # Before the write: an error of `evolve` leaves nothing that no state can be made of.
+            for message in new:
+                made.state = self._evolve(made.state, message)
             savepoint: AbstractAsyncContextManager[object] = nullcontext()
             if conn is not None:
                 savepoint = conn.transaction()
@@ -123,16 +126,19 @@ class AsyncDecider(Generic[S, E]):
                 attempts -= 1
                 if not attempts:
                     raise
+            made = self._remembered(stream)  # without the messages that were not written
             await async_pause(random.uniform(0, longest))
             longest = min(longest * 2, _LONGEST_PAUSE)
-        for message in new:
-            made.state = self._evolve(made.state, message)
         return Decided(made.state, position.version, position)
 
     def _several(self, decided: Any) -> tuple[E, ...]:
         if type(decided) in self._store._codec.types:
             return (decided,)
-        return several("the messages of a decision", decided) or ()
+        messages = several("the messages of a decision", decided) or ()
+        for each in messages:
+            if type(each) not in self._store._codec.types:
+                self._store._codec.encode(each)  # raises
+        return messages
 
     async def _made(
         self,

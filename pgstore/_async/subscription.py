@@ -133,7 +133,13 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
         self._told = True
 
     async def confirm(self) -> None:
-        """Make sure once more that it reads the same. Raises SubscriptionExistsError."""
+        """Make sure once more that it reads the same.
+
+        Raises:
+            SubscriptionExistsError: it reads something else.
+            SubscriptionNotFoundError: it was dropped, and is not made again.
+        """
+        await self.position()
         self._created = False
         await self.create()
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import psycopg
 from psycopg import AsyncConnection
 
 from pgstore._async.database import AsyncDatabase
@@ -17,6 +18,7 @@ from pgstore._core.encoding import encoded_batch, known_ids
 from pgstore._core.messages import E, MessagePosition
 from pgstore._core.metadata import Metadata, text_in_context
 from pgstore._core.parameters import MOST_DELIVERED
+from pgstore._core.translation import is_lost_connection
 
 
 class AsyncWriter(AsyncGlobalReader[E]):
@@ -179,7 +181,16 @@ class AsyncWriter(AsyncGlobalReader[E]):
     ) -> bool:
         """Forget a scheduled message; False if it was written already, or never scheduled."""
         parameters = (uuid_text("message_id", message_id),)
-        ((cancelled,),) = await self._database.rows(s.CANCEL_MESSAGE, parameters, conn)
+        try:
+            ((cancelled,),) = await self._database.rows(
+                s.CANCEL_MESSAGE, parameters, conn, repeatable=False
+            )
+        except psycopg.OperationalError as error:
+            if conn is not None or not is_lost_connection(error):
+                raise
+            ((cancelled,),) = await self._database.rows(s.CANCEL_MESSAGE, parameters)
+            if not cancelled:  # perhaps by the first call, whose answer was lost
+                raise
         return bool(cancelled)
 
     async def deliver_scheduled(self, *, due_by: datetime | timedelta | None = None) -> int:

@@ -135,7 +135,13 @@ class Subscription(Registering, Generic[E]):
         self._told = True
 
     def confirm(self) -> None:
-        """Make sure once more that it reads the same. Raises SubscriptionExistsError."""
+        """Make sure once more that it reads the same.
+
+        Raises:
+            SubscriptionExistsError: it reads something else.
+            SubscriptionNotFoundError: it was dropped, and is not made again.
+        """
+        self.position()
         self._created = False
         self.create()
 

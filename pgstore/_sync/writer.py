@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import psycopg
 from psycopg import Connection
 
 from pgstore._core import statements as s
@@ -15,6 +16,7 @@ from pgstore._core.encoding import encoded_batch, known_ids
 from pgstore._core.messages import E, MessagePosition
 from pgstore._core.metadata import Metadata, text_in_context
 from pgstore._core.parameters import MOST_DELIVERED
+from pgstore._core.translation import is_lost_connection
 from pgstore._sync.database import Database
 from pgstore._sync.global_reader import GlobalReader
 from pgstore._sync.grouping import Grouping
@@ -179,7 +181,16 @@ class Writer(GlobalReader[E]):
     def cancel(self, message_id: UUID, *, conn: Connection[object] | None = None) -> bool:
         """Forget a scheduled message; False if it was written already, or never scheduled."""
         parameters = (uuid_text("message_id", message_id),)
-        ((cancelled,),) = self._database.rows(s.CANCEL_MESSAGE, parameters, conn)
+        try:
+            ((cancelled,),) = self._database.rows(
+                s.CANCEL_MESSAGE, parameters, conn, repeatable=False
+            )
+        except psycopg.OperationalError as error:
+            if conn is not None or not is_lost_connection(error):
+                raise
+            ((cancelled,),) = self._database.rows(s.CANCEL_MESSAGE, parameters)
+            if not cancelled:  # perhaps by the first call, whose answer was lost
+                raise
         return bool(cancelled)
 
     def deliver_scheduled(self, *, due_by: datetime | timedelta | None = None) -> int:

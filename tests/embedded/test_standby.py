@@ -14,6 +14,7 @@ import pytest
 
 from pgstore import (
     MessageStore,
+    Snapshots,
     StandbyError,
     StoreNotInstalledError,
     SubscriptionNotFoundError,
@@ -88,6 +89,20 @@ def test_streams_and_messages_by_id_can_be_read(store: MessageStore[Noted]) -> N
     assert store.stream_version("note-1") == 2
     assert store.last("note-1") == store.get(read[1].message_id) == read[1]
     assert list(store.read("note-1", backward=True, max_count=1)) == [read[1]]
+
+
+def test_states_are_loaded_and_not_saved(
+    store: MessageStore[Noted], caplog: pytest.LogCaptureFixture
+) -> None:
+    def add(state: Noted, message: Noted) -> Noted:
+        return Noted(state.number + message.number)
+
+    sums = store.decider(
+        add, Noted, initial=lambda: Noted(0), snapshots=Snapshots("standby", every=1)
+    )
+    for _ in range(2):
+        assert sums.load("note-1") == (Noted(3), 2)
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize(

@@ -289,6 +289,18 @@ def test_save_waits_for_nobody_and_holds_off_writers(
     assert save(store, stream, 1, code_version=2)
 
 
+def test_a_transaction_that_only_reads_saves_nothing(
+    store: Store, stream: str, connect: Connect
+) -> None:
+    store.write(stream)
+    conn = connect(autocommit=False)
+    conn.execute("SET TRANSACTION READ ONLY")
+    ((saved,),) = store.query(
+        "SELECT STORE.save_snapshot(%s, 'total', 1, 1, '{}', 0)", [stream], on=conn
+    )
+    assert not saved
+
+
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
 def test_save_refuses_an_old_view_of_the_stream(
     store: Store, stream: str, connect: Connect, level: str

@@ -150,10 +150,11 @@ def test_what_redaction_takes_from_the_filter_is_not_handed_out(
     assert reader.claim() is None
 
 
+@pytest.mark.parametrize("partitions", [1, 3])
 def test_a_message_that_redaction_has_taken_away_from_its_worker_fails_without_a_trace(
-    store: Store,
+    store: Store, partitions: int
 ) -> None:
-    reader = Subscription(store, metadata=A, max_attempts=1)
+    reader = Subscription(store, partitions=partitions, metadata=A, max_attempts=1)
     message_id = uuid4()
     position = write(reader, A, 1, message_id)
     lease = reader.claimed()
@@ -161,6 +162,23 @@ def test_a_message_that_redaction_has_taken_away_from_its_worker_fails_without_a
     store.call("redact_message", message_id, "{}", "test", metadata=B)
     assert lease.fail(position) == "retry"
     assert reader.work() == []
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_a_message_is_parked_after_one_that_redaction_has_taken_away(
+    store: Store, partitions: int
+) -> None:
+    reader = Subscription(
+        store, partitions=partitions, metadata=A, max_attempts=1, on_failure="park"
+    )
+    message_id = uuid4()
+    write(reader, A, 1, message_id)
+    position = write(reader, A)
+    reader.claimed().release()  # what waits is listed before
+    store.call("redact_message", message_id, "{}", "test", metadata=B)
+    lease = reader.claimed()
+    assert lease.fetch().positions == [position]
+    assert lease.fail(position) == "park"
 
 
 def test_redaction_adds_no_message_to_a_subscription(store: Store) -> None:

@@ -29,10 +29,13 @@ BEGIN
         AND w.last_position > after_position
         AND u.global_position > after_position
         AND u.global_position < before_position
-        -- Not EXISTS: for a join the planner may walk along all messages (tests/plans).
+        -- As fetch_batch, which leaves out what was deleted, or redacted, since it was listed. Not
+        -- EXISTS: for a join the planner may walk along all messages (tests/plans).
         AND (
-          SELECT m.global_position FROM messages AS m WHERE m.global_position = u.global_position
-        ) IS NOT NULL
+          SELECT source.metadata IS NULL OR m.metadata @> source.metadata
+          FROM messages AS m
+          WHERE m.global_position = u.global_position
+        )
     );
   ELSIF source.categories IS NULL THEN
     RETURN EXISTS (

@@ -31,6 +31,10 @@ BEGIN
   ELSIF _payload_problem(state) IS NOT NULL THEN
     PERFORM _refuse_argument('state', _payload_problem(state));
   END IF;
+  -- On a standby, for example: the caller has its state without it.
+  IF current_setting('transaction_read_only') = 'on' THEN
+    RETURN false;
+  END IF;
   -- Before the lock, which would tell a role about a stream that it may not write to.
   PERFORM _refuse_target(stream, NULL);
   PERFORM _refuse_isolation();
@@ -68,6 +72,7 @@ COMMENT ON FUNCTION save_snapshot(text, text, bigint, bigint, jsonb, bigint) IS
 $$Save the state that code of this name and version has made of a stream's messages up to a version;
 changes is the number that load_stream gave with them. Only the last state is kept. Answers false,
 and saves nothing, if a later state is there, if messages were redacted or the stream was deleted
-since, if the stream does not have the version, or if another transaction has locked the stream.
-Locks the stream against writers until the transaction ends. Raises 22023 for a bad argument; 42501
-if the role may not write to the stream's category; MS004 unless under READ COMMITTED.$$;
+since, if the stream does not have the version, or if another transaction has locked the stream. So
+it does in a transaction that only reads, as on a standby. Locks the stream against writers until
+the transaction ends. Raises 22023 for a bad argument; 42501 if the role may not write to the
+stream's category; MS004 unless under READ COMMITTED.$$;

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import msgspec
 import psycopg
@@ -311,6 +312,22 @@ async def test_former_program_leaves_messages_that_it_does_not_declare(
 
     assert await store.run_once(new) == 1
     assert seen == [1, 2]
+
+
+async def test_former_program_does_not_make_a_dropped_subscription_again(
+    store: Store, category: str
+) -> None:
+    old, new, seen = await refiltered(store, category)
+    confirm = old.confirm
+
+    async def drop_and_confirm() -> None:
+        await new.drop()
+        await confirm()
+
+    confirms = mock.patch.object(old, "confirm", drop_and_confirm)
+    with confirms, pytest.raises(SubscriptionNotFoundError):
+        await store.run_once(old)
+    assert seen == [1]
 
 
 async def test_former_program_continues_with_its_other_subscriptions(

@@ -110,6 +110,44 @@ async def test_error_of_the_function_is_raised_and_nothing_is_written(
     assert await store.stream_version(stream) == 0
 
 
+async def test_message_that_no_state_can_be_made_of_is_not_written(
+    store: AsyncMessageStore[Any], stream: str
+) -> None:
+    def refuse(state: Sum, message: EventA | EventB) -> Sum:
+        if isinstance(message, EventB):
+            raise NotImplementedError("EventB")
+        return evolve(state, message)
+
+    sums = store.decider(refuse, Sum)
+    await sums.decide(stream, add_one)
+    with pytest.raises(NotImplementedError, match="EventB"):
+        await sums.decide(stream, lambda _: [EventA(1), EventB("ab")])
+    assert await sums.load(stream) == (Sum(1, 1), 1)
+
+
+@pytest.mark.parametrize("cache", [0, 9])
+async def test_state_that_evolve_changes_in_place_is_right_after_a_conflict(
+    store: AsyncMessageStore[Any], stream: str, cache: int
+) -> None:
+    def append(state: list[int], message: EventA) -> list[int]:
+        state.append(message.num)
+        return state
+
+    numbers = store.decider(append, list[int], initial=list, cache=cache)
+    await numbers.decide(stream, lambda _: EventA(1))
+    rivals, write = [EventA(2)], store.write_many
+
+    async def write_second(*args: Any, **options: Any) -> Any:
+        if rivals:
+            await write(stream, [rivals.pop()])
+        return await write(*args, **options)
+
+    with mock.patch.object(store, "write_many", write_second):
+        decided = await numbers.decide(stream, lambda state: EventA(10 * len(state)))
+    assert (decided.state, decided.version) == ([1, 2, 20], 3)
+    assert await numbers.load(stream) == ([1, 2, 20], 3)
+
+
 async def test_conflict_decides_again_on_the_new_state(
     store: AsyncMessageStore[Any], conninfo: str, stream: str
 ) -> None:

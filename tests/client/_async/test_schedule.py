@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from pgstore import AsyncMessageStore, InvalidArgumentError, MessageIdInUseError
@@ -14,6 +15,7 @@ from tests.client._async.conftest import OpenStore
 from tests.client._async.running import numbers, running
 from tests.client.messages import EventA, Signed
 from tests.client.parallel import AsyncParallel
+from tests.client.proxy import Proxy
 from tests.stores import Stores
 
 Store = AsyncMessageStore[Any]
@@ -71,6 +73,25 @@ async def test_cancel(scheduling: Store) -> None:
         assert await scheduling.cancel(message_id, conn=conn)
     assert not await scheduling.cancel(message_id)
     assert await scheduling.deliver_scheduled() == 0
+
+
+async def test_cancel_whose_answer_is_lost_does_not_say_that_the_message_was_written(
+    open_store: OpenStore, own: str, conninfo: str
+) -> None:
+    with Proxy.running(conninfo) as proxy:
+        store = await open_store(EventA, store=own, conninfo=proxy.conninfo)
+        message_id = await store.schedule("a-1", EventA(1), timedelta())
+        proxy.lose_answer_to(b"cancel_message")
+        with pytest.raises(psycopg.OperationalError):
+            await store.cancel(message_id)
+        assert proxy.lost == 1
+        assert not await store.cancel(message_id)
+        message_id = await store.schedule("a-1", EventA(1), timedelta())
+        proxy.go_down()
+        proxy.come_up()
+        assert await store.cancel(message_id)  # the connection was dead, and nothing was lost
+        assert await store.deliver_scheduled() == 0
+        await store.aclose()
 
 
 async def test_a_transaction_that_rolls_back_schedules_nothing(scheduling: Store) -> None:

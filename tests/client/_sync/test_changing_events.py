@@ -5,6 +5,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import msgspec
 import psycopg
@@ -311,6 +312,22 @@ def test_former_program_leaves_messages_that_it_does_not_declare(
 
     assert store.run_once(new) == 1
     assert seen == [1, 2]
+
+
+def test_former_program_does_not_make_a_dropped_subscription_again(
+    store: Store, category: str
+) -> None:
+    old, new, seen = refiltered(store, category)
+    confirm = old.confirm
+
+    def drop_and_confirm() -> None:
+        new.drop()
+        confirm()
+
+    confirms = mock.patch.object(old, "confirm", drop_and_confirm)
+    with confirms, pytest.raises(SubscriptionNotFoundError):
+        store.run_once(old)
+    assert seen == [1]
 
 
 def test_former_program_continues_with_its_other_subscriptions(

@@ -106,6 +106,44 @@ def test_error_of_the_function_is_raised_and_nothing_is_written(
     assert store.stream_version(stream) == 0
 
 
+def test_message_that_no_state_can_be_made_of_is_not_written(
+    store: MessageStore[Any], stream: str
+) -> None:
+    def refuse(state: Sum, message: EventA | EventB) -> Sum:
+        if isinstance(message, EventB):
+            raise NotImplementedError("EventB")
+        return evolve(state, message)
+
+    sums = store.decider(refuse, Sum)
+    sums.decide(stream, add_one)
+    with pytest.raises(NotImplementedError, match="EventB"):
+        sums.decide(stream, lambda _: [EventA(1), EventB("ab")])
+    assert sums.load(stream) == (Sum(1, 1), 1)
+
+
+@pytest.mark.parametrize("cache", [0, 9])
+def test_state_that_evolve_changes_in_place_is_right_after_a_conflict(
+    store: MessageStore[Any], stream: str, cache: int
+) -> None:
+    def append(state: list[int], message: EventA) -> list[int]:
+        state.append(message.num)
+        return state
+
+    numbers = store.decider(append, list[int], initial=list, cache=cache)
+    numbers.decide(stream, lambda _: EventA(1))
+    rivals, write = [EventA(2)], store.write_many
+
+    def write_second(*args: Any, **options: Any) -> Any:
+        if rivals:
+            write(stream, [rivals.pop()])
+        return write(*args, **options)
+
+    with mock.patch.object(store, "write_many", write_second):
+        decided = numbers.decide(stream, lambda state: EventA(10 * len(state)))
+    assert (decided.state, decided.version) == ([1, 2, 20], 3)
+    assert numbers.load(stream) == ([1, 2, 20], 3)
+
+
 def test_conflict_decides_again_on_the_new_state(
     store: MessageStore[Any], conninfo: str, stream: str
 ) -> None:

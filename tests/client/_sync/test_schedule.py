@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from pgstore import InvalidArgumentError, MessageIdInUseError, MessageStore
@@ -16,6 +17,7 @@ from tests.client._sync.conftest import OpenStore
 from tests.client._sync.running import numbers, running
 from tests.client.messages import EventA, Signed
 from tests.client.parallel import Parallel
+from tests.client.proxy import Proxy
 from tests.stores import Stores
 
 Store = MessageStore[Any]
@@ -73,6 +75,25 @@ def test_cancel(scheduling: Store) -> None:
         assert scheduling.cancel(message_id, conn=conn)
     assert not scheduling.cancel(message_id)
     assert scheduling.deliver_scheduled() == 0
+
+
+def test_cancel_whose_answer_is_lost_does_not_say_that_the_message_was_written(
+    open_store: OpenStore, own: str, conninfo: str
+) -> None:
+    with Proxy.running(conninfo) as proxy:
+        store = open_store(EventA, store=own, conninfo=proxy.conninfo)
+        message_id = store.schedule("a-1", EventA(1), timedelta())
+        proxy.lose_answer_to(b"cancel_message")
+        with pytest.raises(psycopg.OperationalError):
+            store.cancel(message_id)
+        assert proxy.lost == 1
+        assert not store.cancel(message_id)
+        message_id = store.schedule("a-1", EventA(1), timedelta())
+        proxy.go_down()
+        proxy.come_up()
+        assert store.cancel(message_id)  # the connection was dead, and nothing was lost
+        assert store.deliver_scheduled() == 0
+        store.close()
 
 
 def test_a_transaction_that_rolls_back_schedules_nothing(scheduling: Store) -> None:
