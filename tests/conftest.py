@@ -14,6 +14,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
+from tests.initial import copied_data_folders
 from tests.server import running_server
 from tests.stores import Stores
 from tests.workers import (
@@ -48,6 +49,14 @@ def server_conninfo() -> Iterator[str]:
     """Connection string of the session's server, as a superuser."""
     with running_server() as conninfo:
         yield conninfo
+
+
+@pytest.fixture(scope="session", autouse=True)
+def embedded_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let `pgstore.embedded` make its data folders in a shorter time."""
+    base = tmp_path_factory.getbasetemp()
+    with copied_data_folders(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base):
+        yield
 
 
 @pytest.fixture
