@@ -73,13 +73,19 @@ def stores(server_conninfo: str) -> Iterator[Stores]:
     stores.close()
 
 
+@pytest.fixture(scope="session")
+def dropping(server_conninfo: str) -> Iterator[psycopg.Connection[TupleRow]]:
+    """The connection that drops what tests have made."""
+    with psycopg.connect(server_conninfo, autocommit=True, options="-c lock_timeout=10s") as conn:
+        yield conn
+
+
 @pytest.fixture
-def schema(conninfo: str) -> Iterator[str]:
+def schema(dropping: psycopg.Connection[TupleRow]) -> Iterator[str]:
     """Name for a store that does not exist yet; what the test makes of it is dropped afterwards."""
     name = f"store_{uuid4().hex[:12]}"
     yield name
-    with psycopg.connect(conninfo, autocommit=True, options="-c lock_timeout=10s") as conn:
-        conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name)))
+    dropping.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name)))
 
 
 def close(conn: psycopg.Connection[TupleRow]) -> None:
