@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -325,6 +326,25 @@ def test_server_that_answers_too_late_is_not_left_running(
     with pytest.raises(EmbeddedServerError, match="did not start in time"):
         Server(folder, settings=settings, timeout=1).start()
     assert server_process(folder) is None
+
+
+@pytest.mark.usefixtures("data_by_initdb")
+@pytest.mark.parametrize("temporary", [True, False])
+def test_only_a_folder_that_is_kept_is_flushed_to_the_disk(
+    folder: Path, temporary: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **options: Any) -> Any:
+        commands.append(command)
+        return subprocess_run(command, **options)
+
+    subprocess_run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", run)
+    with Server(None if temporary else folder):
+        pass
+    (initdb,) = [each for each in commands if str(each[0]).endswith("/initdb")]
+    assert ("--no-sync" in initdb) == temporary
 
 
 @pytest.mark.usefixtures("data_by_initdb")
