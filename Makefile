@@ -42,7 +42,8 @@ test-upgraded: $(READY) ## run the tests of the SQL functions on stores that wer
 
 # The ones that use tests/amounts.py, or hypothesis.
 LONG_TESTS := tests/stress tests/concurrency tests/codec tests/fuzz tests/transfer/test_names.py \
-  tests/client/test_killed_workers.py tests/plans/test_large_store.py
+  tests/client/test_killed_workers.py tests/plans/test_large_store.py \
+  tests/plans/test_cached_plans.py
 
 .PHONY: test-long
 test-long: $(READY) ## run the tests that do more of the same on request, in their long forms

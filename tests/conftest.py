@@ -14,6 +14,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
+from tests.initial import copied_data_folders
 from tests.server import running_server
 from tests.stores import Stores
 from tests.workers import (
@@ -50,6 +51,14 @@ def server_conninfo() -> Iterator[str]:
         yield conninfo
 
 
+@pytest.fixture(scope="session", autouse=True)
+def embedded_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let `pgstore.embedded` make its data folders in a shorter time."""
+    base = tmp_path_factory.getbasetemp()
+    with copied_data_folders(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base):
+        yield
+
+
 @pytest.fixture
 def conninfo(server_conninfo: str) -> str:
     """Connection string of the database that tests share; each has a ``schema`` of its own."""
@@ -64,13 +73,19 @@ def stores(server_conninfo: str) -> Iterator[Stores]:
     stores.close()
 
 
+@pytest.fixture(scope="session")
+def dropping(server_conninfo: str) -> Iterator[psycopg.Connection[TupleRow]]:
+    """The connection that drops what tests have made."""
+    with psycopg.connect(server_conninfo, autocommit=True, options="-c lock_timeout=10s") as conn:
+        yield conn
+
+
 @pytest.fixture
-def schema(conninfo: str) -> Iterator[str]:
+def schema(dropping: psycopg.Connection[TupleRow]) -> Iterator[str]:
     """Name for a store that does not exist yet; what the test makes of it is dropped afterwards."""
     name = f"store_{uuid4().hex[:12]}"
     yield name
-    with psycopg.connect(conninfo, autocommit=True, options="-c lock_timeout=10s") as conn:
-        conn.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name)))
+    dropping.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name)))
 
 
 def close(conn: psycopg.Connection[TupleRow]) -> None:

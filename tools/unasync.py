@@ -11,6 +11,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# By itself: `python -m ruff` starts an interpreter for each of some hundred files.
+RUFF = str(Path(sys.executable).with_name("ruff"))
+
 PAIRS = [
     ("pgstore/_async", "pgstore/_sync"),
     ("pgstore/otel/_async", "pgstore/otel/_sync"),
@@ -53,7 +56,7 @@ RULES = [
 
 def ruff(command: list[str], text: str, target: Path) -> str:
     """Pass text through ruff with the settings that hold for the target file."""
-    arguments = [sys.executable, "-m", "ruff", *command, "-q", "--stdin-filename", str(target), "-"]
+    arguments = [RUFF, *command, "-q", "--stdin-filename", str(target), "-"]
     done = subprocess.run(
         arguments, input=text, cwd=ROOT, capture_output=True, text=True, check=False
     )

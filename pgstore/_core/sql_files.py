@@ -61,14 +61,18 @@ def repeated_sql() -> str:
     return "".join(path.read_text(encoding="utf-8") for path in repeated_files())
 
 
-def statements(script: str) -> list[str]:
-    """The statements of a script, as psql would send them one by one."""
+@functools.lru_cache(maxsize=4)
+def statements(script: str) -> tuple[str, ...]:
+    """The statements of a script, as psql would send them one by one.
+
+    Kept, as a program that tests installs many stores.
+    """
     found, start = [], 0
     for token in _TOKEN.finditer(script):
         if token[0] == ";" or token[0].endswith("\nEND;"):
             found.append(script[start : token.end()].strip())
             start = token.end()
-    return found
+    return tuple(found)
 
 
 @functools.cache

@@ -239,8 +239,10 @@ class Server:
         if unfinished.exists():
             shutil.rmtree(unfinished)
         places.make_private(unfinished)
+        # After a crash of the machine nobody looks for a temporary folder's data.
+        options = [*_INITDB_OPTIONS, *(["--no-sync"] if self._temporary else [])]
         initdb = subprocess.run(
-            [self._program("initdb"), *_INITDB_OPTIONS, f"--pgdata={unfinished}"],
+            [self._program("initdb"), *options, f"--pgdata={unfinished}"],
             **account.identity(),
             env=_environment(),
             cwd="/",

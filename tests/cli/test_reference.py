@@ -1,5 +1,6 @@
 """docs/reference/cli.md: every command is there, and prints what the page says."""
 
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,8 +94,12 @@ def _wrong(text: str, command: list[str], columns: int) -> Iterator[object]:
         yield "empty lines"
 
 
+# Typer makes the commands anew at each call.
+_whole = functools.cache(typer.main.get_command)
+
+
 def _help_of(command: list[str]) -> str | None:
-    found: Any = typer.main.get_command(app)
+    found: Any = _whole(app)
     for name in command:
         found = found.commands[name]
     return re.sub(r"\[/?not dim\]", "", found.help or "")

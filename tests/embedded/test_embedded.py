@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from pgstore import embedded
 from pgstore.embedded import EmbeddedServerError, Server, account
+from tests.initial import by_initdb
 
 ROOT = os.geteuid() == 0
 
@@ -116,6 +118,11 @@ def keeping(folder: Path | None = None) -> Iterator[Keeper]:
 
 
 @pytest.fixture
+def data_by_initdb(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Server, "_create_data", by_initdb)
+
+
+@pytest.fixture
 def parent() -> Iterator[Path]:
     """A folder that the server's account can reach, which pytest's tmp_path is not for root."""
     folder = account.temporary_folder()
@@ -182,6 +189,7 @@ def test_temporary_server_ends_with_a_starter_that_was_killed() -> None:
         assert not answers(keeper.conninfo)
 
 
+@pytest.mark.usefixtures("data_by_initdb")
 def test_server_is_durable_and_private(folder: Path) -> None:
     with Server(folder) as server:
         for name in ("fsync", "full_page_writes", "synchronous_commit"):
@@ -259,6 +267,7 @@ def test_forked_child_leaves_the_server_alone(folder: Path) -> None:
     assert said == "False\n"
 
 
+@pytest.mark.usefixtures("data_by_initdb")
 @pytest.mark.parametrize(
     "name", ["long-" * 30, "with space and 'quotes\"", "with,comma", "100% ünïcode"]
 )
@@ -319,6 +328,26 @@ def test_server_that_answers_too_late_is_not_left_running(
     assert server_process(folder) is None
 
 
+@pytest.mark.usefixtures("data_by_initdb")
+@pytest.mark.parametrize("temporary", [True, False])
+def test_only_a_folder_that_is_kept_is_flushed_to_the_disk(
+    folder: Path, temporary: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **options: Any) -> Any:
+        commands.append(command)
+        return subprocess_run(command, **options)
+
+    subprocess_run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", run)
+    with Server(None if temporary else folder):
+        pass
+    (initdb,) = [each for each in commands if str(each[0]).endswith("/initdb")]
+    assert ("--no-sync" in initdb) == temporary
+
+
+@pytest.mark.usefixtures("data_by_initdb")
 def test_interrupted_creation_is_begun_again(folder: Path) -> None:
     (folder / "data.new" / "base").mkdir(parents=True)
     (folder / "lock").touch()

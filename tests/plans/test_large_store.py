@@ -12,7 +12,7 @@ from tests.amounts import amount
 from tests.plans.cases import fill, wrong_plans
 from tests.plans.plans import Explained
 
-TOTAL = amount(200_000, 1_000_000)
+TOTAL = amount(100_000, 1_000_000)
 
 
 @pytest.fixture(scope="module")

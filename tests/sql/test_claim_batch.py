@@ -112,11 +112,18 @@ OPTIONS: list[dict[str, Any]] = [
     {"partitions": 3},
     {"partition_by": "cardinal_id"},
 ]
+COUNTS = [1, 2, 3, 4, 100]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("max_count", [1, 2, 3, 4, 100])
-@pytest.mark.parametrize("state", STATES, ids=[each.__name__ for each in STATES])
+# Each state with all options and all counts, all options with all counts.
+CASES = [
+    pytest.param(state, COUNTS[(n + m) % len(COUNTS)], options, id=f"{state.__name__}-{options}")
+    for n, state in enumerate(STATES)
+    for m, options in enumerate(OPTIONS)
+]
+
+
+@pytest.mark.parametrize(("state", "max_count", "options"), CASES)
 def test_claim_batch_is_a_claim_and_a_fetch(
     store: Store, state: Callable[[Subscription], None], max_count: int, options: dict[str, Any]
 ) -> None:

@@ -8,9 +8,6 @@ from tests.stress.wakeups import rounds
 
 ROUNDS = amount(50, 500)
 
-# Somebody is late after a second, whatever else the machine does.
-pytestmark = pytest.mark.alone
-
 
 @pytest.mark.parametrize("restless", [True, False])
 @pytest.mark.parametrize("writers", [1, 3])
