@@ -228,6 +228,7 @@ def test_a_role_schedules_cancels_and_delivers_what_it_may_write(
         ("cancel_message(NULL)", "message_id"),
         ("deliver_scheduled(0)", "max_count"),
         ("list_scheduled(max_count => 0)", "max_count"),
+        ("list_scheduled('')", "of_stream"),
     ],
 )
 def test_bad_arguments_are_refused(store: Store, call: str, argument: str) -> None:

@@ -10,7 +10,10 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 BEGIN
-  IF cardinality(names) = 0 OR array_position(names, NULL) IS NOT NULL THEN
+  IF cardinality(names) = 0
+    OR array_ndims(names) > 1  -- array_position has an error of its own for them
+    OR array_position(names, NULL) IS NOT NULL
+  THEN
     PERFORM _refuse_value(argument, 'must be names, or NULL for all', to_jsonb(names));
   END IF;
   -- A set: its order means nothing. Of nothing: NULL.
