@@ -533,6 +533,17 @@ async def test_without_a_provider_nothing_is_written(open_store: OpenStore, cate
     assert [stored.metadata async for stored in store.read(f"{category}-1")] == [None]
 
 
+@pytest.mark.parametrize("provider", ["tracer_provider", "meter_provider"])
+async def test_what_is_no_provider_is_refused(
+    open_store: OpenStore, category: str, provider: str
+) -> None:
+    store = await open_store()
+    with pytest.raises(InvalidArgumentError, match=f"{provider} must be"):
+        instrument(store, **{provider: "global"})  # type: ignore[arg-type]
+    await store.write(f"{category}-1", EventA(1))
+    assert [stored.metadata async for stored in store.read(f"{category}-1")] == [None]
+
+
 @pytest.mark.parametrize("given", [None, "store", AsyncMessageStore, RunnerHooks()])
 def test_what_is_no_store_is_refused(given: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="instrument takes a store"):

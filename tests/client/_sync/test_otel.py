@@ -531,6 +531,17 @@ def test_without_a_provider_nothing_is_written(open_store: OpenStore, category: 
     assert [stored.metadata for stored in store.read(f"{category}-1")] == [None]
 
 
+@pytest.mark.parametrize("provider", ["tracer_provider", "meter_provider"])
+def test_what_is_no_provider_is_refused(
+    open_store: OpenStore, category: str, provider: str
+) -> None:
+    store = open_store()
+    with pytest.raises(InvalidArgumentError, match=f"{provider} must be"):
+        instrument(store, **{provider: "global"})  # type: ignore[arg-type]
+    store.write(f"{category}-1", EventA(1))
+    assert [stored.metadata for stored in store.read(f"{category}-1")] == [None]
+
+
 @pytest.mark.parametrize("given", [None, "store", MessageStore, RunnerHooks()])
 def test_what_is_no_store_is_refused(given: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="instrument takes a store"):
