@@ -90,7 +90,7 @@ def compare_messages(actual: Iterable[StoredMessage[E]], *expected: E) -> None:
 
 
 def _stored(actual: Any) -> Iterator[StoredMessage[Any]]:
-    """What a store has read; anything else is refused."""
+    """The messages that a store has read; anything else is refused."""
     if isinstance(actual, AsyncIterable):
         raise InvalidArgumentError(
             "compare_messages takes a list, not an async iterator: [each async for each in …]"
