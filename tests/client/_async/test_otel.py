@@ -267,8 +267,10 @@ async def test_reads_are_calls_of_the_database(watched: Store, watch: Watch, cat
     await watched.get_many([])
     await watched.stream_version(stream)
     await watched.safe_position()
+    await watched.decider(lambda state, _: state, dict).load(stream)
     spans = watch.spans()
     functions = "read_stream read_page last_message get_messages stream_version safe_position"
+    functions += " load_stream"
     assert [span.name for span in spans] == [
         f"SELECT {watched.name}.{function}" for function in functions.split()
     ]

@@ -269,8 +269,10 @@ def test_reads_are_calls_of_the_database(watched: Store, watch: Watch, category:
     watched.get_many([])
     watched.stream_version(stream)
     watched.safe_position()
+    watched.decider(lambda state, _: state, dict).load(stream)
     spans = watch.spans()
     functions = "read_stream read_page last_message get_messages stream_version safe_position"
+    functions += " load_stream"
     assert [span.name for span in spans] == [
         f"SELECT {watched.name}.{function}" for function in functions.split()
     ]
