@@ -143,7 +143,10 @@ def message_context(
             f" name, not {describe(cause)}"
         )
     # As they are now, whatever becomes of a list among them.
-    own = msgspec.json.decode(metadata_text(values)) if values else values
+    try:
+        own = msgspec.json.decode(metadata_text(values)) if values else values
+    except (msgspec.MsgspecError, RecursionError) as error:  # of a msgspec.Raw among them
+        raise InvalidArgumentError(f"metadata cannot be written: {error}") from error
     correlation_id = own.get("correlation_id")
     if (
         isinstance(correlation_id, str)

@@ -53,7 +53,7 @@ class Outcome(Generic[S, E]):
             return self
         _refuse_no_messages("then", expected)
         if self.error is not None:
-            wanted = ", ".join(map(repr, expected)) or "no messages"
+            wanted = ", ".join(map(_repr, expected)) or "no messages"
             raise AssertionError(
                 f"{self._what} raised {_named(self.error)}\n  expected: {wanted}"
             ) from self.error
@@ -65,7 +65,7 @@ class Outcome(Generic[S, E]):
         __tracebackhide__ = True
         wanted = expected.__name__ if isinstance(expected, type) else _named(expected)
         if self.error is None:
-            made = ", ".join(map(repr, self._messages)) or "no messages"
+            made = ", ".join(map(_repr, self._messages)) or "no messages"
             raise AssertionError(f"{self._what} made {made}\n  expected: {wanted}")
         if isinstance(expected, type):
             same = isinstance(self.error, expected)
@@ -138,16 +138,25 @@ def _differences(expected: Sequence[object], actual: Sequence[object]) -> list[s
         for wanted, found in zip(expected[first:last], actual[start:end], strict=True):
             fields = list(_fields(wanted, found))
             same = same and not fields
-            lines.append(f"  {'!' if fields else ' '} {found!r}")
-            lines += [f"      {path}: {is_!r}, expected {was!r}" for path, was, is_ in fields]
+            lines.append(f"  {'!' if fields else ' '} {_repr(found)}")
+            lines += [
+                f"      {path}: {_repr(is_)}, expected {_repr(was)}" for path, was, is_ in fields
+            ]
     return [] if same else lines
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # a number of more than 4,300 digits, for example
+        return f"a value of {type(value).__name__}"
 
 
 def _shown(value: object, others: Sequence[object]) -> str:
     """A message; with its module, if one of the others has a class of the same name."""
     cls = type(value)
     alike = any(type(each).__name__ == cls.__name__ and type(each) is not cls for each in others)
-    return f"{cls.__module__}.{value!r}" if alike else repr(value)
+    return f"{cls.__module__}.{_repr(value)}" if alike else _repr(value)
 
 
 def _fields(

@@ -289,6 +289,11 @@ def test_stored_messages_are_compared() -> None:
         compare_messages(iter([stored(Moved(1))]), Moved(2))
 
 
+def test_value_that_cannot_be_shown_is_a_difference() -> None:
+    (line,) = failure(given(accounts).when(move, 1), Moved(10**5000))[2:]
+    assert line.strip() == "amount: 1, expected a value of int"
+
+
 async def no_messages() -> Any:
     yield 1
 

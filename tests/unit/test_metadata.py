@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 
 from pgstore import InvalidArgumentError, StoredMessage, message_context
@@ -56,7 +57,7 @@ def test_values_are_those_at_the_beginning_of_the_block_as_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [object(), float("nan"), {1, object()}, "\0", {"a\0": 1}, ["\\\0"]]
+    "value", [object(), float("nan"), {1, object()}, "\0", {"a\0": 1}, ["\\\0"], msgspec.Raw(b"{")]
 )
 def test_a_value_without_json_is_refused_at_once(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="metadata"):
