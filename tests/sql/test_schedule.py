@@ -236,6 +236,15 @@ def test_bad_arguments_are_refused(store: Store, call: str, argument: str) -> No
         store.query(f"SELECT * FROM STORE.{call}")
 
 
+def test_delivery_in_a_read_only_transaction_is_refused_although_nothing_is_due(
+    store: Store, connect: Connect
+) -> None:
+    conn = connect(autocommit=False)
+    conn.execute("SET TRANSACTION READ ONLY")
+    with store.refused("25006", standby=False):
+        store.call("deliver_scheduled", on=conn)
+
+
 def test_delivery_needs_read_committed(store: Store, connect: Connect) -> None:
     conn = connect(autocommit=False)
     conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
