@@ -52,6 +52,10 @@ def instrument(
                 f"{name} must be OpenTelemetry's {wanted.__name__}, or None for the global one,"
                 f" not {describe(provider)}"
             )
+    if not isinstance(create_spans, bool):
+        raise InvalidArgumentError(
+            f"create_spans must be True or False, not {describe(create_spans)}"
+        )
     source = store._database.source
     telemetry = Telemetry(
         source.name, source.conninfo, tracer_provider, meter_provider, create_spans

@@ -109,6 +109,7 @@ def test_arguments_are_taken_or_refused(function: Callable[..., Any]) -> None:
         "code_version": st.just(1),
         "every": st.sampled_from([1, lambda state, count: True]),
         "store": st.builds(lambda: MessageStore[Any]("", messages=MESSAGES)),
+        "create_spans": st.booleans(),
         "tracer_provider": st.none(),
         "meter_provider": st.none(),
     }

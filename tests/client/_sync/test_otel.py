@@ -533,7 +533,7 @@ def test_without_a_provider_nothing_is_written(open_store: OpenStore, category: 
     assert [stored.metadata for stored in store.read(f"{category}-1")] == [None]
 
 
-@pytest.mark.parametrize("provider", ["tracer_provider", "meter_provider"])
+@pytest.mark.parametrize("provider", ["tracer_provider", "meter_provider", "create_spans"])
 def test_what_is_no_provider_is_refused(
     open_store: OpenStore, category: str, provider: str
 ) -> None:
