@@ -63,7 +63,14 @@ def pgstore_stores(pgstore_conninfo: str) -> Iterator["FreshStores"]:
     """The session's stores: a test that needs several takes them from here."""
     from pgstore.testing import FreshStores
 
-    stores = FreshStores(pgstore_conninfo)
+    try:
+        stores = FreshStores(pgstore_conninfo)
+    except Exception as error:
+        error.add_note(
+            "The server of the tests is the one that --pgstore-conninfo names, or else"
+            f" {_VARIABLE}, the setting pgstore_conninfo, or a fixture of that name of yours."
+        )
+        raise
     yield stores
     stores.close()
 

@@ -7,12 +7,18 @@ from typing import Any
 from pgstore._async.decider import AsyncDecider
 from pgstore._async.repository import A, AsyncRepository
 from pgstore._async.writer import AsyncWriter
-from pgstore._core.arguments import describe, name_of, refuse_no_function
+from pgstore._core.arguments import describe
 from pgstore._core.codec import codec_of
 from pgstore._core.coders import DecodeHook, Hook
-from pgstore._core.handlers import refuse_no_plain_function
+from pgstore._core.handlers import refuse_other_parameters, takes_as_many
 from pgstore._core.messages import E
-from pgstore._core.states import S, Snapshots, StateCodec
+from pgstore._core.states import (
+    S,
+    Snapshots,
+    StateCodec,
+    category_of_streams,
+    refuse_no_aggregate_class,
+)
 from pgstore.errors import InvalidArgumentError
 
 
@@ -43,7 +49,13 @@ class AsyncDecidingStore(AsyncWriter[E]):
                 remembered is continued with the messages that came after it.
         """
         make: Any = state if initial is None else initial
-        refuse_no_function("initial", make)
+        if initial is not None:
+            refuse_other_parameters("initial", initial)
+        elif not callable(make) or not takes_as_many(make, 0):
+            raise InvalidArgumentError(
+                f"{describe(state)} cannot be made without arguments: pass initial=, a function"
+                " that makes the state of an empty stream"
+            )
         return self._decider(evolve, lambda _: make(), state, snapshots, cache)
 
     def repository(
@@ -61,8 +73,8 @@ class AsyncDecidingStore(AsyncWriter[E]):
             category: that of the streams. The stream of an object is the category, a minus, its id.
             snapshots, cache: as those of `decider`.
         """
-        refuse_no_function("aggregate", aggregate)
-        prefix = f"{name_of('category', category)}-"
+        refuse_no_aggregate_class(aggregate)
+        prefix = f"{category_of_streams(category)}-"
 
         def evolve(state: A, message: E) -> A:
             state.evolve(message)
@@ -82,7 +94,7 @@ class AsyncDecidingStore(AsyncWriter[E]):
         snapshots: Snapshots | None,
         cache: int,
     ) -> AsyncDecider[S, E]:
-        refuse_no_plain_function("evolve", evolve)
+        refuse_other_parameters("evolve", evolve, "the state", "a message")
         codec = None
         if snapshots is not None:
             if not isinstance(snapshots, Snapshots):

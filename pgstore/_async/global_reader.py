@@ -15,7 +15,7 @@ from pgstore._core import statements as s
 from pgstore._core.arguments import count, name_of, number, seconds, several, whole
 from pgstore._core.filters import Filter, categories_of, names
 from pgstore._core.messages import POSITION, E, StoredMessage
-from pgstore._core.metadata import Metadata, metadata_text
+from pgstore._core.metadata import Metadata, object_text
 
 # Columns that a page has besides those of messages; the last one only if metadata is looked for.
 _REACHED, _LOOKED, _MORE = 8, 9, 10
@@ -205,7 +205,7 @@ class AsyncGlobalReader(AsyncReader[E]):
             partition=partition,
             partitions=partitions,
             partition_by=name_of("partition_by", partition_by),
-            metadata=None if metadata is None else metadata_text(metadata),
+            metadata=None if metadata is None else object_text(metadata),
         )
 
     async def _page(

@@ -11,7 +11,7 @@ from pgstore._async.writer import AsyncWriter
 from pgstore._core.arguments import name_of
 from pgstore._core.messages import E, MessagePosition
 from pgstore._core.metadata import Metadata
-from pgstore._core.states import Aggregate
+from pgstore._core.states import Aggregate, changes_of
 from pgstore.errors import InvalidArgumentError, StreamNotFoundError
 
 A = TypeVar("A", bound=Aggregate[Any])
@@ -55,7 +55,7 @@ class AsyncRepository(Generic[A, E]):
         Raises:
             OptimisticConcurrencyError: there is one with this id.
         """
-        if aggregate.version or not aggregate.changes:
+        if not changes_of(aggregate) or aggregate.version:
             raise InvalidArgumentError(f"aggregate {aggregate.id} is not new, or has no changes")
         position = await self.save(aggregate, metadata=metadata, conn=conn)
         assert position is not None  # it has changes
@@ -76,7 +76,7 @@ class AsyncRepository(Generic[A, E]):
         Raises:
             OptimisticConcurrencyError: others have changed it since it was read.
         """
-        changes = list(aggregate.changes)
+        changes = list(changes_of(aggregate))
         if not changes:
             return None
         stream, version = self.stream_of(aggregate.id), aggregate.version

@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, Protocol
 
 import msgspec
 from psycopg import AsyncConnection
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from pgstore._async.calling import calls_of, handle
@@ -298,6 +299,11 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
         messages without a handler are passed over. An error of a handler is raised.
         """
         refuse_other(conn, AsyncConnection)
+        if conn.autocommit and conn.info.transaction_status == TransactionStatus.IDLE:
+            raise InvalidArgumentError(
+                "apply needs a transaction, and this connection commits each statement by itself:"
+                " take store.transaction(), or conn.transaction()"
+            )
         stored = several("messages", messages) or ()
         for each in stored:
             if not isinstance(each, StoredMessage):
@@ -328,6 +334,8 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
             SubscriptionNotFoundError: there is no other one.
         """
         name = (name_of("old", old.name if isinstance(old, AsyncSubscription) else old),)
+        if name == (self.name,):
+            raise InvalidArgumentError("replacing takes another subscription, not this one")
         ((position,),) = await self._database.rows(s.SUBSCRIPTION_POSITION, name)
         await self.wait_until(position, timeout=timeout)
         async with self._database.transaction() as conn:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from psycopg.rows import TupleRow
 
-from pgstore._core.arguments import name_of, number, several
+from pgstore._core.arguments import describe, name_of, number, several
 from pgstore._core.messages import METADATA, STREAM, TYPE
 from pgstore._core.parameters import array
 from pgstore.errors import InvalidArgumentError
@@ -97,11 +97,16 @@ def _like(pattern: str) -> re.Pattern[str]:
 
 def categories_of(category: str | None, categories: Iterable[str] | None) -> tuple[str, ...] | None:
     """The categories meant by an argument for one and an argument for several."""
-    if category is None:
-        return several("categories", categories)
-    if categories is not None:
+    if category is not None and categories is not None:
         raise InvalidArgumentError("give category or categories, not both")
-    return (category,)
+    found = several("categories", categories) if category is None else (category,)
+    for each in found or ():
+        if "-" in name_of("category", each):
+            raise InvalidArgumentError(
+                "a category is the part of a stream's name before the first -: no stream is of"
+                f" {describe(each)}"
+            )
+    return found
 
 
 def names(argument: str, values: Iterable[str]) -> tuple[str, ...]:

@@ -114,6 +114,31 @@ def refuse_no_plain_function(name: str, function: Function) -> None:
         )
 
 
+def refuse_other_parameters(name: str, function: Function, *takes: str) -> None:
+    """Refuse a function that does not take these arguments, or that only makes a generator."""
+    refuse_no_plain_function(name, function)
+    if is_generator(function):
+        raise InvalidArgumentError(
+            f"{name} must return its result: {title_of(function)} is a generator: take out yield"
+        )
+    if not takes_as_many(function, len(takes)):
+        wanted = " and ".join(takes) or "no arguments"
+        raise InvalidArgumentError(f"{name} must take {wanted}: {title_of(function)} does not")
+
+
+def takes_as_many(function: Function, count: int) -> bool:
+    """Tell whether a function can be called with so many arguments; True if nothing tells."""
+    try:
+        signature = inspect.signature(function)
+    except Exception:  # most that are written in C have none; annotations can raise anything
+        return True
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
 def _ways(function: Function) -> tuple[Function, Function]:
     """Return the function behind a partial one, and the method that makes an object callable."""
     while isinstance(function, functools.partial):

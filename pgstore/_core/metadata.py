@@ -12,9 +12,13 @@ from pgstore._core.arguments import describe
 from pgstore._core.codec import TOO_DEEP
 from pgstore._core.differences import not_finite, plain_with_sorted_sets, unencodable
 from pgstore._core.messages import StoredMessage
+from pgstore._core.text import has_nul
 from pgstore.errors import InvalidArgumentError
 
 Metadata = Mapping[str, object]
+
+# As many bytes of it are in the index.
+_LONGEST_CORRELATION_ID = 255
 
 
 def _plain(value: object) -> object:
@@ -42,9 +46,22 @@ def metadata_text(metadata: Metadata) -> str:
         raise InvalidArgumentError(
             f"metadata{path} cannot be written: it is {describe(value)}: {error}"
         ) from error
+    if has_nul(text):
+        raise InvalidArgumentError(
+            "metadata cannot hold the character NUL (\\0): PostgreSQL has no place for it"
+        )
     if no_number:
         raise InvalidArgumentError("metadata cannot hold a NaN or an infinity: JSON has none")
     return text
+
+
+def object_text(metadata: Metadata) -> str:
+    """Metadata to look for, as JSON."""
+    if not isinstance(metadata, Mapping):
+        raise InvalidArgumentError(
+            f'metadata must be a mapping, as {{"key": "value"}}, or None, not {describe(metadata)}'
+        )
+    return metadata_text(metadata)
 
 
 class Context(msgspec.Struct, gc=False):
@@ -117,7 +134,8 @@ def message_context(
     holds for this thread or task, and for the tasks that it makes.
 
     Raises:
-        InvalidArgumentError: the cause is no stored message, or a value has no JSON.
+        InvalidArgumentError: the cause is no stored message, a value has no JSON, or the
+            correlation id does not have 1 to 255 bytes.
     """
     if cause is not None and not isinstance(cause, StoredMessage):
         raise InvalidArgumentError(
@@ -125,7 +143,19 @@ def message_context(
             f" name, not {describe(cause)}"
         )
     # As they are now, whatever becomes of a list among them.
-    own = msgspec.json.decode(metadata_text(values)) if values else values
+    try:
+        own = msgspec.json.decode(metadata_text(values)) if values else values
+    except (msgspec.MsgspecError, RecursionError) as error:  # of a msgspec.Raw among them
+        raise InvalidArgumentError(f"metadata cannot be written: {error}") from error
+    correlation_id = own.get("correlation_id")
+    if (
+        isinstance(correlation_id, str)
+        and not 1 <= len(correlation_id.encode()) <= _LONGEST_CORRELATION_ID
+    ):
+        raise InvalidArgumentError(
+            f"correlation_id must have 1 to {_LONGEST_CORRELATION_ID} bytes, so that"
+            f" read_correlated finds it, not {describe(correlation_id)}"
+        )
     return _Block(() if cause is None else (cause,), own)
 
 

@@ -73,11 +73,14 @@ def members(annotation: object) -> list[typing.Any]:
 
 def is_type_name(name: object) -> bool:
     """Tell whether this can name a type of messages."""
-    return (
-        isinstance(name, str)
-        and 0 < len(name.encode(errors="replace")) <= _MAX_TYPE_BYTES
-        and not any(ord(character) < 32 or character == "\x7f" for character in name)
-    )
+    try:
+        return (
+            isinstance(name, str)
+            and 0 < len(name.encode()) <= _MAX_TYPE_BYTES
+            and not any(ord(character) < 32 or character == "\x7f" for character in name)
+        )
+    except UnicodeEncodeError:  # half of a character
+        return False
 
 
 def refuse_type(name: object) -> None:

@@ -6,10 +6,11 @@ from uuid import UUID
 
 import msgspec
 
-from pgstore._core.arguments import count, name_of, whole
+from pgstore._core.arguments import count, describe, text_of, whole
 from pgstore._core.codec import Codec
+from pgstore._core.handlers import refuse_other_parameters
 from pgstore._core.messages import E, MessagePosition
-from pgstore.errors import MessageDecodeError, UnknownMessageTypeError
+from pgstore.errors import InvalidArgumentError, MessageDecodeError, UnknownMessageTypeError
 
 S = TypeVar("S")
 
@@ -43,6 +44,39 @@ class Aggregate(Protocol[E]):
     def evolve(self, message: E) -> None: ...
 
 
+def refuse_no_aggregate_class(aggregate: Callable[[str], Any]) -> None:
+    """Refuse what cannot be called with an id, or a class that cannot apply messages."""
+    refuse_other_parameters("aggregate", aggregate, "the id")
+    if isinstance(aggregate, type):
+        evolve: Any = getattr(aggregate, "evolve", None)
+        refuse_other_parameters("evolve of the aggregate", evolve, "self", "a message")
+
+
+def changes_of(aggregate: Aggregate[E]) -> list[E]:
+    """The changes of an aggregate, which must have the members of one."""
+    for name in ("id", "version", "changes", "evolve"):
+        if not hasattr(aggregate, name):
+            raise InvalidArgumentError(
+                f"an aggregate has id, version, changes and evolve: {describe(aggregate)} has no"
+                f" {name}"
+            )
+    if not isinstance(aggregate.changes, list):
+        raise InvalidArgumentError(
+            f"changes of an aggregate must be a list, not {describe(aggregate.changes)}"
+        )
+    return aggregate.changes
+
+
+def category_of_streams(category: str) -> str:
+    """A category that streams can be of: the part of their names before the first minus."""
+    if not text_of("category", category) or "-" in category:
+        raise InvalidArgumentError(
+            "category must be the part of the streams' names before the first -,"
+            f" not {describe(category)}"
+        )
+    return category
+
+
 class Snapshots(msgspec.Struct, frozen=True):
     """How the states of a decider or repository are kept in the store.
 
@@ -59,9 +93,12 @@ class Snapshots(msgspec.Struct, frozen=True):
     every: int | Callable[[Any, int], bool] = 100
 
     def __post_init__(self) -> None:
-        name_of("name", self.name)
+        if not 1 <= len(text_of("name", self.name).encode()) <= 255:
+            raise InvalidArgumentError(f"name must have 1 to 255 bytes, not {describe(self.name)}")
         whole("code_version", self.code_version)
-        if not callable(self.every):
+        if callable(self.every):
+            refuse_other_parameters("every", self.every, "the state", "the number of messages")
+        else:
             count("every", self.every, least=1)
 
 

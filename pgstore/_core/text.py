@@ -14,6 +14,14 @@ _SECRETS = (
     (re.compile(r"(password\s*=).*", re.IGNORECASE), r"\1…"),
 )
 
+# Not a backslash that is followed by these letters.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def has_nul(json: str) -> bool:
+    """Tell whether there is a NUL in JSON, which PostgreSQL has no place for."""
+    return r"\u0000" in json and _NUL.search(json) is not None
+
 
 def printable(text: str) -> str:
     """The text with control and format characters spelled out: none can steer a terminal."""

@@ -46,6 +46,10 @@ _STANDBY = (
     "this server is a standby, which can only be read: connect to the primary, which"
     " target_session_attrs=read-write in the connection string finds among several hosts"
 )
+_FAILED = (
+    "a statement in this transaction failed before, and its error was caught: roll the transaction"
+    " back, or put what may fail into a savepoint: with conn.transaction()"
+)
 _READ_ONLY = "this session is read-only: see the server's default_transaction_read_only"
 
 
@@ -87,6 +91,9 @@ def advised(conn: psycopg.BaseConnection[Any] | None) -> Iterator[None]:
         if not error.diag.message_hint:
             standby = conn is not None and conn.pgconn.parameter_status(b"in_hot_standby") == b"on"
             error.add_note(_STANDBY if standby else _READ_ONLY)
+        raise
+    except psycopg.errors.InFailedSqlTransaction as error:
+        error.add_note(_FAILED)
         raise
     except psycopg.errors.InsufficientPrivilege as error:
         if not error.diag.message_hint:

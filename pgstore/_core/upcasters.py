@@ -17,6 +17,7 @@ from pgstore._core.handlers import (
     hints_of,
     is_async,
     is_generator,
+    takes_as_many,
     title_of,
     unreadable_annotations,
 )
@@ -92,9 +93,10 @@ def _step(function: Callable[[typing.Any], object]) -> Step:
             for each in inspect.signature(function).parameters.values()
             if each.default is each.empty
         ]
+        is_called = takes_as_many(function, 1)
     except Exception as error:  # annotations that are evaluated can raise anything
         raise TypeError(unreadable_annotations(function, error)) from error
-    if len(needed) != 1 or needed[0] not in hints or "return" not in hints:
+    if not is_called or len(needed) != 1 or needed[0] not in hints or "return" not in hints:
         raise TypeError(
             f"{name}: an upcaster takes the stored message and returns the present one: annotate"
             " both, as in def upcast(old: OldClass) -> NewClass, or with dict[str, Any]"

@@ -5,7 +5,7 @@
 import copy
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
 from typing import Any, Generic
@@ -15,7 +15,7 @@ from psycopg import Connection
 
 from pgstore._compat.tasks import pause
 from pgstore._core import statements as s
-from pgstore._core.arguments import aware, count, name_of, number, several
+from pgstore._core.arguments import aware, count, name_of
 from pgstore._core.handlers import refuse_no_plain_function
 from pgstore._core.log import log
 from pgstore._core.messages import E
@@ -134,11 +134,14 @@ class Decider(Generic[S, E]):
         return Decided(made.state, position.version, position)
 
     def _several(self, decided: Any) -> tuple[E, ...]:
-        if type(decided) in self._store._codec.types:
-            return (decided,)
-        messages = several("the messages of a decision", decided) or ()
+        if decided is None:
+            return ()
+        # Anything that is no list of messages is one message: a wrong one is refused by its class.
+        is_one = isinstance(decided, str | bytes | Mapping) or not isinstance(decided, Iterable)
+        types = self._store._codec.types
+        messages = (decided,) if is_one or type(decided) in types else tuple(decided)
         for each in messages:
-            if type(each) not in self._store._codec.types:
+            if type(each) not in types:
                 self._store._codec.encode(each)  # raises
         return messages
 
@@ -151,7 +154,7 @@ class Decider(Generic[S, E]):
         at: datetime | None = None,
     ) -> Made[S]:
         """Make a state, or continue one if the server says that it still can be continued."""
-        to_version = number("at_version", at_version)
+        to_version = None if at_version is None else str(count("at_version", at_version))
         to_time = None if at is None else aware(at).isoformat()
         code = (None, None) if self._snapshots is None else self._snapshots.code
         while True:

@@ -6,12 +6,18 @@ from collections.abc import Callable
 from types import UnionType
 from typing import Any
 
-from pgstore._core.arguments import describe, name_of, refuse_no_function
+from pgstore._core.arguments import describe
 from pgstore._core.codec import codec_of
 from pgstore._core.coders import DecodeHook, Hook
-from pgstore._core.handlers import refuse_no_plain_function
+from pgstore._core.handlers import refuse_other_parameters, takes_as_many
 from pgstore._core.messages import E
-from pgstore._core.states import S, Snapshots, StateCodec
+from pgstore._core.states import (
+    S,
+    Snapshots,
+    StateCodec,
+    category_of_streams,
+    refuse_no_aggregate_class,
+)
 from pgstore._sync.decider import Decider
 from pgstore._sync.repository import A, Repository
 from pgstore._sync.writer import Writer
@@ -45,7 +51,13 @@ class DecidingStore(Writer[E]):
                 remembered is continued with the messages that came after it.
         """
         make: Any = state if initial is None else initial
-        refuse_no_function("initial", make)
+        if initial is not None:
+            refuse_other_parameters("initial", initial)
+        elif not callable(make) or not takes_as_many(make, 0):
+            raise InvalidArgumentError(
+                f"{describe(state)} cannot be made without arguments: pass initial=, a function"
+                " that makes the state of an empty stream"
+            )
         return self._decider(evolve, lambda _: make(), state, snapshots, cache)
 
     def repository(
@@ -63,8 +75,8 @@ class DecidingStore(Writer[E]):
             category: that of the streams. The stream of an object is the category, a minus, its id.
             snapshots, cache: as those of `decider`.
         """
-        refuse_no_function("aggregate", aggregate)
-        prefix = f"{name_of('category', category)}-"
+        refuse_no_aggregate_class(aggregate)
+        prefix = f"{category_of_streams(category)}-"
 
         def evolve(state: A, message: E) -> A:
             state.evolve(message)
@@ -84,7 +96,7 @@ class DecidingStore(Writer[E]):
         snapshots: Snapshots | None,
         cache: int,
     ) -> Decider[S, E]:
-        refuse_no_plain_function("evolve", evolve)
+        refuse_other_parameters("evolve", evolve, "the state", "a message")
         codec = None
         if snapshots is not None:
             if not isinstance(snapshots, Snapshots):

@@ -12,7 +12,7 @@ from pgstore._core import statements as s
 from pgstore._core.arguments import count, name_of, number, seconds, several, whole
 from pgstore._core.filters import Filter, categories_of, names
 from pgstore._core.messages import POSITION, E, StoredMessage
-from pgstore._core.metadata import Metadata, metadata_text
+from pgstore._core.metadata import Metadata, object_text
 from pgstore._sync.cursor import Parameters
 from pgstore._sync.follower import Follower, Page
 from pgstore._sync.lending import Borrower
@@ -207,7 +207,7 @@ class GlobalReader(Reader[E]):
             partition=partition,
             partitions=partitions,
             partition_by=name_of("partition_by", partition_by),
-            metadata=None if metadata is None else metadata_text(metadata),
+            metadata=None if metadata is None else object_text(metadata),
         )
 
     def _page(

@@ -11,7 +11,7 @@ from psycopg import Connection
 from pgstore._core.arguments import name_of
 from pgstore._core.messages import E, MessagePosition
 from pgstore._core.metadata import Metadata
-from pgstore._core.states import Aggregate
+from pgstore._core.states import Aggregate, changes_of
 from pgstore._sync.decider import Decider
 from pgstore._sync.writer import Writer
 from pgstore.errors import InvalidArgumentError, StreamNotFoundError
@@ -57,7 +57,7 @@ class Repository(Generic[A, E]):
         Raises:
             OptimisticConcurrencyError: there is one with this id.
         """
-        if aggregate.version or not aggregate.changes:
+        if not changes_of(aggregate) or aggregate.version:
             raise InvalidArgumentError(f"aggregate {aggregate.id} is not new, or has no changes")
         position = self.save(aggregate, metadata=metadata, conn=conn)
         assert position is not None  # it has changes
@@ -78,7 +78,7 @@ class Repository(Generic[A, E]):
         Raises:
             OptimisticConcurrencyError: others have changed it since it was read.
         """
-        changes = list(aggregate.changes)
+        changes = list(changes_of(aggregate))
         if not changes:
             return None
         stream, version = self.stream_of(aggregate.id), aggregate.version

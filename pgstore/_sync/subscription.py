@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, Protocol
 
 import msgspec
 from psycopg import Connection
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from pgstore._compat.tasks import pause
@@ -300,6 +301,11 @@ class Subscription(Registering, Generic[E]):
         messages without a handler are passed over. An error of a handler is raised.
         """
         refuse_other(conn, Connection)
+        if conn.autocommit and conn.info.transaction_status == TransactionStatus.IDLE:
+            raise InvalidArgumentError(
+                "apply needs a transaction, and this connection commits each statement by itself:"
+                " take store.transaction(), or conn.transaction()"
+            )
         stored = several("messages", messages) or ()
         for each in stored:
             if not isinstance(each, StoredMessage):
@@ -330,6 +336,8 @@ class Subscription(Registering, Generic[E]):
             SubscriptionNotFoundError: there is no other one.
         """
         name = (name_of("old", old.name if isinstance(old, Subscription) else old),)
+        if name == (self.name,):
+            raise InvalidArgumentError("replacing takes another subscription, not this one")
         ((position,),) = self._database.rows(s.SUBSCRIPTION_POSITION, name)
         self.wait_until(position, timeout=timeout)
         with self._database.transaction() as conn:

@@ -233,12 +233,23 @@ def within(least: float, most: float | None = None) -> Callable[[Any], Any]:
     return check
 
 
+def _refuse_long_numbers(ctx: typer.Context, values: dict[str, Any]) -> None:
+    """Refuse numbers that the server's bigint cannot hold: its error names no option."""
+    for each in ctx.command.params:
+        value = values.get(each.name or "")
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise typer.BadParameter(
+                f"must be a number of 64 bits, not {value}", ctx=ctx, param_hint=each.opts[0]
+            )
+
+
 def _with_common_options(function: Callable[..., None]) -> Callable[..., None]:
     signature = inspect.signature(function, eval_str=True)
     own = list(signature.parameters.values())[1:]
 
     @functools.wraps(function)
     def run(ctx: typer.Context, **values: Any) -> None:
+        _refuse_long_numbers(ctx, values)
         common = {name: values.pop(name) for name in _COMMON}
         settings: Settings = ctx.obj.changed(**common)
         with reported(settings.debug):

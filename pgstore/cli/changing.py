@@ -41,6 +41,7 @@ def refilter(
     after: Annotated[
         int | None,
         typer.Option(
+            callback=within(0),
             metavar="POSITION",
             help="It gains messages after this position; otherwise after its checkpoints.",
         ),

@@ -83,7 +83,7 @@ def run(
 def imported(place: str) -> Any:
     """The object that MODULE:OBJECT names."""
     module_name, _, attribute = place.partition(":")
-    if not module_name or not attribute:
+    if not module_name or not attribute or module_name.startswith("."):
         raise CommandError(f"not MODULE:OBJECT: {place!r}", code=USAGE)
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)

@@ -39,10 +39,23 @@ def instrument(
         create_spans: make a span for each message of a `write_many`, beside that of the call.
 
     Raises:
-        InvalidArgumentError: it is no store.
+        InvalidArgumentError: it is no store, or a provider is none.
     """
     if not isinstance(store, AsyncMessageStore | MessageStore):
         raise InvalidArgumentError(f"instrument takes a store, not {describe(store)}")
+    for name, provider, wanted in (
+        ("tracer_provider", tracer_provider, TracerProvider),
+        ("meter_provider", meter_provider, MeterProvider),
+    ):
+        if provider is not None and not isinstance(provider, wanted):
+            raise InvalidArgumentError(
+                f"{name} must be OpenTelemetry's {wanted.__name__}, or None for the global one,"
+                f" not {describe(provider)}"
+            )
+    if not isinstance(create_spans, bool):
+        raise InvalidArgumentError(
+            f"create_spans must be True or False, not {describe(create_spans)}"
+        )
     source = store._database.source
     telemetry = Telemetry(
         source.name, source.conninfo, tracer_provider, meter_provider, create_spans

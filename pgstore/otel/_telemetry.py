@@ -31,6 +31,7 @@ _BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5,
 # The statements that a span is made for, and the functions that they call.
 READS = {
     s.READ_STREAM: "read_stream",
+    s.LOAD_STREAM: "load_stream",
     s.READ_PAGE: "read_page",
     s.READ_MATCHING: "read_matching",
     s.READ_CORRELATED: "read_correlated",

@@ -6,7 +6,7 @@ from typing import Any, overload
 from psycopg import AsyncConnection, Connection
 
 from pgstore._async.subscription import AsyncSubscription
-from pgstore._core.arguments import describe
+from pgstore._core.arguments import describe, text_of
 from pgstore._core.messages import E, RawMessage, StoredMessage
 from pgstore._sync.subscription import Subscription
 from pgstore.errors import InvalidArgumentError
@@ -49,6 +49,7 @@ def handle(subscription: Any, *messages: Any, stream: str = STREAM, conn: Any = 
     Raises:
         InvalidArgumentError: a handler takes a transaction, and there is no `conn`.
     """
+    text_of("stream", stream)
     if isinstance(subscription, Subscription):
         return sync_handle(subscription, messages, stream, conn)
     if isinstance(subscription, AsyncSubscription):

@@ -1,12 +1,14 @@
 """The outcome of a decision or of a handler, and how it differs from the expected one."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
-from typing import Generic, Self
+from typing import Any, Generic, Self
 
+from pgstore._core.arguments import describe
 from pgstore._core.differences import parts_of
 from pgstore._core.messages import E, StoredMessage
 from pgstore._core.states import S
+from pgstore.errors import InvalidArgumentError
 
 
 class Outcome(Generic[S, E]):
@@ -48,12 +50,14 @@ class Outcome(Generic[S, E]):
             if len(expected) > 1:
                 raise TypeError("then takes messages, or one error")
             self._compare_error(errors[0])
-        elif self.error is not None:
-            wanted = ", ".join(map(repr, expected)) or "no messages"
+            return self
+        _refuse_no_messages("then", expected)
+        if self.error is not None:
+            wanted = ", ".join(map(_repr, expected)) or "no messages"
             raise AssertionError(
                 f"{self._what} raised {_named(self.error)}\n  expected: {wanted}"
             ) from self.error
-        elif lines := _differences(expected, self._messages):
+        if lines := _differences(expected, self._messages):
             raise AssertionError("\n".join([f"{self._what}: not the expected messages", *lines]))
         return self
 
@@ -61,7 +65,7 @@ class Outcome(Generic[S, E]):
         __tracebackhide__ = True
         wanted = expected.__name__ if isinstance(expected, type) else _named(expected)
         if self.error is None:
-            made = ", ".join(map(repr, self._messages)) or "no messages"
+            made = ", ".join(map(_repr, self._messages)) or "no messages"
             raise AssertionError(f"{self._what} made {made}\n  expected: {wanted}")
         if isinstance(expected, type):
             same = isinstance(self.error, expected)
@@ -80,8 +84,33 @@ def compare_messages(actual: Iterable[StoredMessage[E]], *expected: E) -> None:
         AssertionError: they differ, which the error tells field by field.
     """
     __tracebackhide__ = True
-    if lines := _differences(expected, [each.message for each in actual]):
+    _refuse_no_messages("compare_messages", expected)
+    if lines := _differences(expected, [each.message for each in _stored(actual)]):
         raise AssertionError("\n".join(["not the expected messages", *lines]))
+
+
+def _stored(actual: Any) -> Iterator[StoredMessage[Any]]:
+    """The messages that a store has read; anything else is refused."""
+    if isinstance(actual, AsyncIterable):
+        raise InvalidArgumentError(
+            "compare_messages takes a list, not an async iterator: [each async for each in …]"
+        )
+    for each in actual if isinstance(actual, Iterable) else [actual]:
+        if not isinstance(each, StoredMessage):
+            raise InvalidArgumentError(
+                "compare_messages first takes the stored messages, as a store reads them,"
+                f" not {describe(each)}"
+            )
+        yield each
+
+
+def _refuse_no_messages(function: str, expected: Iterable[object]) -> None:
+    """Refuse what is expected in the place of messages by mistake: it would equal none."""
+    for each in expected:
+        if each is None or isinstance(each, list | tuple | type | StoredMessage):
+            raise InvalidArgumentError(
+                f"{function} takes the expected messages one by one, or none: not {describe(each)}"
+            )
 
 
 def _is_error(value: object) -> bool:
@@ -109,16 +138,25 @@ def _differences(expected: Sequence[object], actual: Sequence[object]) -> list[s
         for wanted, found in zip(expected[first:last], actual[start:end], strict=True):
             fields = list(_fields(wanted, found))
             same = same and not fields
-            lines.append(f"  {'!' if fields else ' '} {found!r}")
-            lines += [f"      {path}: {is_!r}, expected {was!r}" for path, was, is_ in fields]
+            lines.append(f"  {'!' if fields else ' '} {_repr(found)}")
+            lines += [
+                f"      {path}: {_repr(is_)}, expected {_repr(was)}" for path, was, is_ in fields
+            ]
     return [] if same else lines
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # a number of more than 4,300 digits, for example
+        return f"a value of {type(value).__name__}"
 
 
 def _shown(value: object, others: Sequence[object]) -> str:
     """A message; with its module, if one of the others has a class of the same name."""
     cls = type(value)
     alike = any(type(each).__name__ == cls.__name__ and type(each) is not cls for each in others)
-    return f"{cls.__module__}.{value!r}" if alike else repr(value)
+    return f"{cls.__module__}.{_repr(value)}" if alike else _repr(value)
 
 
 def _fields(

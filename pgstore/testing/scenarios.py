@@ -9,8 +9,9 @@ from pgstore._async.decider import AsyncDecider
 from pgstore._async.repository import AsyncRepository
 from pgstore._async.subscription import AsyncSubscription
 from pgstore._core.arguments import describe, name_of, refuse_no_function
+from pgstore._core.handlers import refuse_no_plain_function
 from pgstore._core.messages import E, RawMessage, StoredMessage
-from pgstore._core.states import Aggregate, S
+from pgstore._core.states import Aggregate, S, changes_of
 from pgstore._core.upcasters import SkippedMessage
 from pgstore._sync.decider import Decider
 from pgstore._sync.repository import Repository
@@ -18,7 +19,7 @@ from pgstore._sync.subscription import Subscription
 from pgstore.errors import InvalidArgumentError
 from pgstore.testing._async.handling import AsyncHandling
 from pgstore.testing._sync.handling import Handling
-from pgstore.testing.messages import STREAM, read_back
+from pgstore.testing.messages import STREAM, as_written, read_back
 from pgstore.testing.outcomes import Outcome
 
 A = TypeVar("A", bound=Aggregate[Any])
@@ -41,7 +42,7 @@ class Deciding(Generic[S, E]):
         **kwargs: P.kwargs,
     ) -> Outcome[S, E]:
         """Call a decision with the state, and with more arguments if there are some."""
-        refuse_no_function("decision", decision)
+        refuse_no_plain_function("decision", decision)
         try:
             decided = self._decider._several(decision(self.state, *args, **kwargs))
         except InvalidArgumentError:
@@ -50,7 +51,7 @@ class Deciding(Generic[S, E]):
             return Outcome(_name(decision), self.state, error=error)
         state = self.state
         for each in decided:
-            self._decider._store._codec.encode(each)  # raises if a store would refuse it
+            as_written(self._decider._store._codec, each)
             state = self._decider._evolve(state, each)
         return Outcome(_name(decision), state, decided)
 
@@ -80,9 +81,9 @@ class Editing(Generic[A, E]):
         if inspect.iscoroutine(result):
             result.close()
             raise InvalidArgumentError(f"{_name(change)} is async: give a function that is not")
-        changes: list[E] = list(self.state.changes)
+        changes = list(changes_of(self.state))
         for each in changes:
-            self._codec.encode(each)
+            as_written(self._codec, each)
         return Outcome(_name(change), self.state, changes)
 
 

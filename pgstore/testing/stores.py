@@ -19,8 +19,10 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
-from pgstore._core.arguments import aware
+from pgstore._core.arguments import aware, describe
+from pgstore._core.conninfo import checked
 from pgstore._install import install
+from pgstore.errors import InvalidArgumentError
 
 # More takes longer to delete than to truncate.
 _LARGE = 4 * 1024 * 1024
@@ -101,14 +103,27 @@ class FreshStore:
         A message gets its time from the server's clock. This changes the stored times of all
         messages that are there, so that reading them gives the same in each run.
         """
+        if not isinstance(step, timedelta):
+            raise InvalidArgumentError(f"step must be a timedelta, not {describe(step)}")
         table = sql.Identifier(self.name, "messages")
         statement = sql.SQL(
             "UPDATE {} AS m SET added_at = %s + %s * (n.number - 1) FROM (SELECT o.global_position,"
             " row_number() OVER (ORDER BY o.global_position) AS number FROM {} AS o) AS n"
-            " WHERE m.global_position = n.global_position"
-        ).format(table, table)
-        with self.pool.connection() as conn:
-            conn.execute(statement, (aware(first), step))
+            " WHERE m.global_position = n.global_position RETURNING {}(m.added_at)"
+        ).format(table, table, sql.Identifier(self.name, "_time_fits"))
+        fits = False
+        with (
+            suppress(psycopg.errors.DatetimeFieldOverflow, psycopg.errors.IntervalFieldOverflow),
+            self.pool.connection() as conn,
+            conn.transaction(),
+        ):
+            fits = all(row[0] for row in conn.execute(statement, (aware(first), step)))
+            if not fits:
+                raise psycopg.Rollback
+        if not fits:
+            raise InvalidArgumentError(
+                f"no message can have a time outside the years 1 to 9999: {first}, step {step}"
+            )
 
     def _in_use(self, sessions: int) -> bool:
         """Tell whether a test still has one of so many sessions."""
@@ -134,7 +149,7 @@ class FreshStores:
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
-        self._conn = psycopg.connect(conninfo, autocommit=True)
+        self._conn = psycopg.connect(checked(conninfo), autocommit=True)
         self._conn.execute("SET lock_timeout = '2s'; SET client_min_messages = warning")
         self._stores: list[FreshStore] = []
         self._free: list[FreshStore] = []

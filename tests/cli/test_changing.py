@@ -94,4 +94,6 @@ def test_place_must_be_a_store(run_here: Command) -> None:
     done = run_here("check-messages", "tests.cli.test_changing:PROGRAM")
     assert done.code == 2
     assert "is no message store" in done.err
-    assert run_here("check-messages", "nowhere").code == 2
+    for nowhere in ("nowhere", "../nowhere:store", ".:store"):
+        done = run_here("check-messages", nowhere)
+        assert (done.code, "MODULE:OBJECT" in done.err) == (2, True)

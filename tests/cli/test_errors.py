@@ -90,6 +90,16 @@ def test_an_error_says_what_is_wrong(
             "--max-count: must be at least 0, not -1\nhint: pgstore read --help",
         ),
         (
+            ("read", "account-1", "--max-count", f"{2**63}"),
+            2,
+            f"--max-count: must be a number of 64 bits, not {2**63}\nhint: pgstore read --help",
+        ),
+        (
+            ("refilter", "none", "--after", f"{-(10**20)}"),
+            2,
+            f"--after: must be at least 0, not {-(10**20)}\nhint: pgstore refilter --help",
+        ),
+        (
             ("top", "--interval", "nan"),
             2,
             "--interval: must be at least 0.1, not nan\nhint: pgstore top --help",

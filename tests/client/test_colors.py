@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from pgstore import AsyncMessageStore, InvalidArgumentError, MessageStore
+from pgstore import AsyncMessageStore, InvalidArgumentError, MessageStore, Snapshots
 from tests.client.messages import EventA
 
 
@@ -66,6 +66,16 @@ def test_a_store_refuses_what_it_cannot_connect_with(conninfo: str) -> None:
         MessageStore[EventA](conninfo, messages=EventA, store=wrong)
 
 
+class Halfway:
+    """An aggregate whose messages nobody would wait for."""
+
+    def __init__(self, id: str) -> None:
+        self.id, self.version = id, 0
+        self.changes: list[EventA] = []
+
+    async def evolve(self, message: EventA) -> None: ...
+
+
 async def test_functions_of_a_decider_are_no_async_ones() -> None:
     async def later(state: int, message: EventA | None = None) -> int:
         return state
@@ -73,9 +83,16 @@ async def test_functions_of_a_decider_are_no_async_ones() -> None:
     store = MessageStore[EventA]("host=/nowhere", messages=EventA)
     async_store = AsyncMessageStore[EventA]("host=/nowhere", messages=EventA)
     function: Any = later
+    aggregate: Any = Halfway
     for each in (store, async_store):
         with pytest.raises(InvalidArgumentError, match=r"evolve must be a plain .*later is async"):
             each.decider(function, int)
+        with pytest.raises(InvalidArgumentError, match=r"initial must be a plain .*later is async"):
+            each.decider(lambda state, _: state, int, initial=function)
+        with pytest.raises(InvalidArgumentError, match=r"evolve of the aggregate must be a plain"):
+            each.repository(aggregate, "a")
+    with pytest.raises(InvalidArgumentError, match=r"every must be a plain .*later is async"):
+        Snapshots("a", every=function)
     with pytest.raises(InvalidArgumentError, match="decision must be a plain function"):
         store.decider(lambda state, _: state, int).decide("a-1", function)
     with pytest.raises(InvalidArgumentError, match="decision must be a plain function"):

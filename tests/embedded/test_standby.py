@@ -5,8 +5,10 @@ import subprocess
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -37,7 +39,8 @@ class Noted(msgspec.Struct):
 def primary() -> Iterator[Server]:
     with Server(settings=_FAST) as server:
         with MessageStore[Noted](server.conninfo, messages=Noted) as store:
-            store.write_many("note-1", [Noted(1), Noted(2)])
+            store.write("note-1", Noted(1), metadata={"correlation_id": "c"})
+            store.write("note-1", Noted(2))
         yield server
 
 
@@ -89,6 +92,27 @@ def test_streams_and_messages_by_id_can_be_read(store: MessageStore[Noted]) -> N
     assert store.stream_version("note-1") == 2
     assert store.last("note-1") == store.get(read[1].message_id) == read[1]
     assert list(store.read("note-1", backward=True, max_count=1)) == [read[1]]
+    assert [each.version for each in store.positions("note-1")] == [1, 2]
+
+
+def test_states_and_correlated_messages_can_be_read(store: MessageStore[Noted]) -> None:
+    notes = store.decider(lambda state, message: message, Noted, initial=lambda: Noted(0))
+    assert notes.load("note-1") == (Noted(2), 2)
+    assert notes.decide("note-1", lambda state: None).version == 2
+    assert [each.version for each in store.read_correlated("c")] == [1]
+    assert store.check_messages() == []
+
+
+def test_a_state_is_loaded_without_a_snapshot_and_without_a_warning(
+    store: MessageStore[Noted], caplog: pytest.LogCaptureFixture
+) -> None:
+    rule = Snapshots("notes", every=1)
+    notes = store.decider(
+        lambda state, message: message, Noted, initial=lambda: Noted(0), snapshots=rule
+    )
+    with caplog.at_level("WARNING", "pgstore"):
+        assert notes.load("note-1") == (Noted(2), 2)
+    assert caplog.text == ""
 
 
 def test_states_are_loaded_and_not_saved(
@@ -110,10 +134,11 @@ def test_states_are_loaded_and_not_saved(
     [
         lambda store: list(store.read_all()),
         lambda store: list(store.read_category("note")),
+        lambda store: list(store.read_all(metadata={"a": 1})),
         lambda store: list(store.follow(timeout=0)),
         lambda store: store.safe_position(),
     ],
-    ids=["read_all", "read_category", "follow", "safe_position"],
+    ids=["read_all", "read_category", "metadata", "follow", "safe_position"],
 )
 def test_reading_across_streams_is_refused(
     store: MessageStore[Noted], read: Callable[[MessageStore[Noted]], Any]
@@ -155,10 +180,27 @@ def test_sql_refuses_it_too(standby: Server) -> None:
     [
         lambda store: store.write("note-1", Noted(4)),
         lambda store: store.write_many("note-1", [Noted(4)]),
+        lambda store: store.schedule("note-1", Noted(4), timedelta(0)),
+        lambda store: store.cancel(UUID(int=1)),
+        lambda store: store.deliver_scheduled(),
+        lambda store: store.decider(lambda state, _: state, dict).decide(
+            "note-1", lambda _: Noted(4)
+        ),
+        lambda store: store.subscription("notes", category="note").refilter(),
         lambda store: store.subscription("notes", category="note").pause(),
         lambda store: store.subscription("new", category="note").create(),
     ],
-    ids=["write", "write_many", "pause", "create"],
+    ids=[
+        "write",
+        "write_many",
+        "schedule",
+        "cancel",
+        "deliver",
+        "decide",
+        "refilter",
+        "pause",
+        "create",
+    ],
 )
 def test_what_changes_something_says_that_this_is_a_standby(
     store: MessageStore[Noted], change: Callable[[MessageStore[Noted]], Any]

@@ -129,7 +129,9 @@ VALUES: dict[str, list[Any]] = {
 def values(type: str) -> st.SearchStrategy[Any]:
     """Values of a type, as texts; an array of them as a list."""
     if type.endswith("[]"):
-        return st.none() | st.lists(values(type[:-2]), max_size=3)
+        each = values(type[:-2])
+        of_two_dimensions = st.lists(st.tuples(each, each).map(list), min_size=1, max_size=2)
+        return st.none() | st.lists(each, max_size=3) | of_two_dimensions
     of_type = st.sampled_from(VALUES[type]).map(str)
     if type == "text":
         of_type |= st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))

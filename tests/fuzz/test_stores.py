@@ -140,7 +140,7 @@ def test_a_subscription_raises_what_is_documented(store: MessageStore[Any], meth
     check()
 
 
-@pytest.mark.parametrize("method", ["load", "decide", "get", "edit"])
+@pytest.mark.parametrize("method", ["load", "decide", "get", "edit", "add", "save"])
 def test_states_raise_what_is_documented(store: MessageStore[Any], method: str) -> None:
     rule = Snapshots("fuzz", every=1)
     decider: Decider[Any, Any] = store.decider(

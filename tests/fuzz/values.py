@@ -357,7 +357,7 @@ EXPECTED: dict[str, st.SearchStrategy[Any]] = {
     "evolve": st.just(lambda state, message: state),
     "state": st.just(Event),
     "initial": st.none(),
-    "aggregate": st.just(Object),
+    "aggregate": st.just(Object) | st.builds(Object, st.just("1"), changes=st.just([Event(1)])),
     "snapshots": st.sampled_from([None, Snapshots("s", every=1)]),
     "cache": st.integers(0, 2),
     "decision": st.sampled_from([lambda _: Event(1), lambda _: [], lambda _: None]),

@@ -231,6 +231,7 @@ def test_claim_batch_refuses_an_old_snapshot(
         ("lease", ([], "w", "1001 years")),  # its end is no time that every client can read
         ("subscriptions", (None, "w")),
         ("subscriptions", ([None], "w")),
+        ("subscriptions", ([["a"], ["b"]], "w")),
         ("max_count", ([], "w", "1 minute", 0)),
         ("max_count", ([], "w", "1 minute", None)),
     ],

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -364,8 +365,8 @@ def test_claim_refuses_a_lease_of_no_length(store: Store, lease: str | None) -> 
         store.call("claim_partition", [], "w", lease)
 
 
-@pytest.mark.parametrize("names", [None, [None], ["a", None]])
-def test_claim_refuses_no_name(store: Store, names: list[str | None] | None) -> None:
+@pytest.mark.parametrize("names", [None, [None], ["a", None], [["a"], ["b"]]])
+def test_claim_refuses_no_name(store: Store, names: list[Any] | None) -> None:
     with store.refused("22023", argument="subscriptions"):
         store.call("claim_partition", names, "w")
 

@@ -178,7 +178,14 @@ def test_refilter_refuses_a_position_that_is_not_reached(store: Store, partition
 
 @pytest.mark.parametrize(
     "named",
-    [{"categories": []}, {"types": [None]}, {"stream_pattern": "a\\"}, {"metadata": "[1]"}],
+    [
+        {"categories": []},
+        {"types": [None]},
+        {"types": [["A"], ["B"]]},
+        {"stream_pattern": "a\\"},
+        {"metadata": "[1]"},
+        {"metadata": '{"a":' * 101 + "1" + "}" * 101},
+    ],
 )
 def test_refilter_refuses_what_is_no_filter(store: Store, named: dict[str, Any]) -> None:
     reader = Subscription(store)

@@ -228,11 +228,21 @@ def test_a_role_schedules_cancels_and_delivers_what_it_may_write(
         ("cancel_message(NULL)", "message_id"),
         ("deliver_scheduled(0)", "max_count"),
         ("list_scheduled(max_count => 0)", "max_count"),
+        ("list_scheduled('')", "of_stream"),
     ],
 )
 def test_bad_arguments_are_refused(store: Store, call: str, argument: str) -> None:
     with store.refused("22023", argument=argument):
         store.query(f"SELECT * FROM STORE.{call}")
+
+
+def test_delivery_in_a_read_only_transaction_is_refused_although_nothing_is_due(
+    store: Store, connect: Connect
+) -> None:
+    conn = connect(autocommit=False)
+    conn.execute("SET TRANSACTION READ ONLY")
+    with store.refused("25006", standby=False):
+        store.call("deliver_scheduled", on=conn)
 
 
 def test_delivery_needs_read_committed(store: Store, connect: Connect) -> None:

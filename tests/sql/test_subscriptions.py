@@ -102,8 +102,9 @@ def test_subscription_from_the_end_gets_what_is_in_flight(store: Store, connect:
         "on_failure": [None, "skip"],
         "max_attempts": [None, 0],
         "retry_delay": [None, "-1 second", "1001 years"],
-        "categories": [[], [None]],
-        "types": [[], ["A", None]],
+        "categories": [[], [None], [["a"], ["b"]], ["a", "b-1"]],
+        "types": [[], ["A", None], [["A"], ["B"]], ["A", ""]],
+        "metadata": ["1", '{"a":' * 101 + "1" + "}" * 101],
     }.items(),
 )
 def test_create_subscription_refuses_a_bad_argument(

@@ -227,6 +227,27 @@ def test_times_are_set(fresh: FreshStores) -> None:
         assert times == [first, first + step, first + 2 * step]
         with pytest.raises(pgstore.InvalidArgumentError, match="zone"):
             fresh_store.set_times(datetime(2026, 1, 1))  # noqa: DTZ001
+        with pytest.raises(pgstore.InvalidArgumentError, match="step must be a timedelta"):
+            fresh_store.set_times(first, step=5)  # type: ignore[arg-type]
+        last = datetime(9999, 12, 31, tzinfo=UTC)
+        for start, step in ((last, timedelta(0)), (first, timedelta.max)):
+            with pytest.raises(pgstore.InvalidArgumentError, match="no message can have a time"):
+                fresh_store.set_times(start, step=step)
+        assert [each.added_at for each in store.read_all()] == times
+
+
+@pytest.mark.parametrize("wrong", [None, 5, "nonsense", "host=a\0"])
+def test_what_is_no_connection_string_is_refused(wrong: str) -> None:
+    with pytest.raises(pgstore.InvalidArgumentError, match="connection string"):
+        FreshStores(wrong)
+
+
+def test_ids_are_counted_from_1970_on() -> None:
+    with (
+        pytest.raises(pgstore.InvalidArgumentError, match="1970"),
+        frozen_ids(datetime(1969, 12, 31, tzinfo=UTC)),
+    ):
+        pass
 
 
 def test_frozen_ids_are_the_same_each_time(fresh: FreshStores) -> None:

@@ -14,7 +14,7 @@ from pgstore.testing import compare_messages, given, handle, stored
 
 class Opened(msgspec.Struct):
     owner: str
-    tags: dict[str, int] = {}
+    tags: dict[str, Any] = {}
 
 
 class Moved(msgspec.Struct):
@@ -206,12 +206,42 @@ def test_what_a_store_would_refuse_is_refused() -> None:
         given(accounts, Moved("1"))  # type: ignore[arg-type]
     with pytest.raises(pgstore.InvalidArgumentError, match="amount"):
         given(accounts).when(lambda _: Moved("1"))  # type: ignore[arg-type]
-    with pytest.raises(pgstore.InvalidArgumentError, match="messages of a decision"):
+    with pytest.raises(pgstore.InvalidArgumentError, match="int is not a message type"):
         given(accounts).when(lambda account: account.balance)  # type: ignore[arg-type,return-value]
     with pytest.raises(pgstore.InvalidArgumentError, match="decision must be a function"):
         given(accounts).when(None)  # type: ignore[arg-type]
     with pytest.raises(pgstore.InvalidArgumentError, match="decider, a repository or a subscr"):
         given(store)  # type: ignore[call-overload]
+    deep: dict[str, Any] = {}
+    for _ in range(100):
+        deep = {"deep": deep}
+    for wrong in (Opened("a\0b"), Opened("\\\0"), Opened("a", tags=deep)):
+        for case in (
+            lambda wrong=wrong: given(accounts, wrong),
+            lambda wrong=wrong: given(accounts).when(lambda _: wrong),
+        ):
+            with pytest.raises(pgstore.InvalidArgumentError, match=r"NUL|more than 100"):
+                case()
+    given(accounts, Opened("\\u0000", tags=deep["deep"]))
+    with pytest.raises(pgstore.InvalidArgumentError, match="not JSON"):
+        given(accounts, pgstore.RawMessage("Opened", b"{"))
+
+
+def test_async_decision_is_refused() -> None:
+    async def later(account: Account) -> None: ...
+
+    with pytest.raises(pgstore.InvalidArgumentError, match=r"later is async"):
+        given(accounts).when(later)  # type: ignore[arg-type]
+
+
+def test_what_is_expected_by_mistake_is_refused() -> None:
+    outcome: Any = given(accounts).when(move, 1)
+    comparison: Any = compare_messages
+    for wrong in ([Moved(1)], (Moved(1),), None, Moved, stored(Moved(1))):
+        with pytest.raises(pgstore.InvalidArgumentError, match="one by one"):
+            outcome.then(wrong)
+        with pytest.raises(pgstore.InvalidArgumentError, match="one by one"):
+            comparison([stored(Moved(1))], wrong)
 
 
 def test_async_method_is_refused() -> None:
@@ -257,3 +287,42 @@ def test_stored_messages_are_compared() -> None:
     compare_messages([stored(Moved(1)), stored(Moved(2))], Moved(1), Moved(2))
     with pytest.raises(AssertionError, match=r"amount: 1, expected 2"):
         compare_messages(iter([stored(Moved(1))]), Moved(2))
+
+
+def test_value_that_cannot_be_shown_is_a_difference() -> None:
+    (line,) = failure(given(accounts).when(move, 1), Moved(10**5000))[2:]
+    assert line.strip() == "amount: 1, expected a value of int"
+
+
+async def no_messages() -> Any:
+    yield 1
+
+
+@pytest.mark.parametrize("wrong", [None, [Moved(1)], stored(Moved(1)).message, no_messages()])
+def test_only_stored_messages_are_compared(wrong: Any) -> None:
+    with pytest.raises(pgstore.InvalidArgumentError, match="compare_messages"):
+        compare_messages(wrong, Moved(1))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"stream": None},
+        {"stream": ""},
+        {"stream": "\0"},
+        {"version": 0},
+        {"version": True},
+        {"version": "1"},
+        {"global_position": -1},
+        {"message_id": 5},
+        {"metadata": ["a"]},
+        {"metadata": {"a": float("nan")}},
+    ],
+    ids=str,
+)
+def test_what_no_stored_message_has_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(pgstore.InvalidArgumentError, match=next(iter(wrong))):
+        stored(Moved(1), **wrong)
+    if "stream" in wrong and wrong["stream"] != "":
+        with pytest.raises(pgstore.InvalidArgumentError, match="stream"):
+            handle(store.subscription("s"), Moved(1), **wrong)

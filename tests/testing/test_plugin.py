@@ -260,3 +260,12 @@ def test_page_is_a_test_module(session: pytest.Pytester, conninfo: str) -> None:
     session.makepyfile(module)
     result = session.runpytest_subprocess(*PLUGINS, "--pgstore-conninfo", conninfo, timeout=120)
     assert result.parseoutcomes() == {"passed": len(re.findall(r"def test_", module))}
+
+
+def test_server_that_cannot_be_had_is_told_with_the_places_that_name_it(
+    session: pytest.Pytester,
+) -> None:
+    session.makepyfile("def test_store(pgstore_fresh): ...")
+    for wrong in ("nonsense", "host=/nonexistent"):
+        result = run(session, f"--pgstore-conninfo={wrong}", errors=1)
+        result.stdout.fnmatch_lines(["*--pgstore-conninfo*PGSTORE_TEST_CONNINFO*"])

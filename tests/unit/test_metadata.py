@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 
 from pgstore import InvalidArgumentError, StoredMessage, message_context
@@ -55,11 +56,27 @@ def test_values_are_those_at_the_beginning_of_the_block_as_json() -> None:
         assert values() == {"names": ["ada"], "correlation_id": str(correlation_id)}
 
 
-@pytest.mark.parametrize("value", [object(), float("nan"), {1, object()}])
+@pytest.mark.parametrize(
+    "value", [object(), float("nan"), {1, object()}, "\0", {"a\0": 1}, ["\\\0"], msgspec.Raw(b"{")]
+)
 def test_a_value_without_json_is_refused_at_once(value: Any) -> None:
     with pytest.raises(InvalidArgumentError, match="metadata"):
         message_context(user=value)
     assert values() is None
+
+
+@pytest.mark.parametrize("value", [r"\u0000", [r"\\u0000"], {r"\u0000": 1}])
+def test_a_backslash_before_such_letters_is_no_nul(value: Any) -> None:
+    with message_context(user=value):
+        assert values() == {"user": value}
+
+
+@pytest.mark.parametrize("correlation_id", ["", "a" * 256, "ä" * 128])
+def test_a_correlation_id_that_nothing_would_find_is_refused(correlation_id: str) -> None:
+    with pytest.raises(InvalidArgumentError, match="correlation_id must have 1 to 255 bytes"):
+        message_context(correlation_id=correlation_id)
+    with message_context(correlation_id="a" * 255, user=correlation_id):
+        assert values() == {"correlation_id": "a" * 255, "user": correlation_id}
 
 
 @pytest.mark.parametrize("cause", ["text", FIRST, {"correlation_id": "c"}, StoredMessage])

@@ -165,6 +165,10 @@ def two(old: First, more: int) -> Withdrawn:
     return Withdrawn(more)
 
 
+def by_name(*, old: First) -> Withdrawn:
+    return Withdrawn(1)
+
+
 async def asynchronous(old: First) -> Withdrawn:
     return Withdrawn(1)
 
@@ -208,6 +212,7 @@ def other(old: Second) -> Withdrawn:
         ([Upcaster("a", unannotated)], TypeError, "annotate"),
         ([Upcaster("a", no_result)], TypeError, "annotate"),
         ([Upcaster("a", two)], TypeError, "annotate"),  # type: ignore[arg-type]
+        ([Upcaster("a", by_name)], TypeError, "takes the stored message"),  # type: ignore[arg-type]
         ([Upcaster("a", asynchronous)], TypeError, "plain function"),
         ([Upcaster("a", Asynchronous())], TypeError, "Asynchronous: .* plain function"),
         ([Upcaster("a", generator)], TypeError, "plain function"),
@@ -228,6 +233,7 @@ def other(old: Second) -> Withdrawn:
         ([Upcaster("", deposited)], ValueError, "name"),
         ([Upcaster(3, deposited)], ValueError, "name"),  # type: ignore[arg-type]
         ([Upcaster("a\n", deposited)], ValueError, "name"),
+        ([Upcaster("\ud800", deposited)], ValueError, "name"),
         (Upcaster("b", deposited), TypeError, "in a list"),
         ("b", TypeError, "in a list"),
         ([deposited], TypeError, "Upcaster"),

@@ -14,6 +14,7 @@ BEGIN
     PERFORM _refuse_value('kind', 'must be read, write, consume, monitor or admin', to_jsonb(kind));
   ELSIF categories IS NOT NULL AND kind <> 'write'
     OR cardinality(categories) = 0
+    OR array_ndims(categories) > 1
     OR array_position(categories, NULL) IS NOT NULL
     OR EXISTS (
       SELECT

@@ -42,7 +42,10 @@ DECLARE
 BEGIN
   IF (lease > '0' AND lease <= '1000 years') IS NOT TRUE THEN
     PERFORM _refuse_value('lease', 'must be more than 0, and 1000 years at most', to_jsonb(lease));
-  ELSIF subscriptions IS NULL OR array_position(subscriptions, NULL) IS NOT NULL THEN
+  ELSIF subscriptions IS NULL
+    OR array_ndims(subscriptions) > 1
+    OR array_position(subscriptions, NULL) IS NOT NULL
+  THEN
     PERFORM _refuse_value('subscriptions', 'must be names', to_jsonb(subscriptions));
   ELSIF (max_count >= 1) IS NOT TRUE THEN
     PERFORM _refuse_value('max_count', 'must be 1 or more', to_jsonb(max_count));

@@ -26,6 +26,13 @@ BEGIN
     PERFORM _refuse_value('max_count', 'must be 1 or more', to_jsonb(max_count));
   END IF;
   PERFORM _refuse_isolation();
+  -- Otherwise it would answer that nothing is due, until something is.
+  IF current_setting('transaction_read_only')::boolean THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'read_only_sql_transaction',
+      MESSAGE = 'scheduled messages cannot be delivered in a read-only transaction',
+      DETAIL = json_build_object('standby', pg_is_in_recovery())::text;
+  END IF;
   delivered := 0;
   FOR due IN
     SELECT d.message_id, d.stream
@@ -78,4 +85,4 @@ however many sessions call this at once; a message whose id has been written alr
 forgotten. Waits for no other transaction: messages of a stream that another one writes to are left
 for the next call, and so are those that the role may not write. Call it again at once if it
 returned max_count, otherwise after next_due, or when a notification comes. Raises 22023 for a bad
-argument; MS004 unless under READ COMMITTED.$$;
+argument; MS004 unless under READ COMMITTED; 25006 in a read-only transaction, as on a standby.$$;

@@ -24,7 +24,11 @@ SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 BEGIN
-  IF (max_count >= 1) IS NOT TRUE THEN
+  IF octet_length(of_stream) = 0 THEN
+    PERFORM _refuse_value(
+      'of_stream', 'must be the name of a stream, or NULL for all', to_jsonb(of_stream)
+    );
+  ELSIF (max_count >= 1) IS NOT TRUE THEN
     PERFORM _refuse_value('max_count', 'must be 1 or more', to_jsonb(max_count));
   END IF;
   RETURN QUERY

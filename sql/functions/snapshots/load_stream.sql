@@ -42,6 +42,12 @@ BEGIN
     PERFORM _refuse_value('to_version', 'must be 0 or more', to_jsonb(to_version));
   ELSIF (max_count >= 1) IS NOT TRUE THEN
     PERFORM _refuse_value('max_count', 'must be 1 or more', to_jsonb(max_count));
+  ELSIF octet_length(snapshot) NOT BETWEEN 1 AND 255 THEN
+    PERFORM _refuse_value('snapshot', 'must have 1 to 255 bytes', to_jsonb(snapshot));
+  ELSIF (snapshot IS NULL) <> (code_version IS NULL) THEN
+    PERFORM _refuse_argument('code_version', 'must be given with snapshot, both or none');
+  ELSIF known_message_id IS NOT NULL AND known_changes IS NULL THEN
+    PERFORM _refuse_argument('known_changes', 'must be given with known_message_id');
   END IF;
 
   -- Not a join, which could walk along a table that the planner thinks is small.

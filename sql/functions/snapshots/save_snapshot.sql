@@ -30,6 +30,8 @@ BEGIN
     PERFORM _refuse_argument('state', 'must be a JSON value, not NULL');
   ELSIF _payload_problem(state) IS NOT NULL THEN
     PERFORM _refuse_argument('state', _payload_problem(state));
+  ELSIF changes IS NULL THEN
+    PERFORM _refuse_argument('changes', 'must be the number that load_stream gave, not NULL');
   END IF;
   -- On a standby, for example: the caller has its state without it.
   IF current_setting('transaction_read_only') = 'on' THEN

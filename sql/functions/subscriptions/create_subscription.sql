@@ -43,9 +43,8 @@ BEGIN
     PERFORM _refuse_value('max_attempts', 'must be 1 or more', to_jsonb(max_attempts));
   ELSIF (retry_delay BETWEEN '0' AND '1000 years') IS NOT TRUE THEN
     PERFORM _refuse_value('retry_delay', 'must be between 0 and 1000 years', to_jsonb(retry_delay));
-  ELSIF jsonb_typeof(metadata) <> 'object' THEN
-    PERFORM _refuse_value('metadata', 'must be a JSON object, or NULL for all', metadata);
   END IF;
+  PERFORM _refuse_metadata(metadata);
   categories := _set_of_names('categories', categories);
   types := _set_of_names('types', types);
   PERFORM _refuse_filter(0, partitions, partition_by, stream_pattern);

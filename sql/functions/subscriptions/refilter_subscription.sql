@@ -23,9 +23,7 @@ DECLARE
   furthest bigint;
 BEGIN
   PERFORM _refuse_stranger('refilter_subscription');
-  IF jsonb_typeof(metadata) <> 'object' THEN
-    PERFORM _refuse_value('metadata', 'must be a JSON object, or NULL for all', metadata);
-  END IF;
+  PERFORM _refuse_metadata(metadata);
   categories := _set_of_names('categories', categories);
   types := _set_of_names('types', types);
   PERFORM _refuse_filter(0, 1, 'stream', stream_pattern);

@@ -31,6 +31,14 @@ def evolve(state: Sum, message: EventA | EventB) -> Sum:
     return Sum(state.total + num, state.seen + 1)
 
 
+class Required(msgspec.Struct):
+    total: int
+
+
+def endless(*given: object) -> Any:
+    yield given
+
+
 def add_one(state: Sum) -> EventA:
     return EventA(state.seen + 1)
 
@@ -105,8 +113,13 @@ async def test_error_of_the_function_is_raised_and_nothing_is_written(
 
     with pytest.raises(LookupError, match="not enough"):
         await store.decider(evolve, Sum).decide(stream, refuse)
-    with pytest.raises(pgstore.InvalidArgumentError, match="messages of a decision"):
+    with pytest.raises(pgstore.InvalidArgumentError, match="int is not a message type"):
         await store.decider(evolve, Sum).decide(stream, lambda _: 5)
+    wrong: Any
+    for wrong in (Sum(), {"num": 1}, "text"):
+        decision = mock.Mock(return_value=wrong)
+        with pytest.raises(pgstore.InvalidArgumentError, match=f"{type(wrong).__name__} is not a"):
+            await store.decider(evolve, Sum).decide(stream, decision)
     assert await store.stream_version(stream) == 0
 
 
@@ -327,7 +340,7 @@ async def test_snapshot_that_its_code_cannot_read_is_an_error(
     rule = Snapshots("changed", every=1)
     await store.write(stream, EventA(1))
     await store.decider(evolve, Sum, snapshots=rule).load(stream)
-    for wrong in (Empty, msgspec.defstruct("Sum", [("total", str)])):
+    for wrong in (Empty, msgspec.defstruct("Sum", [("total", str, "")])):
         with pytest.raises(pgstore.PgstoreError) as caught:
             await store.decider(mock.Mock(), wrong, snapshots=rule).load(stream)
         assert "code_version" in caught.value.__notes__[0]
@@ -472,7 +485,18 @@ async def test_a_cached_state_of_another_history_is_not_used(
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"name": 5}, {"code_version": "1"}, {"every": 0}, {"every": "100"}]
+    "wrong",
+    [
+        {"name": 5},
+        {"name": ""},
+        {"name": "ä" * 128},
+        {"name": "a\0"},
+        {"name": "\ud800"},
+        {"code_version": "1"},
+        {"every": 0},
+        {"every": "100"},
+        {"every": lambda state: True},
+    ],
 )
 def test_snapshots_are_refused_when_they_are_declared(wrong: dict[str, Any]) -> None:
     with pytest.raises(pgstore.InvalidArgumentError, match=next(iter(wrong))):
@@ -483,7 +507,11 @@ async def test_what_a_decider_takes(store: AsyncMessageStore[Any], stream: str) 
     wrong: list[dict[str, Any]] = [
         {"evolve": 5},
         {"evolve": None},
+        {"evolve": lambda state: state},
+        {"evolve": endless},
         {"initial": 5},
+        {"initial": lambda stream: Sum()},
+        {"initial": endless},
         {"snapshots": "sum"},
         {"cache": -1},
     ]
@@ -491,11 +519,15 @@ async def test_what_a_decider_takes(store: AsyncMessageStore[Any], stream: str) 
         arguments: dict[str, Any] = {"evolve": evolve, "state": Sum} | each
         with pytest.raises(pgstore.InvalidArgumentError, match=next(iter(each))):
             store.decider(**arguments)
+    for state in (Sum | Required, Required, None):  # what the state of an empty stream is
+        with pytest.raises(pgstore.InvalidArgumentError, match="pass initial="):
+            store.decider(evolve, state)  # type: ignore[arg-type]
+    with pytest.raises(pgstore.InvalidArgumentError, match="at_version must be 0 or more"):
+        await store.decider(evolve, Sum).load(stream, at_version=-1)
     sums = store.decider(evolve, Sum)
     wrong_number: Any = 5
     for call in (
         lambda: sums.load(wrong_number),
-        lambda: sums.load(stream, at_version=-1),
         lambda: sums.decide(stream, wrong_number),
         lambda: sums.decide(stream, add_one, attempts=0),
     ):

@@ -1,5 +1,6 @@
 """Reads and subscriptions that choose messages by their metadata, and correlation ids."""
 
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -104,10 +105,9 @@ async def test_subscription_by_metadata(
 async def test_a_filter_that_is_no_object_is_refused(store: Store) -> None:
     wrong: Any
     for wrong in (["a"], "a", 7):
-        with pytest.raises(InvalidArgumentError):
-            await numbers(store.read_all(metadata=wrong))
-        with pytest.raises(InvalidArgumentError):
-            await store.subscription(str(uuid4()), metadata=wrong).create()
+        for call in (store.read_all, store.follow, partial(store.subscription, str(uuid4()))):
+            with pytest.raises(InvalidArgumentError, match="metadata must be a mapping"):
+                call(metadata=wrong)
 
 
 async def test_read_correlated_in_pages(store: Store, stream: str) -> None:

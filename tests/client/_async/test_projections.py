@@ -8,7 +8,13 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from pgstore import AsyncMessageStore, AsyncSubscription, StoredMessage, SubscriptionNotFoundError
+from pgstore import (
+    AsyncMessageStore,
+    AsyncSubscription,
+    InvalidArgumentError,
+    StoredMessage,
+    SubscriptionNotFoundError,
+)
 from tests.client._async.conftest import OpenConnection
 from tests.client._async.running import running
 from tests.client.messages import EventA, EventB
@@ -122,6 +128,9 @@ async def test_replacing_waits_for_nothing_longer_than_its_time(
     with pytest.raises(SubscriptionNotFoundError):
         async with new.replacing(f"{category}-none"):
             raise AssertionError
+    with pytest.raises(InvalidArgumentError, match="another subscription"):
+        async with new.replacing(new):
+            raise AssertionError
 
 
 async def test_replacing_holds_the_other_one_until_it_ends(
@@ -214,3 +223,26 @@ async def test_what_a_handler_raises_in_the_writers_transaction_refuses_the_mess
     with pytest.raises(psycopg.errors.DivisionByZero):
         await in_one_transaction(store, totals, f"{category}-1", EventA(1))
     assert await store.stream_version(f"{category}-1") == 0
+
+
+async def test_apply_needs_a_transaction(
+    store: Store,
+    totals: AsyncSubscription[Any],
+    open_connection: OpenConnection,
+    tables: str,
+    category: str,
+) -> None:
+    @totals.handler
+    async def add(stored: StoredMessage[EventA], tx: Transaction) -> None:
+        await tx.execute(f"INSERT INTO {tables}.seen_1 VALUES (%s)".encode(), [stored.version])
+
+    await store.write(f"{category}-1", EventA(1))
+    stored = [each async for each in store.read(f"{category}-1")]
+    conn = await open_connection()
+    await conn.set_autocommit(True)
+    with pytest.raises(InvalidArgumentError, match="apply needs a transaction"):
+        await totals.apply(stored, conn)
+    async with conn.transaction():
+        await totals.apply(stored, conn)
+    cursor = await conn.execute(f"SELECT num FROM {tables}.seen_1".encode())
+    assert await cursor.fetchall() == [(1,)]

@@ -2,8 +2,10 @@
 
 """What errors say of subscriptions, connections and raw messages, and what is not an error."""
 
+from contextlib import suppress
 from typing import Any
 
+import psycopg
 import pytest
 
 from pgstore import (
@@ -13,7 +15,7 @@ from pgstore import (
     StoredMessage,
     SubscriptionNotFoundError,
 )
-from tests.client._sync.conftest import OpenStore
+from tests.client._sync.conftest import OpenConnection, OpenStore
 from tests.client._sync.running import running
 from tests.client._sync.test_subscription import collecting, fill
 from tests.client.messages import EventA
@@ -172,3 +174,14 @@ def test_other_libraries_connections_are_named_with_the_way_to_psycopgs(
     text = str(caught.value)
     assert f"{module}.{name}" in text
     assert way in text if way else "inside" not in text
+
+
+def test_a_transaction_that_has_failed_is_told_with_what_to_do(
+    store: Store, open_connection: OpenConnection, category: str
+) -> None:
+    conn = open_connection(autocommit=False)
+    with suppress(psycopg.errors.DivisionByZero):
+        conn.execute("SELECT 1 / 0")
+    with pytest.raises(psycopg.errors.InFailedSqlTransaction) as caught:
+        store.write(f"{category}-1", EventA(1), conn=conn)
+    assert "savepoint" in caught.value.__notes__[0]

@@ -269,8 +269,10 @@ def test_reads_are_calls_of_the_database(watched: Store, watch: Watch, category:
     watched.get_many([])
     watched.stream_version(stream)
     watched.safe_position()
+    watched.decider(lambda state, _: state, dict).load(stream)
     spans = watch.spans()
     functions = "read_stream read_page last_message get_messages stream_version safe_position"
+    functions += " load_stream"
     assert [span.name for span in spans] == [
         f"SELECT {watched.name}.{function}" for function in functions.split()
     ]
@@ -527,6 +529,17 @@ def test_a_write_that_is_repeated_in_another_span_is_a_retry(
 def test_without_a_provider_nothing_is_written(open_store: OpenStore, category: str) -> None:
     store = open_store()
     instrument(store)
+    store.write(f"{category}-1", EventA(1))
+    assert [stored.metadata for stored in store.read(f"{category}-1")] == [None]
+
+
+@pytest.mark.parametrize("provider", ["tracer_provider", "meter_provider", "create_spans"])
+def test_what_is_no_provider_is_refused(
+    open_store: OpenStore, category: str, provider: str
+) -> None:
+    store = open_store()
+    with pytest.raises(InvalidArgumentError, match=f"{provider} must be"):
+        instrument(store, **{provider: "global"})  # type: ignore[arg-type]
     store.write(f"{category}-1", EventA(1))
     assert [stored.metadata for stored in store.read(f"{category}-1")] == [None]
 

@@ -10,7 +10,13 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from pgstore import MessageStore, StoredMessage, Subscription, SubscriptionNotFoundError
+from pgstore import (
+    InvalidArgumentError,
+    MessageStore,
+    StoredMessage,
+    Subscription,
+    SubscriptionNotFoundError,
+)
 from tests.client._sync.conftest import OpenConnection
 from tests.client._sync.running import running
 from tests.client.messages import EventA, EventB
@@ -120,6 +126,8 @@ def test_replacing_waits_for_nothing_longer_than_its_time(
         pass
     with pytest.raises(SubscriptionNotFoundError), new.replacing(f"{category}-none"):
         raise AssertionError
+    with pytest.raises(InvalidArgumentError, match="another subscription"), new.replacing(new):
+        raise AssertionError
 
 
 def test_replacing_holds_the_other_one_until_it_ends(
@@ -211,3 +219,26 @@ def test_what_a_handler_raises_in_the_writers_transaction_refuses_the_message(
     with pytest.raises(psycopg.errors.DivisionByZero):
         in_one_transaction(store, totals, f"{category}-1", EventA(1))
     assert store.stream_version(f"{category}-1") == 0
+
+
+def test_apply_needs_a_transaction(
+    store: Store,
+    totals: Subscription[Any],
+    open_connection: OpenConnection,
+    tables: str,
+    category: str,
+) -> None:
+    @totals.handler
+    def add(stored: StoredMessage[EventA], tx: Transaction) -> None:
+        tx.execute(f"INSERT INTO {tables}.seen_1 VALUES (%s)".encode(), [stored.version])
+
+    store.write(f"{category}-1", EventA(1))
+    stored = list(store.read(f"{category}-1"))
+    conn = open_connection()
+    conn.set_autocommit(True)
+    with pytest.raises(InvalidArgumentError, match="apply needs a transaction"):
+        totals.apply(stored, conn)
+    with conn.transaction():
+        totals.apply(stored, conn)
+    cursor = conn.execute(f"SELECT num FROM {tables}.seen_1".encode())
+    assert cursor.fetchall() == [(1,)]

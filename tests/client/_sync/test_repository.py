@@ -159,3 +159,33 @@ def test_aggregates_have_snapshots(store: MessageStore[Any], category: str) -> N
     with accounts.edit("ada") as edited:
         edited.deposit(7)
     assert accounts.get("ada") == Account("ada", 4, 10)
+
+
+def test_what_a_repository_takes(store: MessageStore[Any]) -> None:
+    wrong: list[tuple[Any, Any, str]] = [
+        (Account, "two-parts", "category"),
+        (Account, "", "category"),
+        (Account, "a\0", "category"),
+        (Account, None, "category"),
+        (None, "account", "aggregate"),
+        (lambda: Account("1"), "account", "aggregate"),
+        (str, "account", "evolve of the aggregate"),
+    ]
+    for aggregate, category, argument in wrong:
+        with pytest.raises(pgstore.InvalidArgumentError, match=f"^{argument}"):
+            store.repository(aggregate, category)
+
+
+def test_what_is_no_aggregate_is_refused_before_anything_is_written(
+    store: MessageStore[Any], category: str
+) -> None:
+    accounts: Any = store.repository(Account, category)
+    for call in (accounts.add, accounts.save):
+        for wrong in (None, "1", EventA(1)):
+            with pytest.raises(pgstore.InvalidArgumentError, match="has no id"):
+                call(wrong)
+        for changes in (None, (EventA(1),)):
+            account = Account("1", changes=changes)  # type: ignore[arg-type]
+            with pytest.raises(pgstore.InvalidArgumentError, match="must be a list"):
+                call(account)
+    assert store.stream_version(f"{category}-1") == 0
