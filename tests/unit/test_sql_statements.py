@@ -25,7 +25,7 @@ from pgstore._core import sql_files
     ],
 )
 def test_a_script_is_taken_apart(script: str, statements: list[str]) -> None:
-    assert sql_files.statements(script) == statements
+    assert list(sql_files.statements(script)) == statements
 
 
 def test_nothing_of_the_files_is_lost() -> None:
