@@ -62,25 +62,25 @@ def test_reader_that_stops_at_the_safe_position_misses_nothing(
 ) -> None:
     with psycopg.connect(server_conninfo, autocommit=True) as conn:
         safe, naive = Reader(conn, store, safe=True), Reader(conn, store, safe=False)
-        writers.start(make_jobs(server_conninfo, store))
-        end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
+        stored: list[int] = []
+        for _ in range(5):  # until the same run would have lost messages
+            writers.start(make_jobs(server_conninfo, store))
+            end = time.monotonic() + SECONDS
+            while time.monotonic() < end:
+                safe.look()
+                naive.look()
+            errors = [report.errors for report in writers.reports()]
             safe.look()
             naive.look()
-        errors = [report.errors for report in writers.reports()]
-        safe.look()
-        naive.look()
-        stored = [
-            position
-            for (position,) in conn.execute(
-                f"SELECT global_position FROM {store}.messages ORDER BY 1"
-            )
-        ]
+            rows = conn.execute(f"SELECT global_position FROM {store}.messages ORDER BY 1")
+            stored = [position for (position,) in rows]
+            assert {code for each in errors for code in each} <= {"40P01"}
+            assert safe.seen == stored
+            if len(naive.seen) < len(stored):
+                break
 
-    assert {code for each in errors for code in each} <= {"40P01"}
-    assert safe.seen == stored
     assert len(stored) > 500
-    assert len(naive.seen) < len(stored)  # the same run would have lost messages
+    assert len(naive.seen) < len(stored)
 
 
 def make_jobs(conninfo: str, store: str) -> list[Job]:

@@ -100,7 +100,11 @@ def test_no_call_deadlocks_with_an_upgrade_that_changes_all_tables(stage: Stage)
             gates = [lock.take() for lock in sorted(stage.held[name].locks)[-1:]]
         for gate in gates:
             met[name, "before it"] = stage.meet(call, upgrade, gate)
-    assert {end: states for end, states in met.items() if states != [None, None]} == {}
+    # write_group waits for a table for 100 ms at most, which may be less than the upgrade takes.
+    allowed = {name: {None, "55P03"} for name, _ in met if name.startswith("write_group")}
+    assert {
+        end: states for end, states in met.items() if not set(states) <= allowed.get(end[0], {None})
+    } == {}
 
 
 @pytest.mark.parametrize("name", _OF_VIEWS)
