@@ -65,6 +65,10 @@ class AsyncDirectConnection(AsyncConnection[TupleRow]):
                 name = await self._prepare(statement)
             self.pgconn.send_query_prepared(name, *sent, _BINARY)
             return self._loaded(await self._answer())
+        except AsyncInterruption:  # also between sending and waiting
+            if self.pgconn.transaction_status == _ACTIVE:
+                await self._end_statement()
+            raise
         # Nothing has happened: without a transaction around it, the statement can run again.
         except errors.InvalidSqlStatementName:  # after DISCARD ALL, or behind a pooler
             self._store_prepared.clear()
@@ -105,12 +109,7 @@ class AsyncDirectConnection(AsyncConnection[TupleRow]):
 
     async def _answer(self) -> PGresult:
         """Wait for the result of the statement that was sent; raise it if it is an error."""
-        try:
-            result = await self._result()
-        except AsyncInterruption:
-            if self.pgconn.transaction_status == _ACTIVE:
-                await self._end_statement()
-            raise
+        result = await self._result()
         assert result is not None
         if result.status not in _DONE:
             raise errors.error_from_result(result)

@@ -67,6 +67,10 @@ class DirectConnection(Connection[TupleRow]):
                 name = self._prepare(statement)
             self.pgconn.send_query_prepared(name, *sent, _BINARY)
             return self._loaded(self._answer())
+        except Interruption:  # also between sending and waiting
+            if self.pgconn.transaction_status == _ACTIVE:
+                self._end_statement()
+            raise
         # Nothing has happened: without a transaction around it, the statement can run again.
         except errors.InvalidSqlStatementName:  # after DISCARD ALL, or behind a pooler
             self._store_prepared.clear()
@@ -107,12 +111,7 @@ class DirectConnection(Connection[TupleRow]):
 
     def _answer(self) -> PGresult:
         """Wait for the result of the statement that was sent; raise it if it is an error."""
-        try:
-            result = self._result()
-        except Interruption:
-            if self.pgconn.transaction_status == _ACTIVE:
-                self._end_statement()
-            raise
+        result = self._result()
         assert result is not None
         if result.status not in _DONE:
             raise errors.error_from_result(result)

@@ -89,6 +89,31 @@ def test_ctrl_c_ends_the_statement_and_keeps_the_connection(
     assert pid(store) == before
 
 
+def test_ctrl_c_between_sending_and_waiting_ends_the_statement(
+    store: MessageStore[EventA],
+    watch: Watch,
+    stream: str,
+    block: Callable[[], None],
+    blocking: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = pid(store)
+    block()
+
+    def interrupted(conn: direct.DirectConnection) -> None:
+        Parallel.until(watch.is_blocked)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(direct.DirectConnection, "_answer", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.write(stream, EventA(99))
+    assert not watch.is_blocked()
+    blocking.rollback()
+    assert store.stream_version(stream) == PREPARED
+    assert pid(store) == before
+
+
 def test_a_connection_that_cannot_be_cancelled_is_closed(
     store: MessageStore[EventA],
     watch: Watch,

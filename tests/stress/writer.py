@@ -54,13 +54,13 @@ class Writer:
 
     def run(self, seconds: float, least: int) -> dict[str, int]:
         counts: Counter[str] = Counter()
-        conn = self._connect()
+        conn: psycopg.Connection[TupleRow] | None = None
         end = time.monotonic() + seconds
         while time.monotonic() < end or (
             counts["committed"] < least and time.monotonic() < end + _PATIENCE
         ):
             try:
-                if conn.closed:
+                if conn is None or conn.closed:
                     conn = self._connect()
                 back = self._chance.random() < 0.1
                 with conn.transaction(force_rollback=back):
@@ -68,7 +68,8 @@ class Writer:
                 counts["rolled back" if back else "committed"] += 1
             except psycopg.Error as error:
                 counts[error.sqlstate or "lost"] += 1
-        conn.close()
+        if conn is not None:
+            conn.close()
         return dict(counts)
 
     def _connect(self) -> psycopg.Connection[TupleRow]:
