@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import Connect
-from tests.sql.store import Connection, Store, last_position, marks
+from tests.sql.store import Connection, Store, last_position, marks, wait_until
 
 Write = Callable[[Connection, str], None]
 
@@ -130,6 +130,12 @@ def test_write_notifies_nobody_when_nobody_sleeps(
     store: Store, stream: str, sleeper: Connection, write: Write
 ) -> None:
     sleeper.execute("SELECT pg_advisory_unlock_all()")
+    # The session of another test's sleeper may not have ended yet.
+    held = (
+        "SELECT FROM pg_locks AS l WHERE l.locktype = 'advisory'"
+        " AND l.classid::bigint = STORE._bell_lock_class()::bigint & 4294967295"
+    )
+    wait_until(lambda: store.query(held).rowcount == 0)
     write(store.conn, stream)
     assert notified(sleeper) == []
 
