@@ -1,4 +1,4 @@
-"""Write the tables and plots of docs/performance.md and README.md.
+"""Write the tables and plots of docs/performance.md, docs/choosing.md and README.md.
 
 `python -m benchmarks.report [RESULTS.json]`. In a page, a table stands between `<!-- NAME -->` and
 `<!-- /NAME -->`; no figure there is written by hand. Plots go to docs/performance/.

@@ -100,7 +100,7 @@ def best_grouped(figure: Figure) -> float | None:
     return best_peer(figure, mine="pgstore-grouped")
 
 
-def best_peer_of_raw(figure: Figure) -> float | None:
+def limit_of_best_peer(figure: Figure) -> float | None:
     return best_peer(figure, mine="raw")
 
 
@@ -228,7 +228,7 @@ def _applications(record: Record) -> Iterator[Row]:
         what = f"One process of 32 tasks{disk}, grouped"
         against = "one INSERT a transaction"
         yield Row(what, against, "≥", 2, key, share_of("raw", "pgstore-grouped"))
-        yield Row(what, "the best peer", "≥", 5, key, best_grouped, best_peer_of_raw)
+        yield Row(what, "the best peer", "≥", 5, key, best_grouped, limit_of_best_peer)
     what, against = "A lone write, grouped, 99th percentile", "not grouped"
     yield Row(what, against, "≤", 1.1, "application/lone/p99", times("pgstore-grouped", US))
 

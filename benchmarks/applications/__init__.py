@@ -12,8 +12,8 @@ class Application(msgspec.Struct, frozen=True):
 
     Attributes:
         checkpoints: the tables and the column where its store keeps them.
-        cannot: questions that it answers so.
-        reports_failures: its store lets the application know of an error in a subscription.
+        cannot: questions that it answers with "cannot", because its store lacks the feature.
+        reports_failures: whether its store raises the error of a subscription to the application.
     """
 
     title: str

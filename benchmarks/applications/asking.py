@@ -106,7 +106,7 @@ def wanted(app: Application, question: list[Any], expected: object) -> object:
 
 
 def command(app: Application) -> list[str]:
-    """How to start the application; what it runs in is made if it is not there."""
+    """The command that starts the application; packages that it needs are installed first."""
     if app.environment == "own":
         return [sys.executable, str(app.path)]
     if app.environment == "bench":
@@ -118,7 +118,7 @@ def command(app: Application) -> list[str]:
 
 
 def addresses(words: dict[str, Any]) -> dict[str, str]:
-    """Where the database is, in the settings that the stores read."""
+    """The environment variables by which the applications find the database."""
     user, password = str(words.get("user", "postgres")), str(words.get("password", ""))
     host, port = str(words.get("host", "localhost")), str(words.get("port", 5432))
     account = quote(user) + (f":{quote(password)}" if password else "")

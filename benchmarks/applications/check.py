@@ -1,4 +1,4 @@
-"""What is asked of every application, and what it has to answer.
+"""The questions that every application is asked, and the expected answers.
 
 An application reads questions from its standard input, each a JSON list in a line, and answers each
 by a line of JSON. It is started on the same database once for each part. The applications in Python

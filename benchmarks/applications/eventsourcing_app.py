@@ -1,8 +1,6 @@
 """The orders on eventsourcing, by its aggregates, applications and projections."""
 
 import json
-import random
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
@@ -22,7 +20,7 @@ from eventsourcing.projection import (
     Projection,
     ProjectionRunner,
 )
-from eventsourcing.utils import get_topic
+from eventsourcing.utils import get_topic, retry
 from psycopg.sql import SQL
 
 from benchmarks.applications import check
@@ -122,17 +120,11 @@ class Orders(Application[UUID]):
     def cancel(self, number: str, reason: str) -> None:
         self._change(number, lambda order: order.cancel(reason))
 
+    @retry(IntegrityError, max_attempts=10, wait=0.005)
     def _change(self, number: str, change: Callable[[Order], None]) -> None:
-        for attempt in range(10):
-            order: Order = self.repository.get(Order.create_id(number))
-            change(order)
-            try:
-                self.save(order)
-                return
-            except IntegrityError:
-                if attempt == 9:
-                    raise
-                time.sleep(random.uniform(0, 0.005 * 2**attempt))
+        order: Order = self.repository.get(Order.create_id(number))
+        change(order)
+        self.save(order)
 
 
 app = Orders()

@@ -42,7 +42,7 @@ NOTES: list[tuple[list[Cell], str]] = [
         "JavaScript needs no classes for events. In TypeScript their types stand here.",
     ),
     (
-        [("commands", "eventsourcing"), ("commands", "depeche")],
+        [("commands", "depeche")],
         "The user writes the loop that tries again after a conflict.",
     ),
     (

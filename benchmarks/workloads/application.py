@@ -49,7 +49,7 @@ def measured(bench: Bench, server: Server) -> None:
 
 
 def lone(bench: Bench, databases: dict[str, Database]) -> None:
-    """How long a write takes that no other is beside."""
+    """How long a write takes while no other client writes."""
     found: dict[str, list[list[float]]] = {name: [] for name in databases}
 
     def median(name: str) -> float:
@@ -59,7 +59,7 @@ def lone(bench: Bench, databases: dict[str, Database]) -> None:
         found[name].append(result["times"])
         return percentile(result["times"], 0.5) * 1000
 
-    title = "A write over TCP that no other is beside"
+    title = "A lone write over TCP"
     bench.measure(
         f"{bench.workload}/lone/p50",
         f"{title}, median",

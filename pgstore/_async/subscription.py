@@ -134,11 +134,11 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
         self._told = True
 
     async def confirm(self) -> None:
-        """Make sure once more that it reads the same.
+        """Compare the filters of this object with those in the database again.
 
         Raises:
-            SubscriptionExistsError: it reads something else.
-            SubscriptionNotFoundError: it was dropped, and is not made again.
+            SubscriptionExistsError: they differ.
+            SubscriptionNotFoundError: the subscription was dropped; it is not created again.
         """
         await self.position()
         self._created = False
