@@ -33,7 +33,7 @@ serialization failures (40001) and deadlocks (40P01), both of which can be tried
 """
 
 from collections.abc import Callable, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar, overload
 from uuid import UUID
 
 import msgspec
@@ -152,8 +152,14 @@ class _Detail(Generic[T]):
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, error: "StoreError", owner: type) -> T:
-        return self._kind(str(error.detail[self._name]))
+    @overload
+    def __get__(self, error: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, error: "StoreError", owner: type) -> T: ...
+
+    def __get__(self, error: Any, owner: type) -> Any:
+        return self if error is None else self._kind(str(error.detail[self._name]))
 
 
 class StoreError(PgstoreError, psycopg.DatabaseError):

@@ -7,7 +7,7 @@ from typing import Any
 from pgstore._async.decider import AsyncDecider
 from pgstore._async.repository import A, AsyncRepository
 from pgstore._async.writer import AsyncWriter
-from pgstore._core.arguments import describe
+from pgstore._core.arguments import category_of, describe
 from pgstore._core.codec import codec_of
 from pgstore._core.coders import DecodeHook, Hook
 from pgstore._core.handlers import refuse_other_parameters, takes_as_many
@@ -16,7 +16,6 @@ from pgstore._core.states import (
     S,
     Snapshots,
     StateCodec,
-    category_of_streams,
     refuse_no_aggregate_class,
 )
 from pgstore.errors import InvalidArgumentError
@@ -74,7 +73,9 @@ class AsyncDecidingStore(AsyncWriter[E]):
             snapshots, cache: as those of `decider`.
         """
         refuse_no_aggregate_class(aggregate)
-        prefix = f"{category_of_streams(category)}-"
+        if not category_of(category):
+            raise InvalidArgumentError("category must not be empty: a stream is called category-id")
+        prefix = f"{category}-"
 
         def evolve(state: A, message: E) -> A:
             state.evolve(message)

@@ -13,7 +13,7 @@ from pgstore._async.opening import AsyncOpening
 from pgstore._async.reader import PAGE, AsyncReader, Fetched
 from pgstore._core import statements as s
 from pgstore._core.arguments import count, name_of, number, seconds, several, whole
-from pgstore._core.filters import Filter, categories_of, names
+from pgstore._core.filters import Filter, categories_of
 from pgstore._core.messages import POSITION, E, StoredMessage
 from pgstore._core.metadata import Metadata, object_text
 
@@ -189,7 +189,7 @@ class AsyncGlobalReader(AsyncReader[E]):
     def _filter(
         self,
         types: Iterable[str | type] | None,
-        categories: Iterable[str] | None,
+        categories: tuple[str, ...] | None,
         stream_pattern: str | None,
         partition: int | None,
         partitions: int | None,
@@ -198,7 +198,7 @@ class AsyncGlobalReader(AsyncReader[E]):
     ) -> Filter:
         return Filter(
             types=None if types is None else self._codec.names_of(several("types", types) or ()),
-            categories=None if categories is None else names("categories", categories),
+            categories=categories,
             stream_pattern=None
             if stream_pattern is None
             else name_of("stream_pattern", stream_pattern),

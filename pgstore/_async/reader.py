@@ -188,7 +188,7 @@ class AsyncReader(Generic[E]):
     ) -> AsyncIterator[StoredMessage[E]]:
         """Iterate over messages, fetched page by page from a place on.
 
-        Those that an upcaster leaves out do not count.
+        Messages that an upcaster leaves out do not count.
         """
         page = _FIRST_PAGE
         while max_count is None or max_count > 0:

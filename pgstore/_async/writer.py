@@ -179,7 +179,12 @@ class AsyncWriter(AsyncGlobalReader[E]):
     async def cancel(
         self, message_id: UUID, *, conn: AsyncConnection[object] | None = None
     ) -> bool:
-        """Forget a scheduled message; False if it was written already, or never scheduled."""
+        """Forget a scheduled message; False if it was written already, or never scheduled.
+
+        Raises:
+            psycopg.OperationalError: the connection was lost, and nothing tells whether this call
+                or a delivery came first.
+        """
         parameters = (uuid_text("message_id", message_id),)
         try:
             ((cancelled,),) = await self._database.rows(

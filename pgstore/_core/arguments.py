@@ -115,6 +115,16 @@ def text_of(argument: str, value: str) -> str:
     return value
 
 
+def category_of(value: str) -> str:
+    """A category that streams can be of."""
+    if "-" in text_of("category", value):
+        raise InvalidArgumentError(
+            "category must be the part of a stream's name before the first -,"
+            f" not {describe(value)}"
+        )
+    return value
+
+
 def several(name: str, values: Iterable[T] | None) -> tuple[T, ...] | None:
     """An argument of several values; a text, which has letters, is meant as one."""
     if values is None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from psycopg.rows import TupleRow
 
-from pgstore._core.arguments import describe, name_of, number, several
+from pgstore._core.arguments import category_of, number, several
 from pgstore._core.messages import METADATA, STREAM, TYPE
 from pgstore._core.parameters import array
 from pgstore.errors import InvalidArgumentError
@@ -47,7 +47,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.types is not None and not {row[TYPE] for row in rows} - {None} <= {*self.types}:
             return False
-        if self.metadata is not None and not _read(rows, self.metadata):
+        if self.metadata is not None and not _all_contain(rows, self.metadata):
             return False
         if self.categories is None and self.stream_pattern is None:
             return True
@@ -65,7 +65,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 _decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
 
-def _read(rows: list[TupleRow], wanted: str) -> bool:
+def _all_contain(rows: list[TupleRow], wanted: str) -> bool:
     """Tell whether each message's metadata contains this object."""
     try:
         values = _decode(wanted)
@@ -100,15 +100,4 @@ def categories_of(category: str | None, categories: Iterable[str] | None) -> tup
     if category is not None and categories is not None:
         raise InvalidArgumentError("give category or categories, not both")
     found = several("categories", categories) if category is None else (category,)
-    for each in found or ():
-        if "-" in name_of("category", each):
-            raise InvalidArgumentError(
-                "a category is the part of a stream's name before the first -: no stream is of"
-                f" {describe(each)}"
-            )
-    return found
-
-
-def names(argument: str, values: Iterable[str]) -> tuple[str, ...]:
-    """Several names."""
-    return tuple(name_of(f"each of {argument}", each) for each in several(argument, values) or ())
+    return None if found is None else tuple(map(category_of, found))

@@ -17,7 +17,7 @@ from pgstore.errors import InvalidArgumentError
 
 Metadata = Mapping[str, object]
 
-# As many bytes of it are in the index.
+# In bytes: the index has no longer one.
 _LONGEST_CORRELATION_ID = 255
 
 

@@ -60,14 +60,14 @@ def by_name(messages: object) -> dict[str, type]:
     return named
 
 
-def members(annotation: object) -> list[typing.Any]:
+def members(annotation: typing.Any) -> list[typing.Any]:
     """The members of a union; another annotation alone."""
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
         return [each for member in typing.get_args(annotation) for each in members(member)]
     if typing.get_origin(annotation) is typing.Annotated:
         return members(typing.get_args(annotation)[0])
     if type(annotation).__name__ == "TypeAliasType":  # type Event = A | B, from Python 3.12 on
-        return members(getattr(annotation, "__value__"))  # noqa: B009
+        return members(annotation.__value__)
     return [annotation]
 
 

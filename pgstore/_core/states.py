@@ -67,16 +67,6 @@ def changes_of(aggregate: Aggregate[E]) -> list[E]:
     return aggregate.changes
 
 
-def category_of_streams(category: str) -> str:
-    """A category that streams can be of: the part of their names before the first minus."""
-    if not text_of("category", category) or "-" in category:
-        raise InvalidArgumentError(
-            "category must be the part of the streams' names before the first -,"
-            f" not {describe(category)}"
-        )
-    return category
-
-
 class Snapshots(msgspec.Struct, frozen=True):
     """How the states of a decider or repository are kept in the store.
 

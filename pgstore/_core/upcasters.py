@@ -93,10 +93,10 @@ def _step(function: Callable[[typing.Any], object]) -> Step:
             for each in inspect.signature(function).parameters.values()
             if each.default is each.empty
         ]
-        is_called = takes_as_many(function, 1)
+        takes_one = takes_as_many(function, 1)
     except Exception as error:  # annotations that are evaluated can raise anything
         raise TypeError(unreadable_annotations(function, error)) from error
-    if not is_called or len(needed) != 1 or needed[0] not in hints or "return" not in hints:
+    if not takes_one or len(needed) != 1 or needed[0] not in hints or "return" not in hints:
         raise TypeError(
             f"{name}: an upcaster takes the stored message and returns the present one: annotate"
             " both, as in def upcast(old: OldClass) -> NewClass, or with dict[str, Any]"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import UnionType
 from typing import Any
 
-from pgstore._core.arguments import describe
+from pgstore._core.arguments import category_of, describe
 from pgstore._core.codec import codec_of
 from pgstore._core.coders import DecodeHook, Hook
 from pgstore._core.handlers import refuse_other_parameters, takes_as_many
@@ -15,7 +15,6 @@ from pgstore._core.states import (
     S,
     Snapshots,
     StateCodec,
-    category_of_streams,
     refuse_no_aggregate_class,
 )
 from pgstore._sync.decider import Decider
@@ -76,7 +75,9 @@ class DecidingStore(Writer[E]):
             snapshots, cache: as those of `decider`.
         """
         refuse_no_aggregate_class(aggregate)
-        prefix = f"{category_of_streams(category)}-"
+        if not category_of(category):
+            raise InvalidArgumentError("category must not be empty: a stream is called category-id")
+        prefix = f"{category}-"
 
         def evolve(state: A, message: E) -> A:
             state.evolve(message)

@@ -10,7 +10,7 @@ from psycopg.rows import TupleRow
 
 from pgstore._core import statements as s
 from pgstore._core.arguments import count, name_of, number, seconds, several, whole
-from pgstore._core.filters import Filter, categories_of, names
+from pgstore._core.filters import Filter, categories_of
 from pgstore._core.messages import POSITION, E, StoredMessage
 from pgstore._core.metadata import Metadata, object_text
 from pgstore._sync.cursor import Parameters
@@ -191,7 +191,7 @@ class GlobalReader(Reader[E]):
     def _filter(
         self,
         types: Iterable[str | type] | None,
-        categories: Iterable[str] | None,
+        categories: tuple[str, ...] | None,
         stream_pattern: str | None,
         partition: int | None,
         partitions: int | None,
@@ -200,7 +200,7 @@ class GlobalReader(Reader[E]):
     ) -> Filter:
         return Filter(
             types=None if types is None else self._codec.names_of(several("types", types) or ()),
-            categories=None if categories is None else names("categories", categories),
+            categories=categories,
             stream_pattern=None
             if stream_pattern is None
             else name_of("stream_pattern", stream_pattern),

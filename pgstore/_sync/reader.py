@@ -184,7 +184,7 @@ class Reader(Generic[E]):
     ) -> Iterator[StoredMessage[E]]:
         """Iterate over messages, fetched page by page from a place on.
 
-        Those that an upcaster leaves out do not count.
+        Messages that an upcaster leaves out do not count.
         """
         page = _FIRST_PAGE
         while max_count is None or max_count > 0:

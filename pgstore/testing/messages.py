@@ -105,11 +105,11 @@ def as_written(codec: Codec[E], message: E | RawMessage) -> tuple[str, str]:
 def _is_deeper(value: object, levels: int) -> bool:
     """Tell whether there are more arrays and objects in one another."""
     level = [value]
-    for _ in range(levels + 1):
+    for _ in range(levels):
         level = [
             inside
             for each in level
             if isinstance(each, list | dict)
             for inside in (each.values() if isinstance(each, dict) else each)
         ]
-    return bool(level)
+    return any(isinstance(each, list | dict) for each in level)

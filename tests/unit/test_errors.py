@@ -111,6 +111,15 @@ def test_detail_is_empty_without_an_answer_of_a_server() -> None:
     assert errors.InvalidArgumentError("x", {"argument": 1}).argument is None
 
 
+def test_class_has_the_attributes_of_its_errors() -> None:
+    """A tool that looks at the class, as `mock` does, finds them without an error of a server."""
+    for cls, name in (
+        (errors.OptimisticConcurrencyError, "expected_version"),
+        (errors.LeaseLostError, "subscription"),
+    ):
+        assert hasattr(cls, name)
+
+
 def with_state(sqlstate: str | None) -> psycopg.OperationalError:
     error = psycopg.OperationalError("x")
     error.sqlstate = sqlstate

@@ -64,7 +64,8 @@ class TracedStore(MessageStore[Any]):
 
     def synchronize(self, stream: str, messages: Sequence[Any], **options: Any) -> MessagePosition:
         known, batch = options.get("expected_version"), _batch(messages)
-        new = batch[known:] if isinstance(known, int) and isinstance(batch, tuple) else ()
+        sliceable = isinstance(batch, tuple) and hasattr(type(known), "__index__")
+        new = batch[known:] if sliceable else None
         with self._writing_batch(stream, new, options) as span:
             position = super().synchronize(stream, batch, **options)
             place(span, position)

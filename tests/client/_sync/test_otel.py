@@ -222,6 +222,19 @@ def test_synchronize_has_a_span_for_each_new_message(
     assert linked(synchronized) == [context_of(one).span_id, context_of(other).span_id]
 
 
+def test_synchronize_takes_what_answers_for_a_number(
+    watched: Store, watch: Watch, category: str
+) -> None:
+    class One:
+        def __index__(self) -> int:
+            return 1
+
+    signed, one = [Signed(text=text) for text in "xyz"], One()
+    watched.synchronize(f"{category}-1", signed[:1], expected_version=0)
+    watched.synchronize(f"{category}-1", signed, expected_version=one)  # type: ignore[arg-type]
+    assert contexts(watched, category) == list(map(traceparent, watch.spans()[:3]))
+
+
 def test_a_context_of_the_caller_stays(watched: Store, watch: Watch, category: str) -> None:
     """Its message has no span of its own, and that of the write is linked to it."""
     state = trace.TraceState([("a", "1")])
