@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "bd822142ddb30a5a8be7b87d34606f88f775d19ef9827993e4d0d1464ad276fc"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "71a74bd907ffd55e98a95b489077a4a2d276ea584df197062beb44c66fac051b"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -81,6 +81,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 10) AS pgstore_pending 
 \ir functions/checks/_refuse_metadata.sql
 \ir functions/checks/_refuse_missing_index.sql
 \ir functions/checks/_refuse_position.sql
+\ir functions/checks/_refuse_redaction.sql
 \ir functions/checks/_refuse_refilter.sql
 \ir functions/checks/_refuse_restriction.sql
 \ir functions/checks/_refuse_sequences.sql

@@ -102,3 +102,22 @@ def test_message_that_is_cancelled_after_the_conflict_is_scheduled(
 
     assert waiting.rows() == [(message_id,)]
     assert scheduled(first, stream) == ["2"]
+
+
+def test_message_that_is_scheduled_again_during_a_delivery_is_not_delivered_before_its_time(
+    session: Open, stream: str
+) -> None:
+    first, second, gate, message_id = session("first"), session("second"), session("gate"), uuid4()
+    schedule(first, stream, message_id).rows()
+    gate.begin()
+    gate.run("LOCK TABLE messages IN SHARE MODE")
+
+    delivering = second.start("SELECT deliver_scheduled()").blocked_by(gate)
+    first.run("SELECT cancel_message(%s)", message_id)
+    later = "SELECT schedule_message(%s, 'T', '2', now() + '1 day', message_id => %s)"
+    first.run(later, stream, message_id)
+    gate.commit()
+
+    delivering.rows()
+    assert scheduled(first, stream) == ["2"]
+    assert first.version(stream) == 0

@@ -109,6 +109,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"types": ["A"]},
     {"types": ["none"]},
     {"stream_pattern": "%-2"},
+    {"metadata": '{"of": "none"}'},
     {"partitions": 3},
     {"partition_by": "cardinal_id"},
 ]

@@ -31,26 +31,9 @@ BEGIN
   ELSIF jsonb_typeof(metadata) <> 'object' THEN
     PERFORM _refuse_argument('metadata', 'must be a JSON object, or NULL to keep it');
   END IF;
-  SELECT m.stream, m.version, m.global_position, m.metadata INTO target
-  FROM get_message(message_id) AS m;
-  -- A subscription's checkpoints mean what they mean only as long as it stays in its partition.
+  SELECT m.stream, m.version, m.global_position INTO target FROM get_message(message_id) AS m;
   IF target.stream IS NULL THEN
     PERFORM _refuse_value('message_id', 'must be the id of a stored message', to_jsonb(message_id));
-  ELSIF metadata IS NOT NULL AND EXISTS (
-    SELECT
-    FROM subscriptions AS s
-    WHERE s.partition_by LIKE 'metadata:%'
-      AND target.metadata ->> substr(s.partition_by, 10)
-        IS DISTINCT FROM redact_message.metadata ->> substr(s.partition_by, 10)
-  ) THEN
-    PERFORM _refuse_argument('metadata', 'must keep the key that a subscription partitions by');
-  ELSIF EXISTS (
-    SELECT
-    FROM subscriptions AS s
-    WHERE redact_message.metadata @> s.metadata AND (target.metadata @> s.metadata) IS NOT TRUE
-  ) THEN
-    -- A subscription that has passed the message would not hand it out any more.
-    PERFORM _refuse_argument('metadata', 'must not be what a subscription chooses messages by');
   END IF;
 
   LOOP
@@ -58,6 +41,11 @@ BEGIN
       -- Before the row's own lock, as the functions that delete messages.
       PERFORM pg_advisory_xact_lock(_stream_lock_class(), hashtext(target.stream COLLATE "C"));
       LOCK TABLE messages IN ROW EXCLUSIVE MODE;  -- as in _cut_stream
+      -- Under the lock: while this call waited for it, another redaction may have changed the
+      -- metadata, and refilter_subscription the filters.
+      PERFORM _refuse_redaction(m.metadata, redact_message.metadata)
+      FROM messages AS m
+      WHERE m.message_id = redact_message.message_id AND redact_message.metadata IS NOT NULL;
       PERFORM _forget_errors(ARRAY[target.global_position]);
       UPDATE messages AS m
       SET data = redact_message.data, metadata = coalesce(redact_message.metadata, m.metadata)

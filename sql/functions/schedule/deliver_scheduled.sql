@@ -20,6 +20,7 @@ DECLARE
   -- A variable: an index is not searched for a volatile value, and all of it would be read.
   until timestamptz := coalesce(due_by, clock_timestamp());
   due record;
+  still_due boolean;
   held text[] := ARRAY[]::text[];
 BEGIN
   IF (max_count >= 1) IS NOT TRUE THEN
@@ -51,10 +52,12 @@ BEGIN
       CONTINUE;
     END IF;
     LOCK TABLE messages, streams IN ROW EXCLUSIVE MODE;
-    PERFORM FROM scheduled_messages AS d
+    -- It may have been cancelled, and then scheduled again, since the loop read it.
+    SELECT d.due_at <= until AND d.stream = due.stream COLLATE "C" INTO still_due
+    FROM scheduled_messages AS d
     WHERE d.message_id = due.message_id
     FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND THEN
+    IF still_due IS NOT TRUE THEN
       held := array_append(held, due.stream);
       CONTINUE;
     END IF;
