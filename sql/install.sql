@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "71a74bd907ffd55e98a95b489077a4a2d276ea584df197062beb44c66fac051b"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "a54bd85fb5345cf9cd2478d3a30f49bc00ef8a5ec3b4354919f4611e0ea9dcde"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -23,7 +23,8 @@ SELECT
     {"number": 7, "name": "0007_gates", "checksum": "f55fc01cdf10df706d9109e557c4e6fa69f84fe659f42602ab36f29abe3bd1ce"},
     {"number": 8, "name": "0008_snapshots", "checksum": "d7f73b133afa8027d081160df14e241e7a65ee2bbf679c23959dd23b2cfefa09"},
     {"number": 9, "name": "0009_scheduled", "checksum": "422540bf28db7e331bbdd96a4594641ce1823cdae3ef1a2417263000beaa353c"},
-    {"number": 10, "name": "0010_metadata", "checksum": "d14b609e8aff94562e48819508704597d8d7de18ea029b912acbefdc27952c06"}
+    {"number": 10, "name": "0010_metadata", "checksum": "d14b609e8aff94562e48819508704597d8d7de18ea029b912acbefdc27952c06"},
+    {"number": 11, "name": "0011_tags", "checksum": "9b4d11e1a487e83789b2537963ceb6cff04a62f7e51d793c68f8871519d35a0b"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -65,6 +66,10 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 9) AS pgstore_pending \
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 10) AS pgstore_pending \gset
 \if :pgstore_pending
   \ir migrations/0010_metadata.sql
+\endif
+SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 11) AS pgstore_pending \gset
+\if :pgstore_pending
+  \ir migrations/0011_tags.sql
 \endif
 \ir repeat.sql
 \ir functions/checks/_long_as_text.sql
@@ -228,6 +233,15 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 10) AS pgstore_pending 
 \ir functions/subscriptions/resume_subscription.sql
 \ir functions/subscriptions/rewind_subscription.sql
 \ir functions/subscriptions/subscription_position.sql
+\ir functions/tags/_lock_tags.sql
+\ir functions/tags/_matches.sql
+\ir functions/tags/_refuse_condition.sql
+\ir functions/tags/_refuse_query.sql
+\ir functions/tags/_refuse_tags.sql
+\ir functions/tags/_tags_as_stored.sql
+\ir functions/tags/_tags_problem.sql
+\ir functions/tags/read_tagged.sql
+\ir functions/tags/write_if.sql
 \ir functions/transfer/_import_places.sql
 \ir functions/transfer/_import_rest.sql
 \ir functions/transfer/_import_version.sql
@@ -245,6 +259,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 10) AS pgstore_pending 
 \ir functions/verify/_verify_streams.sql
 \ir functions/verify/_verify_subscriptions.sql
 \ir functions/verify/verify_store.sql
+\ir functions/write/_batch_of.sql
 \ir functions/write/_create_stream.sql
 \ir functions/write/_repeated_write.sql
 \ir functions/write/_same_metadata.sql
@@ -261,4 +276,4 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 10) AS pgstore_pending 
 \ir grants.sql
 \ir record.sql
 COMMIT;
-\echo Store :schema is at schema version 10.
+\echo Store :schema is at schema version 11.

@@ -70,7 +70,8 @@ WHERE l.locktype = 'advisory' AND l.objsubid = 2
     OR l.classid::bigint IN (
       STORE._stream_lock_class()::bigint & 4294967295,
       STORE._bell_lock_class()::bigint & 4294967295,
-      STORE._gate_lock_class()::bigint & 4294967295
+      STORE._gate_lock_class()::bigint & 4294967295,
+      STORE._tag_lock_class()::bigint & 4294967295
     )
   )
 """

@@ -253,10 +253,12 @@ def _constants(store: str) -> dict[str, str]:
     ):
         attempt += 1
         classes["mark_lock_class"] = _lock_class(base, f"mark_lock_class{attempt}")
-    # As migration 7: none of all these.
+    # As migrations 7 and 11: none of all these.
     others |= set(range(first, first + 65))
-    gates = (_lock_class(base, f"gate_lock_class{attempt}") for attempt in count(1))
-    classes["gate_lock_class"] = next(each for each in gates if int(each) not in others)
+    for name in ("gate_lock_class", "tag_lock_class"):
+        values = (_lock_class(base, f"{name}{attempt}") for attempt in count(1))
+        classes[name] = next(each for each in values if int(each) not in others)
+        others.add(int(classes[name]))
     return {f"_{name}": value for name, value in classes.items()} | {
         "_mark_setting": f"pgstore.mark_{base[:16]}",
         "wake_channel": f"pgstore_{base[:16]}",

@@ -7,7 +7,8 @@ SELECT
   m.type,
   m.data,
   m.metadata,
-  m.added_at
+  m.added_at,
+  m.tags
 FROM messages AS m
 JOIN streams AS s USING (stream_id);
 
@@ -22,3 +23,4 @@ COMMENT ON COLUMN all_messages.type IS $$Name of its type.$$;
 COMMENT ON COLUMN all_messages.data IS $$Its payload.$$;
 COMMENT ON COLUMN all_messages.metadata IS $$Its writer's metadata, or NULL.$$;
 COMMENT ON COLUMN all_messages.added_at IS $$When it was written, by the server's clock.$$;
+COMMENT ON COLUMN all_messages.tags IS $$Its tags, or NULL if it has none.$$;

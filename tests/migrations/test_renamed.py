@@ -44,6 +44,7 @@ WITHOUT_TABLES = {
     "_bell_lock_class",
     "category",
     "_gate_lock_class",
+    "_tag_lock_class",
     "_mark_lock_class",
     "needed_version",
     "new_message_id",

@@ -17,6 +17,7 @@ CONSTANTS = (
     "_mark_lock_class",
     "_bell_lock_class",
     "_gate_lock_class",
+    "_tag_lock_class",
     "_mark_setting",
     "wake_channel",
 )

@@ -23,6 +23,7 @@ COLUMNS = [
     "data",
     "metadata",
     "added_at",
+    "tags",
 ]
 
 # In-flight marks of a session, of positions below 2^38.

@@ -24,6 +24,7 @@ def test_all_messages_has_the_types_that_read_functions_give(store: Store) -> No
         ("data", "jsonb"),
         ("metadata", "jsonb"),
         ("added_at", "timestamp with time zone"),
+        ("tags", "text[]"),
     ]
 
 

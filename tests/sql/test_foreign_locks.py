@@ -15,6 +15,7 @@ KEYS = {
     "mark": "STORE._mark_lock_class() + 64, 7",
     "bell": "STORE._bell_lock_class(), 9",
     "gate": "STORE._gate_lock_class(), 3",
+    "tag": "STORE._tag_lock_class(), 3",
     "installer": "hashtextextended('pgstore:install:STORE', 0)",
 }
 

@@ -122,6 +122,7 @@ def test_every_function_for_callers_belongs_to_somebody(store: Store) -> None:
         "_server_health",
         "_stream_lock_class",
         "_subscription_health",
+        "_tag_lock_class",
     }
 
 

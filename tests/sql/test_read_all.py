@@ -335,7 +335,7 @@ def test_read_page_tells_how_far_it_looked(filled: Store) -> None:
         rows = filled.call("read_page", **named)
         (*messages, final) = rows
         if final[0] is not None:
-            assert all(row[8:] == (None, None) for row in rows)
+            assert all(row[8:10] == (None, None) for row in rows)
             return len(rows), None
         assert final[:8] == (None,) * 8
         assert final[8] == final[9]  # nothing was rolled back
@@ -363,9 +363,9 @@ def test_positions_of_a_rollback_are_looked_at_but_not_reached(
     assert store.call("horizon") == [(last + 3, False)]
     assert store.call("safe_position") == [(last,)]
     for types in (None, ["none"]):
-        assert store.call("read_page", last - 1, types=types)[-1][8:] == (last, last + 3)
-    assert store.call("read_page", last + 2)[-1][8:] == (last + 2, last + 3)
-    assert store.call("read_page", last - 1, up_to_position=last + 1)[-1][8:] == (last, last + 1)
+        assert store.call("read_page", last - 1, types=types)[-1][8:10] == (last, last + 3)
+    assert store.call("read_page", last + 2)[-1][8:10] == (last + 2, last + 3)
+    assert store.call("read_page", last - 1, up_to_position=last + 1)[-1][8:10] == (last, last + 1)
 
 
 @pytest.mark.parametrize("way", list(product(["read_all", "read_page"], [None, ["account"]])))

@@ -49,8 +49,8 @@ def page(store: Store, wanted: object, *given: object, **named: Any) -> Page:
     rows = store.call(
         "read_matching", None if wanted is None else json.dumps(wanted), *given, **named
     )
-    last = rows.pop()[8:] if rows[-1][0] is None else (None, None, None)
-    assert all(row[8:] == (None, None, None) for row in rows)
+    last = rows.pop()[8:11] if rows[-1][0] is None else (None, None, None)
+    assert all(row[8:11] == (None, None, None) for row in rows)
     return Page([row[3] - FIRST for row in rows], *last)
 
 
@@ -163,7 +163,7 @@ def test_a_reader_that_continues_skips_nothing_in_flight(
 
     def read(after: int) -> tuple[list[str], tuple[Any, ...]]:
         rows = store.call("read_matching", '{"tenant": "z"}', after, max_looked=1)
-        return [row[1] for row in rows[:-1]], rows[-1][8:]
+        return [row[1] for row in rows[:-1]], rows[-1][8:11]
 
     assert read(before) == ([], (before, before, False))
     conn.commit()
@@ -180,7 +180,7 @@ def test_positions_of_a_rollback_are_looked_at_but_not_reached(
         store.write(stream, on=conn)
     conn.rollback()
     rows = store.call("read_matching", '{"a": 1}', last, max_looked=2)
-    assert [row[8:] for row in rows] == [(last, last + 5, False)]
+    assert [row[8:11] for row in rows] == [(last, last + 5, False)]
 
 
 @pytest.mark.parametrize(

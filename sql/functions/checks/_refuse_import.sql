@@ -6,7 +6,8 @@ CREATE OR REPLACE FUNCTION _refuse_import(
   metadata jsonb[],
   message_ids uuid[],
   added_at timestamptz[],
-  global_positions bigint[]
+  global_positions bigint[],
+  tags jsonb[]
 )
 RETURNS void
 LANGUAGE plpgsql
@@ -27,10 +28,12 @@ BEGIN
     OR cardinality(message_ids) IS DISTINCT FROM cardinality(streams)
     OR cardinality(added_at) IS DISTINCT FROM cardinality(streams)
     OR cardinality(global_positions) <> cardinality(streams)
+    OR cardinality(tags) <> cardinality(streams)
   THEN
     PERFORM _refuse_argument('messages', 'must be arrays of the same length');
   END IF;
 
+  PERFORM _refuse_tags(tags, NULL, NULL);
   SELECT
     m.n - 1 AS index,
     CASE
@@ -102,6 +105,6 @@ END
 $$;
 
 COMMENT ON FUNCTION _refuse_import(
-  text[], bigint[], text[], jsonb[], jsonb[], uuid[], timestamptz[], bigint[]
+  text[], bigint[], text[], jsonb[], jsonb[], uuid[], timestamptz[], bigint[], jsonb[]
 ) IS
 $$Internal: raise 22023 for the first message of an import that is not one; return if all are.$$;

@@ -4,7 +4,8 @@ CREATE OR REPLACE FUNCTION _refuse_write(
   types text[],
   data jsonb[],
   metadata jsonb[],
-  message_ids uuid[]
+  message_ids uuid[],
+  tags jsonb[]
 )
 RETURNS void
 LANGUAGE plpgsql
@@ -28,6 +29,7 @@ BEGIN
   ELSIF cardinality(data) IS DISTINCT FROM cardinality(types)
     OR cardinality(metadata) <> cardinality(types)
     OR cardinality(message_ids) <> cardinality(types)
+    OR cardinality(tags) <> cardinality(types)
   THEN
     PERFORM _refuse_argument('messages', 'must be arrays of the same length');
   END IF;
@@ -71,5 +73,5 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _refuse_write(text, bigint, text[], jsonb[], jsonb[], uuid[]) IS
+COMMENT ON FUNCTION _refuse_write(text, bigint, text[], jsonb[], jsonb[], uuid[], jsonb[]) IS
 $$Internal: raise 22023 for the first argument of a write that is wrong; return if none is.$$;

@@ -17,7 +17,8 @@ RETURNS TABLE (
   metadata jsonb,
   added_at timestamptz,
   checkpoint bigint,
-  parked boolean
+  parked boolean,
+  tags text[]
 )
 LANGUAGE plpgsql
 VOLATILE
@@ -84,7 +85,7 @@ BEGIN
         RETURN QUERY
         SELECT
           name, bigint '0', free.token, r.message_id, r.stream, r.version, r.global_position,
-          r.type, r.data, r.metadata, r.added_at, r.global_position, false
+          r.type, r.data, r.metadata, r.added_at, r.global_position, false, r.tags
         FROM _range_of_all(
           free.checkpoint, safe, max_count, NULL, NULL, NULL, NULL, 'stream'
         ) AS r;
@@ -92,7 +93,7 @@ BEGIN
         RETURN QUERY
         SELECT
           name, bigint '0', free.token, r.message_id, r.stream, r.version, r.global_position,
-          r.type, r.data, r.metadata, r.added_at, r.global_position, false
+          r.type, r.data, r.metadata, r.added_at, r.global_position, false, r.tags
         FROM _range_of_category(
           category, free.checkpoint, safe, max_count, NULL, NULL, NULL, NULL, 'stream'
         ) AS r;
@@ -100,7 +101,7 @@ BEGIN
         RETURN QUERY
         SELECT
           name, bigint '0', free.token, r.message_id, r.stream, r.version, r.global_position,
-          r.type, r.data, r.metadata, r.added_at, r.global_position, false
+          r.type, r.data, r.metadata, r.added_at, r.global_position, false, r.tags
         FROM _range_of_several(
           free.categories, free.checkpoint, safe, max_count, NULL, NULL, NULL, NULL, 'stream'
         ) AS r;
@@ -136,7 +137,7 @@ BEGIN
       RETURN QUERY
       SELECT
         name, claim_batch.partition, claim_batch.token, f.message_id, f.stream, f.version,
-        f.global_position, f.type, f.data, f.metadata, f.added_at, f.checkpoint, f.parked
+        f.global_position, f.type, f.data, f.metadata, f.added_at, f.checkpoint, f.parked, f.tags
       FROM fetch_batch(name, claim_batch.partition, claim_batch.token, max_count) AS f;
       IF NOT FOUND THEN
         RETURN NEXT;

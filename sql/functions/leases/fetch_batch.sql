@@ -14,7 +14,8 @@ RETURNS TABLE (
   metadata jsonb,
   added_at timestamptz,
   checkpoint bigint,
-  parked boolean
+  parked boolean,
+  tags text[]
 )
 LANGUAGE plpgsql
 VOLATILE
@@ -92,14 +93,15 @@ BEGIN
   IF leased.replays THEN
     RETURN QUERY
     SELECT
-      m.message_id, s.stream, m.version, m.global_position, m.type, m.data, m.metadata, m.added_at,
-      leased.checkpoint, true
+      m.message_id, s.stream, m.version, m.global_position, m.type, m.data, m.metadata,
+      m.added_at,
+      leased.checkpoint, true, m.tags
     FROM parked_messages AS k
     -- LIMIT keeps these look-ups, whatever the planner thinks of the sizes.
     CROSS JOIN LATERAL (
       SELECT
         i.message_id, i.stream_id, i.version, i.global_position, i.type, i.data, i.metadata,
-        i.added_at
+        i.added_at, i.tags
       FROM messages AS i
       WHERE i.global_position = k.global_position
       LIMIT 1
@@ -148,12 +150,12 @@ BEGIN
         RETURN QUERY
         SELECT
           m.message_id, s.stream, m.version, m.global_position, m.type, m.data, m.metadata,
-          m.added_at, m.global_position, false
+          m.added_at, m.global_position, false, m.tags
         FROM unnest(work.positions[done + 1:done + wanted - found_count]) AS u (global_position)
         CROSS JOIN LATERAL (
           SELECT
             i.message_id, i.stream_id, i.version, i.global_position, i.type, i.data, i.metadata,
-            i.added_at
+            i.added_at, i.tags
           FROM messages AS i
           WHERE i.global_position = u.global_position
           LIMIT 1
@@ -183,7 +185,7 @@ BEGIN
         RETURN QUERY
         SELECT
           r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata,
-          r.added_at, r.global_position, false
+          r.added_at, r.global_position, false, r.tags
         FROM _range_of_all(
           from_position, to_position, wanted, types, stream_pattern, NULL, NULL, NULL,
           metadata_filter
@@ -192,7 +194,7 @@ BEGIN
         RETURN QUERY
         SELECT
           r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata,
-          r.added_at, r.global_position, false
+          r.added_at, r.global_position, false, r.tags
         FROM _range_of_category(
           category, from_position, to_position, wanted, types, stream_pattern, NULL, NULL, NULL,
           metadata_filter
@@ -201,7 +203,7 @@ BEGIN
         RETURN QUERY
         SELECT
           r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata,
-          r.added_at, r.global_position, false
+          r.added_at, r.global_position, false, r.tags
         FROM _range_of_several(
           categories, from_position, to_position, wanted, types, stream_pattern, NULL, NULL, NULL,
           metadata_filter

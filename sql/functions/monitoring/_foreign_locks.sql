@@ -25,6 +25,7 @@ BEGIN
         WHEN (l.classid::bigint - _mark_lock_class()) & 4294967295 <= 64 THEN 'mark'
         WHEN l.classid::bigint = _bell_lock_class()::bigint & 4294967295 THEN 'bell'
         WHEN l.classid::bigint = _gate_lock_class()::bigint & 4294967295 THEN 'gate'
+        WHEN l.classid::bigint = _tag_lock_class()::bigint & 4294967295 THEN 'tag'
       END AS key
     FROM pg_locks AS l
     WHERE l.locktype = 'advisory'

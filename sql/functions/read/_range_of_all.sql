@@ -15,10 +15,12 @@ STABLE
 PARALLEL SAFE
 BEGIN ATOMIC
   SELECT
-    r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at
+    r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
+    r.tags
   FROM (
     SELECT
-      m.message_id, s.stream, m.version, m.global_position, m.type, m.data, m.metadata, m.added_at,
+      m.message_id, s.stream, m.version, m.global_position, m.type, m.data, m.metadata,
+      m.added_at, m.tags,
       m.stream_id
     FROM messages AS m
     -- LIMIT keeps this one look-up for each message, whatever the planner thinks of the sizes.

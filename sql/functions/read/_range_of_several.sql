@@ -16,14 +16,16 @@ STABLE
 PARALLEL SAFE
 BEGIN ATOMIC
   SELECT
-    r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at
+    r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
+    r.tags
   FROM (
     SELECT DISTINCT u.category COLLATE "C" AS category
     FROM unnest(_range_of_several.categories) AS u (category)
   ) AS c
   CROSS JOIN LATERAL (
     SELECT
-      o.message_id, o.stream, o.version, o.global_position, o.type, o.data, o.metadata, o.added_at
+      o.message_id, o.stream, o.version, o.global_position, o.type, o.data, o.metadata,
+      o.added_at, o.tags
     FROM _range_of_category(
       c.category, _range_of_several.after_position, _range_of_several.up_to_position,
       _range_of_several.max_count, _range_of_several.types, _range_of_several.stream_pattern,

@@ -18,7 +18,7 @@ BEGIN
   SELECT
     m.message_id,
     (SELECT s.stream FROM streams AS s WHERE s.stream_id = m.stream_id),
-    m.version, m.global_position, m.type, m.data, m.metadata, m.added_at
+    m.version, m.global_position, m.type, m.data, m.metadata, m.added_at, m.tags
   FROM messages AS m
   WHERE _in_store() AND m.message_id = get_message.message_id;
 END

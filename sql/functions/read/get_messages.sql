@@ -18,7 +18,7 @@ BEGIN
   SELECT
     a.message_id,
     (SELECT s.stream FROM streams AS s WHERE s.stream_id = a.stream_id),
-    a.version, a.global_position, a.type, a.data, a.metadata, a.added_at
+    a.version, a.global_position, a.type, a.data, a.metadata, a.added_at, a.tags
   FROM (
     SELECT g.message_id, min(g.n) AS n
     FROM unnest(get_messages.message_ids) WITH ORDINALITY AS g (message_id, n)
@@ -29,7 +29,7 @@ BEGIN
   CROSS JOIN LATERAL (
     SELECT
       m.message_id, m.stream_id, m.version, m.global_position, m.type, m.data, m.metadata,
-      m.added_at
+      m.added_at, m.tags
     FROM messages AS m
     WHERE m.message_id = w.message_id
     LIMIT 1

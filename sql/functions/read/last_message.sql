@@ -22,7 +22,7 @@ BEGIN
   RETURN QUERY
   SELECT
     m.message_id, last_message.stream, m.version, m.global_position, m.type, m.data, m.metadata,
-    m.added_at
+    m.added_at, m.tags
   FROM messages AS m
   WHERE _in_store()
     AND m.stream_id = (

@@ -24,7 +24,8 @@ BEGIN
   END IF;
   RETURN QUERY
   SELECT
-    r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at
+    r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
+    r.tags
   FROM read_page(
     after_position, greatest(max_count, 1), types, categories, stream_pattern, partition,
     partitions, partition_by, up_to_position

@@ -24,7 +24,8 @@ BEGIN
   END IF;
   RETURN QUERY
   SELECT
-    r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at
+    r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
+    r.tags
   FROM read_all(
     after_position, max_count, types, ARRAY[category], stream_pattern, partition, partitions,
     partition_by, up_to_position

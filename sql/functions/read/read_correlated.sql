@@ -36,7 +36,7 @@ BEGIN
   SELECT
     m.message_id,
     (SELECT s.stream FROM streams AS s WHERE s.stream_id = m.stream_id),
-    m.version, m.global_position, m.type, m.data, m.metadata, m.added_at
+    m.version, m.global_position, m.type, m.data, m.metadata, m.added_at, m.tags
   FROM messages AS m
   -- Rows are compared as in _range_of_category. The length is the index's condition.
   WHERE octet_length(m.metadata ->> 'correlation_id') <= 255

@@ -22,7 +22,8 @@ RETURNS TABLE (
   added_at timestamptz,
   reached_position bigint,
   looked_position bigint,
-  more boolean
+  more boolean,
+  tags text[]
 )
 LANGUAGE plpgsql
 VOLATILE
@@ -75,7 +76,7 @@ BEGIN
       RETURN QUERY
       SELECT
         r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata,
-        r.added_at, NULL::bigint, NULL::bigint, NULL::boolean
+        r.added_at, NULL::bigint, NULL::bigint, NULL::boolean, r.tags
       FROM _range_of_all(
         from_position, to_position, max_count, types, stream_pattern, partition, partitions,
         partition_by, metadata_filter
@@ -84,7 +85,7 @@ BEGIN
       RETURN QUERY
       SELECT
         r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata,
-        r.added_at, NULL::bigint, NULL::bigint, NULL::boolean
+        r.added_at, NULL::bigint, NULL::bigint, NULL::boolean, r.tags
       FROM _range_of_category(
         categories[1], from_position, to_position, max_count, types, stream_pattern, partition,
         partitions, partition_by, metadata_filter
@@ -93,7 +94,7 @@ BEGIN
       RETURN QUERY
       SELECT
         r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata,
-        r.added_at, NULL::bigint, NULL::bigint, NULL::boolean
+        r.added_at, NULL::bigint, NULL::bigint, NULL::boolean, r.tags
       FROM _range_of_several(
         categories, from_position, to_position, max_count, types, stream_pattern, partition,
         partitions, partition_by, metadata_filter

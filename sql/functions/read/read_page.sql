@@ -19,7 +19,8 @@ RETURNS TABLE (
   metadata jsonb,
   added_at timestamptz,
   reached_position bigint,
-  looked_position bigint
+  looked_position bigint,
+  tags text[]
 )
 LANGUAGE plpgsql
 VOLATILE
@@ -55,16 +56,18 @@ BEGIN
   IF categories IS NULL THEN
     RETURN QUERY
     SELECT
-      r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
-      NULL::bigint, NULL::bigint
+      r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata,
+      r.added_at,
+      NULL::bigint, NULL::bigint, r.tags
     FROM _range_of_all(
       after_position, safe, max_count, types, stream_pattern, partition, partitions, partition_by
     ) AS r;
   ELSIF cardinality(categories) = 1 AND categories[1] IS NOT NULL THEN
     RETURN QUERY
     SELECT
-      r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
-      NULL::bigint, NULL::bigint
+      r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata,
+      r.added_at,
+      NULL::bigint, NULL::bigint, r.tags
     FROM _range_of_category(
       categories[1], after_position, safe, max_count, types, stream_pattern, partition, partitions,
       partition_by
@@ -72,8 +75,9 @@ BEGIN
   ELSE
     RETURN QUERY
     SELECT
-      r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
-      NULL::bigint, NULL::bigint
+      r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata,
+      r.added_at,
+      NULL::bigint, NULL::bigint, r.tags
     FROM _range_of_several(
       categories, after_position, safe, max_count, types, stream_pattern, partition, partitions,
       partition_by

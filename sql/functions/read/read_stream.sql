@@ -34,7 +34,7 @@ BEGIN
     RETURN QUERY
     SELECT
       m.message_id, read_stream.stream, m.version, m.global_position, m.type, m.data, m.metadata,
-      m.added_at
+      m.added_at, m.tags
     FROM messages AS m
     WHERE m.stream_id = source_id
       AND m.version <= coalesce(from_version, 9223372036854775807)
@@ -44,7 +44,7 @@ BEGIN
     RETURN QUERY
     SELECT
       m.message_id, read_stream.stream, m.version, m.global_position, m.type, m.data, m.metadata,
-      m.added_at
+      m.added_at, m.tags
     FROM messages AS m
     WHERE m.stream_id = source_id
       AND m.version >= coalesce(from_version, 0)

@@ -95,10 +95,18 @@ BEGIN
         RETURN;
     END;
   END IF;
-  DELETE FROM messages AS m
-  USING unnest(batch.positions) AS u (global_position)
-  WHERE m.global_position = u.global_position;
-  GET DIAGNOSTICS deleted = ROW_COUNT;
+  WITH gone AS (
+    DELETE FROM messages AS m
+    USING unnest(batch.positions) AS u (global_position)
+    WHERE m.global_position = u.global_position
+    RETURNING m.global_position, m.tags
+  ),
+  untagged AS (  -- as in _cut_stream
+    DELETE FROM message_tags AS t
+    USING gone AS g, unnest(g.tags) AS u (tag)
+    WHERE t.tag_key = _tag_key(u.tag) AND t.global_position = g.global_position
+  )
+  SELECT count(*) INTO deleted FROM gone;
 
   UPDATE streams AS s
   SET floor = f.version

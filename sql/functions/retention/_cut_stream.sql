@@ -31,11 +31,19 @@ BEGIN
   ) AS m
   WHERE m.stream_id = _cut_stream.stream_id AND m.version BETWEEN from_version AND to_version;
   PERFORM _forget_errors(failed);
-  DELETE FROM messages AS m
-  WHERE m.stream_id = _cut_stream.stream_id
-    AND m.version >= from_version
-    AND m.version <= to_version;
-  GET DIAGNOSTICS deleted = ROW_COUNT;
+  WITH gone AS (
+    DELETE FROM messages AS m
+    WHERE m.stream_id = _cut_stream.stream_id
+      AND m.version >= from_version
+      AND m.version <= to_version
+    RETURNING m.global_position, m.tags
+  ),
+  untagged AS (
+    DELETE FROM message_tags AS t
+    USING gone AS g, unnest(g.tags) AS u (tag)
+    WHERE t.tag_key = _tag_key(u.tag) AND t.global_position = g.global_position
+  )
+  SELECT count(*) INTO deleted FROM gone;
   UPDATE streams AS s
   SET floor = to_version
   WHERE s.stream_id = _cut_stream.stream_id AND s.floor < to_version;

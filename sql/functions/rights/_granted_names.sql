@@ -14,13 +14,13 @@ BEGIN
     WHEN 'read' THEN ARRAY[
       'read_stream', 'load_stream', 'last_message', 'get_message', 'get_messages', 'stream_version',
       'list_scheduled',
-      'read_all', 'read_category', 'read_page', 'read_matching', 'read_correlated', 'safe_position',
+      'read_all', 'read_category', 'read_page', 'read_matching', 'read_correlated', 'read_tagged', 'safe_position',
       'horizon', 'last_position', 'wake_channel', 'fall_asleep', 'wake_up', 'category',
       'applied_migrations', 'schema_version', 'needed_version',
       'all_messages', 'stream_statistics', 'category_statistics', 'type_statistics'
     ]
     WHEN 'write' THEN ARRAY[
-      'write_message', 'write_messages', 'write_arrays', 'write_group', 'synchronize_stream',
+      'write_message', 'write_messages', 'write_arrays', 'write_group', 'synchronize_stream', 'write_if',
       'schedule_message', 'cancel_message', 'deliver_scheduled',
       'save_snapshot', 'new_message_id', 'category', 'applied_migrations', 'schema_version',
       'needed_version'
@@ -43,8 +43,8 @@ BEGIN
       'count_scheduled',
       '_subscription_health', '_server_health', 'stream_statistics', 'category_statistics',
       'type_statistics', 'writers_in_flight', '_stream_lock_class', '_mark_lock_class',
-      '_bell_lock_class', '_gate_lock_class', '_open_marks', '_foreign_locks', '_may_lock',
-      'list_sequences'
+      '_bell_lock_class', '_gate_lock_class', '_tag_lock_class', '_open_marks', '_foreign_locks',
+      '_may_lock', 'list_sequences'
     ]
     WHEN 'admin' THEN _granted_names('read') || _granted_names('write') || _granted_names('consume')
       || _granted_names('monitor')

@@ -21,7 +21,7 @@ DECLARE
   new_id uuid := coalesce(message_id, new_message_id());
   other record;
 BEGIN
-  PERFORM _refuse_write(stream, NULL, ARRAY[type], ARRAY[data], ARRAY[metadata], NULL);
+  PERFORM _refuse_write(stream, NULL, ARRAY[type], ARRAY[data], ARRAY[metadata], NULL, NULL);
   IF _time_fits(due_at) IS NOT TRUE THEN
     PERFORM _refuse_value(
       'due_at', 'must be between 0001-01-02 and 9999-12-30, in UTC', to_jsonb(due_at::text)

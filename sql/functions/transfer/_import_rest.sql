@@ -5,7 +5,8 @@ CREATE OR REPLACE FUNCTION _import_rest(
   data jsonb[],
   metadata jsonb[],
   message_ids uuid[],
-  reached_versions bigint[]
+  reached_versions bigint[],
+  tags jsonb[]
 )
 RETURNS bigint[]
 LANGUAGE plpgsql
@@ -26,14 +27,15 @@ DECLARE
   last_checked bigint;
 BEGIN
   SELECT array_agg(coalesce(a.is_stored, false) ORDER BY u.n) INTO stored
-  FROM unnest(streams, versions, types, data, metadata, message_ids) WITH ORDINALITY
-    AS u (stream, version, type, data, metadata, message_id, n)
+  FROM unnest(streams, versions, types, data, metadata, message_ids, tags) WITH ORDINALITY
+    AS u (stream, version, type, data, metadata, message_id, tags, n)
   LEFT JOIN LATERAL (
     SELECT
       m.version = u.version
         AND m.type = u.type COLLATE "C"
         AND m.data = u.data
         AND m.metadata IS NOT DISTINCT FROM u.metadata
+        AND m.tags IS NOT DISTINCT FROM _tags_as_stored(u.tags)
         AND m.stream_id = (
           SELECT s.stream_id FROM streams AS s WHERE s.stream = u.stream COLLATE "C"
         ) AS is_stored
@@ -90,7 +92,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _import_rest(text[], bigint[], text[], jsonb[], jsonb[], uuid[], bigint[]) IS
+COMMENT ON FUNCTION _import_rest(text[], bigint[], text[], jsonb[], jsonb[], uuid[], bigint[], jsonb[]) IS
 $$Internal: return the places, from 1, of the messages of an import that are not stored yet. Raises
 MS001 or MS002 for the first that does not continue its stream, or whose id is in use.
 reached_versions has the version that earlier batches would bring each message's stream to; NULL

@@ -11,7 +11,7 @@ PARALLEL SAFE
 BEGIN ATOMIC
   SELECT
     m.message_id, _range_of_stream.stream, m.version, m.global_position, m.type, m.data, m.metadata,
-    m.added_at
+    m.added_at, m.tags
   FROM messages AS m
   WHERE m.stream_id = (
       SELECT s.stream_id FROM streams AS s WHERE s.stream = _range_of_stream.stream COLLATE "C"

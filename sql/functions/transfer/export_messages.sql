@@ -43,17 +43,20 @@ BEGIN
     || '","added_at":' || to_json(r.added_at)::text
     || ',"type":' || to_json(r.type)::text
     || ',"data":' || r.data::text
-    || coalesce(',"metadata":' || r.metadata::text, '') || '}'
+    || coalesce(',"metadata":' || r.metadata::text, '')
+    || coalesce(',"tags":' || to_json(r.tags)::text, '') || '}'
   FROM (
     -- Of these three, two are empty.
     SELECT
-      a.message_id, a.stream, a.version, a.global_position, a.type, a.data, a.metadata, a.added_at
+      a.message_id, a.stream, a.version, a.global_position, a.type, a.data, a.metadata,
+      a.added_at, a.tags
     FROM _range_of_all(after_position, up_to_position, max_count, NULL, NULL, NULL, NULL, 'stream')
       AS a
     WHERE export_messages.category IS NULL AND export_messages.stream IS NULL
     UNION ALL
     SELECT
-      c.message_id, c.stream, c.version, c.global_position, c.type, c.data, c.metadata, c.added_at
+      c.message_id, c.stream, c.version, c.global_position, c.type, c.data, c.metadata,
+      c.added_at, c.tags
     FROM _range_of_category(
       export_messages.category, after_position, up_to_position, max_count, NULL, NULL, NULL, NULL,
       'stream'
@@ -61,7 +64,8 @@ BEGIN
     WHERE export_messages.category IS NOT NULL AND export_messages.stream IS NULL
     UNION ALL
     SELECT
-      s.message_id, s.stream, s.version, s.global_position, s.type, s.data, s.metadata, s.added_at
+      s.message_id, s.stream, s.version, s.global_position, s.type, s.data, s.metadata,
+      s.added_at, s.tags
     FROM _range_of_stream(export_messages.stream, after_position, up_to_position, max_count) AS s
     WHERE export_messages.stream IS NOT NULL
   ) AS r;
@@ -71,6 +75,6 @@ $$;
 COMMENT ON FUNCTION export_messages(bigint, bigint, bigint, text, text) IS
 $$Messages as JSON objects, in global order: of everything, of a category or of a stream, at most
 max_count, after after_position and up to up_to_position. {"stream", "version", "global_position",
-"message_id", "added_at", "type", "data", "metadata"?}, with payloads exactly as they are stored.
+"message_id", "added_at", "type", "data", "metadata"?, "tags"?}, with payloads exactly as they are stored.
 Read safe_position() first, as a statement of its own, for up_to_position; then begin a transaction,
 of REPEATABLE READ if all pages are to be of one moment. Raises 22023 for a bad argument.$$;

@@ -7,6 +7,7 @@ CREATE OR REPLACE FUNCTION import_messages(
   message_ids uuid[],
   added_at timestamptz[],
   global_positions bigint[] DEFAULT NULL,
+  tags jsonb[] DEFAULT NULL,
   OUT imported bigint,
   OUT skipped bigint
 )
@@ -30,7 +31,7 @@ DECLARE
 BEGIN
   PERFORM _refuse_stranger('import_messages');
   PERFORM _refuse_import(
-    streams, versions, types, data, metadata, message_ids, added_at, global_positions
+    streams, versions, types, data, metadata, message_ids, added_at, global_positions, tags
   );
 
   IF global_positions IS NULL THEN
@@ -43,6 +44,10 @@ BEGIN
       FROM unnest(streams) AS u (stream)
       ORDER BY key
     ) AS k;
+    IF EXISTS (SELECT FROM unnest(tags) AS u (tags) WHERE u.tags NOT IN ('null', '[]')) THEN
+      -- Instead of the locks of all tags: conditions wait for the table.
+      LOCK TABLE messages IN SHARE ROW EXCLUSIVE MODE;
+    END IF;
   ELSE
     -- Nobody else may draw a position between the look at the last one and its change; an INSERT
     -- takes its lock on the table before it draws one. This keeps all writers out, so it stands for
@@ -60,7 +65,7 @@ BEGIN
   skipped := bigint '0';
   IF misplaced > 0 THEN
     -- Part of an import that was interrupted, or refused.
-    wanted := _import_rest(streams, versions, types, data, metadata, message_ids, NULL);
+    wanted := _import_rest(streams, versions, types, data, metadata, message_ids, NULL, tags);
     skipped := (cardinality(streams) - cardinality(wanted))::bigint;
     imported := bigint '0';
     IF wanted = '{}' THEN
@@ -72,18 +77,18 @@ BEGIN
       array_agg(m.stream ORDER BY m.n), array_agg(m.version ORDER BY m.n),
       array_agg(m.type ORDER BY m.n), array_agg(m.data ORDER BY m.n),
       array_agg(m.metadata ORDER BY m.n), array_agg(m.message_id ORDER BY m.n),
-      array_agg(m.added_at ORDER BY m.n),
+      array_agg(m.added_at ORDER BY m.n), array_agg(m.tags ORDER BY m.n),
       CASE
         WHEN import_messages.global_positions IS NOT NULL
           THEN array_agg(m.global_position ORDER BY m.n)
       END
     INTO
-      streams, versions, types, data, metadata, message_ids, added_at, global_positions
+      streams, versions, types, data, metadata, message_ids, added_at, tags, global_positions
     FROM unnest(wanted) AS w (n)
     JOIN unnest(
-      streams, versions, types, data, metadata, message_ids, added_at, global_positions
+      streams, versions, types, data, metadata, message_ids, added_at, global_positions, tags
     ) WITH ORDINALITY AS m (
-      stream, version, type, data, metadata, message_id, added_at, global_position, n
+      stream, version, type, data, metadata, message_id, added_at, global_position, tags, n
     ) USING (n);
     SELECT p.stream_ids, p.category_keys INTO stream_ids, category_keys
     FROM _import_places(streams, versions) AS p;
@@ -122,18 +127,28 @@ BEGIN
 
   -- Not ON CONFLICT: that looks into every index twice.
   BEGIN
-    INSERT INTO messages AS m (
-      global_position, stream_id, version, category_key, added_at, message_id, type, data, metadata
+    WITH stored AS (
+      INSERT INTO messages AS m (
+        global_position, stream_id, version, category_key, added_at, message_id, type, data,
+        metadata, tags
+      )
+      SELECT
+        coalesce(w.global_position, nextval('global_position_seq')), w.stream_id, w.version,
+        w.category_key, w.added_at, w.message_id, w.type, w.data, w.metadata,
+        _tags_as_stored(w.tags)
+      FROM unnest(
+        global_positions, stream_ids, versions, category_keys, added_at, message_ids, types, data,
+        metadata, tags
+      ) AS w (
+        global_position, stream_id, version, category_key, added_at, message_id, type, data,
+        metadata, tags
+      )
+      RETURNING m.global_position, m.tags
     )
-    SELECT
-      coalesce(w.global_position, nextval('global_position_seq')), w.stream_id, w.version,
-      w.category_key, w.added_at, w.message_id, w.type, w.data, w.metadata
-    FROM unnest(
-      global_positions, stream_ids, versions, category_keys, added_at, message_ids, types, data,
-      metadata
-    ) AS w (
-      global_position, stream_id, version, category_key, added_at, message_id, type, data, metadata
-    );
+    INSERT INTO message_tags (tag_key, global_position)
+    SELECT DISTINCT _tag_key(u.tag), w.global_position
+    FROM stored AS w
+    CROSS JOIN unnest(w.tags) AS u (tag);
   EXCEPTION WHEN unique_violation THEN
     PERFORM _refuse_message_ids(message_ids, streams, versions, wanted);
     RAISE EXCEPTION USING
@@ -151,7 +166,7 @@ END
 $$;
 
 COMMENT ON FUNCTION import_messages(
-  text[], bigint[], text[], jsonb[], jsonb[], uuid[], timestamptz[], bigint[]
+  text[], bigint[], text[], jsonb[], jsonb[], uuid[], timestamptz[], bigint[], jsonb[]
 ) IS
 $$Bring in messages of another store, of many streams at once, all or nothing: with their versions,
 ids and times, in the order given. The arrays have the same length and hold one element a message;

@@ -86,6 +86,23 @@ BEGIN
 
   RETURN QUERY
   SELECT
+    text 'tags lead to their messages', count(*), count(*) FILTER (WHERE g.wrong),
+    min(format('position %s: tag_key %s', g.global_position, g.tag_key)) FILTER (WHERE g.wrong)
+  FROM (
+    SELECT
+      coalesce(t.tag_key, k.tag_key) AS tag_key,
+      coalesce(t.global_position, k.global_position) AS global_position,
+      t.tag_key IS NULL OR k.tag_key IS NULL AS wrong
+    FROM message_tags AS t
+    FULL JOIN (
+      SELECT DISTINCT _tag_key(u.tag) AS tag_key, m.global_position
+      FROM messages AS m
+      CROSS JOIN unnest(m.tags) AS u (tag)
+    ) AS k USING (tag_key, global_position)
+  ) AS g;
+
+  RETURN QUERY
+  SELECT
     text 'message ids are unique', coalesce(sum(g.rows), 0)::bigint,
     count(*) FILTER (WHERE g.rows > 1), min(g.message_id::text) FILTER (WHERE g.rows > 1)
   FROM (SELECT m.message_id, count(*) AS rows FROM messages AS m GROUP BY m.message_id) AS g;

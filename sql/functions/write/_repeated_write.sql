@@ -6,6 +6,7 @@ CREATE OR REPLACE FUNCTION _repeated_write(
   data jsonb[],
   metadata jsonb[],
   message_ids uuid[],
+  tags jsonb[],
   OUT version bigint,
   OUT global_position bigint
 )
@@ -62,10 +63,10 @@ BEGIN
 
   SELECT count(*), min(a.version), max(a.version), max(a.global_position)
   INTO matching, first_version, _repeated_write.version, _repeated_write.global_position
-  FROM unnest(types, data, metadata, message_ids) WITH ORDINALITY
-    AS w (type, data, metadata, message_id, n)
+  FROM unnest(types, data, metadata, message_ids, tags) WITH ORDINALITY
+    AS w (type, data, metadata, message_id, tags, n)
   CROSS JOIN LATERAL (
-    SELECT m.stream_id, m.version, m.global_position, m.type, m.data, m.metadata
+    SELECT m.stream_id, m.version, m.global_position, m.type, m.data, m.metadata, m.tags
     FROM messages AS m
     WHERE m.message_id = w.message_id
     LIMIT 1
@@ -74,7 +75,8 @@ BEGIN
     AND a.version = other.version + w.n - 1
     AND a.type = w.type COLLATE "C"
     AND a.data = w.data
-    AND _same_metadata(a.metadata, w.metadata);
+    AND _same_metadata(a.metadata, w.metadata)
+    AND a.tags IS NOT DISTINCT FROM _tags_as_stored(w.tags);
   IF matching <> cardinality(types) OR first_version - 1 <> expected_version THEN
     -- Do not reveal the stream to a role that may not write to it.
     IF _writers_restricted() AND NOT _may_write(_acting_role(), category(other.stream)) THEN
@@ -102,7 +104,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _repeated_write(bigint, bigint, bigint, text[], jsonb[], jsonb[], uuid[]) IS
+COMMENT ON FUNCTION _repeated_write(bigint, bigint, bigint, text[], jsonb[], jsonb[], uuid[], jsonb[]) IS
 $$Internal: the place of the last of these messages if exactly they are stored already, in this
 order, at the place they are to be written to; NULLs if none of their ids is stored. Raises 22023 if
 an id is there twice, MS002 if any is stored otherwise.$$;

@@ -24,7 +24,7 @@ DECLARE
   other record;
 BEGIN
   IF cardinality(types) > 0 THEN
-    PERFORM _refuse_write(stream, expected_version, types, data, metadata, message_ids);
+    PERFORM _refuse_write(stream, expected_version, types, data, metadata, message_ids, NULL);
     -- The stream's lock, as in write_message: without it the stream could change between the
     -- comparison below and the write.
     PERFORM pg_advisory_xact_lock(_stream_lock_class(), hashtext(stream COLLATE "C"));

@@ -5,6 +5,9 @@ CREATE OR REPLACE FUNCTION write_arrays(
   metadata jsonb[] DEFAULT NULL,
   expected_version bigint DEFAULT NULL,
   message_ids uuid[] DEFAULT NULL,
+  tags jsonb[] DEFAULT NULL,
+  condition jsonb DEFAULT NULL,
+  decided_upon text DEFAULT NULL,
   OUT version bigint,
   OUT global_position bigint
 )
@@ -24,11 +27,25 @@ DECLARE
   at_version bigint;
   written bigint;
   written_at timestamptz;
+  distinct_tags text[];
+  met boolean := true;
 BEGIN
-  PERFORM _refuse_write(stream, expected_version, types, data, metadata, message_ids);
+  PERFORM _refuse_write(stream, expected_version, types, data, metadata, message_ids, tags);
+  PERFORM _refuse_tags(tags, condition, decided_upon);
+  IF tags IS NOT NULL THEN
+    SELECT array_agg(DISTINCT t.tag COLLATE "C") INTO distinct_tags
+    FROM unnest(tags) AS u (tags)
+    CROSS JOIN jsonb_array_elements_text(nullif(u.tags, 'null')) AS t (tag);
+    IF cardinality(distinct_tags) > 1000 THEN
+      PERFORM _refuse_argument('tags', 'must be at most 1000 different ones in a call');
+    END IF;
+  END IF;
 
   -- See write_message for the order of these steps and the purpose of each lock.
   PERFORM pg_advisory_xact_lock(_stream_lock_class(), hashtext(stream COLLATE "C"));
+  IF distinct_tags IS NOT NULL OR condition IS NOT NULL THEN
+    PERFORM _lock_tags(distinct_tags, condition);
+  END IF;
   PERFORM _announce_write();
 
   -- One statement, which locks both tables before its snapshot: between two, empty_store could
@@ -55,8 +72,18 @@ BEGIN
   END IF;
 
   at_version := target.version;
+  IF condition IS NOT NULL THEN
+    met := NOT EXISTS (
+      SELECT
+      FROM _matches(
+        condition,
+        split_part(decided_upon, '+', 1)::bigint,
+        string_to_array(split_part(decided_upon, '+', 2), ',')::bigint[]
+      )
+    );
+  END IF;
 
-  IF (expected_version <> at_version) IS NOT TRUE THEN
+  IF met AND (expected_version <> at_version) IS NOT TRUE THEN
     written_at := clock_timestamp();
     IF cardinality(types) > 1 AND current_setting('transaction_isolation') = 'read committed' THEN
       -- The stream's lock keeps its next versions free, so only an id can be in use. That is rare:
@@ -64,13 +91,14 @@ BEGIN
       BEGIN
         INSERT INTO messages AS m (
           global_position, stream_id, version, category_key, added_at, message_id, type, data,
-          metadata
+          metadata, tags
         )
         SELECT
           nextval('global_position_seq'), target.stream_id, at_version + w.n, target.category_key,
-          written_at, coalesce(w.message_id, new_message_id()), w.type, w.data, w.metadata
-        FROM unnest(types, data, metadata, message_ids) WITH ORDINALITY
-          AS w (type, data, metadata, message_id, n);
+          written_at, coalesce(w.message_id, new_message_id()), w.type, w.data, w.metadata,
+          _tags_as_stored(w.tags)
+        FROM unnest(types, data, metadata, message_ids, tags) WITH ORDINALITY
+          AS w (type, data, metadata, message_id, tags, n);
         GET DIAGNOSTICS written = ROW_COUNT;
       EXCEPTION
         WHEN unique_violation THEN
@@ -79,28 +107,39 @@ BEGIN
     ELSE
       INSERT INTO messages AS m (
         global_position, stream_id, version, category_key, added_at, message_id, type, data,
-        metadata
+        metadata, tags
       )
       SELECT
         nextval('global_position_seq'), target.stream_id, at_version + w.n, target.category_key,
-        written_at, coalesce(w.message_id, new_message_id()), w.type, w.data, w.metadata
-      FROM unnest(types, data, metadata, message_ids) WITH ORDINALITY
-        AS w (type, data, metadata, message_id, n)
+        written_at, coalesce(w.message_id, new_message_id()), w.type, w.data, w.metadata,
+        _tags_as_stored(w.tags)
+      FROM unnest(types, data, metadata, message_ids, tags) WITH ORDINALITY
+        AS w (type, data, metadata, message_id, tags, n)
       ON CONFLICT DO NOTHING;
       GET DIAGNOSTICS written = ROW_COUNT;
     END IF;
   END IF;
 
   IF written = cardinality(types) THEN
+    IF distinct_tags IS NOT NULL THEN
+      INSERT INTO message_tags (tag_key, global_position)
+      SELECT DISTINCT _tag_key(t.tag), m.global_position
+      FROM messages AS m
+      CROSS JOIN unnest(m.tags) AS t (tag)
+      WHERE m.stream_id = target.stream_id AND m.version > at_version;
+    END IF;
     version := at_version + written;
     global_position := currval('global_position_seq');
   ELSE
-    -- Not the expected version, or an id is in use: a repetition, or refused.
+    -- Not the expected version, a condition not met, or an id in use: a repetition, or refused.
     SELECT r.version, r.global_position INTO version, global_position
     FROM _repeated_write(
-      target.stream_id, at_version, expected_version, types, data, metadata, message_ids
+      target.stream_id, at_version, expected_version, types, data, metadata, message_ids, tags
     ) AS r;
     IF global_position IS NULL THEN
+      IF NOT met THEN
+        PERFORM _refuse_condition(condition, decided_upon);
+      END IF;
       PERFORM _refuse_version(stream, target.stream_id, at_version, expected_version);
     END IF;
     -- A repetition writes nothing. Without an id each one of a transaction would take a mark, and
@@ -110,7 +149,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION write_arrays(text, text[], jsonb[], jsonb[], bigint, uuid[]) IS
+COMMENT ON FUNCTION write_arrays(
+  text, text[], jsonb[], jsonb[], bigint, uuid[], jsonb[], jsonb, text
+) IS
 $$Append several messages to a stream, all or nothing, with consecutive versions; answers the last
 one's version and global position. As write_messages, for drivers that send arrays: the fastest way
 in. The arrays have the same length and hold one element a message; metadata and message_ids, and

@@ -5,6 +5,9 @@ CREATE OR REPLACE FUNCTION write_message(
   metadata jsonb DEFAULT NULL,
   expected_version bigint DEFAULT NULL,
   message_id uuid DEFAULT NULL,
+  tags text[] DEFAULT NULL,
+  condition jsonb DEFAULT NULL,
+  decided_upon text DEFAULT NULL,
   OUT version bigint,
   OUT global_position bigint
 )
@@ -26,8 +29,39 @@ BEGIN
     OR _payload_problem(metadata) IS NOT NULL
   THEN
     PERFORM _refuse_write(
-      stream, expected_version, ARRAY[type], ARRAY[data], ARRAY[metadata], NULL
+      stream, expected_version, ARRAY[type], ARRAY[data], ARRAY[metadata], NULL, NULL
     );
+  END IF;
+  IF tags IS NOT NULL OR condition IS NOT NULL OR decided_upon IS NOT NULL THEN
+    -- After the stream's lock, as all functions do.
+    PERFORM pg_advisory_xact_lock(_stream_lock_class(), hashtext(stream COLLATE "C"));
+    -- The usual case: one or two tags, in order. Nothing but simple expressions.
+    IF condition IS NULL
+      AND decided_upon IS NULL
+      AND array_lower(tags, 1) = 1
+      AND octet_length(tags[1]) BETWEEN 1 AND 255
+      AND (
+        cardinality(tags) = 1
+        OR cardinality(tags) = 2
+        AND octet_length(tags[2]) BETWEEN 1 AND 255
+        AND tags[1] < tags[2] COLLATE "C"
+      )
+    THEN
+      IF pg_advisory_xact_lock_shared(
+          _tag_lock_class(),
+          least(hashtext(tags[1] COLLATE "C"), hashtext(tags[2] COLLATE "C"))
+        ) IS NULL
+        OR pg_advisory_xact_lock_shared(
+          _tag_lock_class(),
+          greatest(hashtext(tags[1] COLLATE "C"), hashtext(tags[2] COLLATE "C"))
+        ) IS NULL
+      THEN
+      END IF;
+    ELSE
+      PERFORM _refuse_tags(ARRAY[to_jsonb(tags)], condition, decided_upon);
+      tags := _tags_as_stored(to_jsonb(tags));
+      PERFORM _lock_tags(tags, condition);
+    END IF;
   END IF;
 
   -- Writers of one stream wait for one another until they commit; writers of different streams
@@ -48,14 +82,24 @@ BEGIN
   -- on their indexes, also in a plan from a time when the store was empty (tests/plans).
   IF current_setting('transaction_isolation') <> 'read committed' THEN
     NULL;
+  ELSIF condition IS NOT NULL AND EXISTS (
+    SELECT
+    FROM _matches(
+      condition,
+      split_part(decided_upon, '+', 1)::bigint,
+      string_to_array(split_part(decided_upon, '+', 2), ',')::bigint[]
+    )
+  ) THEN
+    NULL;
   ELSIF message_id IS NULL THEN
     INSERT INTO messages AS m (
-      global_position, stream_id, version, category_key, added_at, message_id, type, data, metadata
+      global_position, stream_id, version, category_key, added_at, message_id, type, data, metadata,
+      tags
     )
     SELECT
       nextval('global_position_seq'), s.stream_id, coalesce(l.version, s.floor) + 1,
       s.category_key, clock_timestamp(), new_message_id(),
-      write_message.type, write_message.data, write_message.metadata
+      write_message.type, write_message.data, write_message.metadata, write_message.tags
     FROM streams AS s
     LEFT JOIN LATERAL (
       SELECT v.version
@@ -71,12 +115,13 @@ BEGIN
     INTO write_message.version, write_message.global_position;
   ELSE
     INSERT INTO messages AS m (
-      global_position, stream_id, version, category_key, added_at, message_id, type, data, metadata
+      global_position, stream_id, version, category_key, added_at, message_id, type, data, metadata,
+      tags
     )
     SELECT
       nextval('global_position_seq'), s.stream_id, coalesce(l.version, s.floor) + 1,
       s.category_key, clock_timestamp(), write_message.message_id,
-      write_message.type, write_message.data, write_message.metadata
+      write_message.type, write_message.data, write_message.metadata, write_message.tags
     FROM streams AS s
     LEFT JOIN LATERAL (
       SELECT v.version
@@ -95,16 +140,24 @@ BEGIN
 
   IF global_position IS NULL THEN
     -- A new stream, not the expected version, or an id in use: a repetition, or refused. So is a
-    -- caller who may not write to the category.
+    -- caller who may not write to the category, and a condition that is not met.
     SELECT b.version, b.global_position INTO version, global_position
     FROM write_arrays(
-      stream, ARRAY[type], ARRAY[data], ARRAY[metadata], expected_version, ARRAY[message_id]
+      stream, ARRAY[type], ARRAY[data], ARRAY[metadata], expected_version, ARRAY[message_id],
+      ARRAY[to_jsonb(tags)], condition, decided_upon
     ) AS b;
+  ELSIF tags IS NOT NULL THEN
+    -- Two tags may have one key.
+    INSERT INTO message_tags (tag_key, global_position)
+    SELECT _tag_key(t.tag), write_message.global_position FROM unnest(tags) AS t (tag)
+    ON CONFLICT DO NOTHING;
   END IF;
 END
 $$;
 
-COMMENT ON FUNCTION write_message(text, text, jsonb, jsonb, bigint, uuid) IS
+COMMENT ON FUNCTION write_message(
+  text, text, jsonb, jsonb, bigint, uuid, text[], jsonb, text
+) IS
 $$Append a message to a stream; return its version and global position. expected_version NULL writes
 in any case, 0 only if the stream is empty, n only if it is at version n. Without a message_id a new
 one is made. Call it in FROM: SELECT * FROM write_message(…). PostgreSQL evaluates SELECT

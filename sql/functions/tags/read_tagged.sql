@@ -1,0 +1,76 @@
+CREATE OR REPLACE FUNCTION read_tagged(
+  query jsonb,
+  after_position bigint DEFAULT 0
+)
+RETURNS TABLE (
+  message_id uuid,
+  stream text,
+  version bigint,
+  global_position bigint,
+  type text,
+  data jsonb,
+  metadata jsonb,
+  added_at timestamptz,
+  tags text[],
+  decided_upon text
+)
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
+SET jit = off
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  safe bigint;
+  positions bigint[];
+BEGIN
+  PERFORM _refuse_query('query', query);
+  IF (after_position >= 0) IS NOT TRUE THEN
+    PERFORM _refuse_value('after_position', 'must be 0 or more', to_jsonb(after_position));
+  END IF;
+  PERFORM _refuse_isolation();
+  -- A statement of its own, before the one that looks: its snapshot must be the later one.
+  safe := (horizon()).safe_position;
+  IF after_position > safe THEN
+    PERFORM _refuse_position(after_position);
+  END IF;
+  positions := ARRAY(
+    SELECT DISTINCT f.global_position
+    FROM _matches(query, after_position, NULL) AS f
+    ORDER BY f.global_position
+  );
+  RETURN QUERY
+  SELECT
+    m.message_id, s.stream, m.version, m.global_position, m.type, m.data, m.metadata, m.added_at,
+    m.tags, NULL::text
+  FROM unnest(positions) WITH ORDINALITY AS f (global_position, n)
+  CROSS JOIN LATERAL (
+    SELECT * FROM messages AS a WHERE a.global_position = f.global_position LIMIT 1
+  ) AS m
+  CROSS JOIN LATERAL (
+    SELECT i.stream FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
+  ) AS s
+  ORDER BY f.n;
+  decided_upon := safe || '+' || array_to_string(
+    ARRAY(SELECT f.global_position FROM unnest(positions) AS f (global_position) WHERE f.global_position > safe),
+    ','
+  );
+  RETURN NEXT;
+END
+$$;
+
+COMMENT ON FUNCTION read_tagged(jsonb, bigint) IS
+$$The messages that match a query, in global order, and a last row without a message, whose
+decided_upon is the token for write_if. query is an array of 1 to 100 items {"tags", "types"?}: a
+message matches an item if it has all its tags and one of its types, and the query if it matches an
+item. Reads what is committed, also above the safe position. Write under the condition that no
+further message matches: write_if with the same query and the token. Raises 22023 for a bad
+argument; MS004 unless under READ COMMITTED; MS005 on a standby; MS006 if after_position is beyond
+the end.$$;

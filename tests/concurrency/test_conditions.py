@@ -1,0 +1,279 @@
+"""Writes on the condition that nothing else has come, step by step and by racers."""
+
+import json
+import random
+import threading
+from itertools import permutations
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tests.amounts import amount
+from tests.concurrency.sessions import Open, Session, Step
+
+READ = "SELECT * FROM read_tagged(%s::jsonb)"
+WRITES = {
+    "write_message": """
+        SELECT version, global_position FROM write_message(
+          %s, 'Enrolled', '{}', tags => %s::text[], condition => %s, decided_upon => %s
+        )
+    """,
+    "write_if": """
+        SELECT w.version, w.global_position
+        FROM (VALUES (%s::text, %s::text[], %s::jsonb, %s::text)) AS v (stream, tags, c, d)
+        CROSS JOIN LATERAL write_if(
+          v.stream,
+          jsonb_build_array(jsonb_build_object('type', 'Enrolled', 'data', 0, 'tags', v.tags)),
+          v.c, v.d
+        ) AS w
+    """,
+}
+each_function = pytest.mark.parametrize("function", WRITES)
+
+
+class Rule:
+    """What a decision is about: tags that no other test has, and the query of all of them."""
+
+    def __init__(self) -> None:
+        self.tags = [f"{name}:{uuid4().hex[:12]}" for name in ("course", "student", "room")]
+        self.course, self.student, self.room = self.tags
+        self.query = json.dumps([{"tags": [tag]} for tag in (self.course, self.student)])
+
+    def read(self, session: Session, query: str | None = None) -> tuple[list[int], str]:
+        """The positions that match, and the token."""
+        rows = session.run(READ, query or self.query)
+        return [row[3] for row in rows[:-1]], rows[-1][-1]
+
+    def write(
+        self, session: Session, token: str, *, query: str | None = None,
+        function: str = "write_message", tags: list[str] | None = None,
+    ) -> Step:
+        written = [self.course, self.student] if tags is None else tags
+        stream = f"enrolment-{uuid4().hex[:12]}"
+        return session.start(WRITES[function], stream, written, query or self.query, token)
+
+    def add(self, session: Session, *tags: str) -> Step:
+        """Write a message with these tags, without a condition."""
+        return session.start(
+            "SELECT version, global_position FROM write_message(%s, 'Enrolled', '1', tags => %s)",
+            f"enrolment-{uuid4().hex[:12]}",
+            list(tags),
+        )
+
+
+@pytest.fixture
+def rule() -> Rule:
+    return Rule()
+
+
+@each_function
+def test_decision_is_refused_after_a_match_and_holds_otherwise(
+    session: Open, rule: Rule, function: str
+) -> None:
+    one = session("one")
+    positions, token = rule.read(one)
+    assert positions == []
+    _, position = rule.write(one, token, function=function).place()
+    rule.add(one, rule.room).place()
+    assert rule.write(one, token, function=function).sqlstate() == "MS009"
+    positions, token = rule.read(one)
+    assert positions == [position]
+    rule.write(one, token, function=function).place()
+
+
+@each_function
+@pytest.mark.parametrize("tag", [0, 1])
+@pytest.mark.parametrize("ends", ["commit", "rollback"])
+def test_writer_waits_for_a_match_in_flight(
+    session: Open, rule: Rule, function: str, tag: int, ends: str
+) -> None:
+    one, other = session("one"), session("other")
+    other.begin()
+    rule.add(other, rule.room, rule.tags[tag]).place()
+    _, token = rule.read(one)
+    waiting = rule.write(one, token, function=function).blocked_by(other)
+    getattr(other, ends)()
+    if ends == "commit":
+        assert waiting.sqlstate() == "MS009"
+    else:
+        assert waiting.sqlstate() is None
+
+
+@each_function
+def test_match_waits_for_a_decision_in_flight(
+    session: Open, rule: Rule, function: str
+) -> None:
+    one, other = session("one"), session("other")
+    _, token = rule.read(one)
+    _, token_of_other = rule.read(other)
+    one.begin()
+    rule.write(one, token, function=function, tags=[]).place()
+    waiting = rule.add(other, rule.course).blocked_by(one)
+    one.commit()
+    waiting.place()
+    assert rule.write(other, token_of_other, function=function).sqlstate() == "MS009"
+
+
+@each_function
+def test_match_below_one_that_was_seen_is_not_passed_over(
+    session: Open, rule: Rule, function: str
+) -> None:
+    """The highest position that was seen, alone, would miss it."""
+    one, early, late = session("one"), session("early"), session("late")
+    early.begin()
+    _, lower = rule.add(early, rule.course).place()
+    _, higher = rule.add(late, rule.student).place()
+    assert lower < higher
+    positions, token = rule.read(one)
+    assert positions == [higher]
+    early.commit()
+    assert rule.write(one, token, function=function).sqlstate() == "MS009"
+
+
+@each_function
+def test_match_that_was_seen_above_the_safe_position_is_known(
+    session: Open, rule: Rule, stream: str, function: str
+) -> None:
+    one, early = session("one"), session("early")
+    early.begin()
+    early.write(stream)
+    _, higher = rule.add(one, rule.student).place()
+    positions, token = rule.read(one)
+    assert positions == [higher]
+    assert int(token.split("+")[0]) < higher
+    rule.write(one, token, function=function).place()
+    early.commit()
+    assert rule.write(one, token, function=function).sqlstate() == "MS009"
+
+
+def test_an_item_of_several_tags_waits_for_all_who_match(session: Open, rule: Rule) -> None:
+    one, other = session("one"), session("other")
+    for tags in permutations(rule.tags):
+        query = json.dumps([{"tags": tags[:2]}])
+        _, token = rule.read(one, query)
+        other.begin()
+        rule.add(other, *rule.tags).place()
+        waiting = rule.write(one, token, query=query, tags=[]).blocked_by(other)
+        other.commit()
+        assert waiting.sqlstate() == "MS009"
+        _, token = rule.read(one, query)
+        rule.add(other, tags[0]).place()
+        rule.add(other, tags[1], tags[2]).place()
+        rule.write(one, token, query=query, tags=[]).place()
+
+
+def test_types_of_an_item_choose(session: Open, rule: Rule) -> None:
+    one = session("one")
+    query = json.dumps([{"tags": [rule.course], "types": ["Other", "Left"]}])
+    _, token = rule.read(one, query)
+    rule.add(one, rule.course).place()
+    rule.write(one, token, query=query).place()
+    query = json.dumps([{"tags": [rule.course], "types": ["Other", "Enrolled"]}])
+    assert rule.write(one, token, query=query).sqlstate() == "MS009"
+
+
+def test_rolled_back_savepoint_is_no_match(session: Open, rule: Rule) -> None:
+    one, other = session("one"), session("other")
+    _, token = rule.read(one)
+    other.begin()
+    other.run("SAVEPOINT s")
+    rule.add(other, rule.course).place()
+    waiting = rule.write(one, token).blocked_by(other)
+    other.run("ROLLBACK TO s")
+    waiting.place()
+    other.commit()
+
+
+def test_a_transaction_decides_upon_what_it_has_written(session: Open, rule: Rule) -> None:
+    one = session("one")
+    one.begin()
+    _, token = rule.read(one)
+    rule.write(one, token).place()
+    assert rule.read(one)[0] != []
+    _, token = rule.read(one)
+    rule.write(one, token).place()
+    one.commit()
+
+
+@each_function
+@pytest.mark.parametrize("isolation", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_other_isolation_levels_are_refused(
+    session: Open, rule: Rule, isolation: str, function: str
+) -> None:
+    one = session("one")
+    _, token = rule.read(one)
+    one.begin(isolation)
+    assert rule.write(one, token, function=function).sqlstate() == "MS004"
+    one.rollback()
+    one.begin(isolation)
+    assert one.start(READ, rule.query).sqlstate() == "MS004"
+    one.rollback()
+
+
+LIMIT = 5
+
+
+@pytest.mark.parametrize("racers", [16])
+def test_exactly_so_many_racers_win(server_conninfo: str, store: str, racers: int) -> None:
+    """Each takes a place of a course, if it has one left; each has one student."""
+    rounds = amount(15, 300)
+    courses = [f"course:{uuid4().hex}" for _ in range(rounds)]
+    barrier = threading.Barrier(racers)
+    failures: list[BaseException] = []
+
+    def race(number: int) -> None:
+        choice = random.Random(number)
+        with psycopg.connect(
+            server_conninfo, autocommit=True, options=f"-c search_path={store}"
+        ) as conn:
+            for course in courses:
+                barrier.wait(60)
+                take_a_place(conn, course, f"student:{number}", choice)
+
+    def guarded(number: int) -> None:
+        try:
+            race(number)
+        except BaseException as error:
+            failures.append(error)
+            barrier.abort()
+
+    threads = [threading.Thread(target=guarded, args=[n]) for n in range(racers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    with psycopg.connect(server_conninfo, options=f"-c search_path={store}") as conn:
+        taken = [
+            len(conn.execute(READ, [json.dumps([{"tags": [course]}])]).fetchall()) - 1
+            for course in courses
+        ]
+    assert taken == [LIMIT] * rounds
+
+
+def take_a_place(
+    conn: "psycopg.Connection[tuple[object, ...]]",
+    course: str,
+    student: str,
+    choice: random.Random,
+) -> None:
+    items = [{"tags": [course], "types": ["Enrolled"]}, {"tags": [student, course]}]
+    choice.shuffle(items)
+    query = json.dumps(items)
+    while True:
+        *rows, last = conn.execute(READ, [query]).fetchall()
+        if len(rows) == LIMIT:
+            return
+        assert len(rows) < LIMIT
+        tags = [course, student]
+        choice.shuffle(tags)
+        function = WRITES[choice.choice(list(WRITES))]
+        try:
+            with conn.transaction():
+                conn.execute(function, [f"enrolment-{uuid4().hex}", tags, query, last[-1]])
+        except psycopg.Error as error:
+            if error.sqlstate != "MS009":
+                raise
+        else:
+            return

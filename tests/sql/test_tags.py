@@ -1,0 +1,225 @@
+"""Tags of messages: what is stored, found and refused."""
+
+import json
+from uuid import uuid4
+
+import pytest
+
+from tests.sql.store import Store
+
+BAD_TAGS = {
+    "empty": [""],
+    "null": [None],
+    "second null": ["a", None],
+    "second empty": ["a", ""],
+    "long": ["x" * 256],
+    "long in bytes": ["é" * 128],
+    "many": [f"t:{n}" for n in range(33)],
+}
+
+
+def write_by(store: Store, function: str, stream: str, tags: list[str | None] | None) -> None:
+    if function == "write_message":
+        store.call("write_message", stream, "A", "{}", tags=tags)
+    elif function == "write_messages":
+        messages = [{"type": "A", "data": {}, "tags": tags}]
+        store.call("write_messages", stream, json.dumps(messages))
+    else:
+        store.query(
+            "SELECT * FROM STORE.write_arrays(%s, '{A}', '{1}', tags => ARRAY[%s::jsonb])",
+            [stream, json.dumps(tags)],
+        )
+
+
+def tags_of(store: Store, stream: str) -> list[list[str] | None]:
+    rows = store.query(
+        "SELECT m.tags FROM STORE.messages AS m JOIN STORE.streams AS s USING (stream_id)"
+        " WHERE s.stream = %s ORDER BY m.version",
+        [stream],
+    )
+    return [tags for (tags,) in rows]
+
+
+FUNCTIONS = ["write_message", "write_messages", "write_arrays"]
+
+
+@pytest.mark.parametrize("exists", [False, True])
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        (["b"], ["b"]),
+        (["a", "b"], ["a", "b"]),
+        (["b", "a"], ["a", "b"]),
+        (["a", "a"], ["a"]),
+        (["é", "z", "Z"], ["Z", "z", "é"]),
+        (["x" * 255], ["x" * 255]),
+        ([], None),
+        (None, None),
+        ([f"t:{n:02}" for n in range(32)], [f"t:{n:02}" for n in range(32)]),
+    ],
+)
+def test_tags_are_stored_once_each_in_the_order_of_their_bytes(
+    store: Store,
+    stream: str,
+    function: str,
+    exists: bool,
+    given: list[str | None] | None,
+    stored: list[str] | None,
+) -> None:
+    if exists:
+        store.write(stream)
+    write_by(store, function, stream, given)
+    assert tags_of(store, stream)[-1] == stored
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("bad", BAD_TAGS)
+def test_bad_tags_are_refused(store: Store, stream: str, function: str, bad: str) -> None:
+    with store.refused("22023", argument="tags"):
+        write_by(store, function, stream, BAD_TAGS[bad])
+
+
+def test_arrays_of_other_bounds_have_all_their_tags(store: Store, stream: str) -> None:
+    for number, tags in enumerate(["[0:1]={a,b}", "[5:5]={a}"]):
+        store.call("write_message", f"{stream}-{number}", "A", "{}", tags=tags)
+    assert [tags_of(store, f"{stream}-{n}") for n in range(2)] == [[["a", "b"]], [["a"]]]
+    with store.refused("22023", argument="tags"):
+        store.call("write_message", stream, "A", "{}", tags="{{a,b}}")
+
+
+def test_the_same_write_again_has_the_same_tags(store: Store, stream: str) -> None:
+    ids = [uuid4() for _ in range(2)]
+    first = store.call("write_message", stream, "A", "1", message_id=ids[0], tags=["b", "a"])
+    again = store.call("write_message", stream, "A", "1", message_id=ids[0], tags=["a", "b", "b"])
+    assert again == first
+    with store.refused("MS002"):
+        store.call("write_message", stream, "A", "1", message_id=ids[0], tags=["a"])
+    with store.refused("MS002"):
+        store.call("write_message", stream, "A", "1", message_id=ids[0])
+
+
+def test_the_same_conditional_write_again_gives_the_first_answer(store: Store, stream: str) -> None:
+    tag = f"course:{uuid4()}"
+    query = json.dumps([{"tags": [tag]}])
+    ((*_, token),) = store.call("read_tagged", query)
+    message_id = uuid4()
+
+    def write() -> object:
+        return store.call(
+            "write_message", stream, "A", "1", message_id=message_id, tags=[tag],
+            condition=query, decided_upon=token,
+        )
+
+    first = write()
+    assert write() == first
+    messages = [{"type": "A", "data": 1, "message_id": str(message_id), "tags": [tag]}]
+    assert store.call("write_if", stream, json.dumps(messages), query, token) == first
+    with store.refused("MS009", global_position=first[0][1], stream=stream, version=1, type="A"):
+        messages[0]["message_id"] = str(uuid4())
+        store.call("write_if", stream, json.dumps(messages), query, token)
+
+
+BAD_QUERIES = {
+    "object": {},
+    "empty": [],
+    "no tags": [{"types": ["A"]}],
+    "empty tags": [{"tags": []}],
+    "null": [None],
+    "tags a string": [{"tags": "a"}],
+    "tag a number": [{"tags": [1]}],
+    "tag empty": [{"tags": [""]}],
+    "tag long": [{"tags": ["x" * 256]}],
+    "many tags": [{"tags": [f"t:{n}" for n in range(33)]}],
+    "types a string": [{"tags": ["a"], "types": "A"}],
+    "types empty": [{"tags": ["a"], "types": []}],
+    "type a number": [{"tags": ["a"], "types": [1]}],
+    "types null": [{"tags": ["a"], "types": None}],
+    "other keys": [{"tags": ["a"], "stream": "b"}],
+    "many items": [{"tags": ["a"]}] * 101,
+}
+
+
+@pytest.mark.parametrize("bad", BAD_QUERIES)
+def test_bad_queries_are_refused(store: Store, stream: str, bad: str) -> None:
+    query = json.dumps(BAD_QUERIES[bad])
+    with store.refused("22023", argument="query"):
+        store.call("read_tagged", query)
+    with store.refused("22023", argument="condition"):
+        store.call("write_message", stream, "A", "1", condition=query, decided_upon="0+")
+    with store.refused("22023", argument="condition"):
+        store.call("write_if", stream, '[{"type": "A", "data": 1}]', query, "0+")
+
+
+@pytest.mark.parametrize(
+    "token", ["", "0", "+", "a+", "-1+", "0+1,", "0+,1", "0 + 1", "1" * 19 + "+", None]
+)
+def test_bad_tokens_are_refused(store: Store, stream: str, token: str | None) -> None:
+    query = '[{"tags": ["a"]}]'
+    with store.refused("22023", argument="decided_upon"):
+        store.call("write_message", stream, "A", "1", condition=query, decided_upon=token)
+    with store.refused("22023", argument="decided_upon"):
+        store.call("write_if", stream, '[{"type": "A", "data": 1}]', query, token)
+
+
+def test_a_token_needs_a_condition(store: Store, stream: str) -> None:
+    with store.refused("22023", argument="condition"):
+        store.call("write_message", stream, "A", "1", decided_upon="0+")
+    with store.refused("22023", argument="condition"):
+        store.call("write_if", stream, '[{"type": "A", "data": 1}]', None, "0+")
+
+
+def test_a_token_of_another_history_is_refused(store: Store, stream: str) -> None:
+    with store.refused("MS006"):
+        store.call(
+            "write_message", stream, "A", "1", condition='[{"tags": ["a"]}]',
+            decided_upon="999999999+",
+        )
+
+
+def test_a_message_is_read_once_in_global_order(store: Store, stream: str) -> None:
+    a, b, c = (f"{name}:{uuid4()}" for name in "abc")
+    for number, tags in enumerate([[a], [b], [a, b], [c], [a, b, c]]):
+        store.call("write_message", f"{stream}-{number % 2}", "A", str(number), tags=tags)
+    query = [{"tags": [b]}, {"tags": [a]}, {"tags": [c, a]}]
+    *rows, last = store.call("read_tagged", json.dumps(query))
+    assert [row[5] for row in rows] == [0, 1, 2, 4]
+    assert [row[8] for row in rows] == [[a], [b], sorted([a, b]), sorted([a, b, c])]
+    assert [row[9] for row in rows] == [None] * 4
+    assert last[:9] == (None,) * 9
+    *rows, _ = store.call("read_tagged", json.dumps(query), rows[1][3])
+    assert [row[5] for row in rows] == [2, 4]
+
+
+def test_deleted_messages_are_no_matches(store: Store, stream: str) -> None:
+    tags = [f"{name}:{uuid4()}" for name in "ab"]
+    query = json.dumps([{"tags": tags[1:]}])
+    for number in range(4):
+        store.call("write_message", stream, "A", str(number), tags=tags)
+    store.call("truncate_stream", stream, 3)
+    assert [row[5] for row in store.call("read_tagged", query)] == [2, 3, None]
+    store.call("delete_stream", stream)
+    assert [row[5] for row in store.call("read_tagged", query)] == [None]
+    assert store.query("SELECT FROM STORE.message_tags WHERE tag_key = STORE._tag_key(%s)", tags[:1]).rowcount == 0
+
+
+def test_retention_and_empty_store_take_tags_away(empty: Store) -> None:
+    for number in range(4):
+        empty.call("write_message", "account-1", "A", str(number), tags=["a", f"b:{number}"])
+    empty.call("set_retention", "account", max_count=1)
+    empty.call("apply_retention")
+    rows = empty.query("SELECT count(*) FROM STORE.message_tags").fetchall()
+    assert rows == [(2,)]
+    assert all(wrong == 0 for _, _, wrong, _ in empty.call("verify_store"))
+    empty.call("empty_store", empty.name)
+    assert empty.query("SELECT FROM STORE.message_tags").rowcount == 0
+
+
+def test_verify_finds_tags_that_lead_nowhere_and_messages_that_no_tag_leads_to(
+    empty: Store,
+) -> None:
+    empty.call("write_message", "account-1", "A", "1", tags=["a", "b"])
+    empty.query("DELETE FROM STORE.message_tags WHERE tag_key = STORE._tag_key('a')")
+    empty.query("INSERT INTO STORE.message_tags VALUES (1, 7)")
+    wrong = {row[0]: row[2] for row in empty.call("verify_store") if row[2]}
+    assert wrong == {"tags lead to their messages": 2}
