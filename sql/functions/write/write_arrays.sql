@@ -28,7 +28,7 @@ DECLARE
   written bigint;
   written_at timestamptz;
   distinct_tags text[];
-  met boolean := true;
+  newer bigint;
 BEGIN
   PERFORM _refuse_write(stream, expected_version, types, data, metadata, message_ids, tags);
   PERFORM _refuse_tags(tags, condition, decided_upon);
@@ -73,17 +73,10 @@ BEGIN
 
   at_version := target.version;
   IF condition IS NOT NULL THEN
-    met := NOT EXISTS (
-      SELECT
-      FROM _matches(
-        condition,
-        split_part(decided_upon, '+', 1)::bigint,
-        string_to_array(split_part(decided_upon, '+', 2), ',')::bigint[]
-      )
-    );
+    newer := _match_since(decided_upon, condition);
   END IF;
 
-  IF met AND (expected_version <> at_version) IS NOT TRUE THEN
+  IF newer IS NULL AND (expected_version <> at_version) IS NOT TRUE THEN
     written_at := clock_timestamp();
     IF cardinality(types) > 1 AND current_setting('transaction_isolation') = 'read committed' THEN
       -- The stream's lock keeps its next versions free, so only an id can be in use. That is rare:
@@ -137,8 +130,8 @@ BEGIN
       target.stream_id, at_version, expected_version, types, data, metadata, message_ids, tags
     ) AS r;
     IF global_position IS NULL THEN
-      IF NOT met THEN
-        PERFORM _refuse_condition(condition, decided_upon);
+      IF newer IS NOT NULL THEN
+        PERFORM _refuse_condition(newer);
       END IF;
       PERFORM _refuse_version(stream, target.stream_id, at_version, expected_version);
     END IF;

@@ -80,7 +80,9 @@ BEGIN
   -- given id can be in use; under another isolation level the snapshot may be too old to know the
   -- version. Two statements, because ON CONFLICT costs something. The settings keep both look-ups
   -- on their indexes, also in a plan from a time when the store was empty (tests/plans).
-  IF current_setting('transaction_isolation') <> 'read committed' OR condition IS NOT NULL THEN
+  IF current_setting('transaction_isolation') <> 'read committed'
+    OR condition IS NOT NULL AND _match_since(decided_upon, condition) IS NOT NULL
+  THEN
     NULL;
   ELSIF message_id IS NULL THEN
     INSERT INTO messages AS m (
