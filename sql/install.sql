@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "61c49ae2085a67c90c671b6d9ed95b66fd294cf36aab78c161c0a5dd6485094a"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "af31e6a9ed02ca2c40108e2b2f87cd4beb7b390d6ff663bb05445fb953199019"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -233,9 +233,8 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 11) AS pgstore_pending 
 \ir functions/subscriptions/resume_subscription.sql
 \ir functions/subscriptions/rewind_subscription.sql
 \ir functions/subscriptions/subscription_position.sql
-\ir functions/tags/_lock_tags.sql
-\ir functions/tags/_match_since.sql
 \ir functions/tags/_matches.sql
+\ir functions/tags/_meet_condition.sql
 \ir functions/tags/_refuse_condition.sql
 \ir functions/tags/_refuse_query.sql
 \ir functions/tags/_refuse_tags.sql

@@ -10,33 +10,35 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 DECLARE
-  bad record;
+  item jsonb;
 BEGIN
   IF (jsonb_typeof(query) = 'array' AND jsonb_array_length(query) BETWEEN 1 AND 100) IS NOT TRUE
   THEN
     PERFORM _refuse_value(argument, 'must be a JSON array of 1 to 100 items', query);
   END IF;
-  SELECT i.n - 1 AS index, r.reason INTO bad
-  FROM jsonb_array_elements(query) WITH ORDINALITY AS i (item, n)
-  CROSS JOIN LATERAL (
-    SELECT CASE
-      WHEN jsonb_typeof(i.item) <> 'object' OR i.item - ARRAY['types', 'tags'] <> '{}'
-        THEN 'must have objects with "tags" and, if wanted, "types"'
-      WHEN (NOT _tags_problem(i.item -> 'tags') AND i.item -> 'tags' <> '[]') IS NOT TRUE
-        THEN 'must have items with 1 to 32 "tags" of 1 to 255 bytes'
-      WHEN i.item ? 'types' AND (
-        jsonb_typeof(i.item -> 'types') <> 'array'
-        OR i.item -> 'types' = '[]'
-        OR jsonb_path_exists(i.item -> 'types', '$[*] ? (@.type() != "string")')
-      ) THEN 'must have "types" that are an array of names'
-    END AS reason
-  ) AS r
-  WHERE r.reason IS NOT NULL
-  ORDER BY i.n
-  LIMIT 1;
-  IF FOUND THEN
-    PERFORM _refuse_argument(argument, bad.reason, jsonb_build_object('index', bad.index));
-  END IF;
+  -- A loop of simple expressions takes less time than a statement.
+  FOR i IN 0..jsonb_array_length(query) - 1 LOOP
+    item := query -> i;
+    IF jsonb_typeof(item) <> 'object' OR item - 'types' - 'tags' <> '{}' THEN
+      PERFORM _refuse_argument(
+        argument, 'must have objects with "tags" and, if wanted, "types"',
+        jsonb_build_object('index', i)
+      );
+    ELSIF _tags_problem(item -> 'tags') OR item -> 'tags' = '[]' THEN
+      PERFORM _refuse_argument(
+        argument, 'must have items with 1 to 32 "tags" of 1 to 255 bytes',
+        jsonb_build_object('index', i)
+      );
+    ELSIF item ? 'types' AND (
+      jsonb_typeof(item -> 'types') <> 'array'
+      OR item -> 'types' = '[]'
+      OR jsonb_path_exists(item -> 'types', 'strict $[*] ? (@.type() != "string")')
+    ) THEN
+      PERFORM _refuse_argument(
+        argument, 'must have "types" that are an array of names', jsonb_build_object('index', i)
+      );
+    END IF;
+  END LOOP;
 END
 $$;
 

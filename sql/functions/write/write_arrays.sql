@@ -17,6 +17,7 @@ VOLATILE
 PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan
 SET jit = off
 SET enable_seqscan = off
 SET enable_bitmapscan = off
@@ -31,8 +32,8 @@ DECLARE
   newer bigint;
 BEGIN
   PERFORM _refuse_write(stream, expected_version, types, data, metadata, message_ids, tags);
-  PERFORM _refuse_tags(tags, condition, decided_upon);
-  IF tags IS NOT NULL THEN
+  IF tags IS NOT NULL OR condition IS NOT NULL OR decided_upon IS NOT NULL THEN
+    PERFORM _refuse_tags(tags);
     SELECT array_agg(DISTINCT t.tag COLLATE "C") INTO distinct_tags
     FROM unnest(tags) AS u (tags)
     CROSS JOIN jsonb_array_elements_text(nullif(u.tags, 'null')) AS t (tag);
@@ -43,8 +44,8 @@ BEGIN
 
   -- See write_message for the order of these steps and the purpose of each lock.
   PERFORM pg_advisory_xact_lock(_stream_lock_class(), hashtext(stream COLLATE "C"));
-  IF distinct_tags IS NOT NULL OR condition IS NOT NULL THEN
-    PERFORM _lock_tags(distinct_tags, condition);
+  IF distinct_tags IS NOT NULL OR condition IS NOT NULL OR decided_upon IS NOT NULL THEN
+    newer := _meet_condition(distinct_tags, condition, decided_upon);
   END IF;
   PERFORM _announce_write();
 
@@ -72,10 +73,6 @@ BEGIN
   END IF;
 
   at_version := target.version;
-  IF condition IS NOT NULL THEN
-    newer := _match_since(decided_upon, condition);
-  END IF;
-
   IF newer IS NULL AND (expected_version <> at_version) IS NOT TRUE THEN
     written_at := clock_timestamp();
     IF cardinality(types) > 1 AND current_setting('transaction_isolation') = 'read committed' THEN

@@ -22,6 +22,8 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
+DECLARE
+  newer bigint;
 BEGIN
   IF (octet_length(type) BETWEEN 1 AND 255 AND data IS NOT NULL) IS NOT TRUE
     OR jsonb_typeof(metadata) <> 'object'
@@ -36,9 +38,8 @@ BEGIN
     -- After the stream's lock, as all functions do.
     PERFORM pg_advisory_xact_lock(_stream_lock_class(), hashtext(stream COLLATE "C"));
     -- The usual case: one or two tags, in order. Nothing but simple expressions.
-    IF condition IS NULL
-      AND decided_upon IS NULL
-      AND array_lower(tags, 1) = 1
+    IF (
+      array_lower(tags, 1) = 1
       AND octet_length(tags[1]) BETWEEN 1 AND 255
       AND (
         cardinality(tags) = 1
@@ -46,21 +47,20 @@ BEGIN
         AND octet_length(tags[2]) BETWEEN 1 AND 255
         AND tags[1] < tags[2] COLLATE "C"
       )
+    ) IS NOT TRUE AND tags IS NOT NULL
     THEN
-      IF pg_advisory_xact_lock_shared(
-          _tag_lock_class(),
-          least(hashtext(tags[1] COLLATE "C"), hashtext(tags[2] COLLATE "C"))
-        ) IS NULL
-        OR pg_advisory_xact_lock_shared(
-          _tag_lock_class(),
-          greatest(hashtext(tags[1] COLLATE "C"), hashtext(tags[2] COLLATE "C"))
-        ) IS NULL
-      THEN
-      END IF;
-    ELSE
-      PERFORM _refuse_tags(ARRAY[to_jsonb(tags)], condition, decided_upon);
+      PERFORM _refuse_tags(ARRAY[to_jsonb(tags)]);
       tags := _tags_as_stored(to_jsonb(tags));
-      PERFORM _lock_tags(tags, condition);
+    END IF;
+    IF condition IS NOT NULL OR decided_upon IS NOT NULL OR cardinality(tags) > 2 THEN
+      newer := _meet_condition(tags, condition, decided_upon);
+    ELSIF pg_advisory_xact_lock_shared(
+        _tag_lock_class(), least(hashtext(tags[1] COLLATE "C"), hashtext(tags[2] COLLATE "C"))
+      ) IS NULL
+      OR pg_advisory_xact_lock_shared(
+        _tag_lock_class(), greatest(hashtext(tags[1] COLLATE "C"), hashtext(tags[2] COLLATE "C"))
+      ) IS NULL
+    THEN
     END IF;
   END IF;
 
@@ -81,7 +81,7 @@ BEGIN
   -- version. Two statements, because ON CONFLICT costs something. The settings keep both look-ups
   -- on their indexes, also in a plan from a time when the store was empty (tests/plans).
   IF current_setting('transaction_isolation') <> 'read committed'
-    OR condition IS NOT NULL AND _match_since(decided_upon, condition) IS NOT NULL
+    OR newer IS NOT NULL
   THEN
     NULL;
   ELSIF message_id IS NULL THEN
