@@ -28,6 +28,9 @@ $$Its tags, each once, in the order of their bytes; NULL if it has none.$$;
 ALTER TYPE message ADD ATTRIBUTE tags text[] COLLATE "C";
 COMMENT ON COLUMN message.tags IS $$Its tags, or NULL if it has none.$$;
 
+ALTER TABLE scheduled_messages ADD COLUMN tags text[] COLLATE "C";
+COMMENT ON COLUMN scheduled_messages.tags IS $$Its tags, as in messages; NULL if it has none.$$;
+
 CREATE TABLE message_tags (
   tag_key bigint NOT NULL,
   global_position bigint NOT NULL,
@@ -88,5 +91,8 @@ DROP FUNCTION IF EXISTS
   claim_batch, import_messages, check_messages, _import_rest, _refuse_import,
   write_message(text, text, jsonb, jsonb, bigint, uuid),
   write_arrays(text, text[], jsonb[], jsonb[], bigint, uuid[]),
+  synchronize_stream(text, uuid[], text[], jsonb[], jsonb[], uuid[]),
+  schedule_message(text, text, jsonb, timestamptz, jsonb, uuid),
+  list_scheduled(text, bigint),
   _refuse_write(text, bigint, text[], jsonb[], jsonb[], uuid[]),
   _repeated_write(bigint, bigint, bigint, text[], jsonb[], jsonb[], uuid[]);

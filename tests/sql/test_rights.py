@@ -26,10 +26,7 @@ def role(store: Store) -> Iterator[str]:
 def writer(store: Store, role: str, connect: Connect) -> Connection:
     """A session of a role that may execute write_message and nothing else."""
     store.query(f"GRANT USAGE ON SCHEMA STORE TO {role}")
-    store.query(
-        f"GRANT EXECUTE ON FUNCTION STORE.write_message"
-        f" TO {role}"
-    )
+    store.query(f"GRANT EXECUTE ON FUNCTION STORE.write_message TO {role}")
     return connect(user=role)
 
 

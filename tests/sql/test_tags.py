@@ -107,8 +107,14 @@ def test_the_same_conditional_write_again_gives_the_first_answer(store: Store, s
 
     def write() -> object:
         return store.call(
-            "write_message", stream, "A", "1", message_id=message_id, tags=[tag],
-            condition=query, decided_upon=token,
+            "write_message",
+            stream,
+            "A",
+            "1",
+            message_id=message_id,
+            tags=[tag],
+            condition=query,
+            decided_upon=token,
         )
 
     first = write()
@@ -172,7 +178,11 @@ def test_a_token_needs_a_condition(store: Store, stream: str) -> None:
 def test_a_token_of_another_history_is_refused(store: Store, stream: str) -> None:
     with store.refused("MS006"):
         store.call(
-            "write_message", stream, "A", "1", condition='[{"tags": ["a"]}]',
+            "write_message",
+            stream,
+            "A",
+            "1",
+            condition='[{"tags": ["a"]}]',
             decided_upon="999999999+",
         )
 
@@ -200,7 +210,12 @@ def test_deleted_messages_are_no_matches(store: Store, stream: str) -> None:
     assert [row[5] for row in store.call("read_tagged", query)] == [2, 3, None]
     store.call("delete_stream", stream)
     assert [row[5] for row in store.call("read_tagged", query)] == [None]
-    assert store.query("SELECT FROM STORE.message_tags WHERE tag_key = STORE._tag_key(%s)", tags[:1]).rowcount == 0
+    assert (
+        store.query(
+            "SELECT FROM STORE.message_tags WHERE tag_key = STORE._tag_key(%s)", tags[:1]
+        ).rowcount
+        == 0
+    )
 
 
 def test_retention_and_empty_store_take_tags_away(empty: Store) -> None:

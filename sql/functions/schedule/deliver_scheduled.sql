@@ -36,7 +36,7 @@ BEGIN
   END IF;
   delivered := 0;
   FOR due IN
-    SELECT d.message_id, d.stream
+    SELECT d.message_id, d.stream, d.tags
     FROM scheduled_messages AS d
     WHERE d.due_at <= until
       AND (NOT _writers_restricted() OR _may_write(_acting_role(), category(d.stream)))
@@ -44,16 +44,24 @@ BEGIN
   LOOP
     EXIT WHEN delivered >= max_count;
     CONTINUE WHEN due.stream = ANY (held);
-    -- Waits for no stream and no row, so it cannot deadlock. A message that another transaction
+    -- Waits for no stream, no tag and no row, so it cannot deadlock. A message that another transaction
     -- holds, and the later ones of its stream, are for the next call: the order in a stream is
     -- kept. The tables come before the row, as in the order of locks (docs/design.md).
-    IF NOT pg_try_advisory_xact_lock(_stream_lock_class(), hashtext(due.stream COLLATE "C")) THEN
+    IF NOT pg_try_advisory_xact_lock(_stream_lock_class(), hashtext(due.stream COLLATE "C"))
+      OR NOT (
+        SELECT coalesce(bool_and(pg_try_advisory_xact_lock_shared(
+          _tag_lock_class(), hashtext(t.tag COLLATE "C")
+        )), true)
+        FROM unnest(due.tags) AS t (tag)
+      )
+    THEN
       held := array_append(held, due.stream);
       CONTINUE;
     END IF;
     LOCK TABLE messages, streams IN ROW EXCLUSIVE MODE;
     -- It may have been cancelled, and then scheduled again, since the loop read it.
-    SELECT d.due_at <= until AND d.stream = due.stream COLLATE "C" INTO still_due
+    SELECT d.due_at <= until AND d.stream = due.stream COLLATE "C"
+      AND d.tags IS NOT DISTINCT FROM due.tags INTO still_due
     FROM scheduled_messages AS d
     WHERE d.message_id = due.message_id
     FOR UPDATE SKIP LOCKED;
@@ -63,7 +71,7 @@ BEGIN
     END IF;
     -- A message with this id may have been written already: each id is written once.
     PERFORM write_message(
-      d.stream, d.type, d.data, d.metadata, message_id => d.message_id
+      d.stream, d.type, d.data, d.metadata, message_id => d.message_id, tags => d.tags
     )
     FROM scheduled_messages AS d
     WHERE d.message_id = due.message_id
@@ -85,7 +93,7 @@ $$Write the scheduled messages that are due to their streams, max_count at most,
 their times; return how many, and how long it is until the next one is due: NULL if none is
 scheduled. due_by is the time for which they are due; NULL: now. Each is written once, with its id,
 however many sessions call this at once; a message whose id has been written already is only
-forgotten. Waits for no other transaction: messages of a stream that another one writes to are left
-for the next call, and so are those that the role may not write. Call it again at once if it
+forgotten. Waits for no other transaction: messages of a stream that another one writes to, or
+with a tag that a condition looks for, are left for the next call, and so are those that the role may not write. Call it again at once if it
 returned max_count, otherwise after next_due, or when a notification comes. Raises 22023 for a bad
 argument; MS004 unless under READ COMMITTED; 25006 in a read-only transaction, as on a standby.$$;

@@ -9,7 +9,8 @@ RETURNS TABLE (
   type text,
   data jsonb,
   metadata jsonb,
-  scheduled_at timestamptz
+  scheduled_at timestamptz,
+  tags text[]
 )
 LANGUAGE plpgsql
 STABLE
@@ -32,7 +33,8 @@ BEGIN
     PERFORM _refuse_value('max_count', 'must be 1 or more', to_jsonb(max_count));
   END IF;
   RETURN QUERY
-  SELECT d.message_id, d.due_at, d.stream, d.type, d.data, d.metadata, d.scheduled_at
+  SELECT d.message_id, d.due_at, d.stream, d.type, d.data, d.metadata, d.scheduled_at,
+    d.tags
   FROM scheduled_messages AS d
   WHERE _in_store()
     AND (of_stream IS NULL OR d.stream = of_stream COLLATE "C")

@@ -4,7 +4,8 @@ CREATE OR REPLACE FUNCTION schedule_message(
   data jsonb,
   due_at timestamptz,
   metadata jsonb DEFAULT NULL,
-  message_id uuid DEFAULT NULL
+  message_id uuid DEFAULT NULL,
+  tags text[] DEFAULT NULL
 )
 RETURNS uuid
 LANGUAGE plpgsql
@@ -22,6 +23,10 @@ DECLARE
   other record;
 BEGIN
   PERFORM _refuse_write(stream, NULL, ARRAY[type], ARRAY[data], ARRAY[metadata], NULL, NULL);
+  IF tags IS NOT NULL THEN
+    PERFORM _refuse_tags(ARRAY[to_jsonb(tags)]);
+    tags := _tags_as_stored(to_jsonb(tags));
+  END IF;
   IF _time_fits(due_at) IS NOT TRUE THEN
     PERFORM _refuse_value(
       'due_at', 'must be between 0001-01-02 and 9999-12-30, in UTC', to_jsonb(due_at::text)
@@ -35,12 +40,13 @@ BEGIN
   PERFORM _announce_write();
   LOOP
     INSERT INTO scheduled_messages AS d (
-      message_id, due_at, scheduled_at, scheduled_position, stream, type, data, metadata
+      message_id, due_at, scheduled_at, scheduled_position, stream, type, data, metadata,
+      tags
     )
     SELECT
       new_id, schedule_message.due_at, clock_timestamp(), nextval('global_position_seq'),
       schedule_message.stream, schedule_message.type, schedule_message.data,
-      schedule_message.metadata
+      schedule_message.metadata, schedule_message.tags
     WHERE NOT EXISTS (SELECT FROM messages AS m WHERE m.message_id = new_id)
     ON CONFLICT (message_id) DO NOTHING;
     IF FOUND THEN
@@ -60,7 +66,8 @@ BEGIN
         s.stream, m.version, m.global_position,
         s.stream = schedule_message.stream COLLATE "C"
           AND m.type = schedule_message.type COLLATE "C" AND m.data = schedule_message.data
-          AND _same_metadata(m.metadata, schedule_message.metadata) AS same
+          AND _same_metadata(m.metadata, schedule_message.metadata)
+          AND m.tags IS NOT DISTINCT FROM schedule_message.tags AS same
       FROM messages AS m
       CROSS JOIN LATERAL (
         SELECT i.stream FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
@@ -72,6 +79,7 @@ BEGIN
         d.stream = schedule_message.stream COLLATE "C"
           AND d.type = schedule_message.type COLLATE "C" AND d.data = schedule_message.data
           AND _same_metadata(d.metadata, schedule_message.metadata)
+          AND d.tags IS NOT DISTINCT FROM schedule_message.tags
       FROM scheduled_messages AS d
       WHERE d.message_id = new_id
     ) AS u
@@ -100,7 +108,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION schedule_message(text, text, jsonb, timestamptz, jsonb, uuid) IS
+COMMENT ON FUNCTION schedule_message(text, text, jsonb, timestamptz, jsonb, uuid, text[]) IS
 $$Keep a message that deliver_scheduled writes to its stream at due_at or after; return its id.
 Without a message_id a new one is made. Scheduling the same message with the same id again changes
 nothing, whether it is still scheduled, then at its first time, or written. A call with the id of a

@@ -5,6 +5,7 @@ CREATE OR REPLACE FUNCTION synchronize_stream(
   data jsonb[],
   metadata jsonb[] DEFAULT NULL,
   message_ids uuid[] DEFAULT NULL,
+  tags jsonb[] DEFAULT NULL,
   OUT version bigint,
   OUT global_position bigint
 )
@@ -24,7 +25,7 @@ DECLARE
   other record;
 BEGIN
   IF cardinality(types) > 0 THEN
-    PERFORM _refuse_write(stream, expected_version, types, data, metadata, message_ids, NULL);
+    PERFORM _refuse_write(stream, expected_version, types, data, metadata, message_ids, tags);
     -- The stream's lock, as in write_message: without it the stream could change between the
     -- comparison below and the write.
     PERFORM pg_advisory_xact_lock(_stream_lock_class(), hashtext(stream COLLATE "C"));
@@ -95,12 +96,14 @@ BEGIN
     );
   ELSIF cardinality(types) > 0 THEN
     SELECT w.version, w.global_position INTO version, global_position
-    FROM write_arrays(stream, types, data, metadata, expected_version, message_ids) AS w;
+    FROM write_arrays(stream, types, data, metadata, expected_version, message_ids, tags) AS w;
   END IF;
 END
 $$;
 
-COMMENT ON FUNCTION synchronize_stream(text, uuid[], text[], jsonb[], jsonb[], uuid[]) IS
+COMMENT ON FUNCTION synchronize_stream(
+  text, uuid[], text[], jsonb[], jsonb[], uuid[], jsonb[]
+) IS
 $$Bring a stream up to date with a list of messages whose first ones are stored already. known_ids
 are the ids of those. The arrays (as in write_arrays) hold the rest, which is written with their
 number as expected version. Of messages that were cut off any id, or NULL, will do. Return the place
