@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "8d1d053d097727eee51e3b0a8c855cabd0ac2fc1549a945ee70e7a84d9659954"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "db446d3d2164e36953ad44b5cf5a95b04bc567f539ae0dd9a43327aafef08af5"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -24,7 +24,7 @@ SELECT
     {"number": 8, "name": "0008_snapshots", "checksum": "d7f73b133afa8027d081160df14e241e7a65ee2bbf679c23959dd23b2cfefa09"},
     {"number": 9, "name": "0009_scheduled", "checksum": "422540bf28db7e331bbdd96a4594641ce1823cdae3ef1a2417263000beaa353c"},
     {"number": 10, "name": "0010_metadata", "checksum": "d14b609e8aff94562e48819508704597d8d7de18ea029b912acbefdc27952c06"},
-    {"number": 11, "name": "0011_tags", "checksum": "ad85e05d8263f765abce7d2042500a13caedc20e979fee92b9df4092376ba7b1"}
+    {"number": 11, "name": "0011_tags", "checksum": "71093939c1501eaca12a7db0ff9b535775d7da574299b898bf4a977abd2fd360"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -76,6 +76,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 11) AS pgstore_pending 
 \ir functions/checks/_nested_too_deep.sql
 \ir functions/checks/_payload_problem.sql
 \ir functions/checks/_refuse_argument.sql
+\ir functions/checks/_refuse_condition.sql
 \ir functions/checks/_refuse_filter.sql
 \ir functions/checks/_refuse_floors.sql
 \ir functions/checks/_refuse_import.sql
@@ -86,12 +87,14 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 11) AS pgstore_pending 
 \ir functions/checks/_refuse_metadata.sql
 \ir functions/checks/_refuse_missing_index.sql
 \ir functions/checks/_refuse_position.sql
+\ir functions/checks/_refuse_query.sql
 \ir functions/checks/_refuse_redaction.sql
 \ir functions/checks/_refuse_refilter.sql
 \ir functions/checks/_refuse_restriction.sql
 \ir functions/checks/_refuse_sequences.sql
 \ir functions/checks/_refuse_session.sql
 \ir functions/checks/_refuse_stranger.sql
+\ir functions/checks/_refuse_tags.sql
 \ir functions/checks/_refuse_target.sql
 \ir functions/checks/_refuse_value.sql
 \ir functions/checks/_refuse_version.sql
@@ -235,9 +238,6 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 11) AS pgstore_pending 
 \ir functions/subscriptions/subscription_position.sql
 \ir functions/tags/_matches.sql
 \ir functions/tags/_meet_condition.sql
-\ir functions/tags/_refuse_condition.sql
-\ir functions/tags/_refuse_query.sql
-\ir functions/tags/_refuse_tags.sql
 \ir functions/tags/_tags_as_stored.sql
 \ir functions/tags/_tags_problem.sql
 \ir functions/tags/read_tagged.sql

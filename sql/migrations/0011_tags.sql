@@ -37,6 +37,8 @@ CREATE TABLE message_tags (
   CONSTRAINT message_tags_tag_key_global_position_pkey PRIMARY KEY (tag_key, global_position)
 );
 COMMENT ON TABLE message_tags IS $$The messages of each tag, in global order.$$;
+COMMENT ON COLUMN message_tags.tag_key IS $$Key of the tag, by _tag_key.$$;
+COMMENT ON COLUMN message_tags.global_position IS $$Position of a message that has the tag.$$;
 
 -- Frozen: rows hold its results.
 CREATE FUNCTION _tag_key(
@@ -51,8 +53,8 @@ RETURN (
   'x' || substr(encode(sha256(convert_to(_tag_key.tag, 'UTF8')), 'hex'), 1, 16)
 )::bit(64)::bigint;
 COMMENT ON FUNCTION _tag_key(text) IS
-$$Internal: 64-bit key that stands for a tag in message_tags. Two tags may share one, so whoever
-reads by key compares the tag too.$$;
+$$Internal: 64-bit key that stands for a tag in message_tags. Two tags may share one, so a reader
+by key compares the tag too.$$;
 
 -- As the other lock classes, fixed here for good; none of theirs.
 DO $$

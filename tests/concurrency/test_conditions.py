@@ -46,8 +46,13 @@ class Rule:
         return [row[3] for row in rows[:-1]], rows[-1][-1]
 
     def write(
-        self, session: Session, token: str, *, query: str | None = None,
-        function: str = "write_message", tags: list[str] | None = None,
+        self,
+        session: Session,
+        token: str,
+        *,
+        query: str | None = None,
+        function: str = "write_message",
+        tags: list[str] | None = None,
     ) -> Step:
         written = [self.course, self.student] if tags is None else tags
         stream = f"enrolment-{uuid4().hex[:12]}"
@@ -101,9 +106,7 @@ def test_writer_waits_for_a_match_in_flight(
 
 
 @each_function
-def test_match_waits_for_a_decision_in_flight(
-    session: Open, rule: Rule, function: str
-) -> None:
+def test_match_waits_for_a_decision_in_flight(session: Open, rule: Rule, function: str) -> None:
     one, other = session("one"), session("other")
     _, token = rule.read(one)
     _, token_of_other = rule.read(other)

@@ -33,7 +33,7 @@ BEGIN
     PERFORM _refuse_argument('messages', 'must be arrays of the same length');
   END IF;
 
-  PERFORM _refuse_tags(tags, NULL, NULL);
+  PERFORM _refuse_tags(tags);
   SELECT
     m.n - 1 AS index,
     CASE

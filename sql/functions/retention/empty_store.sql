@@ -57,7 +57,7 @@ BEGIN
   )
   SELECT coalesce(sum(e.version - e.floor), 0)::bigint INTO deleted FROM ends AS e;
   TRUNCATE messages;
-  -- Not TRUNCATE: whoever looks for tags locks this table before that of messages.
+  -- Not TRUNCATE: a reader of tags locks this table before that of messages.
   DELETE FROM message_tags;
   DELETE FROM snapshots;
   INSERT INTO stream_changes AS c (stream_id, changes)

@@ -14,14 +14,15 @@ BEGIN
     WHEN 'read' THEN ARRAY[
       'read_stream', 'load_stream', 'last_message', 'get_message', 'get_messages', 'stream_version',
       'list_scheduled',
-      'read_all', 'read_category', 'read_page', 'read_matching', 'read_correlated', 'read_tagged', 'safe_position',
-      'horizon', 'last_position', 'wake_channel', 'fall_asleep', 'wake_up', 'category',
+      'read_all', 'read_category', 'read_page', 'read_matching', 'read_correlated',
+      'read_tagged', 'safe_position', 'horizon', 'last_position', 'wake_channel', 'fall_asleep',
+      'wake_up', 'category',
       'applied_migrations', 'schema_version', 'needed_version',
       'all_messages', 'stream_statistics', 'category_statistics', 'type_statistics'
     ]
     WHEN 'write' THEN ARRAY[
-      'write_message', 'write_messages', 'write_arrays', 'write_group', 'synchronize_stream', 'write_if',
-      'schedule_message', 'cancel_message', 'deliver_scheduled',
+      'write_message', 'write_messages', 'write_arrays', 'write_group', 'synchronize_stream',
+      'write_if', 'schedule_message', 'cancel_message', 'deliver_scheduled',
       'save_snapshot', 'new_message_id', 'category', 'applied_migrations', 'schema_version',
       'needed_version'
     ]

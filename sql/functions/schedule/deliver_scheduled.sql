@@ -44,9 +44,9 @@ BEGIN
   LOOP
     EXIT WHEN delivered >= max_count;
     CONTINUE WHEN due.stream = ANY (held);
-    -- Waits for no stream, no tag and no row, so it cannot deadlock. A message that another transaction
-    -- holds, and the later ones of its stream, are for the next call: the order in a stream is
-    -- kept. The tables come before the row, as in the order of locks (docs/design.md).
+    -- Waits for no stream, no tag and no row, so it cannot deadlock. A message that another
+    -- transaction holds, and the later ones of its stream, are for the next call: the order in a
+    -- stream is kept. The tables come before the row, as in the order of locks (docs/design.md).
     IF NOT pg_try_advisory_xact_lock(_stream_lock_class(), hashtext(due.stream COLLATE "C"))
       OR NOT (
         SELECT coalesce(bool_and(pg_try_advisory_xact_lock_shared(
@@ -93,7 +93,8 @@ $$Write the scheduled messages that are due to their streams, max_count at most,
 their times; return how many, and how long it is until the next one is due: NULL if none is
 scheduled. due_by is the time for which they are due; NULL: now. Each is written once, with its id,
 however many sessions call this at once; a message whose id has been written already is only
-forgotten. Waits for no other transaction: messages of a stream that another one writes to, or
-with a tag that a condition looks for, are left for the next call, and so are those that the role may not write. Call it again at once if it
-returned max_count, otherwise after next_due, or when a notification comes. Raises 22023 for a bad
-argument; MS004 unless under READ COMMITTED; 25006 in a read-only transaction, as on a standby.$$;
+forgotten. Waits for no other transaction: messages of a stream that another one writes to, or with
+a tag that a condition looks for, are left for the next call, and so are those that the role may not
+write. Call it again at once if it returned max_count, otherwise after next_due, or when a
+notification comes. Raises 22023 for a bad argument; MS004 unless under READ COMMITTED; 25006 in a
+read-only transaction, as on a standby.$$;

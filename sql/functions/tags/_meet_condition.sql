@@ -9,6 +9,7 @@ VOLATILE
 PARALLEL UNSAFE
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
+SET jit = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
@@ -24,7 +25,7 @@ BEGIN
         'decided_upon', 'must be what read_tagged answered', to_jsonb(decided_upon)
       );
     END IF;
-    after_position := split_part(decided_upon, '+', 1);
+    after_position := split_part(decided_upon, '+', 1)::bigint;
     IF after_position > _drawn_position() THEN
       PERFORM _refuse_position(after_position);
     END IF;

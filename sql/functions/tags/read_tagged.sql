@@ -52,14 +52,23 @@ BEGIN
     m.tags, NULL::text
   FROM unnest(positions) WITH ORDINALITY AS f (global_position, n)
   CROSS JOIN LATERAL (
-    SELECT * FROM messages AS a WHERE a.global_position = f.global_position LIMIT 1
+    SELECT
+      a.message_id, a.stream_id, a.version, a.global_position, a.type, a.data, a.metadata,
+      a.added_at, a.tags
+    FROM messages AS a
+    WHERE a.global_position = f.global_position
+    LIMIT 1
   ) AS m
   CROSS JOIN LATERAL (
     SELECT i.stream FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
   ) AS s
   ORDER BY f.n;
   decided_upon := safe || '+' || array_to_string(
-    ARRAY(SELECT f.global_position FROM unnest(positions) AS f (global_position) WHERE f.global_position > safe),
+    ARRAY(
+      SELECT f.global_position
+      FROM unnest(positions) AS f (global_position)
+      WHERE f.global_position > safe
+    ),
     ','
   );
   RETURN NEXT;

@@ -135,7 +135,7 @@ BEGIN
       SELECT
         coalesce(w.global_position, nextval('global_position_seq')), w.stream_id, w.version,
         w.category_key, w.added_at, w.message_id, w.type, w.data, w.metadata,
-        _tags_as_stored(w.tags)
+        CASE WHEN w.tags IS NOT NULL THEN _tags_as_stored(w.tags) END
       FROM unnest(
         global_positions, stream_ids, versions, category_keys, added_at, message_ids, types, data,
         metadata, tags

@@ -104,7 +104,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _repeated_write(bigint, bigint, bigint, text[], jsonb[], jsonb[], uuid[], jsonb[]) IS
+COMMENT ON FUNCTION _repeated_write(
+  bigint, bigint, bigint, text[], jsonb[], jsonb[], uuid[], jsonb[]
+) IS
 $$Internal: the place of the last of these messages if exactly they are stored already, in this
 order, at the place they are to be written to; NULLs if none of their ids is stored. Raises 22023 if
 an id is there twice, MS002 if any is stored otherwise.$$;

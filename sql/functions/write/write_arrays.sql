@@ -86,7 +86,7 @@ BEGIN
         SELECT
           nextval('global_position_seq'), target.stream_id, at_version + w.n, target.category_key,
           written_at, coalesce(w.message_id, new_message_id()), w.type, w.data, w.metadata,
-          _tags_as_stored(w.tags)
+          CASE WHEN w.tags IS NOT NULL THEN _tags_as_stored(w.tags) END
         FROM unnest(types, data, metadata, message_ids, tags) WITH ORDINALITY
           AS w (type, data, metadata, message_id, tags, n);
         GET DIAGNOSTICS written = ROW_COUNT;
@@ -102,7 +102,7 @@ BEGIN
       SELECT
         nextval('global_position_seq'), target.stream_id, at_version + w.n, target.category_key,
         written_at, coalesce(w.message_id, new_message_id()), w.type, w.data, w.metadata,
-        _tags_as_stored(w.tags)
+        CASE WHEN w.tags IS NOT NULL THEN _tags_as_stored(w.tags) END
       FROM unnest(types, data, metadata, message_ids, tags) WITH ORDINALITY
         AS w (type, data, metadata, message_id, tags, n)
       ON CONFLICT DO NOTHING;

@@ -29,7 +29,7 @@ $$;
 COMMENT ON FUNCTION write_messages(text, jsonb, bigint) IS
 $$Append several messages to a stream, all or nothing, with consecutive versions; answers the last
 one's version and global position. messages is an array of {"type", "data", "metadata"?,
-"message_id"?, "tags"?}. expected_version is checked once, before the first. Writing the same messages with
-the same ids to the same place again stores nothing and gives the first answer. Call it in FROM, as
-write_message. Errors as write_message; DETAIL names the index, from 0, of a message that is
-malformed.$$;
+"message_id"?, "tags"?}. expected_version is checked once, before the first. Writing the same
+messages with the same ids to the same place again stores nothing and gives the first answer. Call
+it in FROM, as write_message. Errors as write_message; DETAIL names the index, from 0, of a message
+that is malformed.$$;

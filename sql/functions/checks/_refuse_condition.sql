@@ -30,7 +30,8 @@ BEGIN
       'message_id', newer.message_id, 'stream', newer.stream, 'version', newer.version,
       'global_position', newer.global_position, 'type', newer.type
     )::text,
-    HINT = 'Read again, decide again, and write with the token of that reading. Nothing was stored.';
+    HINT = 'Read again, decide again, and write with the token of that reading. '
+      'Nothing was stored.';
 END
 $$;
 
