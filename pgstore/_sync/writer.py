@@ -16,6 +16,7 @@ from pgstore._core.encoding import encoded_batch, known_ids
 from pgstore._core.messages import E, MessagePosition
 from pgstore._core.metadata import Metadata, text_in_context
 from pgstore._core.parameters import MOST_DELIVERED
+from pgstore._core.tags import AppendCondition, condition_texts, tags_array, tags_text
 from pgstore._core.translation import is_lost_connection
 from pgstore._sync.database import Database
 from pgstore._sync.global_reader import GlobalReader
@@ -43,23 +44,30 @@ class Writer(GlobalReader[E]):
         *,
         expected_version: int | None = None,
         metadata: Metadata | None = None,
+        tags: Iterable[str] | None = None,
+        unless: AppendCondition | None = None,
         conn: Connection[object] | None = None,
     ) -> MessagePosition:
         """Append a message to a stream, in one round trip.
 
         The message's id is what its `get_message_id()` returns, if it has one; otherwise a new
         UUIDv7. Writing a message again with the same id, to the same place, stores nothing and
-        returns the first answer.
+        returns the first answer. Its tags are those that its `get_tags()` returns, if it has one,
+        and those given.
 
         Args:
             expected_version: None writes in any case, 0 only if the stream is empty, n only if it
                 is at version n.
             metadata: a JSON object to keep beside the message, over the values of the
                 `message_context` around the call.
+            tags: at most 32, of 1 to 255 bytes.
+            unless: write only if no message has come that the query of this condition looks for:
+                what `read_tagged` returned.
             conn: join the caller's transaction on this connection; nothing is committed here.
 
         Raises:
             OptimisticConcurrencyError: the stream is at another version.
+            AppendConditionError: such a message has come.
             MessageIdInUseError: another message has this id.
             InvalidArgumentError: an argument is not what it should be.
         """
@@ -74,7 +82,11 @@ class Writer(GlobalReader[E]):
             number("expected_version", expected_version),
             message_id_text(message),
         )
-        if self._grouping is not None and conn is None:
+        found_tags = tags_text(message, tags)
+        if found_tags is not None or unless is not None:
+            parameters = (*parameters, found_tags, *condition_texts(unless, self._codec))
+            ((version, position),) = self._database.rows(s.WRITE_TAGGED, parameters, conn)
+        elif self._grouping is not None and conn is None:
             version, position = self._grouping.write(parameters)
         else:
             ((version, position),) = self._database.rows(s.WRITE, parameters, conn)
@@ -87,27 +99,26 @@ class Writer(GlobalReader[E]):
         *,
         expected_version: int | None = None,
         metadata: Metadata | Sequence[Metadata | None] | None = None,
+        tags: Iterable[str] | None = None,
+        unless: AppendCondition | None = None,
         conn: Connection[object] | None = None,
     ) -> MessagePosition:
         """Append several messages to a stream, all or nothing, in one round trip.
 
         They get consecutive versions; `expected_version` is that of the stream before the first.
-        `metadata` is one object for all, or a sequence with one or None for each. Returns the last
-        message's position; `positions` has those of the others. Otherwise as `write`.
+        `metadata` is one object for all, or a sequence with one or None for each. `tags` are for
+        all. Returns the last message's position; `positions` has those of the others. Otherwise as
+        `write`.
         """
-        arrays, message_ids = encoded_batch(
-            self._codec, several("messages", messages) or (), metadata
-        )
-        ((version, position),) = self._database.rows(
-            s.WRITE_ARRAYS,
-            (
-                name_of("stream", stream),
-                *arrays,
-                number("expected_version", expected_version),
-                message_ids,
-            ),
-            conn,
-        )
+        batch = several("messages", messages) or ()
+        arrays, message_ids = encoded_batch(self._codec, batch, metadata)
+        expected = number("expected_version", expected_version)
+        parameters = (name_of("stream", stream), *arrays, expected, message_ids)
+        statement, found_tags = s.WRITE_ARRAYS, tags_array(batch, tags)
+        if found_tags is not None or unless is not None:
+            statement = s.WRITE_ARRAYS_TAGGED
+            parameters = (*parameters, found_tags, *condition_texts(unless, self._codec))
+        ((version, position),) = self._database.rows(statement, parameters, conn)
         return MessagePosition(stream, version, position)
 
     def synchronize(
@@ -136,7 +147,10 @@ class Writer(GlobalReader[E]):
         arrays, message_ids = encoded_batch(self._codec, all_messages[first:], metadata, first)
         ((version, position),) = self._database.rows(
             s.SYNCHRONIZE,
-            (name_of("stream", stream), known, *arrays, message_ids),
+            (
+                *(name_of("stream", stream), known, *arrays, message_ids),
+                tags_array(all_messages[first:]),
+            ),
             conn,
         )
         return MessagePosition(stream, version, position)
@@ -148,6 +162,7 @@ class Writer(GlobalReader[E]):
         due: datetime | timedelta,
         *,
         metadata: Metadata | None = None,
+        tags: Iterable[str] | None = None,
         message_id: UUID | None = None,
         conn: Connection[object] | None = None,
     ) -> UUID:
@@ -159,7 +174,7 @@ class Writer(GlobalReader[E]):
 
         Args:
             due: a time, aware of its zone, or how long from now by the server's clock.
-            metadata: as in `write`.
+            metadata, tags: as in `write`.
             message_id: the id that it will have; None as in `write`.
             conn: join the caller's transaction on this connection; nothing is committed here.
 
@@ -175,6 +190,7 @@ class Writer(GlobalReader[E]):
         )
         kept = text_in_context(metadata)
         parameters = (stream, type_name, data.decode(), at, after, kept, new_id)
+        parameters = (*parameters, tags_text(message, tags))
         self._database.rows(s.SCHEDULE_MESSAGE, parameters, conn)
         return UUID(new_id)
 
