@@ -17,7 +17,7 @@ from pgstore._core.arguments import count, name_of, number, seconds, several, wh
 from pgstore._core.filters import Filter, categories_of
 from pgstore._core.messages import POSITION, E, StoredMessage
 from pgstore._core.metadata import Metadata, object_text
-from pgstore._core.tags import Query, TaggedMessages, items_of, query_text
+from pgstore._core.tags import Query, TaggedMessages, items_of, named, query_text
 from pgstore._core.upcasters import SkippedMessage
 
 # Columns that a page has besides those of messages; the last one only if metadata is looked for.
@@ -210,10 +210,12 @@ class AsyncGlobalReader(AsyncReader[E]):
 
         Raises:
             ReadIsolationError: the connection is under another isolation level.
+            StandbyError: the server is a standby.
             PositionBeyondEndError: `after_position` is beyond the last position of the store.
+            UnknownMessageTypeError, MessageDecodeError: one of the messages cannot be decoded.
         """
-        items = items_of(query, self._codec)
-        parameters = (query_text(items), number("after_position", after_position))
+        items = named(items_of(query), self._codec)
+        parameters = (query_text(items), str(whole("after_position", after_position)))
         *rows, last = await self._database.rows(s.READ_TAGGED, parameters, conn)
         messages = []
         for row in rows:

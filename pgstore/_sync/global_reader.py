@@ -14,7 +14,7 @@ from pgstore._core.arguments import count, name_of, number, seconds, several, wh
 from pgstore._core.filters import Filter, categories_of
 from pgstore._core.messages import POSITION, E, StoredMessage
 from pgstore._core.metadata import Metadata, object_text
-from pgstore._core.tags import Query, TaggedMessages, items_of, query_text
+from pgstore._core.tags import Query, TaggedMessages, items_of, named, query_text
 from pgstore._core.upcasters import SkippedMessage
 from pgstore._sync.cursor import Parameters
 from pgstore._sync.follower import Follower, Page
@@ -212,10 +212,12 @@ class GlobalReader(Reader[E]):
 
         Raises:
             ReadIsolationError: the connection is under another isolation level.
+            StandbyError: the server is a standby.
             PositionBeyondEndError: `after_position` is beyond the last position of the store.
+            UnknownMessageTypeError, MessageDecodeError: one of the messages cannot be decoded.
         """
-        items = items_of(query, self._codec)
-        parameters = (query_text(items), number("after_position", after_position))
+        items = named(items_of(query), self._codec)
+        parameters = (query_text(items), str(whole("after_position", after_position)))
         *rows, last = self._database.rows(s.READ_TAGGED, parameters, conn)
         messages = []
         for row in rows:

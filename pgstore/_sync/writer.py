@@ -12,11 +12,11 @@ from psycopg import Connection
 from pgstore._core import statements as s
 from pgstore._core.arguments import due_times, name_of, number, several, uuid_text
 from pgstore._core.codec import Codec, message_id_text
-from pgstore._core.encoding import encoded_batch, known_ids
+from pgstore._core.encoding import encoded_batch, encoded_tags, known_ids
 from pgstore._core.messages import E, MessagePosition
 from pgstore._core.metadata import Metadata, text_in_context
 from pgstore._core.parameters import MOST_DELIVERED
-from pgstore._core.tags import AppendCondition, condition_texts, tags_array, tags_text
+from pgstore._core.tags import AppendCondition, condition_texts, tags_text
 from pgstore._core.translation import is_lost_connection
 from pgstore._sync.database import Database
 from pgstore._sync.global_reader import GlobalReader
@@ -84,8 +84,8 @@ class Writer(GlobalReader[E]):
         )
         found_tags = tags_text(message, tags)
         if found_tags is not None or unless is not None:
-            parameters = (*parameters, found_tags, *condition_texts(unless, self._codec))
-            ((version, position),) = self._database.rows(s.WRITE_TAGGED, parameters, conn)
+            tagged = (*parameters, found_tags, *condition_texts(unless, self._codec))
+            ((version, position),) = self._database.rows(s.WRITE_TAGGED, tagged, conn)
         elif self._grouping is not None and conn is None:
             version, position = self._grouping.write(parameters)
         else:
@@ -112,13 +112,20 @@ class Writer(GlobalReader[E]):
         """
         batch = several("messages", messages) or ()
         arrays, message_ids = encoded_batch(self._codec, batch, metadata)
-        expected = number("expected_version", expected_version)
-        parameters = (name_of("stream", stream), *arrays, expected, message_ids)
-        statement, found_tags = s.WRITE_ARRAYS, tags_array(batch, tags)
+        parameters = (
+            name_of("stream", stream),
+            *arrays,
+            number("expected_version", expected_version),
+            message_ids,
+        )
+        found_tags = encoded_tags(batch, tags)
         if found_tags is not None or unless is not None:
-            statement = s.WRITE_ARRAYS_TAGGED
-            parameters = (*parameters, found_tags, *condition_texts(unless, self._codec))
-        ((version, position),) = self._database.rows(statement, parameters, conn)
+            condition = condition_texts(unless, self._codec)
+            ((version, position),) = self._database.rows(
+                s.WRITE_ARRAYS_TAGGED, (*parameters, found_tags, *condition), conn
+            )
+        else:
+            ((version, position),) = self._database.rows(s.WRITE_ARRAYS, parameters, conn)
         return MessagePosition(stream, version, position)
 
     def synchronize(
@@ -128,13 +135,15 @@ class Writer(GlobalReader[E]):
         *,
         expected_version: int,
         metadata: Metadata | None = None,
+        tags: Iterable[str] | None = None,
         conn: Connection[object] | None = None,
     ) -> MessagePosition:
         """Make a stream hold exactly these messages, of which it has the first ones already.
 
         For an aggregate that keeps all its messages: the first `expected_version` ones must be
-        those stored, by their ids, and the rest is written. Every message needs a
-        `get_message_id()`. Returns the last message's position; 0 and 0 if there is none.
+        those stored, by their ids, and the rest is written, with these `metadata` and `tags`. Every
+        message needs a `get_message_id()`. Returns the last message's position; 0 and 0 if there is
+        none.
 
         Raises:
             MessageIdMismatchError: the stored messages have other ids.
@@ -144,12 +153,16 @@ class Writer(GlobalReader[E]):
         all_messages = several("messages", messages) or ()
         known = known_ids(all_messages, expected_version)
         first = len(known.elements)
-        arrays, message_ids = encoded_batch(self._codec, all_messages[first:], metadata, first)
+        new = all_messages[first:]
+        arrays, message_ids = encoded_batch(self._codec, new, metadata, first)
         ((version, position),) = self._database.rows(
             s.SYNCHRONIZE,
             (
-                *(name_of("stream", stream), known, *arrays, message_ids),
-                tags_array(all_messages[first:]),
+                name_of("stream", stream),
+                known,
+                *arrays,
+                message_ids,
+                encoded_tags(new, tags, first),
             ),
             conn,
         )
@@ -188,10 +201,9 @@ class Writer(GlobalReader[E]):
         new_id = (
             message_id_text(message) if message_id is None else uuid_text("message_id", message_id)
         )
-        kept = text_in_context(metadata)
-        parameters = (stream, type_name, data.decode(), at, after, kept, new_id)
-        parameters = (*parameters, tags_text(message, tags))
-        self._database.rows(s.SCHEDULE_MESSAGE, parameters, conn)
+        what = (stream, type_name, data.decode())
+        more = (text_in_context(metadata), new_id, tags_text(message, tags))
+        self._database.rows(s.SCHEDULE_MESSAGE, (*what, at, after, *more), conn)
         return UUID(new_id)
 
     def cancel(self, message_id: UUID, *, conn: Connection[object] | None = None) -> bool:
