@@ -14,6 +14,7 @@ from pgstore._core.messages import MessagePosition, RawMessage, StoredMessage
 from pgstore._core.metadata import message_context
 from pgstore._core.states import Aggregate, Decided, Loaded, Snapshots
 from pgstore._core.subscriptions import ParkedMessage, PartitionStatus, RunnerHooks
+from pgstore._core.tags import AppendCondition, QueryItem, TaggedMessages
 from pgstore._core.upcasters import Upcaster
 from pgstore._install import install
 from pgstore._sync.decider import Decider
@@ -22,6 +23,7 @@ from pgstore._sync.repository import Repository
 from pgstore._sync.store import MessageStore
 from pgstore._sync.subscription import Subscription
 from pgstore.errors import (
+    AppendConditionError,
     InvalidArgumentError,
     LeaseLostError,
     MessageDecodeError,
@@ -51,6 +53,8 @@ from pgstore.errors import (
 
 __all__ = [
     "Aggregate",
+    "AppendCondition",
+    "AppendConditionError",
     "AsyncDecider",
     "AsyncFollower",
     "AsyncMessageStore",
@@ -74,6 +78,7 @@ __all__ = [
     "PartitionStatus",
     "PgstoreError",
     "PositionBeyondEndError",
+    "QueryItem",
     "RawMessage",
     "ReadIsolationError",
     "Repository",
@@ -91,6 +96,7 @@ __all__ = [
     "Subscription",
     "SubscriptionExistsError",
     "SubscriptionNotFoundError",
+    "TaggedMessages",
     "TransactionEndedError",
     "TransactionFailedError",
     "UnknownMessageTypeError",

@@ -19,6 +19,7 @@
         ├── PositionBeyondEndError          MS006
         ├── SequenceBehindError             MS007
         ├── StreamCutOffError               MS008
+        ├── AppendConditionError            MS009
         ├── StoreTooNewError                MS010
         ├── MigrationEditedError            MS011
         ├── UnsupportedDatabaseError        MS012
@@ -208,6 +209,19 @@ class StreamCutOffError(StoreError, code="MS008"):
 
     stream = _Detail(str)
     floor = _Detail(int)
+
+
+class AppendConditionError(StoreError, code="MS009"):
+    """A message that the condition looks for has come since the decision; nothing was stored.
+
+    `stream` is empty and `version` 0 if the role may not write to its category.
+    """
+
+    message_id = _Detail(UUID)
+    stream = _Detail(str)
+    version = _Detail(int)
+    global_position = _Detail(int)
+    type = _Detail(str)
 
 
 class StoreTooNewError(StoreError, code="MS010"):

@@ -1,6 +1,7 @@
 """Reading messages across streams."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import suppress
 from functools import partial
 
 from psycopg import AsyncConnection
@@ -16,9 +17,13 @@ from pgstore._core.arguments import count, name_of, number, seconds, several, wh
 from pgstore._core.filters import Filter, categories_of
 from pgstore._core.messages import POSITION, E, StoredMessage
 from pgstore._core.metadata import Metadata, object_text
+from pgstore._core.tags import Query, TaggedMessages, items_of, named, query_text
+from pgstore._core.upcasters import SkippedMessage
 
 # Columns that a page has besides those of messages; the last one only if metadata is looked for.
-_REACHED, _LOOKED, _MORE = 8, 9, 10
+_REACHED, _LOOKED, _MORE = 9, 10, 11
+# The column that read_tagged has besides those of messages, in its last row.
+_DECIDED_UPON = 9
 
 
 class AsyncGlobalReader(AsyncReader[E]):
@@ -185,6 +190,38 @@ class AsyncGlobalReader(AsyncReader[E]):
             return rows, rows[-1][POSITION] if len(rows) == size else None
 
         return self._messages(fetch, 0, max_count)
+
+    async def read_tagged(
+        self,
+        query: Query,
+        *,
+        after_position: int = 0,
+        conn: AsyncConnection[object] | None = None,
+    ) -> TaggedMessages[E]:
+        """The messages that a query looks for, in global order, to decide upon.
+
+        Reads what is committed, also above the safe position. All are in memory at once. Write with
+        `unless=` what this returns, under the condition that no further one has come.
+
+        Args:
+            query: a `QueryItem`, or several, 100 at most.
+            after_position: where to begin, exclusive.
+            conn: read on this connection, which must be under READ COMMITTED.
+
+        Raises:
+            ReadIsolationError: the connection is under another isolation level.
+            StandbyError: the server is a standby.
+            PositionBeyondEndError: `after_position` is beyond the last position of the store.
+            UnknownMessageTypeError, MessageDecodeError: one of the messages cannot be decoded.
+        """
+        items = named(items_of(query), self._codec)
+        parameters = (query_text(items), str(whole("after_position", after_position)))
+        *rows, last = await self._database.rows(s.READ_TAGGED, parameters, conn)
+        messages = []
+        for row in rows:
+            with suppress(SkippedMessage):
+                messages.append(self._stored(row))
+        return TaggedMessages(items, last[_DECIDED_UPON], tuple(messages))
 
     def _filter(
         self,

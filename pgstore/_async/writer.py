@@ -14,10 +14,11 @@ from pgstore._async.waker import AsyncWaker
 from pgstore._core import statements as s
 from pgstore._core.arguments import due_times, name_of, number, several, uuid_text
 from pgstore._core.codec import Codec, message_id_text
-from pgstore._core.encoding import encoded_batch, known_ids
+from pgstore._core.encoding import encoded_batch, encoded_tags, known_ids
 from pgstore._core.messages import E, MessagePosition
 from pgstore._core.metadata import Metadata, text_in_context
 from pgstore._core.parameters import MOST_DELIVERED
+from pgstore._core.tags import AppendCondition, condition_texts, tags_text
 from pgstore._core.translation import is_lost_connection
 
 
@@ -41,23 +42,30 @@ class AsyncWriter(AsyncGlobalReader[E]):
         *,
         expected_version: int | None = None,
         metadata: Metadata | None = None,
+        tags: Iterable[str] | None = None,
+        unless: AppendCondition | None = None,
         conn: AsyncConnection[object] | None = None,
     ) -> MessagePosition:
         """Append a message to a stream, in one round trip.
 
         The message's id is what its `get_message_id()` returns, if it has one; otherwise a new
         UUIDv7. Writing a message again with the same id, to the same place, stores nothing and
-        returns the first answer.
+        returns the first answer. Its tags are those that its `get_tags()` returns, if it has one,
+        and those given.
 
         Args:
             expected_version: None writes in any case, 0 only if the stream is empty, n only if it
                 is at version n.
             metadata: a JSON object to keep beside the message, over the values of the
                 `message_context` around the call.
+            tags: at most 32, of 1 to 255 bytes.
+            unless: write only if no message has come that the query of this condition looks for:
+                what `read_tagged` returned.
             conn: join the caller's transaction on this connection; nothing is committed here.
 
         Raises:
             OptimisticConcurrencyError: the stream is at another version.
+            AppendConditionError: such a message has come.
             MessageIdInUseError: another message has this id.
             InvalidArgumentError: an argument is not what it should be.
         """
@@ -72,7 +80,11 @@ class AsyncWriter(AsyncGlobalReader[E]):
             number("expected_version", expected_version),
             message_id_text(message),
         )
-        if self._grouping is not None and conn is None:
+        found_tags = tags_text(message, tags)
+        if found_tags is not None or unless is not None:
+            tagged = (*parameters, found_tags, *condition_texts(unless, self._codec))
+            ((version, position),) = await self._database.rows(s.WRITE_TAGGED, tagged, conn)
+        elif self._grouping is not None and conn is None:
             version, position = await self._grouping.write(parameters)
         else:
             ((version, position),) = await self._database.rows(s.WRITE, parameters, conn)
@@ -85,27 +97,33 @@ class AsyncWriter(AsyncGlobalReader[E]):
         *,
         expected_version: int | None = None,
         metadata: Metadata | Sequence[Metadata | None] | None = None,
+        tags: Iterable[str] | None = None,
+        unless: AppendCondition | None = None,
         conn: AsyncConnection[object] | None = None,
     ) -> MessagePosition:
         """Append several messages to a stream, all or nothing, in one round trip.
 
         They get consecutive versions; `expected_version` is that of the stream before the first.
-        `metadata` is one object for all, or a sequence with one or None for each. Returns the last
-        message's position; `positions` has those of the others. Otherwise as `write`.
+        `metadata` is one object for all, or a sequence with one or None for each. `tags` are for
+        all. Returns the last message's position; `positions` has those of the others. Otherwise as
+        `write`.
         """
-        arrays, message_ids = encoded_batch(
-            self._codec, several("messages", messages) or (), metadata
+        batch = several("messages", messages) or ()
+        arrays, message_ids = encoded_batch(self._codec, batch, metadata)
+        parameters = (
+            name_of("stream", stream),
+            *arrays,
+            number("expected_version", expected_version),
+            message_ids,
         )
-        ((version, position),) = await self._database.rows(
-            s.WRITE_ARRAYS,
-            (
-                name_of("stream", stream),
-                *arrays,
-                number("expected_version", expected_version),
-                message_ids,
-            ),
-            conn,
-        )
+        found_tags = encoded_tags(batch, tags)
+        if found_tags is not None or unless is not None:
+            condition = condition_texts(unless, self._codec)
+            ((version, position),) = await self._database.rows(
+                s.WRITE_ARRAYS_TAGGED, (*parameters, found_tags, *condition), conn
+            )
+        else:
+            ((version, position),) = await self._database.rows(s.WRITE_ARRAYS, parameters, conn)
         return MessagePosition(stream, version, position)
 
     async def synchronize(
@@ -115,13 +133,15 @@ class AsyncWriter(AsyncGlobalReader[E]):
         *,
         expected_version: int,
         metadata: Metadata | None = None,
+        tags: Iterable[str] | None = None,
         conn: AsyncConnection[object] | None = None,
     ) -> MessagePosition:
         """Make a stream hold exactly these messages, of which it has the first ones already.
 
         For an aggregate that keeps all its messages: the first `expected_version` ones must be
-        those stored, by their ids, and the rest is written. Every message needs a
-        `get_message_id()`. Returns the last message's position; 0 and 0 if there is none.
+        those stored, by their ids, and the rest is written, with these `metadata` and `tags`. Every
+        message needs a `get_message_id()`. Returns the last message's position; 0 and 0 if there is
+        none.
 
         Raises:
             MessageIdMismatchError: the stored messages have other ids.
@@ -131,10 +151,17 @@ class AsyncWriter(AsyncGlobalReader[E]):
         all_messages = several("messages", messages) or ()
         known = known_ids(all_messages, expected_version)
         first = len(known.elements)
-        arrays, message_ids = encoded_batch(self._codec, all_messages[first:], metadata, first)
+        new = all_messages[first:]
+        arrays, message_ids = encoded_batch(self._codec, new, metadata, first)
         ((version, position),) = await self._database.rows(
             s.SYNCHRONIZE,
-            (name_of("stream", stream), known, *arrays, message_ids),
+            (
+                name_of("stream", stream),
+                known,
+                *arrays,
+                message_ids,
+                encoded_tags(new, tags, first),
+            ),
             conn,
         )
         return MessagePosition(stream, version, position)
@@ -146,6 +173,7 @@ class AsyncWriter(AsyncGlobalReader[E]):
         due: datetime | timedelta,
         *,
         metadata: Metadata | None = None,
+        tags: Iterable[str] | None = None,
         message_id: UUID | None = None,
         conn: AsyncConnection[object] | None = None,
     ) -> UUID:
@@ -157,7 +185,7 @@ class AsyncWriter(AsyncGlobalReader[E]):
 
         Args:
             due: a time, aware of its zone, or how long from now by the server's clock.
-            metadata: as in `write`.
+            metadata, tags: as in `write`.
             message_id: the id that it will have; None as in `write`.
             conn: join the caller's transaction on this connection; nothing is committed here.
 
@@ -171,9 +199,9 @@ class AsyncWriter(AsyncGlobalReader[E]):
         new_id = (
             message_id_text(message) if message_id is None else uuid_text("message_id", message_id)
         )
-        kept = text_in_context(metadata)
-        parameters = (stream, type_name, data.decode(), at, after, kept, new_id)
-        await self._database.rows(s.SCHEDULE_MESSAGE, parameters, conn)
+        what = (stream, type_name, data.decode())
+        more = (text_in_context(metadata), new_id, tags_text(message, tags))
+        await self._database.rows(s.SCHEDULE_MESSAGE, (*what, at, after, *more), conn)
         return UUID(new_id)
 
     async def cancel(

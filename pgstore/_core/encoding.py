@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from pgstore._core.codec import Codec, message_id_of
 from pgstore._core.ids import new_message_id, new_message_ids
 from pgstore._core.messages import E
 from pgstore._core.metadata import Metadata, current_context, text_in_context
+from pgstore._core.tags import carries_tags, given_tags, tags_json
 from pgstore.errors import InvalidArgumentError
 
 T = TypeVar("T")
@@ -38,6 +40,17 @@ def encoded_batch(
     types = TextArray(list(map(str.encode, names)))
     arrays = (types, JsonArray(data), _metadata_array(metadata, len(messages)))
     return arrays, UuidArray(_ids_of(messages, first))
+
+
+def encoded_tags(
+    messages: tuple[E, ...], tags: Iterable[str] | None, first: int = 0
+) -> JsonArray | None:
+    """The tags of messages, and those given for all; None if there are none."""
+    given = given_tags(tags)
+    if not given and not any(map(carries_tags, set(map(type, messages)))):
+        return None
+    found = _of_each("messages", partial(tags_json, given=given), messages, first)
+    return JsonArray(found) if any(found) else None
 
 
 def _ids_of(messages: tuple[E, ...], first: int) -> list[bytes]:

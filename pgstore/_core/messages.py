@@ -10,7 +10,7 @@ import msgspec
 E = TypeVar("E")
 
 # Columns of the rows in which statements return messages.
-STREAM, VERSION, POSITION, TYPE, METADATA = 1, 2, 3, 4, 6
+STREAM, VERSION, POSITION, TYPE, METADATA, TAGS = 1, 2, 3, 4, 6, 8
 
 _json = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -29,7 +29,7 @@ class StoredMessage(msgspec.Struct, Generic[E], frozen=True, repr_omit_defaults=
     `version` counts from 1 in the stream, without gaps. `global_position` increases through the
     store, with gaps. `added_at` is the server's clock when it was written, in UTC.
     `metadata` is what its writer said about it. `correlation_id` and `causation_id` are in there,
-    if they are anywhere: see `message_context`.
+    if they are anywhere: see `message_context`. `tags` are in the order of their bytes.
     """
 
     message_id: UUID
@@ -39,6 +39,7 @@ class StoredMessage(msgspec.Struct, Generic[E], frozen=True, repr_omit_defaults=
     global_position: int
     added_at: datetime
     metadata: Mapping[str, object] | None = None
+    tags: tuple[str, ...] = ()
 
     @property
     def correlation_id(self) -> str | None:
@@ -59,14 +60,19 @@ class StoredMessage(msgspec.Struct, Generic[E], frozen=True, repr_omit_defaults=
 class RawMessage(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """A message of any type: the type's name and the payload as JSON text in UTF-8.
 
-    `message_id` is the id to write it with; None for a new one. One that was read has None: its id
-    is that of the `StoredMessage`.
+    `message_id` is the id to write it with; None for a new one. `tags` are those to write it with.
+    One that was read has neither: they are those of the `StoredMessage`.
     """
 
     type: str
     data: bytes
     message_id: UUID | None = None
+    tags: tuple[str, ...] = ()
 
     def get_message_id(self) -> UUID | None:
         """The id to write it with."""
         return self.message_id
+
+    def get_tags(self) -> tuple[str, ...]:
+        """The tags to write it with."""
+        return self.tags

@@ -6,7 +6,7 @@ once a connection. `pgstore._core.quoting` puts the schema's name into a stateme
 
 _MESSAGE = (
     "message_id, stream, version, global_position, type, data::text AS data,"
-    " metadata::text AS metadata, added_at"
+    " metadata::text AS metadata, added_at, array_to_json(tags)::text AS tags"
 )
 
 # A batch's parameters are arrays that `pgstore._core.arrays` has made.
@@ -26,11 +26,15 @@ WRITE = (
     "SELECT version, global_position FROM STORE.write_message("
     "%s::text, %s::text, %s::jsonb, %s::jsonb, %s::bigint, %s::uuid)"
 )
+# The same with tags, and on the condition that no message has come that matches a query.
+WRITE_TAGGED = WRITE.removesuffix(")") + ", %s::text[], %s::jsonb, %s::text)"
 # Append messages; the place of the last.
 WRITE_ARRAYS = (
     "SELECT version, global_position FROM STORE.write_arrays("
     f"%s::text, {_BATCH}, %s::bigint, %s::uuid[])"
 )
+# The same with tags, and on such a condition.
+WRITE_ARRAYS_TAGGED = WRITE_ARRAYS.removesuffix(")") + ", %s::jsonb[], %s::jsonb, %s::text)"
 # Append messages of several streams; the places of those that were stored. The parameters are texts
 # with a line for each message. JSON and ids have no line breaks in them.
 WRITE_GROUP = (
@@ -42,13 +46,13 @@ WRITE_GROUP = (
 # Append what a stream lacks of these messages; the place of the last.
 SYNCHRONIZE = (
     "SELECT version, global_position FROM STORE.synchronize_stream("
-    f"%s::text, %s::uuid[], {_BATCH}, %s::uuid[])"
+    f"%s::text, %s::uuid[], {_BATCH}, %s::uuid[], %s::jsonb[])"
 )
 
 # Keep a message for later; its id.
 SCHEDULE_MESSAGE = (
     "SELECT STORE.schedule_message(%s::text, %s::text, %s::jsonb,"
-    " coalesce(%s::timestamptz, clock_timestamp() + %s::interval), %s::jsonb, %s::uuid)"
+    " coalesce(%s::timestamptz, clock_timestamp() + %s::interval), %s::jsonb, %s::uuid, %s::text[])"
 )
 # Forget a message that was kept for later; whether it was there.
 CANCEL_MESSAGE = "SELECT STORE.cancel_message(%s::uuid)"
@@ -97,6 +101,8 @@ READ_MATCHING = (
 )
 # A page of the messages of a correlation id.
 READ_CORRELATED = f"SELECT {_MESSAGE} FROM STORE.read_correlated(%s::text, %s::bigint, %s::bigint)"
+# The messages that match a query, and a last row with the token to decide upon.
+READ_TAGGED = f"SELECT {_MESSAGE}, decided_upon FROM STORE.read_tagged(%s::jsonb, %s::bigint)"
 # The last messages of each type.
 LAST_OF_TYPES = """
 SELECT m.type, m.data::text, m.stream, m.version, m.global_position
@@ -145,7 +151,7 @@ CLAIM_BATCH = _CLAIMED + _CLAIM
 LOOK = (
     f"WITH claimed AS MATERIALIZED ({_CLAIMED}, NULL::float8{_CLAIM})"
     " SELECT claimed.* FROM claimed"
-    f" UNION ALL SELECT {'NULL, ' * 13}"
+    f" UNION ALL SELECT {'NULL, ' * 14}"
     "coalesce(extract(epoch FROM STORE.next_claim(%s::text[]))::float8, 'infinity')"
     " WHERE NOT EXISTS (SELECT FROM claimed)"
 )

@@ -70,8 +70,8 @@ class ParkedMessage(msgspec.Struct, frozen=True):
 
 
 # Columns of a batch's rows after those of a message; and of a claim after those.
-_CHECKPOINT, _PARKED = 8, 9
-SUBSCRIPTION, PARTITION, TOKEN, PAUSE = 10, 11, 12, 13
+_CHECKPOINT, _PARKED = 9, 10
+SUBSCRIPTION, PARTITION, TOKEN, PAUSE = 11, 12, 13, 14
 
 
 class Undecoded(msgspec.Struct):

@@ -8,6 +8,7 @@ from os import PathLike
 from typing import Generic, TypeVar
 from uuid import UUID
 
+import msgspec
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
@@ -25,6 +26,8 @@ P = TypeVar("P")
 
 # Rows of messages, and the place where the next ones are; None if these are the last.
 Fetched = tuple[list[TupleRow], P | None]
+
+_decode_tags = msgspec.json.Decoder(tuple[str, ...]).decode
 
 _FIRST_PAGE = 100
 PAGE = 1000
@@ -211,4 +214,5 @@ class Reader(Generic[E]):
             row[3],
             row[7],
             None if row[6] is None else self._codec.decode_metadata(row[6], row[4], row[1], row[2]),
+            () if row[8] is None else _decode_tags(row[8]),
         )

@@ -210,6 +210,7 @@ def tail(
                 "data": msgspec.Raw(stored.message.data),
                 "metadata": stored.metadata,
                 "added_at": stored.added_at,
+                "tags": stored.tags,
             }
             _show(call, layout, [row])
 
@@ -240,6 +241,7 @@ def as_stored(row: dict[str, Any]) -> dict[str, Any]:
     for key in ("data", "metadata"):
         if row[key] is not None:
             row[key] = msgspec.Raw(row[key].encode())
+    row["tags"] = msgspec.json.decode(row["tags"] or "[]")
     return row
 
 

@@ -34,6 +34,7 @@ READS = {
     s.LOAD_STREAM: "load_stream",
     s.READ_PAGE: "read_page",
     s.READ_MATCHING: "read_matching",
+    s.READ_TAGGED: "read_tagged",
     s.READ_CORRELATED: "read_correlated",
     s.READ_POSITIONS: "read_stream",
     s.LAST_MESSAGE: "last_message",

@@ -1,7 +1,7 @@
 """Stored messages and ids that are the same in each run."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from uuid import UUID
@@ -11,6 +11,7 @@ from pgstore._core.codec import Codec, RawCodec, message_id_of
 from pgstore._core.ids import counted_ids
 from pgstore._core.messages import E, RawMessage, StoredMessage
 from pgstore._core.metadata import object_text
+from pgstore._core.tags import given_tags, tags_of
 from pgstore._core.text import has_nul
 from pgstore.errors import InvalidArgumentError
 
@@ -18,6 +19,9 @@ START = datetime(2000, 1, 1, tzinfo=UTC)
 
 # Arrays and objects in one another, in a message that a store takes.
 _DEEPEST = 100
+
+# Of a message.
+_MOST_TAGS = 32
 
 # Of a message that is given without one.
 STREAM = "test-1"
@@ -32,13 +36,16 @@ def stored(
     message_id: UUID | None = None,
     added_at: datetime = START,
     metadata: Mapping[str, object] | None = None,
+    tags: Iterable[str] | None = None,
 ) -> StoredMessage[E]:
     """Make a stored message without a store.
 
-    Its position is its version, if none is given; its id the one that it carries, or a number.
+    Its position is its version, if none is given; its id the one that it carries, or a number. Its
+    tags are those that it carries, and those given.
 
     Raises:
-        InvalidArgumentError: no stored message has such a stream, version, id, time or metadata.
+        InvalidArgumentError: no stored message has such a stream, version, id, time, metadata or
+            tags.
     """
     if not 1 <= len(text_of("stream", stream).encode()) <= 1000:
         raise InvalidArgumentError(f"stream must have 1 to 1000 bytes, not {describe(stream)}")
@@ -56,6 +63,7 @@ def stored(
         global_position=position,
         added_at=aware(added_at),
         metadata=metadata,
+        tags=_tags_as_stored(message, tags),
     )
 
 
@@ -84,6 +92,7 @@ def as_written(codec: Codec[E], message: E | RawMessage) -> tuple[str, str]:
         name, data = RawCodec().encode(message)
     else:
         name, data = codec.encode(message)
+    _tags_as_stored(message)
     text = data.decode()
     if has_nul(text):
         raise InvalidArgumentError(
@@ -100,6 +109,16 @@ def as_written(codec: Codec[E], message: E | RawMessage) -> tuple[str, str]:
             f"this {name} has more than {_DEEPEST} arrays and objects nested"
         )
     return name, text
+
+
+def _tags_as_stored(message: object, tags: Iterable[str] | None = None) -> tuple[str, ...]:
+    """The tags of a message as a store keeps them; raises if it would refuse them."""
+    found = tuple(tags_of(message, given_tags(tags)))
+    if len(found) > _MOST_TAGS or not all(1 <= len(each.encode()) <= 255 for each in found):
+        raise InvalidArgumentError(
+            f"tags must be at most {_MOST_TAGS} names of 1 to 255 bytes, not {describe(found)}"
+        )
+    return found
 
 
 def _is_deeper(value: object, levels: int) -> bool:

@@ -19,7 +19,7 @@ import msgspec
 import pydantic
 from hypothesis import strategies as st
 
-from pgstore import RawMessage, RunnerHooks, Snapshots
+from pgstore import AppendCondition, QueryItem, RawMessage, RunnerHooks, Snapshots
 from pgstore._core.arguments import describe
 
 
@@ -38,6 +38,15 @@ class Signed(msgspec.Struct):
         return self.event_id
 
 
+class Tagged(msgspec.Struct):
+    """A message whose tags can be anything."""
+
+    tags: Any
+
+    def get_tags(self) -> Any:
+        return self.tags
+
+
 class Model(pydantic.BaseModel):
     """A pydantic message with anything in it."""
 
@@ -51,7 +60,7 @@ class Data:
     field: Any = None
 
 
-MESSAGES = Event | Signed | Model | Data
+MESSAGES = Event | Signed | Tagged | Model | Data
 
 
 @dataclasses.dataclass
@@ -266,6 +275,12 @@ MAKERS: list[Callable[[], Any]] = [
     lambda: [Signed(Hostile())],
     lambda: [Signed(UUID(int=7))] * 2,
     lambda: [Event, Signed],
+    lambda: QueryItem(tags=["a"]),
+    lambda: QueryItem(tags=[], types=[]),
+    lambda: [QueryItem(tags=["a" * 256], types=[int])],
+    lambda: AppendCondition(QueryItem(tags=["a"], types=[Event]), "0+"),
+    lambda: AppendCondition(QueryItem(tags=["a"]), "99999999999999999+1"),
+    lambda: AppendCondition([QueryItem(tags=["a"])] * 101, "no token"),
     lambda: [Event(1), Event],
 ]
 
@@ -287,6 +302,7 @@ ANYTHING: st.SearchStrategy[Any] = (
 MESSAGE = (
     ANYTHING.map(Event)
     | ANYTHING.map(Signed)
+    | ANYTHING.map(Tagged)
     | ANYTHING.map(Data)
     | ANYTHING.map(lambda value: Model.model_construct(field=value))
 )
@@ -306,6 +322,11 @@ EXPECTED: dict[str, st.SearchStrategy[Any]] = {
     "expected_version": st.none() | st.integers(0, 2),
     "metadata": st.sampled_from([None, {"a": 1}]),
     "conn": st.none(),
+    "tags": st.sampled_from([None, ["a"], {"a", "b"}]),
+    "unless": st.sampled_from([None, AppendCondition(QueryItem(tags=["c"]), "0+")]),
+    "query": st.sampled_from(
+        [QueryItem(tags=["a"]), [QueryItem(tags=["a", "b"], types=["Event"])]]
+    ),
     "from_version": st.none() | _POSITION,
     "to_version": st.none() | _POSITION,
     "up_to_position": st.none() | _POSITION,

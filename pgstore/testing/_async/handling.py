@@ -52,7 +52,9 @@ class AsyncHandling(Generic[E]):
         given = message if isinstance(message, StoredMessage) else stored(message)
         is_raw = isinstance(given.message, RawMessage)
         store: AsyncMessageStore[Any] = self._store.raw if is_raw else self._store
-        position = await store.write(given.stream, given.message, metadata=given.metadata)
+        position = await store.write(
+            given.stream, given.message, metadata=given.metadata, tags=given.tags
+        )
         return position.global_position
 
 

@@ -54,7 +54,9 @@ class Handling(Generic[E]):
         given = message if isinstance(message, StoredMessage) else stored(message)
         is_raw = isinstance(given.message, RawMessage)
         store: MessageStore[Any] = self._store.raw if is_raw else self._store
-        position = store.write(given.stream, given.message, metadata=given.metadata)
+        position = store.write(
+            given.stream, given.message, metadata=given.metadata, tags=given.tags
+        )
         return position.global_position
 
 
