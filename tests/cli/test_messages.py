@@ -174,7 +174,11 @@ def test_read_as_json_is_what_is_stored(store: Store, run_here: Command) -> None
         "data": {"owner": "Ada"},
         "metadata": None,
         "added_at": stored.added_at.isoformat().replace("+00:00", "Z"),
+        "tags": [],
     }
+    store.write("tagged-1", pgstore.RawMessage("A", b"{}"), tags=["b", "a"])
+    (row,) = run_here("read", "tagged-1", "--json").rows
+    assert row["tags"] == ["a", "b"]
 
 
 def test_read_across_streams_by_category_type_and_position(store: Store, run_here: Command) -> None:

@@ -289,6 +289,31 @@ def test_stored_messages_are_compared() -> None:
         compare_messages(iter([stored(Moved(1))]), Moved(2))
 
 
+class Tagged(msgspec.Struct):
+    by: list[str]
+
+    def get_tags(self) -> list[str]:
+        return self.by
+
+
+def test_a_stored_message_has_its_own_tags_and_those_given() -> None:
+    assert stored(Tagged(["b", "a"]), tags=["c", "a"]).tags == ("a", "b", "c")
+    assert stored(Moved(1)).tags == ()
+
+
+def test_tags_that_a_store_would_refuse_are_refused() -> None:
+    def count(total: int, _: Tagged) -> int:
+        return total + 1
+
+    tagging = pgstore.MessageStore[Tagged]("", messages=Tagged).decider(count, int)
+    given(tagging, Tagged(["a"])).when(lambda _: Tagged(["b"])).then(Tagged(["b"]))
+    for wrong in ([""], ["\0"], ["a"] * 33 + [str(number) for number in range(32)]):
+        with pytest.raises(pgstore.InvalidArgumentError, match="tags"):
+            given(tagging, Tagged(wrong))
+        with pytest.raises(pgstore.InvalidArgumentError, match="tags"):
+            given(tagging).when(lambda _, wrong=wrong: Tagged(wrong))
+
+
 def test_value_that_cannot_be_shown_is_a_difference() -> None:
     (line,) = failure(given(accounts).when(move, 1), Moved(10**5000))[2:]
     assert line.strip() == "amount: 1, expected a value of int"
@@ -317,6 +342,10 @@ def test_only_stored_messages_are_compared(wrong: Any) -> None:
         {"message_id": 5},
         {"metadata": ["a"]},
         {"metadata": {"a": float("nan")}},
+        {"tags": "a"},
+        {"tags": [""]},
+        {"tags": ["ä" * 128]},
+        {"tags": [str(number) for number in range(33)]},
     ],
     ids=str,
 )

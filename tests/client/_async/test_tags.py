@@ -26,6 +26,7 @@ from pgstore import (
     Upcaster,
 )
 from pgstore._core import statements as s
+from pgstore.testing import given, handle, stored
 from tests.client._async.conftest import OpenConnection, OpenStore
 from tests.client._async.running import running
 from tests.client.messages import EventA, EventB
@@ -108,6 +109,23 @@ async def test_a_raw_message_carries_the_tags_to_write_it_with(store: Store, str
     assert await stored_tags(store, stream) == [("a", "b", "c"), ("a", "b"), ()]
     (first, *_) = [each async for each in store.raw.read(stream)]
     assert (first.tags, first.message.tags) == (("a", "b", "c"), ())
+
+
+async def test_a_subscription_under_test_gets_tagged_messages(
+    open_store: OpenStore, stores: Stores
+) -> None:
+    with stores.taken() as own:
+        store = await open_store(EventA | EventB, store=own)
+        subscription = store.subscription("s")
+        seen: list[tuple[str, ...]] = []
+
+        @subscription.handler
+        async def note(message: StoredMessage[EventA]) -> None:
+            seen.append(message.tags)
+
+        (await given(subscription).when(stored(EventA(1), tags=["b", "a"]))).then()
+        await handle(subscription, stored(EventA(1), tags=["c"]))
+        assert seen == [("a", "b"), ("c",)]
 
 
 async def test_every_reader_gets_the_tags(
