@@ -61,8 +61,8 @@ class Writer(GlobalReader[E]):
             metadata: a JSON object to keep beside the message, over the values of the
                 `message_context` around the call.
             tags: at most 32, of 1 to 255 bytes.
-            unless: write only if no message has come that the query of this condition looks for:
-                what `read_tagged` returned.
+            unless: write only if no message has come that the query of this condition looks for;
+                `read_tagged` returns one.
             conn: join the caller's transaction on this connection; nothing is committed here.
 
         Raises:

@@ -311,7 +311,7 @@ def test_tags_that_a_store_would_refuse_are_refused() -> None:
         with pytest.raises(pgstore.InvalidArgumentError, match="tags"):
             given(tagging, Tagged(wrong))
         with pytest.raises(pgstore.InvalidArgumentError, match="tags"):
-            given(tagging).when(lambda _, wrong=wrong: Tagged(wrong))
+            given(tagging).when(lambda _, tags: Tagged(tags), wrong)
 
 
 def test_value_that_cannot_be_shown_is_a_difference() -> None:
