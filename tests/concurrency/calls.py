@@ -21,6 +21,7 @@ WITHOUT_LOCKS = {
     "read_category",
     "read_matching",
     "read_page",
+    "read_tagged",
     "safe_position",
     "store_statistics",
     "wake_up",
@@ -99,6 +100,9 @@ _GROUPED = (
     "'{T,T,T}', '{1,2,3}', NULL, NULL, ARRAY[new_message_id(), new_message_id(), new_message_id()]"
 )
 
+_QUERY = """'[{"tags": ["y"]}, {"tags": ["x", "y"]}]'"""
+_IF = f"{_QUERY}, d.decided_upon) FROM read_tagged({_QUERY}) AS d WHERE d.message_id IS NULL"
+
 _CANCEL = "SELECT cancel_message(md5('scheduled')::uuid)"
 
 _OTHERS = {
@@ -113,6 +117,26 @@ _OTHERS = {
     "write_group": f"SELECT write_group('{{a-1,a-1,b-1}}', {_GROUPED})",
     "write_group, new stream": f"SELECT write_group('{{new-1,a-1,new-1}}', {_GROUPED})",
     "synchronize_stream": "SELECT synchronize_stream('new-1', '{}', '{T}', '{1}')",
+    "write_message, tag": "SELECT write_message('a-1', 'T', '1', tags => '{x}')",
+    "write_message, tags": "SELECT write_message('a-2', 'T', '1', tags => '{y,x,z}')",
+    "write_message, condition": (
+        f"SELECT write_message('a-1', 'T', '1', NULL, NULL, NULL, '{{z,x}}', {_IF}"
+    ),
+    "write_messages, tags": (
+        """SELECT write_messages('a-2', '[{"type": "T", "data": 1, "tags": ["y", "x"]}]')"""
+    ),
+    "write_if": f"""SELECT write_if('a-2', '[{{"type": "T", "data": 1}}]', {_IF}""",
+    "write_if, new stream": (
+        f"""SELECT write_if('new-1', '[{{"type": "T", "data": 1, "tags": ["x"]}}]', {_IF}"""
+    ),
+    "write_arrays, condition": (
+        "SELECT write_arrays('b-1', '{T,T}', '{1,2}', NULL, NULL, NULL,"
+        f""" ARRAY['["x"]', '["y", "z"]']::jsonb[], {_IF}"""
+    ),
+    "synchronize_stream, tags": (
+        "SELECT synchronize_stream('new-1', '{}', '{T}', '{1}',"
+        """ tags => ARRAY['["x", "y"]']::jsonb[])"""
+    ),
     "save_snapshot": "SELECT save_snapshot('a-1', 's', 1, 3, '{}', 1)",
     "drop_snapshots": "SELECT drop_snapshots('s')",
     "truncate_stream": "SELECT truncate_stream('a-1', 3)",
@@ -123,6 +147,7 @@ _OTHERS = {
     "drop_retention": "SELECT drop_retention('a')",
     "apply_retention": "SELECT apply_retention()",
     "import_messages": _IMPORT % ("a-1", 4, ""),
+    "import_messages, tags": _IMPORT % ("a-1", 4, """, tags => ARRAY['["x"]', '["y"]']::jsonb[]"""),
     "import_messages, positions": _IMPORT % ("a-1", 4, _POSITIONS),
     "skip_positions": "SELECT skip_positions()",
     "repair_sequences": "SELECT repair_sequences()",
@@ -150,13 +175,15 @@ def _rights(role: str) -> dict[str, str]:
 
 def prepare(session: Session, role: str) -> dict[str, str]:
     """Fill a store so that no call lacks something to lock; the calls, each a transaction's."""
-    for stream in ["a-1"] * 3 + ["a-2", "a-3", "b-1", "b-2"] * 3:
+    session.run("SELECT write_message('a-1', 'T', '1', tags => '{x,y}')")
+    for stream in ["a-1"] * 2 + ["a-2", "a-3", "b-1", "b-2"] * 3:
         session.run("SELECT write_message(%s, 'T', '1')", stream)
     for stream in ("a-1", "a-2"):
         session.run("SELECT save_snapshot(%s, 's', 1, 1, '{}', 0)", stream)
     session.run("INSERT INTO stream_changes SELECT s.stream_id, 1 FROM streams AS s")
     session.run("SELECT set_retention('a', max_count => 0, keep_unhandled => false)")
     session.run("SELECT schedule_message('a-1', 'T', '1', now(), NULL, md5('scheduled')::uuid)")
+    session.run("SELECT schedule_message('a-2', 'T', '1', now(), tags => '{y,x}')")
     calls = dict(_OTHERS) | _rights(role)
     session.run(f"SELECT grant_access('{role}', 'read'), grant_access('{role}', 'admin')")
     leases = {name: _leased(session, name, n) for name, n in {"one": 1, "four": 4}.items()}

@@ -10,6 +10,7 @@ from tests.concurrency.sessions import DEADLINE, Session, Step
 
 TABLES = (
     "grants",
+    "message_tags",
     "messages",
     "migrations",
     "parked_messages",
@@ -26,12 +27,16 @@ TABLES = (
 )
 
 _HELD = """
-SELECT l.locktype, l.mode, l.classid::bigint, l.objid::bigint, l.objsubid, c.relname
+SELECT
+  l.locktype, l.mode, l.classid::bigint, l.objid::bigint, l.objsubid, c.relname,
+  l.classid::bigint = _tag_lock_class()::bigint & 4294967295 AS of_a_tag
 FROM pg_locks AS l
 LEFT JOIN pg_class AS c ON c.oid = l.relation AND c.relnamespace = current_schema()::regnamespace
 WHERE l.pid = %s AND l.granted
   AND (
     (l.locktype = 'advisory' AND l.mode = 'ExclusiveLock')
+    OR (l.locktype = 'advisory' AND l.objsubid = 2
+      AND l.classid::bigint = _tag_lock_class()::bigint & 4294967295)
     OR (l.locktype = 'relation' AND c.relname = ANY (%s)
       AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'AccessExclusiveLock'))
   )
@@ -54,6 +59,11 @@ class Lock(NamedTuple):
         return f"SELECT pg_advisory_xact_lock({self.place})"
 
     @property
+    def can_be_shared(self) -> bool:
+        """Whether some take it in a mode in which others can have it too."""
+        return self.kind == "table" or self.of == "key of a tag"
+
+    @property
     def name(self) -> str:
         """Which kind of lock it is, in the words of the table in docs/design.md."""
         if self.kind == "advisory":
@@ -62,7 +72,7 @@ class Lock(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What a transaction holds; of tables also whether in a mode that keeps writers out."""
+    """What a transaction holds; of tables and tags also whether in a mode that is not shared."""
 
     locks: frozenset[Lock]
     strong: frozenset[Lock]
@@ -72,14 +82,14 @@ class Held(NamedTuple):
         return sorted(
             lock
             for lock in self.locks & other.locks
-            if lock.kind != "table" or lock in self.strong | other.strong
+            if not lock.can_be_shared or lock in self.strong | other.strong
         )
 
 
 def held_by(session: Session, observer: psycopg.Connection[TupleRow]) -> Held:
     """The locks that a session's transaction holds now."""
     locks, strong, closed = set(), set(), set()
-    for kind, mode, classid, key, parts, table in observer.execute(
+    for kind, mode, classid, key, parts, table, of_a_tag in observer.execute(
         _HELD, (session.pid, list(TABLES))
     ):
         if kind == "relation":
@@ -90,7 +100,10 @@ def held_by(session: Session, observer: psycopg.Connection[TupleRow]) -> Held:
                 closed.add(table)
         elif parts == 2:
             signed = [n - (n >> 31 << 32) for n in (classid, key)]
-            lock = Lock("advisory", "key of a stream", "{}, {}".format(*signed))
+            of = "key of a tag" if of_a_tag else "key of a stream"
+            lock = Lock("advisory", of, "{}, {}".format(*signed))
+            if of_a_tag and mode == "ExclusiveLock":
+                strong.add(lock)
         else:
             whole = classid << 32 | key
             lock = Lock("advisory", "key of the installer", str(whole - (whole >> 63 << 64)))

@@ -1,7 +1,7 @@
 """Named sessions whose statements run one step at a time, and may wait for one another."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Protocol, Self
@@ -137,7 +137,13 @@ class Session:
 
     def start(self, statement: str, *parameters: object) -> Step:
         """Run a statement in the background."""
+        return self._start(statement, parameters)
 
+    def start_named(self, statement: str, parameters: Mapping[str, object]) -> Step:
+        """Run a statement with named parameters in the background."""
+        return self._start(statement, parameters)
+
+    def _start(self, statement: str, parameters: Sequence[object] | Mapping[str, object]) -> Step:
         def execute() -> list[TupleRow]:
             cursor = self.conn.execute(statement, parameters)
             return cursor.fetchall() if cursor.description else []

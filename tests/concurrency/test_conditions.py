@@ -1,15 +1,12 @@
-"""Writes on the condition that nothing else has come, step by step and by racers."""
+"""Writes on the condition that nothing else has come, step by step; by racers in test_races.py."""
 
 import json
-import random
-import threading
 from itertools import permutations
 from uuid import uuid4
 
-import psycopg
 import pytest
 
-from tests.amounts import amount
+from tests.concurrency.races import ISOLATIONS, PLAIN
 from tests.concurrency.sessions import Open, Session, Step
 
 READ = "SELECT * FROM read_tagged(%s::jsonb)"
@@ -214,69 +211,154 @@ def test_other_isolation_levels_are_refused(
     one.rollback()
 
 
-LIMIT = 5
+# Every way to write tags without a condition; one that keeps positions locks as the one beside it.
+WAYS = PLAIN | {
+    "import_messages, positions": """
+        SELECT imported FROM import_messages(
+          ARRAY[%(stream)s], '{1}', '{Enrolled}', '{1}', NULL, ARRAY[%(id)s::uuid], ARRAY[now()],
+          ARRAY[last_position() + 1], ARRAY[to_jsonb(%(tags)s::text[])]
+        )
+    """,
+}
+INSERTING = """
+SELECT p.proname FROM pg_proc AS p
+WHERE p.pronamespace = current_schema()::regnamespace
+  AND p.prosrc ~ 'INSERT INTO messages' AND p.prosrc ~ '\\ytags\\y'
+"""
 
 
-@pytest.mark.parametrize("racers", [16])
-def test_exactly_so_many_racers_win(server_conninfo: str, store: str, racers: int) -> None:
-    """Each takes a place of a course, if it has one left; each has one student."""
-    rounds = amount(15, 300)
-    courses = [f"course:{uuid4().hex}" for _ in range(rounds)]
-    barrier = threading.Barrier(racers)
-    failures: list[BaseException] = []
-
-    def race(number: int) -> None:
-        choice = random.Random(number)
-        with psycopg.connect(
-            server_conninfo, autocommit=True, options=f"-c search_path={store}"
-        ) as conn:
-            for course in courses:
-                barrier.wait(60)
-                take_a_place(conn, course, f"student:{number}", choice)
-
-    def guarded(number: int) -> None:
-        try:
-            race(number)
-        except BaseException as error:
-            failures.append(error)
-            barrier.abort()
-
-    threads = [threading.Thread(target=guarded, args=[n]) for n in range(racers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    with psycopg.connect(server_conninfo, options=f"-c search_path={store}") as conn:
-        taken = [
-            len(conn.execute(READ, [json.dumps([{"tags": [course]}])]).fetchall()) - 1
-            for course in courses
-        ]
-    assert taken == [LIMIT] * rounds
+def match(rule: Rule) -> dict[str, object]:
+    return {"stream": f"enrolment-{uuid4()}", "id": uuid4(), "tags": [rule.room, rule.student]}
 
 
-def take_a_place(
-    conn: "psycopg.Connection[tuple[object, ...]]",
-    course: str,
-    student: str,
-    choice: random.Random,
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_write_a_match_is_waited_for(
+    session: Open, rule: Rule, way: str, isolation: str
 ) -> None:
-    items = [{"tags": [course], "types": ["Enrolled"]}, {"tags": [student, course]}]
-    choice.shuffle(items)
-    query = json.dumps(items)
-    while True:
-        *rows, last = conn.execute(READ, [query]).fetchall()
-        if len(rows) == LIMIT:
-            return
-        assert len(rows) < LIMIT
-        tags = [course, student]
-        choice.shuffle(tags)
-        function = WRITES[choice.choice(list(WRITES))]
-        try:
-            with conn.transaction():
-                conn.execute(function, [f"enrolment-{uuid4().hex}", tags, query, last[-1]])
-        except psycopg.Error as error:
-            if error.sqlstate != "MS009":
-                raise
-        else:
-            return
+    if way == "deliver_scheduled" and isolation != "READ COMMITTED":
+        return
+    one, other = session("one"), session("other")
+    _, token = rule.read(one)
+    other.begin(isolation)
+    other.conn.execute(WAYS[way], match(rule))
+    waiting = rule.write(one, token).blocked_by(other)
+    other.commit()
+    assert waiting.sqlstate() == "MS009"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_write_a_match_waits_for_a_decision(
+    session: Open, rule: Rule, way: str
+) -> None:
+    one, other = session("one"), session("other")
+    _, token = rule.read(one)
+    one.begin()
+    rule.write(one, token, tags=[]).place()
+    if way == "deliver_scheduled":
+        assert other.conn.execute(WAYS[way], match(rule)).fetchall() == [(0,)]
+        one.commit()
+        assert other.run("SELECT delivered FROM deliver_scheduled()") == [(1,)]
+    else:
+        step = other.start_named(WAYS[way], match(rule)).blocked_by(one)
+        one.commit()
+        step.rows()
+    assert len(rule.read(one)[0]) == 1
+
+
+def test_no_other_function_stores_tags(session: Open) -> None:
+    """Otherwise it belongs above."""
+    found = {name for (name,) in session("one").run(INSERTING)}
+    assert found == {"write_message", "write_arrays", "import_messages"}
+
+
+@pytest.mark.parametrize("decided", [False, True])
+def test_a_prepared_transaction_is_waited_for(session: Open, rule: Rule, decided: bool) -> None:
+    one, other = session("one"), session("other")
+    _, token = rule.read(one)
+    name = f"prepared-{uuid4()}"
+    other.begin()
+    if decided:
+        rule.write(other, token).place()
+    else:
+        rule.add(other, rule.course).place()
+    other.run(f"PREPARE TRANSACTION '{name}'")
+    try:
+        # No session holds its locks.
+        one.run("SET lock_timeout = '100ms'")
+        assert rule.write(one, token).sqlstate() == "55P03"
+        one.run("RESET lock_timeout")
+        waiting = rule.write(one, token)
+        other.run(f"COMMIT PREPARED '{name}'")
+        name = ""
+        assert waiting.sqlstate() == "MS009"
+    finally:
+        if name:
+            other.run(f"ROLLBACK PREPARED '{name}'")
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_condition_in_a_savepoint_holds_its_locks_as_long_as_its_message(
+    session: Open, rule: Rule, kept: bool
+) -> None:
+    one, other = session("one"), session("other")
+    _, token = rule.read(one)
+    one.begin()
+    one.run("SAVEPOINT s")
+    rule.write(one, token).place()
+    waiting = rule.write(other, token).blocked_by(one)
+    one.run("RELEASE s" if kept else "ROLLBACK TO s")
+    if kept:
+        assert not waiting.done()
+        one.commit()
+        assert waiting.sqlstate() == "MS009"
+    else:
+        waiting.place()
+        assert rule.write(one, token).sqlstate() == "MS009"
+        one.rollback()
+
+
+def test_a_condition_comes_before_an_expected_version(session: Open, rule: Rule) -> None:
+    one = session("one")
+    _, token = rule.read(one)
+    stream = f"enrolment-{uuid4()}"
+    write = (
+        "SELECT version, global_position FROM write_message(%s, 'Enrolled', '1', NULL, %s,"
+        " tags => %s, condition => %s, decided_upon => %s)"
+    )
+    assert one.start(write, stream, 1, [], rule.query, token).sqlstate() == "MS001"
+    one.start(write, stream, 0, [rule.course], rule.query, token).place()
+    for expected in (0, 1):
+        assert one.start(write, stream, expected, [], rule.query, token).sqlstate() == "MS009"
+    _, token = rule.read(one)
+    assert one.start(write, stream, 0, [], rule.query, token).sqlstate() == "MS001"
+    one.start(write, stream, 1, [], rule.query, token).place()
+
+
+COLLISION = """
+SELECT (array_agg(t.tag))[:2] FROM (
+  SELECT %s || ':' || n AS tag FROM generate_series(1, 400000) AS g (n)
+) AS t GROUP BY hashtext(t.tag COLLATE "C") HAVING count(*) > 1 LIMIT 1
+"""
+
+
+@pytest.mark.parametrize("upside_down", [False, True])
+def test_two_tags_with_one_lock_do_not_deadlock(session: Open, upside_down: bool) -> None:
+    """Each session needs it in both modes: a lock that is taken twice would be raised."""
+    one, other, gate = session("one"), session("other"), session("gate")
+    ((pair,),) = one.run(COLLISION, uuid4().hex)
+    looked_for, written = pair[::-1] if upside_down else pair
+    rule = Rule()
+    query = json.dumps([{"tags": [looked_for]}])
+    _, token = rule.read(one, query)
+    gate.begin()
+    rule.add(gate, *sorted(pair)).place()
+    steps = [
+        rule.write(each, token, query=query, tags=[written]).blocked_by(gate)
+        for each in (one, other)
+    ]
+    gate.rollback()
+    for step in steps:
+        step.place()
+    assert rule.read(one, query)[0] == []
+    assert len(rule.read(one, json.dumps([{"tags": [written]}]))[0]) == 2

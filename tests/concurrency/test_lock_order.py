@@ -76,7 +76,7 @@ def table_of(stage: Stage, waits: list[Wait]) -> dict[str, tuple[set[str], set[s
     waited = {(wait.call, wait.lock) for wait in waits}
     for call, held in stage.held.items():
         for lock in held.locks if handler_of(call) is None else ():
-            if lock.kind != "table" or lock in strong:
+            if not lock.can_be_shared or lock in strong:
                 tried = (call, lock) not in waited
                 table[lock.name][tried].add(function_of(call))
     for waiting, trying in table.values():

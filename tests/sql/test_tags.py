@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.conftest import Connect
 from tests.sql.store import Store
 
 BAD_TAGS = {
@@ -141,6 +142,8 @@ BAD_QUERIES = {
     "types empty": [{"tags": ["a"], "types": []}],
     "type a number": [{"tags": ["a"], "types": [1]}],
     "types null": [{"tags": ["a"], "types": None}],
+    "types in an array": [{"tags": ["a"], "types": [["A"]]}],
+    "no types in an array": [{"tags": ["a"], "types": [[]]}],
     "other keys": [{"tags": ["a"], "stream": "b"}],
     "many items": [{"tags": ["a"]}] * 101,
 }
@@ -238,3 +241,70 @@ def test_verify_finds_tags_that_lead_nowhere_and_messages_that_no_tag_leads_to(
     empty.query("INSERT INTO STORE.message_tags VALUES (1, 7)")
     wrong = {row[0]: row[2] for row in empty.call("verify_store") if row[2]}
     assert wrong == {"tags lead to their messages": 2}
+
+
+def many(store: Store, stream: str, tag: str, count: int) -> None:
+    """Write so many messages with a tag."""
+    store.query(
+        "SELECT * FROM STORE.write_arrays(%s, array_fill('A'::text, %s), array_fill(jsonb '1', %s),"
+        " tags => array_fill(to_jsonb(%s::text[]), %s))",
+        [stream, [count], [count], [tag], [count]],
+    )
+
+
+def test_a_token_of_many_positions_is_looked_through_once(
+    store: Store, stream: str, connect: Connect
+) -> None:
+    """As a transaction that stays open makes them. Message by message, it takes 20 seconds."""
+    tag = f"course:{uuid4()}"
+    query = json.dumps([{"tags": [tag]}])
+    open_for_long = connect(autocommit=False)
+    store.write(f"{stream}-open", on=open_for_long)
+    many(store, stream, tag, 20_000)
+    *found, (*_, token) = store.call("read_tagged", query)
+    assert len(found) == 20_000
+    assert token.count(",") == 20_000 - 1
+    store.query("SET statement_timeout = '5s'")
+    try:
+        store.call(
+            "write_message", stream, "A", "1", tags=[tag], condition=query, decided_upon=token
+        )
+        with store.refused("MS009", version=20_001):
+            store.call("write_message", stream, "A", "1", condition=query, decided_upon=token)
+    finally:
+        store.query("RESET statement_timeout")
+
+
+def test_a_refusal_reads_one_match_of_each_item(store: Store, stream: str) -> None:
+    """The locks of the condition's tags are held meanwhile."""
+    tag = f"course:{uuid4()}"
+    many(store, stream, tag, 1000)
+    entries = "message_tags_tag_key_global_position_pkey"
+    reads = f"SELECT pg_stat_get_xact_tuples_returned('STORE.{entries}'::regclass)"
+    with store.conn.transaction():
+        # As its callers.
+        store.query("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+        ((before,),) = store.query(reads)
+        query = json.dumps([{"tags": [tag, tag]}, {"tags": ["nothing"]}, {"tags": [tag]}])
+        ((position,),) = store.query("SELECT STORE._meet_condition(NULL, %s, '0+')", [query])
+        ((after,),) = store.query(reads)
+    assert store.call("read_tagged", query)[0][3] == position
+    assert after - before == 2
+
+
+def test_a_match_that_is_deleted_meanwhile_is_no_refusal_without_a_message(store: Store) -> None:
+    with store.refused("40001"):
+        store.call("_refuse_condition", 10**15)
+
+
+def test_a_reading_after_a_position_above_the_safe_one_knows_what_it_leaves_out(
+    store: Store, stream: str, connect: Connect
+) -> None:
+    tag = f"course:{uuid4()}"
+    query = json.dumps([{"tags": [tag]}])
+    open_for_long = connect(autocommit=False)
+    store.write(f"{stream}-open", on=open_for_long)
+    ((_, position),) = store.call("write_message", stream, "A", "1", tags=[tag])
+    ((*_, token),) = store.call("read_tagged", query, position)
+    assert token.endswith(f"+{position}")
+    store.call("write_message", stream, "A", "1", condition=query, decided_upon=token)

@@ -15,6 +15,12 @@ BEGIN
   FROM messages AS m
   JOIN streams AS s USING (stream_id)
   WHERE m.global_position = _refuse_condition.global_position;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'serialization_failure',
+      MESSAGE = format('the message at position %s was deleted meanwhile', global_position),
+      HINT = 'Try again. Nothing was stored.';
+  END IF;
   IF _writers_restricted() AND NOT _may_write(_acting_role(), newer.category) THEN
     -- Do not reveal the stream to a role that may not write to it.
     newer.stream := '';
@@ -37,4 +43,4 @@ $$;
 
 COMMENT ON FUNCTION _refuse_condition(bigint) IS
 $$Internal: raise MS009 for the first message that has come since a decision, and matches its
-condition.$$;
+condition; 40001 if it was deleted since the caller looked.$$;

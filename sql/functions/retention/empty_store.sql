@@ -38,6 +38,9 @@ BEGIN
     PERFORM _wait_for_handlers(failed);
   END LOOP;
 
+  -- Not TRUNCATE: a reader of tags locks this table before that of messages. Before the
+  -- rows of streams, as in _cut_stream.
+  DELETE FROM message_tags;
   WITH ends AS MATERIALIZED (
     SELECT s.stream_id, s.floor, l.version
     FROM streams AS s
@@ -57,8 +60,6 @@ BEGIN
   )
   SELECT coalesce(sum(e.version - e.floor), 0)::bigint INTO deleted FROM ends AS e;
   TRUNCATE messages;
-  -- Not TRUNCATE: a reader of tags locks this table before that of messages.
-  DELETE FROM message_tags;
   DELETE FROM snapshots;
   INSERT INTO stream_changes AS c (stream_id, changes)
   SELECT s.stream_id, 1 FROM streams AS s

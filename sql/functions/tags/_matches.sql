@@ -24,7 +24,8 @@ BEGIN ATOMIC
         > (_tag_key(i.item -> 'tags' ->> 0), _matches.after_position)
       AND (t.tag_key, t.global_position)
         <= (_tag_key(i.item -> 'tags' ->> 0), 9223372036854775807)
-      AND (t.global_position = ANY (_matches.known_positions)) IS NOT TRUE
+      -- Not = ANY: that compares each message with each known position, one after the other.
+      AND t.global_position NOT IN (SELECT unnest(_matches.known_positions))
       AND to_jsonb(m.tags) @> (i.item -> 'tags')
       AND (NOT i.item ? 'types' OR (i.item -> 'types') ? m.type)
     ORDER BY t.tag_key, t.global_position

@@ -16,6 +16,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
   after_position bigint;
+  known_positions bigint[];
 BEGIN
   IF condition IS NOT NULL THEN
     PERFORM _refuse_query('condition', condition);
@@ -54,11 +55,16 @@ BEGIN
   END IF;
   -- An import keeps writers out of the table, instead of the locks of its messages' tags.
   LOCK TABLE messages IN ROW EXCLUSIVE MODE;
+  -- Into a variable: in the plan that is kept, this would be computed again for each message.
+  known_positions := string_to_array(split_part(decided_upon, '+', 2), ',');
   RETURN (
     SELECT min(f.global_position)
-    FROM _matches(
-      condition, after_position,
-      string_to_array(split_part(decided_upon, '+', 2), ',')::bigint[]
+    FROM jsonb_array_elements(condition) AS i (item)
+    -- The first one of each item, not all.
+    CROSS JOIN LATERAL (
+      SELECT m.global_position
+      FROM _matches(jsonb_build_array(i.item), after_position, known_positions) AS m
+      LIMIT 1
     ) AS f
   );
 END

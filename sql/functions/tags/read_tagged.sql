@@ -43,7 +43,8 @@ BEGIN
   END IF;
   positions := ARRAY(
     SELECT DISTINCT f.global_position
-    FROM _matches(query, after_position, NULL) AS f
+    -- Above the safe position all that is known, for the token, whatever the caller wants to have.
+    FROM _matches(query, least(after_position, safe), NULL) AS f
     ORDER BY f.global_position
   );
   RETURN QUERY
@@ -62,6 +63,7 @@ BEGIN
   CROSS JOIN LATERAL (
     SELECT i.stream FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
   ) AS s
+  WHERE f.global_position > after_position
   ORDER BY f.n;
   decided_upon := safe || '+' || array_to_string(
     ARRAY(
@@ -79,7 +81,9 @@ COMMENT ON FUNCTION read_tagged(jsonb, bigint) IS
 $$The messages that match a query, in global order, and a last row without a message, whose
 decided_upon is the token for write_if. query is an array of 1 to 100 items {"tags", "types"?}: a
 message matches an item if it has all its tags and one of its types, and the query if it matches an
-item. Reads what is committed, also above the safe position. Write under the condition that no
+item. Reads what is committed, also above the safe position. after_position leaves out what the
+caller has: give the number before the + of an earlier token. Below the position of the last message
+that was read another one can still be in flight. Write under the condition that no
 further message matches: write_if with the same query and the token. Raises 22023 for a bad
 argument; MS004 unless under READ COMMITTED; MS005 on a standby; MS006 if after_position is beyond
 the end.$$;
