@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "db446d3d2164e36953ad44b5cf5a95b04bc567f539ae0dd9a43327aafef08af5"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "73c32630f26901161caa5162071814118cff3072a46129ab9b64a6fbb9f0290b"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -24,7 +24,7 @@ SELECT
     {"number": 8, "name": "0008_snapshots", "checksum": "d7f73b133afa8027d081160df14e241e7a65ee2bbf679c23959dd23b2cfefa09"},
     {"number": 9, "name": "0009_scheduled", "checksum": "422540bf28db7e331bbdd96a4594641ce1823cdae3ef1a2417263000beaa353c"},
     {"number": 10, "name": "0010_metadata", "checksum": "d14b609e8aff94562e48819508704597d8d7de18ea029b912acbefdc27952c06"},
-    {"number": 11, "name": "0011_tags", "checksum": "71093939c1501eaca12a7db0ff9b535775d7da574299b898bf4a977abd2fd360"}
+    {"number": 11, "name": "0011_tags", "checksum": "73e35a7ce32dac7c57f96c9a06f1f73aca2ce991d996c3b6158f2ae6a4300f7b"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -158,6 +158,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 11) AS pgstore_pending 
 \ir functions/read/_range_of_all.sql
 \ir functions/read/_range_of_category.sql
 \ir functions/read/_range_of_several.sql
+\ir functions/read/_range_of_tags.sql
 \ir functions/read/_window_of.sql
 \ir functions/read/get_message.sql
 \ir functions/read/get_messages.sql
@@ -238,6 +239,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 11) AS pgstore_pending 
 \ir functions/subscriptions/subscription_position.sql
 \ir functions/tags/_matches.sql
 \ir functions/tags/_meet_condition.sql
+\ir functions/tags/_rarest_tag.sql
 \ir functions/tags/_tags_as_stored.sql
 \ir functions/tags/_tags_problem.sql
 \ir functions/tags/read_tagged.sql
