@@ -24,7 +24,7 @@ SELECT
     {"number": 8, "name": "0008_snapshots", "checksum": "d7f73b133afa8027d081160df14e241e7a65ee2bbf679c23959dd23b2cfefa09"},
     {"number": 9, "name": "0009_scheduled", "checksum": "422540bf28db7e331bbdd96a4594641ce1823cdae3ef1a2417263000beaa353c"},
     {"number": 10, "name": "0010_metadata", "checksum": "d14b609e8aff94562e48819508704597d8d7de18ea029b912acbefdc27952c06"},
-    {"number": 11, "name": "0011_tags", "checksum": "73e35a7ce32dac7c57f96c9a06f1f73aca2ce991d996c3b6158f2ae6a4300f7b"}
+    {"number": 11, "name": "0011_tags", "checksum": "463e4711ce2803baffc80853d7babc107112341ca6e47393a21a786463acf060"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset

@@ -8,7 +8,7 @@ BEGIN
   FOR attempt IN 1..20 LOOP
     BEGIN
       SET LOCAL lock_timeout = '100ms';
-      LOCK TABLE messages, subscriptions IN ACCESS EXCLUSIVE MODE;
+      LOCK TABLE messages, subscriptions, scheduled_messages IN ACCESS EXCLUSIVE MODE;
       EXIT;
     EXCEPTION
       WHEN lock_not_available THEN
