@@ -277,7 +277,8 @@ def test_a_fetch_looks_at_a_window_of_the_tags_messages(store: Store) -> None:
         " FROM STORE.messages AS m CROSS JOIN generate_series(1, %s) AS n"
         " WHERE m.global_position = %s RETURNING global_position"
         ")"
-        " INSERT INTO STORE.message_tags SELECT STORE._tag_key('often'), global_position FROM added",
+        " INSERT INTO STORE.message_tags"
+        " SELECT STORE._tag_key('often'), a.global_position FROM added AS a",
         [MANY, other],
     )
     last = write(reader, ["often"], type_="X")
