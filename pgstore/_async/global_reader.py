@@ -13,7 +13,7 @@ from pgstore._async.lending import AsyncBorrower
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.reader import PAGE, AsyncReader, Fetched
 from pgstore._core import statements as s
-from pgstore._core.arguments import count, name_of, number, seconds, several, whole
+from pgstore._core.arguments import count, name_of, number, seconds, several, text_of, whole
 from pgstore._core.filters import Filter, categories_of
 from pgstore._core.messages import POSITION, E, StoredMessage
 from pgstore._core.metadata import Metadata, object_text
@@ -254,7 +254,7 @@ class AsyncGlobalReader(AsyncReader[E]):
             metadata=None if metadata is None else object_text(metadata),
             tags=None
             if tags is None
-            else tuple(name_of("tags", tag) for tag in several("tags", tags) or ()),
+            else tuple(text_of("each of tags", tag) for tag in several("tags", tags) or ()),
         )
 
     async def _page(

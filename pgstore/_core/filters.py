@@ -64,6 +64,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+_decode_tags = msgspec.json.Decoder(set[str]).decode
 # Numbers exactly, as jsonb has them.
 _decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
@@ -83,7 +84,11 @@ def _all_contain(rows: list[TupleRow], wanted: str) -> bool:
 
 def _all_have(rows: list[TupleRow], tags: tuple[str, ...]) -> bool:
     """Tell whether each message has all these tags."""
-    return all({*tags} <= {*(row[TAGS] or ())} for row in rows if row[STREAM] is not None)
+    return all(
+        row[TAGS] is not None and {*tags} <= _decode_tags(row[TAGS])
+        for row in rows
+        if row[STREAM] is not None
+    )
 
 
 def _contains(found: object, wanted: object) -> bool:

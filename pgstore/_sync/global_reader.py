@@ -10,7 +10,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from pgstore._core import statements as s
-from pgstore._core.arguments import count, name_of, number, seconds, several, whole
+from pgstore._core.arguments import count, name_of, number, seconds, several, text_of, whole
 from pgstore._core.filters import Filter, categories_of
 from pgstore._core.messages import POSITION, E, StoredMessage
 from pgstore._core.metadata import Metadata, object_text
@@ -256,7 +256,7 @@ class GlobalReader(Reader[E]):
             metadata=None if metadata is None else object_text(metadata),
             tags=None
             if tags is None
-            else tuple(name_of("tags", tag) for tag in several("tags", tags) or ()),
+            else tuple(text_of("each of tags", tag) for tag in several("tags", tags) or ()),
         )
 
     def _page(
