@@ -43,7 +43,7 @@ DECLARE
   last_position bigint;
   from_position bigint := after_position;
   to_position bigint;
-  found_count bigint := 0;
+  found_count bigint := bigint '0';
   more_count bigint;
   tag text;
 BEGIN
