@@ -193,8 +193,8 @@ SUBSCRIPTION_NAMES = "SELECT subscription FROM STORE.list_subscriptions() ORDER 
 # All, each with its partitions summed up: one statement, so that both are of one moment.
 SUBSCRIPTIONS = """
 SELECT s.subscription, s.categories, s.types, s.stream_pattern, s.metadata::text AS metadata,
-  s.tags, s.partition_by, s.on_failure, s.partitions, s.next_partitions, s.paused, p.state, p.position,
-  p.behind, p.workers, p.retry_at, p.error,
+  s.tags, s.partition_by, s.on_failure, s.partitions, s.next_partitions, s.paused, p.state,
+  p.position, p.behind, p.workers, p.retry_at, p.error,
   (SELECT count(*) FROM STORE.list_parked(s.subscription)) AS parked
 FROM STORE.list_subscriptions() AS s
 JOIN (

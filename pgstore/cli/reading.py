@@ -67,7 +67,9 @@ Metadata = Annotated[
 Tag = Annotated[
     list[str] | None,
     typer.Option(
-        "--tag", metavar="TAG", help="Only messages with this tag; may be repeated: with all of them."
+        "--tag",
+        metavar="TAG",
+        help="Only messages with this tag; may be repeated: with all of them.",
     ),
 ]
 

@@ -54,7 +54,8 @@ BEGIN
   -- All that it needs to know, in one statement.
   SELECT
     s.subscription_id, s.partitions, s.paused, s.categories, s.types, s.stream_pattern,
-    s.metadata, s.tags, p.checkpoint, p.attempts, p.alone, p.batch_size, p.stopped, p.leased_until, p.lease,
+    s.metadata, s.tags, p.checkpoint, p.attempts, p.alone, p.batch_size, p.stopped, p.leased_until,
+    p.lease,
     w.position AS swept,
     EXISTS (
       SELECT

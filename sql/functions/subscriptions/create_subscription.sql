@@ -153,9 +153,10 @@ COMMENT ON FUNCTION create_subscription(
 $$Create a named durable reader; true if it is new, false if it was there and reads the same. It
 reads all messages, or those of some categories, types or streams (filters as read_all), whose
 metadata contains an object, or that have all of some tags (as read_matching), in so many
-partitions. It starts after start_position (0: at the beginning; NULL: at the end), or with the messages added from start_time
-on. A failing message is tried max_attempts times, after retry_delay that doubles each time; then
-its partition stops, or with on_failure park the message is put aside. For one that is there the
-start and the number of partitions are as they are (see rewind_subscription,
-repartition_subscription), and the three settings of failure are updated. Raises 22023 for a bad
-argument; MS022 if it is there and reads something else (see refilter_subscription).$$;
+partitions. It starts after start_position (0: at the beginning; NULL: at the end), or with the
+messages added from start_time on. A failing message is tried max_attempts times, after
+retry_delay that doubles each time; then its partition stops, or with on_failure park the message
+is put aside. For one that is there the start and the number of partitions are as they are (see
+rewind_subscription, repartition_subscription), and the three settings of failure are updated.
+Raises 22023 for a bad argument; MS022 if it is there and reads something else (see
+refilter_subscription).$$;
