@@ -13,14 +13,15 @@ from pgstore._async.lending import AsyncBorrower
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.reader import PAGE, AsyncReader, Fetched
 from pgstore._core import statements as s
-from pgstore._core.arguments import count, name_of, number, seconds, several, whole
+from pgstore._core.arguments import count, name_of, number, seconds, several, text_of, whole
 from pgstore._core.filters import Filter, categories_of
 from pgstore._core.messages import POSITION, E, StoredMessage
 from pgstore._core.metadata import Metadata, object_text
+from pgstore._core.parameters import array
 from pgstore._core.tags import Query, TaggedMessages, items_of, named, query_text
 from pgstore._core.upcasters import SkippedMessage
 
-# Columns that a page has besides those of messages; the last one only if metadata is looked for.
+# Columns that a page has besides those of messages; the last one only of `read_matching`.
 _REACHED, _LOOKED, _MORE = 9, 10, 11
 # The column that read_tagged has besides those of messages, in its last row.
 _DECIDED_UPON = 9
@@ -45,6 +46,7 @@ class AsyncGlobalReader(AsyncReader[E]):
         categories: Iterable[str] | None = None,
         stream_pattern: str | None = None,
         metadata: Metadata | None = None,
+        tags: Iterable[str] | None = None,
         partition: int | None = None,
         partitions: int | None = None,
         partition_by: str = "stream",
@@ -64,6 +66,7 @@ class AsyncGlobalReader(AsyncReader[E]):
             stream_pattern: only streams whose name is LIKE this.
             metadata: only messages whose metadata contains this object, as jsonb's `@>`. The server
                 looks at some ten thousand messages in a statement.
+            tags: only messages that have all of these, 1 to 32, by the index of the rarest one.
             partition, partitions: only one partition: its number, from 0, and how many there are.
             partition_by: the value whose hash is a message's partition: "stream", "cardinal_id"
                 (the part of the stream's id before the first "+"), or "metadata:<key>".
@@ -83,6 +86,7 @@ class AsyncGlobalReader(AsyncReader[E]):
             partitions,
             partition_by,
             metadata,
+            tags,
         )
 
         async def fetch(after: int, size: int) -> Fetched[int]:
@@ -102,6 +106,7 @@ class AsyncGlobalReader(AsyncReader[E]):
         types: Iterable[str | type] | None = None,
         stream_pattern: str | None = None,
         metadata: Metadata | None = None,
+        tags: Iterable[str] | None = None,
         partition: int | None = None,
         partitions: int | None = None,
         partition_by: str = "stream",
@@ -116,6 +121,7 @@ class AsyncGlobalReader(AsyncReader[E]):
             category=category,
             stream_pattern=stream_pattern,
             metadata=metadata,
+            tags=tags,
             partition=partition,
             partitions=partitions,
             partition_by=partition_by,
@@ -131,6 +137,7 @@ class AsyncGlobalReader(AsyncReader[E]):
         categories: Iterable[str] | None = None,
         stream_pattern: str | None = None,
         metadata: Metadata | None = None,
+        tags: Iterable[str] | None = None,
         partition: int | None = None,
         partitions: int | None = None,
         partition_by: str = "stream",
@@ -149,6 +156,7 @@ class AsyncGlobalReader(AsyncReader[E]):
             partitions,
             partition_by,
             metadata,
+            tags,
         )
         after_position = whole("after_position", after_position)
         if timeout is not None:
@@ -232,6 +240,7 @@ class AsyncGlobalReader(AsyncReader[E]):
         partitions: int | None,
         partition_by: str,
         metadata: Metadata | None,
+        tags: Iterable[str] | None,
     ) -> Filter:
         return Filter(
             types=None if types is None else self._codec.names_of(several("types", types) or ()),
@@ -243,6 +252,9 @@ class AsyncGlobalReader(AsyncReader[E]):
             partitions=partitions,
             partition_by=name_of("partition_by", partition_by),
             metadata=None if metadata is None else object_text(metadata),
+            tags=None
+            if tags is None
+            else tuple(text_of("each of tags", tag) for tag in several("tags", tags) or ()),
         )
 
     async def _page(
@@ -260,10 +272,10 @@ class AsyncGlobalReader(AsyncReader[E]):
             *chosen.parameters(),
             number("up_to_position", up_to_position),
         )
-        if chosen.metadata is None:
+        if chosen.metadata is None and chosen.tags is None:
             rows = await run(s.READ_PAGE, parameters)
         else:
-            rows = await run(s.READ_MATCHING, (chosen.metadata, *parameters))
+            rows = await run(s.READ_MATCHING, (chosen.metadata, *parameters, array(chosen.tags)))
         if rows[-1][0] is None:
             last = rows.pop()
             return rows, last[_REACHED], last[_LOOKED], last[_MORE:] == (True,)

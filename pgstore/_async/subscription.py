@@ -172,6 +172,7 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
                 str(options.max_attempts),
                 interval(options.retry_delay),
                 options.filter.metadata,
+                array(options.filter.tags),
             ),
         )
         if not new:
@@ -237,6 +238,7 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
             array(chosen.types),
             chosen.stream_pattern,
             chosen.metadata,
+            array(chosen.tags),
             number("from_position", from_position),
         )
         return int(position)

@@ -9,7 +9,7 @@ import msgspec
 from psycopg.rows import TupleRow
 
 from pgstore._core.arguments import category_of, number, several
-from pgstore._core.messages import METADATA, STREAM, TYPE
+from pgstore._core.messages import METADATA, STREAM, TAGS, TYPE
 from pgstore._core.parameters import array
 from pgstore.errors import InvalidArgumentError
 
@@ -25,11 +25,12 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     partition_by: str = "stream"
     # JSON of an object.
     metadata: str | None = None
+    tags: tuple[str, ...] | None = None
 
     def parameters(self) -> tuple[str | None, ...]:
         """As the statements take them: types, categories, pattern, partition, partitions, by.
 
-        The metadata is a parameter of a statement of its own.
+        The metadata and the tags are parameters of a statement of its own.
         """
         return (
             array(self.types),
@@ -47,6 +48,8 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.types is not None and not {row[TYPE] for row in rows} - {None} <= {*self.types}:
             return False
+        if self.tags is not None and not _all_have(rows, self.tags):
+            return False
         if self.metadata is not None and not _all_contain(rows, self.metadata):
             return False
         if self.categories is None and self.stream_pattern is None:
@@ -61,6 +64,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+_decode_tags = msgspec.json.Decoder(set[str]).decode
 # Numbers exactly, as jsonb has them.
 _decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
@@ -76,6 +80,15 @@ def _all_contain(rows: list[TupleRow], wanted: str) -> bool:
         )
     except (ValueError, msgspec.MsgspecError):  # a number that Python cannot hold
         return False
+
+
+def _all_have(rows: list[TupleRow], tags: tuple[str, ...]) -> bool:
+    """Tell whether each message has all these tags."""
+    return all(
+        row[TAGS] is not None and {*tags} <= _decode_tags(row[TAGS])
+        for row in rows
+        if row[STREAM] is not None
+    )
 
 
 def _contains(found: object, wanted: object) -> bool:

@@ -93,11 +93,11 @@ READ_PAGE = (
     f"SELECT {_MESSAGE}, reached_position, looked_position FROM STORE.read_page("
     f"%s::bigint, %s::bigint, {_FILTER}, %s::bigint)"
 )
-# A page across streams of messages whose metadata contains something; its last row may only say how
-# far it has looked, and whether there is more.
+# A page across streams of messages whose metadata contains something, or that have tags; its last
+# row may only say how far it has looked, and whether there is more.
 READ_MATCHING = (
     f"SELECT {_MESSAGE}, reached_position, looked_position, more FROM STORE.read_matching("
-    f"%s::jsonb, %s::bigint, %s::bigint, {_FILTER}, %s::bigint)"
+    f"%s::jsonb, %s::bigint, %s::bigint, {_FILTER}, %s::bigint, tags_filter => %s::text[])"
 )
 # A page of the messages of a correlation id.
 READ_CORRELATED = f"SELECT {_MESSAGE} FROM STORE.read_correlated(%s::text, %s::bigint, %s::bigint)"
@@ -136,7 +136,8 @@ NOTIFY = "SELECT pg_backend_pid() FROM pg_notify(%s::text, '')"
 # Create a subscription if there is none of this name; whether it is new.
 CREATE_SUBSCRIPTION = (
     "SELECT STORE.create_subscription(%s::text, %s::text[], %s::text[], %s::text, %s::bigint,"
-    " %s::text, %s::bigint, %s::timestamptz, %s::text, %s::bigint, %s::interval, %s::jsonb)"
+    " %s::text, %s::bigint, %s::timestamptz, %s::text, %s::bigint, %s::interval, %s::jsonb,"
+    " %s::text[])"
 )
 # A lease that a crash of the server takes back has done no harm: do not wait for the disk.
 _CLAIMED = f"SELECT {_MESSAGE}, {_OF_BATCH}, subscription, partition, token"
@@ -192,8 +193,8 @@ SUBSCRIPTION_NAMES = "SELECT subscription FROM STORE.list_subscriptions() ORDER 
 # All, each with its partitions summed up: one statement, so that both are of one moment.
 SUBSCRIPTIONS = """
 SELECT s.subscription, s.categories, s.types, s.stream_pattern, s.metadata::text AS metadata,
-  s.partition_by, s.on_failure, s.partitions, s.next_partitions, s.paused, p.state, p.position,
-  p.behind, p.workers, p.retry_at, p.error,
+  s.tags, s.partition_by, s.on_failure, s.partitions, s.next_partitions, s.paused, p.state,
+  p.position, p.behind, p.workers, p.retry_at, p.error,
   (SELECT count(*) FROM STORE.list_parked(s.subscription)) AS parked
 FROM STORE.list_subscriptions() AS s
 JOIN (
@@ -234,7 +235,7 @@ HOLD_SUBSCRIPTION = "SELECT STORE.hold_subscription(%s::text)"
 # Change what one reads; the position after which it gains messages.
 REFILTER_SUBSCRIPTION = (
     "SELECT STORE.refilter_subscription("
-    "%s::text, %s::text[], %s::text[], %s::text, %s::jsonb, %s::bigint)"
+    "%s::text, %s::text[], %s::text[], %s::text, %s::jsonb, %s::text[], %s::bigint)"
 )
 DROP_SUBSCRIPTION = "SELECT 1 FROM STORE.drop_subscription(%s::text)"
 # The parked messages of one.

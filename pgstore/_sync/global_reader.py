@@ -10,10 +10,11 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from pgstore._core import statements as s
-from pgstore._core.arguments import count, name_of, number, seconds, several, whole
+from pgstore._core.arguments import count, name_of, number, seconds, several, text_of, whole
 from pgstore._core.filters import Filter, categories_of
 from pgstore._core.messages import POSITION, E, StoredMessage
 from pgstore._core.metadata import Metadata, object_text
+from pgstore._core.parameters import array
 from pgstore._core.tags import Query, TaggedMessages, items_of, named, query_text
 from pgstore._core.upcasters import SkippedMessage
 from pgstore._sync.cursor import Parameters
@@ -22,7 +23,7 @@ from pgstore._sync.lending import Borrower
 from pgstore._sync.opening import Opening
 from pgstore._sync.reader import PAGE, Fetched, Reader
 
-# Columns that a page has besides those of messages; the last one only if metadata is looked for.
+# Columns that a page has besides those of messages; the last one only of `read_matching`.
 _REACHED, _LOOKED, _MORE = 9, 10, 11
 # The column that read_tagged has besides those of messages, in its last row.
 _DECIDED_UPON = 9
@@ -47,6 +48,7 @@ class GlobalReader(Reader[E]):
         categories: Iterable[str] | None = None,
         stream_pattern: str | None = None,
         metadata: Metadata | None = None,
+        tags: Iterable[str] | None = None,
         partition: int | None = None,
         partitions: int | None = None,
         partition_by: str = "stream",
@@ -66,6 +68,7 @@ class GlobalReader(Reader[E]):
             stream_pattern: only streams whose name is LIKE this.
             metadata: only messages whose metadata contains this object, as jsonb's `@>`. The server
                 looks at some ten thousand messages in a statement.
+            tags: only messages that have all of these, 1 to 32, by the index of the rarest one.
             partition, partitions: only one partition: its number, from 0, and how many there are.
             partition_by: the value whose hash is a message's partition: "stream", "cardinal_id"
                 (the part of the stream's id before the first "+"), or "metadata:<key>".
@@ -85,6 +88,7 @@ class GlobalReader(Reader[E]):
             partitions,
             partition_by,
             metadata,
+            tags,
         )
 
         def fetch(after: int, size: int) -> Fetched[int]:
@@ -104,6 +108,7 @@ class GlobalReader(Reader[E]):
         types: Iterable[str | type] | None = None,
         stream_pattern: str | None = None,
         metadata: Metadata | None = None,
+        tags: Iterable[str] | None = None,
         partition: int | None = None,
         partitions: int | None = None,
         partition_by: str = "stream",
@@ -118,6 +123,7 @@ class GlobalReader(Reader[E]):
             category=category,
             stream_pattern=stream_pattern,
             metadata=metadata,
+            tags=tags,
             partition=partition,
             partitions=partitions,
             partition_by=partition_by,
@@ -133,6 +139,7 @@ class GlobalReader(Reader[E]):
         categories: Iterable[str] | None = None,
         stream_pattern: str | None = None,
         metadata: Metadata | None = None,
+        tags: Iterable[str] | None = None,
         partition: int | None = None,
         partitions: int | None = None,
         partition_by: str = "stream",
@@ -151,6 +158,7 @@ class GlobalReader(Reader[E]):
             partitions,
             partition_by,
             metadata,
+            tags,
         )
         after_position = whole("after_position", after_position)
         if timeout is not None:
@@ -234,6 +242,7 @@ class GlobalReader(Reader[E]):
         partitions: int | None,
         partition_by: str,
         metadata: Metadata | None,
+        tags: Iterable[str] | None,
     ) -> Filter:
         return Filter(
             types=None if types is None else self._codec.names_of(several("types", types) or ()),
@@ -245,6 +254,9 @@ class GlobalReader(Reader[E]):
             partitions=partitions,
             partition_by=name_of("partition_by", partition_by),
             metadata=None if metadata is None else object_text(metadata),
+            tags=None
+            if tags is None
+            else tuple(text_of("each of tags", tag) for tag in several("tags", tags) or ()),
         )
 
     def _page(
@@ -262,10 +274,10 @@ class GlobalReader(Reader[E]):
             *chosen.parameters(),
             number("up_to_position", up_to_position),
         )
-        if chosen.metadata is None:
+        if chosen.metadata is None and chosen.tags is None:
             rows = run(s.READ_PAGE, parameters)
         else:
-            rows = run(s.READ_MATCHING, (chosen.metadata, *parameters))
+            rows = run(s.READ_MATCHING, (chosen.metadata, *parameters, array(chosen.tags)))
         if rows[-1][0] is None:
             last = rows.pop()
             return rows, last[_REACHED], last[_LOOKED], last[_MORE:] == (True,)

@@ -177,6 +177,7 @@ class MessageStore(DecidingStore[E]):
         categories: Iterable[str] | None = None,
         stream_pattern: str | None = None,
         metadata: Metadata | None = None,
+        tags: Iterable[str] | None = None,
         partitions: int = 1,
         partition_by: str = "stream",
         start: int | datetime | Literal["beginning", "end"] = "beginning",
@@ -192,7 +193,8 @@ class MessageStore(DecidingStore[E]):
 
         Args:
             name: 1 to 255 bytes.
-            types, category, categories, stream_pattern, metadata: its filters, as in `read_all`.
+            types, category, categories, stream_pattern, metadata, tags: its filters, as in
+                `read_all`.
             partitions: how many partitions a new one has; each is handled in order, by one worker
                 at a time. `repartition` changes the number of one that is there.
             partition_by: the value whose hash is a message's partition, as in `read_all`.
@@ -219,6 +221,7 @@ class MessageStore(DecidingStore[E]):
             None,
             partition_by,
             metadata,
+            tags,
         )
         known = self._codec.types
         expected = known if chosen.types is None else self._codec.classes_of(chosen.types)

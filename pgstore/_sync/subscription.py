@@ -174,6 +174,7 @@ class Subscription(Registering, Generic[E]):
                 str(options.max_attempts),
                 interval(options.retry_delay),
                 options.filter.metadata,
+                array(options.filter.tags),
             ),
         )
         if not new:
@@ -239,6 +240,7 @@ class Subscription(Registering, Generic[E]):
             array(chosen.types),
             chosen.stream_pattern,
             chosen.metadata,
+            array(chosen.tags),
             number("from_position", from_position),
         )
         return int(position)

@@ -10,7 +10,7 @@ from pgstore.cli._app import Yes, command, within
 from pgstore.cli._call import Call
 from pgstore.cli._errors import FAILED, USAGE, CommandError
 from pgstore.cli._layout import Column
-from pgstore.cli.reading import Category, Metadata, Type
+from pgstore.cli.reading import Category, Metadata, Tag, Type
 from pgstore.cli.running import imported
 from pgstore.cli.subscriptions import Name, reads
 
@@ -38,6 +38,7 @@ def refilter(
         str | None, typer.Option(metavar="PATTERN", help="Only streams whose name is LIKE this.")
     ] = None,
     metadata: Metadata = None,
+    tag: Tag = None,
     after: Annotated[
         int | None,
         typer.Option(
@@ -63,6 +64,7 @@ def refilter(
             "types": type or None,
             "stream_pattern": stream_pattern,
             "metadata": metadata,
+            "tags": tag or None,
         }
         call.out.confirm(
             f"Subscription {name} reads {reads(before)}, and will read {reads(filters)}.", yes=yes

@@ -64,6 +64,16 @@ Metadata = Annotated[
 ]
 
 
+Tag = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tag",
+        metavar="TAG",
+        help="Only messages with this tag; may be repeated: with all of them.",
+    ),
+]
+
+
 def colour(row: Row) -> str:
     """The colour of a message's type: always the same for a type."""
     return _COLOURS[zlib.crc32(row["type"].encode()) % len(_COLOURS)]
@@ -72,8 +82,8 @@ def colour(row: Row) -> str:
 # No stream pattern and no partition, as READ_PAGE takes them.
 _UNFILTERED = (None, None, None, "stream")
 
-# Types, categories and metadata.
-_Chosen = tuple[list[str] | None, list[str] | None, str | None]
+# Types, categories, metadata and tags.
+_Chosen = tuple[list[str] | None, list[str] | None, str | None, list[str] | None]
 
 _VERSION = Column("version", right=True)
 _STREAM = Column("stream", least=12)
@@ -116,6 +126,7 @@ def read(
     all: Annotated[bool, typer.Option("--all", help="Read all streams, in global order.")] = False,
     type: Type = None,
     metadata: Metadata = None,
+    tag: Tag = None,
     after: Annotated[
         int | None,
         typer.Option(metavar="POSITION", help="Across streams: only after this global position."),
@@ -137,8 +148,10 @@ def read(
     across = all or bool(category)
     if (stream is not None) == across or (all and category):
         raise CommandError("give one of STREAM, --category and --all", code=USAGE)
-    if stream is not None and (type or metadata or after is not None):
-        raise CommandError("--type, --metadata and --after go with --category or --all", code=USAGE)
+    if stream is not None and (type or metadata or tag or after is not None):
+        raise CommandError(
+            "--type, --metadata, --tag and --after go with --category or --all", code=USAGE
+        )
     if across and (backward or from_version is not None):
         raise CommandError("--backward and --from-version go with STREAM", code=USAGE)
     with call.connect() as session:
@@ -147,7 +160,7 @@ def read(
             if not call.out.rows(rows, _OF_A_STREAM):
                 _tell_why_none(call, session, stream)
         else:
-            chosen = (type or None, category or None, metadata)
+            chosen = (type or None, category or None, metadata, tag or None)
             rows = _across(session, after or 0, chosen, max_count)
             call.out.rows(rows, _OF_ALL, empty="There is no such message.")
 
@@ -167,6 +180,7 @@ def tail(
     category: Category = None,
     type: Type = None,
     metadata: Metadata = None,
+    tag: Tag = None,
     poll: Annotated[
         bool,
         typer.Option(
@@ -184,7 +198,7 @@ def tail(
     """
     with call.connect() as session:
         safe = session.value(s.SAFE_POSITION)
-        rows = _last(session, safe, count, (type or None, category or None, metadata))
+        rows = _last(session, safe, count, (type or None, category or None, metadata, tag or None))
     layout = Layout(_OF_ALL, call.out.width, titles=False)
     _show(call, layout, rows)
     if not follow:
@@ -198,6 +212,7 @@ def tail(
             types=type or None,
             categories=category or None,
             metadata=None if metadata is None else msgspec.json.decode(metadata),
+            tags=tag or None,
         ) as new,
     ):
         for stored in new:
@@ -272,14 +287,14 @@ def _across(
     max_count: int | None,
     up_to: int | None = None,
 ) -> Iterator[Row]:
-    types, categories, metadata = chosen
+    types, categories, metadata, tags = chosen
     while max_count is None or max_count > 0:
         size = _PAGE if max_count is None else min(_PAGE, max_count)
         parameters = (after, size, types, categories, *_UNFILTERED, up_to)
-        if metadata is None:
+        if metadata is None and tags is None:
             rows = session.rows(s.READ_PAGE, parameters)
         else:
-            rows = session.rows(s.READ_MATCHING, (metadata, *parameters))
+            rows = session.rows(s.READ_MATCHING, (metadata, *parameters, tags))
         for row in rows:
             reached, more = row.pop("reached_position"), row.pop("more", False)
             del row["looked_position"]

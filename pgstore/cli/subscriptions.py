@@ -361,6 +361,7 @@ def reads(row: Row) -> str:
         *([f"types {', '.join(row['types'])}"] if row["types"] is not None else []),
         *([f"streams like {row['stream_pattern']}"] if row["stream_pattern"] else []),
         *([f"metadata with {row['metadata']}"] if row["metadata"] is not None else []),
+        *([f"tags {', '.join(row['tags'])}"] if row["tags"] is not None else []),
     ]
     return "; ".join(parts)
 

@@ -8,7 +8,7 @@ BEGIN
   FOR attempt IN 1..20 LOOP
     BEGIN
       SET LOCAL lock_timeout = '100ms';
-      LOCK TABLE messages IN ACCESS EXCLUSIVE MODE;
+      LOCK TABLE messages, subscriptions, scheduled_messages IN ACCESS EXCLUSIVE MODE;
       EXIT;
     EXCEPTION
       WHEN lock_not_available THEN
@@ -30,6 +30,13 @@ COMMENT ON COLUMN message.tags IS $$Its tags, or NULL if it has none.$$;
 
 ALTER TABLE scheduled_messages ADD COLUMN tags text[] COLLATE "C";
 COMMENT ON COLUMN scheduled_messages.tags IS $$Its tags, as in messages; NULL if it has none.$$;
+
+ALTER TABLE subscriptions
+  ADD COLUMN tags text[] COLLATE "C",
+  ADD CONSTRAINT subscriptions_tags_check CHECK (cardinality(tags) BETWEEN 1 AND 32);
+COMMENT ON COLUMN subscriptions.tags IS
+$$Tags that a message to read must all have, each once, in the order of their bytes, or NULL for
+all.$$;
 
 CREATE TABLE message_tags (
   tag_key bigint NOT NULL,
@@ -90,6 +97,11 @@ DROP FUNCTION IF EXISTS
     jsonb, bigint, bigint, text[], text[], text, bigint, bigint, text, bigint, bigint
   ),
   fetch_batch(text, bigint, bigint, bigint),
+  _window_of(text[], bigint, bigint, bigint),
+  create_subscription(
+    text, text[], text[], text, bigint, text, bigint, timestamptz, text, bigint, interval, jsonb
+  ),
+  refilter_subscription(text, text[], text[], text, jsonb, bigint), list_subscriptions(),
   claim_batch, import_messages, check_messages, _import_rest, _refuse_import,
   write_message(text, text, jsonb, jsonb, bigint, uuid),
   write_arrays(text, text[], jsonb[], jsonb[], bigint, uuid[]),

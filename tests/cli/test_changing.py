@@ -48,6 +48,7 @@ def test_filter_is_changed(
             "types": ["Deposited", "Opened"],
             "stream_pattern": None,
             "metadata": None,
+            "tags": None,
         }
     ]
     done = run_here("refilter", "balances", "--after", "4", "--yes")

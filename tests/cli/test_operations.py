@@ -240,7 +240,7 @@ class Looks:
 
     def rows(self, statement: str) -> list[dict[str, Any]]:
         position, behind = self._places.pop(0)
-        reads = dict.fromkeys(("categories", "types", "stream_pattern", "metadata"))
+        reads = dict.fromkeys(("categories", "types", "stream_pattern", "metadata", "tags"))
         return [{"subscription": "a", "position": position, "behind": behind, **reads}]
 
 

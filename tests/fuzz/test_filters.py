@@ -45,7 +45,7 @@ def conn(server_conninfo: str) -> Iterator[Connection]:
 
 
 def admits(admitting: Filter, stream: str, metadata: str | None) -> bool:
-    return admitting.admits([("id", stream, 1, 1, "A", "{}", metadata, None)])
+    return admitting.admits([("id", stream, 1, 1, "A", "{}", metadata, None, None)])
 
 
 @fuzzed(500)

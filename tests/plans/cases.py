@@ -12,7 +12,7 @@ from tests.plans.plans import Explained, Plan
 # Of n messages: the stream big-1 has every tenth, medium-2 every hundredth, and the streams
 # small-7, small-8 … have ten each, far from one another. Every thousandth is in the category rare,
 # in streams of ten. Message number i has the id md5(i). Every hundredth has a correlation id, which
-# nine others share.
+# nine others share. Every tenth has the tag often, every thousandth the tag rare too.
 _FILL = """
 INSERT INTO streams (stream_id, category_key, stream, category)
 SELECT s.n, _category_key(c.category), c.category || '-' || s.n, c.category
@@ -28,12 +28,14 @@ CROSS JOIN LATERAL (
 WHERE s.n <= 2 OR (s.n - 2) % 10 <> 0 AND (s.n - 2) % 100 <> 1;
 
 INSERT INTO messages (
-  global_position, stream_id, version, category_key, added_at, message_id, type, data, metadata
+  global_position, stream_id, version, category_key, added_at, message_id, type, data, metadata,
+  tags
 )
 SELECT
   m.n, s.stream_id, s.version, _category_key(s.category), now(), md5(m.n::text)::uuid,
   'T' || m.n % 3, '{{"amount": 10}}',
-  CASE WHEN m.n % 100 = 7 THEN jsonb_build_object('correlation_id', 'c' || m.n / 1000) END
+  CASE WHEN m.n % 100 = 7 THEN jsonb_build_object('correlation_id', 'c' || m.n / 1000) END,
+  CASE WHEN m.n % 1000 = 3 THEN '{{often,rare}}' WHEN m.n % 10 = 3 THEN '{{often}}' END::text[]
 FROM generate_series(1, {total}) AS m (n)
 CROSS JOIN LATERAL (
   SELECT 1 AS stream_id, m.n / 10 AS version, 'big' AS category
@@ -47,6 +49,11 @@ CROSS JOIN LATERAL (
     CASE WHEN m.n % 1000 = 3 THEN 'rare' ELSE 'small' END
   WHERE m.n % 10 <> 0 AND m.n % 100 <> 1
 ) AS s;
+
+INSERT INTO message_tags (tag_key, global_position)
+SELECT _tag_key(u.tag), m.global_position
+FROM messages AS m
+CROSS JOIN LATERAL unnest(m.tags) AS u (tag);
 
 INSERT INTO scheduled_messages (
   message_id, due_at, scheduled_at, scheduled_position, stream, type, data
@@ -293,6 +300,38 @@ CASES = {
         350,
         1500,
     ),
+    "page of a rare tag": Case(
+        "SELECT * FROM read_matching(NULL, {total} / 2, 10, tags_filter => '{{rare}}')", 30, 100
+    ),
+    "page of a rare tag that is far": Case(
+        "SELECT * FROM read_matching("
+        "NULL, {total} / 2, 10, max_looked => 100, tags_filter => '{{rare}}')",
+        100,
+        100,
+    ),
+    "page of a rare tag and one that is not": Case(
+        "SELECT * FROM read_matching(NULL, {total} / 2, 10, tags_filter => '{{often,rare}}')",
+        200,
+        100,
+    ),
+    "page of a tag in a category": Case(
+        "SELECT * FROM read_matching("
+        "NULL, {total} / 2, 10, tags_filter => '{{often}}', categories => '{{rare}}')",
+        3000,
+        7000,
+    ),
+    "page of a tag and metadata, nothing in the window": Case(
+        "SELECT * FROM read_matching("
+        "'{{\"a\": 1}}', {total} / 2, 10, max_looked => 100, tags_filter => '{{often}}')",
+        250,
+        500,
+    ),
+    "page of a tag in the middle": Case(
+        "SELECT * FROM read_matching(NULL, {total} / 2, 1000, tags_filter => '{{often}}')",
+        3000,
+        7000,
+    ),
+    "page of no tag": Case("SELECT * FROM read_matching(tags_filter => '{{none}}')", 1, 50),
     "correlation id": Case("SELECT * FROM read_correlated('c' || {total} / 2000)", 20, 150),
     "page of a correlation id": Case(
         "SELECT * FROM read_correlated('c' || {total} / 2000, {total} / 2 + 300, 3)", 6, 100

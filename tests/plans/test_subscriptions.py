@@ -164,3 +164,22 @@ def test_fetch_looks_at_its_batch(session: Explained, start: int, partitions: in
     session.plans.clear()
     session.conn.execute("SELECT FROM fetch_batch(%s, %s, %s, 100)", row[:3])
     assert sum(plan.rows for plan in session.plans) < 230
+
+
+@pytest.mark.parametrize("partitions", [1, 4])
+@pytest.mark.parametrize("tags", [["rare"], ["often", "rare"]], ids=str)
+def test_a_subscription_to_a_rare_tag_looks_at_its_messages(
+    session: Explained, tags: list[str], partitions: int
+) -> None:
+    name = f"reader-{uuid4().hex[:12]}"
+    session.conn.execute(
+        "SELECT create_subscription(%s, partitions => %s, tags => %s)", (name, partitions, tags)
+    )
+    row, rows = claim(session, name)
+    assert row is not None
+    # Of a hundred messages with the tag; to choose the rarest of two, a hundred rows of each.
+    assert rows < 1200
+    session.plans.clear()
+    session.conn.execute("SELECT FROM fetch_batch(%s, %s, %s, 100)", row[:3])
+    assert sum(plan.rows for plan in session.plans) < 600
+    assert all(not plan.walks for plan in session.plans if "messages" in str(plan))

@@ -4,8 +4,9 @@ import pytest
 
 from pgstore._core.filters import Filter
 
-ROW = ("id", "account-7+2025", 1, 1, "Deposited", "{}", '{"tenant": "a", "n": {"m": 1}}', None)
-CHECKPOINT = (None,) * 8
+METADATA, TAGS = '{"tenant": "a", "n": {"m": 1}}', '["A","b","ä"]'
+ROW = ("id", "account-7+2025", 1, 1, "Deposited", "{}", METADATA, None, TAGS)
+CHECKPOINT = (None,) * 9
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,9 @@ CHECKPOINT = (None,) * 8
         Filter(metadata='{"tenant": "a"}'),
         Filter(metadata='{"n": {"m": 1}}', categories=("account",)),
         Filter(metadata="{}"),
+        Filter(tags=("A",)),
+        Filter(tags=("ä", "A", "b", "A")),
+        Filter(tags=("b",), types=("Deposited",), metadata="{}"),
     ],
 )
 def test_message_is_one_of_the_filter(admitting: Filter) -> None:
@@ -41,7 +45,14 @@ def test_message_is_one_of_the_filter(admitting: Filter) -> None:
         Filter(metadata='{"tenant": "b"}'),
         Filter(metadata='{"other": null}'),
         Filter(metadata='{"tenant": "a"}', categories=("order",)),
+        Filter(tags=("a",)),
+        Filter(tags=("A", "c")),
+        Filter(tags=("b",), categories=("order",)),
     ],
 )
 def test_message_is_of_another_filter(other: Filter) -> None:
     assert not other.admits([ROW])
+
+
+def test_message_without_tags_is_of_another_filter() -> None:
+    assert not Filter(tags=("A",)).admits([(*ROW[:-1], None)])

@@ -35,9 +35,10 @@ BEGIN
   IF source.next_partitions IS NOT NULL THEN
     safe := free.swept_position;  -- what was known to wait is dealt with first
   END IF;
-  -- Only where types, streams or metadata are left out can it take long to find nothing.
+  -- Only where types, streams, metadata or tags are left out can it take long to find nothing.
   to_position := CASE
     WHEN source.types IS NULL AND source.stream_pattern IS NULL AND source.metadata IS NULL
+      AND source.tags IS NULL
       THEN safe
     ELSE _window_end(source, free.checkpoint, safe, 10000)
   END;

@@ -37,6 +37,15 @@ BEGIN
           WHERE m.global_position = u.global_position
         )
     );
+  ELSIF source.tags IS NOT NULL THEN
+    RETURN EXISTS (
+      SELECT
+      FROM _range_of_tags(
+        _rarest_tag(source.tags, after_position), source.tags, source.categories, after_position,
+        before_position - 1, 1, source.types, source.stream_pattern, NULL, NULL,
+        source.partition_by, source.metadata
+      ) AS r
+    );
   ELSIF source.categories IS NULL THEN
     RETURN EXISTS (
       SELECT

@@ -21,6 +21,7 @@ DECLARE
   to_position bigint;
   by_stream boolean;
   named boolean;
+  tag text;
 BEGIN
   -- One looks for work at a time; the others do not wait for it.
   SELECT w.swept_position INTO from_position
@@ -55,7 +56,11 @@ BEGIN
   -- the same key is none of these, fetch_batch sees.
   by_stream := source.partition_by = 'stream';
   named := NOT by_stream OR source.stream_pattern IS NOT NULL;
-  -- Of the two halves of found, one is empty.
+  IF source.tags IS NOT NULL THEN
+    tag := _rarest_tag(source.tags, from_position);
+  END IF;
+  -- Exactly one branch of the UNION returns rows: the subscription has tags, or categories, or
+  -- neither.
   WITH found AS (
     SELECT
       CASE
@@ -69,7 +74,7 @@ BEGIN
     LEFT JOIN LATERAL (
       SELECT i.stream FROM streams AS i WHERE named AND i.stream_id = m.stream_id LIMIT 1
     ) AS s ON true
-    WHERE source.categories IS NULL AND m.global_position > from_position
+    WHERE tag IS NULL AND source.categories IS NULL AND m.global_position > from_position
       AND m.global_position <= to_position
       AND (source.types IS NULL OR m.type = ANY (source.types))
       AND (source.metadata IS NULL OR m.metadata @> source.metadata)
@@ -95,7 +100,34 @@ BEGIN
     LEFT JOIN LATERAL (
       SELECT i.stream FROM streams AS i WHERE named AND i.stream_id = m.stream_id LIMIT 1
     ) AS s ON true
-    WHERE (source.types IS NULL OR m.type = ANY (source.types))
+    WHERE tag IS NULL
+      AND (source.types IS NULL OR m.type = ANY (source.types))
+      AND (source.metadata IS NULL OR m.metadata @> source.metadata)
+      AND (source.stream_pattern IS NULL OR s.stream LIKE source.stream_pattern)
+    UNION ALL
+    SELECT
+      CASE
+        WHEN by_stream THEN _stream_partition(m.stream_id, source.partitions)
+        ELSE _partition_of(
+          m.stream_id, s.stream, m.metadata, source.partitions, source.partition_by
+        )
+      END AS partition,
+      m.global_position
+    FROM message_tags AS t
+    CROSS JOIN LATERAL (
+      SELECT n.stream_id, n.global_position, n.type, n.metadata, n.tags
+      FROM messages AS n
+      WHERE n.global_position = t.global_position
+      LIMIT 1
+    ) AS m
+    CROSS JOIN LATERAL (
+      SELECT i.stream, i.category FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
+    ) AS s
+    WHERE (t.tag_key, t.global_position) > (_tag_key(tag), from_position)
+      AND (t.tag_key, t.global_position) <= (_tag_key(tag), to_position)
+      AND m.tags @> source.tags
+      AND (source.categories IS NULL OR s.category = ANY (source.categories))
+      AND (source.types IS NULL OR m.type = ANY (source.types))
       AND (source.metadata IS NULL OR m.metadata @> source.metadata)
       AND (source.stream_pattern IS NULL OR s.stream LIKE source.stream_pattern)
   ),

@@ -69,6 +69,7 @@ BEGIN
       AND s.types IS NULL
       AND s.stream_pattern IS NULL
       AND s.metadata IS NULL
+      AND s.tags IS NULL
       AND p.swept_position IS NOT NULL
       AND p.checkpoint < safe
       AND p.failed_position IS NULL

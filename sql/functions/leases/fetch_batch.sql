@@ -37,6 +37,7 @@ DECLARE
   types text[];
   stream_pattern text;
   metadata_filter jsonb;
+  tag text;
   from_position bigint;
   to_position bigint;
   wanted bigint;
@@ -53,7 +54,8 @@ BEGIN
   -- All that it needs to know, in one statement.
   SELECT
     s.subscription_id, s.partitions, s.paused, s.categories, s.types, s.stream_pattern,
-    s.metadata, p.checkpoint, p.attempts, p.alone, p.batch_size, p.stopped, p.leased_until, p.lease,
+    s.metadata, s.tags, p.checkpoint, p.attempts, p.alone, p.batch_size, p.stopped, p.leased_until,
+    p.lease,
     w.position AS swept,
     EXISTS (
       SELECT
@@ -175,13 +177,26 @@ BEGIN
   ELSE
     -- As read_matching, if filters leave messages out: a call that looks at all of them can last
     -- longer than the lease.
-    IF (types IS NOT NULL OR stream_pattern IS NOT NULL OR metadata_filter IS NOT NULL)
-      AND to_position - from_position > 100000
-    THEN
+    IF leased.tags IS NOT NULL THEN
+      tag := _rarest_tag(leased.tags, from_position);
+    END IF;
+    IF (
+      types IS NOT NULL OR stream_pattern IS NOT NULL OR metadata_filter IS NOT NULL
+      OR tag IS NOT NULL
+    ) AND to_position - from_position > 100000 THEN
       to_position := from_position + 100000;
     END IF;
     LOOP
-      IF categories IS NULL THEN
+      IF tag IS NOT NULL THEN
+        RETURN QUERY
+        SELECT
+          r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata,
+          r.added_at, r.global_position, false, r.tags
+        FROM _range_of_tags(
+          tag, leased.tags, categories, from_position, to_position, wanted - found_count, types,
+          stream_pattern, NULL, NULL, NULL, metadata_filter
+        ) AS r;
+      ELSIF categories IS NULL THEN
         RETURN QUERY
         SELECT
           r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata,
@@ -209,10 +224,12 @@ BEGIN
           metadata_filter
         ) AS r;
       END IF;
-      GET DIAGNOSTICS found_count = ROW_COUNT;
-      EXIT WHEN found_count > 0 OR to_position = leased.swept OR from_position > leased.checkpoint;
+      GET DIAGNOSTICS more = ROW_COUNT;
+      found_count := found_count + more;
+      EXIT WHEN found_count = wanted OR to_position = leased.swept
+        OR from_position > leased.checkpoint OR found_count > 0 AND tag IS NULL;
       from_position := to_position;
-      to_position := _window_of(categories, from_position, leased.swept, 100000);
+      to_position := _window_of(categories, from_position, leased.swept, 100000, tag);
     END LOOP;
   END IF;
 

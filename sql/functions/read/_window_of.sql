@@ -2,7 +2,8 @@ CREATE OR REPLACE FUNCTION _window_of(
   categories text[],
   after_position bigint,
   safe bigint,
-  window_size bigint
+  window_size bigint,
+  tag text
 )
 RETURNS bigint
 LANGUAGE plpgsql
@@ -20,6 +21,15 @@ DECLARE
 BEGIN
   IF safe - after_position <= window_size THEN
     RETURN safe;
+  ELSIF tag IS NOT NULL THEN
+    SELECT t.global_position INTO to_position
+    FROM message_tags AS t
+    -- Rows are compared as in _range_of_category.
+    WHERE (t.tag_key, t.global_position) > (_tag_key(_window_of.tag), after_position)
+      AND (t.tag_key, t.global_position) <= (_tag_key(_window_of.tag), safe)
+    ORDER BY t.tag_key, t.global_position
+    OFFSET window_size - 1
+    LIMIT 1;
   ELSIF _window_of.categories IS NULL THEN
     SELECT m.global_position INTO to_position
     FROM messages AS m
@@ -46,6 +56,6 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _window_of(text[], bigint, bigint, bigint) IS
-$$Internal: return the global position up to which there are at most so many messages of these
-categories, or of all, to look at, so that no look takes long.$$;
+COMMENT ON FUNCTION _window_of(text[], bigint, bigint, bigint, text) IS
+$$Internal: return the global position up to which there are at most so many messages of a tag,
+if one is given, or of these categories, or of all, to look at, so that no look takes long.$$;

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION read_matching(
-  metadata_filter jsonb,
+  metadata_filter jsonb DEFAULT NULL,
   after_position bigint DEFAULT 0,
   max_count bigint DEFAULT 1000,
   types text[] DEFAULT NULL,
@@ -9,7 +9,8 @@ CREATE OR REPLACE FUNCTION read_matching(
   partitions bigint DEFAULT NULL,
   partition_by text DEFAULT 'stream',
   up_to_position bigint DEFAULT NULL,
-  max_looked bigint DEFAULT 10000
+  max_looked bigint DEFAULT 10000,
+  tags_filter text[] DEFAULT NULL
 )
 RETURNS TABLE (
   message_id uuid,
@@ -42,7 +43,9 @@ DECLARE
   last_position bigint;
   from_position bigint := after_position;
   to_position bigint;
-  found_count bigint;
+  found_count bigint := bigint '0';
+  more_count bigint;
+  tag text;
 BEGIN
   IF (after_position >= 0) IS NOT TRUE THEN
     PERFORM _refuse_value('after_position', 'must be 0 or more', to_jsonb(after_position));
@@ -57,6 +60,10 @@ BEGIN
   END IF;
   PERFORM _refuse_filter(partition, partitions, partition_by, stream_pattern);
   PERFORM _refuse_isolation();
+  IF tags_filter IS NOT NULL THEN
+    tags_filter := _set_of_names('tags', tags_filter);
+    tag := _rarest_tag(tags_filter, after_position);
+  END IF;
 
   -- A statement of its own, as in read_page.
   last_position := (horizon()).safe_position;
@@ -72,7 +79,16 @@ BEGIN
     ELSE last_position
   END;
   LOOP
-    IF categories IS NULL THEN
+    IF tag IS NOT NULL THEN
+      RETURN QUERY
+      SELECT
+        r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata,
+        r.added_at, NULL::bigint, NULL::bigint, NULL::boolean, r.tags
+      FROM _range_of_tags(
+        tag, tags_filter, categories, from_position, to_position, max_count - found_count, types,
+        stream_pattern, partition, partitions, partition_by, metadata_filter
+      ) AS r;
+    ELSIF categories IS NULL THEN
       RETURN QUERY
       SELECT
         r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata,
@@ -100,10 +116,14 @@ BEGIN
         partitions, partition_by, metadata_filter
       ) AS r;
     END IF;
-    GET DIAGNOSTICS found_count = ROW_COUNT;
-    EXIT WHEN found_count > 0 OR to_position = last_position OR from_position > after_position;
+    GET DIAGNOSTICS more_count = ROW_COUNT;
+    found_count := found_count + more_count;
+    EXIT WHEN found_count = max_count OR to_position = last_position
+      OR from_position > after_position
+      -- The next messages of a tag are not looked for among others: so fill the page.
+      OR found_count > 0 AND tag IS NULL;
     from_position := to_position;
-    to_position := _window_of(categories, from_position, last_position, max_looked);
+    to_position := _window_of(categories, from_position, last_position, max_looked, tag);
   END LOOP;
 
   IF found_count < max_count THEN
@@ -116,12 +136,14 @@ END
 $$;
 
 COMMENT ON FUNCTION read_matching(
-  jsonb, bigint, bigint, text[], text[], text, bigint, bigint, text, bigint, bigint
+  jsonb, bigint, bigint, text[], text[], text, bigint, bigint, text, bigint, bigint, text[]
 ) IS
 $$Read as read_page, only messages whose metadata contains metadata_filter, a JSON object, as
-jsonb's operator @> says; a message without metadata contains nothing. A call looks at no more than
-max_looked positions or, if it finds nothing there, at so many messages more: so it does not read
-the whole store for a rare match. If there are fewer than max_count messages, a last row without a
+jsonb's operator @> says, and that have all of tags_filter, 1 to 32 names; NULL leaves either out. A
+message without metadata contains nothing. A call looks at no more than max_looked positions or, if
+it finds nothing there, at so many messages more: so it does not read the whole store for a rare
+match. With tags it looks only at messages of the rarest one, and fills the page with so many
+more. If there are fewer than max_count messages, a last row without a
 message tells, besides the two positions of read_page, whether there is more to look at: then call
 again after reached_position. Otherwise everything up to the safe position was looked at, or up to
 up_to_position. Errors as read_all.$$;

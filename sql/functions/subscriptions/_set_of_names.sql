@@ -17,6 +17,17 @@ BEGIN
     PERFORM _refuse_value(argument, 'must be names, or NULL for all', to_jsonb(names));
   ELSIF argument = 'types' AND '' COLLATE "C" = ANY (names) THEN
     PERFORM _refuse_value(argument, 'must be names of 1 byte or more', to_jsonb(names));
+  ELSIF argument = 'tags'
+    AND (
+      cardinality(names) > 32
+      OR EXISTS (
+        SELECT
+        FROM unnest(_set_of_names.names) AS u (name)
+        WHERE octet_length(u.name) NOT BETWEEN 1 AND 255
+      )
+    )
+  THEN
+    PERFORM _refuse_value(argument, 'must be at most 32 names of 1 to 255 bytes', to_jsonb(names));
   ELSIF argument = 'categories'
     AND EXISTS (
       SELECT
@@ -38,4 +49,4 @@ $$;
 
 COMMENT ON FUNCTION _set_of_names(text, text[]) IS
 $$Internal: return the names of a filter without repetition, in order. Raises 22023 for none,
-for a NULL among them, and for a name that no type, or no category, can have.$$;
+for a NULL among them, and for names that no type, no category, or no message's tags can have.$$;

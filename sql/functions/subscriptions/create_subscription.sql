@@ -10,7 +10,8 @@ CREATE OR REPLACE FUNCTION create_subscription(
   on_failure text DEFAULT 'stop',
   max_attempts bigint DEFAULT 5,
   retry_delay interval DEFAULT '1 second',
-  metadata jsonb DEFAULT NULL
+  metadata jsonb DEFAULT NULL,
+  tags text[] DEFAULT NULL
 )
 RETURNS boolean
 LANGUAGE plpgsql
@@ -47,6 +48,7 @@ BEGIN
   PERFORM _refuse_metadata(metadata);
   categories := _set_of_names('categories', categories);
   types := _set_of_names('types', types);
+  tags := _set_of_names('tags', tags);
   PERFORM _refuse_filter(0, partitions, partition_by, stream_pattern);
 
   IF start_time IS NOT NULL THEN
@@ -57,14 +59,16 @@ BEGIN
 
   INSERT INTO subscriptions AS s (
     subscription_id, partitions, max_attempts, created_at, retry_delay, paused, subscription,
-    partition_by, on_failure, stream_pattern, categories, types, metadata
+    partition_by, on_failure, stream_pattern, categories, types, metadata,
+    tags
   )
   VALUES (
     nextval('subscription_id_seq'), create_subscription.partitions,
     create_subscription.max_attempts, clock_timestamp(), create_subscription.retry_delay, false,
     create_subscription.subscription, create_subscription.partition_by,
     create_subscription.on_failure, create_subscription.stream_pattern,
-    create_subscription.categories, create_subscription.types, create_subscription.metadata
+    create_subscription.categories, create_subscription.types, create_subscription.metadata,
+    create_subscription.tags
   )
   ON CONFLICT DO NOTHING
   RETURNING s.subscription_id INTO new_id;
@@ -86,6 +90,7 @@ BEGIN
     OR stored.stream_pattern IS DISTINCT FROM stream_pattern COLLATE "C"
     OR stored.partition_by <> partition_by COLLATE "C"
     OR stored.metadata IS DISTINCT FROM metadata
+    OR stored.tags IS DISTINCT FROM tags COLLATE "C"
   THEN
     RAISE EXCEPTION USING
       ERRCODE = 'MS022',
@@ -105,14 +110,15 @@ BEGIN
             ('types', stored.types::text, types::text),
             ('stream_pattern', stored.stream_pattern, stream_pattern),
             ('partition_by', stored.partition_by, partition_by),
-            ('metadata', stored.metadata::text, metadata::text)
+            ('metadata', stored.metadata::text, metadata::text),
+            ('tags', stored.tags::text, tags::text)
         ) AS d (name, present, given)
         WHERE d.present COLLATE "C" IS DISTINCT FROM d.given COLLATE "C"
       ),
       DETAIL = json_build_object(
         'subscription', subscription, 'categories', stored.categories, 'types', stored.types,
         'stream_pattern', stored.stream_pattern, 'partition_by', stored.partition_by,
-        'metadata', stored.metadata,
+        'metadata', stored.metadata, 'tags', stored.tags,
         'partitions', coalesce(stored.next_partitions, stored.partitions)
       )::text,
       HINT = 'refilter_subscription changes its filters. For another partition_by, give it another '
@@ -135,20 +141,22 @@ BEGIN
   -- It was dropped after the conflict.
   RETURN create_subscription(
     subscription, categories, types, stream_pattern, partitions, partition_by, start_position,
-    start_time, on_failure, max_attempts, retry_delay, metadata
+    start_time, on_failure, max_attempts, retry_delay, metadata, tags
   );
 END
 $$;
 
 COMMENT ON FUNCTION create_subscription(
-  text, text[], text[], text, bigint, text, bigint, timestamptz, text, bigint, interval, jsonb
+  text, text[], text[], text, bigint, text, bigint, timestamptz, text, bigint, interval, jsonb,
+  text[]
 ) IS
 $$Create a named durable reader; true if it is new, false if it was there and reads the same. It
-reads all messages, or those of some categories, types or streams (filters as read_all), or whose
-metadata contains an object (as read_matching), in so many partitions. It starts after
-start_position (0: at the beginning; NULL: at the end), or with the messages added from start_time
-on. A failing message is tried max_attempts times, after retry_delay that doubles each time; then
-its partition stops, or with on_failure park the message is put aside. For one that is there the
-start and the number of partitions are as they are (see rewind_subscription,
-repartition_subscription), and the three settings of failure are updated. Raises 22023 for a bad
-argument; MS022 if it is there and reads something else (see refilter_subscription).$$;
+reads all messages, or those of some categories, types or streams (filters as read_all), whose
+metadata contains an object, or that have all of some tags (as read_matching), in so many
+partitions. It starts after start_position (0: at the beginning; NULL: at the end), or with the
+messages added from start_time on. A failing message is tried max_attempts times, after
+retry_delay that doubles each time; then its partition stops, or with on_failure park the message
+is put aside. For one that is there the start and the number of partitions are as they are (see
+rewind_subscription, repartition_subscription), and the three settings of failure are updated.
+Raises 22023 for a bad argument; MS022 if it is there and reads something else (see
+refilter_subscription).$$;

@@ -12,7 +12,8 @@ RETURNS TABLE (
   retry_delay interval,
   paused boolean,
   created_at timestamptz,
-  metadata jsonb
+  metadata jsonb,
+  tags text[]
 )
 LANGUAGE plpgsql
 STABLE
@@ -27,7 +28,7 @@ BEGIN
   SELECT
     s.subscription, s.categories, s.types, s.stream_pattern, s.partitions, s.next_partitions,
     s.partition_by, s.on_failure, s.max_attempts, s.retry_delay, s.paused, s.created_at,
-    s.metadata
+    s.metadata, s.tags
   FROM subscriptions AS s
   WHERE _in_store()
   ORDER BY s.subscription;

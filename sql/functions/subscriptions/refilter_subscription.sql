@@ -4,6 +4,7 @@ CREATE OR REPLACE FUNCTION refilter_subscription(
   types text[] DEFAULT NULL,
   stream_pattern text DEFAULT NULL,
   metadata jsonb DEFAULT NULL,
+  tags text[] DEFAULT NULL,
   from_position bigint DEFAULT NULL
 )
 RETURNS bigint
@@ -26,6 +27,7 @@ BEGIN
   PERFORM _refuse_metadata(metadata);
   categories := _set_of_names('categories', categories);
   types := _set_of_names('types', types);
+  tags := _set_of_names('tags', tags);
   PERFORM _refuse_filter(0, 1, 'stream', stream_pattern);
   safe := safe_position();
   -- In the order in which others take them (docs/design.md). It waits for the worker that looks for
@@ -67,7 +69,8 @@ BEGIN
     categories = refilter_subscription.categories,
     types = refilter_subscription.types,
     stream_pattern = refilter_subscription.stream_pattern,
-    metadata = refilter_subscription.metadata
+    metadata = refilter_subscription.metadata,
+    tags = refilter_subscription.tags
   WHERE s.subscription_id = source.subscription_id;
   DELETE FROM subscription_heads AS h WHERE h.subscription_id = source.subscription_id;
   DELETE FROM subscription_work AS w WHERE w.subscription_id = source.subscription_id;
@@ -90,7 +93,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION refilter_subscription(text, text[], text[], text, jsonb, bigint) IS
+COMMENT ON FUNCTION refilter_subscription(text, text[], text[], text, jsonb, text[], bigint) IS
 $$Change what a subscription reads: all its filters, as create_subscription takes them. Return the
 position after which it gains messages. Without from_position each partition gains them after its
 checkpoint, and the lowest one is returned. With from_position none gains a message up to there: all

@@ -85,6 +85,7 @@ BEGIN
         AND (s.types IS NULL OR n.type = ANY (s.types))
         AND (s.stream_pattern IS NULL OR i.stream LIKE s.stream_pattern)
         AND (s.metadata IS NULL OR n.metadata @> s.metadata)
+        AND (s.tags IS NULL OR n.tags @> s.tags)
       OFFSET 0  -- first: the planner would look for the messages of each partition and stream
     ) AS m
     JOIN subscription_partitions AS p ON p.subscription_id = s.subscription_id
