@@ -74,7 +74,7 @@ def _messages(
                     unit=UNIT,
                     hint=TOO_LONG_HINT,
                 )
-            yield Messages._make([*columns, [*map(str.encode, data)], [*map(str.encode, metadata)]])
+            yield Messages(*columns, [*map(str.encode, data)], [*map(str.encode, metadata)])
 
 
 def _pages(
