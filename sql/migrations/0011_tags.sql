@@ -96,5 +96,6 @@ DROP FUNCTION IF EXISTS
   synchronize_stream(text, uuid[], text[], jsonb[], jsonb[], uuid[]),
   schedule_message(text, text, jsonb, timestamptz, jsonb, uuid),
   list_scheduled(text, bigint),
+  redact_message(uuid, jsonb, text, jsonb),
   _refuse_write(text, bigint, text[], jsonb[], jsonb[], uuid[]),
   _repeated_write(bigint, bigint, bigint, text[], jsonb[], jsonb[], uuid[]);

@@ -350,8 +350,8 @@ BREAKS: dict[str, tuple[list[str], str]] = {
         "ALTER FUNCTION STORE.apply_retention RESET lock_timeout",
         "DROP VIEW STORE.type_statistics",
         "CREATE OR REPLACE VIEW STORE.all_messages AS SELECT m.message_id, s.stream, m.version,"
-        " m.global_position, m.type, m.data, m.metadata, m.added_at, m.tags FROM STORE.messages AS m"
-        " JOIN STORE.streams AS s USING (stream_id) WHERE m.version > 1",
+        " m.global_position, m.type, m.data, m.metadata, m.added_at, m.tags"
+        " FROM STORE.messages AS m JOIN STORE.streams AS s USING (stream_id) WHERE m.version > 1",
         "ALTER TABLE STORE.streams DROP CONSTRAINT streams_stream_check",
         "ALTER TABLE STORE.messages ADD CHECK (version < 7) NOT VALID",
         "ALTER TABLE STORE.messages ALTER data DROP NOT NULL",
