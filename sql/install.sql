@@ -24,7 +24,7 @@ SELECT
     {"number": 8, "name": "0008_snapshots", "checksum": "d7f73b133afa8027d081160df14e241e7a65ee2bbf679c23959dd23b2cfefa09"},
     {"number": 9, "name": "0009_scheduled", "checksum": "422540bf28db7e331bbdd96a4594641ce1823cdae3ef1a2417263000beaa353c"},
     {"number": 10, "name": "0010_metadata", "checksum": "d14b609e8aff94562e48819508704597d8d7de18ea029b912acbefdc27952c06"},
-    {"number": 11, "name": "0011_tags", "checksum": "804c23f45faedd075bdb4251b3a7467c6195cd58d3d406976a200595ce3c543b"}
+    {"number": 11, "name": "0011_tags", "checksum": "61b04d018f647bfb613fac1894f3d32eede089872fe34a5ff65abb457df7ab19"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset

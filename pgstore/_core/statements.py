@@ -331,9 +331,7 @@ APPLY_RETENTION = "SELECT deleted, more FROM STORE.apply_retention(%s::bigint)"
 TRUNCATE_STREAM = "SELECT STORE.truncate_stream(%s::text, %s::bigint, %s::text)"
 DELETE_STREAM = "SELECT STORE.delete_stream(%s::text, %s::bigint, %s::text)"
 EMPTY_STORE = "SELECT STORE.empty_store(%s::text, %s::text)"
-REDACT_MESSAGE = (
-    "SELECT STORE.redact_message(%s::uuid, %s::jsonb, %s::text, %s::jsonb, %s::text[])"
-)
+REDACT_MESSAGE = "SELECT STORE.redact_message(%s::uuid, %s::jsonb, %s::text, %s::jsonb, %s::text[])"
 GRANT_ACCESS = "SELECT STORE.grant_access(%s::text, %s::text, %s::text[])"
 REVOKE_ACCESS = "SELECT STORE.revoke_access(%s::text, %s::text)"
 LIST_GRANTS = "SELECT role, kind, categories, role_exists FROM STORE.list_grants() ORDER BY 1, 2"

@@ -8,7 +8,8 @@ BEGIN
   FOR attempt IN 1..20 LOOP
     BEGIN
       SET LOCAL lock_timeout = '100ms';
-      LOCK TABLE messages IN ACCESS EXCLUSIVE MODE;
+      -- Together: a delivery of scheduled messages locks the second, then the first.
+      LOCK TABLE messages, scheduled_messages IN ACCESS EXCLUSIVE MODE;
       EXIT;
     EXCEPTION
       WHEN lock_not_available THEN

@@ -174,7 +174,11 @@ def test_read_as_json_is_what_is_stored(store: Store, run_here: Command) -> None
         "data": {"owner": "Ada"},
         "metadata": None,
         "added_at": stored.added_at.isoformat().replace("+00:00", "Z"),
+<<<<<<< HEAD
         "tags": [],
+=======
+        "tags": None,
+>>>>>>> b5b1296 (The command line writes, shows and redacts tags; write --lines takes metadata without TYPE; tags in upgrade, restore and plan tests)
     }
     store.write("tagged-1", pgstore.RawMessage("A", b"{}"), tags=["b", "a"])
     (row,) = run_here("read", "tagged-1", "--json").rows
