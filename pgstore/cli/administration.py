@@ -238,8 +238,8 @@ def redact(
 ) -> None:
     """Replace the payload of a stored message. Asks first.
 
-    Its id, place, type and time stay, and its tags except those of --remove-tag. WAL, replicas and backups keep the old content until they
-    are gone.
+    Its id, place, type and time stay, and its tags except those of --remove-tag.
+    WAL, replicas and backups keep the old content until they are gone.
 
     \b
       pgstore redact 0197f0c2-5a3e-7d1c-9b1e-3f6f0a2b4c5d --reason "GDPR 17"

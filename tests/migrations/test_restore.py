@@ -25,7 +25,8 @@ NAMES = ["bank", 'My "odd" % schéma']
 
 STATE = """
 SELECT {store}._stream_lock_class(), {store}._mark_lock_class(), {store}._bell_lock_class(),
-  {store}._gate_lock_class(), {store}._tag_lock_class(), {store}._mark_setting(), {store}.wake_channel()
+  {store}._gate_lock_class(), {store}._tag_lock_class(), {store}._mark_setting(),
+  {store}.wake_channel()
 """
 
 

@@ -90,6 +90,7 @@ deleted, load_stream raises MS008 for it from then on. Errors that subscriptions
 message are forgotten. The reason is written to the audit, the old content is not. A repetition of
 the write that stored it is refused from then on (MS002). A subscription whose filter the new
 metadata no longer matches does not hand the message out any more. Locks the stream against writers
-until the transaction ends. Raises 22023 for a bad argument, for an id that no message has, for a
-tag in remove_tags that the message does not have, and for metadata that would move the message to another partition of a subscription, or have a subscription
-choose it.$$;
+until the transaction ends. Raises 22023 for a bad
+argument, for an id that no message has, and for a tag to remove that the message does not have. Also
+for metadata that would move the message to another partition of a subscription, or have a
+subscription choose it.$$;
