@@ -83,14 +83,14 @@ $$;
 
 COMMENT ON FUNCTION redact_message(uuid, jsonb, text, jsonb, text[]) IS
 $$Replace the payload of a stored message, and its metadata if that is given; its id, place, type
-and time stay. Its tags stay too, except those in remove_tags: conditions and read_tagged do not find
-the message by these any more. Tags cannot be added, because decisions that were made before would
-not learn of it: write a message with the new tag instead. Snapshots of its stream that have it are dropped; if the beginning of the stream was
-deleted, load_stream raises MS008 for it from then on. Errors that subscriptions have kept with the
-message are forgotten. The reason is written to the audit, the old content is not. A repetition of
-the write that stored it is refused from then on (MS002). A subscription whose filter the new
-metadata no longer matches does not hand the message out any more. Locks the stream against writers
-until the transaction ends. Raises 22023 for a bad
-argument, for an id that no message has, and for a tag to remove that the message does not have. Also
-for metadata that would move the message to another partition of a subscription, or have a
-subscription choose it.$$;
+and time stay. Its tags stay too, except those in remove_tags: conditions and read_tagged do not
+find the message by these any more. Tags cannot be added, because decisions that were made before
+would not learn of it: write a message with the new tag instead. Snapshots of its stream that
+have it are dropped; if the beginning of the stream was deleted, load_stream raises MS008 for it
+from then on. Errors that subscriptions have kept with the message are forgotten. The reason is
+written to the audit, the old content is not. A repetition of the write that stored it is refused
+from then on (MS002). A subscription whose filter the new metadata no longer matches does not
+hand the message out any more. Locks the stream against writers until the transaction ends.
+Raises 22023 for a bad argument, for an id that no message has, and for a tag to remove that the
+message does not have. Also for metadata that would move the message to another partition of a
+subscription, or have a subscription choose it.$$;
