@@ -174,15 +174,7 @@ def test_read_as_json_is_what_is_stored(store: Store, run_here: Command) -> None
         "data": {"owner": "Ada"},
         "metadata": None,
         "added_at": stored.added_at.isoformat().replace("+00:00", "Z"),
-<<<<<<< HEAD
-<<<<<<< HEAD
         "tags": [],
-=======
-        "tags": None,
->>>>>>> b5b1296 (The command line writes, shows and redacts tags; write --lines takes metadata without TYPE; tags in upgrade, restore and plan tests)
-=======
-        "tags": [],
->>>>>>> 9833437 (Tags in the changelog; the tests expect tags as the command line shows them)
     }
     store.write("tagged-1", pgstore.RawMessage("A", b"{}"), tags=["b", "a"])
     (row,) = run_here("read", "tagged-1", "--json").rows

@@ -44,6 +44,6 @@ END
 $$;
 
 COMMENT ON FUNCTION _remove_tags(bigint, text[]) IS
-$$Internal: take tags away from a message. Raises 22023 for one that it does not have. The caller has
-locked its stream. No lock of the tags is needed: a condition that still sees them is refused as
-before, and one that does not sees a message less.$$;
+$$Internal: take tags away from a message. Raises 22023 for one that it does not have. The caller
+has locked its stream. No lock of the tags is needed: a condition that still sees them is refused
+as before, and one that does not sees a message less.$$;
