@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "d29712a4e1d2ba49e9e47c1e6e9e2a9c7eb0e6cd36b2007a87e3e234d172b444"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "57233d869f2276535ba80abf92263aa097ca8ac9cc98ad7240ddee51b6061599"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -24,7 +24,7 @@ SELECT
     {"number": 8, "name": "0008_snapshots", "checksum": "d7f73b133afa8027d081160df14e241e7a65ee2bbf679c23959dd23b2cfefa09"},
     {"number": 9, "name": "0009_scheduled", "checksum": "422540bf28db7e331bbdd96a4594641ce1823cdae3ef1a2417263000beaa353c"},
     {"number": 10, "name": "0010_metadata", "checksum": "d14b609e8aff94562e48819508704597d8d7de18ea029b912acbefdc27952c06"},
-    {"number": 11, "name": "0011_tags", "checksum": "463e4711ce2803baffc80853d7babc107112341ca6e47393a21a786463acf060"}
+    {"number": 11, "name": "0011_tags", "checksum": "981e835ec8a4ab757c4a6db184d040ddd8c53b6cf0dbcb81966dc05338ce2ed3"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -179,6 +179,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 11) AS pgstore_pending 
 \ir functions/retention/_kept_errors.sql
 \ir functions/retention/_lock_stream.sql
 \ir functions/retention/_record_audit.sql
+\ir functions/retention/_remove_tags.sql
 \ir functions/retention/_wait_for_handlers.sql
 \ir functions/retention/apply_retention.sql
 \ir functions/retention/delete_stream.sql

@@ -332,7 +332,7 @@ APPLY_RETENTION = "SELECT deleted, more FROM STORE.apply_retention(%s::bigint)"
 TRUNCATE_STREAM = "SELECT STORE.truncate_stream(%s::text, %s::bigint, %s::text)"
 DELETE_STREAM = "SELECT STORE.delete_stream(%s::text, %s::bigint, %s::text)"
 EMPTY_STORE = "SELECT STORE.empty_store(%s::text, %s::text)"
-REDACT_MESSAGE = "SELECT STORE.redact_message(%s::uuid, %s::jsonb, %s::text, %s::jsonb)"
+REDACT_MESSAGE = "SELECT STORE.redact_message(%s::uuid, %s::jsonb, %s::text, %s::jsonb, %s::text[])"
 GRANT_ACCESS = "SELECT STORE.grant_access(%s::text, %s::text, %s::text[])"
 REVOKE_ACCESS = "SELECT STORE.revoke_access(%s::text, %s::text)"
 LIST_GRANTS = "SELECT role, kind, categories, role_exists FROM STORE.list_grants() ORDER BY 1, 2"
@@ -344,28 +344,32 @@ FROM STORE.list_audit(%s::bigint, %s::bigint)
 # Export, import, verify.
 
 _DATA = "string_to_array(%s::text, E'\\n')::jsonb[]"
-_METADATA = "string_to_array(%s::text, E'\\n', '-')::jsonb[]"
+_OR_NONE = "string_to_array(%s::text, E'\\n', '-')::jsonb[]"
 _ARRAYS = [
-    *("%s::text[]", "%s::bigint[]", "%s::text[]", _DATA, _METADATA, "%s::uuid[]"),
-    *("STORE.import_times(%s::text[])", "%s::bigint[]"),
+    *("%s::text[]", "%s::bigint[]", "%s::text[]", _DATA, _OR_NONE, "%s::uuid[]"),
+    "STORE.import_times(%s::text[])",
 ]
+_IMPORT = f"{', '.join(_ARRAYS)}, tags => {_OR_NONE}"
 # Do not wait for the disk until FLUSH. For the transaction only: the session may be another
 # client's in the next one, behind a pooler.
 _UNWAITED = "set_config('synchronous_commit', 'off', true)"
 # Store a batch of messages; how many are new, and how many were there.
 IMPORT_MESSAGES = (
-    f"SELECT imported, skipped FROM {_UNWAITED}, STORE.import_messages({', '.join(_ARRAYS)})"
+    f"SELECT imported, skipped FROM {_UNWAITED},"
+    f" STORE.import_messages({_IMPORT}, global_positions => %s::bigint[])"
 )
 # Store where streams begin; how many were changed.
 IMPORT_FLOORS = f"SELECT f FROM {_UNWAITED}, STORE.import_floors(%s::text[], %s::bigint[]) AS f"
 # Whether the server can read these values at all.
-READABLE = f"SELECT {', '.join(f'cardinality({array})' for array in _ARRAYS)}"
+READABLE = "SELECT " + ", ".join(
+    f"cardinality({array})" for array in [*_ARRAYS, _OR_NONE, "%s::bigint[]"]
+)
 # Wait for the disk: a commit that is waited for makes safe what was committed before it.
 FLUSH = "SELECT pg_logical_emit_message(true, 'pgstore', 'import')"
 IS_EMPTY = "SELECT STORE.last_position() = 0"
 POSITION_OF = "SELECT m.global_position FROM STORE.get_messages(ARRAY[%s::uuid]) AS m"
 # Raise what an import of these messages would raise; how many are stored already.
-CHECK_MESSAGES = f"SELECT STORE.check_messages({', '.join([*_ARRAYS[:-1], '%s::bigint[]'])})"
+CHECK_MESSAGES = f"SELECT STORE.check_messages({_IMPORT}, reached_versions => %s::bigint[])"
 # Raise what an import of where streams begin would raise.
 CHECK_FLOORS = "SELECT STORE.check_floors(%s::text[], %s::bigint[], %s::bigint[])"
 # The values in the header of an export.

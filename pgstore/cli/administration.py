@@ -230,12 +230,16 @@ def redact(
     metadata: Annotated[
         str | None, typer.Option("--metadata", metavar="JSON", help="The new metadata.")
     ] = None,
+    remove_tag: Annotated[
+        list[str] | None,
+        typer.Option("--remove-tag", metavar="TAG", help="A tag to remove; may be repeated."),
+    ] = None,
     yes: Yes = False,
 ) -> None:
     """Replace the payload of a stored message. Asks first.
 
-    Its id, place, type and time stay. WAL, replicas and backups keep the old content until they
-    are gone.
+    Its id, place, type and time stay, and its tags except those of --remove-tag.
+    WAL, replicas and backups keep the old content until they are gone.
 
     \b
       pgstore redact 0197f0c2-5a3e-7d1c-9b1e-3f6f0a2b4c5d --reason "GDPR 17"
@@ -248,7 +252,7 @@ def redact(
             raise MessageNotFoundError(message_id)
         place = "version {version} of stream {stream}, a {type}".format(**found[0])
         call.out.confirm(f"The payload of {place}, will be lost.", yes=yes)
-        session.value(s.REDACT_MESSAGE, [message_id, data, reason, metadata])
+        session.value(s.REDACT_MESSAGE, [message_id, data, reason, metadata, remove_tag])
     call.out.done(f"Message {message_id} is redacted.", message_id=message_id)
 
 

@@ -90,11 +90,12 @@ _STREAM = Column("stream", least=12)
 _TYPE = Column("type", least=12, style=colour)
 _DATA = Column("data", least=16)
 _METADATA = Column("metadata", rank=4, least=12, optional=True)
+_TAGS = Column("tags", rank=4, least=12, optional=True)
 _ADDED_AT = Column("added_at", rank=2)
 _POSITION = Column("global_position", title="position", right=True, rank=3)
 _ID = Column("message_id", rank=5)
 
-_OF_A_STREAM = (_VERSION, _TYPE, _DATA, _METADATA, _ADDED_AT, _POSITION, _ID)
+_OF_A_STREAM = (_VERSION, _TYPE, _DATA, _METADATA, _TAGS, _ADDED_AT, _POSITION, _ID)
 _OF_ALL = (
     msgspec.structs.replace(_POSITION, rank=0),
     _ADDED_AT,
@@ -103,6 +104,7 @@ _OF_ALL = (
     _VERSION,
     _DATA,
     _METADATA,
+    _TAGS,
     _ID,
 )
 

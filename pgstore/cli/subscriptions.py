@@ -302,6 +302,7 @@ def parked_show(
     else:  # deleted since
         stored = {key: row[key] for key in ("message_id", "stream", "version", "type")}
         stored |= {"global_position": position, "data": None, "metadata": None, "added_at": None}
+        stored["tags"] = []
     if not call.out.json:
         row["parked_at"] = moment(row["parked_at"])
         stored["added_at"] = stored["added_at"] and moment(stored["added_at"])

@@ -55,12 +55,16 @@ def write(
             help="The message's id. Written again to the same place, it is stored once.",
         ),
     ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="TAG", help="A tag of the message; may be repeated."),
+    ] = None,
     lines: Annotated[
         bool,
         typer.Option(
             "--lines",
             help="Write several messages, all or none: a line of DATA each. With TYPE a line is the"
-            " data; without, an object with type, data, metadata and message_id.",
+            " data; without, an object with type, data, metadata, message_id and tags.",
         ),
     ] = False,
     any_json: Annotated[
@@ -77,12 +81,13 @@ def write(
 
     \b
       pgstore write account-1 Deposited '{"amount": 10}'
+      pgstore write enrolment-1 Enrolled --tag student:7 --tag course:42
       pgstore write account-1 Deposited @deposit.json --expected-version 1
       jq -c '.[]' deposits.json | pgstore write account-1 Deposited - --lines
       pgstore write account-1 Corrected --any-json -- -5
     """
-    if lines and (metadata is not None or message_id is not None):
-        raise CommandError("with --lines, metadata and ids are in the lines", code=USAGE)
+    if lines and (metadata is not None or message_id is not None or tag):
+        raise CommandError("with --lines, metadata, ids and tags are in the lines", code=USAGE)
     if type is None and not lines:
         raise CommandError("TYPE is missing", code=USAGE)
     if lines and type is not None and data == "{}" and (type == "-" or type.startswith("@")):
@@ -104,18 +109,21 @@ def write(
                 metadata,
                 expected_version,
                 message_id or new_message_id(),
+                *(tag or None, None, None),
             )
-            row = session.row(s.WRITE, parameters)
+            row = session.row(s.WRITE_TAGGED, parameters)
         else:
             row = session.row(
-                s.WRITE_ARRAYS,
+                s.WRITE_ARRAYS_TAGGED,
                 (
                     stream,
                     [each.type for each in batch],
-                    [_text(each.data) for each in batch],
+                    [bytes(each.data).decode() for each in batch],
                     [_text(each.metadata) for each in batch],
                     expected_version,
                     [each.message_id or new_message_id() for each in batch],
+                    [_text(each.tags) for each in batch],
+                    *(None, None),
                 ),
             )
     written = f"{len(batch)} messages" if lines else type
@@ -131,8 +139,10 @@ class _Line(msgspec.Struct):
 
     type: str
     data: msgspec.Raw = msgspec.Raw(b"{}")
-    metadata: msgspec.Raw | None = None
+    # Not `Raw | None`, which takes nothing but null.
+    metadata: msgspec.Raw = msgspec.Raw(b"null")
     message_id: UUID | None = None
+    tags: msgspec.Raw = msgspec.Raw(b"null")
 
 
 def _content(data: str) -> str:
@@ -191,5 +201,6 @@ def _refuse_no_object(place: str, several: Sequence[str | bytes]) -> None:
             )
 
 
-def _text(raw: msgspec.Raw | None) -> str | None:
-    return None if raw is None else bytes(raw).decode()
+def _text(raw: msgspec.Raw) -> str | None:
+    text = bytes(raw).decode()
+    return None if text == "null" else text

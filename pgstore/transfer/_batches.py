@@ -16,13 +16,14 @@ BYTES = 8_000_000
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
 # Stands for NULL, because it is no JSON.
-NO_METADATA = b"-"
+NONE = b"-"
 
 
 class Messages(NamedTuple):
     """Messages in their order, column by column; texts as the server takes them.
 
-    `places` tells where each is in what it comes from. NO_METADATA stands for none.
+    `places` tells where each is in what it comes from. NONE stands for no metadata and no tags.
+    Without a column of tags, no message has any.
     """
 
     places: Sequence[int]
@@ -34,6 +35,7 @@ class Messages(NamedTuple):
     types: Sequence[str]
     data: Sequence[bytes]
     metadata: Sequence[bytes]
+    tags: Sequence[bytes] = ()
 
     def part(self, low: int, high: int) -> "Messages":
         return Messages._make(column[low:high] for column in self)
@@ -60,6 +62,7 @@ def message_parameters(batch: Messages, unit: str) -> list[str | None]:
         _documents(batch.metadata, batch.places, unit),
         names(batch.ids, batch.places, unit),
         names(batch.times, batch.places, unit),
+        _tags(batch, unit),
         numbers("global_position", batch.positions, batch.places, unit),
     ]
 
@@ -108,6 +111,13 @@ def _documents(values: Sequence[bytes], places: Sequence[int], unit: str) -> str
                 "a payload that is not JSON in one line of UTF-8", place=place, unit=unit
             )
     raise AssertionError("one of them is wrong")
+
+
+def _tags(batch: Messages, unit: str) -> str | None:
+    """The column of tags; None if no message has any, which has the store do less."""
+    if batch.tags and (found := _documents(batch.tags, batch.places, unit)).strip("-\n"):
+        return found
+    return None
 
 
 def _is_text(value: bytes) -> bool:

@@ -16,7 +16,7 @@ from zlib import crc32
 import msgspec
 
 from pgstore._core.arguments import describe
-from pgstore.transfer._batches import NO_METADATA, Floors, ImportBatch, Messages, chunks
+from pgstore.transfer._batches import NONE, Floors, ImportBatch, Messages, chunks
 from pgstore.transfer._errors import FileRefusedError
 
 FORMAT = 1
@@ -71,7 +71,8 @@ class _MessageLine(msgspec.Struct):
     added_at: str
     type: str
     data: msgspec.Raw
-    metadata: msgspec.Raw = msgspec.Raw(NO_METADATA)
+    metadata: msgspec.Raw = msgspec.Raw(NONE)
+    tags: msgspec.Raw = msgspec.Raw(NONE)
 
 
 # The last one: values nested deeper than Python counts.
@@ -266,7 +267,7 @@ def _one_nested(line: bytes, number: int) -> _MessageLine:
         found = _decode_message(b"".join([*rest, line[end:]]))
     except _UNDECODABLE as error:
         raise FileRefusedError(f"not a message: {error}", line=number) from None
-    for name in ("data", "metadata"):
+    for name in ("data", "metadata", "tags"):
         if (value := bytes(getattr(found, name))).startswith(b"["):
             setattr(found, name, nested[int(value[1:-1])])
     return found
@@ -283,6 +284,7 @@ def _messages_of(found: list[_MessageLine], first: int) -> Messages:
         [m.type for m in found],
         [m.data for m in found],
         [m.metadata for m in found],
+        [m.tags for m in found],
     )
 
 

@@ -8,6 +8,7 @@ BEGIN
   FOR attempt IN 1..20 LOOP
     BEGIN
       SET LOCAL lock_timeout = '100ms';
+      -- Together: a delivery of scheduled messages locks the last of them before the first.
       LOCK TABLE messages, subscriptions, scheduled_messages IN ACCESS EXCLUSIVE MODE;
       EXIT;
     EXCEPTION
@@ -108,5 +109,6 @@ DROP FUNCTION IF EXISTS
   synchronize_stream(text, uuid[], text[], jsonb[], jsonb[], uuid[]),
   schedule_message(text, text, jsonb, timestamptz, jsonb, uuid),
   list_scheduled(text, bigint),
+  redact_message(uuid, jsonb, text, jsonb),
   _refuse_write(text, bigint, text[], jsonb[], jsonb[], uuid[]),
   _repeated_write(bigint, bigint, bigint, text[], jsonb[], jsonb[], uuid[]);

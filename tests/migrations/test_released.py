@@ -63,7 +63,8 @@ def fill(conn: psycopg.Connection, name: str, role: str) -> None:
 
 # What callers see of a store; an upgrade must not change it.
 SEEN = [
-    "SELECT m.* FROM {store}.all_messages AS m ORDER BY m.global_position",
+    "SELECT m.message_id, m.stream, m.version, m.global_position, m.type, m.data, m.metadata,"
+    " m.added_at FROM {store}.all_messages AS m ORDER BY m.global_position",
     "SELECT l.subscription, l.categories, l.types, l.stream_pattern, l.partitions,"
     " l.next_partitions, l.partition_by, l.on_failure, l.max_attempts, l.retry_delay, l.paused,"
     " l.created_at FROM {store}.list_subscriptions() AS l",
@@ -92,6 +93,27 @@ def test_frozen_migrations_are_the_ones_in_the_tree(
     assert {n: found[n] for n in compared} == {n: known[n] for n in compared}
 
 
+def decided_by_tags(conn: psycopg.Connection, name: str) -> list[str | None]:
+    """Two writes upon one decision: the codes of their errors."""
+    looked = '\'[{{"tags": ["a"]}}]\''
+    *_, (token,) = query(
+        conn, name, f"SELECT t.decided_upon FROM {{store}}.read_tagged({looked}) AS t"
+    )
+    found: list[str | None] = []
+    for _ in range(2):
+        try:
+            query(
+                conn,
+                name,
+                "SELECT {store}.write_message('tagged-1', 'T', '1', tags => '{{b,a}}',"
+                f" condition => {looked}, decided_upon => '{token}')",
+            )
+            found.append(None)
+        except psycopg.Error as error:
+            found.append(error.sqlstate)
+    return found
+
+
 @any_version
 def test_upgrade_keeps_everything_and_goes_on(
     conninfo: str, schema: str, role: str, connect: Connect, install: Install, version: int
@@ -107,6 +129,8 @@ def test_upgrade_keeps_everything_and_goes_on(
     assert write(conn, schema, "a-1") == (8, 21)
     assert write(connect(user=role), schema, "a-1") == (9, 22)  # its rights are still there
     assert query(conn, schema, "SELECT {store}.truncate_stream('a-1', 9)") == [(8,)]
+    assert decided_by_tags(conn, schema) == [None, "MS009"]
+    query(conn, schema, "SELECT {store}.delete_stream('tagged-1')")
     # Rights that were given by hand stay, and are named.
     wrong = [check.check for check in transfer.verify(conn, store=schema) if check.wrong]
     assert wrong == ["roles have nothing but what was granted to them"]

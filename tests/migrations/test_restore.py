@@ -25,7 +25,8 @@ NAMES = ["bank", 'My "odd" % schéma']
 
 STATE = """
 SELECT {store}._stream_lock_class(), {store}._mark_lock_class(), {store}._bell_lock_class(),
-  {store}._gate_lock_class(), {store}._tag_lock_class(), {store}._mark_setting(), {store}.wake_channel()
+  {store}._gate_lock_class(), {store}._tag_lock_class(), {store}._mark_setting(),
+  {store}.wake_channel()
 """
 
 
@@ -59,19 +60,23 @@ def test_restored_store_goes_on(make_database: MakeDatabase, name: str, whole: b
     with psycopg.connect(source, autocommit=True) as conn:
         for n in range(5):
             write(conn, name, f"a-{n % 2}")
+        tag = sql.SQL("SELECT {}.write_message('t-1', 'T', '1', tags => '{{b,a}}')")
+        conn.execute(tag.format(sql.Identifier(name)))
         with conn.transaction(force_rollback=True):
             write(conn, name)
     copy(source, target, *([] if whole else ["--schema", '"' + name.replace('"', '""') + '"']))
 
     messages = "SELECT * FROM {store}.all_messages AS a ORDER BY a.global_position"
     assert rows(target, name, messages) == rows(source, name, messages)
+    tagged = 'SELECT * FROM {store}.read_tagged(\'[{{"tags": ["a"]}}]\')'
+    assert rows(target, name, tagged) == rows(source, name, tagged)
     assert rows(target, name, STATE) == rows(source, name, STATE)
     before, after = catalog(source, name), catalog(target, name)
     assert [kind for kind in before if before[kind] != after[kind]] == []
     with psycopg.connect(target, autocommit=True) as conn:
         assert [check for check in transfer.verify(conn, store=name) if check.wrong] == []
-        assert write(conn, name, "a-1") == (3, 7)
-        assert write(conn, name, "b") == (1, 8)
+        assert write(conn, name, "a-1") == (3, 8)
+        assert write(conn, name, "b") == (1, 9)
     assert pgstore.install(target, store=name) == LATEST.number
 
 

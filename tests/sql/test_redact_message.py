@@ -1,5 +1,6 @@
 """The payload of a message is replaced; all else stays, and nothing of the old one is kept."""
 
+import json
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -45,6 +46,46 @@ def test_redact_message_is_in_the_audit_without_the_content(
     text = repr(store.query("SELECT a.* FROM STORE.audit AS a").fetchall())
     assert entry > 0
     assert not {word for word in ("secret", "new-name") if word in text}
+
+
+def found(store: Store, tag: str) -> list[object]:
+    *rows, _ = store.call("read_tagged", json.dumps([{"tags": [tag]}]))
+    return [row[0] for row in rows]
+
+
+def test_redact_message_keeps_the_tags_but_those_to_remove(store: Store, stream: str) -> None:
+    message_id = uuid4()
+    tags = [f"{name}:{message_id}" for name in ("course", "email", "secret")]
+    store.write(stream, "A", "1", message_id=message_id, tags=tags)
+
+    store.call("redact_message", message_id, "2", "erasure")
+    assert store.call("get_message", message_id)[0][8] == tags
+
+    store.call("redact_message", message_id, "3", "erasure", remove_tags=tags[:0])
+    store.call("redact_message", message_id, "3", "erasure", remove_tags=[*tags[1:], tags[1]])
+    assert store.call("get_message", message_id)[0][8] == tags[:1]
+    assert [found(store, tag) for tag in tags] == [[message_id], [], []]
+    assert store.call("list_audit", 1)[0][7]["tags"] == 3
+    assert "secret" not in repr(store.query("SELECT a.* FROM STORE.audit AS a").fetchall())
+
+    store.call("redact_message", message_id, "4", "erasure", remove_tags=tags[:1])
+    assert store.call("get_message", message_id)[0][8] is None
+    rows = "SELECT FROM STORE.message_tags AS t WHERE t.tag_key = ANY (%s)"
+    keys = [store.call("_tag_key", tag)[0][0] for tag in tags]
+    assert store.query(rows, [keys]).rowcount == 0
+
+
+@pytest.mark.parametrize("wrong", [["b"], ["a", "b"], [None], ["a", None], [""], ["A"]])
+def test_redact_message_refuses_tags_that_the_message_does_not_have(
+    store: Store, stream: str, wrong: list[str | None]
+) -> None:
+    tagged, other = uuid4(), uuid4()
+    store.write(stream, "A", "1", message_id=tagged, tags=["a"])
+    store.write(stream, "A", "1", message_id=other)
+    for message_id, tags in ((tagged, wrong), (other, wrong), (other, ["a"])):
+        with store.refused("22023", argument="remove_tags"):
+            store.call("redact_message", message_id, "2", "erasure", remove_tags=tags)
+    assert store.call("get_message", tagged)[0][5:9:3] == (1, ["a"])
 
 
 WAYS = {

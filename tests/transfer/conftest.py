@@ -42,7 +42,7 @@ class Place:
         column = "a.global_position" if positions else "0"
         return self.query(
             f"SELECT a.stream, a.version, {column}, a.message_id, a.added_at, a.type,"
-            " a.data::text, a.metadata::text FROM STORE.all_messages AS a ORDER BY"
+            " a.data::text, a.metadata::text, a.tags FROM STORE.all_messages AS a ORDER BY"
             " a.global_position"
         )
 
@@ -94,6 +94,14 @@ ODD_DATA = [
     "[1, 2.0, 3e2]",
     '"\\\\."',
 ]
+ODD_TAGS: list[list[str] | None] = [
+    None,
+    ["student:7", "course:42"],
+    ["line\nbreak", "-", "NULL", "null", "\\N", "\\.", "\t\r\x01", " "],
+    ["quote \"'", "{", "}", "{a,b}", ",", "back\\slash\\", '"', "'"],
+    ["konto ä€😀-ключ", "ä" * 127 + "x", "\u2028"],
+    [f"{n:02}" + "x" * 253 for n in range(32)],
+]
 ODD_STREAMS = [
     "account-1",
     "-",
@@ -116,5 +124,6 @@ def fill(place: Place, rounds: int = 3) -> None:
                 ODD_DATA[(n + number) % len(ODD_DATA)],
                 type=f'T "{n}\n\\',
                 metadata=metadata,
+                tags=ODD_TAGS[n % len(ODD_TAGS)],
             )
         place.query("SELECT nextval('STORE.global_position_seq')")

@@ -74,7 +74,7 @@ def expected(conn: Connection) -> list[Any]:
     """What a store has to hold, from what Message DB holds."""
     return conn.execute(
         "SELECT stream_name, position + 1, global_position, id, time AT TIME ZONE 'UTC', type,"
-        " coalesce(data::text, 'null'), metadata::text"
+        " coalesce(data::text, 'null'), metadata::text, NULL"
         " FROM message_store.messages ORDER BY global_position"
     ).fetchall()
 

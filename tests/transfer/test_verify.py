@@ -70,6 +70,38 @@ BREAKS: dict[str, tuple[list[str], str]] = {
         ["UPDATE STORE.messages AS m SET type = '' WHERE m.global_position = 3"],
         "messages are well formed",
     ),
+    "a tag that does not lead to its message": (
+        ["DELETE FROM STORE.message_tags AS t WHERE t.tag_key = STORE._tag_key('b')"],
+        "tags lead to their messages",
+    ),
+    "a tag of no message": (
+        ["INSERT INTO STORE.message_tags VALUES (STORE._tag_key('a'), 1000)"],
+        "tags lead to their messages",
+    ),
+    "a tag of a message without it": (
+        ["INSERT INTO STORE.message_tags VALUES (STORE._tag_key('c'), 3)"],
+        "tags lead to their messages",
+    ),
+    "a message with other tags than lead to it": (
+        ["UPDATE STORE.messages AS m SET tags = '{a}' WHERE m.tags = '{a,b}'"],
+        "tags lead to their messages",
+    ),
+    "a message that has lost its tags": (
+        ["UPDATE STORE.messages AS m SET tags = NULL WHERE m.tags = '{a,b}'"],
+        "tags lead to their messages",
+    ),
+    "tags out of order": (
+        ["UPDATE STORE.messages AS m SET tags = '{b,a}' WHERE m.tags = '{a,b}'"],
+        "messages are well formed",
+    ),
+    "a tag twice": (
+        ["UPDATE STORE.messages AS m SET tags = '{a,b,b}' WHERE m.tags = '{a,b}'"],
+        "messages are well formed",
+    ),
+    "tags that are none": (
+        ["UPDATE STORE.messages AS m SET tags = '{}' WHERE m.global_position = 3"],
+        "messages are well formed",
+    ),
     "an id twice": (
         [UNIQUE.format("message_id"), copy(version="4", id="m.message_id")],
         "message ids are unique",
@@ -318,8 +350,8 @@ BREAKS: dict[str, tuple[list[str], str]] = {
         "ALTER FUNCTION STORE.apply_retention RESET lock_timeout",
         "DROP VIEW STORE.type_statistics",
         "CREATE OR REPLACE VIEW STORE.all_messages AS SELECT m.message_id, s.stream, m.version,"
-        " m.global_position, m.type, m.data, m.metadata, m.added_at FROM STORE.messages AS m"
-        " JOIN STORE.streams AS s USING (stream_id) WHERE m.version > 1",
+        " m.global_position, m.type, m.data, m.metadata, m.added_at, m.tags"
+        " FROM STORE.messages AS m JOIN STORE.streams AS s USING (stream_id) WHERE m.version > 1",
         "ALTER TABLE STORE.streams DROP CONSTRAINT streams_stream_check",
         "ALTER TABLE STORE.messages ADD CHECK (version < 7) NOT VALID",
         "ALTER TABLE STORE.messages ALTER data DROP NOT NULL",
@@ -349,7 +381,7 @@ def store(stores: Stores, server_conninfo: str) -> Iterator[Place]:
     """A store that nothing is wrong with."""
     with taken_place(stores, server_conninfo) as place:
         for stream in ("a-1", "b-1", "a-1", "b-1", "a-1"):
-            place.write(stream)
+            place.write(stream, tags=["a", "b"] if stream == "b-1" else None)
         place.query("SELECT STORE.create_subscription('all', partitions => 2)")
         place.query("SELECT STORE.claim_partition('{all}', worker => 'me')")
         place.query("SELECT STORE.save_snapshot('a-1', 's', 1, 3, '{}', 0)")

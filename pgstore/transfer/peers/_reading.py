@@ -74,7 +74,8 @@ def _messages(
                     unit=UNIT,
                     hint=TOO_LONG_HINT,
                 )
-            yield Messages._make([*columns, [*map(str.encode, data)], [*map(str.encode, metadata)]])
+            payloads = [*map(str.encode, data)], [*map(str.encode, metadata)]
+            yield Messages._make([*columns, *payloads, ()])
 
 
 def _pages(

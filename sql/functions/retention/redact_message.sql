@@ -2,7 +2,8 @@ CREATE OR REPLACE FUNCTION redact_message(
   message_id uuid,
   data jsonb,
   reason text,
-  metadata jsonb DEFAULT NULL
+  metadata jsonb DEFAULT NULL,
+  remove_tags text[] DEFAULT NULL
 )
 RETURNS void
 LANGUAGE plpgsql
@@ -55,6 +56,9 @@ BEGIN
           'message_id', 'must be the id of a stored message', to_jsonb(message_id)
         );
       END IF;
+      IF remove_tags IS NOT NULL THEN
+        PERFORM _remove_tags(target.global_position, remove_tags);
+      END IF;
       PERFORM _drop_states(
         (SELECT s.stream_id FROM streams AS s WHERE s.stream = target.stream COLLATE "C"),
         target.version
@@ -70,19 +74,23 @@ BEGIN
     'redact_message', message_id::text, reason,
     jsonb_build_object(
       'stream', target.stream, 'version', target.version,
-      'global_position', target.global_position, 'metadata', metadata IS NOT NULL
+      'global_position', target.global_position, 'metadata', metadata IS NOT NULL,
+      'tags', coalesce(cardinality(remove_tags), 0)
     )
   );
 END
 $$;
 
-COMMENT ON FUNCTION redact_message(uuid, jsonb, text, jsonb) IS
+COMMENT ON FUNCTION redact_message(uuid, jsonb, text, jsonb, text[]) IS
 $$Replace the payload of a stored message, and its metadata if that is given; its id, place, type
-and time stay. Snapshots of its stream that have it are dropped; if the beginning of the stream was
-deleted, load_stream raises MS008 for it from then on. Errors that subscriptions have kept with the
-message are forgotten. The reason is written to the audit, the old content is not. A repetition of
-the write that stored it is refused from then on (MS002). A subscription whose filter the new
-metadata no longer matches does not hand the message out any more. Locks the stream against writers
-until the transaction ends. Raises 22023 for a bad argument, for an id that no message has, and for
-metadata that would move the message to another partition of a subscription, or have a subscription
-choose it.$$;
+and time stay. Its tags stay too, except those in remove_tags: conditions and read_tagged do not
+find the message by these any more. Tags cannot be added, because decisions that were made before
+would not learn of it: write a message with the new tag instead. Snapshots of its stream that
+have it are dropped; if the beginning of the stream was deleted, load_stream raises MS008 for it
+from then on. Errors that subscriptions have kept with the message are forgotten. The reason is
+written to the audit, the old content is not. A repetition of the write that stored it is refused
+from then on (MS002). A subscription whose filter the new metadata no longer matches does not
+hand the message out any more. Locks the stream against writers until the transaction ends.
+Raises 22023 for a bad argument, for an id that no message has, and for a tag to remove that the
+message does not have. Also for metadata that would move the message to another partition of a
+subscription, or have a subscription choose it.$$;

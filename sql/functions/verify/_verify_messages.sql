@@ -80,6 +80,10 @@ BEGIN
         AND a.message_id IS NOT NULL
         AND _time_fits(a.added_at)
         AND (a.metadata IS NULL OR jsonb_typeof(a.metadata) = 'object')
+        AND (
+          a.tags IS NULL
+          OR a.tags = _tags_as_stored(to_jsonb(a.tags)) AND NOT _tags_problem(to_jsonb(a.tags))
+        )
       ) IS NOT TRUE AS wrong
     FROM messages AS a
   ) AS m;

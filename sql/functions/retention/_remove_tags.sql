@@ -1,0 +1,49 @@
+CREATE OR REPLACE FUNCTION _remove_tags(
+  global_position bigint,
+  tags text[]
+)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SET search_path FROM CURRENT
+AS $$
+#variable_conflict use_column
+BEGIN
+  IF (
+    SELECT _remove_tags.tags <@ coalesce(m.tags, '{}')
+    FROM messages AS m
+    WHERE m.global_position = _remove_tags.global_position
+  ) IS NOT TRUE THEN
+    -- Without the tags, which may be what nobody is to read in a log.
+    PERFORM _refuse_argument('remove_tags', 'must be tags that the message has');
+  END IF;
+  UPDATE messages AS m
+  SET tags = nullif(
+    ARRAY(
+      SELECT t.tag
+      FROM unnest(m.tags) AS t (tag)
+      WHERE t.tag <> ALL (_remove_tags.tags)
+      ORDER BY t.tag COLLATE "C"
+    ),
+    '{}'
+  )
+  WHERE m.global_position = _remove_tags.global_position;
+  -- A tag that stays may have the key of one that goes.
+  DELETE FROM message_tags AS i
+  USING unnest(_remove_tags.tags) AS t (tag)
+  WHERE i.tag_key = _tag_key(t.tag)
+    AND i.global_position = _remove_tags.global_position
+    AND NOT EXISTS (
+      SELECT
+      FROM messages AS m
+      CROSS JOIN unnest(m.tags) AS k (tag)
+      WHERE m.global_position = _remove_tags.global_position AND _tag_key(k.tag) = i.tag_key
+    );
+END
+$$;
+
+COMMENT ON FUNCTION _remove_tags(bigint, text[]) IS
+$$Internal: take tags away from a message. Raises 22023 for one that it does not have. The caller
+has locked its stream. No lock of the tags is needed: a condition that still sees them is refused
+as before, and one that does not sees a message less.$$;
