@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.conftest import Connect
 from tests.sql.store import Store
 
 BAD_TAGS = {
@@ -185,6 +186,19 @@ def test_a_token_of_another_history_is_refused(store: Store, stream: str) -> Non
             condition='[{"tags": ["a"]}]',
             decided_upon="999999999+",
         )
+
+
+def test_a_token_names_no_position_that_was_rolled_back(
+    store: Store, stream: str, connect: Connect
+) -> None:
+    """A crash of the server gives such a position again, to a message that may match."""
+    conn = connect(autocommit=False)
+    tag = f"course:{uuid4()}"
+    ((_, position),) = store.call("write_message", stream, "A", "1", tags=[tag])
+    store.call("write_message", stream, "A", "1", on=conn)
+    conn.rollback()
+    *_, (*_, token) = store.call("read_tagged", json.dumps([{"tags": [tag]}]))
+    assert token == f"{position}+"
 
 
 def test_a_message_is_read_once_in_global_order(store: Store, stream: str) -> None:
