@@ -15,15 +15,20 @@ from psycopg import Connection
 
 from pgstore._compat.tasks import pause
 from pgstore._core import statements as s
-from pgstore._core.arguments import aware, count, name_of
+from pgstore._core.arguments import aware, count, name_of, several
 from pgstore._core.handlers import refuse_no_plain_function
 from pgstore._core.log import log
 from pgstore._core.messages import E
 from pgstore._core.metadata import Metadata
 from pgstore._core.states import Decided, Loaded, Made, S, StateCodec
+from pgstore._core.tags import Query, TaggedMessages, items_of
 from pgstore._core.upcasters import SkippedMessage
 from pgstore._sync.writer import Writer
-from pgstore.errors import InvalidArgumentError, OptimisticConcurrencyError
+from pgstore.errors import (
+    AppendConditionError,
+    InvalidArgumentError,
+    OptimisticConcurrencyError,
+)
 
 _PAGE = 1000
 
@@ -83,32 +88,43 @@ class Decider(Generic[S, E]):
         stream: str,
         decision: Callable[[S], E | Iterable[E] | None],
         *,
+        query: Query | None = None,
+        tags: Iterable[str] | None = None,
         metadata: Metadata | None = None,
         attempts: int = 10,
         conn: Connection[object] | None = None,
     ) -> Decided[S]:
-        """Write what a function decides on the state of a stream.
+        """Write what a function decides on the state of a stream, or of the messages of a query.
 
         If another writer comes first, the function decides again, on the new state.
+
+        With a query the state is made of all messages that match it, in global order, and the
+        decision is written unless a further message matches. Such a state is made anew each time,
+        without snapshots and cache, and has no version: that of `Decided` is 0.
 
         Args:
             decision: gets the state and returns a message, several, or None. It leaves the state as
                 it is. If it raises, or `evolve` does, nothing is written.
+            query: as in `read_tagged`.
+            tags: of each message, besides those of its `get_tags()`.
             metadata: a JSON object to keep beside each message.
             attempts: how often to decide before the conflict is raised.
             conn: read and write in the caller's transaction, which a conflict does not end.
 
         Raises:
             OptimisticConcurrencyError: other writers came first each time.
+            AppendConditionError: the same, with a query.
             StreamCutOffError: the beginning of the stream was deleted, and no snapshot has it.
         """
         refuse_no_plain_function("decision", decision)
         attempts = count("attempts", attempts, least=1)
-        made, longest = self._remembered(stream), _PAUSE
+        if query is not None:
+            name_of("stream", stream)
+            query = items_of(query)
+        tags = several("tags", tags)
+        longest = _PAUSE
         while True:
-            made = self._made(stream, made, conn)
-            if conn is None:
-                self._keep(stream, made)
+            made, found = self._ground(stream, query, conn)
             new = self._several(decision(made.state))
             if not new:
                 return Decided(made.state, made.version, None)
@@ -121,17 +137,40 @@ class Decider(Generic[S, E]):
             try:
                 with savepoint:
                     position = self._store.write_many(
-                        stream, new, expected_version=made.version, metadata=metadata, conn=conn
+                        stream,
+                        new,
+                        expected_version=made.version if found is None else None,
+                        metadata=metadata,
+                        tags=tags,
+                        unless=found,
+                        conn=conn,
                     )
                 break
-            except OptimisticConcurrencyError:
+            except (OptimisticConcurrencyError, AppendConditionError):
                 attempts -= 1
                 if not attempts:
                     raise
-            made = self._remembered(stream)  # without the messages that were not written
             pause(random.uniform(0, longest))
             longest = min(longest * 2, _LONGEST_PAUSE)
-        return Decided(made.state, position.version, position)
+        return Decided(made.state, position.version if found is None else 0, position)
+
+    def _ground(
+        self,
+        stream: str,
+        query: Query | None,
+        conn: Connection[object] | None,
+    ) -> tuple[Made[S], TaggedMessages[E] | None]:
+        """The state to decide on, and the messages of the query that it is made of, if any."""
+        if query is None:
+            made = self._made(stream, self._remembered(stream), conn)
+            if conn is None:
+                self._keep(stream, made)
+            return made, None
+        found = self._store.read_tagged(query, conn=conn)
+        state = self._initial(stream)
+        for stored in found:
+            state = self._evolve(state, stored.message)
+        return Made(state, 0, None, 0, 0), found
 
     def _several(self, decided: Any) -> tuple[E, ...]:
         if decided is None:

@@ -190,6 +190,19 @@ def test_a_token_of_another_history_is_refused(store: Store, stream: str) -> Non
         )
 
 
+def test_a_token_names_no_position_that_was_rolled_back(
+    store: Store, stream: str, connect: Connect
+) -> None:
+    """A crash of the server gives such a position again, to a message that may match."""
+    conn = connect(autocommit=False)
+    tag = f"course:{uuid4()}"
+    ((_, position),) = store.call("write_message", stream, "A", "1", tags=[tag])
+    store.call("write_message", stream, "A", "1", on=conn)
+    conn.rollback()
+    *_, (*_, token) = store.call("read_tagged", json.dumps([{"tags": [tag]}]))
+    assert token == f"{position}+"
+
+
 def test_a_message_is_read_once_in_global_order(store: Store, stream: str) -> None:
     a, b, c = (f"{name}:{uuid4()}" for name in "abc")
     for number, tags in enumerate([[a], [b], [a, b], [c], [a, b, c]]):

@@ -41,6 +41,9 @@ BEGIN
   IF after_position > safe THEN
     PERFORM _refuse_position(after_position);
   END IF;
+  -- A position that was drawn and rolled back can be given again after a crash, and a token that
+  -- names it would pass over the message that gets it.
+  safe := _last_visible(safe);
   positions := ARRAY(
     SELECT DISTINCT f.global_position
     -- Above the safe position all that is known, for the token, whatever the caller wants to have.
