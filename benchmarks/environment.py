@@ -51,7 +51,7 @@ class Environments:
             self.make(each)
 
     def make(self, name: str) -> None:
-        """Make an environment, or put what is optional into one; TaskFailed if that is not possible."""
+        """Make an environment, or install what is optional; TaskFailed if that does not work."""
         if name in self._ready:
             return
         if name not in self._failed:

@@ -22,6 +22,7 @@ from benchmarks.bench import shuffled
 from benchmarks.conditions import filling
 from benchmarks.conditions.tables import RESULTS, conditions_tables, key_of, pair_key
 from benchmarks.conditions.umadb_server import umadb_server
+from benchmarks.conditions.ways import EARLIER
 from benchmarks.environment import Environments, bench_python
 from benchmarks.figures import Figure
 from benchmarks.machine import machine, versions
@@ -44,6 +45,8 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     """How often a round measures untagged writes before and after, one right after the other."""
     seconds: float
     """Of a turn."""
+    ways: tuple[str, ...]
+    """Only these, if there are any."""
 
 
 class Measuring:
@@ -76,6 +79,8 @@ class Measuring:
         found += DECISIONS
         for peer in self.peers:
             found += [f"{peer}/{way}" for way in ("tag", *DECISIONS)]
+        if self.sizes.ways:
+            found = [way for way in found if way in self.sizes.ways]
         return [way for way in found if clients > 1 or way.rpartition("/")[2] not in ALONE]
 
     def rate(self, way: str, clients: int) -> float | None:
@@ -97,7 +102,7 @@ class Measuring:
             self._agent = None
             print(f"  {peer} is left out: {error}", file=sys.stderr, flush=True)
             return None
-        table = {"raw": "raw", "before": filling.EARLIER}.get(way, store)
+        table = {"raw": "raw", "before": EARLIER}.get(way, store)
         self.written[table] = self.written.get(table, 0) + sum(each["stored"] for each in results)
         self.refused[way] = self.refused.get(way, 0) + sum(each["refused"] for each in results)
         return float(sum(each["rate"] for each in results))
@@ -115,8 +120,8 @@ class Measuring:
             for way in shuffled(self.ways(clients), f"{all_ways.key} {turn}"):
                 if (value := self.rate(way, clients)) is not None:
                     all_ways.add(way, value)
+            both = ("before", "untagged")
             for number in range(self.sizes.pairs if self.before else 0):
-                both = ("before", "untagged")
                 for way in both if number % 2 else reversed(both):
                     pairs.add(way, self.rate(way, clients) or 0.0)
         for figure in (all_ways, pairs):
@@ -152,7 +157,11 @@ def measuring(
         missing: dict[str, str] = {}
         for peer in peers:
             try:
-                at = opened.enter_context(umadb_server(server.folder)) if peer == "umadb" else address
+                at = (
+                    opened.enter_context(umadb_server(server.folder))
+                    if peer == "umadb"
+                    else address
+                )
                 fill_peer(peer, at, messages)
             except (TaskFailed, subprocess.SubprocessError) as error:
                 print(getattr(error, "stderr", None) or error, file=sys.stderr)
@@ -167,7 +176,14 @@ def measuring(
 
 
 def fill_peer(name: str, address: str, messages: int) -> None:
-    command = [bench_python(), "-m", "benchmarks.conditions.peers", name, address, str(messages)]
+    command = [
+        str(bench_python()),
+        "-m",
+        "benchmarks.conditions.peers",
+        name,
+        address,
+        str(messages),
+    ]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run(
         command, check=True, cwd=ROOT, env=environment, timeout=PATIENCE, capture_output=True
@@ -225,6 +241,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--pairs", type=int, default=3, help="before and after, in each round")
     parser.add_argument("--seconds", type=float, default=0.25, help="of each turn")
+    parser.add_argument("--ways", type=names, default=(), metavar="NAMES", help="only these")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the file of results")
     given = parser.parse_args(words)
     sizes = Sizes(
@@ -233,6 +250,7 @@ def main(words: list[str] | None = None) -> int:
         rounds=given.rounds,
         pairs=given.pairs,
         seconds=given.seconds,
+        ways=given.ways,
     )
     said = command(sys.argv[1:] if words is None else words)
     record = measure(sizes, given.before, Environments(), said)
@@ -250,6 +268,10 @@ def command(words: list[str]) -> str:
         elif before != "--out" and word != "--out":
             kept.append(word)
     return " ".join(["python -m benchmarks.conditions", *kept])
+
+
+def names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
 
 
 def numbers(text: str) -> tuple[int, ...]:

@@ -9,12 +9,11 @@ import json
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
 from benchmarks.conditions.peers import PEERS
-from benchmarks.conditions.ways import PgstoreWays, Ways
+from benchmarks.conditions.ways import PgstoreWays, Ways, Work
 from benchmarks.tasks import WARM_UP
 
 FORK = multiprocessing.get_context("fork")
@@ -55,12 +54,10 @@ def answer_of(pipe: Connection) -> Any:
         return {"error": "the client's process died"}
 
 
-def serve(
-    number: int, count: int, stores: dict[str, str], conninfo: str, pipe: Connection
-) -> None:
+def serve(number: int, count: int, stores: dict[str, str], conninfo: str, pipe: Connection) -> None:
     """What a client's process does."""
     opened: dict[str, Ways] = {}
-    ways: dict[str, tuple[Ways, Callable[[], None]]] = {}
+    ways: dict[str, tuple[Ways, Work]] = {}
     warm: set[str] = set()
 
     def turn(order: dict[str, Any]) -> Any:
@@ -70,18 +67,18 @@ def serve(
             ways.update({way: (opened[name], work) for way, work in opened[name].all().items()})
         store, work = ways[order["way"]]
         store.begin(order["turn"], order["clients"])
-        more = 0 if order["way"] in warm else WARM_UP
+        stored = 0
+        for _ in range(0 if order["way"] in warm else WARM_UP):
+            stored += work() is not False
         warm.add(order["way"])
-        for _ in range(more):
-            work()
         pipe.send({})
         start = pipe.recv()
         time.sleep(max(0, start - time.monotonic()))
         store.refused, done, until = 0, 0, start + order["seconds"]
-        while (now := time.monotonic()) < until or not done:
-            work()
-            done += 1
-        return {"rate": done / (now - start), "refused": store.refused, "stored": done + more}
+        while (now := time.monotonic()) < until:
+            done += work() is not False
+        rate = done / (now - start)
+        return {"rate": rate, "refused": store.refused, "stored": stored + done}
 
     while True:
         try:
@@ -96,9 +93,7 @@ def serve(
         store.close()
 
 
-def opened_ways(
-    name: str, stores: dict[str, str], conninfo: str, number: int, count: int
-) -> Ways:
+def opened_ways(name: str, stores: dict[str, str], conninfo: str, number: int, count: int) -> Ways:
     if name in PEERS:
         ways: Ways = PEERS[name](stores[name], number, count)
         return ways

@@ -1,4 +1,4 @@
-"""Databases with many tagged messages: made by SQL, as writing the messages would have made them."""
+"""Databases with many tagged messages, made by SQL: as if the messages had been written."""
 
 import os
 import subprocess

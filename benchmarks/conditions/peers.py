@@ -4,13 +4,12 @@
 """
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from benchmarks.conditions.ways import Ways
+from benchmarks.conditions.ways import Ways, Work
 from benchmarks.payload import SAMPLE, TYPE, decode
 
 DATA = SAMPLE.encode()
@@ -32,8 +31,8 @@ class PeerWays(Ways):
 
     name: str
 
-    def all(self) -> dict[str, Callable[[], None]]:
-        ways = {
+    def all(self) -> dict[str, Work]:
+        ways: dict[str, Work] = {
             "tag": lambda: self.append(self.own_tag()),
             "conditional": self.conditional,
             "decide": self.decide,

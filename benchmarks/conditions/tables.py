@@ -126,7 +126,7 @@ def shares_table(record: Record, figures: list[Figure]) -> str:
 
 
 def share(record: Record, figure: Figure, target: Target) -> float | None:
-    """The median of the rounds' shares; of the turns one right after the other, if there are any."""
+    """The median of the rounds' shares; of turns one right after the other, if there are any."""
     if target.other == "before":
         figure = record.figure(f"{figure.key}/before") or figure
     if {target.mine, target.other} <= figure.rounds.keys():

@@ -17,7 +17,7 @@ PATIENCE = 20.0
 
 @contextmanager
 def umadb_server(near: Path) -> Iterator[str]:
-    """Give the address of a new server with its defaults, whose files are on the disk of a folder."""
+    """Give the address of a new server with its defaults; its files are beside a folder."""
     folder = Path(tempfile.mkdtemp(prefix="umadb-", dir=near.parent))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]

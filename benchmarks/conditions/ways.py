@@ -1,4 +1,4 @@
-"""What a client does: one function for each way, which does it once.
+"""What a client does: one function for each way, which does it once, or tries to.
 
 An append with a condition names a tag that no other message has, so nothing is in its way. A
 decision reads the messages of a tag, and adds one on the condition that no other has come. Of each
@@ -43,6 +43,9 @@ INSERT = (
 )
 DATA = 5
 
+Work = Callable[[], bool | None]
+"""Does something once; False if it was not done."""
+
 
 class Ways(ABC):
     """One client's ways to use a store."""
@@ -86,16 +89,17 @@ class Ways(ABC):
         found, token = self.read(tag)
         self._must(found == taken and self.append_if(tag, token))
 
-    def compete(self) -> None:
-        while True:
-            tag = f"course:{self.turn}-{self.place}"
-            found, token = self.read(tag)
-            if found >= PLACES:
-                self.place += 1
-            elif self.append_if(tag, token):
-                return
-            else:
-                self.refused += 1
+    def compete(self) -> bool:
+        """Try once to take a place; tell whether it was had."""
+        tag = f"course:{self.turn}-{self.place}"
+        found, token = self.read(tag)
+        if found >= PLACES:
+            self.place += 1
+            return False
+        if self.append_if(tag, token):
+            return True
+        self.refused += 1
+        return False
 
     @abstractmethod
     def read(self, tag: str) -> tuple[int, Any]:
@@ -106,9 +110,10 @@ class Ways(ABC):
         """Append a message with a tag unless another has come; tell whether it was appended."""
 
     @abstractmethod
-    def all(self) -> dict[str, Callable[[], None]]:
+    def all(self) -> dict[str, Work]:
         """The ways, by name."""
 
+    @abstractmethod
     def close(self) -> None:
         """Close what is open."""
 
@@ -127,7 +132,7 @@ class PgstoreWays(Ways):
         query = "SELECT pgstore._category_key('account')"
         (self.category_key,) = self.conn.execute(query).fetchone() or (0,)
 
-    def all(self) -> dict[str, Callable[[], None]]:
+    def all(self) -> dict[str, Work]:
         earlier = {"before": self._written(EARLIER)} if self.earlier else {}
         return {
             "raw": self.insert,
