@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -153,37 +154,28 @@ def measuring(
     with ExitStack() as opened:
         address = filling.new_database(server, messages, before)
         opened.callback(filling.drop, server, address)
-        addresses: dict[str, str] = {}
+        at = dict.fromkeys(peers, address)
         missing: dict[str, str] = {}
-        for peer in peers:
-            try:
-                at = (
-                    opened.enter_context(umadb_server(server.folder))
-                    if peer == "umadb"
-                    else address
-                )
-                fill_peer(peer, at, messages)
-            except (TaskFailed, subprocess.SubprocessError) as error:
+        with ThreadPoolExecutor() as threads:
+            if "umadb" in peers:
+                at["umadb"] = opened.enter_context(umadb_server(server.folder))
+            filled = {peer: threads.submit(fill_peer, peer, at[peer], messages) for peer in peers}
+            filling.fill(address, messages, before)
+        for peer, future in filled.items():
+            if (error := future.exception()) is not None:
                 print(getattr(error, "stderr", None) or error, file=sys.stderr)
                 missing[peer] = "it could not be filled"
-            else:
-                addresses[peer] = at
+                at.pop(peer)
         print(f"filled with {messages:,} in {time.monotonic() - start:.0f} s", flush=True)
-        found = Measuring(sizes, address, addresses, before=before is not None)
+        found = Measuring(sizes, address, at, before=before is not None)
         found.missing |= missing
         opened.callback(found.close)
         yield found
 
 
 def fill_peer(name: str, address: str, messages: int) -> None:
-    command = [
-        str(bench_python()),
-        "-m",
-        "benchmarks.conditions.peers",
-        name,
-        address,
-        str(messages),
-    ]
+    module = "benchmarks.conditions.peers"
+    command = [str(bench_python()), "-m", module, name, address, str(messages)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run(
         command, check=True, cwd=ROOT, env=environment, timeout=PATIENCE, capture_output=True
@@ -238,7 +230,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--before", type=Path, metavar="PATH", help="another checkout of pgstore")
     parser.add_argument("--messages", type=numbers, default=(1000, 1_000_000), metavar="N,N")
     parser.add_argument("--clients", type=numbers, default=(1, 32), metavar="N,N")
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--pairs", type=int, default=3, help="before and after, in each round")
     parser.add_argument("--seconds", type=float, default=0.25, help="of each turn")
     parser.add_argument("--ways", type=names, default=(), metavar="NAMES", help="only these")

@@ -62,24 +62,29 @@ FROM (
 
 
 def new_database(server: Server, count: int, before: Path | None) -> str:
-    """Make a database with so many messages in each of our stores; how to reach it over TCP."""
+    """Make a database with our stores, empty; how to reach it over TCP."""
     name = f"conditions_{count}"
     with psycopg.connect(server.conninfo, autocommit=True) as conn:
         conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     address = server.over_tcp(name)
     pgstore.install(address)
+    if before is not None:
+        install_earlier(address, before)
+    return address
+
+
+def fill(address: str, count: int, before: Path | None) -> None:
+    """Store so many messages in each of our stores."""
+    students = max(1, count // 10)
     with psycopg.connect(address, autocommit=True) as conn:
+        filled = {"streams": STREAMS, "type": TYPE, "data": SAMPLE, "students": students}
+        conn.execute(FILL.format(count=count, **filled).encode())
         conn.execute(TABLES.encode())
-        students = max(1, count // 10)
-        fill = FILL.format(streams=STREAMS, type=TYPE, data=SAMPLE, students=students, count=count)
-        conn.execute(fill.encode())
         conn.execute(COPY.format(schema="raw", positions="positions", count=count).encode())
         if before is not None:
-            install_earlier(address, before)
             conn.execute(COPY_STREAMS.encode())
             positions = "global_position_seq"
             conn.execute(COPY.format(schema=EARLIER, positions=positions, count=count).encode())
-    return address
 
 
 def install_earlier(address: str, checkout: Path) -> None:

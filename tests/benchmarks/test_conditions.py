@@ -74,6 +74,7 @@ class Kept:
 
 def test_a_filled_store_is_as_if_its_messages_had_been_written(server: Server) -> None:
     address = filling.new_database(server, STREAMS, None)
+    filling.fill(address, STREAMS, None)
     with psycopg.connect(address, autocommit=True) as conn:
         found = conn.execute("SELECT check_name, wrong FROM pgstore.verify_store() WHERE wrong > 0")
         assert found.fetchall() == []
@@ -88,6 +89,7 @@ def test_a_filled_store_is_as_if_its_messages_had_been_written(server: Server) -
 
 def test_a_tag_with_more_messages_than_places_is_noted(server: Server) -> None:
     address = filling.new_database(server, 20, None)
+    filling.fill(address, 20, None)
     with psycopg.connect(address, autocommit=True) as conn:
         for _ in range(PLACES + 1):
             conn.execute("SELECT pgstore.write_message('a-1', 'T', '1', tags => '{course:1-0}')")
@@ -101,12 +103,14 @@ def test_a_peer_that_fails_is_noted_and_left_out(
 ) -> None:
     monkeypatch.setattr(conditions, "bench_python", lambda: Path(sys.executable))
     address = filling.new_database(server, 20, None)
+    filling.fill(address, 20, None)
     peers = {"umadb": "http://127.0.0.1:9"}
     measured = conditions.Measuring(SMALL, address, peers, before=False)
     try:
         assert measured.rate("umadb/tag", 1) is None
         assert "No module named 'umadb'" in measured.missing["umadb"]
         assert measured.rate("umadb/tag", 1) is None
+        assert measured.peers == {}
         assert measured.rate("tag", 1)
         with pytest.raises(TaskFailed):
             measured.rate("unknown", 1)
