@@ -23,6 +23,8 @@ PYTHON_PACKAGES = (
 )
 """Beside them the same psycopg and msgspec that pgstore runs with."""
 SAMPLER = "py-spy==0.4.*"
+UMADB = "umadb==0.7.8"
+"""A client and a server, as a binary: not for every system."""
 NODE_PACKAGES = ("@event-driven-io/emmett-postgresql@0.42.0", "@eventide/message-db@1.3.1", "pg")
 
 INSTALLATION_PATIENCE = 120
@@ -46,15 +48,16 @@ class Environments:
     def prepare(self, contender: Contender) -> None:
         """Make what the contender needs."""
         for each in contender.needs:
-            self._prepare(each)
+            self.make(each)
 
-    def _prepare(self, name: str) -> None:
+    def make(self, name: str) -> None:
+        """Make an environment, or install what is optional; TaskFailed if that does not work."""
         if name in self._ready:
             return
         if name not in self._failed:
             start = time.monotonic()
             try:
-                {"bench": make_venv, "node": make_node}[name]()
+                {"bench": make_venv, "node": make_node, "umadb": make_umadb}[name]()
             except (OSError, subprocess.SubprocessError) as error:
                 # Only here: it may name hosts and paths, which do not belong into results.
                 print(getattr(error, "stderr", None) or error, file=sys.stderr)
@@ -72,6 +75,7 @@ class Environments:
         if "bench" in self._ready:
             listed = _run(bench_python(), "-m", "pip", "list", "--format=json")
             wanted = {"depeche-db", "eventsourcing", "sqlalchemy", "pgmq", "procrastinate"}
+            wanted |= self._ready & {"umadb"}
             for each in json.loads(listed):
                 if (name := each["name"].lower().replace("_", "-")) in wanted:
                     found[name] = each["version"]
@@ -113,6 +117,13 @@ def sampler() -> Path:
     if not program.exists():
         _run(bench_python(), "-m", "pip", "install", "--quiet", SAMPLER)
     return program
+
+
+def make_umadb() -> None:
+    """Have UmaDB in the peers' environment."""
+    make_venv()
+    pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries=1")
+    _run(bench_python(), *pip, "--only-binary=:all:", "--no-deps", UMADB)
 
 
 def make_node() -> None:

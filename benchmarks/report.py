@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.applications.lines import lines_table
 from benchmarks.charts import CHARTS, PLOTS, charts, drawn_figure, image, plots
 from benchmarks.compare import before_and_after, loads_table
+from benchmarks.conditions.tables import conditions_part
 from benchmarks.figures import Figure
 from benchmarks.labels import kind_of, title_of
 from benchmarks.plots import number
@@ -267,6 +268,7 @@ PARTS: dict[str, Callable[[Record], str]] = {
     "charts": charts_part,
     "choosing": choosing_table,
     "applications": lambda record: lines_table(),
+    "conditions": lambda record: conditions_part(),
 }
 KNOWN = {
     *("writes", "writes-slow-disk", "application", "application-slow-disk", "ways", "batches"),
