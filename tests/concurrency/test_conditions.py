@@ -147,6 +147,26 @@ def test_match_that_was_seen_above_the_safe_position_is_known(
     assert rule.write(one, token, function=function).sqlstate() == "MS009"
 
 
+def test_decisions_that_wait_for_another_look_side_by_side(session: Open, rule: Rule) -> None:
+    # In a queue for the exclusive mode they would look one by one, each before the next decision
+    # that can hold.
+    one, other, third = session("one"), session("other"), session("third")
+    _, token = rule.read(one)
+    one.begin()
+    rule.write(one, token).place()
+    waiting = [rule.write(each, token).blocked_by(one) for each in (other, third)]
+    modes = "SELECT mode FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    found = [mode for (mode,) in one.run(f"{modes} AND classid::bigint = %s", class_of(one))]
+    one.commit()
+    assert found == ["ShareLock"] * 2
+    assert [step.sqlstate() for step in waiting] == ["MS009"] * 2
+
+
+def class_of(session: Session) -> int:
+    """The class of the locks of tags, as pg_locks shows it."""
+    return session.number("SELECT _tag_lock_class()::bigint & 4294967295")
+
+
 def test_an_item_of_several_tags_waits_for_all_who_match(session: Open, rule: Rule) -> None:
     one, other = session("one"), session("other")
     for tags in permutations(rule.tags):
