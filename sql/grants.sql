@@ -32,5 +32,28 @@ BEGIN
 END
 $$;
 
+-- A role that was granted a function by hand may call the one of other parameters in its place.
+DO $$
+DECLARE
+  given record;
+BEGIN
+  FOR given IN
+    SELECT
+      p.oid::regprocedure AS callee, r.role,
+      CASE WHEN r.grants THEN ' WITH GRANT OPTION' ELSE '' END AS option
+    FROM json_to_recordset(current_setting('pgstore.rights')::json)
+      AS r (name text, role regrole, grants boolean)
+    JOIN pg_proc AS p ON p.proname = r.name
+    JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    WHERE n.nspname = current_schema()
+      AND NOT current_setting('pgstore.objects')::jsonb ? ('function ' || p.oid)
+  LOOP
+    EXECUTE format(
+      'GRANT EXECUTE ON FUNCTION %s TO %s%s', given.callee, given.role, given.option
+    );
+  END LOOP;
+END
+$$;
+
 -- The new functions of an upgrade, for the roles that were granted rights before.
 DO $$ BEGIN PERFORM _restore_grants(); END $$;

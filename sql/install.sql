@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "f6c27d2b00a5091727f64f5aa06fc8020a50aad7602b7b72fe9a01dd8d5345bb"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "c711ae41ff770dc3f161daf5d259ff3ccc48d676325a3819fca97ae3e974f37d"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -24,7 +24,7 @@ SELECT
     {"number": 8, "name": "0008_snapshots", "checksum": "d7f73b133afa8027d081160df14e241e7a65ee2bbf679c23959dd23b2cfefa09"},
     {"number": 9, "name": "0009_scheduled", "checksum": "422540bf28db7e331bbdd96a4594641ce1823cdae3ef1a2417263000beaa353c"},
     {"number": 10, "name": "0010_metadata", "checksum": "d14b609e8aff94562e48819508704597d8d7de18ea029b912acbefdc27952c06"},
-    {"number": 11, "name": "0011_tags", "checksum": "981e835ec8a4ab757c4a6db184d040ddd8c53b6cf0dbcb81966dc05338ce2ed3"}
+    {"number": 11, "name": "0011_tags", "checksum": "54d4fd61f5126d2331ba3baf04d7607a0bf7ab2d003c31581d19af25af950adb"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset

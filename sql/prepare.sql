@@ -48,6 +48,21 @@ BEGIN
     ),
     true
   );
+  -- And the rights on functions, which a function with other parameters takes over.
+  PERFORM set_config(
+    'pgstore.rights',
+    (
+      SELECT coalesce(
+        json_agg(json_build_object('name', p.proname, 'role', a.grantee, 'grants', a.is_grantable)),
+        '[]'
+      )::text
+      FROM pg_proc AS p
+      JOIN pg_namespace AS n ON n.oid = p.pronamespace
+      CROSS JOIN aclexplode(p.proacl) AS a
+      WHERE n.nspname = current_setting('pgstore.schema') AND a.grantee NOT IN (0, n.nspowner)
+    ),
+    true
+  );
   IF current_setting('server_version_num')::integer < 140000 THEN
     RAISE EXCEPTION USING
       ERRCODE = 'MS012',
@@ -230,14 +245,20 @@ $$;
 -- A query of a view locks the view first, and then its tables. An upgrade locks tables first, in
 -- its migrations, and makes the views anew at its end: the two would deadlock. So it locks the
 -- views before. Dynamic, because older stores have other views.
+--
+-- Several migrations would lock tables one after the other, in another order than writers and
+-- handlers do. So an upgrade with several locks all tables now, and gives its locks back rather
+-- than wait long for one while it holds another.
 DO $$
 DECLARE
   view_name text;
+  tables text;
+  missing bigint;
 BEGIN
-  IF EXISTS (
-    SELECT FROM json_to_recordset(current_setting('pgstore.manifest')::json) AS k (number bigint)
-    WHERE NOT EXISTS (SELECT FROM migrations AS m WHERE m.number = k.number)
-  ) THEN
+  SELECT count(*) INTO missing
+  FROM json_to_recordset(current_setting('pgstore.manifest')::json) AS k (number bigint)
+  WHERE NOT EXISTS (SELECT FROM migrations AS m WHERE m.number = k.number);
+  IF missing > 0 THEN
     FOR view_name IN
       SELECT c.relname
       FROM pg_class AS c
@@ -248,6 +269,26 @@ BEGIN
       -- The owner stays. LOCK TABLE would lock the view's tables too.
       EXECUTE format('ALTER VIEW %I OWNER TO CURRENT_USER', view_name);
     END LOOP;
+  END IF;
+  SELECT string_agg(format('%I', c.relname), ', ' ORDER BY c.relname) INTO tables
+  FROM pg_class AS c
+  JOIN pg_namespace AS n ON n.oid = c.relnamespace
+  WHERE n.nspname = current_schema() AND c.relkind = 'r' AND c.relname <> 'migrations';
+  IF missing > 1 AND tables IS NOT NULL THEN
+    FOR attempt IN 1..20 LOOP
+      BEGIN
+        SET LOCAL lock_timeout = '100ms';
+        EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', tables);
+        EXIT;
+      EXCEPTION
+        WHEN lock_not_available THEN
+          IF attempt = 20 THEN
+            RAISE;
+          END IF;
+          PERFORM pg_sleep(0.1 * random());
+      END;
+    END LOOP;
+    SET LOCAL lock_timeout = '3s';
   END IF;
 END
 $$;

@@ -99,6 +99,7 @@ def statements(store: Store) -> dict[str, list[str]]:
     found = {name: [call] for name, call in store.query(_CALLS, [store.name])}
     # Refused for the category only if nothing else is wrong.
     found["write_messages"] = ['SELECT STORE.write_messages(\'x\', \'[{"type": "A", "data": 1}]\')']
+    found["write_message"] = ["SELECT STORE.write_message('x', 'A', '1')"]
     found["write_arrays"] = ["SELECT STORE.write_arrays('x', '{A}', '{1}')"]
     found["synchronize_stream"] = ["SELECT STORE.synchronize_stream('x', '{}', '{A}', '{1}')"]
     tables = ["CREATE TABLE STORE.own (n int)", "DROP SCHEMA STORE CASCADE"]

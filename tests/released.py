@@ -4,9 +4,11 @@ PGSTORE_TEST_UPGRADED   a released version: stores of `tests/sql` are made by it
 """
 
 import os
+import re
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 import pgstore
 
@@ -18,6 +20,19 @@ def install_released(conninfo: str, name: str, version: int) -> None:
     with psycopg.connect(conninfo) as conn:
         conn.execute("SELECT set_config('pgstore.schema', %s, true)", [name])
         conn.execute((FOLDER / f"{version}.sql").read_bytes(), prepare=False)
+
+
+def upgrade_to_released(conninfo: str, name: str, version: int) -> None:
+    """Upgrade a store of an earlier version as that version did."""
+    text = (FOLDER / f"{version}.sql").read_text()
+    with psycopg.connect(conninfo) as conn:
+        conn.execute("SELECT set_config('pgstore.schema', %s, true)", [name])
+        applied = sql.SQL("SELECT number FROM {}.migrations").format(sql.Identifier(name))
+        numbers = {number for (number,) in conn.execute(applied)}
+        for part in re.split(r"(?m)^(?=-- (?:[a-z]+|[\w/]+)\.sql$)", text):
+            found = re.match(r"-- migrations/(\d+)_", part)
+            if found is None or int(found[1]) not in numbers:
+                conn.execute(part.encode(), prepare=False)
 
 
 def make_store(conninfo: str, name: str) -> None:

@@ -104,7 +104,14 @@ def test_store_that_was_changed_is_dropped(own: Stores, connect: Connect, change
 
 
 @pytest.mark.parametrize(
-    "function", ["_mark_lock_class", "_stream_lock_class", "_bell_lock_class", "_gate_lock_class", "_tag_lock_class"]
+    "function",
+    [
+        "_mark_lock_class",
+        "_stream_lock_class",
+        "_bell_lock_class",
+        "_gate_lock_class",
+        "_tag_lock_class",
+    ],
 )
 def test_store_whose_locks_stay_is_dropped(own: Stores, connect: Connect, function: str) -> None:
     conn = connect()

@@ -1,6 +1,9 @@
 -- breaking: yes
 -- Tags: names that messages of several streams share, and writes on the condition that no message
 -- with certain tags has come.
+--
+-- Breaking: a call of a function that is dropped fails if it runs during the upgrade. It stores
+-- nothing then.
 
 -- As migration 10: this gives its locks back rather than wait long for one while it holds another.
 DO $$

@@ -374,8 +374,8 @@ def test_two_tags_with_one_lock_do_not_deadlock(session: Open, upside_down: bool
     gate.begin()
     rule.add(gate, *sorted(pair)).place()
     steps = [
-        rule.write(each, token, query=query, tags=[written]).blocked_by(gate)
-        for each in (one, other)
+        rule.write(each, token, query=query, tags=[written]).blocked_by(blocker)
+        for each, blocker in ((one, gate), (other, one))
     ]
     gate.rollback()
     for step in steps:

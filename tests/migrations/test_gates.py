@@ -12,9 +12,10 @@ from psycopg import sql
 
 from tests.conftest import Connect
 from tests.migrations.installers import Install, Rows, by_python, write
-from tests.released import install_released
+from tests.released import install_released, upgrade_to_released
 
 BEFORE = 3  # the released version whose writers enter no gate
+AFTER = 5  # one whose upgrade does not end open writers
 
 # In the first 1,000 positions a writer looks at each table, which an upgrade waits for.
 START = 2000
@@ -90,7 +91,7 @@ def waiting_writer(
 
 @pytest.mark.parametrize("trusting", ["when it is time", "at once"])
 def test_writer_that_waits_for_its_stream_during_the_upgrade_is_not_passed(
-    conninfo: str, schema: str, connect: Connect, install: Install, trusting: str
+    conninfo: str, schema: str, connect: Connect, trusting: str
 ) -> None:
     """It runs on by the functions of before; readers that trust the gates at once pass it."""
     install_before(conninfo, schema)
@@ -98,7 +99,7 @@ def test_writer_that_waits_for_its_stream_during_the_upgrade_is_not_passed(
     writer, holder = connect(autocommit=False), connect(autocommit=False)
     write(conn, schema, "b-1")
     with waiting_writer(conn, schema, writer, holder):
-        install(conninfo, schema)
+        upgrade_to_released(conninfo, schema, AFTER)
         for _ in range(3):
             look(conn, schema)
         assert not trusted(conn, schema)
@@ -150,7 +151,7 @@ def test_prepared_transaction_of_before_the_upgrade_is_waited_for(
     conn, old, gid = connect(), connect(), f"prepared-{uuid4().hex}"
     old.execute("BEGIN")
     write(old, schema, "a-1")
-    by_python(conninfo, schema)
+    upgrade_to_released(conninfo, schema, AFTER)
     look(conn, schema)
     old.execute(f"PREPARE TRANSACTION '{gid}'".encode())
     try:

@@ -13,8 +13,8 @@ from tests.plans.plans import Explained
 
 TOTAL = 100_000
 
-# Three tags to each message but those of the stream big-1: one that all have, one that ten have, and
-# one of its own.
+# Three tags to each message but those of the stream big-1: one that all have, one that ten have,
+# and one of its own.
 _TAG = """
 UPDATE messages AS m
 SET tags = ARRAY['all', 'group:' || m.global_position / 10, 'one:' || m.global_position]

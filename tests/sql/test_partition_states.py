@@ -116,9 +116,7 @@ class Reader(Subscription):
 
     def refilter_at_the_end(self) -> None:
         ((safe,),) = self.store.call("safe_position")
-        self._call(
-            "refilter_subscription", self.name, [self.category], None, None, None, None, safe
-        )
+        self._call("refilter_subscription", self.name, [self.category], None, None, None, safe)
 
     def pause(self) -> None:
         self._call("pause_subscription", self.name)

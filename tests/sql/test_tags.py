@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import Connect
 from tests.sql.store import Store
 
-BAD_TAGS = {
+BAD_TAGS: dict[str, list[str | None]] = {
     "empty": [""],
     "null": [None],
     "second null": ["a", None],
@@ -23,7 +23,7 @@ def write_by(store: Store, function: str, stream: str, tags: list[str | None] | 
     if function == "write_message":
         store.call("write_message", stream, "A", "{}", tags=tags)
     elif function == "write_messages":
-        messages = [{"type": "A", "data": {}, "tags": tags}]
+        messages: list[dict[str, object]] = [{"type": "A", "data": {}, "tags": tags}]
         store.call("write_messages", stream, json.dumps(messages))
     else:
         store.query(

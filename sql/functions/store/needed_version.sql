@@ -3,7 +3,7 @@ RETURNS bigint
 LANGUAGE sql
 IMMUTABLE
 PARALLEL SAFE
-RETURN 6;
+RETURN 11;
 
 COMMENT ON FUNCTION needed_version() IS
 $$The lowest schema version that a package must know to use this store: the number of the last

@@ -4,8 +4,8 @@ CREATE OR REPLACE FUNCTION refilter_subscription(
   types text[] DEFAULT NULL,
   stream_pattern text DEFAULT NULL,
   metadata jsonb DEFAULT NULL,
-  tags text[] DEFAULT NULL,
-  from_position bigint DEFAULT NULL
+  from_position bigint DEFAULT NULL,
+  tags text[] DEFAULT NULL
 )
 RETURNS bigint
 LANGUAGE plpgsql
@@ -93,7 +93,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION refilter_subscription(text, text[], text[], text, jsonb, text[], bigint) IS
+COMMENT ON FUNCTION refilter_subscription(text, text[], text[], text, jsonb, bigint, text[]) IS
 $$Change what a subscription reads: all its filters, as create_subscription takes them. Return the
 position after which it gains messages. Without from_position each partition gains them after its
 checkpoint, and the lowest one is returned. With from_position none gains a message up to there: all

@@ -5,8 +5,8 @@ CREATE OR REPLACE FUNCTION _first_match(
 )
 RETURNS bigint
 LANGUAGE plpgsql
-VOLATILE
-PARALLEL UNSAFE
+STABLE
+PARALLEL SAFE
 SET search_path FROM CURRENT
 SET plan_cache_mode = force_generic_plan
 SET jit = off

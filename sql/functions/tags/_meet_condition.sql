@@ -54,9 +54,9 @@ BEGIN
       -- takes twice as long. The block is rolled back, so it does not keep the lock.
       BEGIN
         PERFORM pg_advisory_xact_lock_shared(_tag_lock_class(), lock_key);
-        RAISE SQLSTATE 'MS000';
+        RAISE raise_exception;
       EXCEPTION
-        WHEN SQLSTATE 'MS000' THEN
+        WHEN raise_exception THEN
           NULL;
       END;
       newer := _first_match(condition, after_position, known_positions);
@@ -81,5 +81,5 @@ the first one of each item of a condition in exclusive mode, so that no message 
 in flight. Then return the position of the first message that matches the condition and that the
 decision did not know, or NULL. If another call holds a tag, it looks before it locks too, and does
 not lock if there is such a message. Called with the settings of write_message, after the lock of
-the stream. Raises 22023 for a condition or a token that is wrong; MS004 for a condition unless under
-READ COMMITTED; MS006 if the decision is from another history.$$;
+the stream. Raises 22023 for a condition or a token that is wrong; MS004 for a condition unless
+under READ COMMITTED; MS006 if the decision is from another history.$$;

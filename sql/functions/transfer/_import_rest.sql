@@ -92,7 +92,9 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _import_rest(text[], bigint[], text[], jsonb[], jsonb[], uuid[], bigint[], jsonb[]) IS
+COMMENT ON FUNCTION _import_rest(
+  text[], bigint[], text[], jsonb[], jsonb[], uuid[], bigint[], jsonb[]
+) IS
 $$Internal: return the places, from 1, of the messages of an import that are not stored yet. Raises
 MS001 or MS002 for the first that does not continue its stream, or whose id is in use.
 reached_versions has the version that earlier batches would bring each message's stream to; NULL

@@ -22,7 +22,9 @@ DECLARE
   wanted bigint[];
 BEGIN
   PERFORM _refuse_stranger('check_messages');
-  PERFORM _refuse_import(streams, versions, types, data, metadata, message_ids, added_at, NULL, tags);
+  PERFORM _refuse_import(
+    streams, versions, types, data, metadata, message_ids, added_at, NULL, tags
+  );
   IF cardinality(reached_versions) <> cardinality(streams) THEN
     PERFORM _refuse_argument('messages', 'must be arrays of the same length');
   END IF;

@@ -75,6 +75,7 @@ $$;
 COMMENT ON FUNCTION export_messages(bigint, bigint, bigint, text, text) IS
 $$Messages as JSON objects, in global order: of everything, of a category or of a stream, at most
 max_count, after after_position and up to up_to_position. {"stream", "version", "global_position",
-"message_id", "added_at", "type", "data", "metadata"?, "tags"?}, with payloads exactly as they are stored.
-Read safe_position() first, as a statement of its own, for up_to_position; then begin a transaction,
-of REPEATABLE READ if all pages are to be of one moment. Raises 22023 for a bad argument.$$;
+"message_id", "added_at", "type", "data", "metadata"?, "tags"?}, with payloads exactly as they are
+stored. Read safe_position() first, as a statement of its own, for up_to_position; then begin a
+transaction, of REPEATABLE READ if all pages are to be of one moment. Raises 22023 for a bad
+argument.$$;
