@@ -235,7 +235,8 @@ HOLD_SUBSCRIPTION = "SELECT STORE.hold_subscription(%s::text)"
 # Change what one reads; the position after which it gains messages.
 REFILTER_SUBSCRIPTION = (
     "SELECT STORE.refilter_subscription("
-    "%s::text, %s::text[], %s::text[], %s::text, %s::jsonb, %s::bigint, %s::text[])"
+    "%s::text, %s::text[], %s::text[], %s::text, %s::jsonb,"
+    " tags => %s::text[], from_position => %s::bigint)"
 )
 DROP_SUBSCRIPTION = "SELECT 1 FROM STORE.drop_subscription(%s::text)"
 # The parked messages of one.

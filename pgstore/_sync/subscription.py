@@ -240,8 +240,8 @@ class Subscription(Registering, Generic[E]):
             array(chosen.types),
             chosen.stream_pattern,
             chosen.metadata,
-            number("from_position", from_position),
             array(chosen.tags),
+            number("from_position", from_position),
         )
         return int(position)
 
