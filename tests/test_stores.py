@@ -22,7 +22,7 @@ def own(conninfo: str) -> Iterator[Stores]:
 def use(store: Store) -> None:
     """Put rows into every table."""
     for n in range(4):
-        store.write(f"account-{n % 2}")
+        store.call("write_message", f"account-{n % 2}", "T", "1", tags=["a"])
     store.call("save_snapshot", "account-0", "s", 1, 1, "{}", 0)
     store.call("schedule_message", "account-0", "T", "1", "2100-01-01")
     message_id = store.call("read_stream", "account-1")[0][0]

@@ -15,10 +15,10 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-import pgstore
-from tests.released import install_released
+from tests.released import install_released, upgrade_to_released
 
 BEFORE = 3  # the last released version whose writers enter no gate
+AFTER = 5  # one whose upgrade does not end the calls that run
 _WRITERS, _READERS = 6, 2
 _STREAMS = ("a-1", "b-1")
 _NAPS = (0.0, 0.002, 0.01)
@@ -81,7 +81,7 @@ class _Round:
             reading = [threads.submit(self._read) for _ in range(_READERS)]
             writing = [threads.submit(self._write, n) for n in range(_WRITERS)]
             time.sleep(_BUSY)
-            pgstore.install(self._conninfo, store=self._name)
+            upgrade_to_released(self._conninfo, self._name, AFTER)
             if trusting:
                 self._conn.execute(sql.SQL(_TRUST).format(self._sequence))
             self._ended = time.monotonic()
