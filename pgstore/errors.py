@@ -214,7 +214,7 @@ class StreamCutOffError(StoreError, code="MS008"):
 class AppendConditionError(StoreError, code="MS009"):
     """A message that the condition looks for has come since the decision; nothing was stored.
 
-    `stream` is empty and `version` 0 if the role may not write to its category.
+    `stream` and `type` are empty and `version` is 0 if the role may not write to its category.
     """
 
     message_id = _Detail(UUID)

@@ -52,6 +52,8 @@ def write_all_ways(store: Store, stream: str, on: Connection) -> None:
     store.call("write_messages", stream, '[{"type": "A", "data": 1}]', on=on)
     ids = [row[0] for row in store.call("read_stream", stream)]
     store.call("synchronize_stream", stream, ids, ["A"], ["1"], on=on)
+    condition = json.dumps([{"tags": [f"a:{uuid4()}"]}])
+    store.call("write_if", stream, '[{"type": "A", "data": 1}]', condition, "0+", on=on)
     assert store.call("save_snapshot", stream, "s", 1, 1, "{}", 0, on=on) == [(True,)]
 
 
@@ -316,6 +318,28 @@ def test_restricted_writer_learns_nothing_of_other_streams(
     ((own_id, *_),) = store.call("read_stream", f"{OWN}-2")
     with store.refused("MS002", message_id=str(own_id), stream=f"{OWN}-2", version=1):
         store.call("write_message", f"{OWN}-3", "A", "1", message_id=own_id, on=writer)
+
+
+def test_error_of_a_condition_does_not_tell_of_a_category_that_the_role_may_not_write_to(
+    store: Store, writer: Connection
+) -> None:
+    tag = f"a:{uuid4()}"
+    condition = json.dumps([{"tags": [tag]}])
+    with store.refused("42501", stream="account-1"):
+        message = '[{"type": "A", "data": 1}]'
+        store.call("write_if", "account-1", message, condition, "0+", on=writer)
+    store.call("write_message", f"account-{uuid4()}", "Secret", "1", tags=[tag])
+    with store.refused("MS009", stream="", version=0, type=""):
+        store.call(
+            "write_message", f"{OWN}-1", "A", "1", condition=condition, decided_upon="0+", on=writer
+        )
+    with pytest.raises(psycopg.Error) as caught:
+        store.call(
+            "write_message", f"{OWN}-1", "A", "1", condition=condition, decided_upon="0+", on=writer
+        )
+    told = {field: getattr(caught.value.diag, field) for field in dir(caught.value.diag)}
+    assert "account" not in str(told)
+    assert "Secret" not in str(told)
 
 
 def test_no_error_names_a_stream_that_the_role_may_not_write_to(

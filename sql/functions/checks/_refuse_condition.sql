@@ -22,15 +22,16 @@ BEGIN
       HINT = 'Try again. Nothing was stored.';
   END IF;
   IF _writers_restricted() AND NOT _may_write(_acting_role(), newer.category) THEN
-    -- Do not reveal the stream to a role that may not write to it.
+    -- Do not reveal the stream, or what is in it, to a role that may not write to it.
     newer.stream := '';
     newer.version := 0;
+    newer.type := '';
   END IF;
   RAISE EXCEPTION USING
     ERRCODE = 'MS009',
     MESSAGE = format(
-      'a message of type %s has come at position %s since the decision', newer.type,
-      newer.global_position
+      'a message%s has come at position %s since the decision',
+      ' of type ' || nullif(newer.type, ''), newer.global_position
     ),
     DETAIL = json_build_object(
       'message_id', newer.message_id, 'stream', newer.stream, 'version', newer.version,
