@@ -114,6 +114,19 @@ _GROUP = (
 )
 _THREE = "'{{T,T,T}}', ARRAY['1', '2', '3']::jsonb[]"
 
+_ONE_TAGGED = '{{"type": "T", "data": 1, "tags": ["a"]}}'
+_AT_THE_END = "least(safe_position(), {total} - 1000)"
+
+
+def _unless(tags: str, token: str) -> str:
+    """A condition that looks after a position for messages with all of these tags."""
+    return f"condition => '[{{{{\"tags\": {tags}}}}}]', decided_upon => {token}"
+
+
+_UNLESS = _unless('["often"]', "safe_position() || '+'")
+_UNLESS_RARE = _unless('["rare"]', "'0+'")
+_UNLESS_NONE_OF_RARE = _unless('["rare", "none"]', "'0+'")
+
 # The next one that is due is the first one of the index.
 _FIRST_DUE = _KEPT | {"scheduled_messages"}
 
@@ -225,6 +238,39 @@ CASES = {
     "batch as JSON": Case(
         'SELECT write_messages(\'big-1\', \'[{{"type": "T", "data": 1}}]\')', 2, 150
     ),
+    "write, tags": Case("SELECT write_message('big-1', 'T', '1', tags => '{{a,b}}')", 4, 100),
+    "write, a condition": Case(
+        f"SELECT write_message('big-1', 'T', '1', tags => '{{{{a,b}}}}', {_UNLESS})", 4, 100
+    ),
+    "write, a condition that looks at a rare tag": Case(
+        f"SELECT write_message('big-1', 'T', '1', {_UNLESS_NONE_OF_RARE})", 250, 500
+    ),
+    "write, a message in the way": Case(
+        f"SELECT write_message('big-1', 'T', '1', {_UNLESS_RARE})", 4, 100, "MS009"
+    ),
+    "write if": Case(f"SELECT write_if('big-1', '[{_ONE_TAGGED}]', {_UNLESS})", 4, 150),
+    "write two if": Case(
+        f"SELECT write_if('big-1', '[{_ONE_TAGGED}, {_ONE_TAGGED}]', {_UNLESS})", 4, 150
+    ),
+    "write two if, a message in the way": Case(
+        f"SELECT write_if('big-1', '[{_ONE_TAGGED}, {_ONE_TAGGED}]', {_UNLESS_RARE})",
+        4,
+        150,
+        "MS009",
+    ),
+    "batch, a condition": Case(
+        f"SELECT write_arrays('big-1', {_TWO}, tags => ARRAY['[\"a\"]', NULL]::jsonb[], {_UNLESS})",
+        4,
+        150,
+    ),
+    "redact, a tag less": Case(
+        "WITH written AS MATERIALIZED ("
+        " SELECT i.id, write_message('big-1', 'T', '1', message_id => i.id, tags => '{{a,b}}')"
+        " FROM (SELECT new_message_id() AS id OFFSET 0) AS i)"
+        " SELECT redact_message(w.id, '2', 'why', remove_tags => '{{a}}') FROM written AS w",
+        4,
+        150,
+    ),
     "synchronize, nothing new": Case(
         f"SELECT synchronize_stream('small-7', {_OF_SMALL_7}, '{{{{}}}}', '{{{{}}}}')", 25, 150
     ),
@@ -332,6 +378,17 @@ CASES = {
         7000,
     ),
     "page of no tag": Case("SELECT * FROM read_matching(tags_filter => '{{none}}')", 1, 50),
+    "tagged, a rare tag": Case('SELECT * FROM read_tagged(\'[{{"tags": ["rare"]}}]\')', 250, 500),
+    "tagged, at the end": Case(
+        f'SELECT * FROM read_tagged(\'[{{{{"tags": ["often"]}}}}]\', {_AT_THE_END})', 250, 900
+    ),
+    "tagged, two items": Case(
+        'SELECT * FROM read_tagged(\'[{{"tags": ["rare"], "types": ["T1"]}},'
+        ' {{"tags": ["rare", "often"]}}]\')',
+        450,
+        900,
+    ),
+    "tagged, no such tag": Case('SELECT * FROM read_tagged(\'[{{"tags": ["none"]}}]\')', 1, 50),
     "correlation id": Case("SELECT * FROM read_correlated('c' || {total} / 2000)", 20, 150),
     "page of a correlation id": Case(
         "SELECT * FROM read_correlated('c' || {total} / 2000, {total} / 2 + 300, 3)", 6, 100

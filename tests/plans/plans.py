@@ -3,6 +3,7 @@
 The server's module auto_explain tells them, as notices to the client.
 """
 
+import re
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -76,8 +77,8 @@ class Plan(msgspec.Struct):
 
     @property
     def walks(self) -> list[Node]:
-        """Scans of a whole table or a whole index."""
-        return [node for node in self._scans() if "Index Cond" not in node and not _on_bitmap(node)]
+        """Scans of a whole table or a whole index, also those that skip along it."""
+        return [node for node in self._scans() if not _looks_up(node) and not _on_bitmap(node)]
 
     def _scans(self) -> Iterator[Node]:
         waiting = [self.root]
@@ -138,6 +139,19 @@ class Explained:
         _, separator, plan = (notice.message_primary or "").partition("plan:\n")
         assert separator, notice.message_primary
         self._plans.append(msgspec.json.decode(plan, type=Plan))
+
+
+def _looks_up(node: Node) -> bool:
+    """Whether a scan has a condition on the first column of its index, which the name begins with.
+
+    With one on a later column only, PostgreSQL 18 looks up each value that the first one has.
+    """
+    condition = node.get("Index Cond")
+    columns = node.get("Index Name", "").removeprefix(f"{node.get('Relation Name')}_")
+    return condition is not None and (
+        "Relation Name" not in node
+        or any(columns.startswith(f"{word}_") for word in re.findall(r"\w+", condition))
+    )
 
 
 def _on_bitmap(node: Node) -> bool:

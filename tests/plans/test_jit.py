@@ -105,6 +105,9 @@ def fill(conn: psycopg.Connection[TupleRow], layout: str) -> None:
         conn.execute(_MORE.format(**sizes).encode())
 
 
+_QUERY = '[{"tags": ["seat"]}, {"tags": ["course", "student"], "types": ["T"]}]'
+
+
 class Calls:
     """Calls, and the plans of all statements in them."""
 
@@ -139,12 +142,14 @@ def calls(server_conninfo: str, store: str) -> Iterator[Calls]:
         calls = Calls(session)
         for _ in range(2):  # the second time with what the first one has planned and written
             write(calls)
+            write_tagged(calls)
             calls("save_snapshot('account-1', 's', 1, stream_version('account-1'), '1', 0)")
             schedule(calls)
             read(calls)
             sleep(calls)
             for partitions in (1, 8):
                 consume(calls, partitions)
+                consume_tagged(calls, partitions)
         with session.conn.transaction(force_rollback=True):
             # Now each write looks up whether its role may.
             session.conn.execute("CREATE ROLE plans_writer")
@@ -184,13 +189,30 @@ def write(calls: Calls) -> None:
         )
 
 
+def write_tagged(calls: Calls) -> None:
+    """Not under REPEATABLE READ, which refuses a condition."""
+    ((*_, token),) = calls(f"read_tagged('{_QUERY}')")[-1:]
+    message = '{"type": "T", "data": 1, "tags": ["a", "b"]}'
+    for stream in ("account-1", f"account-{uuid4()}"):
+        unless = f"condition => '{_QUERY}', decided_upon => '{token}'"
+        calls(f"write_message('{stream}', 'T', '1', tags => '{{a,b}}')")
+        calls(f"write_message('{stream}', 'T', '1', tags => '{{a}}', {unless})")
+        calls(f"write_arrays('{stream}', '{{T,T}}', ARRAY['1', '2']::jsonb[], {unless})")
+        calls(f"write_messages('{stream}', '[{message}, {message}]')")
+        calls(f"write_if('{stream}', '[{message}]', {unless})")
+        calls(f"write_if('{stream}', '[{message}, {message}]', {unless})")
+    calls("write_message('account-1', 'T', '1', tags => '{seat}')")
+    calls(f"read_tagged('{_QUERY}')")
+    calls("read_matching(tags_filter => '{a,b}', max_looked => 10)")
+
+
 def schedule(calls: Calls) -> None:
     message_id = uuid4()
     due_at = "clock_timestamp() + '1 day'"
     calls(f"schedule_message('account-1', 'T', '1', {due_at}, message_id => '{message_id}')")
     calls("list_scheduled('account-1')")
     calls(f"cancel_message('{message_id}')")
-    calls("schedule_message('account-1', 'T', '1', clock_timestamp())")
+    calls("schedule_message('account-1', 'T', '1', clock_timestamp(), tags => '{a,b}')")
     calls("deliver_scheduled()")
 
 
@@ -272,6 +294,20 @@ def consume(calls: Calls, partitions: int) -> None:
     calls(f"rewind_subscription('{name}', safe_position())")
     calls(f"repartition_subscription('{name}', {partitions + 1})")
     calls(f"claim_partition('{{{name}}}', 'w')")
+    calls(f"drop_subscription('{name}')")
+
+
+def consume_tagged(calls: Calls, partitions: int) -> None:
+    name = f"s-{uuid4()}"
+    calls(
+        f"create_subscription('{name}', partitions => {partitions}, tags => '{{a,b}}',"
+        " start_position => 0)"
+    )
+    ((_, partition, token, _),) = calls(f"claim_partition('{{{name}}}', 'w')")
+    assert calls(f"fetch_batch('{name}', {partition}, {token}, 2)") != []
+    calls(f"release_partition('{name}', {partition}, {token})")
+    assert calls(f"claim_batch('{{{name}}}', 'w', '1 minute', 10)") != []
+    calls(f"refilter_subscription('{name}', tags => '{{a}}')")
     calls(f"drop_subscription('{name}')")
 
 

@@ -69,7 +69,12 @@ BEGIN
         -- Messages that were deleted since cannot be handed out. Not EXISTS: for a join the planner
         -- may walk along all messages (tests/plans).
         AND (
-          SELECT m.global_position FROM messages AS m WHERE m.global_position = k.global_position
+          SELECT m.global_position
+          FROM messages AS m
+          -- As in _range_of_tags.
+          WHERE m.global_position >= k.global_position AND m.global_position <= k.global_position
+          ORDER BY m.global_position
+          LIMIT 1
         ) IS NOT NULL
     ) THEN
       RETURN;

@@ -34,7 +34,10 @@ BEGIN
         AND (
           SELECT source.metadata IS NULL OR m.metadata @> source.metadata
           FROM messages AS m
-          WHERE m.global_position = u.global_position
+          -- As in _range_of_tags.
+          WHERE m.global_position >= u.global_position AND m.global_position <= u.global_position
+          ORDER BY m.global_position
+          LIMIT 1
         )
     );
   ELSIF source.tags IS NOT NULL THEN

@@ -117,7 +117,9 @@ BEGIN
     CROSS JOIN LATERAL (
       SELECT n.stream_id, n.global_position, n.type, n.metadata, n.tags
       FROM messages AS n
-      WHERE n.global_position = t.global_position
+      -- As in _range_of_tags.
+      WHERE n.global_position >= t.global_position AND n.global_position <= t.global_position
+      ORDER BY n.global_position
       LIMIT 1
     ) AS m
     CROSS JOIN LATERAL (

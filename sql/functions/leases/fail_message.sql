@@ -45,10 +45,14 @@ BEGIN
   SET
     attempts = k.attempts + 1,
     -- An error may quote its message: of one that was deleted meanwhile nothing is kept.
-    error = CASE
-      WHEN EXISTS (SELECT FROM messages AS m WHERE m.global_position = k.global_position)
-      THEN told
-    END,
+    error = (
+      SELECT told
+      FROM messages AS m
+      -- As in _range_of_tags.
+      WHERE m.global_position >= k.global_position AND m.global_position <= k.global_position
+      ORDER BY m.global_position
+      LIMIT 1
+    ),
     replay = false
   WHERE k.subscription_id = source.subscription_id
     AND k.global_position = fail_message.global_position

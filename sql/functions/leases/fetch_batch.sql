@@ -105,7 +105,9 @@ BEGIN
         i.message_id, i.stream_id, i.version, i.global_position, i.type, i.data, i.metadata,
         i.added_at, i.tags
       FROM messages AS i
-      WHERE i.global_position = k.global_position
+      -- As in _range_of_tags.
+      WHERE i.global_position >= k.global_position AND i.global_position <= k.global_position
+      ORDER BY i.global_position
       LIMIT 1
     ) AS m
     CROSS JOIN LATERAL (
@@ -159,7 +161,9 @@ BEGIN
             i.message_id, i.stream_id, i.version, i.global_position, i.type, i.data, i.metadata,
             i.added_at, i.tags
           FROM messages AS i
-          WHERE i.global_position = u.global_position
+          -- As in _range_of_tags.
+          WHERE i.global_position >= u.global_position AND i.global_position <= u.global_position
+          ORDER BY i.global_position
           LIMIT 1
         ) AS m
         CROSS JOIN LATERAL (

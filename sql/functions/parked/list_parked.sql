@@ -37,7 +37,9 @@ BEGIN
   LEFT JOIN LATERAL (
     SELECT i.stream_id, i.version, i.type, i.message_id
     FROM messages AS i
-    WHERE i.global_position = k.global_position
+    -- As in _range_of_tags.
+    WHERE i.global_position >= k.global_position AND i.global_position <= k.global_position
+    ORDER BY i.global_position
     LIMIT 1
   ) AS m ON true
   LEFT JOIN LATERAL (

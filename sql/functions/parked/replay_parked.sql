@@ -27,7 +27,12 @@ BEGIN
       OR k.global_position = replay_parked.global_position)
     -- Not EXISTS: for a join the planner may walk along all messages (tests/plans).
     AND (
-      SELECT m.global_position FROM messages AS m WHERE m.global_position = k.global_position
+      SELECT m.global_position
+      FROM messages AS m
+      -- As in _range_of_tags.
+      WHERE m.global_position >= k.global_position AND m.global_position <= k.global_position
+      ORDER BY m.global_position
+      LIMIT 1
     ) IS NOT NULL;
   GET DIAGNOSTICS marked = ROW_COUNT;
   PERFORM _notify_sleepers();

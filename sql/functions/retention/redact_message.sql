@@ -57,7 +57,7 @@ BEGIN
         );
       END IF;
       IF remove_tags IS NOT NULL THEN
-        PERFORM _remove_tags(target.global_position, remove_tags);
+        PERFORM _remove_tags(message_id, target.global_position, remove_tags);
       END IF;
       PERFORM _drop_states(
         (SELECT s.stream_id FROM streams AS s WHERE s.stream = target.stream COLLATE "C"),

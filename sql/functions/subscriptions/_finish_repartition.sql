@@ -101,7 +101,10 @@ BEGIN
         m.metadata, source.next_partitions, source.partition_by
       )
       FROM messages AS m
-      WHERE m.global_position = k.global_position
+      -- As in _range_of_tags.
+      WHERE m.global_position >= k.global_position AND m.global_position <= k.global_position
+      ORDER BY m.global_position
+      LIMIT 1
     ),
     k.partition
   )

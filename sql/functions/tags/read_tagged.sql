@@ -60,7 +60,9 @@ BEGIN
       a.message_id, a.stream_id, a.version, a.global_position, a.type, a.data, a.metadata,
       a.added_at, a.tags
     FROM messages AS a
-    WHERE a.global_position = f.global_position
+    -- As in _range_of_tags.
+    WHERE a.global_position >= f.global_position AND a.global_position <= f.global_position
+    ORDER BY a.global_position
     LIMIT 1
   ) AS m
   CROSS JOIN LATERAL (

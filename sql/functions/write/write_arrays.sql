@@ -114,9 +114,17 @@ BEGIN
     IF distinct_tags IS NOT NULL THEN
       INSERT INTO message_tags (tag_key, global_position)
       SELECT DISTINCT _tag_key(t.tag), m.global_position
-      FROM messages AS m
-      CROSS JOIN unnest(m.tags) AS t (tag)
-      WHERE m.stream_id = target.stream_id AND m.version > at_version;
+      FROM (
+        SELECT a.global_position, a.tags
+        FROM messages AS a
+        -- Rows are compared as in _range_of_category: for a plain range the planner may walk along
+        -- all messages (tests/plans).
+        WHERE (a.stream_id, a.version) > (target.stream_id, at_version)
+          AND (a.stream_id, a.version) <= (target.stream_id, at_version + written)
+        ORDER BY a.stream_id, a.version
+        OFFSET 0
+      ) AS m
+      CROSS JOIN unnest(m.tags) AS t (tag);
     END IF;
     version := at_version + written;
     global_position := currval('global_position_seq');
