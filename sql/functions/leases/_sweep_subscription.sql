@@ -70,13 +70,18 @@ BEGIN
         )
       END AS partition,
       m.global_position
-    FROM messages AS m
+    FROM (
+      SELECT n.stream_id, n.global_position, n.type, n.metadata
+      FROM messages AS n
+      WHERE tag IS NULL AND source.categories IS NULL AND n.global_position > from_position
+        AND n.global_position <= to_position
+      ORDER BY n.global_position  -- as in _range_of_tags
+      OFFSET 0
+    ) AS m
     LEFT JOIN LATERAL (
       SELECT i.stream FROM streams AS i WHERE named AND i.stream_id = m.stream_id LIMIT 1
     ) AS s ON true
-    WHERE tag IS NULL AND source.categories IS NULL AND m.global_position > from_position
-      AND m.global_position <= to_position
-      AND (source.types IS NULL OR m.type = ANY (source.types))
+    WHERE (source.types IS NULL OR m.type = ANY (source.types))
       AND (source.metadata IS NULL OR m.metadata @> source.metadata)
       AND (source.stream_pattern IS NULL OR s.stream LIKE source.stream_pattern)
     UNION ALL
