@@ -42,11 +42,12 @@ BEGIN
       p.oid::regprocedure AS callee, r.role,
       CASE WHEN r.grants THEN ' WITH GRANT OPTION' ELSE '' END AS option
     FROM json_to_recordset(current_setting('pgstore.rights')::json)
-      AS r (name text, role regrole, grants boolean)
+      AS r (id oid, name text, role regrole, grants boolean)
     JOIN pg_proc AS p ON p.proname = r.name
     JOIN pg_namespace AS n ON n.oid = p.pronamespace
     WHERE n.nspname = current_schema()
       AND NOT current_setting('pgstore.objects')::jsonb ? ('function ' || p.oid)
+      AND NOT EXISTS (SELECT FROM pg_proc AS f WHERE f.oid = r.id)
   LOOP
     EXECUTE format(
       'GRANT EXECUTE ON FUNCTION %s TO %s%s', given.callee, given.role, given.option

@@ -53,7 +53,11 @@ BEGIN
     'pgstore.rights',
     (
       SELECT coalesce(
-        json_agg(json_build_object('name', p.proname, 'role', a.grantee, 'grants', a.is_grantable)),
+        json_agg(
+          json_build_object(
+            'id', p.oid, 'name', p.proname, 'role', a.grantee, 'grants', a.is_grantable
+          )
+        ),
         '[]'
       )::text
       FROM pg_proc AS p
@@ -273,7 +277,10 @@ BEGIN
   SELECT string_agg(format('%I', c.relname), ', ' ORDER BY c.relname) INTO tables
   FROM pg_class AS c
   JOIN pg_namespace AS n ON n.oid = c.relnamespace
-  WHERE n.nspname = current_schema() AND c.relkind = 'r' AND c.relname <> 'migrations';
+  WHERE n.nspname = current_schema()
+    AND c.relkind = 'r'
+    AND c.relname <> 'migrations'
+    AND c.relowner = n.nspowner;
   IF missing > 1 AND tables IS NOT NULL THEN
     FOR attempt IN 1..20 LOOP
       BEGIN
