@@ -76,7 +76,7 @@ def stores(server_conninfo: str) -> Iterator[Stores]:
 @pytest.fixture(scope="session")
 def dropping(server_conninfo: str) -> Iterator[psycopg.Connection[TupleRow]]:
     """The connection that drops what tests have made."""
-    with psycopg.connect(server_conninfo, autocommit=True, options="-c lock_timeout=10s") as conn:
+    with psycopg.connect(server_conninfo, autocommit=True, options="-c lock_timeout=30s") as conn:
         yield conn
 
 

@@ -15,7 +15,7 @@ from pgstore.embedded import account
 from tests.skips import skip
 
 MODES = ("session", "transaction", "statement")
-_PATIENCE = 15.0
+_PATIENCE = 30.0
 
 _SETTINGS = """
 [databases]

@@ -92,7 +92,7 @@ class Stores:
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
-        self._conn = psycopg.connect(conninfo, autocommit=True, options="-c lock_timeout=10s")
+        self._conn = psycopg.connect(conninfo, autocommit=True, options="-c lock_timeout=30s")
         self._free: list[str] = []
         self._installed: dict[str, set[TupleRow]] = {}
         self._emptying: dict[str, str] = {}

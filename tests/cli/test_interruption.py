@@ -77,7 +77,7 @@ def test_a_second_ctrl_c_does_not_wait_for_handlers(
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)  # it finishes what it has in hand
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=15)
+        _, errors = process.communicate(timeout=60)
     finally:
         process.kill()
         process.communicate()

@@ -19,7 +19,7 @@ def shared(server_conninfo: str) -> Iterator[str]:
     name = f"client_{uuid4().hex[:12]}"
     pgstore.install(server_conninfo, store=name)
     yield name
-    with psycopg.connect(server_conninfo, autocommit=True, options="-c lock_timeout=10s") as conn:
+    with psycopg.connect(server_conninfo, autocommit=True, options="-c lock_timeout=30s") as conn:
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 
 
 class AsyncParallel:

@@ -47,7 +47,7 @@ class Proxy:
             for each in proxy._sockets:
                 _close(each)
             for thread in proxy._threads:
-                thread.join(10)
+                thread.join(30)
 
     def lose_answer_to(self, request: bytes) -> None:
         """Lose the answer to the next request that contains these bytes."""
@@ -141,7 +141,7 @@ class Proxy:
                     self._holding = False
                     client.sendall(answer[:-6])
                     self.held.set()
-                    self._passed.wait(10)
+                    self._passed.wait(30)
                     answer = answer[-6:]
                 client.sendall(answer)
         _close(client)

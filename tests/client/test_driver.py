@@ -12,7 +12,7 @@ def test_a_notification_that_comes_with_an_answer_is_kept(connect: Connect) -> N
     for _ in range(2):
         ringing.execute("NOTIFY bell")
         listening.execute("SELECT 1")  # with its answer comes the notification
-        assert [each.channel for each in listening.notifies(timeout=5, stop_after=1)] == ["bell"]
+        assert [each.channel for each in listening.notifies(timeout=30, stop_after=1)] == ["bell"]
 
 
 async def test_a_notification_that_comes_with_an_answer_is_kept_by_tasks_too(conninfo: str) -> None:
@@ -21,5 +21,5 @@ async def test_a_notification_that_comes_with_an_answer_is_kept_by_tasks_too(con
         async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as ringing:
             await ringing.execute("NOTIFY bell")
         await listening.execute("SELECT 1")
-        kept = [each.channel async for each in listening.notifies(timeout=5, stop_after=1)]
+        kept = [each.channel async for each in listening.notifies(timeout=30, stop_after=1)]
         assert kept == ["bell"]

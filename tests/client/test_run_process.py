@@ -146,7 +146,7 @@ def test_an_idle_one_exits_at_once(
         )
         Parallel.until(lambda: conn.execute(asleep).rowcount > 0)
     process.terminate()
-    assert process.communicate(timeout=5) == ("end\n", "")
+    assert process.communicate(timeout=20) == ("end\n", "")
 
 
 def test_a_program_that_ends_under_its_tasks_ends_quietly(start: Start) -> None:

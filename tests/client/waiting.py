@@ -6,7 +6,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg import sql
 
-_PATIENCE = 15.0
+_PATIENCE = 30.0
 
 
 class Watch:

@@ -29,7 +29,7 @@ def stores(conninfo: str, schema: str) -> Iterator[PAIR]:
     by_python(conninfo, schema)
     by_psql(conninfo, other)
     yield schema, other
-    with psycopg.connect(conninfo, autocommit=True, options="-c lock_timeout=10s") as conn:
+    with psycopg.connect(conninfo, autocommit=True, options="-c lock_timeout=30s") as conn:
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(other)))
 
 

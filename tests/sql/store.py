@@ -13,6 +13,9 @@ from psycopg.rows import TupleRow
 
 Connection = psycopg.Connection[TupleRow]
 
+# Seconds until a test that hangs is ended.
+PATIENCE = 30.0
+
 # What every read function and the view all_messages answer.
 COLUMNS = [
     "message_id",
@@ -107,7 +110,7 @@ class Store:
 
     def wait_until_blocked(self, conn: Connection) -> None:
         """Return when the session waits for a lock."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         waits = "SELECT FROM pg_locks AS l WHERE l.pid = %s AND NOT l.granted"
         while not self.query(waits, [conn.info.backend_pid]).rowcount:
             assert time.monotonic() < deadline, "the session does not wait for a lock"
@@ -128,14 +131,14 @@ def marks(store: Store, conn: Connection) -> list[int]:
 
 def wait_until(condition: Callable[[], bool]) -> None:
     """Look again and again until the condition holds."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
 
 def drop(conninfo: str, name: str) -> None:
-    with psycopg.connect(conninfo, autocommit=True, options="-c lock_timeout=10s") as conn:
+    with psycopg.connect(conninfo, autocommit=True, options="-c lock_timeout=30s") as conn:
         conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
 
 
@@ -156,7 +159,7 @@ class Background(threading.Thread):
             self._error = error
 
     def result(self) -> tuple[int, int]:
-        self.join(10)
+        self.join(PATIENCE)
         assert not self.is_alive(), "the call does not come back"
         if self._error is not None:
             raise self._error

@@ -104,7 +104,7 @@ def sleeper(store: Store, connect: Connect) -> Connection:
 
 def notified(sleeper: Connection, expected: int = 0) -> list[str]:
     """Payloads of what arrives: waits long for as many as are expected, and a little for more."""
-    arrived = list(sleeper.notifies(timeout=10, stop_after=expected)) if expected else []
+    arrived = list(sleeper.notifies(timeout=30, stop_after=expected)) if expected else []
     return [notify.payload for notify in [*arrived, *sleeper.notifies(timeout=0.1)]]
 
 

@@ -111,7 +111,7 @@ def test_a_key_that_is_held_for_long_ends_the_wait_and_leaves_none(
     before = time.monotonic()
     with pytest.raises(psycopg.errors.LockNotAvailable):
         store.call("fall_asleep", on=sleeper)
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 20
     assert bells(store, sleeper) == 0
 
 

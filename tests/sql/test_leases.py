@@ -417,7 +417,7 @@ def test_finished_repartition_wakes_the_others(store: Store, connect: Connect) -
         sleeper.execute(f'LISTEN "{channel}"'.encode())
         assert reader.claim() is None
         assert len(reader.partitions()) == 4
-        assert list(sleeper.notifies(timeout=10, stop_after=1))
+        assert list(sleeper.notifies(timeout=30, stop_after=1))
 
 
 def test_message_that_was_deleted_is_passed_over(store: Store) -> None:

@@ -62,7 +62,7 @@ class Process:
     def kill(self) -> None:
         """End it at once; nothing happens if it has ended."""
         self._process.kill()
-        self._process.join(10)
+        self._process.join(30)
         self.pipe.close()
 
     def __enter__(self) -> Self:

@@ -181,7 +181,7 @@ def test_import_that_is_refused_half_way_lets_go_of_the_other_store(
         "SELECT FROM pg_stat_activity AS a WHERE a.application_name = 'pgstore'"
         " AND a.datname = current_database()"
     )
-    until = time.monotonic() + 10  # a session ends a little after its connection
+    until = time.monotonic() + 30  # a session ends a little after its connection
     while peer.execute(query).rowcount:
         assert time.monotonic() < until
         time.sleep(0.01)

@@ -23,10 +23,10 @@ async def test_another_thread_wakes_a_task(kind: str) -> None:
     threading.Timer(0.05, ring).start()
     before = time.monotonic()
     if kind == "event":
-        assert await event.wait(5)
+        assert await event.wait(60)
     else:
-        assert await counter.wait(seen, counter.interruptions, 5)
-    assert time.monotonic() - before < 1
+        assert await counter.wait(seen, counter.interruptions, 60)
+    assert time.monotonic() - before < 30
 
 
 @pytest.mark.parametrize("later", range(6))

@@ -86,7 +86,7 @@ async def test_wait_until_waits_for_one_that_is_not_there_yet(store: Store, cate
     subscription = store.subscription(category, category=category)
     collecting(subscription)
     async with running(store, subscription):
-        await store.subscription(category, category=category).wait_until(last, timeout=10)
+        await store.subscription(category, category=category).wait_until(last, timeout=30)
 
 
 async def test_run_once_does_not_log_what_it_raises(

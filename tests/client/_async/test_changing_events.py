@@ -212,7 +212,7 @@ async def test_only_skipped_messages_are_acknowledged_while_it_runs(
     async def on_any(message: EventA | EventB) -> None: ...
 
     async with running(new, subscription):
-        await subscription.wait_until(written.global_position, timeout=10)
+        await subscription.wait_until(written.global_position, timeout=30)
 
 
 async def test_failing_upcaster_is_a_failure_of_its_message_alone(
@@ -341,7 +341,7 @@ async def test_former_program_continues_with_its_other_subscriptions(
 
     async with running(store, old, other):
         written = await store.write(f"{category}-1", EventA(3))
-        await other.wait_until(written.global_position, timeout=10)
+        await other.wait_until(written.global_position, timeout=30)
         while not caplog.messages:
             await async_pause(0.01)
     assert caplog.messages == [f"subscription {category} reads something else now: run without it"]

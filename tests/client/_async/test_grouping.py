@@ -207,7 +207,7 @@ async def test_names_may_have_line_breaks(store: Store, stream: str) -> None:
     waiting._sending = dict.fromkeys(range(groups.AT_ONCE), math.inf)
     start = time.monotonic()
     assert (await store.write(f"{stream}\n-1", EventA(1))).version == 1  # waits for no group
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 8
     waiting._sending.clear()
     last = await last_of(raw, f"{stream}-a")
     assert (last.message.data, last.metadata) == (b'{"a": "\\n"}', {"b": "\n"})
@@ -251,7 +251,7 @@ async def test_a_stream_that_a_transaction_holds_stops_no_other_write(
         await AsyncParallel.until(lambda: len(groups_of(store)._streams) == len(held))
         start = time.monotonic()
         assert (await store.write(stream, EventA(1))).version == 1
-        assert time.monotonic() - start < 5  # a lone write after 10 s
+        assert time.monotonic() - start < 8  # a lone write after 10 s
         await other.rollback()
         assert [each.version for each in await parallel.results()] == [1] * len(held)
 

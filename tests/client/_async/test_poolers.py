@@ -108,7 +108,7 @@ async def test_readers_wait_and_no_bell_is_left(
             start = time.monotonic()
             await store.write(f"{category}-1", EventA(n))
             await AsyncParallel.until(lambda: len(seen) > n and len(handled) > n)  # noqa: B023
-            assert time.monotonic() - start < 3
+            assert time.monotonic() - start < 8  # not by the fallback poll
             await asyncio.sleep(0.1)  # let the waker go on to its next wait
         await parallel.results()
     await store.aclose()

@@ -244,7 +244,10 @@ async def test_a_conflict_of_the_acknowledgement_does_not_repeat_the_handler(
     assert (partition.attempts, partition.leased_until) == (1, None)
 
 
-async def test_a_retry_comes_when_it_is_due(store: Store, category: str) -> None:
+async def test_a_retry_comes_when_it_is_due(
+    store: Store, category: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgstore._async.runner._LOOK_ANYWAY", 60.0)
     subscription = store.subscription(category, category=category, retry_delay=0.05)
     tried: list[float] = []
 
@@ -259,13 +262,14 @@ async def test_a_retry_comes_when_it_is_due(store: Store, category: str) -> None
         await AsyncParallel.until(lambda: len(tried) == 4)
     pauses = [later - before for before, later in pairwise(tried)]
     for pause, least in zip(pauses, (0.05, 0.1, 0.2), strict=True):
-        assert least <= pause < least + 0.8
+        assert least <= pause < least + 20
 
 
 async def test_a_retry_that_others_have_left_comes_when_it_is_due(
-    open_store: OpenStore, category: str
+    open_store: OpenStore, category: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also the second one, while the worker that looked is at the first."""
+    monkeypatch.setattr("pgstore._async.runner._LOOK_ANYWAY", 60.0)
     store, other = await open_store(), await open_store()
     await store.write(f"{category}-1", EventA(1))
     delays = {f"{category}first": 0.4, f"{category}second": 0.8}
@@ -289,7 +293,7 @@ async def test_a_retry_that_others_have_left_comes_when_it_is_due(
         await AsyncParallel.until(lambda: len(tried) == 4)
     for name, delay in delays.items():
         first, second = (moment for each, moment in tried if each == name)
-        assert delay <= second - first < delay + 0.8
+        assert delay <= second - first < delay + 20
 
 
 async def test_idle_workers_run_one_statement_a_look(

@@ -66,9 +66,12 @@ async def test_two_subscriptions_are_served_fairly(
     backlog = store.subscription(f"{category}busy", category=f"{category}busy", batch_size=5)
     other = store.subscription(category, category=category)
     seen: list[str] = []
+    written: list[str] = []
 
     @backlog.handler
     async def slow(message: EventA, tx: Transaction) -> None:
+        if len(seen) == 10:
+            await AsyncParallel.until(lambda: written != [])
         await tx.execute("SELECT pg_sleep(0.005)")
         seen.append("backlog")
 
@@ -78,8 +81,9 @@ async def test_two_subscriptions_are_served_fairly(
 
     await store.write_many(f"{category}busy-1", [EventA(number) for number in range(200)])
     async with running(store, backlog, other):
-        await AsyncParallel.until(lambda: len(seen) > 10)
+        await AsyncParallel.until(lambda: len(seen) == 10)
         await store.write(f"{category}-1", EventA(1))
+        written.append(category)
         await AsyncParallel.until(lambda: "other" in seen)
         assert seen.count("backlog") < 150
 
@@ -142,11 +146,11 @@ async def test_the_lease_of_a_long_handler_is_extended(
         @subscription.handler
         async def long(message: EventA, tx: Transaction) -> None:
             seen.append(message.num)
-            await tx.execute("SELECT pg_sleep(0.8)")
+            await tx.execute("SELECT pg_sleep(2)")
 
     async with (
-        running(store, subscriptions[0], lease=0.3),
-        running(other, subscriptions[1], lease=0.3),
+        running(store, subscriptions[0], lease=1),
+        running(other, subscriptions[1], lease=1),
     ):
         await AsyncParallel.until(lambda: len(seen) > 0)
         store.stop()  # the one that is at it keeps its lease all the same

@@ -160,7 +160,7 @@ async def test_every_reader_gets_the_tags(
                 await store.run_once(subscription)
             else:
                 async with running(store, subscription):
-                    await subscription.wait_until(place.global_position + 2, timeout=10)
+                    await subscription.wait_until(place.global_position + 2, timeout=30)
         assert seen == expected * 2
 
 

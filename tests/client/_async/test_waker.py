@@ -51,7 +51,7 @@ async def test_a_bell_key_that_another_session_holds_delays_messages_and_stops_n
             before = time.monotonic()
             await store.write(f"{category}-1", EventA(number))
             await AsyncParallel.until(lambda: len(seen) > number)  # noqa: B023
-            assert time.monotonic() - before < 5
+            assert time.monotonic() - before < 8
         assert [record.levelname for record in caplog.records] == ["WARNING"]
         hostile.close()
         await AsyncParallel.until(watch.is_asleep)
@@ -155,4 +155,4 @@ async def test_a_silent_connection_of_the_pool_keeps_it_from_neither_listening_n
             closed, start = True, time.monotonic()
             await parallel.start(store.aclose)
             assert await parallel.results() == [None, None]
-            assert time.monotonic() - start < 5
+            assert time.monotonic() - start < 8

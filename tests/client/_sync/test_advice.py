@@ -88,7 +88,7 @@ def test_wait_until_waits_for_one_that_is_not_there_yet(store: Store, category: 
     subscription = store.subscription(category, category=category)
     collecting(subscription)
     with running(store, subscription):
-        store.subscription(category, category=category).wait_until(last, timeout=10)
+        store.subscription(category, category=category).wait_until(last, timeout=30)
 
 
 def test_run_once_does_not_log_what_it_raises(

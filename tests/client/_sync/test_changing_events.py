@@ -212,7 +212,7 @@ def test_only_skipped_messages_are_acknowledged_while_it_runs(
     def on_any(message: EventA | EventB) -> None: ...
 
     with running(new, subscription):
-        subscription.wait_until(written.global_position, timeout=10)
+        subscription.wait_until(written.global_position, timeout=30)
 
 
 def test_failing_upcaster_is_a_failure_of_its_message_alone(
@@ -341,7 +341,7 @@ def test_former_program_continues_with_its_other_subscriptions(
 
     with running(store, old, other):
         written = store.write(f"{category}-1", EventA(3))
-        other.wait_until(written.global_position, timeout=10)
+        other.wait_until(written.global_position, timeout=30)
         while not caplog.messages:
             pause(0.01)
     assert caplog.messages == [f"subscription {category} reads something else now: run without it"]

@@ -206,7 +206,7 @@ def test_names_may_have_line_breaks(store: Store, stream: str) -> None:
     waiting._sending = dict.fromkeys(range(groups.AT_ONCE), math.inf)
     start = time.monotonic()
     assert store.write(f"{stream}\n-1", EventA(1)).version == 1  # waits for no group
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 8
     waiting._sending.clear()
     last = last_of(raw, f"{stream}-a")
     assert (last.message.data, last.metadata) == (b'{"a": "\\n"}', {"b": "\n"})
@@ -248,7 +248,7 @@ def test_a_stream_that_a_transaction_holds_stops_no_other_write(
         Parallel.until(lambda: len(groups_of(store)._streams) == len(held))
         start = time.monotonic()
         assert store.write(stream, EventA(1)).version == 1
-        assert time.monotonic() - start < 5  # a lone write after 10 s
+        assert time.monotonic() - start < 8  # a lone write after 10 s
         other.rollback()
         assert [each.version for each in parallel.results()] == [1] * len(held)
 

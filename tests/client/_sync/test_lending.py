@@ -161,7 +161,7 @@ def test_readers_that_come_and_go_miss_nothing(
         count += 1
         start = time.monotonic()
         Parallel.until(lambda: len(first.seen) == count)
-        assert time.monotonic() - start < 5  # not by the fallback poll
+        assert time.monotonic() - start < 8  # not by the fallback poll
 
     with first.running():
         for _ in range(amount(15, 150)):
@@ -196,7 +196,7 @@ def test_a_reader_that_comes_while_another_reads_on_it_looks_by_itself(
             for number in range(1, 4):
                 start = time.monotonic()
                 Parallel.until(lambda: len(follower.seen) == number)  # noqa: B023
-                assert time.monotonic() - start < 2
+                assert time.monotonic() - start < 8  # not by the fallback poll
                 watched.write(f"{category}-1", EventA(number))
             Parallel.until(lambda: len(follower.seen) == 4)
         assert watched._waker.lending.reading
@@ -224,7 +224,7 @@ def test_a_notification_that_has_come_with_an_answer_is_not_lent_away(
         Parallel.until(lambda: written == 1)
         start = time.monotonic()
         Parallel.until(lambda: reader.seen == [0])
-        assert time.monotonic() - start < 5  # not by the fallback poll
+        assert time.monotonic() - start < 8  # not by the fallback poll
 
 
 @pytest.mark.alone

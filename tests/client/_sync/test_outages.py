@@ -158,7 +158,7 @@ def test_a_listening_backend_that_is_stopped_holds_nobody_for_long(
                 store.write(f"{category}-1", EventA(2))
                 start = time.monotonic()
                 Parallel.until(lambda: seen == [1, 2])
-                assert time.monotonic() - start < 4
+                assert time.monotonic() - start < 10  # not by the default patience
                 Parallel.until(lambda: watched._waker._conn not in (None, conn))
             finally:
                 os.kill(backend, signal.SIGCONT)

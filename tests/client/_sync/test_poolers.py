@@ -109,7 +109,7 @@ def test_readers_wait_and_no_bell_is_left(
             start = time.monotonic()
             store.write(f"{category}-1", EventA(n))
             Parallel.until(lambda: len(seen) > n and len(handled) > n)  # noqa: B023
-            assert time.monotonic() - start < 3
+            assert time.monotonic() - start < 8  # not by the fallback poll
             time.sleep(0.1)  # let the waker go on to its next wait
         parallel.results()
     store.close()

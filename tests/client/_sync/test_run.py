@@ -68,9 +68,12 @@ def test_two_subscriptions_are_served_fairly(
     backlog = store.subscription(f"{category}busy", category=f"{category}busy", batch_size=5)
     other = store.subscription(category, category=category)
     seen: list[str] = []
+    written: list[str] = []
 
     @backlog.handler
     def slow(message: EventA, tx: Transaction) -> None:
+        if len(seen) == 10:
+            Parallel.until(lambda: written != [])
         tx.execute("SELECT pg_sleep(0.005)")
         seen.append("backlog")
 
@@ -80,8 +83,9 @@ def test_two_subscriptions_are_served_fairly(
 
     store.write_many(f"{category}busy-1", [EventA(number) for number in range(200)])
     with running(store, backlog, other):
-        Parallel.until(lambda: len(seen) > 10)
+        Parallel.until(lambda: len(seen) == 10)
         store.write(f"{category}-1", EventA(1))
+        written.append(category)
         Parallel.until(lambda: "other" in seen)
         assert seen.count("backlog") < 150
 
@@ -144,11 +148,11 @@ def test_the_lease_of_a_long_handler_is_extended(
         @subscription.handler
         def long(message: EventA, tx: Transaction) -> None:
             seen.append(message.num)
-            tx.execute("SELECT pg_sleep(0.8)")
+            tx.execute("SELECT pg_sleep(2)")
 
     with (
-        running(store, subscriptions[0], lease=0.3),
-        running(other, subscriptions[1], lease=0.3),
+        running(store, subscriptions[0], lease=1),
+        running(other, subscriptions[1], lease=1),
     ):
         Parallel.until(lambda: len(seen) > 0)
         store.stop()  # the one that is at it keeps its lease all the same

@@ -124,7 +124,7 @@ def test_run_delivers_at_the_time_and_sooner_if_one_is_scheduled_for_earlier(
         Parallel.until(lambda: len(seen) > 1)
         assert time.monotonic() - began > 0.3
         Parallel.until(lambda: seen == [0, 1, 2])
-        assert 0.6 < time.monotonic() - began < 5
+        assert 0.6 < time.monotonic() - began < 20
     assert numbers(scheduling, "a-1") == [0, 1, 2]
 
 

@@ -160,7 +160,7 @@ def test_every_reader_gets_the_tags(open_store: OpenStore, stores: Stores, categ
                 store.run_once(subscription)
             else:
                 with running(store, subscription):
-                    subscription.wait_until(place.global_position + 2, timeout=10)
+                    subscription.wait_until(place.global_position + 2, timeout=30)
         assert seen == expected * 2
 
 

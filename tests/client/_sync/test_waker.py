@@ -53,7 +53,7 @@ def test_a_bell_key_that_another_session_holds_delays_messages_and_stops_none(
             before = time.monotonic()
             store.write(f"{category}-1", EventA(number))
             Parallel.until(lambda: len(seen) > number)  # noqa: B023
-            assert time.monotonic() - before < 5
+            assert time.monotonic() - before < 8
         assert [record.levelname for record in caplog.records] == ["WARNING"]
         hostile.close()
         Parallel.until(watch.is_asleep)
@@ -157,4 +157,4 @@ def test_a_silent_connection_of_the_pool_keeps_it_from_neither_listening_nor_end
             closed, start = True, time.monotonic()
             parallel.start(store.close)
             assert parallel.results() == [None, None]
-            assert time.monotonic() - start < 5
+            assert time.monotonic() - start < 8
