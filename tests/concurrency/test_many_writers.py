@@ -15,6 +15,8 @@ from tests.amounts import amount
 from tests.concurrency.writer import Accepted, Job, Report
 from tests.concurrency.writers import PROCESSES, Writers
 
+# Runs until the writers have met what they shall; mostly the first one has them meet it.
+ENOUGH = 20
 ISOLATIONS = ["read committed", "repeatable read", "serializable"]
 
 Stored = dict[str, list[tuple[int, int, str]]]  # version, global position and id, by stream
@@ -25,15 +27,17 @@ Stored = dict[str, list[tuple[int, int, str]]]  # version, global position and i
 def test_writes_are_stored_once_and_without_gaps(
     server_conninfo: str, store: str, writers: Writers, isolation: str, expect: bool
 ) -> None:
-    jobs = make_jobs(server_conninfo, store, isolation, expect=expect, seconds=amount(0.5, 3))
-    writers.start(jobs)
-    reports = writers.reports()
-
-    errors = check(server_conninfo, store, jobs[0].streams, reports)
-    allowed = {"40P01"} if isolation == "read committed" else {"40P01", "40001"}
-    assert errors.keys() <= allowed | ({"MS001"} if expect else set())
-    assert not expect or errors["MS001"] > 0  # otherwise nobody has competed
-    assert isolation == "read committed" or errors["40001"] > 0
+    expected = {"MS001"} if expect else set()
+    if isolation != "read committed":
+        expected.add("40001")
+    met: Counter[str] = Counter()
+    for _ in range(ENOUGH):
+        jobs = make_jobs(server_conninfo, store, isolation, expect=expect, seconds=amount(0.5, 3))
+        writers.start(jobs)
+        met += check(server_conninfo, store, jobs[0].streams, writers.reports())
+        if expected <= met.keys():
+            break
+    assert expected <= met.keys() <= expected | {"40P01"}  # otherwise none has competed
 
 
 @pytest.mark.parametrize("expect", [False, True], ids=["any version", "expected version"])
@@ -41,15 +45,17 @@ def test_writes_are_stored_once_and_without_gaps(
 def test_writes_are_stored_once_and_without_gaps_while_backends_are_killed(
     server_conninfo: str, store: str, writers: Writers, isolation: str, expect: bool
 ) -> None:
-    jobs = make_jobs(server_conninfo, store, isolation, expect=expect, seconds=amount(0.5, 4))
-    with backends_killed(server_conninfo, store):
-        writers.start(jobs)
-        reports = writers.reports()
-
-    errors = check(server_conninfo, store, jobs[0].streams, reports)
-    assert errors.keys() <= {"40P01", "40001", "57P01", "lost", "MS001"}
-    assert errors["57P01"] + errors["lost"] > 0
-    assert expect or errors["MS001"] == 0
+    met: Counter[str] = Counter()
+    for _ in range(ENOUGH):
+        jobs = make_jobs(server_conninfo, store, isolation, expect=expect, seconds=amount(0.5, 4))
+        with backends_killed(server_conninfo, store):
+            writers.start(jobs)
+            reports = writers.reports()
+        met += check(server_conninfo, store, jobs[0].streams, reports)
+        if met["57P01"] + met["lost"] > 0:
+            break
+    assert met["57P01"] + met["lost"] > 0
+    assert met.keys() <= {"40P01", "40001", "57P01", "lost"} | ({"MS001"} if expect else set())
 
 
 def make_jobs(

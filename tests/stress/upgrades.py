@@ -43,13 +43,23 @@ class Upgrades(msgspec.Struct):
     missed: int = 0
     repeated: int = 0
 
+    @property
+    def tells(self) -> bool:
+        """Transactions were open when an upgrade ended, and readers trusted the gates later."""
+        return self.late > 0 and self.trusted > 0
+
 
 def upgrades(
     conninfo: str, name: str, rounds: int, *, trusting: bool = False, enough: int | None = None
 ) -> Upgrades:
-    """Upgrade so many stores; or until readers that are `trusting` at once have missed enough."""
+    """Upgrade so many stores; or until readers that are `trusting` at once have missed enough.
+
+    If these rounds do not tell anything, there are more of them.
+    """
     found, start = Upgrades(), time.monotonic()
-    while found.rounds < rounds and (enough is None or found.missed < enough):
+    while found.rounds < rounds or (not found.tells and found.rounds < 10 * rounds):
+        if enough is not None and found.missed >= enough:
+            break
         found.rounds += 1
         with psycopg.connect(conninfo, autocommit=True) as conn:
             schema = f"{name}_{found.rounds}"
