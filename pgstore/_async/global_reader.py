@@ -13,12 +13,12 @@ from pgstore._async.lending import AsyncBorrower
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.reader import PAGE, AsyncReader, Fetched
 from pgstore._core import statements as s
-from pgstore._core.arguments import count, name_of, number, seconds, several, text_of, whole
+from pgstore._core.arguments import count, name_of, number, seconds, several, whole
 from pgstore._core.filters import Filter, categories_of
 from pgstore._core.messages import POSITION, E, StoredMessage
 from pgstore._core.metadata import Metadata, object_text
 from pgstore._core.parameters import array
-from pgstore._core.tags import Query, TaggedMessages, items_of, named, query_text
+from pgstore._core.tags import Query, TaggedMessages, items_of, named, query_text, texts
 from pgstore._core.upcasters import SkippedMessage
 
 # Columns that a page has besides those of messages; the last one only of `read_matching`.
@@ -252,9 +252,7 @@ class AsyncGlobalReader(AsyncReader[E]):
             partitions=partitions,
             partition_by=name_of("partition_by", partition_by),
             metadata=None if metadata is None else object_text(metadata),
-            tags=None
-            if tags is None
-            else tuple(text_of("each of tags", tag) for tag in several("tags", tags) or ()),
+            tags=None if tags is None else texts("tags", tags),
         )
 
     async def _page(

@@ -4,7 +4,7 @@ A caller continues with the value that these functions return, not with the one 
 an object that only answers for a number neither compares nor prints as one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from math import isnan
 from operator import index
@@ -129,6 +129,9 @@ def several(name: str, values: Iterable[T] | None) -> tuple[T, ...] | None:
     """An argument of several values; a text, which has letters, is meant as one."""
     if values is None:
         return None
+    # It would give its keys and lose its values.
+    if isinstance(values, Mapping):
+        raise InvalidArgumentError(f"{name} must be several, in a list, not {describe(values)}")
     # Iterable asks the class alone: an object that only answers by number may have no end.
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise InvalidArgumentError(f"{name} must be several, in a list: [{describe(values)}]")

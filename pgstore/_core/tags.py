@@ -1,7 +1,9 @@
 """Tags of messages, queries for them, and conditions of writes."""
 
-from collections.abc import Iterable, Iterator
-from typing import Generic
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Generic
+from uuid import UUID
 
 import msgspec
 
@@ -21,15 +23,22 @@ class QueryItem(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=Tr
     query is such an item, or several: it looks for the messages that any of them looks for.
     """
 
-    tags: Iterable[str]
-    types: Iterable[str | type] | None = None
+    tags: tuple[str, ...]
+    types: tuple[Any, ...] | None = None
+
+    if TYPE_CHECKING:  # it takes more than it keeps
+
+        def __init__(
+            self, *, tags: Iterable[str], types: Iterable[str | type] | None = None
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         types = several("types", self.types)
-        for each in types or ():
-            if not isinstance(each, type):
-                text_of("types", each)
-        msgspec.structs.force_setattr(self, "tags", _texts("tags", self.tags))
+        if types is not None:
+            types = tuple(
+                each if isinstance(each, type) else _text("each of types", each) for each in types
+            )
+        msgspec.structs.force_setattr(self, "tags", texts("tags", self.tags))
         msgspec.structs.force_setattr(self, "types", types)
 
 
@@ -43,8 +52,12 @@ class AppendCondition(msgspec.Struct, frozen=True):
     to a browser and back.
     """
 
-    query: Query
+    query: tuple[QueryItem, ...]
     decided_upon: str
+
+    if TYPE_CHECKING:  # it takes more than it keeps
+
+        def __init__(self, query: Query, decided_upon: str) -> None: ...
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "query", items_of(self.query))
@@ -66,16 +79,19 @@ class TaggedMessages(AppendCondition, Generic[E], frozen=True):
         return len(self.messages)
 
 
-def items_of(query: Query) -> tuple[QueryItem, ...]:
+def items_of(query: Any) -> tuple[QueryItem, ...]:
     """The items of a query."""
-    items = (query,) if isinstance(query, QueryItem) else several("query", query)
-    for each in items or [None]:
-        if not isinstance(each, QueryItem):
-            raise InvalidArgumentError(
-                "query must be a QueryItem, or several of them in a list, not"
-                f" {describe(query if not items else each)}"
-            )
-    return items or ()
+    if isinstance(query, QueryItem):
+        return (query,)
+    is_one = not isinstance(query, Iterable) or isinstance(query, str | bytes | Mapping)
+    items = () if is_one else tuple(query)
+    wrong = [each for each in items if not isinstance(each, QueryItem)]
+    if wrong or not items:
+        raise InvalidArgumentError(
+            "query must be a QueryItem, or several of them in a list, not"
+            f" {describe(wrong[0] if wrong else query)}"
+        )
+    return items
 
 
 def named(items: Iterable[QueryItem], codec: Codec[E]) -> tuple[QueryItem, ...]:
@@ -107,22 +123,24 @@ def condition_texts(
             "unless must be an AppendCondition, as what read_tagged returns,"
             f" not {describe(condition)}"
         )
-    return query_text(named(items_of(condition.query), codec)), condition.decided_upon
+    return query_text(named(condition.query, codec)), condition.decided_upon
 
 
 def carries_tags(cls: type) -> bool:
     """Tell whether messages of a class can have tags of their own."""
-    return hasattr(cls, "get_tags")
+    return hasattr(cls, "get_tags") or hasattr(cls, "tags_from")
 
 
-def tags_of(message: object, given: Iterable[str] = ()) -> list[str]:
+def tags_of(message: Any, given: Iterable[str] = ()) -> list[str]:
     """The tags that a message itself carries, and those given: each once, in order."""
-    if not carries_tags(type(message)):
-        return sorted({*given})
-    get_tags = getattr(message, "get_tags")  # noqa: B009
-    name = f"get_tags() of {type(message).__name__}"
-    carried = get_tags() if callable(get_tags) else get_tags
-    return sorted({*given, *_texts(name, () if carried is None else carried)})
+    cls = type(message)
+    found = {*given}
+    if hasattr(cls, "tags_from"):
+        found.update(_tags_from(message))
+    if hasattr(cls, "get_tags"):
+        carried = message.get_tags() if callable(message.get_tags) else message.get_tags
+        found.update(texts(f"get_tags() of {cls.__name__}", () if carried is None else carried))
+    return sorted(found)
 
 
 def tags_text(message: object, given: Iterable[str] | None) -> str | None:
@@ -140,13 +158,39 @@ def tags_json(message: object, given: Iterable[str] = ()) -> bytes | None:
 
 def given_tags(tags: Iterable[str] | None) -> tuple[str, ...]:
     """The tags that were given for a call."""
-    return () if tags is None else _texts("tags", tags)
+    return () if tags is None else texts("tags", tags)
 
 
-def _texts(name: str, values: Iterable[str]) -> tuple[str, ...]:
+def texts(name: str, values: Iterable[str]) -> tuple[str, ...]:
+    """An argument of several texts that the server can hold."""
     given = several(name, values)
     if given is None:
         raise InvalidArgumentError(f"{name} must be several, in a list, not None")
-    for each in given:
-        text_of(name, each)
-    return given
+    return tuple(_text(f"each of {name}", each) for each in given)
+
+
+def _text(name: str, value: str) -> str:
+    """A text as it is compared and sent: that of a subclass may print or encode as another."""
+    return str.__str__(text_of(name, value))
+
+
+def _tags_from(message: object) -> Iterator[str]:
+    """The tags of the fields that a message's class names in its `tags_from`."""
+    cls = type(message)
+    for name in texts(f"tags_from of {cls.__name__}", getattr(cls, "tags_from", ())):
+        try:
+            value = getattr(message, name)
+        except AttributeError:
+            raise InvalidArgumentError(
+                f"tags_from of {cls.__name__} must be names of its fields, not {describe(name)}"
+            ) from None
+        if isinstance(value, Enum):
+            value = value.value
+        if value is None or value is msgspec.UNSET:
+            continue
+        if isinstance(value, bool) or not isinstance(value, str | int | UUID):
+            raise InvalidArgumentError(
+                f"tags_from of {cls.__name__} makes tags of texts, whole numbers and UUIDs: {name}"
+                f" is {describe(value)}, write a get_tags()"
+            )
+        yield f"{name}:{_text(name, value) if isinstance(value, str) else value}"

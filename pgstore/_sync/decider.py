@@ -15,13 +15,13 @@ from psycopg import Connection
 
 from pgstore._compat.tasks import pause
 from pgstore._core import statements as s
-from pgstore._core.arguments import aware, count, name_of, several
+from pgstore._core.arguments import aware, count, name_of
 from pgstore._core.handlers import refuse_no_plain_function
 from pgstore._core.log import log
 from pgstore._core.messages import E
 from pgstore._core.metadata import Metadata
 from pgstore._core.states import Decided, Loaded, Made, S, StateCodec
-from pgstore._core.tags import Query, TaggedMessages, items_of
+from pgstore._core.tags import Query, TaggedMessages, given_tags, items_of
 from pgstore._core.upcasters import SkippedMessage
 from pgstore._sync.writer import Writer
 from pgstore.errors import (
@@ -89,8 +89,8 @@ class Decider(Generic[S, E]):
         decision: Callable[[S], E | Iterable[E] | None],
         *,
         query: Query | None = None,
-        tags: Iterable[str] | None = None,
         metadata: Metadata | None = None,
+        tags: Iterable[str] | None = None,
         attempts: int = 10,
         conn: Connection[object] | None = None,
     ) -> Decided[S]:
@@ -106,8 +106,8 @@ class Decider(Generic[S, E]):
             decision: gets the state and returns a message, several, or None. It leaves the state as
                 it is. If it raises, or `evolve` does, nothing is written.
             query: as in `read_tagged`.
-            tags: of each message, besides those of its `get_tags()`.
             metadata: a JSON object to keep beside each message.
+            tags: of each message, beside its own ones.
             attempts: how often to decide before the conflict is raised.
             conn: read and write in the caller's transaction, which a conflict does not end.
 
@@ -121,7 +121,7 @@ class Decider(Generic[S, E]):
         if query is not None:
             name_of("stream", stream)
             query = items_of(query)
-        tags = several("tags", tags)
+        tags = given_tags(tags)
         longest = _PAUSE
         while True:
             made, found = self._ground(stream, query, conn)

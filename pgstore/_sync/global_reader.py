@@ -10,12 +10,12 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from pgstore._core import statements as s
-from pgstore._core.arguments import count, name_of, number, seconds, several, text_of, whole
+from pgstore._core.arguments import count, name_of, number, seconds, several, whole
 from pgstore._core.filters import Filter, categories_of
 from pgstore._core.messages import POSITION, E, StoredMessage
 from pgstore._core.metadata import Metadata, object_text
 from pgstore._core.parameters import array
-from pgstore._core.tags import Query, TaggedMessages, items_of, named, query_text
+from pgstore._core.tags import Query, TaggedMessages, items_of, named, query_text, texts
 from pgstore._core.upcasters import SkippedMessage
 from pgstore._sync.cursor import Parameters
 from pgstore._sync.follower import Follower, Page
@@ -254,9 +254,7 @@ class GlobalReader(Reader[E]):
             partitions=partitions,
             partition_by=name_of("partition_by", partition_by),
             metadata=None if metadata is None else object_text(metadata),
-            tags=None
-            if tags is None
-            else tuple(text_of("each of tags", tag) for tag in several("tags", tags) or ()),
+            tags=None if tags is None else texts("tags", tags),
         )
 
     def _page(

@@ -52,8 +52,8 @@ class Writer(GlobalReader[E]):
 
         The message's id is what its `get_message_id()` returns, if it has one; otherwise a new
         UUIDv7. Writing a message again with the same id, to the same place, stores nothing and
-        returns the first answer. Its tags are those that its `get_tags()` returns, if it has one,
-        and those given.
+        returns the first answer. Its tags are those of the fields that its class names in
+        `tags_from`, those that its `get_tags()` returns, and those given.
 
         Args:
             expected_version: None writes in any case, 0 only if the stream is empty, n only if it

@@ -3,6 +3,7 @@
 import dataclasses
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID, uuid4
 
 import attrs
@@ -45,6 +46,29 @@ class Signed(msgspec.Struct, kw_only=True):
 
     def get_message_id(self) -> UUID:
         return self.event_id
+
+
+class Enrolled(msgspec.Struct):
+    """A message with tags of its own, and an id."""
+
+    student: str
+    course: str
+    event_id: UUID = msgspec.field(default_factory=uuid4)
+
+    def get_message_id(self) -> UUID:
+        return self.event_id
+
+    def get_tags(self) -> list[str]:
+        return [f"student:{self.student}", f"course:{self.course}"]
+
+
+class Carrying(msgspec.Struct):
+    """A message whose tags can be anything."""
+
+    tags: Any = None
+
+    def get_tags(self) -> Any:
+        return self.tags
 
 
 @dataclasses.dataclass(frozen=True)

@@ -234,6 +234,8 @@ def test_arguments_are_refused_before_the_decision(
         (stream, {"query": course}),
         (stream, {"query": [course]}),
         (stream, {"query": item, "tags": course}),
+        (stream, {"query": item, "tags": [5]}),
+        (stream, {"tags": {"course": 42}}),
     ]
     for name, options in wrong:
         with pytest.raises(pgstore.InvalidArgumentError):
