@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "reference" / "cli.md"
 ROLE = "billing"
 DEMO = "postgresql://localhost/demo"
+# For the place of the server that the page was made on.
+CONNECTION = "host=/run/postgresql port=5432 dbname=demo user=ada"
 
 _BLOCK = re.compile(r"(?m)^```console\n((?:.*\n)*?)```$")
 _PYTHON = re.compile(r"(?m)^```python\n((?:.*\n)*?)```$")
@@ -143,6 +145,7 @@ def main() -> int:
             parts = ["```console\n"]
             for command, shown in examples(match[0]):
                 printed = output_of(command, folder, environment_of(server.conninfo))
+                printed = re.sub(r"host=\S+ port=\S+ dbname=\S+ user=\S+", CONNECTION, printed)
                 changed = normalised(printed) != normalised(shown)
                 parts.append(f"$ {command}\n{printed if changed else shown}")
             return "".join(parts) + "```"

@@ -51,7 +51,7 @@ def exit_code(error: Exception) -> int:
             return USAGE
         case psycopg.ProgrammingError() if error.sqlstate is None:
             return USAGE  # a connection string that is none
-        case errors.OptimisticConcurrencyError():
+        case errors.OptimisticConcurrencyError() | errors.AppendConditionError():
             return WRONG_VERSION
         case errors.MessageNotFoundError() | errors.SubscriptionNotFoundError():
             return NOT_FOUND

@@ -115,7 +115,9 @@ def read(
     stream: Annotated[
         str | None,
         typer.Argument(
-            metavar="STREAM", autocompletion=streams, help="The stream, or --category, or --all."
+            metavar="STREAM",
+            autocompletion=streams,
+            help="The stream, or --category, or --all, or --query.",
         ),
     ] = None,
     from_version: Annotated[
@@ -126,6 +128,14 @@ def read(
     ] = False,
     category: Category = None,
     all: Annotated[bool, typer.Option("--all", help="Read all streams, in global order.")] = False,
+    query: Annotated[
+        str | None,
+        typer.Option(
+            "--query",
+            metavar="JSON",
+            help="Read what any item of this array looks for, and the token for write --condition.",
+        ),
+    ] = None,
     type: Type = None,
     metadata: Metadata = None,
     tag: Tag = None,
@@ -137,27 +147,31 @@ def read(
         int | None, typer.Option(callback=within(0), metavar="N", help="The most messages.")
     ] = None,
 ) -> None:
-    """Read a stream, a category or everything.
+    """Read a stream, a category, everything, or what a query looks for.
 
     A stream in the order of its versions; across streams in global order, up to the safe position:
-    nothing can appear later among what was read.
+    nothing can appear later among what was read. A query reads all that is committed.
 
     \b
       pgstore read account-1 --backward --max-count 10
       pgstore read --category account --type Deposited --after 1000
       pgstore read --all --json > messages.jsonl
+      pgstore read --query '[{"tags": ["course:42"]}, {"tags": ["student:7"]}]'
     """
-    across = all or bool(category)
-    if (stream is not None) == across or (all and category):
-        raise CommandError("give one of STREAM, --category and --all", code=USAGE)
-    if stream is not None and (type or metadata or tag or after is not None):
-        raise CommandError(
-            "--type, --metadata, --tag and --after go with --category or --all", code=USAGE
-        )
-    if across and (backward or from_version is not None):
+    if [stream is not None, bool(category), all, query is not None].count(True) != 1:
+        raise CommandError("give one of STREAM, --category, --all and --query", code=USAGE)
+    if not (category or all) and (type or metadata or tag):
+        raise CommandError("--type, --metadata and --tag go with --category or --all", code=USAGE)
+    if stream is None and (backward or from_version is not None):
         raise CommandError("--backward and --from-version go with STREAM", code=USAGE)
+    if stream is not None and after is not None:
+        raise CommandError("--after goes with --category, --all or --query", code=USAGE)
+    if query is not None and max_count is not None:
+        raise CommandError("--query reads all messages: leave --max-count out", code=USAGE)
     with call.connect() as session:
-        if stream is not None:
+        if query is not None:
+            _of_query(call, session, query, after or 0)
+        elif stream is not None:
             rows = _of_stream(session, stream, from_version, backward, max_count)
             if not call.out.rows(rows, _OF_A_STREAM):
                 _tell_why_none(call, session, stream)
@@ -273,6 +287,15 @@ def _of_stream(
             return
         from_version = rows[-1]["version"] + (-1 if backward else 1)
         max_count = None if max_count is None else max_count - size
+
+
+def _of_query(call: Call, session: Session, query: str, after: int) -> None:
+    *rows, last = session.rows(s.READ_TAGGED, (query, after))
+    for row in rows:
+        del row["decided_upon"]
+    call.out.rows(map(as_stored, rows), _OF_ALL, empty="There is no such message.")
+    token = last["decided_upon"]
+    call.out.done(f"decided upon: {token}", decided_upon=token)
 
 
 def _tell_why_none(call: Call, session: Session, stream: str) -> None:

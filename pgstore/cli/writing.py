@@ -59,6 +59,16 @@ def write(
         list[str] | None,
         typer.Option("--tag", metavar="TAG", help="A tag of the message; may be repeated."),
     ] = None,
+    condition: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSON",
+            help="Only if no message has come that this query looks for, since --decided-upon.",
+        ),
+    ] = None,
+    decided_upon: Annotated[
+        str | None, typer.Option(metavar="TOKEN", help="The token of read --query.")
+    ] = None,
     lines: Annotated[
         bool,
         typer.Option(
@@ -85,9 +95,12 @@ def write(
       pgstore write account-1 Deposited @deposit.json --expected-version 1
       jq -c '.[]' deposits.json | pgstore write account-1 Deposited - --lines
       pgstore write account-1 Corrected --any-json -- -5
+      pgstore write seat-2 Taken --condition "$query" --decided-upon "$token"
     """
     if lines and (metadata is not None or message_id is not None or tag):
         raise CommandError("with --lines, metadata, ids and tags are in the lines", code=USAGE)
+    if (condition is None) != (decided_upon is None):
+        raise CommandError("--condition and --decided-upon go together", code=USAGE)
     if type is None and not lines:
         raise CommandError("TYPE is missing", code=USAGE)
     if lines and type is not None and data == "{}" and (type == "-" or type.startswith("@")):
@@ -109,7 +122,9 @@ def write(
                 metadata,
                 expected_version,
                 message_id or new_message_id(),
-                *(tag or None, None, None),
+                tag or None,
+                condition,
+                decided_upon,
             )
             row = session.row(s.WRITE_TAGGED, parameters)
         else:
@@ -123,7 +138,8 @@ def write(
                     expected_version,
                     [each.message_id or new_message_id() for each in batch],
                     [_text(each.tags) for each in batch],
-                    *(None, None),
+                    condition,
+                    decided_upon,
                 ),
             )
     written = f"{len(batch)} messages" if lines else type
