@@ -16,7 +16,9 @@ from pgstore.errors import InvalidArgumentError
 _json = msgspec.json.Encoder().encode
 
 
-class QueryItem(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
+class QueryItem(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, repr_omit_defaults=True
+):
     """Looks for the messages that have all these tags and one of these types.
 
     `tags` are 1 to 32; name the rarest first. `types` are names or classes; None for any type. A
@@ -102,14 +104,9 @@ def named(items: Iterable[QueryItem], codec: Codec[E]) -> tuple[QueryItem, ...]:
     )
 
 
-def query_text(items: Iterable[QueryItem]) -> str:
+def query_text(items: tuple[QueryItem, ...]) -> str:
     """A query of named items as the statements take it: JSON."""
-    return _json(
-        [
-            {"tags": each.tags} if each.types is None else {"tags": each.tags, "types": each.types}
-            for each in items
-        ]
-    ).decode()
+    return _json(items).decode()
 
 
 def condition_texts(

@@ -95,7 +95,6 @@ def write(
       pgstore write account-1 Deposited @deposit.json --expected-version 1
       jq -c '.[]' deposits.json | pgstore write account-1 Deposited - --lines
       pgstore write account-1 Corrected --any-json -- -5
-      pgstore write seat-2 Taken --condition "$query" --decided-upon "$token"
     """
     if lines and (metadata is not None or message_id is not None or tag):
         raise CommandError("with --lines, metadata, ids and tags are in the lines", code=USAGE)

@@ -121,6 +121,7 @@ async def test_the_token_is_a_text_that_may_go_elsewhere_and_back(
     found = await store.read_tagged(query)
     made = AppendCondition(query, found.decided_upon)
     assert made.query[0].tags[0] == tag
+    assert msgspec.json.encode(made.query) == f'[{{"tags":["{tag}"]}}]'.encode()  # as SQL has it
     sent = msgspec.json.decode(msgspec.json.encode(made), type=AppendCondition)
     pickled = pickle.loads(pickle.dumps(found))
     assert made == sent == AppendCondition(pickled.query, pickled.decided_upon)
