@@ -10,14 +10,13 @@ import json
 import multiprocessing
 import sys
 import threading
-import traceback
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from benchmarks import contenders
 from benchmarks.kinds import batches_of_kind
-from benchmarks.tasks import TASKS, Place
+from benchmarks.tasks import TASKS, Place, failure
 from benchmarks.together import TASKS as TOGETHER
 
 ALL_TASKS = TASKS | TOGETHER | {"batches_of_kind": batches_of_kind}
@@ -86,9 +85,8 @@ def work(
             pipe.send(end.value)
         client.close()
     except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
         place.stop.set()
-        pipe.send({"error": f"{type(error).__name__}: {error} ({last.name}, line {last.lineno})"})
+        pipe.send(failure(error))
 
 
 def say(answer: object) -> None:

@@ -7,6 +7,7 @@ It returns its result. `shared` is a number that all clients of a task share.
 import random
 import resource
 import time
+import traceback
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
@@ -47,6 +48,13 @@ class Place:
     def share(self, everything: range) -> range:
         """This client's part of something."""
         return everything[self.number :: self.clients]
+
+
+def failure(error: Exception) -> Result:
+    """What a client's process answers in the place of its result; the place is where it raised."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    text = f"{type(error).__name__}: {error}"[:300]
+    return {"error": f"{text} ({last.name}, line {last.lineno})"}
 
 
 def install(client: Client, place: Place) -> Task:

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.conditions.peers import PEERS
 from benchmarks.conditions.ways import PgstoreWays, Ways, Work
-from benchmarks.tasks import WARM_UP
+from benchmarks.tasks import WARM_UP, failure
 
 FORK = multiprocessing.get_context("fork")
 AHEAD = 0.005
@@ -87,8 +87,8 @@ def serve(number: int, count: int, stores: dict[str, str], conninfo: str, pipe: 
             break
         try:
             pipe.send(turn(order))
-        except Exception as error:
-            pipe.send({"error": f"{type(error).__name__}: {error}"[:300]})
+        except Exception as error:  # the caller raises it, or leaves out a peer
+            pipe.send(failure(error))
     for store in opened.values():
         store.close()
 
