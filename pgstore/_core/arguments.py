@@ -91,7 +91,9 @@ def refuse_no_function(name: str, value: object, *, optional: bool = False) -> N
 
 def is_text(value: str) -> bool:
     """Tell whether the server can hold a text: it has no NUL and no half of a character."""
-    return not any(each == "\0" or "\ud800" <= each <= "\udfff" for each in value)
+    if "\0" in value:
+        return False
+    return value.isascii() or not any("\ud800" <= each <= "\udfff" for each in value)
 
 
 def one_of(name: str, value: str, *choices: str) -> None:
