@@ -32,7 +32,8 @@ BEGIN
         -- As fetch_batch, which leaves out what was deleted, or redacted, since it was listed. Not
         -- EXISTS: for a join the planner may walk along all messages (tests/plans).
         AND (
-          SELECT source.metadata IS NULL OR m.metadata @> source.metadata
+          SELECT (source.metadata IS NULL OR m.metadata @> source.metadata)
+            AND (source.tags IS NULL OR m.tags @> source.tags)
           FROM messages AS m
           -- As in _range_of_tags.
           WHERE m.global_position >= u.global_position AND m.global_position <= u.global_position

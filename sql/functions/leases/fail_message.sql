@@ -73,6 +73,7 @@ BEGIN
       FROM messages AS m
       WHERE m.global_position = fail_message.global_position
         AND (source.metadata IS NULL OR m.metadata @> source.metadata)
+        AND (source.tags IS NULL OR m.tags @> source.tags)
     ) THEN
       -- It was deleted or redacted meanwhile: there is nothing to try again.
       PERFORM release_partition(subscription, partition, token);

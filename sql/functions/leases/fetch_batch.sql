@@ -171,6 +171,7 @@ BEGIN
         ) AS s
         WHERE (categories IS NULL OR s.category = ANY (categories))
           AND (metadata_filter IS NULL OR m.metadata @> metadata_filter)
+          AND (leased.tags IS NULL OR m.tags @> leased.tags)
         ORDER BY m.global_position;
         GET DIAGNOSTICS more = ROW_COUNT;
         done := done + wanted - found_count;

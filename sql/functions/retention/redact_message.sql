@@ -89,8 +89,9 @@ would not learn of it: write a message with the new tag instead. Snapshots of it
 have it are dropped; if the beginning of the stream was deleted, load_stream raises MS008 for it
 from then on. Errors that subscriptions have kept with the message are forgotten. The reason is
 written to the audit, the old content is not. A repetition of the write that stored it is refused
-from then on (MS002). A subscription whose filter the new metadata no longer matches does not
-hand the message out any more. Locks the stream against writers until the transaction ends.
+from then on (MS002). A subscription whose filter the new metadata, or the tags that are left, no
+longer match does not hand the message out any more. Locks the stream against writers until the
+transaction ends.
 Raises 22023 for a bad argument, for an id that no message has, and for a tag to remove that the
 message does not have. Also for metadata that would move the message to another partition of a
 subscription, or have a subscription choose it.$$;
