@@ -21,8 +21,8 @@ class QueryItem(
 ):
     """Looks for the messages that have all these tags and one of these types.
 
-    `tags` are 1 to 32; name the rarest first. `types` are names or classes; None for any type. A
-    query is such an item, or several: it looks for the messages that any of them looks for.
+    `tags` are 1 to 32; name the rarest first. `types` are 1 to 1,000 names or classes; None for any
+    type. A query is such an item, or several: it looks for the messages that any of them looks for.
     """
 
     tags: tuple[str, ...]

@@ -243,6 +243,6 @@ class Writer(GlobalReader[E]):
             ((delivered, _),) = self._database.rows(
                 s.DELIVER_SCHEDULED, (str(MOST_DELIVERED), *times)
             )
-            total += delivered
-            if delivered < MOST_DELIVERED:
+            if not delivered:
                 return total
+            total += delivered

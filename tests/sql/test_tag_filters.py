@@ -140,7 +140,7 @@ BAD = {name: tags for name, tags in BAD_TAGS.items() if name != "null"} | {
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
 def test_tags_that_no_message_can_have_are_refused(store: Store, bad: list[object]) -> None:
-    with store.refused("22023", argument="tags"):
+    with store.refused("22023", argument="tags_filter"):
         store.call("read_matching", tags_filter=bad)
     with store.refused("22023", argument="tags"):
         store.call("create_subscription", "bad", tags=bad)

@@ -1,6 +1,7 @@
 """Tags of messages: what is stored, found and refused."""
 
 import json
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -144,6 +145,7 @@ BAD_QUERIES = {
     "types null": [{"tags": ["a"], "types": None}],
     "types in an array": [{"tags": ["a"], "types": [["A"]]}],
     "no types in an array": [{"tags": ["a"], "types": [[]]}],
+    "many types": [{"tags": ["a"], "types": [f"T{n}" for n in range(1001)]}],
     "other keys": [{"tags": ["a"], "stream": "b"}],
     "many items": [{"tags": ["a"]}] * 101,
 }
@@ -161,7 +163,7 @@ def test_bad_queries_are_refused(store: Store, stream: str, bad: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "token", ["", "0", "+", "a+", "-1+", "0+1,", "0+,1", "0 + 1", "1" * 19 + "+", None]
+    "token", ["", "0", "+", "a+", "-1+", "0+1,", "0+,1", "0 + 1", "9" * 19 + "+", "0+" + "9" * 19, None]
 )
 def test_bad_tokens_are_refused(store: Store, stream: str, token: str | None) -> None:
     query = '[{"tags": ["a"]}]'
@@ -178,16 +180,30 @@ def test_a_token_needs_a_condition(store: Store, stream: str) -> None:
         store.call("write_if", stream, '[{"type": "A", "data": 1}]', None, "0+")
 
 
-def test_a_token_of_another_history_is_refused(store: Store, stream: str) -> None:
+@pytest.mark.parametrize("token", ["999999999+", "0+1,999999999", "8" * 19 + "+"])
+def test_a_token_of_another_history_is_refused(store: Store, stream: str, token: str) -> None:
     with store.refused("MS006"):
         store.call(
-            "write_message",
-            stream,
-            "A",
-            "1",
-            condition='[{"tags": ["a"]}]',
-            decided_upon="999999999+",
+            "write_message", stream, "A", "1", condition='[{"tags": ["a"]}]', decided_upon=token
         )
+
+
+def test_a_token_may_have_the_highest_positions(
+    empty: Store, stream: str, connect: Connect
+) -> None:
+    highest = 2**62 - 1
+    empty.query(
+        "SELECT STORE.import_messages(%s, '{1}', '{A}', ARRAY['1'::jsonb], NULL, %s, %s, %s)",
+        [[f"{stream}-imported"], [uuid4()], [datetime(2020, 1, 1, tzinfo=UTC)], [highest]],
+    )
+    slow = connect(autocommit=False)
+    query = '[{"tags": ["a"]}]'
+    empty.call("write_message", f"{stream}-slow", "A", "1", on=slow)
+    empty.call("write_message", stream, "A", "1", tags=["a"])
+    *_, (*_, token) = empty.call("read_tagged", query)
+    slow.rollback()
+    assert token == f"{highest}+{highest + 2}"
+    empty.call("write_message", stream, "A", "1", condition=query, decided_upon=token)
 
 
 def test_a_token_names_no_position_that_was_rolled_back(

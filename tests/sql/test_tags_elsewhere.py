@@ -1,7 +1,7 @@
 """Tags of messages that are scheduled, or written by synchronize_stream."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from tests.conftest import Connect
@@ -61,6 +61,22 @@ def test_a_delivery_waits_for_no_condition(store: Store, stream: str, connect: C
         assert store.call("deliver_scheduled", on=impatient)[0][0] == 0
     assert store.call("deliver_scheduled")[0][0] == 1
     assert len(found(store, tag)) == 1
+
+
+def test_a_delivery_locks_a_thousand_tags_at_most(store: Store, stream: str) -> None:
+    due = LONG_AGO - timedelta(days=1)
+    for n in range(40):
+        tags = [f"{stream}:{n}:{i}" for i in range(32)]
+        store.call("schedule_message", f"{stream}-{n}", "A", "{}", due, tags=tags)
+    locked = (
+        "SELECT count(*) FROM pg_locks AS l WHERE l.pid = pg_backend_pid()"
+        " AND l.locktype = 'advisory' AND l.classid::bigint = STORE._tag_lock_class() & 4294967295"
+    )
+    for delivered in (32, 8):
+        with store.conn.transaction():
+            assert store.call("deliver_scheduled")[0][0] == delivered
+            assert store.query(locked).fetchall() == [(32 * delivered,)]
+    assert len(store.call("list_scheduled", f"{stream}-39")) == 0
 
 
 def test_synchronize_stream_writes_tags(store: Store, stream: str) -> None:

@@ -31,11 +31,12 @@ BEGIN
       );
     ELSIF item ? 'types' AND (
       jsonb_typeof(item -> 'types') <> 'array'
-      OR item -> 'types' = '[]'
+      OR jsonb_array_length(item -> 'types') NOT BETWEEN 1 AND 1000
       OR jsonb_path_exists(item -> 'types', 'strict $[*] ? (@.type() != "string")')
     ) THEN
       PERFORM _refuse_argument(
-        argument, 'must have "types" that are an array of names', jsonb_build_object('index', i)
+        argument, 'must have "types" that are an array of 1 to 1000 names',
+        jsonb_build_object('index', i)
       );
     END IF;
   END LOOP;

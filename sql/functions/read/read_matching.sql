@@ -61,7 +61,7 @@ BEGIN
   PERFORM _refuse_filter(partition, partitions, partition_by, stream_pattern);
   PERFORM _refuse_isolation();
   IF tags_filter IS NOT NULL THEN
-    tags_filter := _set_of_names('tags', tags_filter);
+    tags_filter := _set_of_names('tags_filter', tags_filter);
     tag := _rarest_tag(tags_filter, after_position);
   END IF;
 

@@ -22,6 +22,7 @@ DECLARE
   due record;
   still_due boolean;
   held text[] := ARRAY[]::text[];
+  tags_tried bigint := bigint '0';
 BEGIN
   IF (max_count >= 1) IS NOT TRUE THEN
     PERFORM _refuse_value('max_count', 'must be 1 or more', to_jsonb(max_count));
@@ -42,8 +43,11 @@ BEGIN
       AND (NOT _writers_restricted() OR _may_write(_acting_role(), category(d.stream)))
     ORDER BY d.due_at, d.scheduled_position
   LOOP
-    EXIT WHEN delivered >= max_count;
+    -- As many tags as write_arrays takes: the lock table has room for some thousand keys, and without
+    -- a limit each call could fail for want of it.
+    EXIT WHEN delivered >= max_count OR tags_tried >= 1000;
     CONTINUE WHEN due.stream = ANY (held);
+    tags_tried := tags_tried + coalesce(cardinality(due.tags), 0);
     -- Waits for no stream, no tag and no row, so it cannot deadlock. A message that another
     -- transaction holds, and the later ones of its stream, are for the next call: the order in a
     -- stream is kept. The tables come before the row, as in the order of locks (docs/design.md).
@@ -95,6 +99,6 @@ scheduled. due_by is the time for which they are due; NULL: now. Each is written
 however many sessions call this at once; a message whose id has been written already is only
 forgotten. Waits for no other transaction: messages of a stream that another one writes to, or with
 a tag that a condition looks for, are left for the next call, and so are those that the role may not
-write. Call it again at once if it returned max_count, otherwise after next_due, or when a
-notification comes. Raises 22023 for a bad argument; MS004 unless under READ COMMITTED; 25006 in a
+write. A call delivers less if the messages have 1000 tags together. Call it again at once if it has
+delivered any, otherwise after next_due, or when a notification comes. Raises 22023 for a bad argument; MS004 unless under READ COMMITTED; 25006 in a
 read-only transaction, as on a standby.$$;

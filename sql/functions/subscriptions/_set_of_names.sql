@@ -17,7 +17,7 @@ BEGIN
     PERFORM _refuse_value(argument, 'must be names, or NULL for all', to_jsonb(names));
   ELSIF argument = 'types' AND '' COLLATE "C" = ANY (names) THEN
     PERFORM _refuse_value(argument, 'must be names of 1 byte or more', to_jsonb(names));
-  ELSIF argument = 'tags'
+  ELSIF argument IN ('tags', 'tags_filter')
     AND (
       cardinality(names) > 32
       OR EXISTS (

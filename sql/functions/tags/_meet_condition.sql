@@ -20,15 +20,22 @@ BEGIN
   IF condition IS NOT NULL THEN
     PERFORM _refuse_query('condition', condition);
     PERFORM _refuse_isolation();
-    IF (decided_upon ~ '^[0-9]{1,18}[+]([0-9]{1,18}(,[0-9]{1,18})*)?$') IS NOT TRUE THEN
+    -- Numbers that a bigint holds.
+    IF (
+      decided_upon ~ '^[0-8]?[0-9]{1,18}[+]([0-8]?[0-9]{1,18}(,[0-8]?[0-9]{1,18})*)?$'
+    ) IS NOT TRUE THEN
       PERFORM _refuse_value(
         'decided_upon', 'must be what read_tagged answered', to_jsonb(decided_upon)
       );
     END IF;
     after_position := split_part(decided_upon, '+', 1)::bigint;
     known_positions := string_to_array(split_part(decided_upon, '+', 2), ',')::bigint[];
-    IF after_position > _drawn_position() THEN
-      PERFORM _refuse_position(after_position);
+    -- The last one is the highest, as read_tagged orders them.
+    IF greatest(after_position, known_positions[cardinality(known_positions)]) > _drawn_position()
+    THEN
+      PERFORM _refuse_position(
+        greatest(after_position, known_positions[cardinality(known_positions)])
+      );
     END IF;
   ELSIF decided_upon IS NOT NULL THEN
     PERFORM _refuse_argument('condition', 'must be given with decided_upon');

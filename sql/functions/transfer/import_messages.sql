@@ -169,8 +169,9 @@ COMMENT ON FUNCTION import_messages(
   text[], bigint[], text[], jsonb[], jsonb[], uuid[], timestamptz[], bigint[], jsonb[]
 ) IS
 $$Bring in messages of another store, of many streams at once, all or nothing: with their versions,
-ids and times, in the order given. The arrays have the same length and hold one element a message;
-metadata and its elements may be NULL. The versions must continue the streams. With
+ids, times and tags, in the order given. The arrays have the same length and hold one element a
+message; metadata, tags and their elements may be NULL. The versions must continue the streams. If
+one of the messages has tags, all other writers wait until the transaction ends. With
 global_positions, which rise and are all above the store's last position, the messages keep them:
 then other writers wait until the transaction ends, and one that has looked at the same stream
 before gets 40001. Without, they get new ones, and the streams are locked until the transaction
