@@ -114,3 +114,40 @@ def test_default_privileges_of_the_installer_give_nobody_anything(
         {"store": schema, "role": role},
     ).fetchall()
     assert rights == ([] if version is None else [(schema,), ("read_stream",)])
+
+
+def test_upgrade_locks_no_table_of_another_role(
+    conninfo: str, schema: str, role: str, connect: Connect, install: Install
+) -> None:
+    """Of several migrations, which lock all tables of the store."""
+    install_released(conninfo, schema, 4)
+    conn = connect(autocommit=False)
+    table = sql.Identifier(schema, "of_another")
+    conn.execute(sql.SQL("CREATE TABLE {} ()").format(table))
+    conn.execute(sql.SQL("ALTER TABLE {} OWNER TO {}").format(table, sql.Identifier(role)))
+    conn.commit()
+    conn.execute(sql.SQL("SELECT FROM {}").format(table))
+    install(conninfo, schema)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_right_moves_to_another_function_of_its_name_only_if_its_own_is_gone(
+    conninfo: str, schema: str, role: str, connect: Connect, install: Install, moved: bool
+) -> None:
+    """Migration 11 gives write_message other parameters; a function of ours has its name."""
+    install_released(conninfo, schema, 5)
+    conn = connect()
+    given = "write_message(text, text, jsonb, jsonb, bigint, uuid)" if moved else "write_message()"
+    conn.execute(
+        sql.SQL(
+            "CREATE FUNCTION {0}.write_message() RETURNS bigint LANGUAGE sql RETURN 1;"
+            "GRANT USAGE ON SCHEMA {0} TO {1}; GRANT EXECUTE ON FUNCTION {0}.{2} TO {1}"
+        ).format(sql.Identifier(schema), sql.Identifier(role), sql.SQL(given))
+    )
+    install(conninfo, schema)
+    rights = conn.execute(
+        "SELECT p.pronargs, has_function_privilege(%s, p.oid, 'EXECUTE') FROM pg_proc AS p"
+        " WHERE p.pronamespace = %s::regnamespace AND p.proname = 'write_message' ORDER BY 1",
+        [role, schema],
+    )
+    assert rights.fetchall() == [(0, not moved), (9, moved)]
