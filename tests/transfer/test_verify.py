@@ -178,6 +178,18 @@ BREAKS: dict[str, tuple[list[str], str]] = {
         ],
         "indexes find every stream",
     ),
+    "an index of tags that misses rows": (
+        [
+            "UPDATE pg_index SET indisready = false WHERE indexrelid ="
+            " 'STORE.message_tags_tag_key_global_position_pkey'::regclass",
+            "INSERT INTO STORE.message_tags SELECT STORE._tag_key('c'), m.global_position"
+            " FROM STORE.messages AS m WHERE m.tags = '{a,b}'",
+            "UPDATE STORE.messages AS m SET tags = '{a,b,c}' WHERE m.tags = '{a,b}'",
+            "UPDATE pg_index SET indisready = true WHERE indexrelid ="
+            " 'STORE.message_tags_tag_key_global_position_pkey'::regclass",
+        ],
+        "indexes find every tag",
+    ),
     "a partition that is gone": (
         ["DELETE FROM STORE.subscription_partitions AS p WHERE p.partition = 1"],
         "subscriptions have all their partitions",

@@ -68,13 +68,17 @@ BEGIN
     IF global_position BETWEEN leased.checkpoint + 1 AND (
       SELECT w.position
       FROM _swept_position(source.subscription_id, leased.swept_position) AS w (position)
-    ) AND NOT EXISTS (
+    ) AND (
       SELECT
-      FROM messages AS m
-      WHERE m.global_position = fail_message.global_position
-        AND (source.metadata IS NULL OR m.metadata @> source.metadata)
+        (source.metadata IS NULL OR m.metadata @> source.metadata)
         AND (source.tags IS NULL OR m.tags @> source.tags)
-    ) THEN
+      FROM messages AS m
+      -- As in _range_of_tags.
+      WHERE m.global_position >= fail_message.global_position
+        AND m.global_position <= fail_message.global_position
+      ORDER BY m.global_position
+      LIMIT 1
+    ) IS NOT TRUE THEN
       -- It was deleted or redacted meanwhile: there is nothing to try again.
       PERFORM release_partition(subscription, partition, token);
       RETURN 'retry';

@@ -11,7 +11,9 @@ LANGUAGE plpgsql
 VOLATILE
 PARALLEL UNSAFE
 SET search_path FROM CURRENT
-SET plan_cache_mode = force_generic_plan
+-- A plan that was made when the tables were small would walk along them to delete: there is no LIMIT
+-- that keeps a DELETE one look-up for each row.
+SET plan_cache_mode = force_custom_plan
 SET jit = off
 SET enable_seqscan = off
 SET enable_bitmapscan = off
@@ -101,10 +103,16 @@ BEGIN
     WHERE m.global_position = u.global_position
     RETURNING m.global_position, m.tags
   ),
-  untagged AS (  -- as in _cut_stream
+  -- Whole keys first: for a position alone the planner may skip along all keys.
+  keys AS MATERIALIZED (
+    SELECT DISTINCT _tag_key(u.tag) AS tag_key, g.global_position
+    FROM gone AS g
+    CROSS JOIN unnest(g.tags) AS u (tag)
+  ),
+  untagged AS (
     DELETE FROM message_tags AS t
-    USING gone AS g, unnest(g.tags) AS u (tag)
-    WHERE t.tag_key = _tag_key(u.tag) AND t.global_position = g.global_position
+    USING keys AS k
+    WHERE t.tag_key = k.tag_key AND t.global_position = k.global_position
   )
   SELECT count(*) INTO deleted FROM gone;
 

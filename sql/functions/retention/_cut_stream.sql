@@ -9,9 +9,12 @@ LANGUAGE plpgsql
 VOLATILE
 PARALLEL UNSAFE
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_custom_plan  -- as in _cut_category
 SET jit = off
 SET enable_seqscan = off
 SET enable_bitmapscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -26,7 +29,9 @@ BEGIN
   FROM _kept_errors() AS e
   CROSS JOIN LATERAL (
     SELECT a.stream_id, a.version FROM messages AS a
-    WHERE a.global_position = e.global_position
+    -- As in _range_of_tags.
+    WHERE a.global_position >= e.global_position AND a.global_position <= e.global_position
+    ORDER BY a.global_position
     LIMIT 1
   ) AS m
   WHERE m.stream_id = _cut_stream.stream_id AND m.version BETWEEN from_version AND to_version;
@@ -38,10 +43,15 @@ BEGIN
       AND m.version <= to_version
     RETURNING m.global_position, m.tags
   ),
+  keys AS MATERIALIZED (  -- as in _cut_category
+    SELECT DISTINCT _tag_key(u.tag) AS tag_key, g.global_position
+    FROM gone AS g
+    CROSS JOIN unnest(g.tags) AS u (tag)
+  ),
   untagged AS (
     DELETE FROM message_tags AS t
-    USING gone AS g, unnest(g.tags) AS u (tag)
-    WHERE t.tag_key = _tag_key(u.tag) AND t.global_position = g.global_position
+    USING keys AS k
+    WHERE t.tag_key = k.tag_key AND t.global_position = k.global_position
   )
   SELECT count(*) INTO deleted FROM gone;
   UPDATE streams AS s

@@ -8,6 +8,7 @@ LANGUAGE plpgsql
 VOLATILE
 PARALLEL UNSAFE
 SET search_path FROM CURRENT
+SET plan_cache_mode = force_custom_plan  -- as in _cut_category
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -33,10 +34,14 @@ BEGIN
   )
   WHERE m.message_id = _remove_tags.message_id;
   -- A tag that stays may have the key of one that goes.
+  WITH gone AS MATERIALIZED (  -- as in _cut_category
+    SELECT _tag_key(t.tag) AS tag_key, _remove_tags.global_position AS global_position
+    FROM unnest(_remove_tags.tags) AS t (tag)
+  )
   DELETE FROM message_tags AS i
-  USING unnest(_remove_tags.tags) AS t (tag)
-  WHERE i.tag_key = _tag_key(t.tag)
-    AND i.global_position = _remove_tags.global_position
+  USING gone AS g
+  WHERE i.tag_key = g.tag_key
+    AND i.global_position = g.global_position
     AND NOT EXISTS (
       SELECT
       FROM messages AS m

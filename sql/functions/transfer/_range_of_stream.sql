@@ -19,11 +19,18 @@ BEGIN ATOMIC
     -- Where the page before ended: its last message is at after_position.
     AND m.version > coalesce(
       (
-        SELECT b.version
+        SELECT CASE
+          WHEN b.stream_id = (
+            SELECT t.stream_id FROM streams AS t
+            WHERE t.stream = _range_of_stream.stream COLLATE "C"
+          ) THEN b.version
+        END
         FROM messages AS b
-        JOIN streams AS t USING (stream_id)
-        WHERE b.global_position = _range_of_stream.after_position
-          AND t.stream = _range_of_stream.stream COLLATE "C"
+        -- As in _range_of_tags.
+        WHERE b.global_position >= _range_of_stream.after_position
+          AND b.global_position <= _range_of_stream.after_position
+        ORDER BY b.global_position
+        LIMIT 1
       ),
       0
     )
