@@ -12,7 +12,8 @@ from psycopg import sql
 
 import pgstore
 from tests.amounts import amount
-from tests.plans.cases import CASES, fill, seed, wrong_plans
+from tests.plans.cases import CASES, wrong_plans
+from tests.plans.filling import fill, seed
 from tests.plans.plans import Explained
 
 TOTAL = amount(40_000, 100_000)

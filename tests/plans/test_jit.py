@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 import pgstore
-from tests.plans.cases import seed
+from tests.plans.filling import seed
 from tests.plans.plans import JIT_ABOVE_COST, Explained, Plan
 
 # More than this may cost no statement of a caller that calls one function.

@@ -9,7 +9,8 @@ from psycopg import sql
 
 import pgstore
 from tests.amounts import amount
-from tests.plans.cases import fill, wrong_plans
+from tests.plans.cases import wrong_plans
+from tests.plans.filling import fill
 from tests.plans.plans import Explained
 
 TOTAL = amount(100_000, 1_000_000)

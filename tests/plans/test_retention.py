@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 
 import pgstore
-from tests.plans.cases import fill
+from tests.plans.filling import fill
 from tests.plans.plans import Explained
 
 TOTAL = 100_000

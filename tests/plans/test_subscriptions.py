@@ -9,7 +9,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 import pgstore
-from tests.plans.cases import fill, seed
+from tests.plans.filling import fill, seed
 from tests.plans.plans import Explained
 
 TOTAL = 100_000
