@@ -207,6 +207,7 @@ def test_a_worker_with_plans_of_a_tiny_store_looks_up_the_messages_of_its_tags(
         for table in ("streams", "messages", "message_tags"):
             session.conn.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)".encode())
         seed(session.conn, messages)
+        session.conn.execute("SELECT write_message('a-1', 'T', '1')")
         for _ in range(3):
             session.conn.execute("SELECT write_message('a-1', 'T', '1', tags => %s)", (tags,))
             work_by_tag(session, partitions, tags)
@@ -222,7 +223,7 @@ def test_a_worker_with_plans_of_a_tiny_store_looks_up_the_messages_of_its_tags(
 
 
 def work_by_tag(session: Explained, partitions: int, tags: list[str]) -> None:
-    """Claim and fetch, and claim with a batch, as two new subscriptions."""
+    """Claim, fetch and fail, and claim with a batch, as two new subscriptions."""
     for name in ("one", "other"):
         session.conn.execute(
             "SELECT create_subscription(%s, partitions => %s, tags => %s)", (name, partitions, tags)
@@ -231,6 +232,9 @@ def work_by_tag(session: Explained, partitions: int, tags: list[str]) -> None:
     assert lease is not None
     batch = session.conn.execute("SELECT FROM fetch_batch(%s, %s, %s, 100)", lease[:3])
     assert batch.rowcount > 0
+    # As if that message had lost its tag.
+    failed = session.conn.execute("SELECT fail_message(%s, %s, %s, 1, 'E')", lease[:3])
+    assert failed.fetchone() == ("retry",)
     batch = session.conn.execute("SELECT FROM claim_batch('{other}', 'w', '1 minute', 100)")
     assert batch.rowcount > 0
     for name in ("one", "other"):

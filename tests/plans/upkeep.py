@@ -5,7 +5,20 @@ from tests.plans.case import KEPT, Case
 # The next one that is due is the first one of the index.
 _FIRST_DUE = KEPT | {"scheduled_messages"}
 
+# Retention looks at each policy, and for writers in flight.
+_POLICIES = KEPT | {"retention_policies", "subscriptions", "pg_database"}
+
 UPKEEP = {
+    "export": Case("SELECT * FROM export_messages({total} / 2, {total}, 10)", 20, 150),
+    "export of a category": Case(
+        "SELECT * FROM export_messages({total} / 2, {total}, 10, 'rare')", 20, 150
+    ),
+    "export of a stream": Case(
+        "SELECT * FROM export_messages(0, {total}, 10, stream => 'big-1')", 20, 100
+    ),
+    "export of a stream, the next page": Case(
+        "SELECT * FROM export_messages({total} / 2, {total}, 10, stream => 'big-1')", 20, 100
+    ),
     "save": Case("SELECT save_snapshot('big-1', 's', 1, 5000, '{{}}', 0)", 3, 100),
     "redact, a tag less": Case(
         "WITH written AS MATERIALIZED ("
@@ -17,6 +30,9 @@ UPKEEP = {
     ),
     "truncate": Case(
         "SELECT truncate_stream('medium-2', stream_version('medium-2') / 2)", 300, 900
+    ),
+    "retention": Case(
+        "SELECT set_retention('rare', max_age => '0'), apply_retention(1)", 10, 150, None, _POLICIES
     ),
     "delete": Case("SELECT delete_stream('big-1', expected_version => 7)", 5, 100, "MS001"),
     "schedule": Case("SELECT schedule_message('big-1', 'T', '1', now() + '1 day')", 2, 150),
