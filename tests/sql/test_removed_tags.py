@@ -51,9 +51,7 @@ def test_a_message_that_loses_its_tag_at_its_worker_fails_without_a_trace(
 
 @pytest.mark.parametrize("partitions", [1, 4])
 def test_a_message_is_parked_after_one_that_lost_its_tag(store: Store, partitions: int) -> None:
-    reader = Reader(
-        store, partitions=partitions, tags=["a"], max_attempts=1, on_failure="park"
-    )
+    reader = Reader(store, partitions=partitions, tags=["a"], max_attempts=1, on_failure="park")
     message_id, _ = reader.tagged()
     _, position = reader.tagged()
     reader.claimed().release()  # what waits is listed before

@@ -163,7 +163,8 @@ def test_bad_queries_are_refused(store: Store, stream: str, bad: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "token", ["", "0", "+", "a+", "-1+", "0+1,", "0+,1", "0 + 1", "9" * 19 + "+", "0+" + "9" * 19, None]
+    "token",
+    ["", "0", "+", "a+", "-1+", "0+1,", "0+,1", "0 + 1", "9" * 19 + "+", "0+" + "9" * 19, None],
 )
 def test_bad_tokens_are_refused(store: Store, stream: str, token: str | None) -> None:
     query = '[{"tags": ["a"]}]'
