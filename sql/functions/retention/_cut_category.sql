@@ -11,8 +11,8 @@ LANGUAGE plpgsql
 VOLATILE
 PARALLEL UNSAFE
 SET search_path FROM CURRENT
--- A plan that was made when the tables were small would walk along them to delete: there is no LIMIT
--- that keeps a DELETE one look-up for each row.
+-- A plan that was made when the tables were small would walk along them to delete. No LIMIT keeps
+-- a DELETE one look-up for each row.
 SET plan_cache_mode = force_custom_plan
 SET jit = off
 SET enable_seqscan = off

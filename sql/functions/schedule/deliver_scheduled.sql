@@ -43,8 +43,8 @@ BEGIN
       AND (NOT _writers_restricted() OR _may_write(_acting_role(), category(d.stream)))
     ORDER BY d.due_at, d.scheduled_position
   LOOP
-    -- As many tags as write_arrays takes: the lock table has room for some thousand keys, and without
-    -- a limit each call could fail for want of it.
+    -- As many tags as write_arrays takes: the lock table has room for some thousand keys. Without a
+    -- limit each call could fail for want of it.
     EXIT WHEN delivered >= max_count OR tags_tried >= 1000;
     CONTINUE WHEN due.stream = ANY (held);
     tags_tried := tags_tried + coalesce(cardinality(due.tags), 0);
@@ -100,5 +100,5 @@ however many sessions call this at once; a message whose id has been written alr
 forgotten. Waits for no other transaction: messages of a stream that another one writes to, or with
 a tag that a condition looks for, are left for the next call, and so are those that the role may not
 write. A call delivers less if the messages have 1000 tags together. Call it again at once if it has
-delivered any, otherwise after next_due, or when a notification comes. Raises 22023 for a bad argument; MS004 unless under READ COMMITTED; 25006 in a
-read-only transaction, as on a standby.$$;
+delivered any, otherwise after next_due, or when a notification comes. Raises 22023 for a bad
+argument; MS004 unless under READ COMMITTED; 25006 in a read-only transaction, as on a standby.$$;

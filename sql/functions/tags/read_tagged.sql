@@ -84,11 +84,11 @@ $$;
 
 COMMENT ON FUNCTION read_tagged(jsonb, bigint) IS
 $$The messages that match a query, in global order, and a last row without a message, whose
-decided_upon is the token for write_if. query is an array of 1 to 100 items {"tags", "types"?}, of
-1 to 32 tags and 1 to 1000 types: a message matches an item if it has all its tags and one of its
-types, and the query if it matches an item. Reads what is committed, also above the safe position. after_position leaves out what the
-caller has: give the number before the + of an earlier token. Below the position of the last message
-that was read another one can still be in flight. Write under the condition that no
-further message matches: write_if with the same query and the token. Raises 22023 for a bad
-argument; MS004 unless under READ COMMITTED; MS005 on a standby; MS006 if after_position is beyond
-the end.$$;
+decided_upon is the token for write_if. query is an array of 1 to 100 items {"tags", "types"?}, each
+of 1 to 32 tags and 1 to 1000 types. A message matches an item if it has all its tags and one of its
+types, and the query if it matches an item. Reads what is committed, also above the safe position.
+after_position leaves out what the caller has: give the number before the + of an earlier token.
+Below the position of the last message that was read another one can still be in flight. Write under
+the condition that no further message matches: write_if with the same query and the token. Raises
+22023 for a bad argument; MS004 unless under READ COMMITTED; MS005 on a standby; MS006 if
+after_position is beyond the end.$$;
