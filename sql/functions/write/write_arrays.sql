@@ -152,5 +152,7 @@ COMMENT ON FUNCTION write_arrays(
 ) IS
 $$Append several messages to a stream, all or nothing, with consecutive versions; answers the last
 one's version and global position. As write_messages, for drivers that send arrays: the fastest way
-in. The arrays have the same length and hold one element a message; metadata and message_ids, and
-any of their elements, may be NULL. Call it in FROM, and see write_message for errors.$$;
+in. The arrays have the same length and hold one element a message; metadata, message_ids and tags,
+and any of their elements, may be NULL. An element of tags is a JSON array; all together have at
+most 1000 different tags. condition and decided_upon are those of write_if. Call it in FROM, and see
+write_message for errors.$$;

@@ -157,8 +157,11 @@ one is made. Call it in FROM: SELECT * FROM write_message(…). PostgreSQL evalu
 (write_message(…)).* once for each column, and so writes the message twice. Writing the same message
 with the same message_id to the same place again stores nothing and gives the first answer, so a
 write whose answer was lost can be repeated. data and metadata have at most 100 arrays and objects
-in one another. Locks the stream against other writers until the transaction ends. Raises 22023 for
-a bad argument; MS001 if the stream is at another version; MS002 if the message_id is used by
-another message. Raises 42501 if the role may not write to the stream's category; 40001 under
+in one another. tags are at most 32 names of 1 to 255 bytes, of which each is stored once. With
+condition and decided_upon it writes only if no message that matches has come since a decision, as
+write_if does. Locks the stream against other writers until the transaction ends, and each tag
+against conditions that look for it. Raises 22023 for a bad argument; MS001 if the stream is at
+another version; MS002 if the message_id is used by another message; MS009 if a message that matches
+the condition has come. Raises 42501 if the role may not write to the stream's category; 40001 under
 REPEATABLE READ and SERIALIZABLE if the snapshot is too old. The id of a message that was cut off is
 not known any more: its repetition is MS001, or, without an expected version, a new message.$$;
