@@ -59,9 +59,7 @@ def lost_answers_of_racers(server: Durable, rounds: Rounds) -> Counts:
         return _lost_answers(proxy, rounds, programs, OWN.encode())
 
 
-def _lost_answers(
-    proxy: Proxy, rounds: Rounds, programs: Traffic | Racing, write: bytes
-) -> Counts:
+def _lost_answers(proxy: Proxy, rounds: Rounds, programs: Traffic | Racing, write: bytes) -> Counts:
     with programs:
         for number in rounds:
             programs.wait_until_back()

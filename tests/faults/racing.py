@@ -96,7 +96,9 @@ class Taker(Program):
 
     def _get_over(self, error: psycopg.Error, prepared: UUID | None = None) -> None:
         """Connect again and end what was prepared, either way; raise what no outage explains."""
-        late = isinstance(error, psycopg.errors.LockNotAvailable)  # what it waits for may be its own
+        late = isinstance(
+            error, psycopg.errors.LockNotAvailable
+        )  # what it waits for may be its own
         if not (late or is_lost_connection(error) or is_elsewhere(error)):
             raise error
 
