@@ -318,7 +318,8 @@ async def test_many_followers_share_one_listening_connection(
         await AsyncParallel.until(lambda: seen == [7] * 4)
         await AsyncParallel.until(watch.is_asleep)
         assert watch.asleep() == 1
-        follower.stop()
+        for follower in followers:
+            follower.stop()
         assert await parallel.results() == [None] * 4
 
 

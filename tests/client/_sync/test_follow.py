@@ -315,7 +315,8 @@ def test_many_followers_share_one_listening_connection(
         Parallel.until(lambda: seen == [7] * 4)
         Parallel.until(watch.is_asleep)
         assert watch.asleep() == 1
-        follower.stop()
+        for follower in followers:
+            follower.stop()
         assert parallel.results() == [None] * 4
 
 
