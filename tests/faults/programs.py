@@ -92,6 +92,10 @@ class Program:
             assert time.monotonic() < end, f"{type(self).__name__} does not end"
             self.stop()
             self._thread.join(0.05)
+        self.raise_error()
+
+    def raise_error(self) -> None:
+        """Raise what ended it, if anything did."""
         if self._error is not None:
             raise self._error
 

@@ -51,7 +51,7 @@ class Taker(Program):
     def __init__(self, conninfo: str, name: str, number: int, rules: Rules) -> None:
         super().__init__()
         self.answers: list[tuple[UUID, int]] = []
-        self.turns = self.refused = 0
+        self.turns = self.refused = self.repeated = self.prepared = 0
         options = f"-c search_path={name} -c deadlock_timeout=50ms -c lock_timeout=5s"
         self._connect = partial(psycopg.connect, conninfo, autocommit=True, options=options)
         self._rules = rules
@@ -88,6 +88,7 @@ class Taker(Program):
             except psycopg.Error as error:
                 self.refused += error.sqlstate == "MS009"
                 self._get_over(error, given["id"])
+                self.repeated += 1
                 way = alone
             else:
                 if answer is not None:
@@ -96,9 +97,7 @@ class Taker(Program):
 
     def _get_over(self, error: psycopg.Error, prepared: UUID | None = None) -> None:
         """Connect again and end what was prepared, either way; raise what no outage explains."""
-        late = isinstance(
-            error, psycopg.errors.LockNotAvailable
-        )  # what it waits for may be its own
+        late = isinstance(error, psycopg.errors.LockNotAvailable)  # for its own, perhaps
         if not (late or is_lost_connection(error) or is_elsewhere(error)):
             raise error
 
@@ -114,6 +113,7 @@ class Taker(Program):
         conn, end = self.racer.conn, self.racer.choice.choice(("COMMIT", "ROLLBACK"))
         found = conn.execute("SELECT FROM pg_prepared_xacts WHERE gid = %s", [str(name)])
         if found.rowcount:
+            self.prepared += 1
             conn.execute(f"{end} PREPARED '{name}'".encode())
 
 
@@ -149,10 +149,15 @@ class Racing:
 
     def wait_until_back(self) -> None:
         """Wait until every racer has had another turn."""
-        took = wait_for_all(lambda: [each.turns for each in self._takers])
+        took = wait_for_all(self._turns)
         if self._warm:
             self.counts.slowest = max(self.counts.slowest, took)
         self._warm = True
+
+    def _turns(self) -> list[int]:
+        for each in self._takers:
+            each.raise_error()
+        return [each.turns for each in self._takers]
 
     def finish(self) -> Counts:
         """End the racers, and compare what they were told with what is stored."""
@@ -169,6 +174,8 @@ class Racing:
         check_decisions(self.counts, won, matches)
         self.counts.noted["places taken on a condition"] = len(won)
         self.counts.noted["decisions refused"] = sum(each.refused for each in self._takers)
+        self.counts.noted["writes repeated"] = sum(each.repeated for each in self._takers)
+        self.counts.noted["found prepared"] = sum(each.prepared for each in self._takers)
         return self.counts
 
 
