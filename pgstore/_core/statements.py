@@ -351,22 +351,14 @@ _ARRAYS = [
     "STORE.import_times(%s::text[])",
 ]
 _IMPORT = f"{', '.join(_ARRAYS)}, tags => {_OR_NONE}"
-# Do not wait for the disk until FLUSH. For the transaction only: the session may be another
-# client's in the next one, behind a pooler.
-_UNWAITED = "set_config('synchronous_commit', 'off', true)"
 # Store a batch of messages; how many are new, and how many were there.
-IMPORT_MESSAGES = (
-    f"SELECT imported, skipped FROM {_UNWAITED},"
-    f" STORE.import_messages({_IMPORT}, global_positions => %s::bigint[])"
-)
+IMPORT_MESSAGES = f"SELECT imported, skipped FROM STORE.import_messages({_IMPORT}, global_positions => %s::bigint[])"
 # Store where streams begin; how many were changed.
-IMPORT_FLOORS = f"SELECT f FROM {_UNWAITED}, STORE.import_floors(%s::text[], %s::bigint[]) AS f"
+IMPORT_FLOORS = "SELECT f FROM STORE.import_floors(%s::text[], %s::bigint[]) AS f"
 # Whether the server can read these values at all.
 READABLE = "SELECT " + ", ".join(
     f"cardinality({array})" for array in [*_ARRAYS, _OR_NONE, "%s::bigint[]"]
 )
-# Wait for the disk: a commit that is waited for makes safe what was committed before it.
-FLUSH = "SELECT pg_logical_emit_message(true, 'pgstore', 'import')"
 IS_EMPTY = "SELECT STORE.last_position() = 0"
 POSITION_OF = "SELECT m.global_position FROM STORE.get_messages(ARRAY[%s::uuid]) AS m"
 # Raise what an import of these messages would raise; how many are stored already.

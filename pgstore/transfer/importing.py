@@ -116,7 +116,7 @@ def import_from(
         work = _Import(conn, statements, source.unit, positions)
         # The next batch is made while the server is busy with this one.
         upcoming = ahead.submit(work.prepared, found)
-        with _without_waiting(conn):
+        with _closed_if_interrupted(conn):
             while (prepared := upcoming.result()) is not None:
                 upcoming = ahead.submit(work.prepared, found)
                 work.store_batch(*prepared)
@@ -253,16 +253,10 @@ def _sqlstate(error: Exception) -> str | None:
 
 
 @contextmanager
-def _without_waiting(conn: Connection[object]) -> Iterator[None]:
-    """Commits that the disk is not waited for, until one at the end that stands for all.
-
-    A crash of the server before that loses the end of the import, which is then run again.
-    """
+def _closed_if_interrupted(conn: Connection[object]) -> Iterator[None]:
+    """Close a connection that Ctrl-C has met between psycopg's sending and waiting."""
     try:
         yield
     finally:
         if conn.info.transaction_status == TransactionStatus.ACTIVE:
-            # Ctrl-C between psycopg's sending and waiting: the connection is of no use.
             conn.close()
-        if not conn.closed and not conn.broken:
-            run(conn, s.FLUSH, ())

@@ -1,7 +1,7 @@
 """Cancelling an operation leaves the store, its pool and the caller's connection usable."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 from uuid import uuid4
 
@@ -10,7 +10,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
-from pgstore import AsyncMessageStore
+from pgstore import AsyncMessageStore, QueryItem
 from tests.client.messages import EventA
 from tests.client.parallel import AsyncParallel
 from tests.client.waiting import Watch
@@ -57,6 +57,39 @@ async def test_a_cancelled_write_stores_nothing(
     assert not watch.is_blocked()
     assert (await store.write(stream, EventA(3))).version == 2
     assert [stored.message.num async for stored in store.read(stream)] == [0, 3]
+
+
+async def test_a_cancelled_write_on_a_condition_stores_nothing(
+    store: Store, watch: Watch, conninfo: str, stream: str
+) -> None:
+    tag = f"tag:{stream}"
+    found = await store.read_tagged(QueryItem(tags=[tag]))
+
+    def writes() -> list[Coroutine[Any, Any, object]]:
+        return [
+            store.write(stream, EventA(1), unless=found),
+            store.write_many(stream, [EventA(1), EventA(2)], tags=[tag], unless=found),
+        ]
+
+    def evolve(state: int, message: EventA) -> int:
+        return state + 1
+
+    decider = store.decider(evolve, int)
+    address = make_conninfo(conninfo, options="-c lock_timeout=20s")
+    for unless in (None, found):  # it waits in another mode for another condition
+        async with await psycopg.AsyncConnection.connect(address) as blocking:
+            await store.write(
+                f"{stream}-other", EventA(0), tags=[tag], unless=unless, conn=blocking
+            )
+            for each in writes():
+                await cancel_when_blocked(each, watch)
+            decision = decider.decide(stream, lambda _: EventA(1), query=found.query)
+            await cancel_when_blocked(decision, watch)
+            assert not watch.is_blocked()
+            await blocking.rollback()
+    assert await store.stream_version(stream) == 0
+    assert (await store.write(stream, EventA(3), tags=[tag], unless=found)).version == 1
+    assert [each.message.num for each in await store.read_tagged(found.query)] == [3]
 
 
 async def test_a_cancelled_transaction_is_rolled_back(

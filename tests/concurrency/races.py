@@ -165,7 +165,7 @@ class Racer:
             positions, query, token = self.read(rule)
             if len(positions) >= rule.places:
                 return
-            given = self._match(rule) | {"other_id": uuid4(), "query": query, "token": token}
+            given = self.match(rule) | {"other_id": uuid4(), "query": query, "token": token}
             statement = CONDITIONAL[self.choice.choice(list(CONDITIONAL))]
             way = self.choice.choice(self.ways)
             try:
@@ -190,7 +190,7 @@ class Racer:
     def add(self, rule: Rule, functions: list[str], *, commits: bool = True) -> None:
         """Write a match without a condition, in a transaction that lasts a while."""
         statement = PLAIN[self.choice.choice(functions)]
-        given = self._match(rule)
+        given = self.match(rule)
         savepoint = self.choice.random() < 0.3
         while True:
             try:
@@ -212,10 +212,11 @@ class Racer:
     def add_around(self, rule: Rule, while_in_flight: Callable[[], None]) -> None:
         """Write a match without a condition; do something before it is committed."""
         with self.conn.transaction():
-            self.conn.execute(PLAIN["write_message"], self._match(rule))
+            self.conn.execute(PLAIN["write_message"], self.match(rule))
             while_in_flight()
 
-    def _match(self, rule: Rule) -> dict[str, Any]:
+    def match(self, rule: Rule) -> dict[str, Any]:
+        """What to write a match with."""
         return {
             "stream": f"enrolment-{uuid4().hex}",
             "id": uuid4(),

@@ -4,12 +4,20 @@ from collections.abc import Callable
 
 import msgspec
 
+from tests.faults.conditions import prepared, tokens
 from tests.faults.counts import Counts, Rounds
-from tests.faults.crashes import crash, positions, shutdown
-from tests.faults.cuts import lost_answers, read_only, terminated
+from tests.faults.crashes import crash, crash_racers, positions, shutdown
+from tests.faults.cuts import (
+    lost_answers,
+    lost_answers_of_racers,
+    read_only,
+    terminated,
+    terminated_racers,
+)
 from tests.faults.disks import disk_full
+from tests.faults.locks import full_lock_table
 from tests.faults.poolers import pooler
-from tests.faults.promotion import promotion
+from tests.faults.promotion import promotion, promotion_racers
 from tests.faults.restores import anew, restore
 from tests.faults.servers import Durable
 from tests.faults.stopped import frozen, frozen_waker, zombies
@@ -30,6 +38,7 @@ class Fault(msgspec.Struct, frozen=True):
         return (self.run.__doc__ or "").strip()
 
 
+_RULE = "No place is taken twice, no decision is stale, nothing acknowledged is lost or doubled"
 _ALL = "Nothing acknowledged is lost or doubled, no reader skips, programs continue by themselves"
 
 FAULTS = {
@@ -49,5 +58,12 @@ FAULTS = {
         Fault("restore", restore, 20, "A copy continues where it was; a position ahead fails", 1),
         Fault("anew", anew, 20, "A position of another store is an error, not silence"),
         Fault("pooler", pooler, 50, _ALL),
+        Fault("crash-racers", crash_racers, 100, _RULE),
+        Fault("promotion-racers", promotion_racers, 20, _RULE, 1),
+        Fault("terminated-racers", terminated_racers, 200, _RULE),
+        Fault("lost-answers-of-racers", lost_answers_of_racers, 200, _RULE),
+        Fault("tokens", tokens, 50, "A decision from before a crash does not pass over a match"),
+        Fault("prepared", prepared, 50, "A prepared write keeps its locks, marks and tokens"),
+        Fault("lock-table", full_lock_table, 20, "A call is refused (`53200`), or stored whole"),
     )
 }

@@ -10,6 +10,7 @@ import psycopg
 import pgstore
 from tests.faults.counts import Counts, Rounds, check_reader, check_writes
 from tests.faults.programs import Kept, RolledBack, until_answered
+from tests.faults.racing import Racing
 from tests.faults.servers import Durable
 from tests.faults.traffic import Traffic
 from tests.stress.messages import Noted, Seen, seen, stored
@@ -30,18 +31,27 @@ def shutdown(server: Durable, rounds: Rounds) -> Counts:
     return _taken_down(server, rounds, "shutdown", server.shut_down)
 
 
+def crash_racers(server: Durable, rounds: Rounds) -> Counts:
+    """Kill the postmaster with signal 9 under racers for the last places of rules."""
+    return _taken_down(server, rounds, "crash_racers", server.crash, Racing)
+
+
 def _taken_down(
-    server: Durable, rounds: Rounds, name: str, take_down: Callable[[], None]
+    server: Durable,
+    rounds: Rounds,
+    name: str,
+    take_down: Callable[[], None],
+    programs: type[Traffic | Racing] = Traffic,
 ) -> Counts:
-    with Traffic(server.conninfo, name) as traffic:
+    with programs(server.conninfo, name) as running:
         for number in rounds:
-            traffic.wait_until_back()
+            running.wait_until_back()
             time.sleep(random.uniform(0.1, 0.5))
             take_down()
             time.sleep(_LONG if number % 20 == 19 else random.uniform(0.0, 1.0))
             server.start_again()
-        traffic.wait_until_back()
-        return traffic.finish()
+        running.wait_until_back()
+        return running.finish()
 
 
 def positions(server: Durable, rounds: Rounds) -> Counts:

@@ -8,6 +8,7 @@ import psycopg
 
 from tests.client.proxy import Proxy
 from tests.faults.counts import Counts, Rounds
+from tests.faults.racing import OWN, Racing
 from tests.faults.servers import Durable
 from tests.faults.traffic import Traffic
 
@@ -22,36 +23,55 @@ WHERE a.backend_type = 'client backend' AND a.pid <> pg_backend_pid() AND random
 
 def terminated(server: Durable, rounds: Rounds) -> Counts:
     """Terminate half of all sessions, again and again."""
-    with Traffic(server.conninfo, "terminated") as traffic:
+    return _terminated(server, rounds, Traffic(server.conninfo, "terminated"))
+
+
+def terminated_racers(server: Durable, rounds: Rounds) -> Counts:
+    """Terminate half of all sessions of racers for the last places of rules, again and again."""
+    return _terminated(server, rounds, Racing(server.conninfo, "terminated_racers"))
+
+
+def _terminated(server: Durable, rounds: Rounds, programs: Traffic | Racing) -> Counts:
+    with programs:
         ended = 0
         for _ in rounds:
-            traffic.wait_until_back()
+            programs.wait_until_back()
             time.sleep(random.uniform(0.0, 0.2))
             with psycopg.connect(server.conninfo, autocommit=True) as conn:
                 ((count,),) = conn.execute(_TERMINATE)
             ended += count
-        traffic.wait_until_back()
-        traffic.counts.noted["sessions terminated"] = ended
-        return traffic.finish()
+        programs.wait_until_back()
+        programs.counts.noted["sessions terminated"] = ended
+        return programs.finish()
 
 
 def lost_answers(server: Durable, rounds: Rounds) -> Counts:
     """Cut the connection after the server has answered a write, or a handler's COMMIT."""
-    with (
-        Proxy.running(server.conninfo) as proxy,
-        Traffic(proxy.conninfo, "lost_answers", direct=server.conninfo) as traffic,
-    ):
+    with Proxy.running(server.conninfo) as proxy:
+        programs = Traffic(proxy.conninfo, "lost_answers", direct=server.conninfo)
+        return _lost_answers(proxy, rounds, programs, b'"writer":')
+
+
+def lost_answers_of_racers(server: Durable, rounds: Rounds) -> Counts:
+    """Cut the connection after the answer to a write on a condition, or to its COMMIT."""
+    with Proxy.running(server.conninfo) as proxy:
+        programs = Racing(proxy.conninfo, "lost_answers_of_racers", direct=server.conninfo)
+        return _lost_answers(proxy, rounds, programs, OWN.encode())
+
+
+def _lost_answers(proxy: Proxy, rounds: Rounds, programs: Traffic | Racing, write: bytes) -> Counts:
+    with programs:
         for number in rounds:
-            traffic.wait_until_back()
+            programs.wait_until_back()
             before = proxy.lost
-            proxy.lose_answer_to((b'"writer":', b"COMMIT")[number % 2])
+            proxy.lose_answer_to((write, b"COMMIT")[number % 2])
             end = time.monotonic() + _PATIENCE
             while proxy.lost == before:
                 assert time.monotonic() < end, "no such request came"
                 time.sleep(0.005)
-        traffic.wait_until_back()
-        traffic.counts.noted["answers lost"] = proxy.lost
-        return traffic.finish()
+        programs.wait_until_back()
+        programs.counts.noted["answers lost"] = proxy.lost
+        return programs.finish()
 
 
 def read_only(server: Durable, rounds: Rounds) -> Counts:

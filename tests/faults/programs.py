@@ -49,6 +49,15 @@ def until_answered(call: Callable[[], T], patience: float = _PATIENCE) -> T:
             time.sleep(_AGAIN)
 
 
+def wait_for_all(answers: Callable[[], list[int]]) -> float:
+    """Wait until each number of answers has grown; the seconds that it took."""
+    start, before = time.monotonic(), answers()
+    while any(now == count for now, count in zip(answers(), before, strict=True)):
+        assert time.monotonic() < start + _PATIENCE / 2, "not all of the programs go on"
+        time.sleep(0.005)
+    return round(time.monotonic() - start, 2)
+
+
 class Program:
     """Runs in a thread until `finish`, which raises what ended it before."""
 
@@ -83,6 +92,10 @@ class Program:
             assert time.monotonic() < end, f"{type(self).__name__} does not end"
             self.stop()
             self._thread.join(0.05)
+        self.raise_error()
+
+    def raise_error(self) -> None:
+        """Raise what ended it, if anything did."""
         if self._error is not None:
             raise self._error
 

@@ -12,6 +12,7 @@ from psycopg.rows import TupleRow
 
 from pgstore.embedded import account
 from tests.faults.counts import Counts, Rounds
+from tests.faults.racing import Racing
 from tests.faults.servers import Durable, temporary_folder
 from tests.faults.traffic import Traffic
 
@@ -20,22 +21,31 @@ _PATIENCE = 30.0
 
 def promotion(_server: Durable, rounds: Rounds) -> Counts:
     """Kill the primary and promote its synchronous standby, to and fro."""
+    return _to_and_fro(rounds, "promotion", Traffic)
+
+
+def promotion_racers(_server: Durable, rounds: Rounds) -> Counts:
+    """Kill the primary under racers, and promote its synchronous standby, to and fro."""
+    return _to_and_fro(rounds, "promotion_racers", Racing)
+
+
+def _to_and_fro(rounds: Rounds, name: str, programs: type[Traffic | Racing]) -> Counts:
     with temporary_folder() as folder, Durable(folder / "a") as primary:
         standby = Durable(folder / "b")
         _make_standby(primary, standby)
         try:
-            with Traffic(_either(primary, standby), "promotion") as traffic:
+            with programs(_either(primary, standby), name) as running:
                 for _ in rounds:
-                    traffic.wait_until_back()
+                    running.wait_until_back()
                     time.sleep(random.uniform(0.1, 0.8))
                     primary.crash()
-                    _promote(standby, "promotion")
-                    traffic.wait_until_back()
+                    _promote(standby, name)
+                    running.wait_until_back()
                     primary, standby = standby, primary
                     shutil.rmtree(standby.folder)
                     _make_standby(primary, standby)
-                traffic.wait_until_back()
-                counts = traffic.finish()
+                running.wait_until_back()
+                counts = running.finish()
             # A server that is killed cuts short the waits of commits for the standby, and for an
             # instant its other sessions see what was committed so. No writer was told of it.
             counts.noted["messages seen on the lost server only"] = counts.vanished

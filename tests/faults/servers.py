@@ -12,7 +12,12 @@ from pgstore.embedded import EmbeddedServerError, Server, account, postmaster
 
 # fsync, full_page_writes and synchronous_commit are on, as PostgreSQL has them. What no commit has
 # flushed stays in memory for long, so that a crash takes as much as it can.
-SETTINGS = {"max_connections": "200", "log_min_messages": "panic", "wal_writer_delay": "10s"}
+SETTINGS = {
+    "max_connections": "200",
+    "max_prepared_transactions": "20",
+    "log_min_messages": "panic",
+    "wal_writer_delay": "10s",
+}
 
 _PATIENCE = 60.0
 
@@ -20,8 +25,8 @@ _PATIENCE = 60.0
 class Durable(Server):
     """A server in a folder that the caller made; it can be killed."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, settings=SETTINGS)
+    def __init__(self, folder: Path, **settings: str) -> None:
+        super().__init__(folder, settings=SETTINGS | settings)
 
     @property
     def alive(self) -> bool:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.concurrency.races import Rule, Won
 from tests.faults.counts import (
     Counts,
     Rounds,
@@ -9,6 +10,7 @@ from tests.faults.counts import (
     check_reader,
     check_writes,
 )
+from tests.faults.racing import check_decisions
 from tests.stress.messages import Seen
 
 STORED: list[Seen] = [
@@ -71,6 +73,23 @@ def test_check_projection_counts(effects: list[Seen]) -> None:
     counts = Counts()
     check_projection(counts, effects, STORED)
     assert counts.wrong.keys() == {"unprojected"}
+
+
+def test_check_decisions_counts_stale_ones_and_places_taken_twice() -> None:
+    rule = Rule(places=2)
+
+    def decided(position: int, *seen: int) -> Won:
+        return Won(rule, position, frozenset(seen), "", {}, ())
+
+    for won, wrong in (
+        ([decided(3), decided(5, 3)], {}),
+        ([decided(5)], {"accepted": 1}),
+        ([decided(7, 3, 5)], {"accepted": 1}),
+        ([decided(5, 3, 4)], {"vanished": 1}),
+    ):
+        counts = Counts()
+        check_decisions(counts, won, {rule: [3, 5, 7]})
+        assert counts.wrong == wrong
 
 
 def test_blame_adds_what_is_wrong() -> None:

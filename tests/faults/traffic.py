@@ -1,6 +1,5 @@
 """Writers, readers and workers on one store, which go on while something is done to the server."""
 
-import time
 from contextlib import ExitStack, suppress
 from functools import partial
 from types import TracebackType
@@ -20,6 +19,7 @@ from tests.faults.programs import (
     Reader,
     Writer,
     until_answered,
+    wait_for_all,
 )
 from tests.stress.messages import create_effects, effects, stored
 from tests.stress.processes import Process
@@ -85,16 +85,9 @@ class Traffic:
 
     def wait_until_back(self) -> None:
         """Wait until every writer has had another answer, and replace workers that have ended."""
-        start = time.monotonic()
-        before = [len(each.acknowledged) for each in self.writers]
-        while any(
-            len(each.acknowledged) == count
-            for each, count in zip(self.writers, before, strict=True)
-        ):
-            assert time.monotonic() < start + _PATIENCE, "the writers do not go on"
-            time.sleep(0.005)
+        took = wait_for_all(lambda: [len(each.acknowledged) for each in self.writers])
         if self._warm:  # the first answers are not the first after something
-            self.counts.slowest = max(self.counts.slowest, round(time.monotonic() - start, 2))
+            self.counts.slowest = max(self.counts.slowest, took)
         self._warm = True
         for number, process in enumerate(self._workers):
             if not process.alive:

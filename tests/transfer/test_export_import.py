@@ -62,6 +62,29 @@ def test_an_import_changes_no_setting_of_its_session(old: Place, new: Place, fil
     assert set(found) == {"on"}
 
 
+@pytest.mark.parametrize("table", ["messages", "streams"])
+def test_an_import_waits_for_the_disk_before_others_see_its_messages(
+    new: Place, old: Place, file: Path, table: str
+) -> None:
+    """A crash would take back what a reader or a decision has seen, and give its position again."""
+    old.write("a-1")
+    old.write("a-1")
+    old.query("SELECT STORE.truncate_stream('a-1', before_version => 2)")
+    old.export(file)
+    new.query("CREATE TABLE STORE.noted (value text)")
+    new.query(
+        "CREATE FUNCTION STORE.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " INSERT INTO STORE.noted VALUES (current_setting('synchronous_commit')); RETURN NULL;"
+        " END $$"
+    )
+    new.query(
+        f"CREATE TRIGGER note AFTER INSERT OR UPDATE ON STORE.{table}"
+        " FOR EACH STATEMENT EXECUTE FUNCTION STORE.note()"
+    )
+    new.take(file)
+    assert new.query("SELECT DISTINCT value FROM STORE.noted") == [("on",)]
+
+
 def test_writing_goes_on_after_the_imported_positions(old: Place, new: Place, file: Path) -> None:
     fill(old)
     last = old.content()[-1][2]

@@ -14,6 +14,7 @@ from pgstore import AsyncMessageStore, QueryItem, Snapshots
 from pgstore.testing import given
 from tests.client._async.conftest import OpenConnection, OpenStore
 from tests.client.parallel import AsyncParallel
+from tests.client.proxy import Proxy
 
 MOST = 3
 
@@ -176,6 +177,40 @@ async def test_conflict_is_raised_after_the_last_attempt(
     assert rule.seen == [0, 1]
     assert caught.value.type == "Enrolled"
     assert await taken(store, student) == 0
+
+
+async def test_decision_whose_answer_is_lost_is_made_once(
+    open_store: OpenStore,
+    store: AsyncMessageStore[Any],
+    conninfo: str,
+    rule: Rule,
+    student: str,
+    course: str,
+) -> None:
+    """Its own message and a rival's are in the way when it is repeated, and it is answered."""
+    with Proxy.running(conninfo) as proxy:
+        deciding = await open_store(Enrolled | Left, conninfo=proxy.conninfo)
+        write_many, source = deciding.write_many, deciding._database.source
+        renew = source.renew
+
+        async def lose(*arguments: Any, **named: Any) -> Any:
+            proxy.lose_answer_to(course.encode())
+            return await write_many(*arguments, **named)
+
+        async def late(*arguments: Any) -> None:
+            await store.write(f"rival-{uuid4()}", Enrolled("b", course))
+            await renew(*arguments)
+
+        with (
+            mock.patch.object(deciding, "write_many", lose),
+            mock.patch.object(source, "renew", late),
+        ):
+            decided = await rule.decide(deciding, student, course)
+        await deciding.aclose()
+    assert (proxy.lost, rule.seen) == (1, [0])
+    found = await store.read_tagged(QueryItem(tags=[course]))
+    assert [each.message.student for each in found] == [student, "b"]
+    assert decided.position.global_position == found.messages[0].global_position
 
 
 async def test_message_that_does_not_match_is_no_conflict(

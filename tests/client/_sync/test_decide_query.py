@@ -16,6 +16,7 @@ from pgstore import MessageStore, QueryItem, Snapshots
 from pgstore.testing import given
 from tests.client._sync.conftest import OpenConnection, OpenStore
 from tests.client.parallel import Parallel
+from tests.client.proxy import Proxy
 
 MOST = 3
 
@@ -176,6 +177,40 @@ def test_conflict_is_raised_after_the_last_attempt(
     assert rule.seen == [0, 1]
     assert caught.value.type == "Enrolled"
     assert taken(store, student) == 0
+
+
+def test_decision_whose_answer_is_lost_is_made_once(
+    open_store: OpenStore,
+    store: MessageStore[Any],
+    conninfo: str,
+    rule: Rule,
+    student: str,
+    course: str,
+) -> None:
+    """Its own message and a rival's are in the way when it is repeated, and it is answered."""
+    with Proxy.running(conninfo) as proxy:
+        deciding = open_store(Enrolled | Left, conninfo=proxy.conninfo)
+        write_many, source = deciding.write_many, deciding._database.source
+        renew = source.renew
+
+        def lose(*arguments: Any, **named: Any) -> Any:
+            proxy.lose_answer_to(course.encode())
+            return write_many(*arguments, **named)
+
+        def late(*arguments: Any) -> None:
+            store.write(f"rival-{uuid4()}", Enrolled("b", course))
+            renew(*arguments)
+
+        with (
+            mock.patch.object(deciding, "write_many", lose),
+            mock.patch.object(source, "renew", late),
+        ):
+            decided = rule.decide(deciding, student, course)
+        deciding.close()
+    assert (proxy.lost, rule.seen) == (1, [0])
+    found = store.read_tagged(QueryItem(tags=[course]))
+    assert [each.message.student for each in found] == [student, "b"]
+    assert decided.position.global_position == found.messages[0].global_position
 
 
 def test_message_that_does_not_match_is_no_conflict(
