@@ -1,0 +1,104 @@
+"""The drivers, what each needs, and how its program is built and run."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.languages.places import CACHE, HERE
+
+Command = tuple[str, ...]
+
+
+class Language(NamedTuple):
+    """How the folder of a language is built, in a copy of it in the cache."""
+
+    probe: Command
+    """It succeeds where the runtime and its driver are."""
+    package: str
+    """What to install where it fails: Debian's packages, or the program."""
+    builds: tuple[Command, ...] = ()
+
+
+class Driver(NamedTuple):
+    """A program, by the path below this folder, and the command that runs it."""
+
+    name: str
+    program: str
+    run: Command
+
+    @property
+    def language(self) -> str:
+        return self.program.partition("/")[0]
+
+
+LANGUAGES = {
+    "node": Language(("npm", "--version"), "npm", (("npm", "ci", "--loglevel=error"),)),
+    "go": Language(
+        ("go", "version"),
+        "go",
+        (("go", "build", "-o", "bin/", "./..."),),
+    ),
+    "java": Language(
+        ("mvn", "--version"),
+        "maven",
+        (
+            ("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=jars"),
+            ("sh", "-c", "javac -Xlint:all -Werror -cp 'jars/*' -d classes *.java"),
+        ),
+    ),
+    "rust": Language(
+        ("cargo", "--version"), "cargo", (("cargo", "build", "--quiet", "--locked"),)
+    ),
+    "c": Language(
+        ("sh", "-c", "cc --version && pkg-config --exists libpq"),
+        "gcc libpq-dev pkg-config",
+        (
+            (
+                "sh",
+                "-c",
+                "cc -std=c17 -Wall -Wextra -Werror -o libpq libpq.c $(pkg-config --cflags --libs libpq)",
+            ),
+        ),
+    ),
+    "ruby": Language(("ruby", "-e", "require 'pg'"), "ruby-pg"),
+    "php": Language(
+        ("php", "-r", "exit(extension_loaded('pdo_pgsql') ? 0 : 1);"), "php-cli php-pgsql"
+    ),
+    "perl": Language(("perl", "-MDBD::Pg", "-e", "1"), "libdbd-pg-perl"),
+    "psql": Language(("psql", "--version"), "postgresql-client"),
+}
+
+DRIVERS = [
+    Driver("pg", "node/pg.mjs", ("node", "pg.mjs")),
+    Driver("postgres.js", "node/postgres_js.mjs", ("node", "postgres_js.mjs")),
+    Driver("pgx", "go/pgx/main.go", ("bin/pgx",)),
+    Driver("database/sql, pq", "go/pq/main.go", ("bin/pq",)),
+    Driver("JDBC", "java/Jdbc.java", ("java", "-cp", "classes:jars/*", "Jdbc")),
+    Driver("tokio-postgres", "rust/src/main.rs", ("target/debug/tokio-postgres-program",)),
+    Driver("libpq", "c/libpq.c", ("./libpq",)),
+    Driver("ruby-pg", "ruby/pg.rb", ("ruby", "-w", "pg.rb")),
+    Driver("PDO", "php/pdo.php", ("php", "-d", "error_reporting=-1", "pdo.php")),
+    Driver("DBD::Pg", "perl/dbd_pg.pl", ("perl", "dbd_pg.pl")),
+    Driver("psql", "psql/psql.sql", ("psql", "-X", "-q", "-f", "psql.sql")),
+]
+
+
+def is_here(language: str) -> bool:
+    """Whether the runtime and its driver are on this machine."""
+    probe = LANGUAGES[language].probe
+    if shutil.which(probe[0]) is None:
+        return False
+    return subprocess.run(probe, capture_output=True).returncode == 0
+
+
+def built(language: str) -> Path:
+    """Build a language's programs; the folder in which they run."""
+    folder = CACHE / language
+    # Over what is there, so that a build that is up to date takes no time.
+    shutil.copytree(HERE / language, folder, dirs_exist_ok=True)
+    for build in LANGUAGES[language].builds:
+        done = subprocess.run(build, cwd=folder, capture_output=True, text=True, timeout=600)
+        if done.returncode:
+            raise RuntimeError(f"{language}: {' '.join(build)}\n{done.stdout}{done.stderr}")
+    return folder

@@ -1,0 +1,3 @@
+module pgstore/languages
+
+go 1.24
