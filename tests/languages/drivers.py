@@ -26,6 +26,8 @@ class Driver(NamedTuple):
     name: str
     program: str
     run: Command
+    errors: int = 0
+    """How many errors of the server the client prints itself."""
 
     @property
     def language(self) -> str:
@@ -57,7 +59,7 @@ LANGUAGES = {
             (
                 "sh",
                 "-c",
-                "cc -std=c17 -Wall -Wextra -Werror -o libpq libpq.c $(pkg-config --cflags --libs libpq)",
+                "cc -std=gnu17 -Wall -Wextra -Werror -o libpq libpq.c $(pkg-config --cflags --libs libpq)",
             ),
         ),
     ),
@@ -68,6 +70,10 @@ LANGUAGES = {
     "perl": Language(("perl", "-MDBD::Pg", "-e", "1"), "libdbd-pg-perl"),
     "psql": Language(("psql", "--version"), "postgresql-client"),
 }
+
+# psql says in words that a notification came.
+_NOTIFIED = 's/^Asynchronous notification.*/{"operation": "notification"}/'
+_PSQL = f"psql -X -q -f psql.sql | sed -n '{_NOTIFIED}; /^{{/p'"
 
 DRIVERS = [
     Driver("pg", "node/pg.mjs", ("node", "pg.mjs")),
@@ -80,7 +86,7 @@ DRIVERS = [
     Driver("ruby-pg", "ruby/pg.rb", ("ruby", "-w", "pg.rb")),
     Driver("PDO", "php/pdo.php", ("php", "-d", "error_reporting=-1", "pdo.php")),
     Driver("DBD::Pg", "perl/dbd_pg.pl", ("perl", "dbd_pg.pl")),
-    Driver("psql", "psql/psql.sql", ("psql", "-X", "-q", "-f", "psql.sql")),
+    Driver("psql", "psql/psql.sql", ("sh", "-c", _PSQL), errors=5),
 ]
 
 
