@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -39,15 +40,21 @@ class Database(NamedTuple):
     environment: dict[str, str]
 
 
-@pytest.fixture
-def database(server_conninfo: str) -> Iterator[Database]:
-    name = f"languages_{uuid4().hex}"
-    with psycopg.connect(server_conninfo, autocommit=True) as conn:
-        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+@pytest.fixture(scope="session")
+def template(server_conninfo: str) -> Iterator[str]:
+    """Name of a database to copy: to install a store takes longer."""
+    with new_database(server_conninfo) as name:
         conninfo = make_conninfo(server_conninfo, dbname=name)
         pgstore.install(conninfo, store="bank")
-        with psycopg.connect(conninfo, autocommit=True) as own:
-            own.execute(_MAILS)
+        with psycopg.connect(conninfo) as conn:
+            conn.execute(_MAILS)
+        yield name
+
+
+@pytest.fixture
+def database(server_conninfo: str, template: str) -> Iterator[Database]:
+    with new_database(server_conninfo, template) as name:
+        conninfo = make_conninfo(server_conninfo, dbname=name)
         given = conninfo_to_dict(conninfo)
         # Over TCP, because not every driver knows sockets of Unix.
         yield Database(
@@ -61,6 +68,15 @@ def database(server_conninfo: str) -> Iterator[Database]:
                 "PGSSLMODE": "disable",
             },
         )
+
+
+@contextmanager
+def new_database(conninfo: str, template: str = "template1") -> Iterator[str]:
+    name = f"languages_{uuid4().hex}"
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        conn.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
+        yield name
         conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +16,8 @@ class Language(NamedTuple):
 
     probe: Command
     """It succeeds where the runtime and its driver are."""
-    package: str
-    """What to install where it fails: Debian's packages, or the program."""
+    packages: str = ""
+    """Debian's packages with both; none where the build fetches the driver."""
     builds: tuple[Command, ...] = ()
 
 
@@ -34,34 +35,31 @@ class Driver(NamedTuple):
         return self.program.partition("/")[0]
 
 
+_WARNINGS = "-std=gnu17 -Wall -Wextra -Werror"
+_PIP = ("venv/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+
 LANGUAGES = {
-    "node": Language(("npm", "--version"), "npm", (("npm", "ci", "--loglevel=error"),)),
+    "node": Language(
+        ("npm", "--version"), "", (("npm", "ci", "--prefer-offline", "--loglevel=error"),)
+    ),
     "go": Language(
         ("go", "version"),
-        "go",
+        "",
         (("go", "build", "-o", "bin/", "./..."),),
     ),
     "java": Language(
         ("mvn", "--version"),
-        "maven",
+        "",
         (
             ("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=jars"),
             ("sh", "-c", "javac -Xlint:all -Werror -cp 'jars/*' -d classes *.java"),
         ),
     ),
-    "rust": Language(
-        ("cargo", "--version"), "cargo", (("cargo", "build", "--quiet", "--locked"),)
-    ),
+    "rust": Language(("cargo", "--version"), "", (("cargo", "build", "--quiet", "--locked"),)),
     "c": Language(
         ("sh", "-c", "cc --version && pkg-config --exists libpq"),
         "gcc libpq-dev pkg-config",
-        (
-            (
-                "sh",
-                "-c",
-                "cc -std=gnu17 -Wall -Wextra -Werror -o libpq libpq.c $(pkg-config --cflags --libs libpq)",
-            ),
-        ),
+        (("sh", "-c", f"cc {_WARNINGS} -o libpq libpq.c $(pkg-config --cflags --libs libpq)"),),
     ),
     "ruby": Language(("ruby", "-e", "require 'pg'"), "ruby-pg"),
     "php": Language(
@@ -69,6 +67,11 @@ LANGUAGES = {
     ),
     "perl": Language(("perl", "-MDBD::Pg", "-e", "1"), "libdbd-pg-perl"),
     "psql": Language(("psql", "--version"), "postgresql-client"),
+    "python": Language(
+        (sys.executable, "-m", "venv", "--help"),
+        "python3-venv",
+        ((sys.executable, "-m", "venv", "venv"), (*_PIP, "--requirement", "requirements.txt")),
+    ),
 }
 
 # psql says in words that a notification came.
@@ -96,6 +99,14 @@ def is_here(language: str) -> bool:
     if shutil.which(probe[0]) is None:
         return False
     return subprocess.run(probe, capture_output=True).returncode == 0
+
+
+def why_not(language: str) -> str:
+    """What is missing where a language is not here."""
+    command, *_ = LANGUAGES[language].probe
+    packages = LANGUAGES[language].packages
+    needed = f"Debian: {packages}" if packages else f"it needs the program {command}"
+    return f"{language}: its drivers are not tested ({needed})"
 
 
 def built(language: str) -> Path:

@@ -1,6 +1,7 @@
 // Node with node-postgres (npm: pg). PGHOST, PGPORT, PGUSER and PGDATABASE say where the server is.
 import pg from 'pg';
 import { randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 
 // Without this, versions and positions are strings, and '9' > '10'. Numbers are exact up to 2^53.
 pg.types.setTypeParser(pg.types.builtins.INT8, Number);
@@ -53,11 +54,10 @@ while (page.more) positions.push(...(await read(2)).map((message) => message.glo
 tell('follow', { positions });
 
 // Consume: the acknowledgement commits with what the handler did, so each message has its effect once.
-const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 async function consume(handled) {
   const { claim } = await one('SELECT bank.claim_batch_json($1, $2) AS claim', [['mails'], 'worker-1']);
   if (claim.state === 'idle') return false; // wait for the bell, at most two seconds
-  if (claim.state === 'busy') return pause(5).then(() => true);
+  if (claim.state === 'busy') return pause(5, true);
   const lease = [claim.subscription, claim.partition, claim.token];
   const client = await pool.connect();
   let message;
@@ -94,8 +94,8 @@ const bell = new Promise((resolve) => sleeper.once('notification', () => resolve
 const look = await one('SELECT * FROM bank.fall_asleep($1)', [pid], sleeper);
 const wait = look.safe_position <= page.looked_position && !look.in_flight;
 await pool.query(write, ['account-2', 'Opened', { owner: 'Bo' }]); // by somebody else, while this one waits
-const notified = wait && (await Promise.race([bell, pause(10000)]));
+const notified = wait && (await Promise.race([bell, pause(10000, false, { ref: false })]));
 await sleeper.query('SELECT bank.wake_up($1)', [pid]);
-tell('listen', { notified: notified === true, messages: await read(10) });
+tell('listen', { notified, messages: await read(10) });
 await sleeper.end();
 await pool.end();

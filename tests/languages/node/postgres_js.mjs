@@ -1,6 +1,7 @@
 // Node with postgres.js (npm: postgres). PGHOST, PGPORT, PGUSER and PGDATABASE say where the server is.
 import postgres from 'postgres';
 import { randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 
 // Without this, versions and positions are strings, and '9' > '10'. Numbers are exact up to 2^53.
 const int8 = { to: 20, from: [20], parse: Number, serialize: String };
@@ -26,7 +27,7 @@ const [first] = await withdraw();
 const [again] = await withdraw();
 tell('retry', { first, again });
 
-// A batch. An array needs sql.json: postgres.js takes a JavaScript array for an array of PostgreSQL.
+// A batch. sql.json sends any value as JSON, a string too. What is JSON already would become a JSON string.
 const messages = [
   { type: 'Deposited', data: { amount: 20 } },
   { type: 'Noted', data: { text: 'It\'s "5 €"' } },
@@ -57,11 +58,10 @@ while (page.more) positions.push(...(await read(2)).map((message) => message.glo
 tell('follow', { positions });
 
 // Consume: the acknowledgement commits with what the handler did, so each message has its effect once.
-const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 async function consume(handled) {
   const [{ claim }] = await sql`SELECT bank.claim_batch_json(${['mails']}, 'worker-1') AS claim`;
   if (claim.state === 'idle') return false; // wait for the bell, at most two seconds
-  if (claim.state === 'busy') return pause(5).then(() => true);
+  if (claim.state === 'busy') return pause(5, true);
   const { subscription, partition, token, checkpoint } = claim;
   let message;
   try {
@@ -95,8 +95,8 @@ const [{ pid }] = await reserved`SELECT pg_backend_pid() AS pid`;
 const [look] = await reserved`SELECT * FROM bank.fall_asleep(${pid})`;
 const wait = look.safe_position <= page.looked_position && !look.in_flight;
 await sql`SELECT bank.write_message('account-2', 'Opened', ${{ owner: 'Bo' }})`; // by somebody else
-const notified = wait && (await Promise.race([bell, pause(10000)]));
+const notified = wait && (await Promise.race([bell, pause(10000, false, { ref: false })]));
 await reserved`SELECT bank.wake_up(${pid})`;
 reserved.release();
-tell('listen', { notified: notified === true, messages: await read(10) });
+tell('listen', { notified, messages: await read(10) });
 await sql.end();
