@@ -29,6 +29,10 @@ class Driver(NamedTuple):
     run: Command
     errors: int = 0
     """How many errors of the server the client prints itself."""
+    rows: bool = False
+    """Whether it follows and consumes by the functions that return rows, not one JSON object."""
+    two_sessions: bool = False
+    """Whether another session than the one that listens holds the bell."""
 
     @property
     def language(self) -> str:
@@ -80,12 +84,12 @@ _PSQL = f"psql -X -q -f psql.sql | sed -n '{_NOTIFIED}; /^{{/p'"
 
 DRIVERS = [
     Driver("pg", "node/pg.mjs", ("node", "pg.mjs")),
-    Driver("postgres.js", "node/postgres_js.mjs", ("node", "postgres_js.mjs")),
+    Driver("postgres.js", "node/postgres_js.mjs", ("node", "postgres_js.mjs"), two_sessions=True),
     Driver("pgx", "go/pgx/main.go", ("bin/pgx",)),
-    Driver("database/sql, pq", "go/pq/main.go", ("bin/pq",)),
-    Driver("JDBC", "java/Jdbc.java", ("java", "-cp", "classes:jars/*", "Jdbc")),
+    Driver("database/sql, pq", "go/pq/main.go", ("bin/pq",), two_sessions=True),
+    Driver("JDBC", "java/Jdbc.java", ("java", "-cp", "classes:jars/*", "Jdbc"), rows=True),
     Driver("tokio-postgres", "rust/src/main.rs", ("target/debug/tokio-postgres-program",)),
-    Driver("libpq", "c/libpq.c", ("./libpq",)),
+    Driver("libpq", "c/libpq.c", ("./libpq",), rows=True),
     Driver("ruby-pg", "ruby/pg.rb", ("ruby", "-w", "pg.rb")),
     Driver("PDO", "php/pdo.php", ("php", "-d", "error_reporting=-1", "pdo.php")),
     Driver("DBD::Pg", "perl/dbd_pg.pl", ("perl", "dbd_pg.pl")),
@@ -119,3 +123,16 @@ def built(language: str) -> Path:
         if done.returncode:
             raise RuntimeError(f"{language}: {' '.join(build)}\n{done.stdout}{done.stderr}")
     return folder
+
+
+def table() -> str:
+    """The table of docs/guides/languages.md: what each program does, and by which functions."""
+    title = "driver | program | write, conflict, retry, batch, condition | read stream | follow"
+    lines = [f"{title} | consume | listen", " | ".join(["---"] * 7)]
+    for driver in DRIVERS:
+        suffix = "" if driver.rows else "_json"
+        calls = [f"`read_page{suffix}`", f"`claim_batch{suffix}`"]
+        listen = "two sessions" if driver.two_sessions else "one session"
+        cells = [driver.name, f"`{driver.program}`", "yes", "yes", *calls, listen]
+        lines.append(" | ".join(cells))
+    return "".join(f"| {line} |\n" for line in lines)
