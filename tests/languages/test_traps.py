@@ -54,6 +54,15 @@ TRAPS: dict[str, tuple[Command, dict[str, str]]] = {
             "pq: read_page_json into bytes": "works",
         },
     ),
+    "rust": (
+        ("target/debug/traps",),
+        {
+            "tokio-postgres: i32 as bigint": "refused by the driver",
+            "tokio-postgres: i64 as bigint": "works",
+            "tokio-postgres: a text as jsonb": "refused by the driver",
+            "tokio-postgres: a Value as jsonb": "works",
+        },
+    ),
     "php": (
         ("php", "-d", "error_reporting=-1", "traps.php"),
         {
@@ -117,8 +126,11 @@ def test_named_statement_is_lost_behind_a_pooler(
     # From 1.21 on it prepares the statement in the other session too, if max_prepared_statements
     # is not 0, which is the default until 1.24.
     keeps = (int(release[1]), int(release[2])) >= (1, 24)
+    prepared = "works, then works" if keeps else "works, then 26000"
     assert found == {
-        "named": "works",
-        "named, in another session": "works" if keeps else "26000",
-        "without a name": "works",
+        "pg, named": prepared,
+        "pg, without a name": "works, then works",
+        # It prepares the statement again after that error.
+        "postgres.js": "works, then works",
+        "postgres.js, prepare: false": "works, then works",
     }

@@ -122,7 +122,8 @@ async fn notified(looked_position: i64, meanwhile: impl AsyncFnOnce()) -> Result
     Ok(came)
 }
 
-async fn run() -> Result<(), Error> {
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
     let (mut client, _) = connect().await;
 
     // Write. A Value is sent as JSON. Numbers must have the type of the parameter: i64 for bigint.
@@ -206,8 +207,4 @@ async fn run() -> Result<(), Error> {
     page = one(&client, next, &[&page.reached_position, &10i64]).await?;
     tell("listen", json!({"notified": came, "messages": page.messages}));
     Ok(())
-}
-
-fn main() -> Result<(), Error> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(run())
 }
