@@ -45,6 +45,10 @@ LONG_TESTS := tests/stress tests/concurrency tests/codec tests/fuzz tests/transf
   tests/client/test_killed_workers.py tests/plans/test_large_store.py \
   tests/plans/test_cached_plans.py
 
+.PHONY: test-languages
+test-languages: $(READY) ## run the programs for drivers of other languages; says which runtimes are missing
+	@$(BIN)/python -m pytest -q tests/languages $(ARGS)
+
 .PHONY: test-long
 test-long: $(READY) ## run the tests that do more of the same on request, in their long forms
 	@PGSTORE_TEST_LONG=1 PGSTORE_TEST_EXAMPLES=1000 \

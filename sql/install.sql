@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "9ac8d6b43c14de19fa1c23ffbc2eb2095eb400b46ebeb864dac270827dde5057"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "f7bc24fad4eac626e640c9a868a6a7701cc106463da945090ec8a91a6470e952"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -130,10 +130,12 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 11) AS pgstore_pending 
 \ir functions/leases/begin_handling.sql
 \ir functions/leases/check_handling.sql
 \ir functions/leases/claim_batch.sql
+\ir functions/leases/claim_batch_json.sql
 \ir functions/leases/claim_partition.sql
 \ir functions/leases/extend_lease.sql
 \ir functions/leases/fail_message.sql
 \ir functions/leases/fetch_batch.sql
+\ir functions/leases/fetch_batch_json.sql
 \ir functions/leases/next_claim.sql
 \ir functions/leases/release_partition.sql
 \ir functions/monitoring/_foreign_locks.sql
@@ -167,7 +169,9 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 11) AS pgstore_pending 
 \ir functions/read/read_category.sql
 \ir functions/read/read_correlated.sql
 \ir functions/read/read_matching.sql
+\ir functions/read/read_matching_json.sql
 \ir functions/read/read_page.sql
+\ir functions/read/read_page_json.sql
 \ir functions/read/read_stream.sql
 \ir functions/read/stream_version.sql
 \ir functions/retention/_apply_policy.sql
@@ -245,6 +249,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 11) AS pgstore_pending 
 \ir functions/tags/_tags_as_stored.sql
 \ir functions/tags/_tags_problem.sql
 \ir functions/tags/read_tagged.sql
+\ir functions/tags/read_tagged_json.sql
 \ir functions/tags/write_if.sql
 \ir functions/transfer/_import_places.sql
 \ir functions/transfer/_import_rest.sql

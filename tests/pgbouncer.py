@@ -33,12 +33,18 @@ pidfile = {folder}/pid
 """
 
 
+def program() -> str:
+    """Give its path; skip the test if it is not installed."""
+    found = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
+    if found is None:
+        skip("pgbouncer")
+    return found
+
+
 @contextmanager
 def pgbouncer(conninfo: str, mode: str) -> Iterator[str]:
     """Give a connection string that leads through it."""
-    program = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
-    if program is None:
-        skip("pgbouncer")
+    installed = program()
     folder = account.temporary_folder()
     account.hand_over(folder)
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -54,7 +60,9 @@ def pgbouncer(conninfo: str, mode: str) -> Iterator[str]:
             folder=folder,
         )
     )
-    process = subprocess.Popen([program, "-q", str(folder / "ini")], cwd="/", **account.identity())
+    process = subprocess.Popen(
+        [installed, "-q", str(folder / "ini")], cwd="/", **account.identity()
+    )
     try:
         through = make_conninfo(conninfo, host="127.0.0.1", port=own)
         _wait_for(through)

@@ -4,6 +4,8 @@ from typing import NoReturn
 
 import pytest
 
+from tests.languages.drivers import LANGUAGES, why_not
+
 ALLOWED = {
     "message_db": "npm cannot get @eventide/message-db",
     "depeche_db": "pip cannot get depeche-db 0.13.1",
@@ -12,6 +14,7 @@ ALLOWED = {
     "plpgsql_check": (
         "no server here has the extension plpgsql_check (Debian: postgresql-15-plpgsql-check)"
     ),
+    **{name: why_not(name) for name in LANGUAGES},
 }
 
 

@@ -45,8 +45,10 @@ AREAS = ["write", "read", "subscriptions", "leases", "parked", "positions", "in_
 FUNCTIONS_FIRST = [
     *["write_message", "write_messages", "write_arrays", "write_group"],
     *["read_stream", "last_message", "stream_version", "read_category", "read_all", "read_page"],
+    "read_page_json",
     *["create_subscription", "subscription_position", "list_subscriptions", "list_partitions"],
     *["claim_batch", "claim_partition", "fetch_batch", "acknowledge", "fail_message"],
+    *["claim_batch_json", "fetch_batch_json"],
 ]
 
 SHORT_TYPES = {"timestamp with time zone": "timestamptz"}

@@ -20,8 +20,11 @@ WITHOUT_LOCKS = {
     "read_all",
     "read_category",
     "read_matching",
+    "read_matching_json",
     "read_page",
+    "read_page_json",
     "read_tagged",
+    "read_tagged_json",
     "safe_position",
     "store_statistics",
     "wake_up",
@@ -57,6 +60,7 @@ class Lease(NamedTuple):
             f"write, then settle_parked {of}": f"{_WRITE}; {settle}",
             f"settle_parked {of}, then write": f"{settle}; {_WRITE}",
             f"fetch_batch {of}": f"SELECT fetch_batch({self.key})",
+            f"fetch_batch_json {of}": f"SELECT fetch_batch_json({self.key})",
             f"extend_lease {of}": f"SELECT extend_lease({self.key})",
             f"release_partition {of}": f"SELECT release_partition({self.key})",
             f"abandon_partition {of}": f"SELECT abandon_partition({self.key}, 'E')",
@@ -70,6 +74,7 @@ def _of_subscription(name: str) -> dict[str, str]:
         f"{function} {name}": f"SELECT {function}({arguments})"
         for function, arguments in {
             "claim_batch": f"'{{{name}}}', 'other'",
+            "claim_batch_json": f"'{{{name}}}', 'other'",
             "claim_partition": f"'{{{name}}}', 'other'",
             "create_subscription": f"'{name}', '{{a,b}}', retry_delay => '7s'",
             "drop_parked": f"'{name}'",

@@ -112,9 +112,11 @@ _INTERVAL = [
     "0.000001 seconds",
     "1 year -365 days",
 ]
+_DOUBLE = ["0", "30", "-1", "0.5", "1e-7", "1e-320", "1e308", "NaN", "Infinity", "-Infinity"]
 VALUES: dict[str, list[Any]] = {
     "text": _TEXT,
     "bigint": _BIGINT,
+    "double precision": _DOUBLE,
     "integer": [0, 1, -1, 2**31 - 1, -(2**31)],
     "jsonb": _JSON,
     "uuid": _UUID,

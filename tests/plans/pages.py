@@ -29,6 +29,13 @@ PAGES = {
     "page of a rare category in the middle": Case(
         "SELECT * FROM read_page({total} / 2, 10, categories => '{{rare}}')", 20, 150
     ),
+    "page as JSON": Case("SELECT read_page_json({total} / 2, 10)", 20, 150),
+    "page of a rare category as JSON": Case(
+        "SELECT read_page_json({total} / 2, 10, categories => '{{rare}}')", 20, 150
+    ),
+    "page of metadata as JSON, nothing in the window": Case(
+        "SELECT read_matching_json('{{\"a\": 1}}', {total} / 2, 10, max_looked => 100)", 300, 900
+    ),
     "page of metadata, nothing in the window": Case(
         "SELECT * FROM read_matching('{{\"a\": 1}}', {total} / 2, 10, max_looked => 100)", 300, 900
     ),
@@ -83,6 +90,7 @@ PAGES = {
     ),
     "page of no tag": Case("SELECT * FROM read_matching(tags_filter => '{{none}}')", 1, 50),
     "tagged, a rare tag": Case('SELECT * FROM read_tagged(\'[{{"tags": ["rare"]}}]\')', 250, 500),
+    "tagged as JSON": Case('SELECT read_tagged_json(\'[{{"tags": ["rare"]}}]\')', 250, 500),
     "tagged, at the end": Case(
         f'SELECT * FROM read_tagged(\'[{{{{"tags": ["often"]}}}}]\', {_AT_THE_END})', 250, 900
     ),

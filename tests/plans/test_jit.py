@@ -203,6 +203,7 @@ def write_tagged(calls: Calls) -> None:
         calls(f"write_if('{stream}', '[{message}, {message}]', {unless})")
     calls("write_message('account-1', 'T', '1', tags => '{seat}')")
     calls(f"read_tagged('{_QUERY}')")
+    calls(f"read_tagged_json('{_QUERY}')")
     calls("read_matching(tags_filter => '{a,b}', max_looked => 10)")
 
 
@@ -239,6 +240,8 @@ def read(calls: Calls) -> None:
     calls("read_matching('{\"a\": 1}', categories => '{account}', max_looked => 10)")
     calls("read_matching('{\"a\": 1}', categories => '{account,order}', max_looked => 10)")
     calls("read_correlated('r')")
+    calls("read_page_json(0, 10)")
+    calls("read_matching_json('{\"a\": 1}', max_looked => 10)")
     calls("read_page(0, 10, partition => 1, partitions => 4, partition_by => 'cardinal_id')")
     calls("applied_migrations()")
     calls("schema_version()")
@@ -280,7 +283,9 @@ def consume(calls: Calls, partitions: int) -> None:
     calls(f"release_partition({lease})")
 
     (_, partition, token, *_), *_ = calls(f"claim_batch('{{{name}}}', 'w', '1 minute', 10)")
+    calls(f"fetch_batch_json('{name}', {partition}, {token}, 10)")
     calls(f"abandon_partition('{name}', {partition}, {token}, 'error')")
+    calls(f"claim_batch_json('{{{name}}}', 'w', 60, 10)")
     calls(f"next_claim('{{{name}}}')")
     calls("list_subscriptions()")
     calls("list_partitions()")

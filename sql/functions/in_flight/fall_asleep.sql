@@ -34,10 +34,11 @@ $$;
 
 COMMENT ON FUNCTION fall_asleep(integer) IS
 $$Announce that this session waits for a notification, and look once more. Call it in a reader that
-has caught up, on a connection of its own that has run LISTEN on wake_channel(). If safe_position is
-beyond the reader's position, call wake_up() and read. If in_flight is true, call wake_up() and look
-again after some milliseconds. Otherwise wait for a notification, with a long time-out, then call
-wake_up() and read. The announcement belongs to the session and ends with it. Call it only in a
-session that a notification of another session has reached: a pooler may give the session to others.
-Pass the pg_backend_pid() of that session: 55000 is raised in another one. Raises 55P03 if another
-session holds a bell key for a second; then nothing is announced.$$;
+has caught up, on a connection of its own, after LISTEN on wake_channel() there or on another
+connection. Until wake_up the session must not write: its own writes notify nobody. If safe_position
+is beyond the reader's position, call wake_up() and read. If in_flight is true, call wake_up() and
+look again after some milliseconds. Otherwise wait for a notification, with a long time-out, then
+call wake_up() and read. The announcement belongs to the session and ends with it. A pooler may give
+the session to others: make sure first that a notification of another session reaches a connection
+that listens. Pass the pg_backend_pid() of this session: 55000 is raised in another one. Raises
+55P03 if another session holds a bell key for a second; then nothing is announced.$$;

@@ -15,8 +15,9 @@ BEGIN
       'read_stream', 'load_stream', 'last_message', 'get_message', 'get_messages', 'stream_version',
       'list_scheduled',
       'read_all', 'read_category', 'read_page', 'read_matching', 'read_correlated',
-      'read_tagged', 'safe_position', 'horizon', 'last_position', 'wake_channel', 'fall_asleep',
-      'wake_up', 'category',
+      'read_tagged', 'read_page_json', 'read_matching_json', 'read_tagged_json',
+      'safe_position', 'horizon', 'last_position', 'wake_channel', 'fall_asleep', 'wake_up',
+      'category',
       'applied_migrations', 'schema_version', 'needed_version',
       'all_messages', 'stream_statistics', 'category_statistics', 'type_statistics'
     ]
@@ -29,7 +30,8 @@ BEGIN
     WHEN 'consume' THEN ARRAY[
       'create_subscription', 'drop_subscription', 'pause_subscription', 'resume_subscription',
       'rewind_subscription', 'repartition_subscription', 'refilter_subscription',
-      'hold_subscription', 'claim_partition', 'claim_batch', 'next_claim', 'fetch_batch',
+      'hold_subscription', 'claim_partition', 'claim_batch', 'claim_batch_json', 'next_claim',
+      'fetch_batch', 'fetch_batch_json',
       'extend_lease', 'acknowledge', 'fail_message', 'begin_handling', 'check_handling',
       'abandon_partition', 'release_partition', 'settle_parked', 'replay_parked', 'drop_parked',
       'subscription_position', 'position_before', 'list_subscriptions', 'list_partitions',

@@ -1,0 +1,138 @@
+"""The drivers, what each needs, and how its program is built and run."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.languages.places import CACHE, HERE
+
+Command = tuple[str, ...]
+
+
+class Language(NamedTuple):
+    """How the folder of a language is built, in a copy of it in the cache."""
+
+    probe: Command
+    """It succeeds where the runtime and its driver are."""
+    packages: str = ""
+    """Debian's packages with both; none where the build fetches the driver."""
+    builds: tuple[Command, ...] = ()
+
+
+class Driver(NamedTuple):
+    """A program, by the path below this folder, and the command that runs it."""
+
+    name: str
+    program: str
+    run: Command
+    errors: int = 0
+    """How many errors of the server the client prints itself."""
+    rows: bool = False
+    """Whether it follows and consumes by the functions that return rows, not one JSON object."""
+    two_sessions: bool = False
+    """Whether another session than the one that listens holds the bell."""
+
+    @property
+    def language(self) -> str:
+        return self.program.partition("/")[0]
+
+
+_WARNINGS = "-std=gnu17 -Wall -Wextra -Werror"
+_PIP = ("venv/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+
+LANGUAGES = {
+    "node": Language(
+        ("npm", "--version"), "", (("npm", "ci", "--prefer-offline", "--loglevel=error"),)
+    ),
+    "go": Language(
+        ("go", "version"),
+        "",
+        (("go", "build", "-o", "bin/", "./..."),),
+    ),
+    "java": Language(
+        ("mvn", "--version"),
+        "",
+        (
+            ("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=jars"),
+            ("sh", "-c", "javac -Xlint:all -Werror -cp 'jars/*' -d classes *.java"),
+        ),
+    ),
+    "rust": Language(("cargo", "--version"), "", (("cargo", "build", "--quiet", "--locked"),)),
+    "c": Language(
+        ("sh", "-c", "cc --version && pkg-config --exists libpq"),
+        "gcc libpq-dev pkg-config",
+        (("sh", "-c", f"cc {_WARNINGS} -o libpq libpq.c $(pkg-config --cflags --libs libpq)"),),
+    ),
+    "ruby": Language(("ruby", "-e", "require 'pg'"), "ruby-pg"),
+    "php": Language(
+        ("php", "-r", "exit(extension_loaded('pdo_pgsql') ? 0 : 1);"), "php-cli php-pgsql"
+    ),
+    "perl": Language(("perl", "-MDBD::Pg", "-e", "1"), "libdbd-pg-perl"),
+    "psql": Language(("psql", "--version"), "postgresql-client"),
+    "python": Language(
+        (sys.executable, "-m", "venv", "--help"),
+        "python3-venv",
+        ((sys.executable, "-m", "venv", "venv"), (*_PIP, "--requirement", "requirements.txt")),
+    ),
+}
+
+# psql says in words that a notification came.
+_NOTIFIED = 's/^Asynchronous notification.*/{"operation": "notification"}/'
+_PSQL = f"psql -X -q -f psql.sql | sed -n '{_NOTIFIED}; /^{{/p'"
+
+DRIVERS = [
+    Driver("pg", "node/pg.mjs", ("node", "pg.mjs")),
+    Driver("postgres.js", "node/postgres_js.mjs", ("node", "postgres_js.mjs"), two_sessions=True),
+    Driver("pgx", "go/pgx/main.go", ("bin/pgx",)),
+    Driver("database/sql, pq", "go/pq/main.go", ("bin/pq",), two_sessions=True),
+    Driver("JDBC", "java/Jdbc.java", ("java", "-cp", "classes:jars/*", "Jdbc"), rows=True),
+    Driver("tokio-postgres", "rust/src/main.rs", ("target/debug/tokio-postgres-program",)),
+    Driver("libpq", "c/libpq.c", ("./libpq",), rows=True),
+    Driver("ruby-pg", "ruby/pg.rb", ("ruby", "-w", "pg.rb")),
+    Driver("PDO", "php/pdo.php", ("php", "-d", "error_reporting=-1", "pdo.php")),
+    Driver("DBD::Pg", "perl/dbd_pg.pl", ("perl", "dbd_pg.pl")),
+    Driver("psql", "psql/psql.sql", ("sh", "-c", _PSQL), errors=5),
+]
+
+
+def is_here(language: str) -> bool:
+    """Whether the runtime and its driver are on this machine."""
+    probe = LANGUAGES[language].probe
+    if shutil.which(probe[0]) is None:
+        return False
+    return subprocess.run(probe, capture_output=True).returncode == 0
+
+
+def why_not(language: str) -> str:
+    """What is missing where a language is not here."""
+    command, *_ = LANGUAGES[language].probe
+    packages = LANGUAGES[language].packages
+    needed = f"Debian: {packages}" if packages else f"it needs the program {command}"
+    return f"{language}: its drivers are not tested ({needed})"
+
+
+def built(language: str) -> Path:
+    """Build a language's programs; the folder in which they run."""
+    folder = CACHE / language
+    # Over what is there, so that a build that is up to date takes no time.
+    shutil.copytree(HERE / language, folder, dirs_exist_ok=True)
+    for build in LANGUAGES[language].builds:
+        done = subprocess.run(build, cwd=folder, capture_output=True, text=True, timeout=600)
+        if done.returncode:
+            raise RuntimeError(f"{language}: {' '.join(build)}\n{done.stdout}{done.stderr}")
+    return folder
+
+
+def table() -> str:
+    """The table of docs/guides/languages.md: what each program does, and by which functions."""
+    title = "driver | program | write, conflict, retry, batch, condition | read stream | follow"
+    lines = [f"{title} | consume | listen", " | ".join(["---"] * 7)]
+    for driver in DRIVERS:
+        suffix = "" if driver.rows else "_json"
+        calls = [f"`read_page{suffix}`", f"`claim_batch{suffix}`"]
+        listen = "two sessions" if driver.two_sessions else "one session"
+        cells = [driver.name, f"`{driver.program}`", "yes", "yes", *calls, listen]
+        lines.append(" | ".join(cells))
+    return "".join(f"| {line} |\n" for line in lines)
