@@ -352,7 +352,10 @@ _ARRAYS = [
 ]
 _IMPORT = f"{', '.join(_ARRAYS)}, tags => {_OR_NONE}"
 # Store a batch of messages; how many are new, and how many were there.
-IMPORT_MESSAGES = f"SELECT imported, skipped FROM STORE.import_messages({_IMPORT}, global_positions => %s::bigint[])"
+IMPORT_MESSAGES = (
+    "SELECT imported, skipped"
+    f" FROM STORE.import_messages({_IMPORT}, global_positions => %s::bigint[])"
+)
 # Store where streams begin; how many were changed.
 IMPORT_FLOORS = "SELECT f FROM STORE.import_floors(%s::text[], %s::bigint[]) AS f"
 # Whether the server can read these values at all.
