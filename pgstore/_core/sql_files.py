@@ -61,7 +61,33 @@ def repeated_sql() -> str:
     return "".join(path.read_text(encoding="utf-8") for path in repeated_files())
 
 
-@functools.lru_cache(maxsize=4)
+def interface_files() -> list[Path]:
+    """The files of Message DB's interface, in order: each of its installations applies them all."""
+    folder = ROOT / "message_db"
+    return [
+        folder / "prepare.sql",
+        *sorted((folder / "functions").glob("*.sql")),
+        *sorted((folder / "views").rglob("*.sql")),
+        folder / "grants.sql",
+    ]
+
+
+@functools.cache
+def interface_sql() -> str:
+    """The text of `interface_files`."""
+    return "".join(path.read_text(encoding="utf-8") for path in interface_files())
+
+
+@functools.cache
+def interface_removal() -> str:
+    """The statements of `message_db/remove.sql`, without psql's commands and its transaction."""
+    lines = read("message_db/remove.sql").splitlines(keepends=True)
+    return "".join(
+        line for line in lines if not line.startswith(("\\", "BEGIN;", "COMMIT;"))
+    )
+
+
+@functools.lru_cache(maxsize=8)
 def statements(script: str) -> tuple[str, ...]:
     """The statements of a script, as psql would send them one by one.
 

@@ -1,0 +1,69 @@
+CREATE OR REPLACE FUNCTION message_store.get_stream_messages(
+  stream_name varchar,
+  "position" bigint DEFAULT 0,
+  batch_size bigint DEFAULT 1000,
+  condition varchar DEFAULT NULL
+)
+RETURNS SETOF message_store.message
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SET search_path FROM CURRENT
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  -- No version is above the limit.
+  from_version bigint :=
+    least(coalesce(get_stream_messages."position", 0), 9223372036854775806) + 1;
+  max_count bigint := nullif(coalesce(batch_size, 1000), -1);
+BEGIN
+  IF message_store.is_category(stream_name) THEN
+    RAISE EXCEPTION USING
+      MESSAGE = format('Must be a stream name: %s', coalesce(stream_name, '<NULL>'));
+  END IF;
+  PERFORM message_store._refuse_condition(condition);
+
+  IF condition IS NULL THEN
+    RETURN QUERY
+    SELECT
+      m.message_id::varchar, m.stream::varchar, m.type::varchar, m.version - 1, m.global_position,
+      nullif(m.data, 'null')::varchar, m.metadata::varchar, m.added_at AT TIME ZONE 'UTC'
+    FROM read_stream(
+      stream_name, from_version, greatest(coalesce(max_count, 9223372036854775807), 0)
+    ) AS m
+    ORDER BY m.version
+    LIMIT max_count;  -- refuses what is negative
+    RETURN;
+  END IF;
+  -- The condition is SQL of the caller, and runs with the caller's rights. It finds Message DB's
+  -- functions by their names, as in the caller's session. The function's end takes the path back.
+  PERFORM set_config('search_path', 'message_store, public', true);
+  RETURN QUERY EXECUTE format(
+    $query$
+    SELECT
+      messages.id::varchar, messages.stream_name::varchar, messages.type::varchar,
+      messages.position, messages.global_position, messages.data::varchar,
+      messages.metadata::varchar, messages.time
+    FROM (
+      SELECT
+        m.global_position, m.version - 1 AS "position", m.added_at AT TIME ZONE 'UTC' AS "time",
+        m.stream AS stream_name, m.type, nullif(m.data, 'null') AS data, m.metadata,
+        m.message_id AS id
+      FROM %I.all_messages AS m
+      WHERE m.stream = $1 AND m.version >= $2
+    ) AS messages
+    WHERE (%s)
+    ORDER BY messages.position
+    LIMIT $3
+    $query$,
+    message_store._store(), condition
+  ) USING stream_name, from_version, max_count;
+END
+$$;
+
+COMMENT ON FUNCTION message_store.get_stream_messages(varchar, bigint, bigint, varchar) IS
+$$Messages of a stream from a position on, in order, at most batch_size; -1 is no limit. A condition
+is an SQL expression on the columns of message_store.messages, taken only if the setting
+message_store.sql_condition is on. Raises P0001 if the name is a category's, and for a condition
+without the setting; 2201W for a batch_size below -1.$$;
