@@ -96,15 +96,25 @@ def problem_of(applied: dict[int, str] | None, name: str) -> PgstoreError | None
     return None
 
 
-async def install(conn: AsyncConnection[object], name: str) -> int:
+async def install(conn: AsyncConnection[object], name: str, *, message_db: bool = False) -> int:
     """Install or upgrade the store in one transaction; its schema version.
 
-    The connection is in autocommit mode. Safe to run again, and by several at once.
+    With `message_db`, Message DB's interface over it too. The connection is in autocommit mode. Safe
+    to run again, and by several at once.
     """
     with advised(conn):
         async with conn.transaction():
             await _install(conn, name)
+            if message_db:
+                await _run_script(conn, sql_files.interface_sql())
     return sql_files.migrations()[-1].number
+
+
+async def remove_interface(conn: AsyncConnection[object]) -> None:
+    """Remove Message DB's interface, as sql/message_db/remove.sql; the store stays as it is."""
+    with advised(conn):
+        async with conn.transaction():
+            await _run_script(conn, sql_files.interface_removal())
 
 
 async def _install(conn: AsyncConnection[object], name: str) -> None:

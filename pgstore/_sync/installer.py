@@ -96,14 +96,23 @@ def problem_of(applied: dict[int, str] | None, name: str) -> PgstoreError | None
     return None
 
 
-def install(conn: Connection[object], name: str) -> int:
+def install(conn: Connection[object], name: str, *, message_db: bool = False) -> int:
     """Install or upgrade the store in one transaction; its schema version.
 
-    The connection is in autocommit mode. Safe to run again, and by several at once.
+    With `message_db`, Message DB's interface over it too. The connection is in autocommit mode. Safe
+    to run again, and by several at once.
     """
     with advised(conn), conn.transaction():
         _install(conn, name)
+        if message_db:
+            _run_script(conn, sql_files.interface_sql())
     return sql_files.migrations()[-1].number
+
+
+def remove_interface(conn: Connection[object]) -> None:
+    """Remove Message DB's interface, as sql/message_db/remove.sql; the store stays as it is."""
+    with advised(conn), conn.transaction():
+        _run_script(conn, sql_files.interface_removal())
 
 
 def _install(conn: Connection[object], name: str) -> None:

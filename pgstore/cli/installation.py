@@ -27,13 +27,31 @@ FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relkind = 'r'
 """
 
+# The store that Message DB's interface is over. Told from the catalog: a function in a schema of
+# that name may be a stranger's.
+_INTERFACE = """
+SELECT (
+  SELECT (parse_ident(left(substr(s.setting, length('search_path=') + 1), -length(', pg_temp'))))[1]
+  FROM pg_proc AS p
+  JOIN pg_namespace AS n ON n.oid = p.pronamespace
+  CROSS JOIN unnest(p.proconfig) AS s (setting)
+  WHERE n.nspname = 'message_store' AND p.proname = '_store'
+)
+"""
+
 
 @command("install", panel=PANEL)
-def install(call: Call) -> None:
+def install(
+    call: Call,
+    message_db: Annotated[
+        bool,
+        typer.Option("--message-db", help="Install Message DB's interface over the store too."),
+    ] = False,
+) -> None:
     """Install a store, or upgrade it; safe to repeat.
 
     One transaction. The role needs the right to create a schema, or to own one of this name that is
-    empty.
+    empty. With --message-db, Message DB's clients can use the store: in the schema message_store.
 
     \b
       pgstore install --conninfo postgresql://localhost/demo --store bank
@@ -41,11 +59,13 @@ def install(call: Call) -> None:
     from pgstore._sync import installer
 
     with call.connect(check=False) as session:
-        version = installer.install(session.conn, call.store)
+        version = installer.install(session.conn, call.store, message_db=message_db)
+    served = ", and Message DB's clients can use it" if message_db else ""
     call.out.done(
-        f"Store {call.store} is at schema version {version}.",
+        f"Store {call.store} is at schema version {version}{served}.",
         store=call.store,
         schema_version=version,
+        message_db=message_db,
     )
 
 
@@ -168,23 +188,53 @@ def sql_path(call: Call) -> None:
 
 
 @command("uninstall", panel=PANEL)
-def uninstall(call: Call, yes: Yes = False) -> None:
+def uninstall(
+    call: Call,
+    message_db: Annotated[
+        bool,
+        typer.Option("--message-db", help="Only Message DB's interface; no message is lost."),
+    ] = False,
+    yes: Yes = False,
+) -> None:
     """Drop the store with all its messages. Asks first.
 
-    The answer is the store's name.
+    The answer is the store's name. Message DB's interface goes with the store that it is over.
 
     \b
       pgstore uninstall --store bank
     """
     from psycopg import sql
 
+    from pgstore._sync import installer
+
     with call.connect(check=False) as session:
+        has_interface = session.value(_INTERFACE) == call.store
+        if message_db:
+            _remove_interface(call, session, has_interface, yes=yes)
+            return
         _applied(call, session, hint=None)
         count = session.value(s.COUNT_MESSAGES)
         question = f"Store {call.store} holds {count} messages. They will be gone."
         call.out.confirm(question, yes=yes, answer=call.store)
-        session.conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(call.store)))
+        with session.conn.transaction():
+            if has_interface:
+                installer.remove_interface(session.conn)
+            drop = sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(call.store))
+            session.conn.execute(drop)
     call.out.done(f"Store {call.store} is gone.", store=call.store, messages=count)
+
+
+def _remove_interface(call: Call, session: Session, has_interface: bool, *, yes: bool) -> None:
+    from pgstore._sync import installer
+
+    if not has_interface:
+        raise CommandError(
+            f"there is no interface of Message DB over store {call.store!r}", code=NOT_FOUND
+        )
+    question = f"Message DB's clients will not find store {call.store} any more."
+    call.out.confirm(question, yes=yes, answer=call.store)
+    installer.remove_interface(session.conn)
+    call.out.done(f"Store {call.store} is without Message DB's interface.", store=call.store)
 
 
 @command("demo", panel=PANEL)

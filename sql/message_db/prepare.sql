@@ -46,8 +46,15 @@ BEGIN
   ELSIF present.is_empty THEN
     PERFORM set_config('pgstore.interface_is_new', 'on', true);
   ELSE
-    -- Dynamic, because a static call would be refused where the function is not there yet.
-    EXECUTE 'SELECT message_store._store()' INTO over;
+    over := (
+      SELECT (
+        parse_ident(left(substr(s.setting, length('search_path=') + 1), -length(', pg_temp')))
+      )[1]
+      FROM pg_proc AS p
+      JOIN pg_namespace AS n ON n.oid = p.pronamespace
+      CROSS JOIN unnest(p.proconfig) AS s (setting)
+      WHERE n.nspname = 'message_store' AND p.proname = '_store'
+    );
     -- Another store's messages would come to clients that know the positions of this one.
     IF over = store COLLATE "C" THEN
       NULL;

@@ -9,21 +9,20 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 DO $$
 DECLARE
-  owner oid := (SELECT n.nspowner FROM pg_namespace AS n WHERE n.nspname = 'message_store');
-  store text;
+  store text := (
+    SELECT (parse_ident(left(substr(s.setting, length('search_path=') + 1), -length(', pg_temp'))))[1]
+    FROM pg_proc AS p
+    JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    CROSS JOIN unnest(p.proconfig) AS s (setting)
+    WHERE n.nspname = 'message_store' AND p.proname = '_store'
+  );
 BEGIN
-  IF to_regprocedure('message_store._store()') IS NULL THEN
+  IF store IS NULL THEN
     RAISE EXCEPTION USING
       ERRCODE = 'invalid_schema_name',
       MESSAGE = 'there is no interface of Message DB in this database',
       HINT = 'Nothing was changed. A schema message_store of another origin stays as it is.';
-  ELSIF NOT pg_has_role(owner, 'USAGE') THEN
-    RAISE EXCEPTION USING
-      ERRCODE = 'insufficient_privilege',
-      MESSAGE = format('schema message_store belongs to another role than %I', current_user),
-      HINT = 'Nothing was changed. SET ROLE to its owner.';
   END IF;
-  store := message_store._store();
   PERFORM pg_advisory_xact_lock(hashtextextended('pgstore:install:' || store COLLATE "C", 0));
   PERFORM pg_advisory_xact_lock(hashtextextended('pgstore:install:message_store', 0));
   -- The store may be gone. Dynamic, because its name is not known here.

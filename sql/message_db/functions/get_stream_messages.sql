@@ -53,7 +53,7 @@ BEGIN
       FROM %I.all_messages AS m
       WHERE m.stream = $1 AND m.version >= $2
     ) AS messages
-    WHERE (%s)
+    WHERE true AND (%s)
     ORDER BY messages.position
     LIMIT $3
     $query$,
