@@ -27,8 +27,8 @@ FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relkind = 'r'
 """
 
-# The store that Message DB's interface is over. Told from the catalog: a function in a schema of
-# that name may be a stranger's.
+# The store that Message DB's interface is over, by the catalog: a function in a schema of that name
+# may be a stranger's.
 _INTERFACE = """
 SELECT (
   SELECT (parse_ident(left(substr(s.setting, length('search_path=') + 1), -length(', pg_temp'))))[1]

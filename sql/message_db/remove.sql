@@ -1,5 +1,5 @@
--- Removes Message DB's interface, and takes from the role message_store its rights to read and write
--- the store. The store and its messages stay, and so does the role.
+-- Removes Message DB's interface, and takes from the role message_store its rights to read and to
+-- write the store. The store and its messages stay, and so does the role.
 --   psql -f sql/message_db/remove.sql
 -- Run it as the owner of the store. It drops nothing that it has not made: an object of yours that
 -- is in the schema, or uses something of it, is an error, and nothing is changed.
@@ -10,7 +10,9 @@ SET LOCAL client_min_messages = warning;
 DO $$
 DECLARE
   store text := (
-    SELECT (parse_ident(left(substr(s.setting, length('search_path=') + 1), -length(', pg_temp'))))[1]
+    SELECT (
+      parse_ident(left(substr(s.setting, length('search_path=') + 1), -length(', pg_temp')))
+    )[1]
     FROM pg_proc AS p
     JOIN pg_namespace AS n ON n.oid = p.pronamespace
     CROSS JOIN unnest(p.proconfig) AS s (setting)

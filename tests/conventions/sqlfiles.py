@@ -8,6 +8,8 @@ SQL = ROOT / "sql"
 
 ALL = sorted(path for path in SQL.rglob("*.sql") if path.is_file())
 FUNCTIONS = [path for path in ALL if path.is_relative_to(SQL / "functions")]
+# Those of Message DB's interface, in the schema message_store.
+INTERFACE = [path for path in ALL if path.is_relative_to(SQL / "message_db/functions")]
 MIGRATIONS = [path for path in ALL if path.is_relative_to(SQL / "migrations")]
 
 # Comments, the text of COMMENT ON, strings and quoted names: no code in there.
@@ -17,7 +19,7 @@ NO_CODE = re.compile(
 
 FUNCTION = re.compile(
     r"""(?msx)
-    ^CREATE\ OR\ REPLACE\ FUNCTION\ (?P<name>\w+)
+    ^CREATE\ OR\ REPLACE\ FUNCTION\ (?:message_store\.)?(?P<name>\w+)
     \((?P<parameters>\) | .*?^\))
     (?P<header>.*?)
     ^(?:AS|RETURN|BEGIN\ ATOMIC)\b

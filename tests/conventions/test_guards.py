@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from tests.conventions.sqlfiles import FUNCTIONS, MIGRATIONS, SQL, function_of
+from tests.conventions.sqlfiles import FUNCTIONS, INTERFACE, MIGRATIONS, SQL, function_of
 
 _MADE = "".join(path.read_text() for path in [SQL / "prepare.sql", *MIGRATIONS])
 TABLES = "|".join(
@@ -17,7 +17,7 @@ TYPE = re.compile(rf"^  \w+ (?:{TABLES})\b")
 
 DEFINERS = [
     path
-    for path in FUNCTIONS
+    for path in [*FUNCTIONS, *INTERFACE]
     if "SECURITY DEFINER" in function_of(path)["header"]
     and "LANGUAGE plpgsql" in function_of(path)["header"]
 ]
@@ -73,4 +73,18 @@ def test_functions_for_the_owner_and_administrators_ask_who_calls() -> None:
 
 def test_functions_that_run_as_the_owner_are_for_callers() -> None:
     """An internal one would be called directly in a store that is open."""
-    assert [path.stem for path in DEFINERS if path.stem.startswith("_")] == ["_may_lock"]
+    internal = [path for path in DEFINERS if path.stem.startswith("_")]
+    assert [path.stem for path in internal if path in FUNCTIONS] == ["_may_lock"]
+
+
+def test_interface_of_message_db_runs_as_its_caller() -> None:
+    """The store's own grants decide; two functions do for the caller what its rights do not."""
+    own = {path.stem: path.read_text() for path in DEFINERS if path in INTERFACE}
+    # The one tells a position and a hash, and the other asks for the right to write first.
+    assert {*own} == {"_category_range", "_refuse_write"}
+    body = own["_refuse_write"].partition("\nBEGIN\n")[2]
+    assert body.index("has_function_privilege(_acting_role()") < body.index("pg_advisory_xact_lock")
+    views = [*(SQL / "message_db/views").glob("*.sql")]
+    assert len(views) == 2
+    for path in views:
+        assert "\nWHERE message_store._reader_is_allowed();\n" in path.read_text()

@@ -10,6 +10,7 @@ import pytest
 from tests.conventions.sqlfiles import (
     ALL,
     FUNCTIONS,
+    INTERFACE,
     MIGRATIONS,
     SQL,
     code_of,
@@ -50,8 +51,10 @@ FORBIDDEN = {
     "an indentation that is not a multiple of 2": r"(?m)^(?:  )* (?=\S)",
 }
 
-# All but the generated one.
+# All but the generated ones.
 WRITTEN = [path for path in ALL if path.name != "install.sql"]
+
+EVERY_FUNCTION = [*FUNCTIONS, *INTERFACE]
 
 
 def offenders(paths: Iterable[Path], wrong: Callable[[Path], object]) -> dict[str, object]:
@@ -85,10 +88,11 @@ def test_file_holds_the_function_of_its_name() -> None:
         # Created twice where the body depends on the server's version.
         created = re.findall(r"\bCREATE\b.*?\bFUNCTION\s+([^\s(]+)", code_of(path))
         commented = re.findall(r"\bCOMMENT\s+ON\s+FUNCTION\s+([^\s(]+)", code_of(path))
-        is_right = {*created} == {path.stem} and commented == [path.stem]
+        name = f"message_store.{path.stem}" if path in INTERFACE else path.stem
+        is_right = {*created} == {name} and commented == [name]
         return None if is_right else {"created": created, "commented": commented}
 
-    assert offenders(FUNCTIONS, wrong) == {}
+    assert offenders(EVERY_FUNCTION, wrong) == {}
 
 
 def test_no_function_is_overloaded() -> None:
@@ -99,12 +103,13 @@ def test_parameters_stand_one_a_line() -> None:
     def wrong(path: Path) -> list[str]:
         lines = function_of(path)["parameters"].removesuffix(")").strip("\n").splitlines()
         return [
-            *(line for line in lines if not re.fullmatch(r"  \w.*?", line)),
+            # A quoted name is emptied.
+            *(line for line in lines if not re.fullmatch(r"  (?:\w|'').*?", line)),
             *(line for line in lines[:-1] if not line.endswith(",")),
             *(line for line in lines if re.search(r", *\w+ +\w", line)),
         ]
 
-    assert offenders(FUNCTIONS, wrong) == {}
+    assert offenders(EVERY_FUNCTION, wrong) == {}
 
 
 def test_header_is_complete_and_in_order() -> None:
@@ -119,7 +124,7 @@ def test_header_is_complete_and_in_order() -> None:
         is_right = ranks == sorted(ranks) and -1 not in ranks and required <= {*ranks}
         return [] if is_right else clauses
 
-    assert offenders(FUNCTIONS, wrong) == {}
+    assert offenders(EVERY_FUNCTION, wrong) == {}
 
 
 def test_plpgsql_prefers_columns() -> None:
@@ -131,7 +136,7 @@ def test_plpgsql_prefers_columns() -> None:
         pinned = "SET search_path FROM CURRENT" in function["header"]
         return [*([] if first else ["#variable_conflict"]), *([] if pinned else ["search_path"])]
 
-    assert offenders(FUNCTIONS, wrong) == {}
+    assert offenders(EVERY_FUNCTION, wrong) == {}
 
 
 def test_migration_says_whether_it_breaks_and_waits_for_locks_only_so_long() -> None:
@@ -155,9 +160,28 @@ def test_migrations_are_numbered_without_gaps() -> None:
 
 
 def test_install_runs_every_file_once() -> None:
-    install = SQL / "install.sql"
-    run = re.findall(r"(?m)^\s*\\ir\s+(\S+)", install.read_text())
-    assert sorted(run) == sorted(name_of(path) for path in ALL if path != install)
+    run = re.findall(r"(?m)^\s*\\ir\s+(\S+)", (SQL / "install.sql").read_text())
+    files = [path for path in WRITTEN if not path.is_relative_to(SQL / "message_db")]
+    assert sorted(run) == sorted(name_of(path) for path in files)
+
+
+def test_installation_of_the_interface_runs_every_file_once() -> None:
+    folder = SQL / "message_db"
+    run = re.findall(r"(?m)^\s*\\ir\s+(\S+)", (folder / "install.sql").read_text())
+    files = [path for path in WRITTEN if path.is_relative_to(folder) and path.stem != "remove"]
+    names = [path.relative_to(folder).as_posix() for path in files]
+    assert sorted(run) == sorted(["../install.sql", *names])
+
+
+@pytest.mark.parametrize("name", ["grants", "remove"])
+def test_interface_names_all_its_functions_and_views(name: str) -> None:
+    text = (SQL / "message_db" / f"{name}.sql").read_text()
+    views = [path for path in ALL if path.is_relative_to(SQL / "message_db/views")]
+    for statement, paths in (("FUNCTION", INTERFACE), ("VIEW|GRANT SELECT ON", views)):
+        lists = re.findall(rf"(?m)^(?:.*(?:{statement}))[A-Z ]*\n((?:  message_store\.\w+,?\n?)+)", text)
+        assert lists
+        for found in lists:
+            assert sorted(re.findall(r"\.(\w+)", found)) == sorted(path.stem for path in paths)
 
 
 def test_readme_lists_every_area_and_every_function_that_has_no_file() -> None:

@@ -12,7 +12,9 @@ BEGIN
   IF condition IS NOT NULL
     AND coalesce(current_setting('message_store.sql_condition', true), 'off') = 'off'
   THEN
-    RAISE EXCEPTION USING MESSAGE = 'Retrieval with SQL condition is not activated';
+    RAISE EXCEPTION USING
+      ERRCODE = 'raise_exception',
+      MESSAGE = 'Retrieval with SQL condition is not activated';
   END IF;
 END
 $$;

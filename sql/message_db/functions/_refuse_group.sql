@@ -19,6 +19,7 @@ DECLARE
 BEGIN
   IF problem IS NOT NULL THEN
     RAISE EXCEPTION USING
+      ERRCODE = 'raise_exception',
       MESSAGE = format(
         '%s (Consumer Group Member: %s, Consumer Group Size: %s)',
         problem, coalesce(member::text, '<NULL>'), coalesce(size::text, '<NULL>')

@@ -29,8 +29,8 @@ BEGIN
       ),
       HINT = 'grant_access of the store gives a role the right.';
   END IF;
-  -- As write_message does. Until this transaction ends, no other one changes the stream, so what
-  -- is found here is true when the message is written.
+  -- As write_message of the store does. No other transaction changes the stream from here until
+  -- this one ends, so the answers below are still true when the message is written.
   PERFORM pg_advisory_xact_lock(_stream_lock_class(), hashtext(stream_name COLLATE "C"));
   IF _writers_restricted() THEN
     PERFORM _refuse_target(stream_name, NULL);
@@ -41,6 +41,7 @@ BEGIN
     at_version := stream_version(stream_name);
     IF expected_version <> at_version - 1 THEN
       RAISE EXCEPTION USING
+        ERRCODE = 'raise_exception',
         MESSAGE = format(
           'Wrong expected version: %s (Stream: %s, Stream Version: %s)',
           expected_version, coalesce(stream_name, '<NULL>'), at_version - 1

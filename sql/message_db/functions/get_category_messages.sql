@@ -25,9 +25,12 @@ DECLARE
   range record;
 BEGIN
   IF NOT message_store.is_category(get_category_messages.category) THEN
-    RAISE EXCEPTION USING MESSAGE = format('Must be a category: %s', get_category_messages.category);
+    RAISE EXCEPTION USING
+      ERRCODE = 'raise_exception',
+      MESSAGE = format('Must be a category: %s', get_category_messages.category);
   ELSIF strpos(correlation, '-') > 0 THEN
     RAISE EXCEPTION USING
+      ERRCODE = 'raise_exception',
       MESSAGE = format('Correlation must be a category (Correlation: %s)', correlation);
   END IF;
   PERFORM message_store._refuse_group(consumer_group_member, consumer_group_size);
@@ -88,7 +91,7 @@ COMMENT ON FUNCTION message_store.get_category_messages(
   varchar, bigint, bigint, varchar, bigint, bigint, varchar
 ) IS
 $$Messages of a category from a global position on, in global order, at most batch_size; -1 is no
-limit. correlation leaves those whose metadata's correlationStreamName is of that category; a
+limit. correlation leaves those whose metadata's correlationStreamName is of that category. A
 consumer group's member gets those of which hash_64 of the cardinal id, modulo the group's size, is
 its number. A condition as in get_stream_messages. Returns no message before those that have lower
 positions are committed or will never be: a reader that continues after the last one skips none. So

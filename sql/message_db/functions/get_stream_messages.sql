@@ -20,6 +20,7 @@ DECLARE
 BEGIN
   IF message_store.is_category(stream_name) THEN
     RAISE EXCEPTION USING
+      ERRCODE = 'raise_exception',
       MESSAGE = format('Must be a stream name: %s', coalesce(stream_name, '<NULL>'));
   END IF;
   PERFORM message_store._refuse_condition(condition);

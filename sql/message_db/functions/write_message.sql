@@ -31,5 +31,5 @@ $$Write a message to a stream; return its position, 0 for the first. expected_ve
 any case, -1 only to an empty stream, n only if the last message is at position n. Locks the stream
 until the transaction ends, not its category. Raises P0001, Wrong expected version, if the stream is
 at another one; 23505 if the id is used, also by the same message; 23502 if a stream's name, a type
-or an id is NULL; otherwise as the store's write_message: MS002 if another transaction has just used
-the id in another stream.$$;
+or an id is NULL. Otherwise as the store's write_message, so MS002 if another transaction has
+meanwhile used the id in another stream.$$;
