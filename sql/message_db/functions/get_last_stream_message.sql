@@ -11,6 +11,7 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
+  PERFORM message_store._reader_is_allowed();
   -- The store refuses such a name; Message DB finds nothing.
   IF coalesce(stream_name, '') = '' THEN
     RETURN;

@@ -24,6 +24,7 @@ BEGIN
       MESSAGE = format('Must be a stream name: %s', coalesce(stream_name, '<NULL>'));
   END IF;
   PERFORM message_store._refuse_condition(condition);
+  PERFORM message_store._reader_is_allowed();
 
   IF condition IS NULL THEN
     RETURN QUERY

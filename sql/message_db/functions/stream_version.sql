@@ -3,12 +3,14 @@ CREATE OR REPLACE FUNCTION message_store.stream_version(
 )
 RETURNS bigint
 LANGUAGE plpgsql
-VOLATILE  -- it sees what its own statement has written, as Message DB's does
+VOLATILE
 PARALLEL UNSAFE
 SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 BEGIN
+  -- Without the right, the name below would not be known.
+  PERFORM message_store._reader_is_allowed();
   RETURN nullif(stream_version(stream_name), 0) - 1;
 END
 $$;
