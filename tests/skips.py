@@ -8,6 +8,7 @@ from tests.languages.drivers import LANGUAGES, why_not
 
 ALLOWED = {
     "message_db": "npm cannot get @eventide/message-db",
+    "message_db_py": "pip cannot get message-db-py 0.3.5",
     "depeche_db": "pip cannot get depeche-db 0.13.1",
     "mount": "only root may mount the small file system that is filled",
     "pgbouncer": "there is no program pgbouncer here (Debian: pgbouncer)",

@@ -203,16 +203,14 @@ def test_empty_schema_is_taken_and_that_of_another_role_is_not(conninfo: str) ->
 def test_owner_needs_no_superuser_but_the_role(conninfo: str) -> None:
     role = f"owner_{uuid4().hex[:12]}"
     with psycopg.connect(conninfo, autocommit=True) as conn:
-        conn.execute("SELECT FROM pg_roles WHERE rolname = 'message_store'")
         conn.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
         conn.execute(
             sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(
                 sql.Identifier(conn.info.dbname), sql.Identifier(role)
             )
         )
-        conn.execute("CREATE ROLE message_store LOGIN") if not conn.execute(
-            "SELECT FROM pg_roles WHERE rolname = 'message_store'"
-        ).rowcount else None
+        if not conn.execute("SELECT FROM pg_roles WHERE rolname = 'message_store'").rowcount:
+            conn.execute("CREATE ROLE message_store LOGIN")
         conn.execute("ALTER ROLE message_store RENAME TO message_store_kept")
     owned = psycopg.conninfo.make_conninfo(conninfo, user=role)
     try:
@@ -298,13 +296,8 @@ def test_store_is_upgraded_under_the_interface(conninfo: str) -> None:
     by_python(conninfo, "bank")
     before = objects(conninfo)
     assert write_and_read(conninfo) == [("account-1", 0), ("account-1", 1)]
-    # As another release of the store, with a column more.
-    query(
-        conninfo,
-        "ALTER TABLE bank.messages ADD COLUMN later text;"
-        "ALTER TABLE bank.messages DROP COLUMN later;"
-        "UPDATE bank.migrations SET checksum = 'other' WHERE number = 0",
-    )
+    # As one that another release has installed.
+    query(conninfo, "UPDATE bank.migrations SET checksum = 'other' WHERE number = 0")
     pgstore.install(conninfo, store="bank")
     assert objects(conninfo) == before
     assert len(write_and_read(conninfo)) == 3

@@ -1,4 +1,4 @@
-"""The real message stores that are imported from, kept in .cache/peers."""
+"""The real message stores that are imported from, and their clients, kept in .cache/peers."""
 
 import shutil
 import subprocess
@@ -11,6 +11,7 @@ from tests.skips import skip
 CACHE = Path(__file__).parents[2] / ".cache" / "peers"
 
 MESSAGE_DB = "@eventide/message-db@1.3.1"
+MESSAGE_DB_PY = ["message-db-py==0.3.5", "psycopg2-binary>=2.9.11,<3"]
 DEPECHE = ["depeche_db==0.13.1", "sqlalchemy<2.1", "sniffio", "pydantic>=2", "psycopg[binary]"]
 
 
@@ -33,6 +34,25 @@ def message_db_scripts() -> Path:
             subprocess.run(["tar", "--no-same-owner", "-xzf", archive], cwd=folder, check=True)
             (Path(folder) / "package").rename(place)
     return place / "database"
+
+
+def message_db_py() -> Path:
+    """A folder with the packages of a client of Message DB; downloaded the first time."""
+    place = CACHE / f"message-db-py-0.3.5-{sys.version_info[0]}.{sys.version_info[1]}"
+    if not place.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--retries=1"]
+            # Its psycopg2 would be built from source.
+            installed = subprocess.run(
+                [*pip, "--no-deps", "--only-binary=:all:", "--target", folder, *MESSAGE_DB_PY],
+                capture_output=True, text=True, timeout=120,
+            )  # fmt: skip
+            if installed.returncode != 0:
+                skip("message_db_py")
+            Path(folder).rename(place)
+            Path(folder).mkdir()
+    return place
 
 
 def depeche_python() -> Path:

@@ -17,6 +17,9 @@ DECLARE
   from_version bigint :=
     least(coalesce(get_stream_messages."position", 0), 9223372036854775806) + 1;
   max_count bigint := nullif(coalesce(batch_size, 1000), -1);
+  last_version bigint;
+  query text;
+  found_count bigint;
 BEGIN
   IF message_store.is_category(stream_name) THEN
     RAISE EXCEPTION USING
@@ -35,13 +38,17 @@ BEGIN
       stream_name, from_version, greatest(coalesce(max_count, 9223372036854775807), 0)
     ) AS m
     ORDER BY m.version
-    LIMIT max_count;  -- refuses what is negative
+    LIMIT max_count;  -- refuses a negative number
     RETURN;
   END IF;
-  -- The condition is SQL of the caller, and runs with the caller's rights. It finds Message DB's
-  -- functions by their names, as in the caller's session. The function's end takes the path back.
-  PERFORM set_config('search_path', 'message_store, public', true);
-  RETURN QUERY EXECUTE format(
+
+  -- A thousand messages at a time, so that the end of a long stream is not read for a small batch.
+  -- Versions have no gaps, but a stream that was cut off begins later.
+  from_version := coalesce(
+    (SELECT m.version FROM read_stream(stream_name, from_version, 1) AS m), from_version
+  );
+  last_version := stream_version(stream_name);
+  query := format(
     $query$
     SELECT
       messages.id::varchar, messages.stream_name::varchar, messages.type::varchar,
@@ -52,15 +59,24 @@ BEGIN
         m.global_position, m.version - 1 AS "position", m.added_at AT TIME ZONE 'UTC' AS "time",
         m.stream AS stream_name, m.type, nullif(m.data, 'null') AS data, m.metadata,
         m.message_id AS id
-      FROM %I.all_messages AS m
-      WHERE m.stream = $1 AND m.version >= $2
+      FROM %I.read_stream($1, $2, 1000) AS m
     ) AS messages
     WHERE true AND (%s)
     ORDER BY messages.position
     LIMIT $3
     $query$,
     message_store._store(), condition
-  ) USING stream_name, from_version, max_count;
+  );
+  -- The condition is SQL of the caller, and runs with the caller's rights. It finds Message DB's
+  -- functions by their names, as in the caller's session. The function's end takes the path back.
+  PERFORM set_config('search_path', 'message_store, public', true);
+  LOOP
+    RETURN QUERY EXECUTE query USING stream_name, from_version, max_count;
+    GET DIAGNOSTICS found_count = ROW_COUNT;
+    max_count := max_count - found_count;
+    EXIT WHEN max_count = 0 OR last_version - from_version < 1000;
+    from_version := from_version + 1000;
+  END LOOP;
 END
 $$;
 
