@@ -82,9 +82,7 @@ def interface_sql() -> str:
 def interface_removal() -> str:
     """The statements of `message_db/remove.sql`, without psql's commands and its transaction."""
     lines = read("message_db/remove.sql").splitlines(keepends=True)
-    return "".join(
-        line for line in lines if not line.startswith(("\\", "BEGIN;", "COMMIT;"))
-    )
+    return "".join(line for line in lines if not line.startswith(("\\", "BEGIN;", "COMMIT;")))
 
 
 @functools.lru_cache(maxsize=8)

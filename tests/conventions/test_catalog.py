@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
@@ -9,7 +10,8 @@ import pytest
 from psycopg import sql
 
 import pgstore
-from tests.conventions.sqlfiles import FUNCTIONS, function_of
+from tests.conventions.sqlfiles import FUNCTIONS, INTERFACE, function_of
+from tests.message_db.conftest import database
 
 # Each query answers the objects of the store %(store)s that break the rule.
 RULES = {
@@ -59,7 +61,7 @@ RULES = {
         WHERE p.pronamespace = %(store)s::regnamespace AND (l.lanname = 'plpgsql' OR p.prosecdef)
           AND NOT EXISTS (
             SELECT FROM unnest(p.proconfig) AS setting
-            WHERE translate(setting, ' "', '') = 'search_path=' || %(store)s || ',pg_temp'
+            WHERE translate(setting, ' "', '') = 'search_path=' || %(pinned)s || ',pg_temp'
           )
     """,
     # A statement that PostgreSQL compiles takes some hundred milliseconds longer, whatever it does.
@@ -185,10 +187,30 @@ def store(server_conninfo: str) -> Iterator[str]:
 @pytest.mark.parametrize("query", RULES.values(), ids=RULES.keys())
 def test_rule(query: str, conninfo: str, store: str) -> None:
     with psycopg.connect(conninfo, options=f"-c search_path={store}") as conn:
-        assert conn.execute(query.encode(), {"store": store}).fetchall() == []
+        names = {"store": store, "pinned": store}
+        assert conn.execute(query.encode(), names).fetchall() == []
 
 
-def test_functions_are_as_their_files_say(conninfo: str, store: str) -> None:
+# The rules that are not about the store's own kinds of rights, or its tables.
+OF_THE_INTERFACE = [name for name, query in RULES.items() if "_granted_names" not in query]
+
+
+@pytest.fixture(scope="module")
+def interface(server_conninfo: str) -> Iterator[str]:
+    """Install Message DB's interface, in a database of its own; its connection string."""
+    with database(server_conninfo) as conninfo:
+        pgstore.install(conninfo, store="bank", message_db=True)
+        yield conninfo
+
+
+@pytest.mark.parametrize("rule", OF_THE_INTERFACE)
+def test_rule_in_the_interface_of_message_db(rule: str, interface: str) -> None:
+    with psycopg.connect(interface) as conn:
+        names = {"store": "message_store", "pinned": "bank"}
+        assert conn.execute(RULES[rule].encode(), names).fetchall() == []
+
+
+def wrong_headers(conninfo: str, schema: str, files: list[Path]) -> dict[str, object]:
     with psycopg.connect(conninfo) as conn:
         rows = conn.execute(
             """
@@ -202,14 +224,19 @@ def test_functions_are_as_their_files_say(conninfo: str, store: str) -> None:
             FROM pg_proc AS p
             WHERE p.pronamespace = %s::regnamespace
             """,
-            [store],
+            [schema],
         ).fetchall()
     installed = {name: [word for word in words if word is not None] for name, *words in rows}
     words = r"(?m)^(IMMUTABLE|STABLE|VOLATILE|PARALLEL \w+|SECURITY DEFINER)"
-    written = {path.stem: re.findall(words, function_of(path)["header"]) for path in FUNCTIONS}
+    written = {path.stem: re.findall(words, function_of(path)["header"]) for path in files}
     assert written
-    assert {
+    return {
         name: (header, installed.get(name))
         for name, header in written.items()
         if header != installed.get(name)
-    } == {}
+    }
+
+
+def test_functions_are_as_their_files_say(conninfo: str, store: str, interface: str) -> None:
+    assert wrong_headers(conninfo, store, FUNCTIONS) == {}
+    assert wrong_headers(interface, "message_store", INTERFACE) == {}

@@ -178,7 +178,9 @@ def test_interface_names_all_its_functions_and_views(name: str) -> None:
     text = (SQL / "message_db" / f"{name}.sql").read_text()
     views = [path for path in ALL if path.is_relative_to(SQL / "message_db/views")]
     for statement, paths in (("FUNCTION", INTERFACE), ("VIEW|GRANT SELECT ON", views)):
-        lists = re.findall(rf"(?m)^(?:.*(?:{statement}))[A-Z ]*\n((?:  message_store\.\w+,?\n?)+)", text)
+        lists = re.findall(
+            rf"(?m)^(?:.*(?:{statement}))[A-Z ]*\n((?:  message_store\.\w+,?\n?)+)", text
+        )
         assert lists
         for found in lists:
             assert sorted(re.findall(r"\.(\w+)", found)) == sorted(path.stem for path in paths)

@@ -41,8 +41,14 @@ def writes() -> Iterator[str]:
     ]
     metadata = [
         *("NULL", "'{}'", """'{"correlationStreamName": "order-1"}'"""),
-        *("""'{"correlationStreamName": "order"}'""", """'{"correlationStreamName": "orders-1"}'"""),
-        *("""'{"correlationStreamName": null}'""", """'{"correlationStreamName": 7, "a": [1.50]}'"""),
+        *(
+            """'{"correlationStreamName": "order"}'""",
+            """'{"correlationStreamName": "orders-1"}'""",
+        ),
+        *(
+            """'{"correlationStreamName": null}'""",
+            """'{"correlationStreamName": 7, "a": [1.50]}'""",
+        ),
     ]
     number = 0
     for turn in range(4):
@@ -54,13 +60,11 @@ def writes() -> Iterator[str]:
             if turn == 1:
                 yield f"SELECT write_message({given})"
                 yield f"SELECT message_store.write_message({given}, NULL, {turn})"
-    for number, version in enumerate(["-1", "0", "3", "4", "NULL", "-2", "9223372036854775807"]):
-        for stream in ("account-1", f"new-{number}", "bare"):
-            number += 1
-            yield (
-                f"SELECT write_message({identity(1000 + number * 3 + len(stream))}, '{stream}', 'A',"
-                f" '{{}}', NULL, {version})"
-            )
+    versions = ["-1", "0", "3", "4", "NULL", "-2", "9223372036854775807"]
+    names = ["account-1", "new-{}", "bare"]
+    for number, (version, name) in enumerate(product(versions, names), 1000):
+        given = f"{identity(number)}, '{name.format(number)}', 'A', '{{}}'"
+        yield f"SELECT write_message({given}, NULL, {version})"
 
 
 def odd_writes() -> Iterator[str]:
@@ -139,7 +143,17 @@ def category_reads() -> Iterator[str]:
     call = "SELECT * FROM get_category_messages"
     for name in ("'account'", "'account:command'", "'É'", "'none'", "'account-1'", "''", "NULL"):
         yield f"{call}({name})"
-    places = ["NULL", "-1", "0", "1", "@2", "@30", "@30 + 1", "-9223372036854775808", "@30 + 1000000"]
+    places = [
+        "NULL",
+        "-1",
+        "0",
+        "1",
+        "@2",
+        "@30",
+        "@30 + 1",
+        "-9223372036854775808",
+        "@30 + 1000000",
+    ]
     for position, batch in product([*places, "9223372036854775807"], BATCHES):
         yield f"{call}('account', {position}, {batch})"
     for correlation in ("NULL", "''", "'order'", "'orders'", "'none'", "'order-1'", "'-'", "'7'"):
@@ -149,7 +163,7 @@ def category_reads() -> Iterator[str]:
     numbers = ["NULL", "-1", "0", "1", "2", "3", "32767", "32768", "40000", "-9223372036854775808"]
     for member, size in product(numbers, numbers):
         yield f"{call}('account', 1, 1000, NULL, {member}, {size})"
-    for member, batch in product(range(3), ("-1", "1", "2", "0", "-5")):
+    for member, batch in product("012", ("-1", "1", "2", "0", "-5")):
         yield f"{call}('account', @3, {batch}, NULL, {member}, 3)"
     yield f"{call}(category => 'account', batch_size => 2, position => @2)"
     yield (
@@ -168,7 +182,13 @@ CONDITIONS = [
     *("NULL", "''", "'true'", "'false'", "'position = 1'", "'messages.position < 2'"),
     *("'type = ''Type0'' OR type = ''Type1'''", "'data ->> ''a'' = ''1'''", "'data IS NULL'"),
     *("'id = ''00000000-0000-0000-0000-000000000001'''", "'time > ''2020-01-01'''"),
-    *("'global_position > 0 AND stream_name LIKE ''%+%'''", "'no_column = 1'", "'1'", "'%s'", "')'"),
+    *(
+        "'global_position > 0 AND stream_name LIKE ''%+%'''",
+        "'no_column = 1'",
+        "'1'",
+        "'%s'",
+        "')'",
+    ),
     *("'metadata ->> ''correlationStreamName'' IS NOT NULL'", "'cardinal_id(stream_name) = ''1'''"),
     *("'position = (SELECT max(m.position) FROM messages m)'", "'hash_64(id(stream_name)) > 0'"),
     *("'true; SELECT 1'", "'position'", "'true -- x'"),

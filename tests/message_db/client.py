@@ -1,6 +1,6 @@
 """A program that asks a Message DB everything that the client message-db-py can, in a process.
 
-    python client.py CONNINFO    prints what it was answered, as JSON
+python client.py CONNINFO    prints what it was answered, as JSON
 """
 
 import json
@@ -16,13 +16,15 @@ def answers(client: Any) -> list[object]:
     def ask(call: Callable[..., object], *arguments: object, **options: object) -> None:
         try:
             answer = call(*arguments, **options)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             answer = [type(error).__name__, str(error).partition("\n")[0]]
         found.append([call.__name__, arguments, options, answer])
 
     for number in range(12):
         stream = f"account-{number % 5}"
-        ask(client.write, stream, "Opened", {"n": number}, {"trace": number} if number % 2 else None)
+        ask(
+            client.write, stream, "Opened", {"n": number}, {"trace": number} if number % 2 else None
+        )
     ask(client.write, "account-0+1", "Opened", {})
     ask(client.write, "account:snapshot-0", "Snapshot", {})
     for version in (-1, 0, 2, 3, None):
@@ -67,7 +69,7 @@ def main() -> None:
     from message_db.client import MessageDB  # type: ignore[import-not-found]
 
     client = MessageDB.from_url(sys.argv[1], max_connections=8)
-    print(json.dumps(masked(answers(client))))
+    sys.stdout.write(json.dumps(masked(answers(client))))
 
 
 if __name__ == "__main__":

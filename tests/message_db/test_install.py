@@ -36,7 +36,16 @@ OBJECTS = """
     FROM pg_namespace AS n WHERE n.nspname = 'message_store'
     ORDER BY 1
 """
-HOSTILE = ['a"b', "Bank", "a b", "x, pg_temp", '", pg_temp', "ü; DROP SCHEMA public", "select", "$$"]
+HOSTILE = [
+    'a"b',
+    "Bank",
+    "a b",
+    "x, pg_temp",
+    '", pg_temp',
+    "ü; DROP SCHEMA public",
+    "select",
+    "$$",
+]
 
 
 @pytest.fixture
@@ -54,8 +63,8 @@ def run_psql(conninfo: str, name: str, **variables: str) -> None:
     given = [word for each in variables.items() for word in ("-v", "=".join(each))]
     done = subprocess.run(
         [
-            *(embedded.Server().psql, "-X", "-q", "-v", "VERBOSITY=verbose", *given, "-d", conninfo),
-            *("-f", str(sql_files.ROOT / "message_db" / f"{name}.sql")),
+            *(str(embedded.Server().psql), "-X", "-q", "-v", "VERBOSITY=verbose", *given),
+            *("-d", conninfo, "-f", str(sql_files.ROOT / "message_db" / f"{name}.sql")),
         ],
         env=environment(PGCLIENTENCODING="UTF8"), capture_output=True, text=True, timeout=60,
     )  # fmt: skip
@@ -128,9 +137,12 @@ def test_store_of_any_name_can_be_used_and_left(conninfo: str, name: str) -> Non
     with as_client(conninfo) as conn:
         conn.execute("SET message_store.sql_condition = on")
         assert conn.execute("SELECT message_store._store()").fetchone() == (name,)
-        assert conn.execute(
-            "SELECT FROM get_stream_messages('account-1', condition => 'position = 0')"
-        ).rowcount == 1
+        assert (
+            conn.execute(
+                "SELECT FROM get_stream_messages('account-1', condition => 'position = 0')"
+            ).rowcount
+            == 1
+        )
     with pytest.raises(psycopg.Error) as caught:
         by_python(conninfo, "other")
     detail = json.loads(caught.value.diag.message_detail or "")
@@ -260,7 +272,9 @@ def test_remove_leaves_the_store_and_takes_the_rights(conninfo: str) -> None:
     by_python(conninfo, "bank")
     write_and_read(conninfo)
     assert main(["uninstall", "--message-db", "--yes", "--conninfo", conninfo, "--store", "x"]) == 4
-    assert main(["uninstall", "--message-db", "--yes", "--conninfo", conninfo, "--store", "bank"]) == 0
+    assert (
+        main(["uninstall", "--message-db", "--yes", "--conninfo", conninfo, "--store", "bank"]) == 0
+    )
     assert objects(conninfo) == []
     assert query(conninfo, "SELECT stream FROM bank.all_messages") == [("account-1",)]
     assert query(conninfo, "SELECT FROM bank.list_grants()") == []

@@ -53,7 +53,7 @@ CALLS = {
         "write_message(md5(random()::text)::uuid::varchar, 'big-1', 'A', '{}')", 4, 150
     ),
     "write, expected version": (
-        "write_message(md5(random()::text)::uuid::varchar, 'new-' || random(), 'A', '{}', NULL, -1)",
+        "write_message(gen_random_uuid()::varchar, 'new-' || random(), 'A', '{}', NULL, -1)",
         4,
         200,
     ),

@@ -89,9 +89,7 @@ def test_time_is_utc_whatever_the_sessions_time_zone(
         query = f"SELECT time FROM {call} WHERE id::varchar = %s".encode()
         given = [str(stored.message_id)]
         given = [f"{category}-1", *given] if "%s" in call else given
-        assert client.execute(query, given).fetchall() == [
-            (stored.added_at.replace(tzinfo=None),)
-        ]
+        assert client.execute(query, given).fetchall() == [(stored.added_at.replace(tzinfo=None),)]
 
 
 def test_stream_that_was_cut_off_continues_at_its_position(
