@@ -16,7 +16,7 @@ from pgstore import embedded
 from pgstore.__main__ import main
 from pgstore._core import sql_files
 from tests.message_db.conftest import as_client, database, install_message_db
-from tests.migrations.installers import PG_DUMP, PsqlError, environment
+from tests.migrations.installers import PsqlError, copy, environment
 from tests.released import install_released
 
 Connection = psycopg.Connection[TupleRow]
@@ -320,14 +320,8 @@ def test_store_is_upgraded_under_the_interface(conninfo: str) -> None:
 def test_dump_and_restore_bring_the_interface(server_conninfo: str, conninfo: str) -> None:
     by_python(conninfo, "bank")
     write_and_read(conninfo)
-    dumped = subprocess.run(
-        [PG_DUMP, "-d", conninfo], env=environment(), capture_output=True, check=True
-    )
     with database(server_conninfo) as restored:
-        subprocess.run(
-            [embedded.Server().psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", restored],
-            input=dumped.stdout, env=environment(), capture_output=True, check=True,
-        )  # fmt: skip
+        copy(conninfo, restored)
         assert write_and_read(restored) == [("account-1", 0), ("account-1", 1)]
         by_python(restored, "bank")
         assert [row[:2] for row in objects(restored)] == [row[:2] for row in objects(conninfo)]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -86,6 +87,23 @@ def code_and_detail(error: BaseException) -> tuple[str | None, object]:
     assert isinstance(error, psycopg.Error), error
     detail = error.diag.message_detail
     return error.sqlstate, json.loads(detail) if detail else None
+
+
+def copy(source: str, target: str, *options: str) -> None:
+    """Dump a database and restore it into another one."""
+    dump = subprocess.run(
+        [str(PG_DUMP), "-d", source, *options], env=environment(), capture_output=True, check=True
+    ).stdout
+    # A setting that only the newest servers know.
+    dump = re.sub(rb"(?m)^SET transaction_timeout = 0;$", b"", dump)
+    restored = subprocess.run(
+        [str(PSQL), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", target],
+        input=dump,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert (restored.returncode, restored.stderr) == (0, b"")
 
 
 # Everything of a schema. No oids, no owners, no times: what two installations must have in common.

@@ -1,7 +1,5 @@
 """A store that was dumped and restored into another database goes on where it was."""
 
-import re
-import subprocess
 
 import psycopg
 import pytest
@@ -12,12 +10,10 @@ from pgstore import transfer
 from tests.migrations.conftest import MakeDatabase
 from tests.migrations.installers import (
     LATEST,
-    PG_DUMP,
-    PSQL,
     Rows,
     by_python,
     catalog,
-    environment,
+    copy,
     write,
 )
 
@@ -28,22 +24,6 @@ SELECT {store}._stream_lock_class(), {store}._mark_lock_class(), {store}._bell_l
   {store}._gate_lock_class(), {store}._tag_lock_class(), {store}._mark_setting(),
   {store}.wake_channel()
 """
-
-
-def copy(source: str, target: str, *options: str) -> None:
-    dump = subprocess.run(
-        [str(PG_DUMP), "-d", source, *options], env=environment(), capture_output=True, check=True
-    ).stdout
-    # A setting that only the newest servers know.
-    dump = re.sub(rb"(?m)^SET transaction_timeout = 0;$", b"", dump)
-    restored = subprocess.run(
-        [str(PSQL), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", target],
-        input=dump,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    assert (restored.returncode, restored.stderr) == (0, b"")
 
 
 def rows(conninfo: str, name: str, text: str) -> Rows:
