@@ -26,6 +26,7 @@ SLOW = (
     "tests/migrations/test_released.py",
     "tests/migrations/test_install.py",
     "tests/plans/",
+    "tests/message_db/",
     "tests/codec/test_generated.py",
     "tests/client/test_run_signals.py",
     "tests/fuzz/",

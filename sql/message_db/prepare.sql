@@ -81,11 +81,6 @@ BEGIN
     EXCEPTION
       WHEN duplicate_object OR unique_violation THEN
         NULL;  -- made in another database of the server meanwhile
-      WHEN insufficient_privilege THEN
-        RAISE EXCEPTION USING
-          ERRCODE = 'insufficient_privilege',
-          MESSAGE = format('role %I may not create the role message_store', current_user),
-          HINT = 'Nothing was changed. CREATE ROLE message_store LOGIN, as a role that may.';
     END;
   END IF;
 

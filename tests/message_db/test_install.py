@@ -277,7 +277,7 @@ def test_remove_leaves_the_store_and_takes_the_rights(conninfo: str) -> None:
     )
     assert objects(conninfo) == []
     assert query(conninfo, "SELECT stream FROM bank.all_messages") == [("account-1",)]
-    assert query(conninfo, "SELECT FROM bank.list_grants()") == []
+    assert query(conninfo, "SELECT kind FROM bank.list_grants()") == []
     by_psql(conninfo, "bank")
     assert write_and_read(conninfo) == [("account-1", 0), ("account-1", 1)]
 

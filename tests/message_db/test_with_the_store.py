@@ -170,15 +170,28 @@ def test_condition_is_asked_of_every_page_of_a_long_stream(
         )
         owner.execute("SELECT truncate_stream(%s, 1501)", [f"{category}-1"])
     client.execute("SET message_store.sql_condition = on")
-    query = "SELECT position FROM get_stream_messages(%s, %s, %s, '(data::int %% 700) = 0')"
+    # The last and the first of pages, and some between: the first page begins at 1500.
+    condition = "'position IN (1500, 2000, 2499, 2500, 3499, 3500, 4499)'"
+    query = f"SELECT position FROM get_stream_messages(%s, %s, %s, {condition})"
 
     def found(position: int, batch_size: int) -> list[int]:
-        rows = client.execute(query, [f"{category}-1", position, batch_size])
+        rows = client.execute(query.encode(), [f"{category}-1", position, batch_size])
         return [row[0] for row in rows]
 
-    assert found(0, -1) == found(0, 1000) == [2099, 2799, 3499, 4199]
-    assert found(0, 3) == [2099, 2799, 3499]
-    assert found(2099, 2) == [2099, 2799]
-    assert found(2100, 2) == [2799, 3499]
-    assert found(4199, 1) == [4199]
-    assert found(4200, 1) == found(9999, 1) == []
+    everything = [1500, 2000, 2499, 2500, 3499, 3500, 4499]
+    assert found(0, -1) == found(0, 1000) == found(1500, 7) == everything
+    assert found(0, 4) == everything[:4]
+    assert found(2000, 3) == [2000, 2499, 2500]
+    assert found(2001, 3) == [2499, 2500, 3499]
+    assert found(4499, 1) == [4499]
+    assert found(4500, 1) == found(9999, 1) == []
+
+
+def test_write_on_a_snapshot_that_is_too_old_is_refused(
+    sessions: tuple[Session, Session], category: str
+) -> None:
+    one, other = sessions
+    one.run(WRITE, str(uuid4()), f"{category}-1")
+    other.begin("REPEATABLE READ")
+    one.run(WRITE, str(uuid4()), f"{category}-1")
+    assert other.start(WRITE, str(uuid4()), f"{category}-1").sqlstate() == "40001"

@@ -1,6 +1,5 @@
 """A store that was dumped and restored into another database goes on where it was."""
 
-
 import psycopg
 import pytest
 from psycopg import sql

@@ -15,6 +15,15 @@ MESSAGE_DB_PY = ["message-db-py==0.3.5", "psycopg2-binary>=2.9.11,<3"]
 DEPECHE = ["depeche_db==0.13.1", "sqlalchemy<2.1", "sniffio", "pydantic>=2", "psycopg[binary]"]
 
 
+def _keep(made: Path, place: Path) -> None:
+    """Move a download to its place: one that was interrupted is never taken for complete."""
+    try:
+        made.rename(place)
+    except OSError:
+        if not place.exists():  # otherwise another process of the tests has just moved its own
+            raise
+
+
 def message_db_scripts() -> Path:
     """The folder of Message DB's SQL files; downloaded the first time."""
     place = CACHE / "message-db-1.3.1"
@@ -22,7 +31,6 @@ def message_db_scripts() -> Path:
         if shutil.which("npm") is None:
             skip("message_db")
         CACHE.mkdir(parents=True, exist_ok=True)
-        # Renamed when complete: an interrupted download is never taken for the package.
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:
             packed = subprocess.run(
                 ["npm", "pack", "--silent", MESSAGE_DB],
@@ -32,7 +40,7 @@ def message_db_scripts() -> Path:
                 skip("message_db")
             archive = packed.stdout.split()[-1]
             subprocess.run(["tar", "--no-same-owner", "-xzf", archive], cwd=folder, check=True)
-            (Path(folder) / "package").rename(place)
+            _keep(Path(folder) / "package", place)
     return place / "database"
 
 
@@ -42,16 +50,16 @@ def message_db_py() -> Path:
     if not place.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            made = Path(folder) / "packages"
             pip = [sys.executable, "-m", "pip", "install", "--quiet", "--retries=1"]
             # Its psycopg2 would be built from source.
             installed = subprocess.run(
-                [*pip, "--no-deps", "--only-binary=:all:", "--target", folder, *MESSAGE_DB_PY],
+                [*pip, "--no-deps", "--only-binary=:all:", "--target", made, *MESSAGE_DB_PY],
                 capture_output=True, text=True, timeout=120,
             )  # fmt: skip
             if installed.returncode != 0:
                 skip("message_db_py")
-            Path(folder).rename(place)
-            Path(folder).mkdir()
+            _keep(made, place)
     return place
 
 
