@@ -21,7 +21,8 @@ DECLARE
   missing text;
 BEGIN
   -- Tell nothing about a stream to a role that may not write to it.
-  IF NOT has_function_privilege(_acting_role(), 'write_message'::regproc, 'EXECUTE') THEN
+  -- Looked up at each call: an upgrade may replace the function while this session has a plan.
+  IF has_function_privilege(_acting_role(), to_regproc('write_message'), 'EXECUTE') IS NOT TRUE THEN
     RAISE EXCEPTION USING
       ERRCODE = 'insufficient_privilege',
       MESSAGE = format(
