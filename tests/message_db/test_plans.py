@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from tests.message_db.conftest import STORE
-from tests.plans.cases import fill
+from tests.plans.filling import fill
 from tests.plans.plans import Explained
 
 TOTAL = 100_000
