@@ -139,6 +139,9 @@ BEGIN
       stream, ARRAY[type], ARRAY[data], ARRAY[metadata], expected_version, ARRAY[message_id],
       ARRAY[to_jsonb(tags)], condition, decided_upon
     ) AS b;
+  ELSIF cardinality(tags) = 1 THEN
+    INSERT INTO message_tags (tag_key, global_position)
+    VALUES (_tag_key(tags[1]), write_message.global_position);
   ELSIF tags IS NOT NULL THEN
     -- Two tags may have one key.
     INSERT INTO message_tags (tag_key, global_position)
