@@ -169,6 +169,22 @@ def test_the_same_conditional_write_again_gives_the_first_answer(store: Store, s
         store.call("write_if", stream, json.dumps(messages), query, token)
 
 
+@pytest.mark.parametrize(
+    ("argument", "value"), [("stream", ""), ("stream", None), ("expected_version", -1)]
+)
+def test_a_bad_argument_is_refused_before_a_condition(
+    store: Store, stream: str, argument: str, value: object
+) -> None:
+    store.call("write_message", stream, "A", "1", tags=["a"])
+    given = {"stream": stream, "expected_version": None} | {argument: value}
+    with store.refused("22023", argument=argument):
+        store.query(
+            "SELECT STORE.write_message(%(stream)s, 'A', '1', NULL, %(expected_version)s,"
+            " condition => '[{\"tags\": [\"a\"]}]', decided_upon => '0+')",
+            given,
+        )
+
+
 BAD_QUERIES = {
     "object": {},
     "empty": [],
