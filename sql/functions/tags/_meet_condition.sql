@@ -55,11 +55,13 @@ BEGIN
   END IF;
 
   -- In the order of their keys, each once and in the stronger mode, so that no two calls deadlock.
-  IF cardinality(item_keys) = 1 AND cardinality(written) = 1
-    AND item_keys[1] = hashtext(written[1] COLLATE "C")
-  THEN
-    lock_keys := item_keys;
-  ELSE
+  -- Usually the items ask for the one or two tags of the message. Of one tag the key is there twice,
+  -- and taken again what is held.
+  lock_keys := ARRAY[
+    least(hashtext(written[1] COLLATE "C"), hashtext(written[2] COLLATE "C")),
+    greatest(hashtext(written[1] COLLATE "C"), hashtext(written[2] COLLATE "C"))
+  ];
+  IF (cardinality(written) <= 2 AND item_keys <@ lock_keys) IS NOT TRUE THEN
     lock_keys := ARRAY(
       SELECT k.key
       FROM (
