@@ -55,8 +55,8 @@ BEGIN
   END IF;
 
   -- In the order of their keys, each once and in the stronger mode, so that no two calls deadlock.
-  -- Usually the items ask for the one or two tags of the message. Of one tag the key is there twice,
-  -- and taken again what is held.
+  -- Usually the items ask for the one or two tags of the message. The key of a single tag is there
+  -- twice, which does no harm: the call has it then.
   lock_keys := ARRAY[
     least(hashtext(written[1] COLLATE "C"), hashtext(written[2] COLLATE "C")),
     greatest(hashtext(written[1] COLLATE "C"), hashtext(written[2] COLLATE "C"))
@@ -79,8 +79,8 @@ BEGIN
     ELSIF NOT pg_try_advisory_xact_lock(_tag_lock_class(), lock_key) THEN
       -- Another call holds it, and probably writes the message in the way. Wait in shared mode, so
       -- that all calls that wait look at once and leave. In the queue for the exclusive mode they
-      -- would look one by one, in front of the next call that can succeed: with 32 callers that
-      -- takes twice as long. The block is rolled back, so it does not keep the lock.
+      -- would look one by one, in front of the next call that can succeed: 32 callers would have a
+      -- tenth fewer decisions. The block is rolled back, so it does not keep the lock.
       BEGIN
         PERFORM pg_advisory_xact_lock_shared(_tag_lock_class(), lock_key);
         RAISE raise_exception;
@@ -100,7 +100,7 @@ BEGIN
   END IF;
   -- An import keeps writers out of the table, instead of the locks of its messages' tags.
   LOCK TABLE messages IN ROW EXCLUSIVE MODE;
-  -- Mostly nothing has come. To see that takes a fifth of the time of the whole look.
+  -- Mostly nothing has come. To see that takes a fifth of the time of a look at messages.
   PERFORM
   FROM message_tags AS t
   WHERE t.tag_key = ANY (tag_keys) AND t.global_position > after_position
