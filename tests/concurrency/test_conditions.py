@@ -1,7 +1,7 @@
 """Writes on the condition that nothing else has come, step by step; by racers in test_races.py."""
 
 import json
-from itertools import permutations
+from itertools import combinations, permutations
 from uuid import uuid4
 
 import pytest
@@ -382,3 +382,19 @@ def test_two_tags_with_one_lock_do_not_deadlock(session: Open, upside_down: bool
         step.place()
     assert rule.read(one, query)[0] == []
     assert len(rule.read(one, json.dumps([{"tags": [written]}]))[0]) == 2
+
+
+def test_tags_are_locked_in_the_order_of_their_keys(session: Open, rule: Rule) -> None:
+    """A message has them in the order of their bytes."""
+    one, other, gate = session("one"), session("other"), session("gate")
+    by_key = 'SELECT array_agg(t ORDER BY hashtext(t COLLATE "C")) FROM unnest(%s::text[]) AS t'
+    ((tags,),) = one.run(by_key, [f"key:{n}" for n in range(20)])
+    first, second = next(pair for pair in combinations(tags, 2) if pair[0] > pair[1])
+    query = json.dumps([{"tags": [second]}, {"tags": [first]}])
+    _, token = rule.read(one, query)
+    gate.begin()
+    rule.add(gate, first).place()
+    waiting = rule.write(one, token, query=query, tags=[first, second]).blocked_by(gate)
+    rule.add(other, second).place()  # which is not locked yet
+    gate.rollback()
+    assert waiting.sqlstate() == "MS009"

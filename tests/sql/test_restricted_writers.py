@@ -365,3 +365,17 @@ def test_no_error_names_a_stream_that_the_role_may_not_write_to(
         assert "account" not in str(told), function
         detail = json.loads(diag.message_detail or "{}")
         assert not any(detail.get(key) for key in ("stream", "version", "global_position"))
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_right_is_looked_at_before_a_condition(
+    store: Store, writer: Connection, exists: bool
+) -> None:
+    """Whether a message is in the way or not, the answer is the same."""
+    tag, stream = f"course:{uuid4()}", f"account-{uuid4()}"
+    store.call("write_message", f"account-{uuid4()}", "A", "1", tags=[tag])
+    if exists:
+        store.write(stream)
+    condition = json.dumps([{"tags": [tag]}])
+    with store.refused("42501", stream=stream):
+        store.call("write_if", stream, '[{"type": "A", "data": 1}]', condition, "0+", on=writer)

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from tests.conftest import Connect
@@ -19,6 +20,8 @@ BAD_TAGS: dict[str, list[str | None]] = {
     "many": [f"t:{n}" for n in range(33)],
 }
 
+UNHEARD_OF = '[{"tags": ["unheard of"]}]'
+
 
 def write_by(store: Store, function: str, stream: str, tags: list[str | None] | None) -> None:
     if function == "write_message":
@@ -26,6 +29,9 @@ def write_by(store: Store, function: str, stream: str, tags: list[str | None] | 
     elif function == "write_messages":
         messages: list[dict[str, object]] = [{"type": "A", "data": {}, "tags": tags}]
         store.call("write_messages", stream, json.dumps(messages))
+    elif function == "write_if":
+        messages = [{"type": "A", "data": {}, "tags": tags}]
+        store.call("write_if", stream, json.dumps(messages), UNHEARD_OF, "0+")
     else:
         store.query(
             "SELECT * FROM STORE.write_arrays(%s, '{A}', '{1}', tags => ARRAY[%s::jsonb])",
@@ -42,7 +48,7 @@ def tags_of(store: Store, stream: str) -> list[list[str] | None]:
     return [tags for (tags,) in rows]
 
 
-FUNCTIONS = ["write_message", "write_messages", "write_arrays"]
+FUNCTIONS = ["write_message", "write_messages", "write_arrays", "write_if"]
 
 
 @pytest.mark.parametrize("exists", [False, True])
@@ -80,6 +86,41 @@ def test_tags_are_stored_once_each_in_the_order_of_their_bytes(
 def test_bad_tags_are_refused(store: Store, stream: str, function: str, bad: str) -> None:
     with store.refused("22023", argument="tags"):
         write_by(store, function, stream, BAD_TAGS[bad])
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        *("5", "null", "{}", "[]", "[5]", "[[]]", "[null]", '[{"type": "A"}]', '[{"data": 1}]'),
+        *('[{"type": 1, "data": 1}]', '[{"type": null, "data": 1}]', '[{"type": "", "data": 1}]'),
+        *('{"type": "A", "data": 1}', '[{"type": "A", "data": 1, "other": 1}]'),
+        *('[{"type": "A", "data": null}]', '[[{"type": "A", "data": 1}]]'),
+        *(
+            f'[{{"type": "A", "data": 1, "{key}": {value}}}]'
+            for key in ("metadata", "tags", "message_id")
+            for value in ("null", "{}", "[]", "1", '"a"', '{"0": "a"}')
+        ),
+        *(
+            f'[{{"type": "A", "data": 1, "tags": [{tags}]}}]'
+            for tags in ('null, "a"', '"a", 1', "true", '["a"]', '{"a": 1}', '"a", "b", 1')
+        ),
+    ],
+)
+def test_write_if_takes_and_refuses_the_messages_of_write_messages(
+    store: Store, stream: str, messages: str
+) -> None:
+    """Only a sequence of one is taken apart in two ways."""
+
+    def outcome(function: str, *condition: str) -> object:
+        name = f"{stream}-{function}"
+        try:
+            store.call(function, name, messages, *condition)
+        except psycopg.DatabaseError as error:
+            return error.sqlstate, error.diag.message_primary, error.diag.message_detail
+        rows = store.query("SELECT type, data, metadata FROM STORE.read_stream(%s)", [name])
+        return list(rows), tags_of(store, name)
+
+    assert outcome("write_if", UNHEARD_OF, "0+") == outcome("write_messages")
 
 
 def test_arrays_of_other_bounds_have_all_their_tags(store: Store, stream: str) -> None:
@@ -126,6 +167,22 @@ def test_the_same_conditional_write_again_gives_the_first_answer(store: Store, s
     with store.refused("MS009", global_position=first[0][1], stream=stream, version=1, type="A"):
         messages[0]["message_id"] = str(uuid4())
         store.call("write_if", stream, json.dumps(messages), query, token)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("stream", ""), ("stream", None), ("expected_version", -1)]
+)
+def test_a_bad_argument_is_refused_before_a_condition(
+    store: Store, stream: str, argument: str, value: object
+) -> None:
+    store.call("write_message", stream, "A", "1", tags=["a"])
+    given = {"stream": stream, "expected_version": None} | {argument: value}
+    with store.refused("22023", argument=argument):
+        store.query(
+            "SELECT STORE.write_message(%(stream)s, 'A', '1', NULL, %(expected_version)s,"
+            " condition => '[{\"tags\": [\"a\"]}]', decided_upon => '0+')",
+            given,
+        )
 
 
 BAD_QUERIES = {
@@ -306,7 +363,7 @@ def test_a_token_of_many_positions_is_looked_through_once(
 
 
 def test_a_refusal_reads_one_match_of_each_item(store: Store, stream: str) -> None:
-    """The locks of the condition's tags are held meanwhile."""
+    """Besides one entry, which tells that there is any. Meanwhile the tags are locked."""
     tag = f"course:{uuid4()}"
     many(store, stream, tag, 1000)
     entries = "message_tags_tag_key_global_position_pkey"
@@ -319,7 +376,7 @@ def test_a_refusal_reads_one_match_of_each_item(store: Store, stream: str) -> No
         ((position,),) = store.query("SELECT STORE._meet_condition(NULL, %s, '0+')", [query])
         ((after,),) = store.query(reads)
     assert store.call("read_tagged", query)[0][3] == position
-    assert after - before == 2
+    assert after - before == 3
 
 
 def test_a_match_that_is_deleted_meanwhile_is_no_refusal_without_a_message(store: Store) -> None:

@@ -19,6 +19,9 @@ BEGIN
   -- A loop of simple expressions takes less time than a statement.
   FOR i IN 0..jsonb_array_length(query) - 1 LOOP
     item := query -> i;
+    -- The usual case: one tag, and no types.
+    CONTINUE WHEN octet_length(item #>> '{tags,0}') BETWEEN 1 AND 255
+      AND item = jsonb_build_object('tags', jsonb_build_array(item #>> '{tags,0}'));
     IF jsonb_typeof(item) <> 'object' OR item - 'types' - 'tags' <> '{}' THEN
       PERFORM _refuse_argument(
         argument, 'must have objects with "tags" and, if wanted, "types"',

@@ -17,22 +17,39 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
+  message jsonb := messages -> 0;
+  tags text[];
   batch record;
+  written record;
 BEGIN
   IF condition IS NULL THEN
     PERFORM _refuse_argument('condition', 'must be a query, as read_tagged takes');
   END IF;
-  SELECT b.* INTO batch FROM _batch_of(messages) AS b;
-  IF cardinality(batch.types) = 1 THEN
-    -- The usual case takes less time there.
-    PERFORM _refuse_tags(batch.tags);
-    SELECT w.version, w.global_position INTO version, global_position
-    FROM write_message(
-      stream, batch.types[1], batch.data[1], batch.metadata[1], expected_version,
-      batch.message_ids[1], _tags_as_stored(batch.tags[1]), condition, decided_upon
-    ) AS w;
+  -- The usual case, by simple expressions, because _batch_of takes a third of the time of a write.
+  IF (
+    CASE
+      WHEN jsonb_typeof(message) = 'object' THEN
+        jsonb_array_length(messages) = 1
+        AND message - ARRAY['type', 'data', 'metadata', 'tags'] = '{}'
+        AND jsonb_typeof(message -> 'type') = 'string'
+        AND message ? 'data'
+    END
+  )
+  THEN
+    tags := array_remove(ARRAY[message #>> '{tags,0}', message #>> '{tags,1}'], NULL);
+    IF to_jsonb(tags) <> coalesce(nullif(message -> 'tags', 'null'), '[]') THEN
+      PERFORM _refuse_tags(ARRAY[message -> 'tags']);
+      tags := _tags_as_stored(message -> 'tags');
+    END IF;
+    written := write_message(
+      stream, message ->> 'type', message -> 'data', nullif(message -> 'metadata', 'null'),
+      expected_version, NULL, nullif(tags, '{}'), condition, decided_upon
+    );
+    version := written.version;
+    global_position := written.global_position;
     RETURN;
   END IF;
+  SELECT b.* INTO batch FROM _batch_of(messages) AS b;
   SELECT w.version, w.global_position INTO version, global_position
   FROM write_arrays(
     stream, batch.types, batch.data, batch.metadata, expected_version, batch.message_ids,
