@@ -1,5 +1,6 @@
 """What every test can ask for: a server, a name for a store of its own, connections."""
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -34,6 +35,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A command that is given no database would start a server there, which nothing would stop.
 os.environ["PGSTORE_HOME"] = "/dev/null/home"
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collected tests out of garbage collections.
+
+    They are 300,000 objects that stay to the end: to walk along them took a sixth of the processor
+    time of the processes that run tests.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 class Connect(Protocol):

@@ -21,6 +21,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 import pgstore
+from tests.stores import Stores
 
 ONE_STATEMENT = "BDES"  # Bind, Describe, Execute, Sync: a prepared statement
 UNPREPARED = "P" + ONE_STATEMENT
@@ -112,9 +113,15 @@ def proxy(conninfo: str) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def proxied(proxy: Proxy, conninfo: str, schema: str) -> str:
-    """The way to the server through the proxy, where a store is installed."""
-    pgstore.install(conninfo, store=schema)
+def schema(stores: Stores) -> Iterator[str]:
+    """Name of a store that is installed."""
+    with stores.taken() as name:
+        yield name
+
+
+@pytest.fixture
+def proxied(proxy: Proxy, conninfo: str) -> str:
+    """The way to the server through the proxy."""
     return make_conninfo(
         conninfo, host=str(proxy.folder), port=_PORT, sslmode="disable", gssencmode="disable"
     )

@@ -22,7 +22,7 @@ from tests.codec.kinds import KINDS, AsJsonb, Kind, class_of, outcome_of
 EXAMPLES = os.environ.get("PGSTORE_TEST_EXAMPLES")
 
 generated = settings(
-    max_examples=int(EXAMPLES or 120),
+    max_examples=int(EXAMPLES or 60),
     derandomize=EXAMPLES is None,
     database=None,
     deadline=None,

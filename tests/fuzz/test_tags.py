@@ -253,7 +253,7 @@ def test_decisions_are_as_in_a_serial_model(server_conninfo: str, store: str) ->
         psycopg.connect(server_conninfo, options=options) as other,
     ):
 
-        @fuzzed(100)
+        @fuzzed(60)
         @given(STEPS)
         def check(steps: list[tuple[Any, ...]]) -> None:
             model = Model(conn, other)

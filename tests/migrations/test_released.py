@@ -32,6 +32,13 @@ VERSIONS = sorted(int(path.stem) for path in FOLDER.glob("*.sql"))
 
 any_version = pytest.mark.parametrize("version", VERSIONS)
 
+# Both run the same files in the same order, so psql only shows it at both ends.
+any_upgrade = pytest.mark.parametrize(
+    ("version", "install"),
+    [*((version, "python") for version in VERSIONS), (VERSIONS[0], "psql"), (VERSIONS[-1], "psql")],
+    indirect=["install"],
+)
+
 
 def query(conn: psycopg.Connection, name: str, text: str) -> Rows:
     return conn.execute(sql.SQL(text).format(store=sql.Identifier(name))).fetchall()
@@ -114,7 +121,7 @@ def decided_by_tags(conn: psycopg.Connection, name: str) -> list[str | None]:
     return found
 
 
-@any_version
+@any_upgrade
 def test_upgrade_keeps_everything_and_goes_on(
     conninfo: str, schema: str, role: str, connect: Connect, install: Install, version: int
 ) -> None:
@@ -140,7 +147,7 @@ def test_upgrade_keeps_everything_and_goes_on(
     assert query(conn, schema, fetch) == [(14,)]
 
 
-@any_version
+@any_upgrade
 def test_upgraded_store_is_as_a_fresh_one(
     conninfo: str, schema: str, install: Install, version: int
 ) -> None:
@@ -228,7 +235,7 @@ def wait_for_more(took: list[float], count: int) -> None:
         time.sleep(0.005)
 
 
-@any_version
+@any_upgrade
 def test_writers_and_readers_go_on_during_an_upgrade(
     conninfo: str, schema: str, connect: Connect, install: Install, version: int
 ) -> None:

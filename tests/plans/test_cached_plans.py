@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 
 import pgstore
-from tests.amounts import amount
+from tests.amounts import LONG, amount
 from tests.plans.cases import CASES, wrong_plans
 from tests.plans.filling import fill, seed
 from tests.plans.plans import Explained
@@ -21,7 +21,10 @@ TOTAL = amount(40_000, 100_000)
 Sessions = dict[str, Explained]
 
 
-@pytest.fixture(scope="module", params=[0, 1, 5, 60, 300], ids="{} messages".format)
+SIZES = [0, 1, 5, 60, 300] if LONG else [0, 1, 60]
+
+
+@pytest.fixture(scope="module", params=SIZES, ids="{} messages".format)
 def sessions(server_conninfo: str, request: pytest.FixtureRequest) -> Iterator[Sessions]:
     """Sessions that planned everything when the store had so many messages.
 

@@ -20,8 +20,16 @@ from tests.client._async.conftest import OpenStore
 from tests.client._async.test_follow import collect
 from tests.client.messages import EventA, EventB
 from tests.client.parallel import AsyncParallel
+from tests.stores import Stores
 
 Store = AsyncMessageStore[Any]
+
+
+@pytest.fixture
+def schema(stores: Stores) -> Iterator[str]:
+    """Name of a store that is installed."""
+    with stores.taken() as name:
+        yield name
 
 
 @pytest.fixture

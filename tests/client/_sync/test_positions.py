@@ -21,8 +21,16 @@ from tests.client._sync.conftest import OpenStore
 from tests.client._sync.test_follow import collect
 from tests.client.messages import EventA, EventB
 from tests.client.parallel import Parallel
+from tests.stores import Stores
 
 Store = MessageStore[Any]
+
+
+@pytest.fixture
+def schema(stores: Stores) -> Iterator[str]:
+    """Name of a store that is installed."""
+    with stores.taken() as name:
+        yield name
 
 
 @pytest.fixture
