@@ -24,8 +24,6 @@ SETTINGS = {
     "max_connections": "200",
     "max_prepared_transactions": "20",
     "plpgsql.extra_errors": "all",
-    # Otherwise each of the many short connections loads it: a sixth of what its first write costs.
-    "shared_preload_libraries": "plpgsql",
 }
 
 # Becomes the account and then the program itself: the process id that testing.postgresql knows is
