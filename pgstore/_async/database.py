@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import psycopg
-from psycopg import AsyncConnection, AsyncTransaction, Pipeline
+from psycopg import AsyncTransaction, Pipeline
 from psycopg.rows import TupleRow, tuple_row
 
 from pgstore._async.cursor import Parameters, StoreCursor, run
 from pgstore._async.direct import AsyncDirectConnection
+from pgstore._async.joining import joined
 from pgstore._async.source import AsyncSource, Pool, PoolConnection
+from pgstore._compat.joining import AsyncConn
 from pgstore._core.translation import is_elsewhere, is_lost_connection, refuse_failed
 from pgstore.errors import InvalidArgumentError
 
@@ -49,11 +51,20 @@ class AsyncDatabase:
         finally:
             await self.give_back(pool, conn)
 
+    @asynccontextmanager
+    async def joined(self, conn: AsyncConn | None) -> AsyncIterator[PoolConnection | None]:
+        """psycopg's connection in the caller's transaction in this block; None if there is none."""
+        if conn is None:
+            yield None
+            return
+        async with joined(conn) as raw:
+            yield raw
+
     async def rows(
         self,
         statement: str,
         parameters: Parameters,
-        conn: AsyncConnection[object] | None = None,
+        conn: AsyncConn | None = None,
         *,
         repeatable: bool = True,
     ) -> list[TupleRow]:
@@ -68,7 +79,8 @@ class AsyncDatabase:
         try:
             if conn is not None:
                 await self.ready()
-                return await run(conn, statement, parameters)
+                async with joined(conn) as raw:
+                    return await run(raw, statement, parameters)
             return await self._repeated(statement, parameters, repeatable)
         except (psycopg.Error, InvalidArgumentError) as error:
             if error.sqlstate is None:

@@ -11,8 +11,10 @@ from operator import index
 from typing import Any, TypeVar
 from uuid import UUID
 
+from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
+from pgstore._core.frameworks import advice, kind_of
 from pgstore._core.text import masked, shortened
 from pgstore.errors import InvalidArgumentError
 
@@ -181,31 +183,19 @@ def uuid_text(argument: str, value: object) -> str:
         ) from None
 
 
-# How to pass what other libraries call a connection or a session, by its class's module.
-_INSIDE = {
-    "sqlalchemy.ext.asyncio.session": (
-        "(await (await session.connection()).get_raw_connection()).driver_connection"
-    ),
-    "sqlalchemy.ext.asyncio.engine": "(await connection.get_raw_connection()).driver_connection",
-    "sqlalchemy.orm": "session.connection().connection.driver_connection",
-    "sqlalchemy.engine": "connection.connection.driver_connection",
-    "django": "connection.connection, inside transaction.atomic()",
-}
-
-
 def refuse_other(conn: object, wanted: type[Any]) -> None:
     """Refuse what is no connection of this class."""
     if not isinstance(conn, wanted):
-        raise no_connection(conn, wanted)
+        raise InvalidArgumentError(f"conn must be a psycopg.{wanted.__name__}, not a {_kind(conn)}")
 
 
 def no_connection(conn: object, wanted: type[Any]) -> InvalidArgumentError:
-    """The error for a conn= that is no connection, or one of the other color."""
-    kind = _kind(conn)
-    inside = next((way for module, way in _INSIDE.items() if kind.startswith(f"{module}.")), None)
+    """The error for a conn= in whose transaction a store cannot write."""
+    others = "SQLAlchemy" if wanted is AsyncConnection else "SQLAlchemy or Django"
+    hint = advice(kind_of(conn), wanted)
     return InvalidArgumentError(
-        f"conn must be a psycopg.{wanted.__name__}, as store.transaction() gives one, not a {kind}"
-        + (f": pass the one inside, conn={inside}" if inside else "")
+        f"conn must be a psycopg.{wanted.__name__}, as store.transaction() gives one, or one"
+        f" of {others}, not a {_kind(conn)}" + (f": {hint}" if hint else "")
     )
 
 

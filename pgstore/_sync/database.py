@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import psycopg
-from psycopg import Connection, Pipeline, Transaction
+from psycopg import Pipeline, Transaction
 from psycopg.rows import TupleRow, tuple_row
 
+from pgstore._compat.joining import Conn
 from pgstore._core.translation import is_elsewhere, is_lost_connection, refuse_failed
 from pgstore._sync.cursor import Parameters, StoreCursor, run
 from pgstore._sync.direct import DirectConnection
+from pgstore._sync.joining import joined
 from pgstore._sync.source import Pool, PoolConnection, Source
 from pgstore.errors import InvalidArgumentError
 
@@ -51,11 +53,20 @@ class Database:
         finally:
             self.give_back(pool, conn)
 
+    @contextmanager
+    def joined(self, conn: Conn | None) -> Iterator[PoolConnection | None]:
+        """psycopg's connection in the caller's transaction in this block; None if there is none."""
+        if conn is None:
+            yield None
+            return
+        with joined(conn) as raw:
+            yield raw
+
     def rows(
         self,
         statement: str,
         parameters: Parameters,
-        conn: Connection[object] | None = None,
+        conn: Conn | None = None,
         *,
         repeatable: bool = True,
     ) -> list[TupleRow]:
@@ -70,7 +81,8 @@ class Database:
         try:
             if conn is not None:
                 self.ready()
-                return run(conn, statement, parameters)
+                with joined(conn) as raw:
+                    return run(raw, statement, parameters)
             return self._repeated(statement, parameters, repeatable)
         except (psycopg.Error, InvalidArgumentError) as error:
             if error.sqlstate is None:
