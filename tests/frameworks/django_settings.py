@@ -27,6 +27,7 @@ def configure(conninfo: str) -> None:
         return {**place, **more}
 
     settings.configure(
+        INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.auth", "rest_framework"],
         SECRET_KEY="of the tests",
         USE_TZ=True,
         TIME_ZONE="Asia/Tokyo",
@@ -36,7 +37,7 @@ def configure(conninfo: str) -> None:
             "bound": alias(OPTIONS={"server_side_binding": True}),
             "prepared": alias(OPTIONS={"prepare_threshold": 0}, CONN_HEALTH_CHECKS=True),
             "pooled": alias(OPTIONS={"pool": {"min_size": 1, "max_size": 1, "timeout": 20}}),
-            "serializable": alias(OPTIONS={"isolation_level": 4}),
+            "serializable": alias(OPTIONS={"isolation_level": 4}, CONN_MAX_AGE=None),
             "manual": alias(AUTOCOMMIT=False),
             "lite": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
         },

@@ -247,14 +247,14 @@ def test_a_lost_connection_is_an_error_and_django_connects_again(
 def test_at_the_end_of_the_request_django_closes_a_connection_that_was_lost(
     store: Store, django: Any, stream: str
 ) -> None:
-    store.write(stream, Paid(1), conn=django.connection)
-    pid = django.connection.connection.info.backend_pid
+    kept = django.connections["serializable"]  # from one request to the next
+    store.write(stream, Paid(1), conn=kept)
     with django.connections["other"].cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
+        cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [kept.connection.info.backend_pid])
     with pytest.raises(psycopg.OperationalError):
-        store.write(stream, Paid(1), conn=django.connection)
-    django.connection.close_if_unusable_or_obsolete()
-    store.write(stream, Paid(1), conn=django.connection)
+        store.write(stream, Paid(1), conn=kept)
+    django.close_old_connections()
+    store.write(stream, Paid(1), conn=kept)
     assert store.stream_version(stream) == 2
 
 
