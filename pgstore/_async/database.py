@@ -46,7 +46,7 @@ class AsyncDatabase:
         """A connection of the pool in this block."""
         conn = await self.take(pool, handlers)
         try:
-            async with conn:
+            async with self.source.block(conn):
                 yield conn
         finally:
             await self.give_back(pool, conn)
@@ -54,6 +54,7 @@ class AsyncDatabase:
     @asynccontextmanager
     async def joined(self, conn: AsyncConn | None) -> AsyncIterator[PoolConnection | None]:
         """psycopg's connection in the caller's transaction in this block; None if there is none."""
+        conn = self.source.ambient() if conn is None else conn
         if conn is None:
             yield None
             return
@@ -77,6 +78,7 @@ class AsyncDatabase:
         """
         statement = self.statements[statement]
         try:
+            conn = self.source.ambient() if conn is None else conn
             if conn is not None:
                 await self.ready()
                 async with joined(conn) as raw:
@@ -113,7 +115,7 @@ class AsyncDatabase:
         try:
             if isinstance(conn, AsyncDirectConnection):
                 return await conn.rows(statement, parameters)
-            async with conn:  # of a pool of the user's
+            async with self.source.block(conn):  # of a pool of the user's
                 if conn.autocommit:
                     return await run(conn, statement, parameters)
                 # Without this there would be three round trips, not one.
@@ -136,6 +138,12 @@ class AsyncDatabase:
         TransactionFailedError if the block ends normally and there is nothing left to commit.
         """
         pool = await self.ready()
+        if self.source.transaction is not None:
+            async with self.source.transaction() as conn:
+                if first is not None:
+                    await run(conn, self.statements[first[0]], first[1])
+                yield conn
+            return
         began = time.monotonic()
         async with AsyncExitStack() as stack:
             for _ in range(_DEAD_CONNECTIONS):

@@ -42,6 +42,7 @@ class AsyncOpening(AsyncDatabase):
         repeatable: bool = True,
     ) -> list[TupleRow]:
         """As the database; a transaction that was begun before the closing can be finished."""
+        conn = self.source.ambient() if conn is None else conn
         if conn is not None:
             async with joined(conn) as raw:
                 return await run(raw, self.statements[statement], parameters)

@@ -10,12 +10,14 @@ from psycopg_pool import AsyncConnectionPool
 
 from pgstore._async.database import AsyncDatabase
 from pgstore._async.deciding import AsyncDecidingStore
+from pgstore._async.engines import lent_pool
 from pgstore._async.grouping import AsyncGrouping
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.runner import AsyncRunner
-from pgstore._async.source import AsyncSource, Pool, PoolConnection
+from pgstore._async.source import AsyncSource, PoolConnection
 from pgstore._async.subscription import AsyncSubscription, SubscriptionOptions
 from pgstore._async.waker import AsyncWaker, WakeUp
+from pgstore._compat.joining import AsyncConnections
 from pgstore._core.arguments import (
     count,
     describe,
@@ -28,7 +30,9 @@ from pgstore._core.arguments import (
 )
 from pgstore._core.codec import Codec, codec_of
 from pgstore._core.coders import DecodeHook, Hook
+from pgstore._core.conninfo import checked
 from pgstore._core.filters import categories_of
+from pgstore._core.frameworks import kind_of
 from pgstore._core.messages import E, RawMessage
 from pgstore._core.metadata import Metadata
 from pgstore._core.parameters import DEFAULT_LEASE
@@ -49,7 +53,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
     @overload
     def __init__(
         self,
-        conninfo: "str | Pool | AsyncMessageStore[Any] | None" = None,
+        conninfo: "AsyncConnections | AsyncMessageStore[Any] | None" = None,
         *,
         messages: type[E] | Mapping[str, type[E]],
         store: str = "pgstore",
@@ -65,7 +69,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
     @overload
     def __init__(
         self,
-        conninfo: "str | Pool | AsyncMessageStore[Any] | None" = None,
+        conninfo: "AsyncConnections | AsyncMessageStore[Any] | None" = None,
         *,
         messages: UnionType,
         store: str = "pgstore",
@@ -80,7 +84,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
 
     def __init__(
         self,
-        conninfo: "str | Pool | AsyncMessageStore[Any] | None" = None,
+        conninfo: "AsyncConnections | AsyncMessageStore[Any] | None" = None,
         *,
         messages: object,
         store: str = "pgstore",
@@ -95,9 +99,11 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         """Make a store; it connects when it is first used.
 
         Args:
-            conninfo: a libpq connection string, a psycopg pool (which stays the caller's to open
-                and close), None for libpq's environment variables, or another store: the same one,
-                on the same connections, with other message types. Closing either closes both.
+            conninfo: a connection string of libpq, or of SQLAlchemy for psycopg; a psycopg pool, an
+                engine of SQLAlchemy or, without asyncio, a connection of Django, all of which stay
+                the caller's to open and close; None for libpq's environment variables; or another
+                store: the same one, on the same connections, with other message types. Closing
+                either closes both.
             messages: the message types: a class, a union of classes, or a mapping of names to
                 classes. A class's first name is written, all its names are read. Classes are
                 msgspec Structs, dataclasses, attrs classes, pydantic models, and others that the
@@ -135,7 +141,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
             super().__init__(database, codec, conninfo._waker, conninfo._grouping)
             runners = conninfo._runners
         else:
-            source = _source(conninfo, store, create, wakeup, prepare_threshold)
+            source = _source(conninfo, store, create, wakeup, prepare_threshold, group_writes)
             waker = AsyncWaker(source, wakeup)
             database = AsyncDatabase(source)
             grouping = AsyncGrouping(database) if group_writes else None
@@ -368,18 +374,29 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
 
 
 def _source(
-    conninfo: str | Pool | None,
+    conninfo: "AsyncConnections | None",
     store: str,
     create: bool,
     wakeup: WakeUp,
     prepare_threshold: int | None,
+    group_writes: bool,
 ) -> AsyncSource:
-    refuse_source(conninfo, AsyncConnectionPool, "AsyncMessageStore")
+    lent = lent_pool(conninfo)
+    given: Any = None if lent is not None else conninfo
+    if kind_of(given) == "url":
+        given = checked(given)
+    refuse_source(given, AsyncConnectionPool, "AsyncMessageStore")
     one_of("wakeup", wakeup, "listen", "poll")
     if prepare_threshold is not None:
         prepare_threshold = count("prepare_threshold", prepare_threshold)
-    if prepare_threshold != 5 and isinstance(conninfo, AsyncConnectionPool):
+    if prepare_threshold != 5 and (lent is not None or isinstance(given, AsyncConnectionPool)):
         raise InvalidArgumentError(
-            "prepare_threshold belongs into the kwargs of the pool that is given"
+            "prepare_threshold belongs into the kwargs of the pool that is given, the connect_args"
+            " of the engine, or Django's OPTIONS"
         )
-    return AsyncSource(conninfo, name_of("store", store), create, prepare_threshold)
+    if lent is not None and lent.transaction is not None and group_writes:
+        raise InvalidArgumentError(
+            "group_writes sends the writes of several threads together; with Django's connections"
+            " each thread has a transaction of its own: leave it out"
+        )
+    return AsyncSource(given, name_of("store", store), create, prepare_threshold, lent)

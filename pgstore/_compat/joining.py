@@ -5,13 +5,14 @@ underneath does not count: `commit()` would commit nothing. So this begins it.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, Connection
 from psycopg.pq import TransactionStatus
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from pgstore._core.arguments import no_connection
 from pgstore._core.frameworks import (
@@ -24,6 +25,8 @@ from pgstore._core.frameworks import (
     refuse_raw,
     refuse_vendor,
 )
+
+T = TypeVar("T")
 
 
 class AsyncTransactional(Protocol):
@@ -43,6 +46,35 @@ class Transactional(Protocol):
 # The values of `conn=`. A str is the alias of one of Django's databases.
 AsyncConn = AsyncConnection[Any] | AsyncTransactional
 Conn = Connection[Any] | Transactional | str
+
+
+class AsyncSqlEngine(Protocol):
+    """SQLAlchemy's AsyncEngine."""
+
+    @property
+    def sync_engine(self) -> Any: ...
+    async def dispose(self) -> None: ...
+
+
+class SqlEngine(Protocol):
+    """SQLAlchemy's Engine."""
+
+    def raw_connection(self) -> Any: ...
+    def dispose(self) -> None: ...
+
+
+class SqlUrl(Protocol):
+    """SQLAlchemy's URL."""
+
+    @property
+    def drivername(self) -> str: ...
+    @property
+    def database(self) -> str | None: ...
+
+
+# What a store connects with. Without asyncio also Django's connection.
+AsyncConnections = str | AsyncConnectionPool[Any] | AsyncSqlEngine | SqlUrl
+Connections = str | ConnectionPool[Any] | SqlEngine | SqlUrl | Transactional
 
 # In the second the connection was lost.
 _FAILED = (TransactionStatus.INERROR, TransactionStatus.UNKNOWN)
@@ -72,6 +104,21 @@ class Joined(NamedTuple):
             _mark_for_rollback(self.raw, self.owner, error)
         else:
             _refuse_commit(self.raw, self.owner)
+
+
+async_engine_kind = "async engine"
+engine_kind = "engine"
+
+
+async def async_spawn(call: Callable[..., T], *arguments: Any) -> T:
+    """Call a function of SQLAlchemy's that waits for what its async engine does."""
+    result: T = await sys.modules["sqlalchemy.util"].greenlet_spawn(call, *arguments)
+    return result
+
+
+def spawn(call: Callable[..., T], *arguments: Any) -> T:
+    """Call it."""
+    return call(*arguments)
 
 
 async def async_join(conn: AsyncConn) -> AsyncJoined:

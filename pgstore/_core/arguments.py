@@ -14,7 +14,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
-from pgstore._core.frameworks import advice, kind_of
+from pgstore._core.frameworks import OF_ASYNC_SQLALCHEMY, OF_SQLALCHEMY, advice, kind_of
 from pgstore._core.text import masked, shortened
 from pgstore.errors import InvalidArgumentError
 
@@ -155,12 +155,18 @@ def refuse_source(source: object, pool: type[Any], store: str) -> None:
     """Refuse what a store cannot connect with; its kind of pool tells its color."""
     if source is None or isinstance(source, str | pool):
         return
-    wanted = f"a connection string, a psycopg_pool.{pool.__name__} or None"
+    is_async = pool is AsyncConnectionPool
+    frameworks = "an async engine" if is_async else "an engine or Django's connection"
+    wanted = f"a connection string, a psycopg_pool.{pool.__name__}, {frameworks} or None"
     kind = _kind(source)
     if isinstance(source, ConnectionPool | AsyncConnectionPool):
         other = "MessageStore" if isinstance(source, ConnectionPool) else "AsyncMessageStore"
         hint = f": that is for {other}"
-    elif hasattr(source, "pgconn"):
+    elif kind_of(source) == "engine":
+        hint = ": that is for MessageStore"
+    elif kind_of(source) == "async engine":
+        hint = ": that is for AsyncMessageStore"
+    elif hasattr(source, "pgconn") or kind_of(source) in OF_SQLALCHEMY | OF_ASYNC_SQLALCHEMY:
         hint = ": pass a connection to the operations, as conn="
     else:
         hint = ""

@@ -121,6 +121,24 @@ def refuse_vendor(wrapper: Any) -> None:
         )
 
 
+def refuse_autocommit_off(wrapper: Any) -> None:
+    """Refuse a database whose connections commit only on request, as the base of a store."""
+    if not wrapper.settings_dict["AUTOCOMMIT"]:
+        raise InvalidArgumentError(
+            "Django's setting AUTOCOMMIT is off for this database, so that nobody would commit a"
+            " store's own operations: make the store with a connection string, and pass"
+            " conn=connection"
+        )
+
+
+def refuse_async_django() -> None:
+    """Refuse a connection of Django's as the base of an async store."""
+    raise InvalidArgumentError(
+        "Django's connections are not for asyncio: make a MessageStore, and call it by"
+        " sync_to_async; or give the AsyncMessageStore a connection string"
+    )
+
+
 def django_connection(alias: str) -> Any:
     """The connection of this thread to one of Django's databases; None if there is no such one."""
     module: Any = sys.modules.get("django.db")

@@ -48,7 +48,7 @@ class Database:
         """A connection of the pool in this block."""
         conn = self.take(pool, handlers)
         try:
-            with conn:
+            with self.source.block(conn):
                 yield conn
         finally:
             self.give_back(pool, conn)
@@ -56,6 +56,7 @@ class Database:
     @contextmanager
     def joined(self, conn: Conn | None) -> Iterator[PoolConnection | None]:
         """psycopg's connection in the caller's transaction in this block; None if there is none."""
+        conn = self.source.ambient() if conn is None else conn
         if conn is None:
             yield None
             return
@@ -79,6 +80,7 @@ class Database:
         """
         statement = self.statements[statement]
         try:
+            conn = self.source.ambient() if conn is None else conn
             if conn is not None:
                 self.ready()
                 with joined(conn) as raw:
@@ -113,7 +115,7 @@ class Database:
         try:
             if isinstance(conn, DirectConnection):
                 return conn.rows(statement, parameters)
-            with conn:  # of a pool of the user's
+            with self.source.block(conn):  # of a pool of the user's
                 if conn.autocommit:
                     return run(conn, statement, parameters)
                 # Without this there would be three round trips, not one.
@@ -134,6 +136,12 @@ class Database:
         TransactionFailedError if the block ends normally and there is nothing left to commit.
         """
         pool = self.ready()
+        if self.source.transaction is not None:
+            with self.source.transaction() as conn:
+                if first is not None:
+                    run(conn, self.statements[first[0]], first[1])
+                yield conn
+            return
         began = time.monotonic()
         with ExitStack() as stack:
             for _ in range(_DEAD_CONNECTIONS):

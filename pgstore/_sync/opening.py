@@ -44,6 +44,7 @@ class Opening(Database):
         repeatable: bool = True,
     ) -> list[TupleRow]:
         """As the database; a transaction that was begun before the closing can be finished."""
+        conn = self.source.ambient() if conn is None else conn
         if conn is not None:
             with joined(conn) as raw:
                 return run(raw, self.statements[statement], parameters)

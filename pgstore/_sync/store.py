@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, overload
 
 from psycopg_pool import ConnectionPool
 
+from pgstore._compat.joining import Connections
 from pgstore._core.arguments import (
     count,
     describe,
@@ -22,7 +23,9 @@ from pgstore._core.arguments import (
 )
 from pgstore._core.codec import Codec, codec_of
 from pgstore._core.coders import DecodeHook, Hook
+from pgstore._core.conninfo import checked
 from pgstore._core.filters import categories_of
+from pgstore._core.frameworks import kind_of
 from pgstore._core.messages import E, RawMessage
 from pgstore._core.metadata import Metadata
 from pgstore._core.parameters import DEFAULT_LEASE
@@ -30,10 +33,11 @@ from pgstore._core.subscriptions import GuardedHooks, RunnerHooks
 from pgstore._core.upcasters import Upcaster
 from pgstore._sync.database import Database
 from pgstore._sync.deciding import DecidingStore
+from pgstore._sync.engines import lent_pool
 from pgstore._sync.grouping import Grouping
 from pgstore._sync.opening import Opening
 from pgstore._sync.runner import Runner
-from pgstore._sync.source import Pool, PoolConnection, Source
+from pgstore._sync.source import PoolConnection, Source
 from pgstore._sync.subscription import Subscription, SubscriptionOptions
 from pgstore._sync.waker import Waker, WakeUp
 from pgstore.errors import InvalidArgumentError
@@ -51,7 +55,7 @@ class MessageStore(DecidingStore[E]):
     @overload
     def __init__(
         self,
-        conninfo: "str | Pool | MessageStore[Any] | None" = None,
+        conninfo: "Connections | MessageStore[Any] | None" = None,
         *,
         messages: type[E] | Mapping[str, type[E]],
         store: str = "pgstore",
@@ -67,7 +71,7 @@ class MessageStore(DecidingStore[E]):
     @overload
     def __init__(
         self,
-        conninfo: "str | Pool | MessageStore[Any] | None" = None,
+        conninfo: "Connections | MessageStore[Any] | None" = None,
         *,
         messages: UnionType,
         store: str = "pgstore",
@@ -82,7 +86,7 @@ class MessageStore(DecidingStore[E]):
 
     def __init__(
         self,
-        conninfo: "str | Pool | MessageStore[Any] | None" = None,
+        conninfo: "Connections | MessageStore[Any] | None" = None,
         *,
         messages: object,
         store: str = "pgstore",
@@ -97,9 +101,11 @@ class MessageStore(DecidingStore[E]):
         """Make a store; it connects when it is first used.
 
         Args:
-            conninfo: a libpq connection string, a psycopg pool (which stays the caller's to open
-                and close), None for libpq's environment variables, or another store: the same one,
-                on the same connections, with other message types. Closing either closes both.
+            conninfo: a connection string of libpq, or of SQLAlchemy for psycopg; a psycopg pool, an
+                engine of SQLAlchemy or, without asyncio, a connection of Django, all of which stay
+                the caller's to open and close; None for libpq's environment variables; or another
+                store: the same one, on the same connections, with other message types. Closing
+                either closes both.
             messages: the message types: a class, a union of classes, or a mapping of names to
                 classes. A class's first name is written, all its names are read. Classes are
                 msgspec Structs, dataclasses, attrs classes, pydantic models, and others that the
@@ -137,7 +143,7 @@ class MessageStore(DecidingStore[E]):
             super().__init__(database, codec, conninfo._waker, conninfo._grouping)
             runners = conninfo._runners
         else:
-            source = _source(conninfo, store, create, wakeup, prepare_threshold)
+            source = _source(conninfo, store, create, wakeup, prepare_threshold, group_writes)
             waker = Waker(source, wakeup)
             database = Database(source)
             grouping = Grouping(database) if group_writes else None
@@ -370,18 +376,29 @@ class MessageStore(DecidingStore[E]):
 
 
 def _source(
-    conninfo: str | Pool | None,
+    conninfo: "Connections | None",
     store: str,
     create: bool,
     wakeup: WakeUp,
     prepare_threshold: int | None,
+    group_writes: bool,
 ) -> Source:
-    refuse_source(conninfo, ConnectionPool, "MessageStore")
+    lent = lent_pool(conninfo)
+    given: Any = None if lent is not None else conninfo
+    if kind_of(given) == "url":
+        given = checked(given)
+    refuse_source(given, ConnectionPool, "MessageStore")
     one_of("wakeup", wakeup, "listen", "poll")
     if prepare_threshold is not None:
         prepare_threshold = count("prepare_threshold", prepare_threshold)
-    if prepare_threshold != 5 and isinstance(conninfo, ConnectionPool):
+    if prepare_threshold != 5 and (lent is not None or isinstance(given, ConnectionPool)):
         raise InvalidArgumentError(
-            "prepare_threshold belongs into the kwargs of the pool that is given"
+            "prepare_threshold belongs into the kwargs of the pool that is given, the connect_args"
+            " of the engine, or Django's OPTIONS"
         )
-    return Source(conninfo, name_of("store", store), create, prepare_threshold)
+    if lent is not None and lent.transaction is not None and group_writes:
+        raise InvalidArgumentError(
+            "group_writes sends the writes of several threads together; with Django's connections"
+            " each thread has a transaction of its own: leave it out"
+        )
+    return Source(given, name_of("store", store), create, prepare_threshold, lent)

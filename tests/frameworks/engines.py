@@ -4,7 +4,7 @@ from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import URL, Connection, Engine, Pool, create_engine
+from sqlalchemy import URL, Connection, Engine, Pool, QueuePool, create_engine
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -86,4 +86,4 @@ def checked_out(engine: Engine) -> int:
 
 
 def pool_of(pool: Pool) -> int:
-    return pool.checkedout()  # type: ignore[attr-defined, no-any-return]
+    return pool.checkedout() if isinstance(pool, QueuePool) else 0
