@@ -54,7 +54,7 @@ class AsyncEnginePool:
         return conn
 
     async def putconn(self, conn: AsyncConnection[Any]) -> None:
-        """Give it back; the engine's pool is told if it is of no more use."""
+        """Give it back; if it is dead, the engine's pool replaces it."""
         await async_spawn(_end, self._lent.pop(conn), conn.closed)
 
     @asynccontextmanager

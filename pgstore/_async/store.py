@@ -99,10 +99,10 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         """Make a store; it connects when it is first used.
 
         Args:
-            conninfo: a connection string of libpq, or of SQLAlchemy for psycopg; a psycopg pool, an
-                engine of SQLAlchemy or, without asyncio, a connection of Django, all of which stay
-                the caller's to open and close; None for libpq's environment variables; or another
-                store: the same one, on the same connections, with other message types. Closing
+            conninfo: a connection string of libpq, or of SQLAlchemy for psycopg. None stands for
+                libpq's environment variables. A psycopg pool, a SQLAlchemy engine or, without
+                asyncio, a connection of Django stays the caller's to open and close. Another store
+                gives the same one, on the same connections, with other message types. Closing
                 either closes both.
             messages: the message types: a class, a union of classes, or a mapping of names to
                 classes. A class's first name is written, all its names are read. Classes are

@@ -72,7 +72,7 @@ class SqlUrl(Protocol):
     def database(self) -> str | None: ...
 
 
-# What a store connects with. Without asyncio also Django's connection.
+# A store connects with one of these. Without asyncio also with Django's connection.
 AsyncConnections = str | AsyncConnectionPool[Any] | AsyncSqlEngine | SqlUrl
 Connections = str | ConnectionPool[Any] | SqlEngine | SqlUrl | Transactional
 
@@ -111,7 +111,7 @@ engine_kind = "engine"
 
 
 async def async_spawn(call: Callable[..., T], *arguments: Any) -> T:
-    """Call a function of SQLAlchemy's that waits for what its async engine does."""
+    """Call a function of SQLAlchemy's that waits for its async engine."""
     result: T = await sys.modules["sqlalchemy.util"].greenlet_spawn(call, *arguments)
     return result
 

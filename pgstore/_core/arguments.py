@@ -156,7 +156,7 @@ def refuse_source(source: object, pool: type[Any], store: str) -> None:
     if source is None or isinstance(source, str | pool):
         return
     is_async = pool is AsyncConnectionPool
-    frameworks = "an async engine" if is_async else "an engine or Django's connection"
+    frameworks = "an async engine" if is_async else "an engine, Django's connection"
     wanted = f"a connection string, a psycopg_pool.{pool.__name__}, {frameworks} or None"
     kind = _kind(source)
     if isinstance(source, ConnectionPool | AsyncConnectionPool):

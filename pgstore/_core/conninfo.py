@@ -46,13 +46,13 @@ def checked(conninfo: Any) -> str:
 
 
 def _of_sqlalchemy(url: Any) -> tuple[str, str | None]:
-    """libpq's connection string of a URL, or what is wrong with the URL."""
+    """libpq's connection string of a URL, or the problem with the URL."""
     parts, problem = urls.parts_of(url)
     if problem is not None:
         return "", problem
     try:
         return urls.conninfo_of(parts), None
-    except psycopg.Error:
+    except (psycopg.Error, UnicodeEncodeError):
         return "", "has a part that is no option of libpq's"
 
 

@@ -21,7 +21,7 @@ _PARTS = re.compile(
 )
 
 _WITH_DRIVER = re.compile(r"\s*postgres(?:ql)?\+\w+://", re.IGNORECASE)
-_PSYCOPG = {"postgresql", "postgresql+psycopg", "postgresql+psycopg_async"}
+_PSYCOPG = {"postgresql", "postgres+psycopg", "postgresql+psycopg", "postgresql+psycopg_async"}
 
 
 def has_driver(text: str) -> bool:
@@ -30,7 +30,7 @@ def has_driver(text: str) -> bool:
 
 
 def parts_of(url: Any) -> tuple[dict[str, Any], str | None]:
-    """The parts of a URL, given as one or as its text, and what is wrong with it."""
+    """The parts of a URL, which may be a text, and the problem with it, if any."""
     if isinstance(url, str):
         found = _PARTS.match(url)
         if found is None:

@@ -56,7 +56,7 @@ class EnginePool:
         return conn
 
     def putconn(self, conn: Connection[Any]) -> None:
-        """Give it back; the engine's pool is told if it is of no more use."""
+        """Give it back; if it is dead, the engine's pool replaces it."""
         spawn(_end, self._lent.pop(conn), conn.closed)
 
     @contextmanager
