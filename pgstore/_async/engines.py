@@ -10,7 +10,7 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolTimeout
 
 from pgstore._compat.django import async_django_pool
-from pgstore._compat.joining import async_engine_kind, async_spawn, unwrapped
+from pgstore._compat.joining import async_spawn, unwrapped
 from pgstore._core.frameworks import kind_of, refuse_dialect
 
 # Their connection is shared: a transaction of the application's may be open on it.
@@ -18,11 +18,11 @@ _SHARING = {"StaticPool", "SingletonThreadPool", "AssertionPool"}
 
 
 def lent_pool(source: object) -> Any:
-    """The pool of an engine, or of one of Django's databases; None if it is neither."""
+    """The pool of an engine, or of one of Django's databases."""
     kind = kind_of(source)
     if kind == "django":
         return async_django_pool(source)
-    return AsyncEnginePool(source) if kind == async_engine_kind else None
+    return AsyncEnginePool(source)
 
 
 class AsyncEnginePool:

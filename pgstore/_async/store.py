@@ -6,15 +6,13 @@ from datetime import datetime
 from types import TracebackType, UnionType
 from typing import Any, Literal, Self, overload
 
-from psycopg_pool import AsyncConnectionPool
-
+from pgstore._async.choosing import source_of
 from pgstore._async.database import AsyncDatabase
 from pgstore._async.deciding import AsyncDecidingStore
-from pgstore._async.engines import lent_pool
 from pgstore._async.grouping import AsyncGrouping
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.runner import AsyncRunner
-from pgstore._async.source import AsyncSource, PoolConnection
+from pgstore._async.source import PoolConnection
 from pgstore._async.subscription import AsyncSubscription, SubscriptionOptions
 from pgstore._async.waker import AsyncWaker, WakeUp
 from pgstore._compat.joining import AsyncConnections
@@ -24,15 +22,12 @@ from pgstore._core.arguments import (
     name_of,
     one_of,
     refuse_settings,
-    refuse_source,
     seconds,
     several,
 )
 from pgstore._core.codec import Codec, codec_of
 from pgstore._core.coders import DecodeHook, Hook
-from pgstore._core.conninfo import checked
 from pgstore._core.filters import categories_of
-from pgstore._core.frameworks import kind_of
 from pgstore._core.messages import E, RawMessage
 from pgstore._core.metadata import Metadata
 from pgstore._core.parameters import DEFAULT_LEASE
@@ -141,7 +136,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
             super().__init__(database, codec, conninfo._waker, conninfo._grouping)
             runners = conninfo._runners
         else:
-            source = _source(conninfo, store, create, wakeup, prepare_threshold, group_writes)
+            source = source_of(conninfo, store, create, wakeup, prepare_threshold, group_writes)
             waker = AsyncWaker(source, wakeup)
             database = AsyncDatabase(source)
             grouping = AsyncGrouping(database) if group_writes else None
@@ -371,32 +366,3 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
             hooks=GuardedHooks(hooks),
             scheduled=scheduled is True,
         )
-
-
-def _source(
-    conninfo: "AsyncConnections | None",
-    store: str,
-    create: bool,
-    wakeup: WakeUp,
-    prepare_threshold: int | None,
-    group_writes: bool,
-) -> AsyncSource:
-    lent = lent_pool(conninfo)
-    given: Any = None if lent is not None else conninfo
-    if kind_of(given) == "url":
-        given = checked(given)
-    refuse_source(given, AsyncConnectionPool, "AsyncMessageStore")
-    one_of("wakeup", wakeup, "listen", "poll")
-    if prepare_threshold is not None:
-        prepare_threshold = count("prepare_threshold", prepare_threshold)
-    if prepare_threshold != 5 and (lent is not None or isinstance(given, AsyncConnectionPool)):
-        raise InvalidArgumentError(
-            "prepare_threshold belongs into the kwargs of the pool that is given, the connect_args"
-            " of the engine, or Django's OPTIONS"
-        )
-    if lent is not None and lent.transaction is not None and group_writes:
-        raise InvalidArgumentError(
-            "group_writes sends the writes of several threads together; with Django's connections"
-            " each thread has a transaction of its own: leave it out"
-        )
-    return AsyncSource(given, name_of("store", store), create, prepare_threshold, lent)

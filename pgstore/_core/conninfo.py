@@ -7,7 +7,6 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
-from pgstore._core import urls
 from pgstore._core.frameworks import kind_of
 from pgstore.errors import InvalidArgumentError
 
@@ -24,6 +23,8 @@ _LIMITS = {
 
 _URI = re.compile("postgres(ql)?://")
 
+_DRIVER = re.compile(r"\s*postgres(?:ql)?\+\w+:", re.IGNORECASE)  # as SQLAlchemy's URLs name it
+
 _ESCAPES = "in the user's name and the password of a URI, write % as %25, @ as %40 and / as %2F"
 
 
@@ -35,7 +36,8 @@ def checked(conninfo: Any) -> str:
     cannot read, and take what follows an unescaped @ or / of a password for a host or a port.
     """
     problem = None
-    if urls.has_driver(conninfo) if isinstance(conninfo, str) else kind_of(conninfo) == "url":
+    named = _DRIVER.match(conninfo) if isinstance(conninfo, str) else kind_of(conninfo) == "url"
+    if named:
         conninfo, problem = _of_sqlalchemy(conninfo)
     if problem := problem or _problem_of(conninfo):
         raise InvalidArgumentError(
@@ -47,6 +49,8 @@ def checked(conninfo: Any) -> str:
 
 def _of_sqlalchemy(url: Any) -> tuple[str, str | None]:
     """libpq's connection string of a URL, or the problem with the URL."""
+    from pgstore._core import urls  # only where one is given
+
     parts, problem = urls.parts_of(url)
     if problem is not None:
         return "", problem

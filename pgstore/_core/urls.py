@@ -20,13 +20,7 @@ _PARTS = re.compile(
     """
 )
 
-_WITH_DRIVER = re.compile(r"\s*postgres(?:ql)?\+\w+://", re.IGNORECASE)
 _PSYCOPG = {"postgresql", "postgres+psycopg", "postgresql+psycopg", "postgresql+psycopg_async"}
-
-
-def has_driver(text: str) -> bool:
-    """Tell whether a text is a URL of SQLAlchemy's, which names a driver."""
-    return _WITH_DRIVER.match(text) is not None
 
 
 def parts_of(url: Any) -> tuple[dict[str, Any], str | None]:

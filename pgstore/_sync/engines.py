@@ -12,7 +12,7 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolTimeout
 
 from pgstore._compat.django import django_pool
-from pgstore._compat.joining import engine_kind, spawn, unwrapped
+from pgstore._compat.joining import spawn, unwrapped
 from pgstore._core.frameworks import kind_of, refuse_dialect
 
 # Their connection is shared: a transaction of the application's may be open on it.
@@ -20,11 +20,11 @@ _SHARING = {"StaticPool", "SingletonThreadPool", "AssertionPool"}
 
 
 def lent_pool(source: object) -> Any:
-    """The pool of an engine, or of one of Django's databases; None if it is neither."""
+    """The pool of an engine, or of one of Django's databases."""
     kind = kind_of(source)
     if kind == "django":
         return django_pool(source)
-    return EnginePool(source) if kind == engine_kind else None
+    return EnginePool(source)
 
 
 class EnginePool:

@@ -8,8 +8,6 @@ from datetime import datetime
 from types import TracebackType, UnionType
 from typing import Any, Literal, Self, overload
 
-from psycopg_pool import ConnectionPool
-
 from pgstore._compat.joining import Connections
 from pgstore._core.arguments import (
     count,
@@ -17,27 +15,24 @@ from pgstore._core.arguments import (
     name_of,
     one_of,
     refuse_settings,
-    refuse_source,
     seconds,
     several,
 )
 from pgstore._core.codec import Codec, codec_of
 from pgstore._core.coders import DecodeHook, Hook
-from pgstore._core.conninfo import checked
 from pgstore._core.filters import categories_of
-from pgstore._core.frameworks import kind_of
 from pgstore._core.messages import E, RawMessage
 from pgstore._core.metadata import Metadata
 from pgstore._core.parameters import DEFAULT_LEASE
 from pgstore._core.subscriptions import GuardedHooks, RunnerHooks
 from pgstore._core.upcasters import Upcaster
+from pgstore._sync.choosing import source_of
 from pgstore._sync.database import Database
 from pgstore._sync.deciding import DecidingStore
-from pgstore._sync.engines import lent_pool
 from pgstore._sync.grouping import Grouping
 from pgstore._sync.opening import Opening
 from pgstore._sync.runner import Runner
-from pgstore._sync.source import PoolConnection, Source
+from pgstore._sync.source import PoolConnection
 from pgstore._sync.subscription import Subscription, SubscriptionOptions
 from pgstore._sync.waker import Waker, WakeUp
 from pgstore.errors import InvalidArgumentError
@@ -143,7 +138,7 @@ class MessageStore(DecidingStore[E]):
             super().__init__(database, codec, conninfo._waker, conninfo._grouping)
             runners = conninfo._runners
         else:
-            source = _source(conninfo, store, create, wakeup, prepare_threshold, group_writes)
+            source = source_of(conninfo, store, create, wakeup, prepare_threshold, group_writes)
             waker = Waker(source, wakeup)
             database = Database(source)
             grouping = Grouping(database) if group_writes else None
@@ -373,32 +368,3 @@ class MessageStore(DecidingStore[E]):
             hooks=GuardedHooks(hooks),
             scheduled=scheduled is True,
         )
-
-
-def _source(
-    conninfo: "Connections | None",
-    store: str,
-    create: bool,
-    wakeup: WakeUp,
-    prepare_threshold: int | None,
-    group_writes: bool,
-) -> Source:
-    lent = lent_pool(conninfo)
-    given: Any = None if lent is not None else conninfo
-    if kind_of(given) == "url":
-        given = checked(given)
-    refuse_source(given, ConnectionPool, "MessageStore")
-    one_of("wakeup", wakeup, "listen", "poll")
-    if prepare_threshold is not None:
-        prepare_threshold = count("prepare_threshold", prepare_threshold)
-    if prepare_threshold != 5 and (lent is not None or isinstance(given, ConnectionPool)):
-        raise InvalidArgumentError(
-            "prepare_threshold belongs into the kwargs of the pool that is given, the connect_args"
-            " of the engine, or Django's OPTIONS"
-        )
-    if lent is not None and lent.transaction is not None and group_writes:
-        raise InvalidArgumentError(
-            "group_writes sends the writes of several threads together; with Django's connections"
-            " each thread has a transaction of its own: leave it out"
-        )
-    return Source(given, name_of("store", store), create, prepare_threshold, lent)
