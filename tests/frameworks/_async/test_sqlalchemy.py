@@ -101,6 +101,16 @@ async def test_a_connection_taken_out_of_a_session_that_has_begun_is_committed_w
     assert await store.stream_version(stream) == 1
 
 
+async def test_of_a_connection_taken_out_before_a_transaction_sqlalchemy_knows_nothing(
+    store: Store, engine: AsyncEngine, stream: str
+) -> None:
+    """As the page on transactions says; the connection itself, as `conn`, has none of that."""
+    async with engine.connect() as conn:
+        await store.write(stream, Paid(1), conn=await async_raw_of(conn))
+        await conn.commit()
+    assert await store.stream_version(stream) == 0
+
+
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_conflict_that_is_caught_makes_the_commit_fail(
     store: Store, engine: AsyncEngine, stream: str, orders: Orders, way: str

@@ -102,6 +102,16 @@ def test_a_connection_taken_out_of_a_session_that_has_begun_is_committed_with_it
     assert store.stream_version(stream) == 1
 
 
+def test_of_a_connection_taken_out_before_a_transaction_sqlalchemy_knows_nothing(
+    store: Store, engine: Engine, stream: str
+) -> None:
+    """As the page on transactions says; the connection itself, as `conn`, has none of that."""
+    with engine.connect() as conn:
+        store.write(stream, Paid(1), conn=raw_of(conn))
+        conn.commit()
+    assert store.stream_version(stream) == 0
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_conflict_that_is_caught_makes_the_commit_fail(
     store: Store, engine: Engine, stream: str, orders: Orders, way: str
