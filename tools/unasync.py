@@ -19,6 +19,7 @@ PAIRS = [
     ("pgstore/otel/_async", "pgstore/otel/_sync"),
     ("pgstore/testing/_async", "pgstore/testing/_sync"),
     ("tests/client/_async", "tests/client/_sync"),
+    ("tests/frameworks/_async", "tests/frameworks/_sync"),
 ]
 
 HEADER = "# Generated from {source} by `python tools/unasync.py`.\n\n"

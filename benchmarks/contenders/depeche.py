@@ -57,7 +57,7 @@ SELECT depeche_write_message_bench(uuidv7(), 'account-' || :stream, '{SAMPLE}');
         import sqlalchemy.dialects.postgresql.psycopg
 
         assert depeche_db
-        assert sqlalchemy
+        assert sqlalchemy.__version__
 
     def client(self, conninfo: str) -> Client:
         return DepecheClient(conninfo)

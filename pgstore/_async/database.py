@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import psycopg
-from psycopg import AsyncConnection, AsyncTransaction, Pipeline
+from psycopg import AsyncTransaction, Pipeline
 from psycopg.rows import TupleRow, tuple_row
 
 from pgstore._async.cursor import Parameters, StoreCursor, run
 from pgstore._async.direct import AsyncDirectConnection
+from pgstore._async.joining import joined
 from pgstore._async.source import AsyncSource, Pool, PoolConnection
+from pgstore._compat.joining import AsyncConn
 from pgstore._core.translation import is_elsewhere, is_lost_connection, refuse_failed
 from pgstore.errors import InvalidArgumentError
 
@@ -44,16 +46,26 @@ class AsyncDatabase:
         """A connection of the pool in this block."""
         conn = await self.take(pool, handlers)
         try:
-            async with conn:
+            async with self.source.block(conn):
                 yield conn
         finally:
             await self.give_back(pool, conn)
+
+    @asynccontextmanager
+    async def joined(self, conn: AsyncConn | None) -> AsyncIterator[PoolConnection | None]:
+        """psycopg's connection in the caller's transaction in this block; None if there is none."""
+        conn = self.source.ambient() if conn is None else conn
+        if conn is None:
+            yield None
+            return
+        async with joined(conn) as raw:
+            yield raw
 
     async def rows(
         self,
         statement: str,
         parameters: Parameters,
-        conn: AsyncConnection[object] | None = None,
+        conn: AsyncConn | None = None,
         *,
         repeatable: bool = True,
     ) -> list[TupleRow]:
@@ -66,9 +78,11 @@ class AsyncDatabase:
         """
         statement = self.statements[statement]
         try:
+            conn = self.source.ambient() if conn is None else conn
             if conn is not None:
                 await self.ready()
-                return await run(conn, statement, parameters)
+                async with joined(conn) as raw:
+                    return await run(raw, statement, parameters)
             return await self._repeated(statement, parameters, repeatable)
         except (psycopg.Error, InvalidArgumentError) as error:
             if error.sqlstate is None:
@@ -101,7 +115,7 @@ class AsyncDatabase:
         try:
             if isinstance(conn, AsyncDirectConnection):
                 return await conn.rows(statement, parameters)
-            async with conn:  # of a pool of the user's
+            async with self.source.block(conn):  # of a pool of the user's
                 if conn.autocommit:
                     return await run(conn, statement, parameters)
                 # Without this there would be three round trips, not one.
@@ -124,6 +138,12 @@ class AsyncDatabase:
         TransactionFailedError if the block ends normally and there is nothing left to commit.
         """
         pool = await self.ready()
+        if self.source.transaction is not None:
+            async with self.source.transaction() as conn:
+                if first is not None:
+                    await run(conn, self.statements[first[0]], first[1])
+                yield conn
+            return
         began = time.monotonic()
         async with AsyncExitStack() as stack:
             for _ in range(_DEAD_CONNECTIONS):

@@ -3,21 +3,23 @@
 import copy
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import datetime
+from functools import partial
 from typing import Any, Generic
 
 import psycopg
 from psycopg import AsyncConnection
 
 from pgstore._async.writer import AsyncWriter
+from pgstore._compat.joining import AsyncConn
 from pgstore._compat.tasks import async_pause
 from pgstore._core import statements as s
 from pgstore._core.arguments import aware, count, name_of
 from pgstore._core.handlers import refuse_no_plain_function
 from pgstore._core.log import log
-from pgstore._core.messages import E
+from pgstore._core.messages import E, MessagePosition
 from pgstore._core.metadata import Metadata
 from pgstore._core.states import Decided, Loaded, Made, S, StateCodec
 from pgstore._core.tags import Query, TaggedMessages, given_tags, items_of
@@ -58,7 +60,7 @@ class AsyncDecider(Generic[S, E]):
         *,
         at_version: int | None = None,
         at: datetime | None = None,
-        conn: AsyncConnection[object] | None = None,
+        conn: AsyncConn | None = None,
     ) -> Loaded[S]:
         """The state of a stream and its version.
 
@@ -72,8 +74,9 @@ class AsyncDecider(Generic[S, E]):
             StreamCutOffError: the beginning of the stream was deleted, and no snapshot has it.
             InvalidArgumentError: the stream has not reached `at_version`.
         """
-        made = await self._made(stream, self._remembered(stream), conn, at_version, at)
-        if at is None and at_version is None and conn is None:
+        async with self._store._database.joined(conn) as raw:
+            made = await self._made(stream, self._remembered(stream), raw, at_version, at)
+        if at is None and at_version is None and raw is None:
             await self._keep(stream, made)
         if at is None and at_version is not None and made.version < at_version:
             raise InvalidArgumentError(
@@ -90,7 +93,7 @@ class AsyncDecider(Generic[S, E]):
         metadata: Metadata | None = None,
         tags: Iterable[str] | None = None,
         attempts: int = 10,
-        conn: AsyncConnection[object] | None = None,
+        conn: AsyncConn | None = None,
     ) -> Decided[S]:
         """Write what a function decides on the state of a stream, or of the messages of a query.
 
@@ -119,7 +122,19 @@ class AsyncDecider(Generic[S, E]):
         if query is not None:
             name_of("stream", stream)
             query = items_of(query)
-        tags = given_tags(tags)
+        write = partial(self._store.write_many, tags=given_tags(tags), metadata=metadata)
+        async with self._store._database.joined(conn) as raw:
+            return await self._decide(stream, decision, query, write, attempts, raw)
+
+    async def _decide(
+        self,
+        stream: str,
+        decision: Callable[[S], E | Iterable[E] | None],
+        query: Query | None,
+        write: Callable[..., Awaitable[MessagePosition]],
+        attempts: int,
+        conn: AsyncConnection[Any] | None,
+    ) -> Decided[S]:
         longest = _PAUSE
         while True:
             made, found = await self._ground(stream, query, conn)
@@ -134,12 +149,10 @@ class AsyncDecider(Generic[S, E]):
                 savepoint = conn.transaction()
             try:
                 async with savepoint:
-                    position = await self._store.write_many(
+                    position = await write(
                         stream,
                         new,
                         expected_version=made.version if found is None else None,
-                        metadata=metadata,
-                        tags=tags,
                         unless=found,
                         conn=conn,
                     )
@@ -156,7 +169,7 @@ class AsyncDecider(Generic[S, E]):
         self,
         stream: str,
         query: Query | None,
-        conn: AsyncConnection[object] | None,
+        conn: AsyncConnection[Any] | None,
     ) -> tuple[Made[S], TaggedMessages[E] | None]:
         """The state to decide on, and the messages of the query that it is made of, if any."""
         if query is None:
@@ -186,7 +199,7 @@ class AsyncDecider(Generic[S, E]):
         self,
         stream: str,
         made: Made[S] | None,
-        conn: AsyncConnection[object] | None,
+        conn: AsyncConnection[Any] | None,
         at_version: int | None = None,
         at: datetime | None = None,
     ) -> Made[S]:

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
 
-from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from pgstore._async.cursor import Parameters
@@ -12,6 +11,7 @@ from pgstore._async.follower import AsyncFollower, Page
 from pgstore._async.lending import AsyncBorrower
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.reader import PAGE, AsyncReader, Fetched
+from pgstore._compat.joining import AsyncConn
 from pgstore._core import statements as s
 from pgstore._core.arguments import count, name_of, number, seconds, several, whole
 from pgstore._core.filters import Filter, categories_of
@@ -50,7 +50,7 @@ class AsyncGlobalReader(AsyncReader[E]):
         partition: int | None = None,
         partitions: int | None = None,
         partition_by: str = "stream",
-        conn: AsyncConnection[object] | None = None,
+        conn: AsyncConn | None = None,
     ) -> AsyncIterator[StoredMessage[E]]:
         """Iterate over the messages of all streams in global order, up to the safe position.
 
@@ -110,7 +110,7 @@ class AsyncGlobalReader(AsyncReader[E]):
         partition: int | None = None,
         partitions: int | None = None,
         partition_by: str = "stream",
-        conn: AsyncConnection[object] | None = None,
+        conn: AsyncConn | None = None,
     ) -> AsyncIterator[StoredMessage[E]]:
         """Iterate over the messages of a category's streams in global order: see `read_all`."""
         return self.read_all(
@@ -177,7 +177,7 @@ class AsyncGlobalReader(AsyncReader[E]):
         correlation_id: str,
         *,
         max_count: int | None = None,
-        conn: AsyncConnection[object] | None = None,
+        conn: AsyncConn | None = None,
     ) -> AsyncIterator[StoredMessage[E]]:
         """Iterate over the messages whose metadata has this `correlation_id`, in global order.
 
@@ -204,7 +204,7 @@ class AsyncGlobalReader(AsyncReader[E]):
         query: Query,
         *,
         after_position: int = 0,
-        conn: AsyncConnection[object] | None = None,
+        conn: AsyncConn | None = None,
     ) -> TaggedMessages[E]:
         """The messages that a query looks for, in global order, to decide upon.
 

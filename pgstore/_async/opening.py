@@ -1,12 +1,13 @@
 """The database for work that ends when the store is closed."""
 
-from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
 from pgstore._async.cursor import Parameters, run
 from pgstore._async.database import AsyncDatabase
+from pgstore._async.joining import joined
 from pgstore._async.source import AsyncSource, Pool, PoolConnection
+from pgstore._compat.joining import AsyncConn
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.silence import Silence
 from pgstore._core.translation import passes
@@ -36,13 +37,15 @@ class AsyncOpening(AsyncDatabase):
         self,
         statement: str,
         parameters: Parameters,
-        conn: AsyncConnection[object] | None = None,
+        conn: AsyncConn | None = None,
         *,
         repeatable: bool = True,
     ) -> list[TupleRow]:
         """As the database; a transaction that was begun before the closing can be finished."""
+        conn = self.source.ambient() if conn is None else conn
         if conn is not None:
-            return await run(conn, self.statements[statement], parameters)
+            async with joined(conn) as raw:
+                return await run(raw, self.statements[statement], parameters)
         return await super().rows(statement, parameters, repeatable=repeatable)
 
     async def ready(self) -> Pool:

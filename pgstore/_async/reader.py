@@ -7,11 +7,11 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 import msgspec
-from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from pgstore._async.database import AsyncDatabase
 from pgstore._async.waker import AsyncWaker
+from pgstore._compat.joining import AsyncConn
 from pgstore._core import statements as s
 from pgstore._core.arguments import count, name_of, number, several, uuid_text, whole
 from pgstore._core.checking import UnreadableMessage, unreadable_lines, unreadable_rows
@@ -49,7 +49,7 @@ class AsyncReader(Generic[E]):
         to_version: int | None = None,
         max_count: int | None = None,
         backward: bool = False,
-        conn: AsyncConnection[object] | None = None,
+        conn: AsyncConn | None = None,
     ) -> AsyncIterator[StoredMessage[E]]:
         """Iterate over a stream's messages in the order of their versions.
 
@@ -91,7 +91,7 @@ class AsyncReader(Generic[E]):
         return self._messages(fetch, from_version, max_count)
 
     async def last(
-        self, stream: str, *, type: str | None = None, conn: AsyncConnection[object] | None = None
+        self, stream: str, *, type: str | None = None, conn: AsyncConn | None = None
     ) -> StoredMessage[E] | None:
         """The stream's last message, or its last one of the type with this name; None if none."""
         if type is not None:
@@ -107,9 +107,7 @@ class AsyncReader(Generic[E]):
             rows = await self._database.rows(s.READ_STREAM, parameters, conn) if before else []
         return None
 
-    async def get(
-        self, message_id: UUID, *, conn: AsyncConnection[object] | None = None
-    ) -> StoredMessage[E]:
+    async def get(self, message_id: UUID, *, conn: AsyncConn | None = None) -> StoredMessage[E]:
         """The message with this id.
 
         Raises:
@@ -121,7 +119,7 @@ class AsyncReader(Generic[E]):
         return next(iter(found.values()))
 
     async def get_many(
-        self, message_ids: Iterable[UUID], *, conn: AsyncConnection[object] | None = None
+        self, message_ids: Iterable[UUID], *, conn: AsyncConn | None = None
     ) -> dict[UUID, StoredMessage[E]]:
         """The messages with these ids, in that order; ids that do not exist are left out."""
         ids = several("message_ids", message_ids) or ()
@@ -136,9 +134,7 @@ class AsyncReader(Generic[E]):
                 found[row[0]] = self._stored(row)
         return found
 
-    async def stream_version(
-        self, stream: str, *, conn: AsyncConnection[object] | None = None
-    ) -> int:
+    async def stream_version(self, stream: str, *, conn: AsyncConn | None = None) -> int:
         """The version of the stream's last message; 0 if the stream is empty."""
         ((version,),) = await self._database.rows(
             s.STREAM_VERSION, (name_of("stream", stream),), conn
@@ -151,7 +147,7 @@ class AsyncReader(Generic[E]):
         *,
         from_version: int | None = None,
         to_version: int | None = None,
-        conn: AsyncConnection[object] | None = None,
+        conn: AsyncConn | None = None,
     ) -> list[MessagePosition]:
         """Where the messages of a stream are, from one version to another, both inclusive.
 

@@ -4,10 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar
 
-from psycopg import AsyncConnection
-
 from pgstore._async.decider import AsyncDecider
 from pgstore._async.writer import AsyncWriter
+from pgstore._compat.joining import AsyncConn
 from pgstore._core.arguments import name_of
 from pgstore._core.messages import E, MessagePosition
 from pgstore._core.metadata import Metadata
@@ -29,7 +28,7 @@ class AsyncRepository(Generic[A, E]):
         """The stream of the aggregate with this id."""
         return f"{self._category}-{name_of('id', id)}"
 
-    async def get(self, id: str, *, conn: AsyncConnection[object] | None = None) -> A:
+    async def get(self, id: str, *, conn: AsyncConn | None = None) -> A:
         """The aggregate with this id, as its messages have made it.
 
         Raises:
@@ -48,7 +47,7 @@ class AsyncRepository(Generic[A, E]):
         aggregate: A,
         *,
         metadata: Metadata | None = None,
-        conn: AsyncConnection[object] | None = None,
+        conn: AsyncConn | None = None,
     ) -> MessagePosition:
         """Save a new aggregate; the place of its last message.
 
@@ -66,7 +65,7 @@ class AsyncRepository(Generic[A, E]):
         aggregate: A,
         *,
         metadata: Metadata | None = None,
-        conn: AsyncConnection[object] | None = None,
+        conn: AsyncConn | None = None,
     ) -> MessagePosition | None:
         """Write the aggregate's changes, if there are any; the place of the last one.
 
@@ -93,7 +92,7 @@ class AsyncRepository(Generic[A, E]):
         id: str,
         *,
         metadata: Metadata | None = None,
-        conn: AsyncConnection[object] | None = None,
+        conn: AsyncConn | None = None,
     ) -> AsyncIterator[A]:
         """Get an aggregate and save it at the end of the block, unless that raises."""
         aggregate = await self.get(id, conn=conn)

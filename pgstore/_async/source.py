@@ -3,10 +3,10 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg import AsyncConnection
@@ -42,7 +42,12 @@ class AsyncSource:
     """Where the store's connections come from: a pool, its own or the user's."""
 
     def __init__(
-        self, source: str | Pool | None, name: str, create: bool, prepare_threshold: int | None = 5
+        self,
+        source: str | Pool | None,
+        name: str,
+        create: bool,
+        prepare_threshold: int | None = 5,
+        lent: Any = None,
     ) -> None:
         self.name = name
         self.room = 10
@@ -52,7 +57,9 @@ class AsyncSource:
         self._create = create
         self._own = {**_OWN, "prepare_threshold": prepare_threshold}
         self.conninfo = checked(source) if isinstance(source, str) else ""
-        self._given = None if source is None or isinstance(source, str) else source
+        self._lent = lent  # as a pool: a framework's connections
+        given = None if source is None or isinstance(source, str) else source
+        self._given: Pool | None = lent or given
         self._pool: Pool | None = None
         self._loop_end: AsyncLoopEnd | None = None
         self._lock = asyncio.Lock()
@@ -91,7 +98,30 @@ class AsyncSource:
                 pool = self._pool
         return pool
 
+    def ambient(self) -> Any:
+        """The connection in whose transaction statements run by themselves, if there is one."""
+        return None if self._lent is None else self._lent.ambient()
+
+    @property
+    def transaction(self) -> Callable[[], AbstractAsyncContextManager[PoolConnection]] | None:
+        """A framework's own block of a transaction, instead of psycopg's."""
+        found: Callable[[], AbstractAsyncContextManager[PoolConnection]] | None
+        found = None if self._lent is None else self._lent.transaction
+        return found
+
+    def block(self, conn: PoolConnection) -> AbstractAsyncContextManager[object]:
+        """Commit what is done on a connection of the pool in this block, or roll it back."""
+        if self._lent is None:
+            return conn
+        block: AbstractAsyncContextManager[object] = self._lent.block(conn)
+        return block
+
     async def _open(self) -> Pool:
+        if self._lent is not None:
+            # Not one of the application's, which may be all in use, or in a transaction.
+            async with self._lent.beside() as conn:
+                await ensure(conn, self.statements, create=self._create)
+            return cast(Pool, self._lent)
         if self._given is not None:
             async with self._taken(self._given) as conn:
                 restore = conn.autocommit
@@ -185,6 +215,10 @@ class AsyncSource:
     async def connection(self) -> AsyncIterator[PoolConnection]:
         """A connection beside the pool, in autocommit mode: for a session that waits."""
         pool = await self.ready()
+        if self._lent is not None:
+            async with self._lent.beside() as conn:
+                yield conn
+            return
         # Of a pool of the user's either may be a function: of a password that changes, for example.
         conninfo = await async_called(pool.conninfo) or ""
         kwargs = await async_called(pool.kwargs) or {}

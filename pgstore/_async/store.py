@@ -6,23 +6,22 @@ from datetime import datetime
 from types import TracebackType, UnionType
 from typing import Any, Literal, Self, overload
 
-from psycopg_pool import AsyncConnectionPool
-
+from pgstore._async.choosing import source_of
 from pgstore._async.database import AsyncDatabase
 from pgstore._async.deciding import AsyncDecidingStore
 from pgstore._async.grouping import AsyncGrouping
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.runner import AsyncRunner
-from pgstore._async.source import AsyncSource, Pool, PoolConnection
+from pgstore._async.source import PoolConnection
 from pgstore._async.subscription import AsyncSubscription, SubscriptionOptions
 from pgstore._async.waker import AsyncWaker, WakeUp
+from pgstore._compat.joining import AsyncConnections
 from pgstore._core.arguments import (
     count,
     describe,
     name_of,
     one_of,
     refuse_settings,
-    refuse_source,
     seconds,
     several,
 )
@@ -49,7 +48,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
     @overload
     def __init__(
         self,
-        conninfo: "str | Pool | AsyncMessageStore[Any] | None" = None,
+        conninfo: "AsyncConnections | AsyncMessageStore[Any] | None" = None,
         *,
         messages: type[E] | Mapping[str, type[E]],
         store: str = "pgstore",
@@ -65,7 +64,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
     @overload
     def __init__(
         self,
-        conninfo: "str | Pool | AsyncMessageStore[Any] | None" = None,
+        conninfo: "AsyncConnections | AsyncMessageStore[Any] | None" = None,
         *,
         messages: UnionType,
         store: str = "pgstore",
@@ -80,7 +79,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
 
     def __init__(
         self,
-        conninfo: "str | Pool | AsyncMessageStore[Any] | None" = None,
+        conninfo: "AsyncConnections | AsyncMessageStore[Any] | None" = None,
         *,
         messages: object,
         store: str = "pgstore",
@@ -95,9 +94,11 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         """Make a store; it connects when it is first used.
 
         Args:
-            conninfo: a libpq connection string, a psycopg pool (which stays the caller's to open
-                and close), None for libpq's environment variables, or another store: the same one,
-                on the same connections, with other message types. Closing either closes both.
+            conninfo: a connection string of libpq, or of SQLAlchemy for psycopg. None stands for
+                libpq's environment variables. A psycopg pool, a SQLAlchemy engine or, without
+                asyncio, a connection of Django stays the caller's to open and close. Another store
+                gives the same one, on the same connections, with other message types. Closing
+                either closes both.
             messages: the message types: a class, a union of classes, or a mapping of names to
                 classes. A class's first name is written, all its names are read. Classes are
                 msgspec Structs, dataclasses, attrs classes, pydantic models, and others that the
@@ -135,7 +136,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
             super().__init__(database, codec, conninfo._waker, conninfo._grouping)
             runners = conninfo._runners
         else:
-            source = _source(conninfo, store, create, wakeup, prepare_threshold)
+            source = source_of(conninfo, store, create, wakeup, prepare_threshold, group_writes)
             waker = AsyncWaker(source, wakeup)
             database = AsyncDatabase(source)
             grouping = AsyncGrouping(database) if group_writes else None
@@ -365,21 +366,3 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
             hooks=GuardedHooks(hooks),
             scheduled=scheduled is True,
         )
-
-
-def _source(
-    conninfo: str | Pool | None,
-    store: str,
-    create: bool,
-    wakeup: WakeUp,
-    prepare_threshold: int | None,
-) -> AsyncSource:
-    refuse_source(conninfo, AsyncConnectionPool, "AsyncMessageStore")
-    one_of("wakeup", wakeup, "listen", "poll")
-    if prepare_threshold is not None:
-        prepare_threshold = count("prepare_threshold", prepare_threshold)
-    if prepare_threshold != 5 and isinstance(conninfo, AsyncConnectionPool):
-        raise InvalidArgumentError(
-            "prepare_threshold belongs into the kwargs of the pool that is given"
-        )
-    return AsyncSource(conninfo, name_of("store", store), create, prepare_threshold)

@@ -12,7 +12,9 @@ from psycopg.rows import TupleRow
 
 from pgstore._async.calling import calls_of, handle
 from pgstore._async.database import AsyncDatabase
+from pgstore._async.joining import joined
 from pgstore._async.registering import AsyncRegistering
+from pgstore._compat.joining import AsyncConn
 from pgstore._compat.tasks import async_pause
 from pgstore._core import statements as s
 from pgstore._core.arguments import (
@@ -21,7 +23,6 @@ from pgstore._core.arguments import (
     describe,
     name_of,
     number,
-    refuse_other,
     seconds,
     several,
     whole,
@@ -294,13 +295,19 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
             await async_pause(delay)
             delay = min(delay * 2, _WAIT_POLL[1])
 
-    async def apply(self, messages: Iterable[StoredMessage[E]], conn: AsyncConnection[Any]) -> None:
+    async def apply(self, messages: Iterable[StoredMessage[E]], conn: AsyncConn) -> None:
         """Call the handlers for these messages here, in the caller's transaction on `conn`.
 
         For a projection that is changed by the transaction that writes. The checkpoint stays, and
-        messages without a handler are passed over. An error of a handler is raised.
+        messages without a handler are passed over. An error of a handler is raised. A handler that
+        takes the transaction gets psycopg's connection, also if `conn` is a framework's.
         """
-        refuse_other(conn, AsyncConnection)
+        async with joined(conn) as raw:
+            await self._apply(messages, raw)
+
+    async def _apply(
+        self, messages: Iterable[StoredMessage[E]], conn: AsyncConnection[Any]
+    ) -> None:
         if conn.autocommit and conn.info.transaction_status == TransactionStatus.IDLE:
             raise InvalidArgumentError(
                 "apply needs a transaction, and this connection commits each statement by itself:"

@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import psycopg
-from psycopg import AsyncConnection
 
 from pgstore._async.database import AsyncDatabase
 from pgstore._async.global_reader import AsyncGlobalReader
 from pgstore._async.grouping import AsyncGrouping
 from pgstore._async.waker import AsyncWaker
+from pgstore._compat.joining import AsyncConn
 from pgstore._core import statements as s
 from pgstore._core.arguments import due_times, name_of, number, several, uuid_text
 from pgstore._core.codec import Codec, message_id_text
@@ -44,7 +44,7 @@ class AsyncWriter(AsyncGlobalReader[E]):
         metadata: Metadata | None = None,
         tags: Iterable[str] | None = None,
         unless: AppendCondition | None = None,
-        conn: AsyncConnection[object] | None = None,
+        conn: AsyncConn | None = None,
     ) -> MessagePosition:
         """Append a message to a stream, in one round trip.
 
@@ -61,7 +61,8 @@ class AsyncWriter(AsyncGlobalReader[E]):
             tags: at most 32, of 1 to 255 bytes.
             unless: write only if no message has come that the query of this condition looks for;
                 `read_tagged` returns one.
-            conn: join the caller's transaction on this connection; nothing is committed here.
+            conn: join the transaction of this connection, of psycopg, SQLAlchemy or Django (there a
+                session too); nothing is committed here.
 
         Raises:
             OptimisticConcurrencyError: the stream is at another version.
@@ -99,7 +100,7 @@ class AsyncWriter(AsyncGlobalReader[E]):
         metadata: Metadata | Sequence[Metadata | None] | None = None,
         tags: Iterable[str] | None = None,
         unless: AppendCondition | None = None,
-        conn: AsyncConnection[object] | None = None,
+        conn: AsyncConn | None = None,
     ) -> MessagePosition:
         """Append several messages to a stream, all or nothing, in one round trip.
 
@@ -134,7 +135,7 @@ class AsyncWriter(AsyncGlobalReader[E]):
         expected_version: int,
         metadata: Metadata | None = None,
         tags: Iterable[str] | None = None,
-        conn: AsyncConnection[object] | None = None,
+        conn: AsyncConn | None = None,
     ) -> MessagePosition:
         """Make a stream hold exactly these messages, of which it has the first ones already.
 
@@ -175,7 +176,7 @@ class AsyncWriter(AsyncGlobalReader[E]):
         metadata: Metadata | None = None,
         tags: Iterable[str] | None = None,
         message_id: UUID | None = None,
-        conn: AsyncConnection[object] | None = None,
+        conn: AsyncConn | None = None,
     ) -> UUID:
         """Keep a message that is written to a stream later; return its id.
 
@@ -187,7 +188,8 @@ class AsyncWriter(AsyncGlobalReader[E]):
             due: a time, aware of its zone, or how long from now by the server's clock.
             metadata, tags: as in `write`.
             message_id: the id that it will have; None as in `write`.
-            conn: join the caller's transaction on this connection; nothing is committed here.
+            conn: join the transaction of this connection, of psycopg, SQLAlchemy or Django (there a
+                session too); nothing is committed here.
 
         Raises:
             MessageIdInUseError: another message has this id, or will have it.
@@ -204,9 +206,7 @@ class AsyncWriter(AsyncGlobalReader[E]):
         await self._database.rows(s.SCHEDULE_MESSAGE, (*what, at, after, *more), conn)
         return UUID(new_id)
 
-    async def cancel(
-        self, message_id: UUID, *, conn: AsyncConnection[object] | None = None
-    ) -> bool:
+    async def cancel(self, message_id: UUID, *, conn: AsyncConn | None = None) -> bool:
         """Forget a scheduled message; False if it was written already, or never scheduled.
 
         Raises:

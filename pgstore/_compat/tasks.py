@@ -43,6 +43,16 @@ class AsyncTask:
             raise self._exit
 
 
+_ends = threading.local()
+
+
+def at_thread_end(call: Callable[[], object]) -> None:
+    """Call it when this thread ends, if it is one of a Task; once, however often this is said."""
+    calls: set[Callable[[], object]] | None = getattr(_ends, "calls", None)
+    if calls is not None:
+        calls.add(call)
+
+
 class Task:
     """Work in the background, from its making until `join`.
 
@@ -58,10 +68,14 @@ class Task:
         self._thread.start()
 
     def _run(self) -> None:
+        _ends.calls = calls = set[Callable[[], object]]()
         try:
             self._work()
         except BaseException as error:
             self._error = error
+        finally:
+            for call in calls:
+                call()
 
     @property
     def alive(self) -> bool:

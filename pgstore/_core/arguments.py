@@ -11,8 +11,10 @@ from operator import index
 from typing import Any, TypeVar
 from uuid import UUID
 
+from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
+from pgstore._core.frameworks import OF_ASYNC_SQLALCHEMY, OF_SQLALCHEMY, advice, kind_of
 from pgstore._core.text import masked, shortened
 from pgstore.errors import InvalidArgumentError
 
@@ -153,12 +155,18 @@ def refuse_source(source: object, pool: type[Any], store: str) -> None:
     """Refuse what a store cannot connect with; its kind of pool tells its color."""
     if source is None or isinstance(source, str | pool):
         return
-    wanted = f"a connection string, a psycopg_pool.{pool.__name__} or None"
+    is_async = pool is AsyncConnectionPool
+    frameworks = "an async engine" if is_async else "an engine, Django's connection"
+    wanted = f"a connection string, a psycopg_pool.{pool.__name__}, {frameworks} or None"
     kind = _kind(source)
     if isinstance(source, ConnectionPool | AsyncConnectionPool):
         other = "MessageStore" if isinstance(source, ConnectionPool) else "AsyncMessageStore"
         hint = f": that is for {other}"
-    elif hasattr(source, "pgconn"):
+    elif kind_of(source) == "engine":
+        hint = ": that is for MessageStore"
+    elif kind_of(source) == "async engine":
+        hint = ": that is for AsyncMessageStore"
+    elif hasattr(source, "pgconn") or kind_of(source) in OF_SQLALCHEMY | OF_ASYNC_SQLALCHEMY:
         hint = ": pass a connection to the operations, as conn="
     else:
         hint = ""
@@ -181,31 +189,19 @@ def uuid_text(argument: str, value: object) -> str:
         ) from None
 
 
-# How to pass what other libraries call a connection or a session, by its class's module.
-_INSIDE = {
-    "sqlalchemy.ext.asyncio.session": (
-        "(await (await session.connection()).get_raw_connection()).driver_connection"
-    ),
-    "sqlalchemy.ext.asyncio.engine": "(await connection.get_raw_connection()).driver_connection",
-    "sqlalchemy.orm": "session.connection().connection.driver_connection",
-    "sqlalchemy.engine": "connection.connection.driver_connection",
-    "django": "connection.connection, inside transaction.atomic()",
-}
-
-
 def refuse_other(conn: object, wanted: type[Any]) -> None:
     """Refuse what is no connection of this class."""
     if not isinstance(conn, wanted):
-        raise no_connection(conn, wanted)
+        raise InvalidArgumentError(f"conn must be a psycopg.{wanted.__name__}, not a {_kind(conn)}")
 
 
 def no_connection(conn: object, wanted: type[Any]) -> InvalidArgumentError:
-    """The error for a conn= that is no connection, or one of the other color."""
-    kind = _kind(conn)
-    inside = next((way for module, way in _INSIDE.items() if kind.startswith(f"{module}.")), None)
+    """The error for a conn= in whose transaction a store cannot write."""
+    others = "SQLAlchemy" if wanted is AsyncConnection else "SQLAlchemy or Django"
+    hint = advice(kind_of(conn), wanted)
     return InvalidArgumentError(
-        f"conn must be a psycopg.{wanted.__name__}, as store.transaction() gives one, not a {kind}"
-        + (f": pass the one inside, conn={inside}" if inside else "")
+        f"conn must be a psycopg.{wanted.__name__}, as store.transaction() gives one, or one"
+        f" of {others}, not a {_kind(conn)}" + (f": {hint}" if hint else "")
     )
 
 

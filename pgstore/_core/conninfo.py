@@ -7,6 +7,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
+from pgstore._core.frameworks import kind_of
 from pgstore.errors import InvalidArgumentError
 
 # A host that has gone, or a firewall that drops packets, sends nothing. TCP alone would wait for
@@ -21,29 +22,47 @@ _LIMITS = {
 
 
 _URI = re.compile("postgres(ql)?://")
-_DRIVER = re.compile(r"\s*(postgres(?:ql)?)\+(\w+):", re.IGNORECASE)
+
+_DRIVER = re.compile(r"\s*postgres(?:ql)?\+\w+:", re.IGNORECASE)  # as SQLAlchemy's URLs name it
 
 _ESCAPES = "in the user's name and the password of a URI, write % as %25, @ as %40 and / as %2F"
 
 
-def checked(conninfo: str) -> str:
+def checked(conninfo: Any) -> str:
     """The connection string, which can be parsed and, it seems, means what it says.
 
+    One of SQLAlchemy for psycopg, as an object too, becomes libpq's.
     Raises InvalidArgumentError without a part of it: libpq's errors and psycopg's quote what they
     cannot read, and take what follows an unescaped @ or / of a password for a host or a port.
     """
-    if problem := _problem_of(conninfo):
+    problem = None
+    named = _DRIVER.match(conninfo) if isinstance(conninfo, str) else kind_of(conninfo) == "url"
+    if named:
+        conninfo, problem = _of_sqlalchemy(conninfo)
+    if problem := problem or _problem_of(conninfo):
         raise InvalidArgumentError(
             f"the connection string, which is not shown as it may hold a password, {problem}"
         )
-    return conninfo
+    found: str = conninfo
+    return found
+
+
+def _of_sqlalchemy(url: Any) -> tuple[str, str | None]:
+    """libpq's connection string of a URL, or the problem with the URL."""
+    from pgstore._core import urls  # only where one is given
+
+    parts, problem = urls.parts_of(url)
+    if problem is not None:
+        return "", problem
+    try:
+        return urls.conninfo_of(parts), None
+    except (psycopg.Error, UnicodeEncodeError):
+        return "", "has a part that is no option of libpq's"
 
 
 def _problem_of(conninfo: object) -> str | None:
     if not isinstance(conninfo, str):
         return "is not a str"
-    if found := _DRIVER.match(conninfo):
-        return f"names SQLAlchemy's driver: drop +{found[2].lower()}, write {found[1].lower()}://"
     if "\0" in conninfo:
         return "holds the character NUL"
     is_uri = _URI.match(conninfo) is not None

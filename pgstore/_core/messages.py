@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -22,6 +22,13 @@ class MessagePosition(msgspec.Struct, frozen=True):
     version: int
     global_position: int
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Let pydantic, and FastAPI, read and write it, and describe it in an OpenAPI schema."""
+        from pgstore._core import pydantic_schemas
+
+        return pydantic_schemas.schema_of(cls, source, handler)
+
 
 class StoredMessage(msgspec.Struct, Generic[E], frozen=True, repr_omit_defaults=True, gc=False):
     """A message as it is stored.
@@ -40,6 +47,13 @@ class StoredMessage(msgspec.Struct, Generic[E], frozen=True, repr_omit_defaults=
     added_at: datetime
     metadata: Mapping[str, object] | None = None
     tags: tuple[str, ...] = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Let pydantic, and FastAPI, read and write it, and describe it in an OpenAPI schema."""
+        from pgstore._core import pydantic_schemas
+
+        return pydantic_schemas.schema_of(cls, source, handler)
 
     @property
     def correlation_id(self) -> str | None:
@@ -68,6 +82,13 @@ class RawMessage(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     data: bytes
     message_id: UUID | None = None
     tags: tuple[str, ...] = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """As that of a StoredMessage; `data` is the payload, not its text."""
+        from pgstore._core import pydantic_schemas
+
+        return pydantic_schemas.schema_of_raw(cls, source, handler)
 
     def get_message_id(self) -> UUID | None:
         """The id to write it with."""

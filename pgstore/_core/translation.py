@@ -115,6 +115,15 @@ def _refused(
     return refused
 
 
+def refuse_marked(conn: psycopg.BaseConnection[Any], is_marked: bool) -> None:
+    """Raise for a transaction of Django's that is to be rolled back, or has failed."""
+    if is_marked or conn.info.transaction_status == TransactionStatus.INERROR:
+        raise TransactionFailedError(
+            "nothing was stored: a statement in this transaction failed, and its error was caught. "
+            "Do not catch the error, or put what may fail into a block of its own: with atomic()"
+        )
+
+
 def refuse_failed(conn: psycopg.BaseConnection[Any]) -> None:
     """Raise for a transaction that can no longer commit what was done in it."""
     status = conn.info.transaction_status

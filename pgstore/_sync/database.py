@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import psycopg
-from psycopg import Connection, Pipeline, Transaction
+from psycopg import Pipeline, Transaction
 from psycopg.rows import TupleRow, tuple_row
 
+from pgstore._compat.joining import Conn
 from pgstore._core.translation import is_elsewhere, is_lost_connection, refuse_failed
 from pgstore._sync.cursor import Parameters, StoreCursor, run
 from pgstore._sync.direct import DirectConnection
+from pgstore._sync.joining import joined
 from pgstore._sync.source import Pool, PoolConnection, Source
 from pgstore.errors import InvalidArgumentError
 
@@ -46,16 +48,26 @@ class Database:
         """A connection of the pool in this block."""
         conn = self.take(pool, handlers)
         try:
-            with conn:
+            with self.source.block(conn):
                 yield conn
         finally:
             self.give_back(pool, conn)
+
+    @contextmanager
+    def joined(self, conn: Conn | None) -> Iterator[PoolConnection | None]:
+        """psycopg's connection in the caller's transaction in this block; None if there is none."""
+        conn = self.source.ambient() if conn is None else conn
+        if conn is None:
+            yield None
+            return
+        with joined(conn) as raw:
+            yield raw
 
     def rows(
         self,
         statement: str,
         parameters: Parameters,
-        conn: Connection[object] | None = None,
+        conn: Conn | None = None,
         *,
         repeatable: bool = True,
     ) -> list[TupleRow]:
@@ -68,9 +80,11 @@ class Database:
         """
         statement = self.statements[statement]
         try:
+            conn = self.source.ambient() if conn is None else conn
             if conn is not None:
                 self.ready()
-                return run(conn, statement, parameters)
+                with joined(conn) as raw:
+                    return run(raw, statement, parameters)
             return self._repeated(statement, parameters, repeatable)
         except (psycopg.Error, InvalidArgumentError) as error:
             if error.sqlstate is None:
@@ -101,7 +115,7 @@ class Database:
         try:
             if isinstance(conn, DirectConnection):
                 return conn.rows(statement, parameters)
-            with conn:  # of a pool of the user's
+            with self.source.block(conn):  # of a pool of the user's
                 if conn.autocommit:
                     return run(conn, statement, parameters)
                 # Without this there would be three round trips, not one.
@@ -122,6 +136,12 @@ class Database:
         TransactionFailedError if the block ends normally and there is nothing left to commit.
         """
         pool = self.ready()
+        if self.source.transaction is not None:
+            with self.source.transaction() as conn:
+                if first is not None:
+                    run(conn, self.statements[first[0]], first[1])
+                yield conn
+            return
         began = time.monotonic()
         with ExitStack() as stack:
             for _ in range(_DEAD_CONNECTIONS):

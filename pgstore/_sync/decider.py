@@ -8,17 +8,19 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
+from functools import partial
 from typing import Any, Generic
 
 import psycopg
 from psycopg import Connection
 
+from pgstore._compat.joining import Conn
 from pgstore._compat.tasks import pause
 from pgstore._core import statements as s
 from pgstore._core.arguments import aware, count, name_of
 from pgstore._core.handlers import refuse_no_plain_function
 from pgstore._core.log import log
-from pgstore._core.messages import E
+from pgstore._core.messages import E, MessagePosition
 from pgstore._core.metadata import Metadata
 from pgstore._core.states import Decided, Loaded, Made, S, StateCodec
 from pgstore._core.tags import Query, TaggedMessages, given_tags, items_of
@@ -60,7 +62,7 @@ class Decider(Generic[S, E]):
         *,
         at_version: int | None = None,
         at: datetime | None = None,
-        conn: Connection[object] | None = None,
+        conn: Conn | None = None,
     ) -> Loaded[S]:
         """The state of a stream and its version.
 
@@ -74,8 +76,9 @@ class Decider(Generic[S, E]):
             StreamCutOffError: the beginning of the stream was deleted, and no snapshot has it.
             InvalidArgumentError: the stream has not reached `at_version`.
         """
-        made = self._made(stream, self._remembered(stream), conn, at_version, at)
-        if at is None and at_version is None and conn is None:
+        with self._store._database.joined(conn) as raw:
+            made = self._made(stream, self._remembered(stream), raw, at_version, at)
+        if at is None and at_version is None and raw is None:
             self._keep(stream, made)
         if at is None and at_version is not None and made.version < at_version:
             raise InvalidArgumentError(
@@ -92,7 +95,7 @@ class Decider(Generic[S, E]):
         metadata: Metadata | None = None,
         tags: Iterable[str] | None = None,
         attempts: int = 10,
-        conn: Connection[object] | None = None,
+        conn: Conn | None = None,
     ) -> Decided[S]:
         """Write what a function decides on the state of a stream, or of the messages of a query.
 
@@ -121,7 +124,19 @@ class Decider(Generic[S, E]):
         if query is not None:
             name_of("stream", stream)
             query = items_of(query)
-        tags = given_tags(tags)
+        write = partial(self._store.write_many, tags=given_tags(tags), metadata=metadata)
+        with self._store._database.joined(conn) as raw:
+            return self._decide(stream, decision, query, write, attempts, raw)
+
+    def _decide(
+        self,
+        stream: str,
+        decision: Callable[[S], E | Iterable[E] | None],
+        query: Query | None,
+        write: Callable[..., MessagePosition],
+        attempts: int,
+        conn: Connection[Any] | None,
+    ) -> Decided[S]:
         longest = _PAUSE
         while True:
             made, found = self._ground(stream, query, conn)
@@ -136,12 +151,10 @@ class Decider(Generic[S, E]):
                 savepoint = conn.transaction()
             try:
                 with savepoint:
-                    position = self._store.write_many(
+                    position = write(
                         stream,
                         new,
                         expected_version=made.version if found is None else None,
-                        metadata=metadata,
-                        tags=tags,
                         unless=found,
                         conn=conn,
                     )
@@ -158,7 +171,7 @@ class Decider(Generic[S, E]):
         self,
         stream: str,
         query: Query | None,
-        conn: Connection[object] | None,
+        conn: Connection[Any] | None,
     ) -> tuple[Made[S], TaggedMessages[E] | None]:
         """The state to decide on, and the messages of the query that it is made of, if any."""
         if query is None:
@@ -188,7 +201,7 @@ class Decider(Generic[S, E]):
         self,
         stream: str,
         made: Made[S] | None,
-        conn: Connection[object] | None,
+        conn: Connection[Any] | None,
         at_version: int | None = None,
         at: datetime | None = None,
     ) -> Made[S]:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 
-from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from pgstore._compat.joining import Conn
 from pgstore._core import statements as s
 from pgstore._core.arguments import count, name_of, number, seconds, several, whole
 from pgstore._core.filters import Filter, categories_of
@@ -52,7 +52,7 @@ class GlobalReader(Reader[E]):
         partition: int | None = None,
         partitions: int | None = None,
         partition_by: str = "stream",
-        conn: Connection[object] | None = None,
+        conn: Conn | None = None,
     ) -> Iterator[StoredMessage[E]]:
         """Iterate over the messages of all streams in global order, up to the safe position.
 
@@ -112,7 +112,7 @@ class GlobalReader(Reader[E]):
         partition: int | None = None,
         partitions: int | None = None,
         partition_by: str = "stream",
-        conn: Connection[object] | None = None,
+        conn: Conn | None = None,
     ) -> Iterator[StoredMessage[E]]:
         """Iterate over the messages of a category's streams in global order: see `read_all`."""
         return self.read_all(
@@ -179,7 +179,7 @@ class GlobalReader(Reader[E]):
         correlation_id: str,
         *,
         max_count: int | None = None,
-        conn: Connection[object] | None = None,
+        conn: Conn | None = None,
     ) -> Iterator[StoredMessage[E]]:
         """Iterate over the messages whose metadata has this `correlation_id`, in global order.
 
@@ -206,7 +206,7 @@ class GlobalReader(Reader[E]):
         query: Query,
         *,
         after_position: int = 0,
-        conn: Connection[object] | None = None,
+        conn: Conn | None = None,
     ) -> TaggedMessages[E]:
         """The messages that a query looks for, in global order, to decide upon.
 

@@ -2,15 +2,16 @@
 
 """The database for work that ends when the store is closed."""
 
-from psycopg import Connection
 from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
+from pgstore._compat.joining import Conn
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.silence import Silence
 from pgstore._core.translation import passes
 from pgstore._sync.cursor import Parameters, run
 from pgstore._sync.database import Database
+from pgstore._sync.joining import joined
 from pgstore._sync.source import Pool, PoolConnection, Source
 
 # A worker that waits for a connection looks after this many seconds whether it is still to wait.
@@ -38,13 +39,15 @@ class Opening(Database):
         self,
         statement: str,
         parameters: Parameters,
-        conn: Connection[object] | None = None,
+        conn: Conn | None = None,
         *,
         repeatable: bool = True,
     ) -> list[TupleRow]:
         """As the database; a transaction that was begun before the closing can be finished."""
+        conn = self.source.ambient() if conn is None else conn
         if conn is not None:
-            return run(conn, self.statements[statement], parameters)
+            with joined(conn) as raw:
+                return run(raw, self.statements[statement], parameters)
         return super().rows(statement, parameters, repeatable=repeatable)
 
     def ready(self) -> Pool:

@@ -9,9 +9,9 @@ from typing import Generic, TypeVar
 from uuid import UUID
 
 import msgspec
-from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from pgstore._compat.joining import Conn
 from pgstore._core import statements as s
 from pgstore._core.arguments import count, name_of, number, several, uuid_text, whole
 from pgstore._core.checking import UnreadableMessage, unreadable_lines, unreadable_rows
@@ -51,7 +51,7 @@ class Reader(Generic[E]):
         to_version: int | None = None,
         max_count: int | None = None,
         backward: bool = False,
-        conn: Connection[object] | None = None,
+        conn: Conn | None = None,
     ) -> Iterator[StoredMessage[E]]:
         """Iterate over a stream's messages in the order of their versions.
 
@@ -93,7 +93,7 @@ class Reader(Generic[E]):
         return self._messages(fetch, from_version, max_count)
 
     def last(
-        self, stream: str, *, type: str | None = None, conn: Connection[object] | None = None
+        self, stream: str, *, type: str | None = None, conn: Conn | None = None
     ) -> StoredMessage[E] | None:
         """The stream's last message, or its last one of the type with this name; None if none."""
         if type is not None:
@@ -109,7 +109,7 @@ class Reader(Generic[E]):
             rows = self._database.rows(s.READ_STREAM, parameters, conn) if before else []
         return None
 
-    def get(self, message_id: UUID, *, conn: Connection[object] | None = None) -> StoredMessage[E]:
+    def get(self, message_id: UUID, *, conn: Conn | None = None) -> StoredMessage[E]:
         """The message with this id.
 
         Raises:
@@ -121,7 +121,7 @@ class Reader(Generic[E]):
         return next(iter(found.values()))
 
     def get_many(
-        self, message_ids: Iterable[UUID], *, conn: Connection[object] | None = None
+        self, message_ids: Iterable[UUID], *, conn: Conn | None = None
     ) -> dict[UUID, StoredMessage[E]]:
         """The messages with these ids, in that order; ids that do not exist are left out."""
         ids = several("message_ids", message_ids) or ()
@@ -136,7 +136,7 @@ class Reader(Generic[E]):
                 found[row[0]] = self._stored(row)
         return found
 
-    def stream_version(self, stream: str, *, conn: Connection[object] | None = None) -> int:
+    def stream_version(self, stream: str, *, conn: Conn | None = None) -> int:
         """The version of the stream's last message; 0 if the stream is empty."""
         ((version,),) = self._database.rows(s.STREAM_VERSION, (name_of("stream", stream),), conn)
         return int(version)
@@ -147,7 +147,7 @@ class Reader(Generic[E]):
         *,
         from_version: int | None = None,
         to_version: int | None = None,
-        conn: Connection[object] | None = None,
+        conn: Conn | None = None,
     ) -> list[MessagePosition]:
         """Where the messages of a stream are, from one version to another, both inclusive.
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
-from psycopg import Connection
-
+from pgstore._compat.joining import Conn
 from pgstore._core.arguments import name_of
 from pgstore._core.messages import E, MessagePosition
 from pgstore._core.metadata import Metadata
@@ -31,7 +30,7 @@ class Repository(Generic[A, E]):
         """The stream of the aggregate with this id."""
         return f"{self._category}-{name_of('id', id)}"
 
-    def get(self, id: str, *, conn: Connection[object] | None = None) -> A:
+    def get(self, id: str, *, conn: Conn | None = None) -> A:
         """The aggregate with this id, as its messages have made it.
 
         Raises:
@@ -50,7 +49,7 @@ class Repository(Generic[A, E]):
         aggregate: A,
         *,
         metadata: Metadata | None = None,
-        conn: Connection[object] | None = None,
+        conn: Conn | None = None,
     ) -> MessagePosition:
         """Save a new aggregate; the place of its last message.
 
@@ -68,7 +67,7 @@ class Repository(Generic[A, E]):
         aggregate: A,
         *,
         metadata: Metadata | None = None,
-        conn: Connection[object] | None = None,
+        conn: Conn | None = None,
     ) -> MessagePosition | None:
         """Write the aggregate's changes, if there are any; the place of the last one.
 
@@ -95,7 +94,7 @@ class Repository(Generic[A, E]):
         id: str,
         *,
         metadata: Metadata | None = None,
-        conn: Connection[object] | None = None,
+        conn: Conn | None = None,
     ) -> Iterator[A]:
         """Get an aggregate and save it at the end of the block, unless that raises."""
         aggregate = self.get(id, conn=conn)

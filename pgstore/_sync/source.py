@@ -5,10 +5,10 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg import Connection
@@ -44,7 +44,12 @@ class Source:
     """Where the store's connections come from: a pool, its own or the user's."""
 
     def __init__(
-        self, source: str | Pool | None, name: str, create: bool, prepare_threshold: int | None = 5
+        self,
+        source: str | Pool | None,
+        name: str,
+        create: bool,
+        prepare_threshold: int | None = 5,
+        lent: Any = None,
     ) -> None:
         self.name = name
         self.room = 10
@@ -54,7 +59,9 @@ class Source:
         self._create = create
         self._own = {**_OWN, "prepare_threshold": prepare_threshold}
         self.conninfo = checked(source) if isinstance(source, str) else ""
-        self._given = None if source is None or isinstance(source, str) else source
+        self._lent = lent  # as a pool: a framework's connections
+        given = None if source is None or isinstance(source, str) else source
+        self._given: Pool | None = lent or given
         self._pool: Pool | None = None
         self._loop_end: LoopEnd | None = None
         self._lock = threading.Lock()
@@ -93,7 +100,30 @@ class Source:
                 pool = self._pool
         return pool
 
+    def ambient(self) -> Any:
+        """The connection in whose transaction statements run by themselves, if there is one."""
+        return None if self._lent is None else self._lent.ambient()
+
+    @property
+    def transaction(self) -> Callable[[], AbstractContextManager[PoolConnection]] | None:
+        """A framework's own block of a transaction, instead of psycopg's."""
+        found: Callable[[], AbstractContextManager[PoolConnection]] | None
+        found = None if self._lent is None else self._lent.transaction
+        return found
+
+    def block(self, conn: PoolConnection) -> AbstractContextManager[object]:
+        """Commit what is done on a connection of the pool in this block, or roll it back."""
+        if self._lent is None:
+            return conn
+        block: AbstractContextManager[object] = self._lent.block(conn)
+        return block
+
     def _open(self) -> Pool:
+        if self._lent is not None:
+            # Not one of the application's, which may be all in use, or in a transaction.
+            with self._lent.beside() as conn:
+                ensure(conn, self.statements, create=self._create)
+            return cast(Pool, self._lent)
         if self._given is not None:
             with self._taken(self._given) as conn:
                 restore = conn.autocommit
@@ -187,6 +217,10 @@ class Source:
     def connection(self) -> Iterator[PoolConnection]:
         """A connection beside the pool, in autocommit mode: for a session that waits."""
         pool = self.ready()
+        if self._lent is not None:
+            with self._lent.beside() as conn:
+                yield conn
+            return
         # Of a pool of the user's either may be a function: of a password that changes, for example.
         conninfo = called(pool.conninfo) or ""
         kwargs = called(pool.kwargs) or {}

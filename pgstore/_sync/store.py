@@ -8,15 +8,13 @@ from datetime import datetime
 from types import TracebackType, UnionType
 from typing import Any, Literal, Self, overload
 
-from psycopg_pool import ConnectionPool
-
+from pgstore._compat.joining import Connections
 from pgstore._core.arguments import (
     count,
     describe,
     name_of,
     one_of,
     refuse_settings,
-    refuse_source,
     seconds,
     several,
 )
@@ -28,12 +26,13 @@ from pgstore._core.metadata import Metadata
 from pgstore._core.parameters import DEFAULT_LEASE
 from pgstore._core.subscriptions import GuardedHooks, RunnerHooks
 from pgstore._core.upcasters import Upcaster
+from pgstore._sync.choosing import source_of
 from pgstore._sync.database import Database
 from pgstore._sync.deciding import DecidingStore
 from pgstore._sync.grouping import Grouping
 from pgstore._sync.opening import Opening
 from pgstore._sync.runner import Runner
-from pgstore._sync.source import Pool, PoolConnection, Source
+from pgstore._sync.source import PoolConnection
 from pgstore._sync.subscription import Subscription, SubscriptionOptions
 from pgstore._sync.waker import Waker, WakeUp
 from pgstore.errors import InvalidArgumentError
@@ -51,7 +50,7 @@ class MessageStore(DecidingStore[E]):
     @overload
     def __init__(
         self,
-        conninfo: "str | Pool | MessageStore[Any] | None" = None,
+        conninfo: "Connections | MessageStore[Any] | None" = None,
         *,
         messages: type[E] | Mapping[str, type[E]],
         store: str = "pgstore",
@@ -67,7 +66,7 @@ class MessageStore(DecidingStore[E]):
     @overload
     def __init__(
         self,
-        conninfo: "str | Pool | MessageStore[Any] | None" = None,
+        conninfo: "Connections | MessageStore[Any] | None" = None,
         *,
         messages: UnionType,
         store: str = "pgstore",
@@ -82,7 +81,7 @@ class MessageStore(DecidingStore[E]):
 
     def __init__(
         self,
-        conninfo: "str | Pool | MessageStore[Any] | None" = None,
+        conninfo: "Connections | MessageStore[Any] | None" = None,
         *,
         messages: object,
         store: str = "pgstore",
@@ -97,9 +96,11 @@ class MessageStore(DecidingStore[E]):
         """Make a store; it connects when it is first used.
 
         Args:
-            conninfo: a libpq connection string, a psycopg pool (which stays the caller's to open
-                and close), None for libpq's environment variables, or another store: the same one,
-                on the same connections, with other message types. Closing either closes both.
+            conninfo: a connection string of libpq, or of SQLAlchemy for psycopg. None stands for
+                libpq's environment variables. A psycopg pool, a SQLAlchemy engine or, without
+                asyncio, a connection of Django stays the caller's to open and close. Another store
+                gives the same one, on the same connections, with other message types. Closing
+                either closes both.
             messages: the message types: a class, a union of classes, or a mapping of names to
                 classes. A class's first name is written, all its names are read. Classes are
                 msgspec Structs, dataclasses, attrs classes, pydantic models, and others that the
@@ -137,7 +138,7 @@ class MessageStore(DecidingStore[E]):
             super().__init__(database, codec, conninfo._waker, conninfo._grouping)
             runners = conninfo._runners
         else:
-            source = _source(conninfo, store, create, wakeup, prepare_threshold)
+            source = source_of(conninfo, store, create, wakeup, prepare_threshold, group_writes)
             waker = Waker(source, wakeup)
             database = Database(source)
             grouping = Grouping(database) if group_writes else None
@@ -367,21 +368,3 @@ class MessageStore(DecidingStore[E]):
             hooks=GuardedHooks(hooks),
             scheduled=scheduled is True,
         )
-
-
-def _source(
-    conninfo: str | Pool | None,
-    store: str,
-    create: bool,
-    wakeup: WakeUp,
-    prepare_threshold: int | None,
-) -> Source:
-    refuse_source(conninfo, ConnectionPool, "MessageStore")
-    one_of("wakeup", wakeup, "listen", "poll")
-    if prepare_threshold is not None:
-        prepare_threshold = count("prepare_threshold", prepare_threshold)
-    if prepare_threshold != 5 and isinstance(conninfo, ConnectionPool):
-        raise InvalidArgumentError(
-            "prepare_threshold belongs into the kwargs of the pool that is given"
-        )
-    return Source(conninfo, name_of("store", store), create, prepare_threshold)

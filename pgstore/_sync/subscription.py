@@ -12,6 +12,7 @@ from psycopg import Connection
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
+from pgstore._compat.joining import Conn
 from pgstore._compat.tasks import pause
 from pgstore._core import statements as s
 from pgstore._core.arguments import (
@@ -20,7 +21,6 @@ from pgstore._core.arguments import (
     describe,
     name_of,
     number,
-    refuse_other,
     seconds,
     several,
     whole,
@@ -34,6 +34,7 @@ from pgstore._core.parameters import DEFAULT_LEASE, array, interval
 from pgstore._core.subscriptions import ParkedMessage, PartitionStatus, RunnerHooks, progress
 from pgstore._sync.calling import calls_of, handle
 from pgstore._sync.database import Database
+from pgstore._sync.joining import joined
 from pgstore._sync.registering import Registering
 from pgstore.errors import InvalidArgumentError, SubscriptionNotFoundError
 
@@ -296,13 +297,17 @@ class Subscription(Registering, Generic[E]):
             pause(delay)
             delay = min(delay * 2, _WAIT_POLL[1])
 
-    def apply(self, messages: Iterable[StoredMessage[E]], conn: Connection[Any]) -> None:
+    def apply(self, messages: Iterable[StoredMessage[E]], conn: Conn) -> None:
         """Call the handlers for these messages here, in the caller's transaction on `conn`.
 
         For a projection that is changed by the transaction that writes. The checkpoint stays, and
-        messages without a handler are passed over. An error of a handler is raised.
+        messages without a handler are passed over. An error of a handler is raised. A handler that
+        takes the transaction gets psycopg's connection, also if `conn` is a framework's.
         """
-        refuse_other(conn, Connection)
+        with joined(conn) as raw:
+            self._apply(messages, raw)
+
+    def _apply(self, messages: Iterable[StoredMessage[E]], conn: Connection[Any]) -> None:
         if conn.autocommit and conn.info.transaction_status == TransactionStatus.IDLE:
             raise InvalidArgumentError(
                 "apply needs a transaction, and this connection commits each statement by itself:"

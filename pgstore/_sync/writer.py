@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import psycopg
-from psycopg import Connection
 
+from pgstore._compat.joining import Conn
 from pgstore._core import statements as s
 from pgstore._core.arguments import due_times, name_of, number, several, uuid_text
 from pgstore._core.codec import Codec, message_id_text
@@ -46,7 +46,7 @@ class Writer(GlobalReader[E]):
         metadata: Metadata | None = None,
         tags: Iterable[str] | None = None,
         unless: AppendCondition | None = None,
-        conn: Connection[object] | None = None,
+        conn: Conn | None = None,
     ) -> MessagePosition:
         """Append a message to a stream, in one round trip.
 
@@ -63,7 +63,8 @@ class Writer(GlobalReader[E]):
             tags: at most 32, of 1 to 255 bytes.
             unless: write only if no message has come that the query of this condition looks for;
                 `read_tagged` returns one.
-            conn: join the caller's transaction on this connection; nothing is committed here.
+            conn: join the transaction of this connection, of psycopg, SQLAlchemy or Django (there a
+                session too); nothing is committed here.
 
         Raises:
             OptimisticConcurrencyError: the stream is at another version.
@@ -101,7 +102,7 @@ class Writer(GlobalReader[E]):
         metadata: Metadata | Sequence[Metadata | None] | None = None,
         tags: Iterable[str] | None = None,
         unless: AppendCondition | None = None,
-        conn: Connection[object] | None = None,
+        conn: Conn | None = None,
     ) -> MessagePosition:
         """Append several messages to a stream, all or nothing, in one round trip.
 
@@ -136,7 +137,7 @@ class Writer(GlobalReader[E]):
         expected_version: int,
         metadata: Metadata | None = None,
         tags: Iterable[str] | None = None,
-        conn: Connection[object] | None = None,
+        conn: Conn | None = None,
     ) -> MessagePosition:
         """Make a stream hold exactly these messages, of which it has the first ones already.
 
@@ -177,7 +178,7 @@ class Writer(GlobalReader[E]):
         metadata: Metadata | None = None,
         tags: Iterable[str] | None = None,
         message_id: UUID | None = None,
-        conn: Connection[object] | None = None,
+        conn: Conn | None = None,
     ) -> UUID:
         """Keep a message that is written to a stream later; return its id.
 
@@ -189,7 +190,8 @@ class Writer(GlobalReader[E]):
             due: a time, aware of its zone, or how long from now by the server's clock.
             metadata, tags: as in `write`.
             message_id: the id that it will have; None as in `write`.
-            conn: join the caller's transaction on this connection; nothing is committed here.
+            conn: join the transaction of this connection, of psycopg, SQLAlchemy or Django (there a
+                session too); nothing is committed here.
 
         Raises:
             MessageIdInUseError: another message has this id, or will have it.
@@ -206,7 +208,7 @@ class Writer(GlobalReader[E]):
         self._database.rows(s.SCHEDULE_MESSAGE, (*what, at, after, *more), conn)
         return UUID(new_id)
 
-    def cancel(self, message_id: UUID, *, conn: Connection[object] | None = None) -> bool:
+    def cancel(self, message_id: UUID, *, conn: Conn | None = None) -> bool:
         """Forget a scheduled message; False if it was written already, or never scheduled.
 
         Raises:

@@ -101,7 +101,8 @@ class Server:
         self._settings = dict(settings or {})
         if reserved := _RESERVED_SETTINGS & self._settings.keys():
             raise ValueError(f"set by pgstore itself: {', '.join(sorted(reserved))}")
-        checked(self._settings.get("primary_conninfo", ""))
+        if primary := self._settings.get("primary_conninfo"):
+            self._settings["primary_conninfo"] = checked(primary)
         self._timeout = timeout
         self._temporary = folder is None
         self._folder = None if folder is None else Path(folder).resolve()

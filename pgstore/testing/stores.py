@@ -148,8 +148,8 @@ class FreshStores:
     """
 
     def __init__(self, conninfo: str) -> None:
-        self._conninfo = conninfo
-        self._conn = psycopg.connect(checked(conninfo), autocommit=True)
+        self._conninfo = checked(conninfo)
+        self._conn = psycopg.connect(self._conninfo, autocommit=True)
         self._conn.execute("SET lock_timeout = '2s'; SET client_min_messages = warning")
         self._stores: list[FreshStore] = []
         self._free: list[FreshStore] = []

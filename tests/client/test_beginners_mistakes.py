@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
+from sqlalchemy import create_engine
 
 import pgstore
 from pgstore import MessageStore, RawMessage
@@ -37,13 +38,6 @@ class Closed(msgspec.Struct):
 class Account:
     def __init__(self, owner: str) -> None:
         self.owner = owner
-
-
-class Session:
-    """Stands for SQLAlchemy's, which the tests do not install."""
-
-
-Session.__module__ = "sqlalchemy.orm.session"
 
 
 class Mistake(NamedTuple):
@@ -78,9 +72,9 @@ MISTAKES = [
         'store.write("account-1", Deposited(1), metadata="import")', INVALID, '{"key": "value"}'
     ),
     Mistake(
-        'store.write("account-1", Deposited(1), conn=session)',
+        'store.write("account-1", Deposited(1), conn=engine)',
         INVALID,
-        "session.connection().connection.driver_connection",
+        "with engine.begin() as connection",
     ),
     Mistake('store.write_many("account-1", Deposited(1))', INVALID, "[Deposited(amount=1)]"),
     Mistake(
@@ -169,7 +163,10 @@ def place(server_conninfo: str) -> Iterator[Place]:
                 "balances": balances,
                 "conn": conn,
             }
-            | {"not_granted": stack.enter_context(not_granted), "session": Session()},
+            | {
+                "not_granted": stack.enter_context(not_granted),
+                "engine": create_engine("postgresql+psycopg://"),
+            },
             {schema: "bank", role: "ada"},
         )
 

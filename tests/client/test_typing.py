@@ -111,7 +111,7 @@ def connections(
     one.write("s", A(1), conn=anything)
     one.read("s", conn=dicts)
     one.write("s", A(1), conn=other)  # E: arg-type
-    one.write("s", A(1), conn="postgresql:")  # E: arg-type
+    one.write("s", A(1), conn=b"postgresql:")  # E: arg-type
     with two.transaction() as own:
         two.write("s", A(1), conn=own)
 

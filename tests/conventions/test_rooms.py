@@ -17,7 +17,7 @@ ROOMS = {
     "_public": {"_core", "_async", "_sync", "_install", "errors"},
     "__init__": {"_public"},
     "embedded": {"_core"},
-    "otel": {"_core", "_async", "_sync", "errors"},
+    "otel": {"_core", "_compat", "_async", "_sync", "errors"},
     "transfer": {"_core", "_sync", "errors"},
     "testing": {"_core", "_async", "_sync", "_install", "errors"},
     "pytest_plugin": {"embedded", "testing"},

@@ -37,9 +37,12 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 import pgstore
 from pgstore.embedded import Server
+from tests.frameworks.django_settings import django_on
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = ROOT / "README.md"
@@ -49,6 +52,7 @@ PAGES = [
     *(page for page in sorted((ROOT / "docs").rglob("*.md")) if page != APPLICATION),
 ]
 DEMO = "postgresql://localhost/demo"
+SQLALCHEMYS_DEMO = "postgresql+psycopg://localhost/demo"
 
 KNOWN = {"python", "sql", "text", "console", "toml", "json", "mermaid"}
 # Of files that tests/languages runs.
@@ -212,6 +216,11 @@ class Page:
             elif isinstance(value, pgstore.AsyncMessageStore):
                 self.runner.run(value.aclose())
         for value in list(self.namespace.values()):
+            if isinstance(value, Engine):
+                value.dispose()
+            elif isinstance(value, AsyncEngine):
+                self.runner.run(value.dispose())
+        for value in list(self.namespace.values()):
             if isinstance(value, Server):
                 value.stop()
         self.runner.close()
@@ -242,6 +251,8 @@ class Instrument(ast.NodeTransformer):
     def visit_Constant(self, node: ast.Constant) -> ast.Constant:
         if node.value == DEMO:
             node.value = self.conninfo
+        elif node.value == SQLALCHEMYS_DEMO:
+            node.value = "postgresql+psycopg://"  # libpq's environment, for this page's database
         return node
 
     def comment_below(self, node: ast.stmt) -> str | None:
@@ -346,6 +357,8 @@ def test_examples_do_what_the_page_says(
         contextlib.closing(Page(page, database, module)) as running,
         contextlib.ExitStack() as connections,
     ):
+        if "from django" in page.read_text():
+            connections.enter_context(django_on(database))
         conn = None
         for block in blocks_of(page):
             if block.language == "python":

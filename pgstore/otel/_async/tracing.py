@@ -21,6 +21,7 @@ from pgstore._async.runner import AsyncRunner
 from pgstore._async.source import AsyncSource
 from pgstore._async.store import AsyncMessageStore
 from pgstore._async.subscription import AsyncSubscription
+from pgstore._compat.joining import AsyncConn
 from pgstore._core.messages import MessagePosition, RawMessage
 from pgstore._core.subscriptions import Batch, GuardedHooks, RunnerHooks
 from pgstore.otel._contexts import metadata_of_each
@@ -124,7 +125,7 @@ class AsyncTracedDatabase(AsyncDatabase):
         self,
         statement: str,
         parameters: Parameters,
-        conn: AsyncConnection[object] | None = None,
+        conn: AsyncConn | None = None,
         *,
         repeatable: bool = True,
     ) -> list[TupleRow]:

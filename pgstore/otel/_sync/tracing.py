@@ -13,6 +13,7 @@ from opentelemetry.trace import Span
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from pgstore._compat.joining import Conn
 from pgstore._core.messages import MessagePosition, RawMessage
 from pgstore._core.subscriptions import Batch, GuardedHooks, RunnerHooks
 from pgstore._sync.calling import Call
@@ -122,7 +123,7 @@ class TracedDatabase(Database):
         self,
         statement: str,
         parameters: Parameters,
-        conn: Connection[object] | None = None,
+        conn: Conn | None = None,
         *,
         repeatable: bool = True,
     ) -> list[TupleRow]:

@@ -153,29 +153,6 @@ def test_raw_messages_are_checked_alike_alone_and_in_a_batch(
     assert store.stream_version(stream) == 0
 
 
-@pytest.mark.parametrize(
-    ("module", "name", "way"),
-    [
-        ("sqlalchemy.orm.session", "Session", "session.connection().connection.driver_connection"),
-        ("sqlalchemy.engine.base", "Connection", "connection.connection.driver_connection"),
-        ("sqlalchemy.ext.asyncio.session", "Session", "get_raw_connection()"),
-        ("sqlalchemy.ext.asyncio.engine", "Connection", "get_raw_connection()"),
-        ("django.utils.connection", "ConnectionProxy", "transaction.atomic()"),
-        ("asyncpg.connection", "Connection", None),
-    ],
-)
-def test_other_libraries_connections_are_named_with_the_way_to_psycopgs(
-    store: Store, stream: str, module: str, name: str, way: str | None
-) -> None:
-    cls: Any = type(name, (), {"__module__": module})
-    other: Any = object.__new__(cls)
-    with pytest.raises(InvalidArgumentError) as caught:
-        store.write(stream, EventA(1), conn=other)
-    text = str(caught.value)
-    assert f"{module}.{name}" in text
-    assert way in text if way else "inside" not in text
-
-
 def test_a_transaction_that_has_failed_is_told_with_what_to_do(
     store: Store, open_connection: OpenConnection, category: str
 ) -> None:

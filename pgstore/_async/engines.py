@@ -1,0 +1,142 @@
+"""The pool of a SQLAlchemy engine, as a store uses one of psycopg_pool."""
+
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.pq import TransactionStatus
+from psycopg_pool import PoolTimeout
+
+from pgstore._compat.django import async_django_pool
+from pgstore._compat.joining import async_spawn, unwrapped
+from pgstore._core.frameworks import kind_of, refuse_dialect
+
+# Their connection is shared: a transaction of the application's may be open on it.
+_SHARING = {"StaticPool", "SingletonThreadPool", "AssertionPool"}
+
+
+def lent_pool(source: object) -> Any:
+    """The pool of an engine, or of one of Django's databases."""
+    kind = kind_of(source)
+    if kind == "django":
+        return async_django_pool(source)
+    return AsyncEnginePool(source)
+
+
+class AsyncEnginePool:
+    """Borrows connections of an engine's pool, gives them back, and closes none of them."""
+
+    # Nothing of a thread's or task's own, as Django's connections are.
+    transaction = None
+
+    def __init__(self, engine: Any) -> None:
+        refuse_dialect(engine.dialect, "the engine")
+        self._engine = getattr(engine, "sync_engine", engine)
+        self._lent: dict[AsyncConnection[Any], Any] = {}
+
+    @property
+    def timeout(self) -> float:
+        """Seconds until `getconn` gives up."""
+        timeout = getattr(self._engine.pool, "timeout", None)
+        return 30.0 if timeout is None else float(timeout())
+
+    def ambient(self) -> None:
+        """None: a connection in whose transaction statements run by themselves."""
+        return
+
+    async def getconn(self, timeout: float | None = None) -> AsyncConnection[Any]:
+        """Take a connection; the engine has its own time-out."""
+        shares = any(cls.__name__ in _SHARING for cls in type(self._engine.pool).__mro__)
+        conn, entry = await self._connect(self._beside if shares else self._borrowed)
+        self._lent[conn] = entry
+        return conn
+
+    async def putconn(self, conn: AsyncConnection[Any]) -> None:
+        """Give it back; if it is dead, the engine's pool replaces it."""
+        await async_spawn(_end, self._lent.pop(conn), conn.closed)
+
+    @asynccontextmanager
+    async def connection(self, timeout: float | None = None) -> AsyncIterator[AsyncConnection[Any]]:
+        """A connection in this block."""
+        conn = await self.getconn(timeout)
+        try:
+            async with self.block(conn):
+                yield conn
+        finally:
+            await self.putconn(conn)
+
+    def block(self, conn: AsyncConnection[Any]) -> AbstractAsyncContextManager[None]:
+        """Commit what is done on the connection in this block, or roll it back."""
+        return _committed(conn)
+
+    async def drain(self) -> None:
+        """Have SQLAlchemy find out that connections are dead: it then replaces all of them."""
+        with suppress(Exception):
+            await async_spawn(self._ask)
+
+    @asynccontextmanager
+    async def beside(self) -> AsyncIterator[AsyncConnection[Any]]:
+        """A connection that the engine makes, and that is none of its pool's."""
+        conn, entry = await self._connect(self._beside)
+        try:
+            await conn.set_autocommit(True)
+            yield conn
+        finally:
+            await async_spawn(entry.close)
+
+    async def _connect(
+        self, connect: Callable[[], tuple[Any, Any]]
+    ) -> tuple[AsyncConnection[Any], Any]:
+        with unwrapped():
+            try:
+                conn, entry = await async_spawn(connect)
+            except sys.modules["sqlalchemy.exc"].TimeoutError as error:
+                raise PoolTimeout(str(error)) from error
+        return conn, entry
+
+    def _borrowed(self) -> tuple[Any, Any]:
+        entry = self._engine.raw_connection()
+        return entry.driver_connection, entry
+
+    def _beside(self) -> tuple[Any, Any]:
+        entry = _Beside(self._engine.pool.recreate())
+        return entry.driver_connection, entry
+
+    def _ask(self) -> None:
+        with self._engine.connect() as conn:
+            conn.exec_driver_sql("SELECT")
+
+
+class _Beside:
+    """A connection in a pool like the engine's, with its events, for this one connection."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self._entry = pool.connect()
+        self.driver_connection = self._entry.driver_connection
+        self.invalidate = self._entry.invalidate
+
+    def close(self) -> None:
+        self._entry.close()
+        self._pool.dispose()
+
+
+def _end(entry: Any, is_dead: bool) -> None:
+    if is_dead:
+        entry.invalidate()
+    entry.close()
+
+
+@asynccontextmanager
+async def _committed(conn: AsyncConnection[Any]) -> AsyncIterator[None]:
+    """As psycopg's `with conn`, which would also close a connection of no psycopg pool."""
+    try:
+        yield
+    except BaseException:
+        if not conn.closed and conn.info.transaction_status != TransactionStatus.IDLE:
+            await conn.rollback()
+        raise
+    if not conn.closed and conn.info.transaction_status != TransactionStatus.IDLE:
+        await conn.commit()

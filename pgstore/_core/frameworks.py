@@ -1,0 +1,160 @@
+"""The connections and sessions of SQLAlchemy and Django, known without importing either."""
+
+import sys
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.pq import TransactionStatus
+
+from pgstore.errors import InvalidArgumentError, TransactionFailedError
+
+# By the name of the package and the class, of the object or one that it inherits from: SQLModel's
+# session inherits from SQLAlchemy's, and a Django backend of somebody's own from Django's.
+_KINDS = {
+    "sqlalchemy.Connection": "connection",
+    "sqlalchemy.Session": "session",
+    "sqlalchemy.scoped_session": "session",
+    "sqlalchemy.AsyncConnection": "async connection",
+    "sqlalchemy.AsyncSession": "async session",
+    "sqlalchemy.async_scoped_session": "async session",
+    "sqlalchemy.PoolProxiedConnection": "pooled connection",
+    "sqlalchemy.Engine": "engine",
+    "sqlalchemy.AsyncEngine": "async engine",
+    "sqlalchemy.URL": "url",
+    "sqlalchemy.sessionmaker": "session maker",
+    "sqlalchemy.async_sessionmaker": "session maker",
+    "django.BaseDatabaseWrapper": "django",
+    "django.ConnectionProxy": "django",
+    "psycopg2.connection": "psycopg2",
+    "asyncpg.Connection": "asyncpg",
+    "asyncpg.PoolConnectionProxy": "asyncpg",
+    "pg8000.Connection": "pg8000",
+}
+
+OF_SQLALCHEMY = {"connection", "session"}
+OF_ASYNC_SQLALCHEMY = {"async connection", "async session"}
+
+_DRIVERS = {"psycopg2", "psycopg2cffi", "asyncpg", "pg8000"}
+
+_USE_PSYCOPG = {
+    False: 'create_engine("postgresql+psycopg://…")',
+    True: 'create_async_engine("postgresql+psycopg://…")',
+}
+
+
+def kind_of(value: object) -> str | None:
+    """Name the kind of a framework's object, or another driver's; None for any other object."""
+    if isinstance(value, str):
+        return "text"
+    for cls in type(value).__mro__:
+        kind = _KINDS.get(f"{cls.__module__.partition('.')[0]}.{cls.__name__}")
+        if kind is not None:
+            return kind
+    return None
+
+
+def refuse_dialect(dialect: Any, name: str) -> None:
+    """Refuse SQLAlchemy's way to another database, or by another driver than psycopg."""
+    if dialect.name != "postgresql":
+        raise InvalidArgumentError(f"{name} leads to {dialect.name}: a store is in PostgreSQL")
+    if dialect.driver != "psycopg":
+        raise InvalidArgumentError(
+            f"{name} uses the driver {dialect.driver}: a store runs on psycopg:"
+            f" {_USE_PSYCOPG[bool(dialect.is_async)]}"
+        )
+
+
+def refuse_raw(raw: object, wanted: type[Any], name: str) -> None:
+    """Refuse a framework's connection whose driver's is not of this class."""
+    if isinstance(raw, wanted):
+        return
+    if isinstance(raw, psycopg.AsyncConnection):
+        raise InvalidArgumentError(
+            f"{name} belongs to an async engine: pass the AsyncSession or AsyncConnection"
+            " to an AsyncMessageStore"
+        )
+    driver = type(raw).__module__.partition(".")[0]
+    raise InvalidArgumentError(
+        f"{name} uses the driver {driver}: a store runs on psycopg 3: pip install 'psycopg[binary]'"
+    )
+
+
+def advice(kind: str | None, wanted: type[Any]) -> str:
+    """Say how to mend a `conn=` of this kind; empty if nothing is known."""
+    is_async = wanted is AsyncConnection
+    if kind in OF_ASYNC_SQLALCHEMY:
+        return "that is for an AsyncMessageStore"
+    if kind in OF_SQLALCHEMY:
+        return (
+            "that is for a MessageStore: here pass an AsyncSession or an AsyncConnection, of"
+            f" {_USE_PSYCOPG[True]}"
+        )
+    if kind == "pooled connection":
+        return (
+            "SQLAlchemy would not know of the transaction: pass the Connection or Session that it"
+            " came from; of engine.raw_connection() pass .driver_connection, and commit that"
+        )
+    if kind in ("engine", "async engine"):
+        begin = "async with engine.begin()" if is_async else "with engine.begin()"
+        return f"an engine has many connections: pass the one of {begin} as connection"
+    if kind == "session maker":
+        return "call it, and pass the session that it makes"
+    if kind == "django":
+        return (
+            "Django's connections are not for asyncio: call a MessageStore in a function, by"
+            " sync_to_async"
+        )
+    if kind == "text" and not is_async:
+        return "the name of a database in Django's settings is fine, in a program that uses Django"
+    if kind in _DRIVERS:
+        return f"a store runs on psycopg 3, not on {kind}"
+    return ""
+
+
+def refuse_vendor(wrapper: Any) -> None:
+    """Refuse a connection of Django's that leads to another database."""
+    vendor = getattr(wrapper, "vendor", None)  # a cache's proxy is of the same class
+    if vendor != "postgresql":
+        raise InvalidArgumentError(
+            f"a store is in PostgreSQL, and this is Django's connection to {vendor or 'a cache'}"
+        )
+
+
+def refuse_autocommit_off(wrapper: Any) -> None:
+    """Refuse a database whose connections commit only on request, as the base of a store."""
+    if not wrapper.settings_dict["AUTOCOMMIT"]:
+        raise InvalidArgumentError(
+            "Django's setting AUTOCOMMIT is off for this database, so that nobody would commit a"
+            " store's own operations: make the store with a connection string, and pass"
+            " conn=connection"
+        )
+
+
+def refuse_async_django() -> None:
+    """Refuse a connection of Django's as the base of an async store."""
+    raise InvalidArgumentError(
+        "Django's connections are not for asyncio: make a MessageStore, and call it by"
+        " sync_to_async; or give the AsyncMessageStore a connection string"
+    )
+
+
+def django_connection(alias: str) -> Any:
+    """The connection of this thread to one of Django's databases; None if there is no such one."""
+    module: Any = sys.modules.get("django.db")
+    if module is None or alias not in list(module.connections):
+        return None
+    return module.connections[alias]
+
+
+def refuse_failed_commit(connection: Any) -> None:
+    """Called by SQLAlchemy before it commits: raise if PostgreSQL would roll back instead."""
+    raw = connection.connection.driver_connection
+    if raw.info.transaction_status == TransactionStatus.INERROR:
+        # After an error in its commit SQLAlchemy takes the transaction for ended.
+        connection.dialect.do_rollback(connection.connection)
+        raise TransactionFailedError(
+            "nothing was stored: a statement in this transaction failed, and its error was caught. "
+            "PostgreSQL has undone the whole transaction. Call rollback(), or do not catch the"
+            " error, or put what may fail into a savepoint: with session.begin_nested()"
+        )

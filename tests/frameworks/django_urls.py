@@ -1,0 +1,5 @@
+"""Set by the tests that make requests."""
+
+from typing import Any
+
+urlpatterns: list[Any] = []

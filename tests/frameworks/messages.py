@@ -1,0 +1,7 @@
+"""The message of these tests."""
+
+import msgspec
+
+
+class Paid(msgspec.Struct):
+    amount: int
