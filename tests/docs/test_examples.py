@@ -46,10 +46,16 @@ from tests.frameworks.django_settings import django_on
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = ROOT / "README.md"
-APPLICATION = ROOT / "docs" / "guides" / "application.md"  # its blocks are files
+GUIDES = ROOT / "docs" / "guides"
+APPLICATION = GUIDES / "application.md"
+# Their blocks are files: `following.py` runs them.
+FOLLOWED = [
+    APPLICATION,
+    *(GUIDES / f"{name}.md" for name in ("django", "fastapi", "migrations", "task-queues")),
+]
 PAGES = [
     README,
-    *(page for page in sorted((ROOT / "docs").rglob("*.md")) if page != APPLICATION),
+    *(page for page in sorted((ROOT / "docs").rglob("*.md")) if page not in FOLLOWED),
 ]
 DEMO = "postgresql://localhost/demo"
 SQLALCHEMYS_DEMO = "postgresql+psycopg://localhost/demo"

@@ -1,0 +1,64 @@
+"""The page “FastAPI”, followed to the letter."""
+
+import signal
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.docs.following import Followed, end, following, wait_until
+from tests.docs.test_examples import GUIDES, matches
+
+ORDER = """curl -s localhost:8000/orders/{} --json '{{"customer": "Ada", "total": 25}}'"""
+
+
+@pytest.fixture
+def guide(conninfo: str) -> Iterator[Followed]:
+    with following(GUIDES / "fastapi.md", conninfo) as guide:
+        guide.environment["UVICORN_PORT"] = str(guide.port)
+        yield guide
+
+
+def customers(guide: Followed) -> list[tuple[str, int]]:
+    with psycopg.connect(guide.environment["PGSTORE_CONNINFO"]) as conn:
+        return conn.execute("SELECT name, orders FROM customers").fetchall()
+
+
+def test_its_tests_pass(guide: Followed) -> None:
+    del guide.environment["PGSTORE_CONNINFO"]  # they need none
+    guide.run("python -m pytest")
+
+
+def test_it_answers_and_feeds_as_the_page_says(guide: Followed) -> None:
+    ((_, fed),) = guide.commands("curl -sN")
+    with guide.running("uvicorn --factory shop.api:create --timeout") as server:
+        wait_until(lambda: guide.answer("curl -s localhost:8000/openapi.json") != "", server)
+        browser = guide.feed("/events")
+        wait_until(lambda: browser.text != "", server)
+        guide.curl(server)
+        wait_until(lambda: matches(browser.text, fed), server)
+        again = guide.feed("/events", last_event_id=0)
+        wait_until(lambda: matches(again.text, fed), server)
+        # Although two feeds are open. uvicorn ends by the signal that it has handled.
+        assert end(server, signal.SIGTERM) == -signal.SIGTERM
+
+
+def test_workers_inside_of_several_processes_share_the_work(guide: Followed) -> None:
+    guide.run("pgstore install")
+    guide.run("python -c")
+    guide.environment["WORKERS"] = "inside"
+    with guide.running("uvicorn --factory shop.api:create --timeout", "--workers 2") as server:
+        for number in range(10):
+            wait_until(lambda n=number: '"version":1' in guide.answer(ORDER.format(n)), server)  # type: ignore[misc]
+        wait_until(lambda: customers(guide) == [("Ada", 10)], server)
+        assert end(server, signal.SIGTERM) == 0
+
+
+def test_workers_beside_end_at_sigterm(guide: Followed) -> None:
+    guide.run("pgstore install")
+    guide.run("python -c")
+    with guide.running("uvicorn --factory shop.api:create --timeout") as server:
+        wait_until(lambda: '"version":1' in guide.answer(ORDER.format(1)), server)
+        with guide.running("pgstore run") as worker:
+            wait_until(lambda: customers(guide) == [("Ada", 1)], worker)
+            assert end(worker, signal.SIGTERM) == 0
