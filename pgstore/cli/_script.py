@@ -23,6 +23,20 @@ END
 $$;
 """
 
+# In the transaction of another tool, which continues with statements of its own: with our search_path
+# Alembic and Django would not find the table in which they write down what has run.
+_KEEP = """\
+SELECT set_config('pgstore.before', (
+  SELECT json_object_agg(s.name, s.setting)::text
+  FROM pg_settings AS s
+  WHERE s.name IN ('client_encoding', 'client_min_messages', 'lock_timeout', 'search_path')
+), true);
+"""
+_PUT_BACK = """\
+SELECT set_config(b.name, b.setting, true)
+FROM json_each_text(current_setting('pgstore.before')::json) AS b (name, setting);
+"""
+
 
 def script(store: str, *, applied: int, transaction: bool = True) -> str:
     """The SQL that brings a store from a schema version to this package's; 0 is no store."""
@@ -33,7 +47,7 @@ def script(store: str, *, applied: int, transaction: bool = True) -> str:
     pending = [each.text for each in sql_files.migrations() if each.number > applied]
     parts = [
         _HEAD.format(version=package_version(), what=printable(what)),
-        *(["BEGIN ISOLATION LEVEL READ COMMITTED;\n"] if transaction else []),
+        "BEGIN ISOLATION LEVEL READ COMMITTED;\n" if transaction else _KEEP,
         "SET LOCAL client_min_messages = warning;\n",
         _setting("pgstore.schema", store),
         _setting("pgstore.manifest", sql_files.manifest()),
@@ -42,7 +56,7 @@ def script(store: str, *, applied: int, transaction: bool = True) -> str:
         *pending,
         sql_files.repeated_sql(),
         sql_files.read("record.sql"),
-        *(["COMMIT;\n"] if transaction else []),
+        "COMMIT;\n" if transaction else _PUT_BACK,
     ]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
 

@@ -131,6 +131,27 @@ def test_sql_makes_the_same_store_as_install(
     assert sql_files.migrations()[0].text.strip() not in later
 
 
+def test_sql_without_a_transaction_leaves_the_settings_of_the_tools_as_they_were(
+    conninfo: str, schema: str, admin: psycopg.Connection[Any], run_here: Command
+) -> None:
+    shown = "SELECT name, setting FROM pg_settings WHERE name = ANY(%s)"
+    before = {
+        "client_encoding": "LATIN1",
+        "client_min_messages": "error",
+        "lock_timeout": "7000",
+        "search_path": '"$user", public, pg_catalog',
+    }
+    with psycopg.connect(conninfo) as conn:
+        for name, value in before.items():
+            conn.execute("SELECT set_config(%s, %s, false)", [name, value])
+        conn.commit()
+        conn.execute(run_here("sql", "--no-transaction").out.encode())
+        assert dict(conn.execute(shown, [list(before)]).fetchall()) == before
+        conn.commit()
+        assert dict(conn.execute(shown, [list(before)]).fetchall()) == before
+    assert run_here("upgrade", "--check").code == 0
+
+
 def test_upgrade_dry_run_is_what_upgrades_an_older_store(
     conninfo: str, schema: str, admin: psycopg.Connection[Any], run_here: Command, tmp_path: Path
 ) -> None:
