@@ -15,8 +15,8 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from http.client import IncompleteRead
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -27,9 +27,10 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from pgstore.embedded import account
-from tests.docs.test_examples import blocks_of, matches
+from tests.docs.test_examples import Block, blocks_of, matches
 
 FILE = re.compile(r"# ([\w/.]+\.(?:py|ini))\n")
+SET_UP = ("python3 -m venv", "pip install", "export")
 DEADLINE = 30
 
 
@@ -42,7 +43,30 @@ class Followed:
         self._page = page
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        for block in blocks_of(page):
+
+    def with_page(self, page: Path) -> "Followed":
+        """Another page, in the same folder and database."""
+        return Followed(page, self.folder, self.environment)
+
+    def follow(self, since: str = "", until: str = "", leave_out: Sequence[str] = ()) -> None:
+        """Write the files and run the commands in the order of the page, from a heading to another.
+
+        Those that set up Python are left out, and all that begin with one of some texts.
+        """
+        lines = self._page.read_text().splitlines()
+        first = lines.index(since) if since else 0
+        last = lines.index(until) if until else len(lines)
+        for block in blocks_of(self._page):
+            if not first < block.line <= last:
+                continue
+            if found := FILE.match(block.code):
+                self.write(found[1], block.code)
+            for command, said in commands_in(block):
+                if not command.startswith((*SET_UP, *leave_out)):
+                    self.run(command, said)
+
+    def write_files(self) -> None:
+        for block in blocks_of(self._page):
             if found := FILE.match(block.code):
                 self.write(found[1], block.code)
 
@@ -53,37 +77,48 @@ class Followed:
 
     def commands(self, start: str) -> list[tuple[str, str]]:
         """The commands that begin so, and what the page says that they print."""
-        found = []
-        for block in blocks_of(self._page):
-            if block.language == "console":
-                for part in re.split(r"^\$ ", block.code, flags=re.MULTILINE)[1:]:
-                    command, _, output = part.partition("\n")
-                    if command.startswith(start):
-                        found.append((command, output))
+        found = [
+            (command, said)
+            for block in blocks_of(self._page)
+            for command, said in commands_in(block)
+            if command.startswith(start)
+        ]
         assert found, start
         return found
 
-    def run(self, start: str, ends: str = "") -> None:
-        """Run the commands that begin so; each prints what the page says, or that at its end."""
+    def run_all(self, start: str) -> None:
+        """Run the commands that begin so."""
         for command, said in self.commands(start):
-            done = subprocess.run(
-                ["bash", "-c", self._here(command)],
-                cwd=self.folder,
-                env=self.environment,
-                capture_output=True,
-                text=True,
-                timeout=180,
-            )
-            printed = done.stdout.splitlines()[-1] if "pytest" in command else done.stdout
-            assert done.returncode == 0, done.stdout + done.stderr
-            assert matches(printed, said), done.stdout + done.stderr
+            self.run(command, said)
 
-    @contextmanager
-    def running(self, start: str, more: str = "") -> Iterator[subprocess.Popen[str]]:
+    def run(self, command: str, said: str) -> None:
+        """Run a command; it prints what the page says, and a test's result in its last line."""
+        done = self.done(command)
+        printed = done.stdout
+        if "pytest" in command:
+            printed = printed.splitlines()[-1]
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert matches(printed, said), done.stdout + done.stderr
+
+    def done(self, command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-c", self._here(command)],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
+
+    def running(self, start: str, more: str = "") -> AbstractContextManager[subprocess.Popen[str]]:
         """The program that the page starts with a command."""
         ((command, _),) = self.commands(start)
+        return self.started(f"{command} {more}")
+
+    @contextmanager
+    def started(self, command: str) -> Iterator[subprocess.Popen[str]]:
         process = subprocess.Popen(
-            ["bash", "-c", f"exec {self._here(command)} {more}"],
+            ["bash", "-c", f"exec {self._here(command)}"],
             cwd=self.folder,
             env=self.environment,
             start_new_session=True,
@@ -102,8 +137,10 @@ class Followed:
     def answer(self, command: str) -> str:
         """What curl would print; empty as long as nobody listens."""
         _, _, address, *rest = shlex.split(command)
-        body = None if not rest else rest[1].encode()
-        request = Request(self._at(address), body, {"Content-Type": "application/json"})
+        body = rest[1].encode() if rest else None
+        request = Request(self._at(address), body)
+        if "--json" in rest:
+            request.add_header("Content-Type", "application/json")
         try:
             with urlopen(request, timeout=30) as response:
                 return str(response.read().decode())
@@ -121,6 +158,14 @@ class Followed:
 
     def _at(self, address: str) -> str:
         return f"http://{self._here(address)}"
+
+
+def commands_in(block: Block) -> list[tuple[str, str]]:
+    """The commands of a block, and what each prints."""
+    if block.language != "console":
+        return []
+    parts = re.split(r"^\$ ", block.code, flags=re.MULTILINE)[1:]
+    return [(command, output) for command, _, output in (part.partition("\n") for part in parts)]
 
 
 class Feed:

@@ -15,6 +15,7 @@ ORDER = """curl -s localhost:8000/orders/{} --json '{{"customer": "Ada", "total"
 @pytest.fixture
 def guide(conninfo: str) -> Iterator[Followed]:
     with following(GUIDES / "fastapi.md", conninfo) as guide:
+        guide.write_files()
         guide.environment["UVICORN_PORT"] = str(guide.port)
         yield guide
 
@@ -26,7 +27,7 @@ def customers(guide: Followed) -> list[tuple[str, int]]:
 
 def test_its_tests_pass(guide: Followed) -> None:
     del guide.environment["PGSTORE_CONNINFO"]  # they need none
-    guide.run("python -m pytest")
+    guide.run_all("python -m pytest")
 
 
 def test_it_answers_and_feeds_as_the_page_says(guide: Followed) -> None:
@@ -44,8 +45,8 @@ def test_it_answers_and_feeds_as_the_page_says(guide: Followed) -> None:
 
 
 def test_workers_inside_of_several_processes_share_the_work(guide: Followed) -> None:
-    guide.run("pgstore install")
-    guide.run("python -c")
+    guide.run_all("pgstore install")
+    guide.run_all("python -c")
     guide.environment["WORKERS"] = "inside"
     with guide.running("uvicorn --factory shop.api:create --timeout", "--workers 2") as server:
         for number in range(10):
@@ -55,8 +56,8 @@ def test_workers_inside_of_several_processes_share_the_work(guide: Followed) -> 
 
 
 def test_workers_beside_end_at_sigterm(guide: Followed) -> None:
-    guide.run("pgstore install")
-    guide.run("python -c")
+    guide.run_all("pgstore install")
+    guide.run_all("python -c")
     with guide.running("uvicorn --factory shop.api:create --timeout") as server:
         wait_until(lambda: '"version":1' in guide.answer(ORDER.format(1)), server)
         with guide.running("pgstore run") as worker:
