@@ -23,8 +23,8 @@ END
 $$;
 """
 
-# In the transaction of another tool, which continues with statements of its own: with our search_path
-# Alembic and Django would not find the table in which they write down what has run.
+# In the transaction of another tool, which continues with statements of its own: with our
+# search_path Alembic and Django would not find the table in which they write down what has run.
 _KEEP = """\
 SELECT set_config('pgstore.before', (
   SELECT json_object_agg(s.name, s.setting)::text

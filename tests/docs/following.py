@@ -15,10 +15,11 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from http.client import IncompleteRead
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
@@ -64,11 +65,6 @@ class Followed:
             for command, said in commands_in(block):
                 if not command.startswith((*SET_UP, *leave_out)):
                     self.run(command, said)
-
-    def write_files(self) -> None:
-        for block in blocks_of(self._page):
-            if found := FILE.match(block.code):
-                self.write(found[1], block.code)
 
     def write(self, name: str, text: str) -> None:
         file = self.folder / name
@@ -127,7 +123,11 @@ class Followed:
         try:
             yield process
         finally:
-            end(process, signal.SIGKILL)
+            with suppress(subprocess.TimeoutExpired):
+                end(process, signal.SIGINT)  # it may have started a database server
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(DEADLINE)
 
     def curl(self, process: subprocess.Popen[str]) -> None:
         """Every `curl -s`, until it prints what the page says."""
@@ -192,14 +192,10 @@ def wait_until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> Non
 
 
 def end(process: subprocess.Popen[str], how: signal.Signals) -> int:
-    """Signal the process, and all that it has started if it is to be killed; its exit code."""
+    """Signal the process, and wait for its end; its exit code."""
     if process.poll() is None:
         process.send_signal(how)
-        process.wait(DEADLINE)
-    if how == signal.SIGKILL:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, how)
-    return process.returncode
+    return process.wait(DEADLINE)
 
 
 @contextmanager
@@ -218,7 +214,7 @@ def following(page: Path, conninfo: str) -> Iterator[Followed]:
             shutil.rmtree(folder)
 
 
-def environment(place: dict[str, object]) -> dict[str, str]:
+def environment(place: Mapping[str, Any]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "COV"))}
     libpq = {
         "PGDATABASE" if key == "dbname" else f"PG{key.upper()}": value

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests.docs.following import Followed, end, following, wait_until
+from tests.docs.following import DEADLINE, Followed, end, following, wait_until
 from tests.docs.test_examples import GUIDES, matches
 
 ORDER = """curl -s localhost:8000/orders/{} --json '{{"customer": "Ada", "total": 25}}'"""
@@ -15,8 +15,8 @@ ORDER = """curl -s localhost:8000/orders/{} --json '{{"customer": "Ada", "total"
 @pytest.fixture
 def guide(conninfo: str) -> Iterator[Followed]:
     with following(GUIDES / "fastapi.md", conninfo) as guide:
-        guide.write_files()
         guide.environment["UVICORN_PORT"] = str(guide.port)
+        guide.follow(leave_out=["uvicorn", "curl", "pgstore run", "python -m pytest"])
         yield guide
 
 
@@ -45,8 +45,6 @@ def test_it_answers_and_feeds_as_the_page_says(guide: Followed) -> None:
 
 
 def test_workers_inside_of_several_processes_share_the_work(guide: Followed) -> None:
-    guide.run_all("pgstore install")
-    guide.run_all("python -c")
     guide.environment["WORKERS"] = "inside"
     with guide.running("uvicorn --factory shop.api:create --timeout", "--workers 2") as server:
         for number in range(10):
@@ -56,10 +54,19 @@ def test_workers_inside_of_several_processes_share_the_work(guide: Followed) -> 
 
 
 def test_workers_beside_end_at_sigterm(guide: Followed) -> None:
-    guide.run_all("pgstore install")
-    guide.run_all("python -c")
     with guide.running("uvicorn --factory shop.api:create --timeout") as server:
         wait_until(lambda: '"version":1' in guide.answer(ORDER.format(1)), server)
         with guide.running("pgstore run") as worker:
             wait_until(lambda: customers(guide) == [("Ada", 1)], worker)
             assert end(worker, signal.SIGTERM) == 0
+
+
+def test_a_web_server_whose_workers_cannot_continue_ends(
+    guide: Followed, capfd: pytest.CaptureFixture[str]
+) -> None:
+    guide.environment["WORKERS"] = "inside"
+    with psycopg.connect(guide.environment["PGSTORE_CONNINFO"]) as conn:
+        conn.execute("SELECT shop.create_subscription('customers', types => '{Paid}')")
+    with guide.running("uvicorn --factory shop.api:create --timeout") as server:
+        assert server.wait(DEADLINE) != 0
+    assert "SubscriptionExistsError" in capfd.readouterr().err
