@@ -22,6 +22,7 @@ SLOW = (
     "tests/cli/test_default_server.py",
     "tests/test_main.py",
     "tests/docs/test_examples.py",
+    "tests/docs/",
     "tests/cli/test_terminal.py",
     "tests/migrations/test_released.py",
     "tests/migrations/test_install.py",

@@ -32,7 +32,7 @@ from tests.docs.test_examples import Block, blocks_of, matches
 
 FILE = re.compile(r"# ([\w/.]+\.(?:py|ini))\n")
 SET_UP = ("python3 -m venv", "pip install", "export")
-DEADLINE = 30
+DEADLINE = 60
 
 
 class Followed:
