@@ -50,3 +50,25 @@ def test_a_store_that_was_used_before_the_fork_is_refused(guide: Followed) -> No
         guide.run_all(WRITE)
         wait_until(lambda: log.exists() and "PgstoreError" in log.read_text(), celery)
     assert invoices(guide) == []
+
+
+def test_a_task_whose_process_is_killed_runs_again(guide: Followed) -> None:
+    tasks = guide.folder / "shop" / "tasks.py"
+    insert = "            conn.execute(INSERT"
+    kill = """\
+            from pathlib import Path
+
+            try:
+                Path("killed").touch(exist_ok=False)
+                os.kill(os.getpid(), 9)
+            except FileExistsError:
+                pass
+"""
+    text = tasks.read_text()
+    assert insert in text
+    guide.write("shop/tasks.py", text.replace(insert, kill + insert))
+    ((command, _),) = guide.commands(CELERY)
+    with guide.running(HAND_OVER), guide.started(command) as celery:
+        guide.run_all(WRITE)
+        wait_until(lambda: invoices(guide) == [("Ada", 25)], celery)
+    assert (guide.folder / "killed").exists()
