@@ -56,7 +56,7 @@ def _of_sqlalchemy(url: Any) -> tuple[str, str | None]:
         return "", problem
     try:
         return urls.conninfo_of(parts), None
-    except (psycopg.Error, UnicodeEncodeError):
+    except (psycopg.Error, UnicodeError):
         return "", "has a part that is no option of libpq's"
 
 
@@ -68,7 +68,7 @@ def _problem_of(conninfo: object) -> str | None:
     is_uri = _URI.match(conninfo) is not None
     try:
         found_in_it = conninfo_to_dict(conninfo)
-    except UnicodeEncodeError:
+    except UnicodeError:  # what a URI escapes is decoded, too
         return "is not a text of Unicode characters"
     except psycopg.Error:
         if is_uri:

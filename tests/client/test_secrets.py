@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg.conninfo import make_conninfo
 
@@ -273,6 +273,7 @@ def refused_without(secret: str, command: list[str]) -> None:
         ]
     ),
 )
+@example(before="", after="%a1", form="postgresql://ada:{}@127.0.0.1:1/db")
 def test_no_character_of_a_password_brings_it_to_light(before: str, after: str, form: str) -> None:
     with pytest.raises(Exception) as raised:  # noqa: PT011
         pgstore.install(form.format(f"{before}{SECRET}{after}"))

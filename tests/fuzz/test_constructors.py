@@ -91,7 +91,11 @@ def test_a_store_is_made_or_refused(cls: Any, fuzz_conninfo: str) -> None:
 
 
 def test_install_does_so_or_refuses(fuzz_conninfo: str) -> None:
-    expected = {"conninfo": st.just(fuzz_conninfo), "store": st.sampled_from(["pgstore", "other"])}
+    expected: dict[str, st.SearchStrategy[Any]] = {
+        "conninfo": st.just(fuzz_conninfo),
+        "store": st.sampled_from(["pgstore", "other"]),
+        "message_db": st.booleans(),
+    }
 
     @fuzzed(40)
     @given(arguments(pgstore.install, expected))

@@ -119,6 +119,6 @@ def test_tags_that_no_message_can_have_are_refused(store: Store) -> None:
     for wrong in ([], [""], ["x" * 256], [str(n) for n in range(33)]):
         with pytest.raises(InvalidArgumentError) as caught:
             numbers(store.read_all(tags=wrong))
-        assert caught.value.argument == "tags"
+        assert caught.value.argument == "tags_filter"
         with pytest.raises(InvalidArgumentError):
             store.subscription(str(uuid4()), tags=wrong).create()
