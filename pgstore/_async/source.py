@@ -92,7 +92,8 @@ class AsyncSource:
                     raise PoolClosed("the store was closed")
                 if self._pool is None:
                     pool = await self._open()
-                    self._loop_end = AsyncLoopEnd(partial(self._close, pool))
+                    if pool is not self._given:
+                        self._loop_end = AsyncLoopEnd(partial(self._close, pool))
                     self._pool = pool
                     self._pid = os.getpid()
                 pool = self._pool

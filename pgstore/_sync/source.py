@@ -94,7 +94,8 @@ class Source:
                     raise PoolClosed("the store was closed")
                 if self._pool is None:
                     pool = self._open()
-                    self._loop_end = LoopEnd(partial(self._close, pool))
+                    if pool is not self._given:
+                        self._loop_end = LoopEnd(partial(self._close, pool))
                     self._pool = pool
                     self._pid = os.getpid()
                 pool = self._pool
