@@ -16,6 +16,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from pgstore._core.arguments import no_connection
 from pgstore._core.frameworks import (
+    COMMITS,
     OF_ASYNC_SQLALCHEMY,
     OF_SQLALCHEMY,
     django_connection,
@@ -206,7 +207,8 @@ def _refuse_commit(raw: psycopg.BaseConnection[Any], owner: Any) -> None:
     if raw.info.transaction_status == TransactionStatus.INERROR:
         event: Any = sys.modules["sqlalchemy.event"]
         if not event.contains(owner, "commit", refuse_failed_commit):
-            event.listen(owner, "commit", refuse_failed_commit)
+            for name in COMMITS:
+                event.listen(owner, name, refuse_failed_commit)
 
 
 def _mark_for_rollback(raw: Connection[Any], wrapper: Any, error: BaseException) -> None:

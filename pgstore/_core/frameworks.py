@@ -37,6 +37,12 @@ OF_ASYNC_SQLALCHEMY = {"async connection", "async session"}
 
 _DRIVERS = {"psycopg2", "psycopg2cffi", "asyncpg", "pg8000"}
 
+FAILED = (
+    "nothing was stored: a statement in this transaction failed, and its error was caught."
+    " PostgreSQL has undone the whole transaction. Call rollback(), or do not catch the"
+    " error, or put what may fail into a savepoint"
+)
+
 _USE_PSYCOPG = {
     False: 'create_engine("postgresql+psycopg://…")',
     True: 'create_async_engine("postgresql+psycopg://…")',
@@ -147,14 +153,21 @@ def django_connection(alias: str) -> Any:
     return module.connections[alias]
 
 
-def refuse_failed_commit(connection: Any) -> None:
+# SQLAlchemy's events before it commits. The other two are those of a two-phase transaction, which
+# may also be committed without its first phase.
+COMMITS = ("commit", "prepare_twophase", "commit_twophase")
+
+
+def refuse_failed_commit(
+    connection: Any, xid: object = None, is_prepared: bool | None = None
+) -> None:
     """Called by SQLAlchemy before it commits: raise if PostgreSQL would roll back instead."""
-    raw = connection.connection.driver_connection
-    if raw.info.transaction_status == TransactionStatus.INERROR:
-        # After an error in its commit SQLAlchemy takes the transaction for ended.
-        connection.dialect.do_rollback(connection.connection)
-        raise TransactionFailedError(
-            "nothing was stored: a statement in this transaction failed, and its error was caught. "
-            "PostgreSQL has undone the whole transaction. Call rollback(), or do not catch the"
-            " error, or put what may fail into a savepoint: with session.begin_nested()"
-        )
+    pooled = connection.connection
+    if pooled.driver_connection.info.transaction_status == TransactionStatus.INERROR:
+        # After an error in its commit SQLAlchemy takes the transaction for ended; after one in the
+        # first phase (without is_prepared) it rolls it back.
+        if xid is None:
+            connection.dialect.do_rollback(pooled)
+        elif is_prepared is not None:
+            connection.dialect.do_rollback_twophase(connection, xid, is_prepared=False)
+        raise TransactionFailedError(f"{FAILED}: with session.begin_nested()")
