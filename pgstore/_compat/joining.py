@@ -23,6 +23,7 @@ from pgstore._core.frameworks import (
     kind_of,
     refuse_dialect,
     refuse_failed_commit,
+    refuse_next_commit,
     refuse_raw,
     refuse_vendor,
 )
@@ -219,3 +220,5 @@ def _mark_for_rollback(raw: Connection[Any], wrapper: Any, error: BaseException)
         wrapper.needs_rollback = True
         if isinstance(error, Exception):
             wrapper.rollback_exc = error
+    elif not wrapper.in_atomic_block and not wrapper.autocommit:
+        refuse_next_commit(wrapper)

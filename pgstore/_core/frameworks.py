@@ -171,3 +171,19 @@ def refuse_failed_commit(
         elif is_prepared is not None:
             connection.dialect.do_rollback_twophase(connection, xid, is_prepared=False)
         raise TransactionFailedError(f"{FAILED}: with session.begin_nested()")
+
+
+def refuse_next_commit(wrapper: Any) -> None:
+    """Have Django's commit() raise if PostgreSQL would roll back instead.
+
+    Without autocommit, and outside of `atomic()`, Django does not look at its mark for rollback.
+    """
+
+    def commit() -> None:
+        raw = wrapper.connection
+        if raw is not None and raw.info.transaction_status == TransactionStatus.INERROR:
+            raise TransactionFailedError(f"{FAILED}: with atomic()")
+        del wrapper._commit  # which uncovers the method of the class
+        wrapper._commit()
+
+    wrapper._commit = commit

@@ -16,6 +16,7 @@ from pgstore import (
     MessageStore,
     OptimisticConcurrencyError,
     StoredMessage,
+    TransactionFailedError,
 )
 from tests.frameworks.django_settings import configure
 from tests.frameworks.messages import Paid
@@ -127,6 +128,26 @@ def test_without_autocommit_djangos_commit_commits(store: Store, django: Any, st
     assert store.stream_version(stream) == 0
     django.transaction.commit(using="manual")
     assert store.stream_version(stream) == 1
+
+
+def test_without_autocommit_a_conflict_that_is_caught_makes_the_commit_fail(
+    store: Store, django: Any, orders: Orders, stream: str
+) -> None:
+    for _ in range(2):
+        orders.add("a", "manual")
+        for _ in range(2):
+            with pytest.raises((OptimisticConcurrencyError, psycopg.errors.InFailedSqlTransaction)):
+                store.write(stream, Paid(1), expected_version=77, conn="manual")
+        for _ in range(2):
+            with pytest.raises(TransactionFailedError, match="atomic"):
+                django.transaction.commit(using="manual")
+        django.transaction.rollback(using="manual")
+    assert orders.count() == 0
+    for version in range(2):  # the connection is good again
+        orders.add("b", "manual")
+        store.write(stream, Paid(1), expected_version=version, conn="manual")
+        django.transaction.commit(using="manual")
+    assert (orders.count(), store.stream_version(stream)) == (2, 2)
 
 
 def test_a_conflict_that_is_caught_rolls_the_block_back_as_an_error_of_a_model_does(
