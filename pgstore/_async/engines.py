@@ -11,7 +11,7 @@ from psycopg_pool import PoolTimeout
 
 from pgstore._compat.django import async_django_pool
 from pgstore._compat.joining import async_spawn, unwrapped
-from pgstore._core.frameworks import kind_of, refuse_dialect
+from pgstore._core.frameworks import kind_of, refuse_engine
 
 # Their connection is shared: a transaction of the application's may be open on it.
 _SHARING = {"StaticPool", "SingletonThreadPool", "AssertionPool"}
@@ -32,7 +32,7 @@ class AsyncEnginePool:
     transaction = None
 
     def __init__(self, engine: Any) -> None:
-        refuse_dialect(engine.dialect, "the engine")
+        refuse_engine(engine)
         self._engine = getattr(engine, "sync_engine", engine)
         self._lent: dict[AsyncConnection[Any], Any] = {}
 

@@ -27,6 +27,7 @@ from pgstore._core.frameworks import (
     refuse_raw,
     refuse_vendor,
 )
+from pgstore.errors import InvalidArgumentError
 
 T = TypeVar("T")
 
@@ -198,9 +199,15 @@ def _is_wrapper(error: Exception) -> bool:
 
 def _dialect_of(kind: str | None, owner: Any) -> Any:
     """SQLAlchemy's dialect; found before anything is begun, or connected to."""
-    if "session" in str(kind):
+    if "session" not in str(kind):
+        return owner.dialect
+    try:
         return owner.get_bind().dialect
-    return owner.dialect
+    except sys.modules["sqlalchemy.exc"].UnboundExecutionError as error:
+        raise InvalidArgumentError(
+            "the session has no engine for statements without a table, or several: pass one of its"
+            " connections, as session.connection(bind_arguments={'mapper': Order})"
+        ) from error
 
 
 def _refuse_commit(raw: psycopg.BaseConnection[Any], owner: Any) -> None:

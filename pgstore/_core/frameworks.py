@@ -71,6 +71,16 @@ def refuse_dialect(dialect: Any, name: str) -> None:
         )
 
 
+def refuse_engine(engine: Any) -> None:
+    """Refuse an engine of SQLAlchemy's whose connections a store cannot use."""
+    refuse_dialect(engine.dialect, "the engine")
+    if engine.dialect.is_async and kind_of(engine) == "engine":
+        raise InvalidArgumentError(
+            "the engine is the sync_engine of an async one: pass the AsyncEngine to an"
+            " AsyncMessageStore"
+        )
+
+
 def refuse_raw(raw: object, wanted: type[Any], name: str) -> None:
     """Refuse a framework's connection whose driver's is not of this class."""
     if isinstance(raw, wanted):

@@ -10,13 +10,13 @@ from psycopg.conninfo import make_conninfo
 # Its parts as SQLAlchemy finds them: a password may hold what libpq would have escaped.
 _PARTS = re.compile(
     r"""(?x)
-    \s* (?P<drivername> [\w+]+ ) ://
+    (?P<drivername> [\w+]+ ) ://
     (?: (?P<username> [^:/]* ) (?: : (?P<password> [^@]* ) )? @ )?
     (?: \[ (?P<ipv6> [^/?]+ ) \] | (?P<host> [^/:?]* ) )?
     (?: : (?P<port> [^/?]* ) )?
     (?: / (?P<database> [^?]* ) )?
     (?: \? (?P<query> .* ) )?
-    \s* $
+    $
     """
 )
 
@@ -26,7 +26,7 @@ _PSYCOPG = {"postgresql", "postgres+psycopg", "postgresql+psycopg", "postgresql+
 def parts_of(url: Any) -> tuple[dict[str, Any], str | None]:
     """The parts of a URL, which may be a text, and the problem with it, if any."""
     if isinstance(url, str):
-        found = _PARTS.match(url)
+        found = _PARTS.match(url.strip())  # a file's last line may end with a newline
         if found is None:
             return {}, "is not a URL of SQLAlchemy's that can be read"
         parts: dict[str, Any] = found.groupdict()

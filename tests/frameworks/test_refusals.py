@@ -12,7 +12,7 @@ import msgspec
 import psycopg2
 import pytest
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, Integer, create_engine, orm
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -106,6 +106,8 @@ async def test_the_other_color_is_refused_with_the_store_that_takes_it(
             assert "that is for an AsyncMessageStore" in said
             said = await other.run_sync(lambda inner: refusal(sync_store, stream, inner))
             assert "pass the AsyncSession or AsyncConnection" in said
+    with pytest.raises(InvalidArgumentError, match="pass the AsyncEngine"):
+        MessageStore[Paid](async_engine.sync_engine, store=shared, messages=Paid)
     engine.dispose()
     await async_engine.dispose()
 
@@ -123,6 +125,27 @@ def test_makers_of_sessions_and_connections_are_refused(
         assert raw is not None
     engine.dispose()
     assert "Django's settings" in refusal(store, stream, "no such alias")
+
+
+def test_a_session_whose_engine_is_not_known_says_what_to_pass(
+    store: MessageStore[Paid], conninfo: str, stream: str
+) -> None:
+    engine = engine_of(conninfo)
+    registry = orm.registry()
+
+    @registry.mapped
+    class Order:
+        __tablename__ = "orders"
+        id = orm.mapped_column(Integer, primary_key=True)
+
+    with Session(binds={Order: engine}) as session:
+        assert "session.connection(bind_arguments=" in refusal(store, stream, session)
+        conn = session.connection(bind_arguments={"mapper": Order})
+        store.write(stream, Paid(1), conn=conn)
+        assert store.stream_version(stream) == 0
+        session.commit()
+    engine.dispose()
+    assert store.stream_version(stream) == 1
 
 
 DJANGO_ON_PSYCOPG2 = """

@@ -66,6 +66,11 @@ def test_urls_for_psycopg_become_connection_strings(url: str) -> None:
     }
 
 
+def test_space_around_a_url_is_no_part_of_it() -> None:
+    found = checked(" postgresql+psycopg://ada@db/shop\n")
+    assert conninfo_to_dict(found) == {"user": "ada", "host": "db", "dbname": "shop"}
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [
