@@ -46,6 +46,9 @@ class AsyncEnginePool:
         """None: a connection in whose transaction statements run by themselves."""
         return
 
+    async def permit(self) -> None:
+        """Raise if the application may not connect here; an engine always may."""
+
     async def getconn(self, timeout: float | None = None) -> AsyncConnection[Any]:
         """Take a connection; the engine has its own time-out."""
         shares = any(cls.__name__ in _SHARING for cls in type(self._engine.pool).__mro__)

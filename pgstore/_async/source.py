@@ -119,6 +119,7 @@ class AsyncSource:
 
     async def _open(self) -> Pool:
         if self._lent is not None:
+            await self._lent.permit()
             # Not one of the application's, which may be all in use, or in a transaction.
             async with self._lent.beside() as conn:
                 await ensure(conn, self.statements, create=self._create)

@@ -59,6 +59,13 @@ class DjangoPool:
         )
         return wrapper if is_open else None
 
+    def permit(self) -> None:
+        """Raise where Django refuses to connect: in an event loop, or a test without a database.
+
+        `beside` does not ask Django, and would install the store there.
+        """
+        self.putconn(self.getconn())
+
     def getconn(self, timeout: float | None = None) -> Connection[Any]:
         wrapper = self._wrapper
         is_new = wrapper.connection is None

@@ -48,6 +48,9 @@ class EnginePool:
         """None: a connection in whose transaction statements run by themselves."""
         return
 
+    def permit(self) -> None:
+        """Raise if the application may not connect here; an engine always may."""
+
     def getconn(self, timeout: float | None = None) -> Connection[Any]:
         """Take a connection; the engine has its own time-out."""
         shares = any(cls.__name__ in _SHARING for cls in type(self._engine.pool).__mro__)

@@ -121,6 +121,7 @@ class Source:
 
     def _open(self) -> Pool:
         if self._lent is not None:
+            self._lent.permit()
             # Not one of the application's, which may be all in use, or in a transaction.
             with self._lent.beside() as conn:
                 ensure(conn, self.statements, create=self._create)

@@ -1,5 +1,6 @@
 """Stores on Django's connections: an operation runs on that of its thread, as a model's query."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -170,6 +171,30 @@ def test_workers_and_followers_run_on_djangos_connections(
         parallel.results()
     assert (handled, followed) == ([0, *range(5)], list(range(5)))
     assert orders.count() == 5
+
+
+def test_a_store_is_not_installed_where_django_refuses_to_connect(
+    django: Any, server_conninfo: str, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.core.exceptions import SynchronousOnlyOperation
+    from django.db.backends.base.base import BaseDatabaseWrapper
+
+    name = f"{schema}_refused"
+    store = MessageStore[Paid](django.connection, store=name, messages=Paid)
+
+    async def view() -> None:
+        with pytest.raises(SynchronousOnlyOperation):
+            store.stream_version("order-1")
+
+    def blocked(wrapper: object) -> None:
+        raise RuntimeError("as pytest-django does in a test without a database")
+
+    asyncio.run(view())
+    monkeypatch.setattr(BaseDatabaseWrapper, "ensure_connection", blocked)
+    with pytest.raises(RuntimeError, match="pytest-django"):
+        store.write("order-1", Paid(1))
+    with psycopg.connect(server_conninfo) as conn:
+        assert conn.execute("SELECT to_regnamespace(%s)", [name]).fetchone() == (None,)
 
 
 def test_what_cannot_be_the_base_of_a_store_is_refused(django: Any, shared: str) -> None:
