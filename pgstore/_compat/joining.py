@@ -19,6 +19,7 @@ from pgstore._core.frameworks import (
     COMMITS,
     OF_ASYNC_SQLALCHEMY,
     OF_SQLALCHEMY,
+    dialect_of_session,
     django_connection,
     kind_of,
     refuse_dialect,
@@ -27,7 +28,6 @@ from pgstore._core.frameworks import (
     refuse_raw,
     refuse_vendor,
 )
-from pgstore.errors import InvalidArgumentError
 
 T = TypeVar("T")
 
@@ -199,15 +199,9 @@ def _is_wrapper(error: Exception) -> bool:
 
 def _dialect_of(kind: str | None, owner: Any) -> Any:
     """SQLAlchemy's dialect; found before anything is begun, or connected to."""
-    if "session" not in str(kind):
-        return owner.dialect
-    try:
-        return owner.get_bind().dialect
-    except sys.modules["sqlalchemy.exc"].UnboundExecutionError as error:
-        raise InvalidArgumentError(
-            "the session has no engine for statements without a table, or several: pass one of its"
-            " connections, as session.connection(bind_arguments={'mapper': Order})"
-        ) from error
+    if "session" in str(kind):
+        return dialect_of_session(owner)
+    return owner.dialect
 
 
 def _refuse_commit(raw: psycopg.BaseConnection[Any], owner: Any) -> None:

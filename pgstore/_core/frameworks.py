@@ -71,6 +71,17 @@ def refuse_dialect(dialect: Any, name: str) -> None:
         )
 
 
+def dialect_of_session(session: Any) -> Any:
+    """The dialect of a session's engine; refuse a session that has several."""
+    try:
+        return session.get_bind().dialect
+    except sys.modules["sqlalchemy.exc"].UnboundExecutionError as error:
+        raise InvalidArgumentError(
+            "the session has no engine for statements without a table, or several: pass one of its"
+            " connections, as session.connection(bind_arguments={'mapper': Order})"
+        ) from error
+
+
 def refuse_engine(engine: Any) -> None:
     """Refuse an engine of SQLAlchemy's whose connections a store cannot use."""
     refuse_dialect(engine.dialect, "the engine")
