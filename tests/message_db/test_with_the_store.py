@@ -187,6 +187,16 @@ def test_condition_is_asked_of_every_page_of_a_long_stream(
     assert found(4500, 1) == found(9999, 1) == []
 
 
+def test_condition_on_an_empty_stream_is_answered_at_once_from_any_position(
+    client: Connection, category: str
+) -> None:
+    client.execute("SET message_store.sql_condition = on")
+    client.execute("SET statement_timeout = '10s'")  # it would not end
+    query = "SELECT FROM get_stream_messages(%s, %s, condition => 'true')"
+    for position in (-(2**63), -1, 0, 2**63 - 1):
+        assert client.execute(query, [f"{category}-1", position]).rowcount == 0
+
+
 def test_write_on_a_snapshot_that_is_too_old_is_refused(
     sessions: tuple[Session, Session], category: str
 ) -> None:
