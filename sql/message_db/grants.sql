@@ -5,7 +5,7 @@ DECLARE
   given record;
 BEGIN
   -- At the first installation only: later, these may be an administrator's decisions.
-  IF current_setting('pgstore.interface_is_new') = 'on' THEN
+  IF current_setting('pgstore.interface_is_new')::boolean THEN
     -- From the installer's default privileges.
     FOR given IN
       SELECT DISTINCT o.kind, o.name, a.grantee::regrole AS role

@@ -304,6 +304,18 @@ def test_uninstalled_store_takes_the_interface_over_it_with_it(conninfo: str) ->
     assert objects(conninfo) == []
 
 
+@installers
+def test_store_that_was_dropped_and_made_again_gets_all_rights(
+    conninfo: str, install: Callable[[str, str], None]
+) -> None:
+    by_python(conninfo, "bank")
+    before = objects(conninfo)
+    query(conninfo, "DROP SCHEMA bank CASCADE")
+    install(conninfo, "bank")
+    assert objects(conninfo) == before
+    assert write_and_read(conninfo) == [("account-1", 0)]
+
+
 def test_store_is_upgraded_under_the_interface(conninfo: str) -> None:
     install_released(conninfo, "bank", 1)
     query(conninfo, "SELECT bank.write_message('account-1', 'Opened', '{}')")
