@@ -25,10 +25,13 @@ BEGIN
       -- Dynamic, because REVOKE takes no parameters.
       EXECUTE format('REVOKE ALL ON %s %s FROM %s', given.kind, given.name, given.role);
     END LOOP;
-    IF current_user <> 'message_store' THEN
-      PERFORM grant_access('message_store', 'read');
-      PERFORM grant_access('message_store', 'write');
-    END IF;
+  END IF;
+  IF current_user <> 'message_store' AND (
+    current_setting('pgstore.interface_is_new')::boolean
+    OR current_setting('pgstore.role_is_new')::boolean
+  ) THEN
+    PERFORM grant_access('message_store', 'read');
+    PERFORM grant_access('message_store', 'write');
   END IF;
 END
 $$;

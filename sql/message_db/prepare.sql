@@ -71,7 +71,10 @@ BEGIN
     'pgstore.interface_is_new', (to_regclass('message_store.messages') IS NULL)::text, true
   );
 
+  PERFORM set_config('pgstore.role_is_new', 'off', true);
   IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = 'message_store') THEN
+    -- As on a server to which the database was moved.
+    PERFORM set_config('pgstore.role_is_new', 'on', true);
     BEGIN
       CREATE ROLE message_store LOGIN;
     EXCEPTION

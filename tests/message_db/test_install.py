@@ -316,6 +316,19 @@ def test_store_that_was_dropped_and_made_again_gets_all_rights(
     assert write_and_read(conninfo) == [("account-1", 0)]
 
 
+def test_role_that_is_made_again_gets_all_rights(conninfo: str) -> None:
+    """As after a restore on a server that has no such role."""
+    by_python(conninfo, "bank")
+    kept = f"role_{uuid4().hex[:12]}"
+    query(conninfo, f"ALTER ROLE message_store RENAME TO {kept}")
+    try:
+        by_python(conninfo, "bank")
+        assert write_and_read(conninfo) == [("account-1", 0)]
+    finally:
+        query(conninfo, "DROP OWNED BY message_store; DROP ROLE message_store")
+        query(conninfo, f"ALTER ROLE {kept} RENAME TO message_store")
+
+
 def test_store_is_upgraded_under_the_interface(conninfo: str) -> None:
     install_released(conninfo, "bank", 1)
     query(conninfo, "SELECT bank.write_message('account-1', 'Opened', '{}')")
