@@ -282,6 +282,17 @@ def test_remove_leaves_the_store_and_takes_the_rights(conninfo: str) -> None:
     assert write_and_read(conninfo) == [("account-1", 0), ("account-1", 1)]
 
 
+def test_removal_does_not_wait_long_for_a_client(conninfo: str) -> None:
+    by_python(conninfo, "bank")
+    before = objects(conninfo)
+    with as_client(conninfo) as conn, conn.transaction():
+        conn.execute("SELECT FROM messages")
+        with pytest.raises(PsqlError) as caught:
+            run_psql(conninfo, "remove")
+    assert caught.value.sqlstate == "55P03"
+    assert objects(conninfo) == before
+
+
 def test_object_of_the_user_in_the_schema_keeps_it(conninfo: str) -> None:
     by_python(conninfo, "bank")
     query(conninfo, "CREATE VIEW public.mine AS SELECT stream_name FROM message_store.messages")
