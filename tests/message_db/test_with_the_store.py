@@ -158,6 +158,36 @@ def test_lock_of_a_category_excludes_its_other_callers_and_no_writer(
     assert step.rows() == [(key,)]
 
 
+def test_writers_of_several_streams_in_different_orders_deadlock(
+    sessions: tuple[Session, Session], category: str
+) -> None:
+    one, other = sessions
+    one.begin()
+    other.begin()
+    one.run(WRITE, str(uuid4()), f"{category}-1")
+    other.run(WRITE, str(uuid4()), f"{category}-2")
+    first = one.start(WRITE, str(uuid4()), f"{category}-2").blocked_by(other)
+    second = other.start(WRITE, str(uuid4()), f"{category}-1")
+    assert {first.sqlstate(), second.sqlstate()} == {None, "40P01"}
+
+
+def test_lock_of_the_category_keeps_them_from_it(
+    sessions: tuple[Session, Session], category: str
+) -> None:
+    one, other = sessions
+    one.begin()
+    other.begin()
+    one.run("SELECT acquire_lock(%s)", category)
+    step = other.start("SELECT acquire_lock(%s)", category).blocked_by(one)
+    for number in (1, 2):
+        one.run(WRITE, str(uuid4()), f"{category}-{number}")
+    one.commit()
+    assert len(step.rows()) == 1
+    for number in (2, 1):
+        other.run(WRITE, str(uuid4()), f"{category}-{number}")
+    other.commit()
+
+
 def test_condition_is_asked_of_every_page_of_a_long_stream(
     client: Connection, served: str, category: str
 ) -> None:
