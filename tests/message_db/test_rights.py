@@ -163,6 +163,34 @@ def test_member_of_the_role_has_its_rights(owner: Connection) -> None:
         owner.execute("DROP ROLE message_db_member")
 
 
+def test_condition_is_taken_only_where_the_setting_is_on(owner: Connection) -> None:
+    reads = [text.partition("; ")[2] for text in READS if text.startswith(CONDITION)]
+
+    def taken() -> bool:
+        answers = set()
+        for text in reads:
+            try:
+                answers.add(owner.execute(text.encode()).rowcount > 0)
+            except psycopg.errors.RaiseException:
+                answers.add(False)
+        assert len(answers) == 1
+        return answers.pop()
+
+    assert not taken()
+    with owner.transaction():
+        owner.execute("SET LOCAL message_store.sql_condition = on")
+        assert taken()
+    assert not taken()
+    for value in ("on", "ON", "true", "yes", "1"):
+        owner.execute(f"SET message_store.sql_condition = '{value}'".encode())
+        assert taken()
+    for value in ("off", "OFF", "false", "no", "0", ""):
+        owner.execute(f"SET message_store.sql_condition = '{value}'".encode())
+        assert not taken()
+    owner.execute("RESET message_store.sql_condition")
+    assert not taken()
+
+
 def test_condition_runs_with_the_rights_of_the_caller(owner: Connection) -> None:
     owner.execute(CONDITION)
     act_as(owner, "message_store")
