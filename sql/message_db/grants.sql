@@ -5,7 +5,7 @@ DECLARE
   given record;
 BEGIN
   -- At the first installation only: later, these may be an administrator's decisions.
-  IF current_setting('pgstore.interface_is_new') = 'on' THEN
+  IF current_setting('pgstore.interface_is_new')::boolean THEN
     -- From the installer's default privileges.
     FOR given IN
       SELECT DISTINCT o.kind, o.name, a.grantee::regrole AS role
@@ -25,10 +25,13 @@ BEGIN
       -- Dynamic, because REVOKE takes no parameters.
       EXECUTE format('REVOKE ALL ON %s %s FROM %s', given.kind, given.name, given.role);
     END LOOP;
-    IF current_user <> 'message_store' THEN
-      PERFORM grant_access('message_store', 'read');
-      PERFORM grant_access('message_store', 'write');
-    END IF;
+  END IF;
+  IF current_user <> 'message_store' AND (
+    current_setting('pgstore.interface_is_new')::boolean
+    OR current_setting('pgstore.role_is_new')::boolean
+  ) THEN
+    PERFORM grant_access('message_store', 'read');
+    PERFORM grant_access('message_store', 'write');
   END IF;
 END
 $$;

@@ -14,7 +14,6 @@ BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended('pgstore:install:' || store COLLATE "C", 0));
   PERFORM pg_advisory_xact_lock(hashtextextended('pgstore:install:message_store', 0));
   PERFORM set_config('search_path', quote_ident(store) || ', pg_temp', true);
-  PERFORM set_config('pgstore.interface_is_new', 'off', true);
 
   SELECT
     n.nspowner = (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = current_user) AS is_ours,
@@ -30,7 +29,6 @@ BEGIN
   WHERE n.nspname = 'message_store';
   IF NOT FOUND THEN
     CREATE SCHEMA message_store;
-    PERFORM set_config('pgstore.interface_is_new', 'on', true);
   ELSIF NOT present.is_interface AND NOT present.is_empty THEN
     RAISE EXCEPTION USING
       ERRCODE = 'duplicate_schema',
@@ -43,8 +41,6 @@ BEGIN
       ERRCODE = 'insufficient_privilege',
       MESSAGE = format('schema message_store belongs to another role than %I', current_user),
       HINT = 'Nothing was changed. SET ROLE to its owner.';
-  ELSIF present.is_empty THEN
-    PERFORM set_config('pgstore.interface_is_new', 'on', true);
   ELSE
     over := (
       SELECT (
@@ -56,9 +52,7 @@ BEGIN
       WHERE n.nspname = 'message_store' AND p.proname = '_store'
     );
     -- Another store's messages would come to clients that know the positions of this one.
-    IF over = store COLLATE "C" THEN
-      NULL;
-    ELSIF EXISTS (
+    IF over <> store COLLATE "C" AND EXISTS (
       SELECT FROM pg_proc AS p
       JOIN pg_namespace AS n ON n.oid = p.pronamespace
       WHERE n.nspname = over AND p.proname = 'applied_migrations'
@@ -69,13 +63,18 @@ BEGIN
         DETAIL = json_build_object('store', store, 'over', over)::text,
         HINT = 'Nothing was changed. Remove it first, by pgstore uninstall --message-db or '
           'sql/message_db/remove.sql: no message is lost.';
-    ELSE
-      -- That store was dropped.
-      PERFORM set_config('pgstore.interface_is_new', 'on', true);
     END IF;
   END IF;
+  -- The views, and the store's grants, are also gone with a store that was dropped, and may have
+  -- been installed again under its name.
+  PERFORM set_config(
+    'pgstore.interface_is_new', (to_regclass('message_store.messages') IS NULL)::text, true
+  );
 
+  PERFORM set_config('pgstore.role_is_new', 'off', true);
   IF NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = 'message_store') THEN
+    -- As on a server to which the database was moved.
+    PERFORM set_config('pgstore.role_is_new', 'on', true);
     BEGIN
       CREATE ROLE message_store LOGIN;
     EXCEPTION

@@ -7,6 +7,9 @@
 \set QUIET on
 BEGIN;
 SET LOCAL client_min_messages = warning;
+-- For other installations; below, for a client's transaction that holds a view. A removal that
+-- waits keeps all other clients waiting.
+SET LOCAL lock_timeout = '60s';
 DO $$
 DECLARE
   store text := (
@@ -38,6 +41,7 @@ BEGIN
   END IF;
 END
 $$;
+SET LOCAL lock_timeout = '3s';
 -- IF EXISTS: views go with a store that is dropped with CASCADE.
 DROP VIEW IF EXISTS
   message_store.category_type_summary,

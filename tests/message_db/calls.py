@@ -205,13 +205,11 @@ def conditions() -> Iterator[str]:
         "get_category_messages('account', 0, -2, NULL, 1, 3, {})",
         "get_category_messages('account-1', condition => {})",
     ]
-    for setting in ("off", "on", "yes", "''", "OFF"):
+    for setting in ("off", "on", "yes", "'1'", "TRUE", "off"):
         yield f"SET message_store.sql_condition = {setting}"
         some = CONDITIONS if setting == "on" else CONDITIONS[:5]
         for call, condition in product(calls, some):
             yield f"SELECT * FROM {call.format(condition)}"
-    yield "RESET message_store.sql_condition"
-    yield "SELECT * FROM get_stream_messages('account-1', condition => 'true')"
 
 
 VIEWS = [
@@ -321,5 +319,17 @@ DIFFERENT: list[tuple[str, list[str], list[str]]] = [
         "the settings `message_store.debug…` do nothing",
         ["SET message_store.debug = on"],
         [_write(8010, "'debug-1', 'A', '{}'"), "SELECT * FROM get_stream_messages('debug-1')"],
+    ),
+    *(
+        (
+            "a condition is taken only if `message_store.sql_condition` is on",
+            [setting],
+            ["SELECT * FROM get_stream_messages('account-1', condition => 'true')"],
+        )
+        for setting in (
+            "SET message_store.sql_condition = false",
+            "SET message_store.sql_condition = 'OFF'",
+            "RESET message_store.sql_condition",
+        )
     ),
 ]

@@ -282,6 +282,17 @@ def test_remove_leaves_the_store_and_takes_the_rights(conninfo: str) -> None:
     assert write_and_read(conninfo) == [("account-1", 0), ("account-1", 1)]
 
 
+def test_removal_does_not_wait_long_for_a_client(conninfo: str) -> None:
+    by_python(conninfo, "bank")
+    before = objects(conninfo)
+    with as_client(conninfo) as conn, conn.transaction():
+        conn.execute("SELECT FROM messages")
+        with pytest.raises(PsqlError) as caught:
+            run_psql(conninfo, "remove")
+    assert caught.value.sqlstate == "55P03"
+    assert objects(conninfo) == before
+
+
 def test_object_of_the_user_in_the_schema_keeps_it(conninfo: str) -> None:
     by_python(conninfo, "bank")
     query(conninfo, "CREATE VIEW public.mine AS SELECT stream_name FROM message_store.messages")
@@ -302,6 +313,31 @@ def test_uninstalled_store_takes_the_interface_over_it_with_it(conninfo: str) ->
     assert write_and_read(conninfo) == [("account-1", 0)]
     assert main(["uninstall", "--yes", "--conninfo", conninfo, "--store", "bank"]) == 0
     assert objects(conninfo) == []
+
+
+@installers
+def test_store_that_was_dropped_and_made_again_gets_all_rights(
+    conninfo: str, install: Callable[[str, str], None]
+) -> None:
+    by_python(conninfo, "bank")
+    before = objects(conninfo)
+    query(conninfo, "DROP SCHEMA bank CASCADE")
+    install(conninfo, "bank")
+    assert objects(conninfo) == before
+    assert write_and_read(conninfo) == [("account-1", 0)]
+
+
+def test_role_that_is_made_again_gets_all_rights(conninfo: str) -> None:
+    """As after a restore on a server that has no such role."""
+    by_python(conninfo, "bank")
+    kept = f"role_{uuid4().hex[:12]}"
+    query(conninfo, f"ALTER ROLE message_store RENAME TO {kept}")
+    try:
+        by_python(conninfo, "bank")
+        assert write_and_read(conninfo) == [("account-1", 0)]
+    finally:
+        query(conninfo, "DROP OWNED BY message_store; DROP ROLE message_store")
+        query(conninfo, f"ALTER ROLE {kept} RENAME TO message_store")
 
 
 def test_store_is_upgraded_under_the_interface(conninfo: str) -> None:

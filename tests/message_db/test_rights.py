@@ -13,6 +13,16 @@ from tests.message_db.conftest import STORE
 Connection = psycopg.Connection[TupleRow]
 
 WRITE = "SELECT message_store.write_message('{}', '{}', 'A', '{{}}')"
+# Each is nearer to an expression of the interface than the one that it means.
+TRAP = "LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''trapped''; END'"
+TRAPS = [
+    *("category(text) RETURNS varchar", "cardinal_id(text) RETURNS varchar"),
+    *("hash_64(text) RETURNS bigint", "mod(bigint, smallint) RETURNS bigint"),
+]
+TRAP_OPERATORS = [
+    *(("=", "trap_1", "text", "varchar"), ("=", "trap_2", "varchar", "text")),
+    *(("=", "trap_3", "varchar", "varchar"), ("->>", "trap_4", "jsonb", "jsonb")),
+]
 CONDITION = "SET message_store.sql_condition = on"
 READS = [
     "SELECT * FROM message_store.get_stream_messages('right-1')",
@@ -57,8 +67,11 @@ def role(owner: Connection) -> Iterator[str]:
     owner.execute(sql.SQL("DROP ROLE {}").format(called))
 
 
-def write(conn: Connection, stream: str) -> None:
-    conn.execute(WRITE.format(uuid4(), stream).encode())
+def write(conn: Connection, stream: str, metadata: str | None = None) -> None:
+    conn.execute(
+        "SELECT message_store.write_message(%s, %s, 'A', '{}', %s)",
+        [str(uuid4()), stream, metadata],
+    )
 
 
 def grant(conn: Connection, role: str, kind: str, categories: list[str] | None = None) -> None:
@@ -150,6 +163,34 @@ def test_member_of_the_role_has_its_rights(owner: Connection) -> None:
         owner.execute("DROP ROLE message_db_member")
 
 
+def test_condition_is_taken_only_where_the_setting_is_on(owner: Connection) -> None:
+    reads = [text.partition("; ")[2] for text in READS if text.startswith(CONDITION)]
+
+    def taken() -> bool:
+        answers = set()
+        for text in reads:
+            try:
+                answers.add(owner.execute(text.encode()).rowcount > 0)
+            except psycopg.errors.RaiseException:
+                answers.add(False)
+        assert len(answers) == 1
+        return answers.pop()
+
+    assert not taken()
+    with owner.transaction():
+        owner.execute("SET LOCAL message_store.sql_condition = on")
+        assert taken()
+    assert not taken()
+    for value in ("on", "ON", "true", "yes", "1"):
+        owner.execute(f"SET message_store.sql_condition = '{value}'".encode())
+        assert taken()
+    for value in ("off", "OFF", "false", "no", "0", ""):
+        owner.execute(f"SET message_store.sql_condition = '{value}'".encode())
+        assert not taken()
+    owner.execute("RESET message_store.sql_condition")
+    assert not taken()
+
+
 def test_condition_runs_with_the_rights_of_the_caller(owner: Connection) -> None:
     owner.execute(CONDITION)
     act_as(owner, "message_store")
@@ -189,6 +230,28 @@ def test_objects_of_the_caller_with_the_names_of_the_store_change_nothing(
     owner.execute("SET search_path = pg_temp, message_store, public")
     assert [text for text in READS if not refused(owner, text)] == []
     write(owner, "right-4")
+
+
+def test_object_in_public_takes_no_name_of_the_interface_over(owner: Connection) -> None:
+    """A role that may create there would otherwise get its code run by callers with a condition."""
+    write(owner, "right-1", '{"correlationStreamName": "right-2"}')
+    owner.execute(CONDITION)
+    with owner.transaction(force_rollback=True):
+        for function in TRAPS:
+            owner.execute(f"CREATE FUNCTION public.{function} {TRAP}".encode())
+        for name, function, left, right in TRAP_OPERATORS:
+            owner.execute(
+                f"CREATE FUNCTION public.{function}({left}, {right}) RETURNS boolean {TRAP};"
+                f"CREATE OPERATOR public.{name}"
+                f" (FUNCTION = public.{function}, LEFTARG = {left}, RIGHTARG = {right})".encode()
+            )
+        act_as(owner, "message_store")
+        for call in (
+            "get_stream_messages('right-1', 0, 10, '{}')",
+            "get_category_messages('right', 1, 10, 'right', 0, 1, '{}')",
+        ):
+            found = call.format("messages.global_position > 0")
+            assert owner.execute(f"SELECT FROM message_store.{found}".encode()).rowcount > 0
 
 
 def test_nothing_is_open_to_everybody(owner: Connection) -> None:

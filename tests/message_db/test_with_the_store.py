@@ -158,6 +158,36 @@ def test_lock_of_a_category_excludes_its_other_callers_and_no_writer(
     assert step.rows() == [(key,)]
 
 
+def test_writers_of_several_streams_in_different_orders_deadlock(
+    sessions: tuple[Session, Session], category: str
+) -> None:
+    one, other = sessions
+    one.begin()
+    other.begin()
+    one.run(WRITE, str(uuid4()), f"{category}-1")
+    other.run(WRITE, str(uuid4()), f"{category}-2")
+    first = one.start(WRITE, str(uuid4()), f"{category}-2").blocked_by(other)
+    second = other.start(WRITE, str(uuid4()), f"{category}-1")
+    assert {first.sqlstate(), second.sqlstate()} == {None, "40P01"}
+
+
+def test_lock_of_the_category_keeps_them_from_it(
+    sessions: tuple[Session, Session], category: str
+) -> None:
+    one, other = sessions
+    one.begin()
+    other.begin()
+    one.run("SELECT acquire_lock(%s)", category)
+    step = other.start("SELECT acquire_lock(%s)", category).blocked_by(one)
+    for number in (1, 2):
+        one.run(WRITE, str(uuid4()), f"{category}-{number}")
+    one.commit()
+    assert len(step.rows()) == 1
+    for number in (2, 1):
+        other.run(WRITE, str(uuid4()), f"{category}-{number}")
+    other.commit()
+
+
 def test_condition_is_asked_of_every_page_of_a_long_stream(
     client: Connection, served: str, category: str
 ) -> None:
@@ -185,6 +215,16 @@ def test_condition_is_asked_of_every_page_of_a_long_stream(
     assert found(2001, 3) == [2499, 2500, 3499]
     assert found(4499, 1) == [4499]
     assert found(4500, 1) == found(9999, 1) == []
+
+
+def test_condition_on_an_empty_stream_is_answered_at_once_from_any_position(
+    client: Connection, category: str
+) -> None:
+    client.execute("SET message_store.sql_condition = on")
+    client.execute("SET statement_timeout = '10s'")  # it would not end
+    query = "SELECT FROM get_stream_messages(%s, %s, condition => 'true')"
+    for position in (-(2**63), -1, 0, 2**63 - 1):
+        assert client.execute(query, [f"{category}-1", position]).rowcount == 0
 
 
 def test_write_on_a_snapshot_that_is_too_old_is_refused(

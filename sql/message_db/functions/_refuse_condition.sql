@@ -9,8 +9,10 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 BEGIN
+  -- Empty after RESET, and after the transaction of a SET LOCAL.
   IF condition IS NOT NULL
-    AND coalesce(current_setting('message_store.sql_condition', true), 'off') = 'off'
+    AND lower(current_setting('message_store.sql_condition', true)) IN ('on', 'true', 'yes', '1')
+      IS NOT TRUE
   THEN
     RAISE EXCEPTION USING
       ERRCODE = 'raise_exception',

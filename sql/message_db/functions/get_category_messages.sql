@@ -63,7 +63,8 @@ BEGIN
     LIMIT max_count;
     RETURN;
   END IF;
-  -- As in get_stream_messages.
+  -- As in get_stream_messages. All but the condition has names and types that pg_catalog or
+  -- message_store have exactly: for others, an object in public would be the better match.
   PERFORM set_config('search_path', 'message_store, public', true);
   RETURN QUERY EXECUTE format(
     $query$
@@ -75,15 +76,22 @@ BEGIN
     WHERE (messages.category_key, messages.global_position) >= ($1, $2)
       AND (messages.category_key, messages.global_position) <= ($1, $3)
       AND messages.category = $4 COLLATE "C"
-      AND ($5 IS NULL OR category(messages.metadata ->> 'correlationStreamName') = $5)
-      AND ($6 IS NULL OR mod(@ hash_64(cardinal_id(messages.stream_name)), $6) = $7)
+      AND (
+        $5 IS NULL
+        OR message_store.category(messages.metadata ->> text 'correlationStreamName')::text = $5
+      )
+      AND (
+        $6 IS NULL
+        OR mod(@ message_store.hash_64(message_store.cardinal_id(messages.stream_name)), $6) = $7
+      )
       AND (%s)
     ORDER BY messages.category_key, messages.global_position
     LIMIT $8
     $query$,
     condition
-  ) USING range.category_key, from_position, range.safe_position, get_category_messages.category,
-    correlation, size, consumer_group_member, max_count;
+  ) USING range.category_key, from_position, range.safe_position,
+    get_category_messages.category::text, correlation::text, size::bigint, consumer_group_member,
+    max_count;
 END
 $$;
 

@@ -13,9 +13,9 @@ SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-  -- No version is above the limit.
+  -- No version is above the limit or below 1: a condition would be asked of each empty thousand.
   from_version bigint :=
-    least(coalesce(get_stream_messages."position", 0), 9223372036854775806) + 1;
+    least(greatest(coalesce(get_stream_messages."position", 0), 0), 9223372036854775806) + 1;
   max_count bigint := nullif(coalesce(batch_size, 1000), -1);
   last_version bigint;
   query text;
