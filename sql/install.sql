@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "5654e39bdb553349c5564639e49062e5db52880d2d64f30965ac3aec305bd686"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "9a00c5f62b0eb7329ac2b1d163513a36e8c48decff2aa0f287670d26529c7d9b"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -242,6 +242,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 11) AS pgstore_pending 
 \ir functions/subscriptions/resume_subscription.sql
 \ir functions/subscriptions/rewind_subscription.sql
 \ir functions/subscriptions/subscription_position.sql
+\ir functions/tags/_drop_tag_rows.sql
 \ir functions/tags/_first_match.sql
 \ir functions/tags/_matches.sql
 \ir functions/tags/_meet_condition.sql

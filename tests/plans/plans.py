@@ -78,7 +78,7 @@ class Plan(msgspec.Struct):
     @property
     def walks(self) -> list[Node]:
         """Scans of a whole table or a whole index, also those that skip along it."""
-        return [node for node in self._scans() if not _looks_up(node) and not _on_bitmap(node)]
+        return [node for node in self._scans() if not _looks_up(node) and not _by_place(node)]
 
     def _scans(self) -> Iterator[Node]:
         waiting = [self.root]
@@ -154,8 +154,9 @@ def _looks_up(node: Node) -> bool:
     )
 
 
-def _on_bitmap(node: Node) -> bool:
-    return bool(node["Node Type"] == "Bitmap Heap Scan")
+def _by_place(node: Node) -> bool:
+    """Whether a scan of a table is told where the rows are."""
+    return node["Node Type"] in ("Bitmap Heap Scan", "Tid Scan")
 
 
 def _rows(node: Node) -> float:

@@ -25,6 +25,8 @@ DECLARE
   -- max_age NULL: nothing expires by age.
   expires_before timestamptz := coalesce(clock_timestamp() - policy.max_age, '-infinity');
   batch record;
+  tag_keys bigint[];
+  tagged bigint[];
 BEGIN
   WITH oldest AS MATERIALIZED (
     SELECT
@@ -103,18 +105,15 @@ BEGIN
     WHERE m.global_position = u.global_position
     RETURNING m.global_position, m.tags
   ),
-  -- Whole keys first: for a position alone the planner may skip along all keys.
-  keys AS MATERIALIZED (
+  keys AS (
     SELECT DISTINCT _tag_key(u.tag) AS tag_key, g.global_position
     FROM gone AS g
     CROSS JOIN unnest(g.tags) AS u (tag)
-  ),
-  untagged AS (
-    DELETE FROM message_tags AS t
-    USING keys AS k
-    WHERE t.tag_key = k.tag_key AND t.global_position = k.global_position
   )
-  SELECT count(*) INTO deleted FROM gone;
+  SELECT (SELECT count(*) FROM gone), array_agg(k.tag_key), array_agg(k.global_position)
+  INTO deleted, tag_keys, tagged
+  FROM keys AS k;
+  PERFORM _drop_tag_rows(tag_keys, tagged);
 
   UPDATE streams AS s
   SET floor = f.version

@@ -20,6 +20,8 @@ AS $$
 DECLARE
   failed bigint[];
   deleted bigint;
+  tag_keys bigint[];
+  tagged bigint[];
 BEGIN
   -- Before the rows of _forget_errors: an import that waits for these tables has others wait behind
   -- it, and may itself wait for a handler that waits for one of these rows.
@@ -43,17 +45,15 @@ BEGIN
       AND m.version <= to_version
     RETURNING m.global_position, m.tags
   ),
-  keys AS MATERIALIZED (  -- as in _cut_category
+  keys AS (
     SELECT DISTINCT _tag_key(u.tag) AS tag_key, g.global_position
     FROM gone AS g
     CROSS JOIN unnest(g.tags) AS u (tag)
-  ),
-  untagged AS (
-    DELETE FROM message_tags AS t
-    USING keys AS k
-    WHERE t.tag_key = k.tag_key AND t.global_position = k.global_position
   )
-  SELECT count(*) INTO deleted FROM gone;
+  SELECT (SELECT count(*) FROM gone), array_agg(k.tag_key), array_agg(k.global_position)
+  INTO deleted, tag_keys, tagged
+  FROM keys AS k;
+  PERFORM _drop_tag_rows(tag_keys, tagged);
   UPDATE streams AS s
   SET floor = to_version
   WHERE s.stream_id = _cut_stream.stream_id AND s.floor < to_version;

@@ -34,20 +34,16 @@ BEGIN
   )
   WHERE m.message_id = _remove_tags.message_id;
   -- A tag that stays may have the key of one that goes.
-  WITH gone AS MATERIALIZED (  -- as in _cut_category
-    SELECT _tag_key(t.tag) AS tag_key, _remove_tags.global_position AS global_position
-    FROM unnest(_remove_tags.tags) AS t (tag)
+  PERFORM _drop_tag_rows(
+    array_agg(_tag_key(t.tag)), array_agg(_remove_tags.global_position)
   )
-  DELETE FROM message_tags AS i
-  USING gone AS g
-  WHERE i.tag_key = g.tag_key
-    AND i.global_position = g.global_position
-    AND NOT EXISTS (
-      SELECT
-      FROM messages AS m
-      CROSS JOIN unnest(m.tags) AS k (tag)
-      WHERE m.message_id = _remove_tags.message_id AND _tag_key(k.tag) = i.tag_key
-    );
+  FROM unnest(_remove_tags.tags) AS t (tag)
+  WHERE NOT EXISTS (
+    SELECT
+    FROM messages AS m
+    CROSS JOIN unnest(m.tags) AS k (tag)
+    WHERE m.message_id = _remove_tags.message_id AND _tag_key(k.tag) = _tag_key(t.tag)
+  );
 END
 $$;
 
