@@ -44,7 +44,7 @@ test-upgraded: $(READY) ## run the tests of the SQL functions on stores that wer
 # The ones that use tests/amounts.py, or hypothesis.
 LONG_TESTS := tests/stress tests/concurrency tests/codec tests/fuzz tests/transfer/test_names.py \
   tests/client/test_killed_workers.py tests/plans/test_large_store.py \
-  tests/plans/test_cached_plans.py
+  tests/plans/test_cached_plans.py tests/migrations/test_released.py
 
 .PHONY: test-languages
 test-languages: $(READY) ## run the programs for drivers of other languages; says which runtimes are missing
