@@ -10,10 +10,23 @@ from psycopg.conninfo import conninfo_to_dict
 
 
 def configure(conninfo: str) -> None:
-    """Configure Django; once in a process."""
-    if settings.configured:
-        return
+    """Let Django's aliases lead to a database of the tests' server.
+
+    Django is configured once in a process, and tests of other databases may have come before.
+    """
     found = conninfo_to_dict(conninfo)
+    if not settings.configured:
+        _set_up(found)
+    from django.db import connections
+
+    connections.close_all()
+    for wrapper in (connections[alias] for alias in connections if alias != "lite"):
+        if wrapper.settings_dict["NAME"] != found["dbname"]:
+            wrapper.close_pool()
+            wrapper.settings_dict["NAME"] = found["dbname"]
+
+
+def _set_up(found: dict[str, Any]) -> None:
     place = {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": found["dbname"],
@@ -54,14 +67,7 @@ def django_on(conninfo: str) -> Iterator[None]:
     configure(conninfo)
     from django.db import connections
 
-    names = [connections[alias].settings_dict for alias in connections if alias != "lite"]
-    before = names[0]["NAME"]
-    connections.close_all()
-    for each in names:
-        each["NAME"] = conninfo_to_dict(conninfo)["dbname"]
     try:
         yield
     finally:
         connections.close_all()
-        for each in names:
-            each["NAME"] = before
