@@ -6,7 +6,7 @@ of the docs. It needs nothing but Python.
 
 import sys
 
-from tests.languages.drivers import LANGUAGES, is_here, table, why_not
+from tests.languages.drivers import LANGUAGES, is_here, table, was_fetched, why_not
 
 absent = [name for name in LANGUAGES if not is_here(name)]
 if sys.argv[1:] == ["--packages"]:
@@ -14,5 +14,6 @@ if sys.argv[1:] == ["--packages"]:
 elif sys.argv[1:] == ["--table"]:
     print(table(), end="")
 else:
-    for name in absent:
-        print(why_not(name))
+    for name in LANGUAGES:
+        if name in absent or not was_fetched(name):
+            print(why_not(name))

@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import pgstore
-from tests.languages.drivers import LANGUAGES, built, is_here
+from tests.languages.drivers import LANGUAGES, built, is_fetched, is_here
 
 # The handler of the third message fails the first time: a sequence is not rolled back.
 _MAILS = """
@@ -83,5 +83,7 @@ def new_database(conninfo: str, template: str = "template1") -> Iterator[str]:
 @pytest.fixture(scope="session")
 def builds() -> Iterator[dict[str, Future[Path]]]:
     """The folders of the languages that are here, which are all built at once."""
+    here = [name for name in LANGUAGES if is_here(name)]
     with ThreadPoolExecutor(len(LANGUAGES)) as pool:
-        yield {name: pool.submit(built, name) for name in LANGUAGES if is_here(name)}
+        fetched = zip(here, pool.map(is_fetched, here), strict=True)
+        yield {name: pool.submit(built, name) for name, came in fetched if came}

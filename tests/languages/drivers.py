@@ -18,6 +18,8 @@ class Language(NamedTuple):
     """It succeeds where the runtime and its driver are."""
     packages: str = ""
     """Debian's packages with both; none where the build fetches the driver."""
+    fetch: Command = ()
+    """Asks a registry for the driver. If none answers, this is told as a missing runtime is."""
     builds: tuple[Command, ...] = ()
 
 
@@ -44,26 +46,29 @@ _PIP = ("venv/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-ver
 
 LANGUAGES = {
     "node": Language(
-        ("npm", "--version"), "", (("npm", "ci", "--prefer-offline", "--loglevel=error"),)
+        ("npm", "--version"), fetch=("npm", "ci", "--prefer-offline", "--loglevel=error")
     ),
     "go": Language(
         ("go", "version"),
-        "",
-        (("go", "build", "-o", "bin/", "./..."),),
+        fetch=("go", "mod", "download"),
+        builds=(("go", "build", "-o", "bin/", "./..."),),
     ),
     "java": Language(
         ("mvn", "--version"),
-        "",
-        (
-            ("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=jars"),
-            ("sh", "-c", "javac -Xlint:all -Werror -cp 'jars/*' -d classes *.java"),
-        ),
+        fetch=("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=jars"),
+        builds=(("sh", "-c", "javac -Xlint:all -Werror -cp 'jars/*' -d classes *.java"),),
     ),
-    "rust": Language(("cargo", "--version"), "", (("cargo", "build", "--quiet", "--locked"),)),
+    "rust": Language(
+        ("cargo", "--version"),
+        fetch=("cargo", "fetch", "--quiet", "--locked"),
+        builds=(("cargo", "build", "--quiet", "--locked", "--offline"),),
+    ),
     "c": Language(
         ("sh", "-c", "cc --version && pkg-config --exists libpq"),
         "gcc libpq-dev pkg-config",
-        (("sh", "-c", f"cc {_WARNINGS} -o libpq libpq.c $(pkg-config --cflags --libs libpq)"),),
+        builds=(
+            ("sh", "-c", f"cc {_WARNINGS} -o libpq libpq.c $(pkg-config --cflags --libs libpq)"),
+        ),
     ),
     "ruby": Language(("ruby", "-e", "require 'pg'"), "ruby-pg"),
     "php": Language(
@@ -74,7 +79,10 @@ LANGUAGES = {
     "python": Language(
         (sys.executable, "-m", "venv", "--help"),
         "python3-venv",
-        ((sys.executable, "-m", "venv", "venv"), (*_PIP, "--requirement", "requirements.txt")),
+        builds=(
+            (sys.executable, "-m", "venv", "venv"),
+            (*_PIP, "--requirement", "requirements.txt"),
+        ),
     ),
 }
 
@@ -107,17 +115,40 @@ def is_here(language: str) -> bool:
 
 def why_not(language: str) -> str:
     """What is missing where a language is not here."""
+    if is_here(language):
+        return f"{language}: its drivers are not tested (its registry does not answer)"
     command, *_ = LANGUAGES[language].probe
     packages = LANGUAGES[language].packages
     needed = f"Debian: {packages}" if packages else f"it needs the program {command}"
     return f"{language}: its drivers are not tested ({needed})"
 
 
-def built(language: str) -> Path:
-    """Build a language's programs; the folder in which they run."""
+def is_fetched(language: str) -> bool:
+    """Fetch the driver into the folder in which a language is built; tell whether it came."""
     folder = CACHE / language
     # Over what is there, so that a build that is up to date takes no time.
     shutil.copytree(HERE / language, folder, dirs_exist_ok=True)
+    fetch = LANGUAGES[language].fetch
+    fails = fetch and subprocess.run(fetch, cwd=folder, timeout=600).returncode
+    if fails:
+        _unanswered(language).touch()
+    else:
+        _unanswered(language).unlink(missing_ok=True)
+    return not fails
+
+
+def was_fetched(language: str) -> bool:
+    """Whether the last attempt to fetch the driver, if any, succeeded."""
+    return not _unanswered(language).exists()
+
+
+def _unanswered(language: str) -> Path:
+    return CACHE / f"{language}.unanswered"
+
+
+def built(language: str) -> Path:
+    """Build a language's programs; the folder in which they run."""
+    folder = CACHE / language
     for build in LANGUAGES[language].builds:
         done = subprocess.run(build, cwd=folder, capture_output=True, text=True, timeout=600)
         if done.returncode:
