@@ -94,7 +94,9 @@ class Source:
                     raise PoolClosed("the store was closed")
                 if self._pool is None:
                     pool = self._open()
-                    if pool is not self._given:
+                    # Also an application's: a worker of psycopg_pool that is cancelled while it
+                    # connects continues, and the program does not end (tests/client/test_process).
+                    if isinstance(pool, ConnectionPool):
                         self._loop_end = LoopEnd(partial(self._close, pool))
                     self._pool = pool
                     self._pid = os.getpid()
