@@ -7,6 +7,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from pgstore._compat.joining import AsyncConn, async_join
+from pgstore._core.frameworks import refuse_taken_out
 
 
 @asynccontextmanager
@@ -16,6 +17,7 @@ async def joined(conn: AsyncConn) -> AsyncIterator[AsyncConnection[Any]]:
     If a statement in this block fails, the framework does not commit the transaction.
     """
     if isinstance(conn, AsyncConnection):
+        refuse_taken_out(conn)
         yield conn
         return
     found = await async_join(conn)

@@ -27,6 +27,7 @@ from pgstore._core.frameworks import (
     refuse_next_commit,
     refuse_raw,
     refuse_vendor,
+    remember,
 )
 
 T = TypeVar("T")
@@ -137,6 +138,7 @@ async def async_join(conn: AsyncConn) -> AsyncJoined:
     refuse_raw(raw, AsyncConnection, "conn")
     if not owner.in_transaction():
         await owner.begin()
+    remember(raw, owner.sync_connection)
     return AsyncJoined(raw, owner.sync_connection)
 
 
@@ -157,6 +159,7 @@ def join(conn: Conn) -> Joined:
     refuse_raw(raw, Connection, "conn")
     if not owner.in_transaction():
         owner.begin()
+    remember(raw, owner)
     return Joined(raw, owner)
 
 

@@ -2,6 +2,7 @@
 
 import sys
 from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 import psycopg
 from psycopg import AsyncConnection
@@ -107,6 +108,35 @@ def refuse_raw(raw: object, wanted: type[Any], name: str) -> None:
     )
 
 
+# psycopg's connections on which a store was the first in a transaction of SQLAlchemy's.
+_joined: WeakKeyDictionary[psycopg.BaseConnection[Any], ref[Any]] = WeakKeyDictionary()
+
+
+def remember(raw: psycopg.BaseConnection[Any], owner: Any) -> None:
+    """Let operations take psycopg's connection while SQLAlchemy's has a transaction."""
+    if raw.info.transaction_status == TransactionStatus.IDLE:
+        _joined[raw] = ref(owner)
+
+
+def refuse_taken_out(raw: psycopg.BaseConnection[Any]) -> None:
+    """Refuse psycopg's connection that was taken out of SQLAlchemy's before a transaction.
+
+    SQLAlchemy begins one at its own first statement. Its commit() would not commit ours.
+    """
+    if raw.autocommit or raw.info.transaction_status != TransactionStatus.IDLE:
+        return
+    # SQLAlchemy leaves nothing else on it by which to know it.
+    if any(each.__module__.startswith("sqlalchemy.") for each in raw._notice_handlers):
+        owner = _joined[raw]() if raw in _joined else None
+        if owner is not None and owner.in_transaction():
+            return
+        raise InvalidArgumentError(
+            "this connection was taken out of SQLAlchemy's, whose commit() would not commit the"
+            " transaction that begins here: pass SQLAlchemy's connection or session itself; or,"
+            " to end the transaction yourself, begin it by: with conn.transaction()"
+        )
+
+
 def advice(kind: str | None, wanted: type[Any]) -> str:
     """Say how to mend a `conn=` of this kind; empty if nothing is known."""
     is_async = wanted is AsyncConnection
@@ -120,7 +150,8 @@ def advice(kind: str | None, wanted: type[Any]) -> str:
     if kind == "pooled connection":
         return (
             "SQLAlchemy would not know of the transaction: pass the Connection or Session that it"
-            " came from; of engine.raw_connection() pass .driver_connection, and commit that"
+            " came from; of engine.raw_connection() pass .driver_connection, in a block of its"
+            " transaction()"
         )
     if kind in ("engine", "async engine"):
         begin = "async with engine.begin()" if is_async else "with engine.begin()"

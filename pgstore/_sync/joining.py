@@ -9,6 +9,7 @@ from typing import Any
 from psycopg import Connection
 
 from pgstore._compat.joining import Conn, join
+from pgstore._core.frameworks import refuse_taken_out
 
 
 @contextmanager
@@ -18,6 +19,7 @@ def joined(conn: Conn) -> Iterator[Connection[Any]]:
     If a statement in this block fails, the framework does not commit the transaction.
     """
     if isinstance(conn, Connection):
+        refuse_taken_out(conn)
         yield conn
         return
     found = join(conn)

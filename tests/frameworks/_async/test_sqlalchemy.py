@@ -91,24 +91,30 @@ async def test_rows_and_messages_are_one_transaction(
     assert (await orders.count(), await store.stream_version(stream)) == (2, 2)
 
 
-async def test_a_connection_taken_out_of_a_session_that_has_begun_is_committed_with_it(
+async def test_a_connection_taken_out_before_a_transaction_is_refused(
+    store: Store, engine: AsyncEngine, stream: str
+) -> None:
+    """SQLAlchemy would not know of the transaction: `commit()` would commit nothing."""
+    async with engine.connect() as conn:
+        raw = await async_raw_of(conn)
+        for _ in range(2):
+            with pytest.raises(InvalidArgumentError, match="taken out of SQLAlchemy's"):
+                await store.write(stream, Paid(1), conn=raw)
+            await store.write(stream, Paid(1), conn=conn)
+            await conn.commit()
+        async with raw.transaction():
+            await store.write(stream, Paid(1), conn=raw)
+    assert await store.stream_version(stream) == 3
+
+
+async def test_a_connection_taken_out_in_a_transaction_is_committed_with_it(
     store: Store, engine: AsyncEngine, stream: str
 ) -> None:
     async with AsyncSession(engine) as session:
-        raw = await async_raw_of(await session.connection())
-        await store.write(stream, Paid(1), conn=raw)
+        await session.execute(text("SELECT"))
+        await store.write(stream, Paid(1), conn=await async_raw_of(await session.connection()))
         await session.commit()
     assert await store.stream_version(stream) == 1
-
-
-async def test_of_a_connection_taken_out_before_a_transaction_sqlalchemy_knows_nothing(
-    store: Store, engine: AsyncEngine, stream: str
-) -> None:
-    """As the page on transactions says; the connection itself, as `conn`, has none of that."""
-    async with engine.connect() as conn:
-        await store.write(stream, Paid(1), conn=await async_raw_of(conn))
-        await conn.commit()
-    assert await store.stream_version(stream) == 0
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -92,24 +92,30 @@ def test_rows_and_messages_are_one_transaction(
     assert (orders.count(), store.stream_version(stream)) == (2, 2)
 
 
-def test_a_connection_taken_out_of_a_session_that_has_begun_is_committed_with_it(
+def test_a_connection_taken_out_before_a_transaction_is_refused(
+    store: Store, engine: Engine, stream: str
+) -> None:
+    """SQLAlchemy would not know of the transaction: `commit()` would commit nothing."""
+    with engine.connect() as conn:
+        raw = raw_of(conn)
+        for _ in range(2):
+            with pytest.raises(InvalidArgumentError, match="taken out of SQLAlchemy's"):
+                store.write(stream, Paid(1), conn=raw)
+            store.write(stream, Paid(1), conn=conn)
+            conn.commit()
+        with raw.transaction():
+            store.write(stream, Paid(1), conn=raw)
+    assert store.stream_version(stream) == 3
+
+
+def test_a_connection_taken_out_in_a_transaction_is_committed_with_it(
     store: Store, engine: Engine, stream: str
 ) -> None:
     with Session(engine) as session:
-        raw = raw_of(session.connection())
-        store.write(stream, Paid(1), conn=raw)
+        session.execute(text("SELECT"))
+        store.write(stream, Paid(1), conn=raw_of(session.connection()))
         session.commit()
     assert store.stream_version(stream) == 1
-
-
-def test_of_a_connection_taken_out_before_a_transaction_sqlalchemy_knows_nothing(
-    store: Store, engine: Engine, stream: str
-) -> None:
-    """As the page on transactions says; the connection itself, as `conn`, has none of that."""
-    with engine.connect() as conn:
-        store.write(stream, Paid(1), conn=raw_of(conn))
-        conn.commit()
-    assert store.stream_version(stream) == 0
 
 
 @pytest.mark.parametrize("way", WAYS)
