@@ -93,6 +93,15 @@ def refuse_engine(engine: Any) -> None:
         )
 
 
+def refused_creator() -> InvalidArgumentError:
+    """The error of an engine that connects with a connection that was there before."""
+    return InvalidArgumentError(
+        "the engine's creator returns a connection that is in use, and not a new one: a store"
+        " needs connections beside it. Make the store with a connection string, and pass conn= to"
+        " write on that connection"
+    )
+
+
 def refuse_raw(raw: object, wanted: type[Any], name: str) -> None:
     """Refuse a framework's connection whose driver's is not of this class."""
     if isinstance(raw, wanted):

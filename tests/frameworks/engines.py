@@ -49,6 +49,15 @@ def engine_of(conninfo: str, **options: Any) -> Engine:
     return create_engine(url_of(conninfo), **options)
 
 
+def async_engine_by(connect: Any, **options: Any) -> AsyncEngine:
+    """An engine that connects by a function."""
+    return create_async_engine("postgresql+psycopg://", async_creator=connect, **options)
+
+
+def engine_by(connect: Any, **options: Any) -> Engine:
+    return create_engine("postgresql+psycopg://", creator=connect, **options)
+
+
 def async_scoped(engine: AsyncEngine) -> async_scoped_session[AsyncSession]:
     return async_scoped_session(async_sessionmaker(engine), scopefunc=lambda: 0)
 
@@ -66,6 +75,23 @@ async def async_raw_of(connection: AsyncConnection) -> psycopg.AsyncConnection[A
 def raw_of(connection: Connection) -> psycopg.Connection[Any]:
     raw: Any = connection.connection.driver_connection
     return raw  # type: ignore[no-any-return]
+
+
+async def async_filled(engine: AsyncEngine, number: int) -> list[int]:
+    """Have so many connections wait in the engine's pool; the processes of their sessions."""
+    opened = [await engine.connect() for _ in range(number)]
+    found = [(await async_raw_of(each)).info.backend_pid for each in opened]
+    for each in opened:
+        await each.close()
+    return found
+
+
+def filled(engine: Engine, number: int) -> list[int]:
+    opened = [engine.connect() for _ in range(number)]
+    found = [raw_of(each).info.backend_pid for each in opened]
+    for each in opened:
+        each.close()
+    return found
 
 
 async def async_pooled(connection: AsyncConnection) -> Any:
