@@ -192,7 +192,27 @@ def uuid_text(argument: str, value: object) -> str:
 def refuse_other(conn: object, wanted: type[Any]) -> None:
     """Refuse what is no connection of this class."""
     if not isinstance(conn, wanted):
-        raise InvalidArgumentError(f"conn must be a psycopg.{wanted.__name__}, not a {_kind(conn)}")
+        hint = ": psycopg.connect(…, autocommit=True) makes one" if kind_of(conn) else ""
+        raise InvalidArgumentError(
+            f"conn must be a psycopg.{wanted.__name__}, not a {_kind(conn)}{hint}"
+        )
+
+
+def refuse_no_address(source: object) -> None:
+    """Refuse a connection, an async engine or a pool where a new connection is to be made."""
+    kind = kind_of(source)
+    if kind == "async engine":
+        hint = "pass its .url"
+    elif hasattr(source, "pgconn") or kind in OF_SQLALCHEMY | OF_ASYNC_SQLALCHEMY:
+        hint = (
+            "an installation is a transaction of its own: pass a connection string or an engine;"
+            " in a migration, run the script that `pgstore sql --no-transaction` prints"
+        )
+    elif isinstance(source, ConnectionPool | AsyncConnectionPool):
+        hint = "pass its .conninfo"
+    else:
+        return
+    raise InvalidArgumentError(f"a store is not installed by a {_kind(source)}: {hint}")
 
 
 def no_connection(conn: object, wanted: type[Any]) -> InvalidArgumentError:

@@ -3,9 +3,8 @@
 from collections.abc import Coroutine
 from typing import Any, overload
 
-from psycopg import AsyncConnection, Connection
-
 from pgstore._async.subscription import AsyncSubscription
+from pgstore._compat.joining import AsyncConn, Conn
 from pgstore._core.arguments import describe, text_of
 from pgstore._core.messages import E, RawMessage, StoredMessage
 from pgstore._sync.subscription import Subscription
@@ -20,7 +19,7 @@ def handle(
     subscription: Subscription[E],
     *messages: E | StoredMessage[Any] | RawMessage,
     stream: str = STREAM,
-    conn: Connection[Any] | None = None,
+    conn: Conn | None = None,
 ) -> int: ...
 
 
@@ -29,7 +28,7 @@ def handle(
     subscription: AsyncSubscription[E],
     *messages: E | StoredMessage[Any] | RawMessage,
     stream: str = STREAM,
-    conn: AsyncConnection[Any] | None = None,
+    conn: AsyncConn | None = None,
 ) -> Coroutine[Any, Any, int]: ...
 
 
@@ -44,7 +43,8 @@ def handle(subscription: Any, *messages: Any, stream: str = STREAM, conn: Any = 
         messages: of the store's types. `stored(message, …)` gives one a stream, a time and metadata
             of its own. RawMessage stands for one that older code has written.
         stream: that of the messages that have none of their own.
-        conn: for handlers that take a transaction.
+        conn: for handlers that take a transaction, as `conn=` of a store's operations: of psycopg,
+            SQLAlchemy or Django. The handlers get psycopg's connection.
 
     Raises:
         InvalidArgumentError: a handler takes a transaction, and there is no `conn`.

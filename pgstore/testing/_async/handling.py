@@ -1,15 +1,17 @@
 """Handlers that get messages."""
 
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any, Generic, cast
 
 import msgspec
-from psycopg import AsyncConnection
 
 from pgstore._async import calling
+from pgstore._async.joining import joined
 from pgstore._async.store import AsyncMessageStore
 from pgstore._async.subscription import AsyncSubscription
+from pgstore._compat.joining import AsyncConn
+from pgstore._core.frameworks import kind_of
 from pgstore._core.messages import E, RawMessage, StoredMessage
 from pgstore._core.metadata import current_context, enter_context, leave_context
 from pgstore._core.upcasters import SkippedMessage
@@ -62,7 +64,7 @@ async def async_handle(
     subscription: AsyncSubscription[E],
     messages: Iterable[E | StoredMessage[Any] | RawMessage],
     stream: str,
-    conn: AsyncConnection[Any] | None,
+    conn: AsyncConn | None,
 ) -> int:
     """Call the handlers of a subscription with messages; see `pgstore.testing.handle`."""
     store = cast(AsyncMessageStore[E], subscription.store)
@@ -77,13 +79,17 @@ async def async_handle(
     calls = calling.calls_of(subscription, given)
     token = enter_context(current_context())
     try:
-        for call in calls:
-            if call[0].takes_transaction and conn is None:
-                raise InvalidArgumentError(
-                    f"{call[0].name} takes the transaction: pass conn=, or run it in a store"
-                )
-            enter_context(call[-1])
-            await calling.handle(subscription, call, conn)
+        async with AsyncExitStack() as stack:
+            raw: Any = conn  # a test's own, too
+            if kind_of(conn) is not None:
+                raw = await stack.enter_async_context(joined(cast(AsyncConn, conn)))
+            for call in calls:
+                if call[0].takes_transaction and raw is None:
+                    raise InvalidArgumentError(
+                        f"{call[0].name} takes the transaction: pass conn=, or run it in a store"
+                    )
+                enter_context(call[-1])
+                await calling.handle(subscription, call, raw)
     finally:
         leave_context(token)
     return len(calls)

@@ -3,16 +3,18 @@
 """Handlers that get messages."""
 
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, Generic, cast
 
 import msgspec
-from psycopg import Connection
 
+from pgstore._compat.joining import Conn
+from pgstore._core.frameworks import kind_of
 from pgstore._core.messages import E, RawMessage, StoredMessage
 from pgstore._core.metadata import current_context, enter_context, leave_context
 from pgstore._core.upcasters import SkippedMessage
 from pgstore._sync import calling
+from pgstore._sync.joining import joined
 from pgstore._sync.store import MessageStore
 from pgstore._sync.subscription import Subscription
 from pgstore.errors import InvalidArgumentError
@@ -64,7 +66,7 @@ def handle(
     subscription: Subscription[E],
     messages: Iterable[E | StoredMessage[Any] | RawMessage],
     stream: str,
-    conn: Connection[Any] | None,
+    conn: Conn | None,
 ) -> int:
     """Call the handlers of a subscription with messages; see `pgstore.testing.handle`."""
     store = cast(MessageStore[E], subscription.store)
@@ -79,13 +81,17 @@ def handle(
     calls = calling.calls_of(subscription, given)
     token = enter_context(current_context())
     try:
-        for call in calls:
-            if call[0].takes_transaction and conn is None:
-                raise InvalidArgumentError(
-                    f"{call[0].name} takes the transaction: pass conn=, or run it in a store"
-                )
-            enter_context(call[-1])
-            calling.handle(subscription, call, conn)
+        with ExitStack() as stack:
+            raw: Any = conn  # a test's own, too
+            if kind_of(conn) is not None:
+                raw = stack.enter_context(joined(cast(Conn, conn)))
+            for call in calls:
+                if call[0].takes_transaction and raw is None:
+                    raise InvalidArgumentError(
+                        f"{call[0].name} takes the transaction: pass conn=, or run it in a store"
+                    )
+                enter_context(call[-1])
+                calling.handle(subscription, call, raw)
     finally:
         leave_context(token)
     return len(calls)
