@@ -31,7 +31,7 @@ from pgstore.embedded import account
 from tests.docs.test_examples import Block, blocks_of, matches
 
 FILE = re.compile(r"# ([\w/.]+\.(?:py|ini))\n")
-SET_UP = ("python3 -m venv", "pip install", "export")
+SET_UP = ("python3 -m venv", ". .venv", "pip install", "export")
 DEADLINE = 60
 
 

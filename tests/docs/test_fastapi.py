@@ -31,6 +31,7 @@ def test_its_tests_pass(guide: Followed) -> None:
 
 
 def test_it_answers_and_feeds_as_the_page_says(guide: Followed) -> None:
+    guide.environment["WORKERS"] = "inside"
     ((_, fed),) = guide.commands("curl -sN")
     with guide.running("uvicorn --factory shop.api:create --timeout") as server:
         wait_until(lambda: guide.answer("curl -s localhost:8000/openapi.json") != "", server)
@@ -40,7 +41,11 @@ def test_it_answers_and_feeds_as_the_page_says(guide: Followed) -> None:
         wait_until(lambda: matches(browser.text, fed), server)
         again = guide.feed("/events", last_event_id=0)
         wait_until(lambda: matches(again.text, fed), server)
-        # Although two feeds are open. uvicorn ends by the signal that it has handled.
+        other = guide.feed("/events", last_event_id=1_000)
+        wait_until(lambda: "id: 2\nevent: reset\n" in other.text, server)
+        assert guide.answer(ORDER.format(2))
+        wait_until(lambda: '"stream":"order-2"' in other.text, server)
+        # Although three feeds are open. uvicorn ends by the signal that it has handled.
         assert end(server, signal.SIGTERM) == -signal.SIGTERM
 
 
