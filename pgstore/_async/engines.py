@@ -100,7 +100,7 @@ class AsyncEnginePool:
                     await conn.execute("UNLISTEN *")
                     await conn.set_autocommit(before)
             finally:
-                await async_spawn(entry.close)
+                await async_spawn(_end, entry, conn.closed)
 
     async def _connect(
         self, connect: Callable[[], tuple[Any, Any]]

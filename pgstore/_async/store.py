@@ -96,9 +96,10 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         Args:
             conninfo: a connection string of libpq, or of SQLAlchemy for psycopg. None stands for
                 libpq's environment variables. A psycopg pool, a SQLAlchemy engine or, without
-                asyncio, a connection of Django stays the caller's to open and close. Another store
-                gives the same one, on the same connections, with other message types. Closing
-                either closes both.
+                asyncio, a connection of Django stays the caller's to open and close. But with
+                asyncio a psycopg pool is closed at the end of the event loop if the store was not:
+                a worker of it could keep the program from ending. Another store gives the same one,
+                on the same connections, with other message types. Closing either closes both.
             messages: the message types: a class, a union of classes, or a mapping of names to
                 classes. A class's first name is written, all its names are read. Classes are
                 msgspec Structs, dataclasses, attrs classes, pydantic models, and others that the
@@ -312,7 +313,8 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
     async def aclose(self) -> None:
         """Close the connections that the store has opened; a pool that was given stays open.
 
-        Ends its followers and every `run`, and waits for these to finish their batches. Operations
+        With asyncio call it before the event loop ends, which closes a psycopg pool otherwise. Ends
+        its followers and every `run`, and waits for these to finish their batches. Operations
         begun later open new connections.
         """
         self._database.source.closings += 1

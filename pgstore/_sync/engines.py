@@ -102,7 +102,7 @@ class EnginePool:
                     conn.execute("UNLISTEN *")
                     conn.set_autocommit(before)
             finally:
-                spawn(entry.close)
+                spawn(_end, entry, conn.closed)
 
     def _connect(self, connect: Callable[[], tuple[Any, Any]]) -> tuple[Connection[Any], Any]:
         with unwrapped():

@@ -1,5 +1,6 @@
 """An engine's connections: dead ones, those to a standby, and those that somebody else has made."""
 
+import logging
 from typing import Any
 
 import psycopg
@@ -9,6 +10,7 @@ from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import NullPool, StaticPool, event
 
 from pgstore import AsyncMessageStore, InvalidArgumentError
+from tests.client.parallel import AsyncParallel
 from tests.conftest import Connect
 from tests.frameworks._async.conftest import OpenEngine
 from tests.frameworks.engines import async_engine_by, async_filled, async_raw_of
@@ -63,6 +65,40 @@ async def test_connections_to_a_standby_are_made_anew(
             await write_in_transaction()
         await write_in_transaction()
         assert await store.stream_version(stream) == 2
+
+
+async def test_a_waiting_connection_that_ends_is_made_anew_without_an_error_of_sqlalchemys(
+    open_engine: OpenEngine,
+    connect: Connect,
+    shared: str,
+    stream: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    engine = open_engine(connect_args={"application_name": stream[:60]})
+    category = stream.replace("-", "")
+    waiting = (
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+        " WHERE application_name = %s AND state = 'idle' AND pid IN (SELECT pid FROM pg_locks"
+        " WHERE locktype = 'advisory')"
+    )
+    async with AsyncMessageStore[Paid](engine, store=shared, messages=Paid) as store:
+        seen: list[int] = []
+        follower = store.follow(category=category)
+
+        async def follow() -> None:
+            async for stored in follower:
+                seen.append(stored.message.amount)
+
+        async with AsyncParallel() as parallel:
+            await parallel.start(follow)
+            ends = connect()
+            # It holds the bell, so it waits.
+            await AsyncParallel.until(lambda: ends.execute(waiting, [stream[:60]]).rowcount > 0)
+            await store.write(f"{category}-1", Paid(1))
+            await AsyncParallel.until(lambda: seen == [1])
+            follower.stop()
+            await parallel.results()
+    assert [each for each in caplog.records if each.levelno >= logging.ERROR] == []
 
 
 @pytest.mark.parametrize("state", ["idle", "in transaction"])

@@ -2,6 +2,7 @@
 
 """An engine's connections: dead ones, those to a standby, and those that somebody else has made."""
 
+import logging
 from typing import Any
 
 import psycopg
@@ -11,6 +12,7 @@ from psycopg_pool import ConnectionPool
 from sqlalchemy import NullPool, StaticPool, event
 
 from pgstore import InvalidArgumentError, MessageStore
+from tests.client.parallel import Parallel
 from tests.conftest import Connect
 from tests.frameworks._sync.conftest import OpenEngine
 from tests.frameworks.engines import engine_by, filled, raw_of
@@ -65,6 +67,40 @@ def test_connections_to_a_standby_are_made_anew(
             write_in_transaction()
         write_in_transaction()
         assert store.stream_version(stream) == 2
+
+
+def test_a_waiting_connection_that_ends_is_made_anew_without_an_error_of_sqlalchemys(
+    open_engine: OpenEngine,
+    connect: Connect,
+    shared: str,
+    stream: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    engine = open_engine(connect_args={"application_name": stream[:60]})
+    category = stream.replace("-", "")
+    waiting = (
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+        " WHERE application_name = %s AND state = 'idle' AND pid IN (SELECT pid FROM pg_locks"
+        " WHERE locktype = 'advisory')"
+    )
+    with MessageStore[Paid](engine, store=shared, messages=Paid) as store:
+        seen: list[int] = []
+        follower = store.follow(category=category)
+
+        def follow() -> None:
+            for stored in follower:
+                seen.append(stored.message.amount)
+
+        with Parallel() as parallel:
+            parallel.start(follow)
+            ends = connect()
+            # It holds the bell, so it waits.
+            Parallel.until(lambda: ends.execute(waiting, [stream[:60]]).rowcount > 0)
+            store.write(f"{category}-1", Paid(1))
+            Parallel.until(lambda: seen == [1])
+            follower.stop()
+            parallel.results()
+    assert [each for each in caplog.records if each.levelno >= logging.ERROR] == []
 
 
 @pytest.mark.parametrize("state", ["idle", "in transaction"])
