@@ -25,6 +25,7 @@ def install(
     One transaction under a lock: safe to run again, and by several at once. Needs the right to
     create a schema, or to own the one with this name; not a superuser. With `message_db`, Message
     DB's clients can use the store too: needs the role message_store, or the right to create it.
+    Where they can already, this is upgraded too.
 
     Args:
         conninfo: a connection string of libpq, or of SQLAlchemy for psycopg. With a SQLAlchemy

@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "9a00c5f62b0eb7329ac2b1d163513a36e8c48decff2aa0f287670d26529c7d9b"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "be4a76b2cad97d18d0f0709d135567fd11069c5b08d8b52819684666b6046555"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -285,5 +285,43 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 11) AS pgstore_pending 
 \ir views/writers_in_flight.sql
 \ir grants.sql
 \ir record.sql
+\if :{?message_db}
+\else
+  \set message_db off
+\endif
+SELECT
+  :'message_db'::boolean OR current_setting('pgstore.has_interface')::boolean
+  AS pgstore_interface \gset
+\if :pgstore_interface
+  \ir message_db/prepare.sql
+  \ir message_db/functions/_category_range.sql
+  \ir message_db/functions/_reader_is_allowed.sql
+  \ir message_db/functions/_refuse_condition.sql
+  \ir message_db/functions/_refuse_group.sql
+  \ir message_db/functions/_refuse_write.sql
+  \ir message_db/functions/_store.sql
+  \ir message_db/functions/acquire_lock.sql
+  \ir message_db/functions/cardinal_id.sql
+  \ir message_db/functions/category.sql
+  \ir message_db/functions/get_category_messages.sql
+  \ir message_db/functions/get_last_stream_message.sql
+  \ir message_db/functions/get_stream_messages.sql
+  \ir message_db/functions/hash_64.sql
+  \ir message_db/functions/id.sql
+  \ir message_db/functions/is_category.sql
+  \ir message_db/functions/message_store_version.sql
+  \ir message_db/functions/stream_version.sql
+  \ir message_db/functions/write_message.sql
+  \ir message_db/views/_category_messages.sql
+  \ir message_db/views/messages.sql
+  \ir message_db/views/summaries/category_type_summary.sql
+  \ir message_db/views/summaries/stream_summary.sql
+  \ir message_db/views/summaries/stream_type_summary.sql
+  \ir message_db/views/summaries/type_category_summary.sql
+  \ir message_db/views/summaries/type_stream_summary.sql
+  \ir message_db/views/summaries/type_summary.sql
+  \ir message_db/grants.sql
+  \ir message_db/grant_objects.sql
+\endif
 COMMIT;
 \echo Store :schema is at schema version 11.

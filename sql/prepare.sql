@@ -116,6 +116,33 @@ BEGIN
         'another name, export them and import them into a new store.';
   END IF;
 
+  -- Message DB's interface, if it is over this store: the same transaction brings it along. Not one
+  -- whose views went with a store that was dropped, and not without its role: to make that again
+  -- would give rights to it.
+  PERFORM set_config(
+    'pgstore.has_interface',
+    EXISTS (
+      SELECT
+      FROM pg_proc AS p
+      JOIN pg_namespace AS n ON n.oid = p.pronamespace
+      JOIN pg_roles AS r ON r.oid = n.nspowner AND r.rolname = current_user
+      CROSS JOIN unnest(p.proconfig) AS s (setting)
+      WHERE n.nspname = 'message_store'
+        AND p.proname = '_store'
+        AND p.proowner = n.nspowner
+        AND s.setting = ANY (pinned)
+        AND EXISTS (
+          SELECT FROM pg_class AS c WHERE c.relnamespace = n.oid AND c.relname = 'messages'
+        )
+        AND EXISTS (SELECT FROM pg_roles AS m WHERE m.rolname = 'message_store')
+    )::text,
+    true
+  );
+  IF current_setting('pgstore.has_interface')::boolean THEN
+    -- Its installer's key, now: later a wait would keep those waiting who use the tables.
+    PERFORM pg_advisory_xact_lock(hashtextextended('pgstore:install:message_store', 0));
+  END IF;
+
   IF NOT EXISTS (
     SELECT FROM pg_namespace AS n WHERE n.nspname = current_setting('pgstore.schema')
   ) THEN
@@ -248,7 +275,9 @@ $$;
 
 -- A query of a view locks the view first, and then its tables. An upgrade locks tables first, in
 -- its migrations, and makes the views anew at its end: the two would deadlock. So it locks the
--- views before. Dynamic, because older stores have other views.
+-- views before. Views of Message DB's interface read views of the store, which are made anew before
+-- them. So it locks those that others read after the others, which were made later.
+-- Dynamic, because older stores have other views.
 --
 -- Several migrations would lock tables one after the other, in another order than writers and
 -- handlers do. So an upgrade with several locks all tables now, and gives its locks back rather
@@ -258,20 +287,23 @@ DECLARE
   view_name text;
   tables text;
   missing bigint;
+  has_interface boolean := current_setting('pgstore.has_interface')::boolean;
 BEGIN
   SELECT count(*) INTO missing
   FROM json_to_recordset(current_setting('pgstore.manifest')::json) AS k (number bigint)
   WHERE NOT EXISTS (SELECT FROM migrations AS m WHERE m.number = k.number);
-  IF missing > 0 THEN
+  IF missing > 0 OR has_interface THEN
     FOR view_name IN
-      SELECT c.relname
+      SELECT format('%I.%I', n.nspname, c.relname)
       FROM pg_class AS c
       JOIN pg_namespace AS n ON n.oid = c.relnamespace
-      WHERE n.nspname = current_schema() AND c.relkind = 'v' AND c.relowner = n.nspowner
-      ORDER BY c.relname
+      WHERE (n.nspname = current_schema() OR n.nspname = 'message_store' AND has_interface)
+        AND c.relkind = 'v'
+        AND c.relowner = n.nspowner
+      ORDER BY n.nspname = current_schema(), c.oid DESC
     LOOP
       -- The owner stays. LOCK TABLE would lock the view's tables too.
-      EXECUTE format('ALTER VIEW %I OWNER TO CURRENT_USER', view_name);
+      EXECUTE format('ALTER VIEW %s OWNER TO CURRENT_USER', view_name);
     END LOOP;
   END IF;
   SELECT string_agg(format('%I', c.relname), ', ' ORDER BY c.relname) INTO tables

@@ -99,14 +99,12 @@ def problem_of(applied: dict[int, str] | None, name: str) -> PgstoreError | None
 async def install(conn: AsyncConnection[object], name: str, *, message_db: bool = False) -> int:
     """Install or upgrade the store in one transaction; its schema version.
 
-    With `message_db`, Message DB's interface over it too. The connection is in autocommit mode.
-    Safe to run again, and by several at once.
+    With `message_db`, or if it stands already, Message DB's interface over it too. The connection is
+    in autocommit mode. Safe to run again, and by several at once.
     """
     with advised(conn):
         async with conn.transaction():
-            await _install(conn, name)
-            if message_db:
-                await _run_script(conn, sql_files.interface_sql())
+            await _install(conn, name, message_db=message_db)
     return sql_files.migrations()[-1].number
 
 
@@ -114,10 +112,11 @@ async def remove_interface(conn: AsyncConnection[object]) -> None:
     """Remove Message DB's interface, as sql/message_db/remove.sql; the store stays as it is."""
     with advised(conn):
         async with conn.transaction():
+            await conn.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             await _run_script(conn, sql_files.interface_removal())
 
 
-async def _install(conn: AsyncConnection[object], name: str) -> None:
+async def _install(conn: AsyncConnection[object], name: str, *, message_db: bool) -> None:
     async with StoreCursor(conn, row_factory=tuple_row) as cursor:
         await cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         await cursor.execute("SET LOCAL client_min_messages = warning")
@@ -129,10 +128,13 @@ async def _install(conn: AsyncConnection[object], name: str) -> None:
         await _run_script(conn, sql_files.read("prepare.sql"))
         await cursor.execute("SELECT number FROM migrations", binary=True)
         applied = {number for (number,) in await cursor.fetchall()}
+        await cursor.execute("SELECT current_setting('pgstore.has_interface')::boolean")
+        ((has_interface,),) = await cursor.fetchall()
     pending = [each.text for each in sql_files.migrations() if each.number not in applied]
-    await _run_script(
-        conn, "".join([*pending, sql_files.repeated_sql(), sql_files.read("record.sql")])
-    )
+    scripts = [*pending, sql_files.repeated_sql(), sql_files.read("record.sql")]
+    if message_db or has_interface:
+        scripts.append(sql_files.interface_sql())
+    await _run_script(conn, "".join(scripts))
 
 
 async def _run_script(conn: AsyncConnection[object], script: str) -> None:

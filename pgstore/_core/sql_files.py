@@ -61,14 +61,25 @@ def repeated_sql() -> str:
     return "".join(path.read_text(encoding="utf-8") for path in repeated_files())
 
 
+def interface_functions() -> list[Path]:
+    """The files of the functions of Message DB's interface, each named as its function."""
+    return sorted((ROOT / "message_db/functions").glob("*.sql"))
+
+
+def interface_views() -> list[Path]:
+    """The files of its views, each named as its view, and after those that it reads."""
+    return sorted((ROOT / "message_db/views").rglob("*.sql"))
+
+
 def interface_files() -> list[Path]:
     """The files of Message DB's interface, in order: each of its installations applies them all."""
     folder = ROOT / "message_db"
     return [
         folder / "prepare.sql",
-        *sorted((folder / "functions").glob("*.sql")),
-        *sorted((folder / "views").rglob("*.sql")),
+        *interface_functions(),
+        *interface_views(),
         folder / "grants.sql",
+        folder / "grant_objects.sql",
     ]
 
 
@@ -81,8 +92,9 @@ def interface_sql() -> str:
 @functools.cache
 def interface_removal() -> str:
     """The statements of `message_db/remove.sql`, without psql's commands and its transaction."""
-    lines = read("message_db/remove.sql").splitlines(keepends=True)
-    return "".join(line for line in lines if not line.startswith(("\\", "BEGIN;", "COMMIT;")))
+    text = read("message_db/remove.sql") + read("message_db/drop_objects.sql")
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith(("\\", "BEGIN ", "COMMIT;")))
 
 
 @functools.lru_cache(maxsize=8)
@@ -101,8 +113,12 @@ def statements(script: str) -> tuple[str, ...]:
 
 @functools.cache
 def checksums() -> dict[int, str]:
-    """Checksums by number of migration; 0 stands for the repeated files."""
-    return {0: _checksum(repeated_sql())} | {m.number: m.checksum for m in migrations()}
+    """Checksums by number of migration; 0 stands for the repeated files.
+
+    Those of the interface are among them, because an upgrade applies them where it stands.
+    """
+    repeated = _checksum(repeated_sql() + interface_sql())
+    return {0: repeated} | {m.number: m.checksum for m in migrations()}
 
 
 def manifest_lines() -> list[str]:

@@ -99,23 +99,22 @@ def problem_of(applied: dict[int, str] | None, name: str) -> PgstoreError | None
 def install(conn: Connection[object], name: str, *, message_db: bool = False) -> int:
     """Install or upgrade the store in one transaction; its schema version.
 
-    With `message_db`, Message DB's interface over it too. The connection is in autocommit mode.
-    Safe to run again, and by several at once.
+    With `message_db`, or if it stands already, Message DB's interface over it too. The connection is
+    in autocommit mode. Safe to run again, and by several at once.
     """
     with advised(conn), conn.transaction():
-        _install(conn, name)
-        if message_db:
-            _run_script(conn, sql_files.interface_sql())
+        _install(conn, name, message_db=message_db)
     return sql_files.migrations()[-1].number
 
 
 def remove_interface(conn: Connection[object]) -> None:
     """Remove Message DB's interface, as sql/message_db/remove.sql; the store stays as it is."""
     with advised(conn), conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         _run_script(conn, sql_files.interface_removal())
 
 
-def _install(conn: Connection[object], name: str) -> None:
+def _install(conn: Connection[object], name: str, *, message_db: bool) -> None:
     with StoreCursor(conn, row_factory=tuple_row) as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         cursor.execute("SET LOCAL client_min_messages = warning")
@@ -127,8 +126,13 @@ def _install(conn: Connection[object], name: str) -> None:
         _run_script(conn, sql_files.read("prepare.sql"))
         cursor.execute("SELECT number FROM migrations", binary=True)
         applied = {number for (number,) in cursor.fetchall()}
+        cursor.execute("SELECT current_setting('pgstore.has_interface')::boolean")
+        ((has_interface,),) = cursor.fetchall()
     pending = [each.text for each in sql_files.migrations() if each.number not in applied]
-    _run_script(conn, "".join([*pending, sql_files.repeated_sql(), sql_files.read("record.sql")]))
+    scripts = [*pending, sql_files.repeated_sql(), sql_files.read("record.sql")]
+    if message_db or has_interface:
+        scripts.append(sql_files.interface_sql())
+    _run_script(conn, "".join(scripts))
 
 
 def _run_script(conn: Connection[object], script: str) -> None:

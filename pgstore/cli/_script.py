@@ -23,6 +23,22 @@ END
 $$;
 """
 
+# The interface's functions of before would be over the store's new ones.
+_REFUSE_INTERFACE = """\
+DO $$
+BEGIN
+  IF current_setting('pgstore.has_interface')::boolean THEN
+    RAISE EXCEPTION USING
+      ERRCODE = 'object_not_in_prerequisite_state',
+      MESSAGE = format(
+        'Message DB''s interface is over store %I, and this script is without it', current_schema()
+      ),
+      HINT = 'pgstore sql --message-db makes one with it.';
+  END IF;
+END
+$$;
+"""
+
 # In the transaction of another tool, which continues with statements of its own: with our
 # search_path Alembic and Django would not find the table in which they write down what has run.
 _KEEP = """\
@@ -38,8 +54,13 @@ FROM json_each_text(current_setting('pgstore.before')::json) AS b (name, setting
 """
 
 
-def script(store: str, *, applied: int, transaction: bool = True) -> str:
-    """The SQL that brings a store from a schema version to this package's; 0 is no store."""
+def script(
+    store: str, *, applied: int, transaction: bool = True, message_db: bool = False
+) -> str:
+    """The SQL that brings a store from a schema version to this package's; 0 is no store.
+
+    With `message_db`, Message DB's interface too.
+    """
     newest = sql_files.migrations()[-1].number
     what = f"store {store}, schema version {newest}"
     if applied:
@@ -53,12 +74,14 @@ def script(store: str, *, applied: int, transaction: bool = True) -> str:
         _setting("pgstore.manifest", sql_files.manifest()),
         sql_files.read("prepare.sql"),
         _EXPECT.format(applied=applied),
+        "" if message_db else _REFUSE_INTERFACE,
         *pending,
         sql_files.repeated_sql(),
         sql_files.read("record.sql"),
+        sql_files.interface_sql() if message_db else "",
         "COMMIT;\n" if transaction else _PUT_BACK,
     ]
-    return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts if part)
 
 
 def _setting(name: str, value: str) -> str:

@@ -82,7 +82,7 @@ def upgrade(
 ) -> None:
     """Bring a store to this package's schema version.
 
-    One that is missing is an error.
+    One that is missing is an error. Message DB's interface comes along, if it is over the store.
 
     \b
       pgstore upgrade --check || pgstore upgrade
@@ -102,7 +102,9 @@ def upgrade(
             _tell_whether_current(call, applied, current=current)
         elif dry_run:
             done = f"-- Store {call.store} is up to date.".replace("\n", " ") + "\n"
-            _tell_sql(call, done if current else script(call.store, applied=max(applied)))
+            has_interface = session.value(_INTERFACE) == call.store
+            todo = script(call.store, applied=max(applied), message_db=has_interface)
+            _tell_sql(call, done if current else todo)
         else:
             version = installer.install(session.conn, call.store)
             said = f"is at schema version {version}" if not current else "is up to date"
@@ -160,11 +162,15 @@ def print_sql(
             help="With BEGIN and COMMIT; without, for a tool that opens a transaction itself.",
         ),
     ] = True,
+    message_db: Annotated[
+        bool, typer.Option("--message-db", help="With Message DB's interface over the store.")
+    ] = False,
 ) -> None:
     """Print the store as one SQL script, for migration tools.
 
     Plain SQL, no psql commands. With --from, what brings a store of that schema version to this
-    package's.
+    package's. A script without --message-db is refused where Message DB's interface is over the
+    store.
 
     \b
       pgstore sql --store bank > migrations/0042_bank.sql
@@ -174,7 +180,8 @@ def print_sql(
         raise CommandError(
             f"--from: this package brings schema version {newest}, not {applied}", code=USAGE
         )
-    _tell_sql(call, script(call.store, applied=applied, transaction=transaction))
+    text = script(call.store, applied=applied, transaction=transaction, message_db=message_db)
+    _tell_sql(call, text)
 
 
 @command("sql-path", panel=PANEL)
@@ -217,6 +224,7 @@ def uninstall(
         question = f"Store {call.store} holds {count} messages. They will be gone."
         call.out.confirm(question, yes=yes, answer=call.store)
         with session.conn.transaction():
+            session.conn.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             if has_interface:
                 installer.remove_interface(session.conn)
             drop = sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(call.store))

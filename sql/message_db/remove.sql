@@ -5,31 +5,46 @@
 -- is in the schema, or uses something of it, is an error, and nothing is changed.
 \set ON_ERROR_STOP on
 \set QUIET on
-BEGIN;
+-- READ COMMITTED, so that the second look sees what happened during the wait.
+BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL client_min_messages = warning;
 -- For other installations; below, for a client's transaction that holds a view. A removal that
 -- waits keeps all other clients waiting.
 SET LOCAL lock_timeout = '60s';
 DO $$
 DECLARE
-  store text := (
-    SELECT (
-      parse_ident(left(substr(s.setting, length('search_path=') + 1), -length(', pg_temp')))
-    )[1]
-    FROM pg_proc AS p
-    JOIN pg_namespace AS n ON n.oid = p.pronamespace
-    CROSS JOIN unnest(p.proconfig) AS s (setting)
-    WHERE n.nspname = 'message_store' AND p.proname = '_store'
-  );
+  store text;
+  locked text;
 BEGIN
-  IF store IS NULL THEN
-    RAISE EXCEPTION USING
-      ERRCODE = 'invalid_schema_name',
-      MESSAGE = 'there is no interface of Message DB in this database',
-      HINT = 'Nothing was changed. A schema message_store of another origin stays as it is.';
-  END IF;
-  PERFORM pg_advisory_xact_lock(hashtextextended('pgstore:install:' || store COLLATE "C", 0));
-  PERFORM pg_advisory_xact_lock(hashtextextended('pgstore:install:message_store', 0));
+  -- Once to know the store's key, and once with it: meanwhile the interface may have been removed,
+  -- and installed over another store, whose key this transaction does not have.
+  FOR look IN 1..2 LOOP
+    store := (
+      SELECT (
+        parse_ident(left(substr(s.setting, length('search_path=') + 1), -length(', pg_temp')))
+      )[1]
+      FROM pg_proc AS p
+      JOIN pg_namespace AS n ON n.oid = p.pronamespace
+      CROSS JOIN unnest(p.proconfig) AS s (setting)
+      WHERE n.nspname = 'message_store' AND p.proname = '_store'
+    );
+    IF store IS NULL THEN
+      RAISE EXCEPTION USING
+        ERRCODE = 'invalid_schema_name',
+        MESSAGE = 'there is no interface of Message DB in this database',
+        HINT = 'Nothing was changed. A schema message_store of another origin stays as it is.';
+    ELSIF store <> locked COLLATE "C" THEN
+      RAISE EXCEPTION USING
+        ERRCODE = 'object_not_in_prerequisite_state',
+        MESSAGE = format('Message DB''s interface is over store %I, not over %I', store, locked),
+        DETAIL = json_build_object('store', locked, 'over', store)::text,
+        HINT = 'Nothing was changed. Another session has moved it.';
+    END IF;
+    -- As the installer's, in its order.
+    PERFORM pg_advisory_xact_lock(hashtextextended('pgstore:install:' || store COLLATE "C", 0));
+    PERFORM pg_advisory_xact_lock(hashtextextended('pgstore:install:message_store', 0));
+    locked := store;
+  END LOOP;
   -- The store may be gone. Dynamic, because its name is not known here.
   IF EXISTS (
     SELECT FROM pg_proc AS p
@@ -42,35 +57,5 @@ BEGIN
 END
 $$;
 SET LOCAL lock_timeout = '3s';
--- IF EXISTS: views go with a store that is dropped with CASCADE.
-DROP VIEW IF EXISTS
-  message_store.category_type_summary,
-  message_store.stream_summary,
-  message_store.stream_type_summary,
-  message_store.type_category_summary,
-  message_store.type_stream_summary,
-  message_store.type_summary,
-  message_store.messages,
-  message_store._category_messages;
-DROP FUNCTION IF EXISTS
-  message_store._category_range,
-  message_store._reader_is_allowed,
-  message_store._refuse_condition,
-  message_store._refuse_group,
-  message_store._refuse_write,
-  message_store._store,
-  message_store.acquire_lock,
-  message_store.cardinal_id,
-  message_store.category,
-  message_store.get_category_messages,
-  message_store.get_last_stream_message,
-  message_store.get_stream_messages,
-  message_store.hash_64,
-  message_store.id,
-  message_store.is_category,
-  message_store.message_store_version,
-  message_store.stream_version,
-  message_store.write_message;
-DROP TYPE message_store.message;
-DROP SCHEMA message_store;
+\ir drop_objects.sql
 COMMIT;
