@@ -99,8 +99,8 @@ def problem_of(applied: dict[int, str] | None, name: str) -> PgstoreError | None
 async def install(conn: AsyncConnection[object], name: str, *, message_db: bool = False) -> int:
     """Install or upgrade the store in one transaction; its schema version.
 
-    With `message_db`, or if it stands already, Message DB's interface over it too. The connection is
-    in autocommit mode. Safe to run again, and by several at once.
+    With `message_db`, or where it stands already, Message DB's interface over it too. The
+    connection is in autocommit mode. Safe to run again, and by several at once.
     """
     with advised(conn):
         async with conn.transaction():

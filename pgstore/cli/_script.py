@@ -54,9 +54,7 @@ FROM json_each_text(current_setting('pgstore.before')::json) AS b (name, setting
 """
 
 
-def script(
-    store: str, *, applied: int, transaction: bool = True, message_db: bool = False
-) -> str:
+def script(store: str, *, applied: int, transaction: bool = True, message_db: bool = False) -> str:
     """The SQL that brings a store from a schema version to this package's; 0 is no store.
 
     With `message_db`, Message DB's interface too.

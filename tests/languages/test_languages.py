@@ -99,3 +99,58 @@ def test_program_does_what_it_says(
             (rows[-2][5],)
         ]
         assert conn.execute(BELLS).fetchall() == [(0,)]
+
+
+# What a driver gets of a claim whose messages the filters leave out, and a server that then fails.
+FAILING = """
+CREATE OR REPLACE FUNCTION bank.claim_batch_json(
+  subscriptions text[], worker text, lease_seconds double precision DEFAULT 30,
+  max_count bigint DEFAULT 100
+) RETURNS json LANGUAGE sql AS $$
+  SELECT '{"state": "claimed", "subscription": "mails", "partition": 0, "token": 1,
+    "checkpoint": 7, "parked": false, "messages": []}'::json
+$$;
+CREATE OR REPLACE FUNCTION bank.claim_batch(
+  subscriptions text[], worker text, lease interval DEFAULT '30 seconds',
+  max_count bigint DEFAULT 100,
+  OUT subscription text, OUT partition bigint, OUT token bigint, OUT message_id uuid,
+  OUT stream text, OUT version bigint, OUT global_position bigint, OUT type text, OUT data jsonb,
+  OUT metadata jsonb, OUT added_at timestamptz, OUT checkpoint bigint, OUT parked boolean,
+  OUT tags text[]
+) RETURNS SETOF record LANGUAGE sql AS $$
+  SELECT 'mails', 0::bigint, 1::bigint, NULL::uuid, NULL, NULL::bigint, NULL::bigint, NULL,
+    NULL::jsonb, NULL::jsonb, NULL::timestamptz, 7::bigint, false, NULL::text[]
+$$;
+CREATE OR REPLACE FUNCTION bank.acknowledge(
+  subscription text, partition bigint, token bigint, checkpoint bigint,
+  release boolean DEFAULT false
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'the disk is full' USING ERRCODE = '53100';
+END
+$$;
+"""
+
+
+@pytest.mark.parametrize("driver", DRIVERS, ids=lambda driver: driver.program)
+def test_program_tells_why_a_claim_without_messages_was_not_acknowledged(
+    driver: Driver, builds: dict[str, Future[Path]], database: Database
+) -> None:
+    if driver.language not in builds:
+        skip(driver.language)
+    with psycopg.connect(database.conninfo) as conn:
+        conn.execute(FAILING.encode())
+    done = subprocess.run(
+        driver.run,
+        cwd=builds[driver.language].result(),
+        env=os.environ | database.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "the disk is full" in done.stderr
+    # psql goes on after an error.
+    assert (done.returncode != 0) is (driver.language != "psql")
+    with psycopg.connect(database.conninfo) as conn:
+        failed = "SELECT count(failed_position) FROM bank.subscription_partitions"
+        assert conn.execute(failed).fetchall() == [(0,)]

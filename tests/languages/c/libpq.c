@@ -157,7 +157,7 @@ static long long follow(PGconn *conn, long long *reached) {
 static const char *handle(PGconn *conn, const PGresult *claim, const char **position, char state[6]) {
   int last = PQntuples(claim) - 1;
   PQclear(run(conn, "BEGIN", 0, NULL));
-  PGresult *result = NULL;
+  PGresult *result = NULL; /* of the last message; there may be none */
   for (int row = 0; row <= last && value(claim, row, "message_id"); row++) {
     *position = value(claim, row, "global_position");
     const char *mail[] = {value(claim, row, "message_id"), *position};
@@ -165,7 +165,7 @@ static const char *handle(PGconn *conn, const PGresult *claim, const char **posi
     result = attempt(conn, "INSERT INTO mails VALUES ($1, $2)", 2, mail);
     if (failed(result)) break;
   }
-  if (!failed(result)) {
+  if (!result || !failed(result)) {
     PQclear(result);
     const char *checkpoint[] = {value(claim, last, "subscription"), value(claim, last, "partition"),
                                 value(claim, last, "token"), value(claim, last, "checkpoint")};
@@ -173,6 +173,10 @@ static const char *handle(PGconn *conn, const PGresult *claim, const char **posi
   }
   bool refused = failed(result);
   snprintf(state, 6, "%s", refused ? sqlstate(result) : "");
+  if (refused && !*position && strcmp(state, "MS020")) { /* no message failed, but the acknowledgement */
+    fprintf(stderr, "%s", PQresultErrorMessage(result));
+    exit(1);
+  }
   PQclear(result);
   PQclear(run(conn, refused ? "ROLLBACK" : "COMMIT", 0, NULL));
   return refused ? state : NULL;

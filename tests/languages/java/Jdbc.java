@@ -198,6 +198,7 @@ public class Jdbc {
     } catch (SQLException error) {
       conn.rollback();
       if (error.getSQLState().equals("MS020")) return true; // the lease was lost: another worker has the messages
+      if (failed == null) throw error; // no message failed, but the acknowledgement
       var fail = "SELECT bank.fail_message(?, ?, ?, ?, ?)";
       text(conn, fail, lease[0], lease[1], lease[2], failed.position, error.toString());
       conn.commit();

@@ -71,6 +71,7 @@ async function consume(handled) {
   } catch (error) {
     await client.query('ROLLBACK');
     if (error.code === 'MS020') return true; // the lease was lost: another worker has the messages
+    if (!message) throw error; // no message failed, but the acknowledgement
     const failure = [...lease, message.global_position, String(error)];
     await client.query('SELECT bank.fail_message($1, $2, $3, $4, $5)', failure);
   } finally {

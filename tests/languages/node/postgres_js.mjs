@@ -73,6 +73,7 @@ async function consume(handled) {
     handled.push(...claim.messages.map((each) => each.global_position));
   } catch (error) {
     if (error.code === 'MS020') return true; // the lease was lost: another worker has the messages
+    if (!message) throw error; // no message failed, but the acknowledgement
     const { global_position } = message;
     await sql`SELECT bank.fail_message(${subscription}, ${partition}, ${token}, ${global_position}, ${String(error)})`;
   }

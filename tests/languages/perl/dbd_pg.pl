@@ -97,6 +97,7 @@ sub consume {
     my ($state, $error) = ($dbh->state, $@);
     $dbh->rollback;
     return 1 if $state eq 'MS020';                        # the lease was lost: another worker has the messages
+    die $error if not $failed;                            # no message failed, but the acknowledgement
     $dbh->do('SELECT bank.fail_message(?, ?, ?, ?, ?)', undef, @lease, $failed, $error);
     return 1;
 }

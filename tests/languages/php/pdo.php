@@ -114,6 +114,9 @@ function consume(PDO $pdo, array &$handled): bool
         array_push($handled, ...array_column($claim->messages, 'global_position'));
     } catch (PDOException $error) {
         $pdo->rollBack();
+        if (!isset($message) && $error->getCode() !== 'MS020') {
+            throw $error; // no message failed, but the acknowledgement
+        }
         if ($error->getCode() !== 'MS020') { // with that code another worker has the messages
             $failure = [$message->global_position, $error->getMessage()];
             one($pdo, 'SELECT bank.fail_message(?, ?, ?, ?, ?)', ...$lease, ...$failure);

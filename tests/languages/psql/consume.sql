@@ -4,7 +4,8 @@ SELECT :'claim'::json ->> 'state' <> 'idle' AS any, :'claim'::json ->> 'state' =
 \if :claimed
   SELECT
     c.subscription, c.partition, c.token, c.checkpoint, c.messages,
-    coalesce((c.messages -> 0 ->> 'global_position')::bigint, c.checkpoint) AS first
+    (c.messages -> 0 ->> 'global_position')::bigint AS first,
+    json_array_length(c.messages) > 0 AS some
   FROM json_to_record(:'claim') AS c (
     subscription text, partition bigint, token bigint, checkpoint bigint, messages json
   ) \gset
@@ -15,6 +16,9 @@ SELECT :'claim'::json ->> 'state' <> 'idle' AS any, :'claim'::json ->> 'state' =
   -- psql sets ERROR to whether the statement before failed. Then COMMIT rolls back.
   \set failed :ERROR
   COMMIT;
+  -- Without a message the acknowledgement has failed.
+  SELECT :'any'::boolean AND (:'some'::boolean OR NOT :'failed'::boolean) AS any,
+    :'some'::boolean AND :'failed'::boolean AS failed \gset
   \if :failed
     SELECT FROM bank.fail_message(:'subscription', :partition, :token, :first, 'see the log');
   \endif

@@ -93,6 +93,8 @@ consume = lambda do |handled|
   rescue PG::ServerError => e
     return true if code.call(e.result) == 'MS020' # the lease was lost: another worker has the messages
 
+    raise unless failed # no message failed, but the acknowledgement
+
     one.call('SELECT bank.fail_message($1, $2, $3, $4, $5)', *lease, failed['global_position'], e.message)
   end
   true

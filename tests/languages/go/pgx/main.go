@@ -110,6 +110,8 @@ func consume(conn *pgx.Conn, handled *[]int64) bool {
 		for _, message := range claim.Messages {
 			*handled = append(*handled, message.GlobalPosition)
 		}
+	} else if failed.GlobalPosition == 0 && failure(err).Code != "MS020" {
+		panic(err) // no message failed, but the acknowledgement
 	} else if failure(err).Code != "MS020" { // with that code another worker has the messages
 		must(conn.Exec(ctx, "SELECT bank.fail_message($1, $2, $3, $4, $5)",
 			claim.Subscription, claim.Partition, claim.Token, failed.GlobalPosition, err.Error()))

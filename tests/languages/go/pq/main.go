@@ -92,7 +92,7 @@ func handle(tx *sql.Tx, message Message) error {
 	return err
 }
 
-// attempt answers the message that failed, and why.
+// attempt answers the message that failed, if one did, and why.
 func attempt(db *sql.DB, claim Claim) (Message, error) {
 	tx := must(db.Begin())
 	defer tx.Rollback() // does nothing after Commit
@@ -124,6 +124,8 @@ func consume(db *sql.DB, handled *[]int64) bool {
 		for _, message := range claim.Messages {
 			*handled = append(*handled, message.GlobalPosition)
 		}
+	} else if failed.GlobalPosition == 0 && failure(err).Code != "MS020" {
+		panic(err) // no message failed, but the acknowledgement
 	} else if failure(err).Code != "MS020" { // with that code another worker has the messages
 		must(db.Exec("SELECT bank.fail_message($1, $2, $3, $4, $5)",
 			claim.Subscription, claim.Partition, claim.Token, failed.GlobalPosition, err.Error()))

@@ -98,7 +98,9 @@ async fn consume(client: &mut Client, handled: &mut Vec<i64>) -> Result<bool, Er
             transaction.commit().await?;
             handled.extend(messages.iter().map(|message| message.global_position));
         }
-        Err(error) if sqlstate(&error) == "MS020" => {} // the lease was lost: another worker has the messages
+        // The lease was lost: another worker has the messages.
+        Err(error) if error.code().is_some_and(|code| code.code() == "MS020") => {}
+        Err(error) if failed == 0 => return Err(error), // no message failed, but the acknowledgement
         Err(error) => {
             transaction.rollback().await?;
             let fail = "SELECT bank.fail_message($1, $2, $3, $4, $5)";
