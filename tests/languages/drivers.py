@@ -14,8 +14,8 @@ Command = tuple[str, ...]
 class Language(NamedTuple):
     """How the folder of a language is built, in a copy of it in the cache."""
 
-    probe: Command
-    """It succeeds where the runtime and its driver are."""
+    probes: tuple[Command, ...]
+    """Each succeeds where a program that is used is, or a driver of Debian."""
     packages: str = ""
     """Debian's packages with both; none where the build fetches the driver."""
     fetch: Command = ()
@@ -46,38 +46,41 @@ _PIP = ("venv/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-ver
 
 LANGUAGES = {
     "node": Language(
-        ("npm", "--version"), fetch=("npm", "ci", "--prefer-offline", "--loglevel=error")
+        (("node", "--version"), ("npm", "--version")),
+        fetch=("npm", "ci", "--prefer-offline", "--loglevel=error"),
     ),
     "go": Language(
-        ("go", "version"),
+        (("go", "version"),),
         fetch=("go", "mod", "download"),
         builds=(("go", "build", "-o", "bin/", "./..."),),
     ),
     "java": Language(
-        ("mvn", "--version"),
+        (("java", "-version"), ("javac", "-version"), ("mvn", "--version")),
         fetch=("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=jars"),
         builds=(("sh", "-c", "javac -Xlint:all -Werror -cp 'jars/*' -d classes *.java"),),
     ),
     "rust": Language(
-        ("cargo", "--version"),
+        # It links by the C compiler.
+        (("cargo", "--version"), ("rustc", "--version"), ("cc", "--version")),
         fetch=("cargo", "fetch", "--quiet", "--locked"),
         builds=(("cargo", "build", "--quiet", "--locked", "--offline"),),
     ),
     "c": Language(
-        ("sh", "-c", "cc --version && pkg-config --exists libpq"),
+        (("cc", "--version"), ("pkg-config", "--exists", "libpq")),
         "gcc libpq-dev pkg-config",
         builds=(
             ("sh", "-c", f"cc {_WARNINGS} -o libpq libpq.c $(pkg-config --cflags --libs libpq)"),
         ),
     ),
-    "ruby": Language(("ruby", "-e", "require 'pg'"), "ruby-pg"),
+    "ruby": Language((("ruby", "-e", "require 'pg'"),), "ruby-pg"),
     "php": Language(
-        ("php", "-r", "exit(extension_loaded('pdo_pgsql') ? 0 : 1);"), "php-cli php-pgsql"
+        (("php", "-r", "exit(extension_loaded('pdo_pgsql') ? 0 : 1);"),), "php-cli php-pgsql"
     ),
-    "perl": Language(("perl", "-MDBD::Pg", "-e", "1"), "libdbd-pg-perl"),
-    "psql": Language(("psql", "--version"), "postgresql-client"),
+    "perl": Language((("perl", "-MDBD::Pg", "-e", "1"),), "libdbd-pg-perl"),
+    "psql": Language((("psql", "--version"),), "postgresql-client"),
     "python": Language(
-        (sys.executable, "-m", "venv", "--help"),
+        # Debian has the module venv without ensurepip, which it needs.
+        ((sys.executable, "-c", "import ensurepip, venv"),),
         "python3-venv",
         builds=(
             (sys.executable, "-m", "venv", "venv"),
@@ -94,6 +97,7 @@ DRIVERS = [
     Driver("pg", "node/pg.mjs", ("node", "pg.mjs")),
     Driver("postgres.js", "node/postgres_js.mjs", ("node", "postgres_js.mjs"), two_sessions=True),
     Driver("pgx", "go/pgx/main.go", ("bin/pgx",)),
+    Driver("database/sql, pgx", "go/stdlib/main.go", ("bin/stdlib",)),
     Driver("database/sql, pq", "go/pq/main.go", ("bin/pq",), two_sessions=True),
     Driver("JDBC", "java/Jdbc.java", ("java", "-cp", "classes:jars/*", "Jdbc"), rows=True),
     Driver("tokio-postgres", "rust/src/main.rs", ("target/debug/tokio-postgres-program",)),
@@ -101,25 +105,33 @@ DRIVERS = [
     Driver("ruby-pg", "ruby/pg.rb", ("ruby", "-w", "pg.rb")),
     Driver("PDO", "php/pdo.php", ("php", "-d", "error_reporting=-1", "pdo.php")),
     Driver("DBD::Pg", "perl/dbd_pg.pl", ("perl", "dbd_pg.pl")),
+    Driver("psycopg2", "python/with_psycopg2.py", ("venv/bin/python", "with_psycopg2.py")),
     Driver("psql", "psql/psql.sql", ("sh", "-c", _PSQL), errors=5),
 ]
 
 
+def missing(language: str) -> list[str]:
+    """The programs that are not on this machine, do not start, or do not have the driver."""
+    return [
+        probe[0]
+        for probe in LANGUAGES[language].probes
+        if shutil.which(probe[0]) is None
+        or subprocess.run(probe, capture_output=True).returncode != 0
+    ]
+
+
 def is_here(language: str) -> bool:
     """Whether the runtime and its driver are on this machine."""
-    probe = LANGUAGES[language].probe
-    if shutil.which(probe[0]) is None:
-        return False
-    return subprocess.run(probe, capture_output=True).returncode == 0
+    return not missing(language)
 
 
 def why_not(language: str) -> str:
     """What is missing where a language is not here."""
-    if is_here(language):
+    programs = missing(language)
+    if not programs:
         return f"{language}: its drivers are not tested (its registry does not answer)"
-    command, *_ = LANGUAGES[language].probe
     packages = LANGUAGES[language].packages
-    needed = f"Debian: {packages}" if packages else f"it needs the program {command}"
+    needed = f"Debian: {packages}" if packages else f"it needs {', '.join(programs)}"
     return f"{language}: its drivers are not tested ({needed})"
 
 
