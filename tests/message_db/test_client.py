@@ -21,7 +21,9 @@ def answers(conninfo: str) -> list[Any]:
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    found: list[Any] = json.loads(done.stdout)
+    told = json.loads(done.stdout)
+    assert told["unused"] == []
+    found: list[Any] = told["answers"]
     places: dict[int, int] = {}
     return [ranked(answer, places) for answer in found]
 
