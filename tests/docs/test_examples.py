@@ -61,8 +61,8 @@ DEMO = "postgresql://localhost/demo"
 SQLALCHEMYS_DEMO = "postgresql+psycopg://localhost/demo"
 
 KNOWN = {"python", "sql", "text", "console", "toml", "json", "mermaid"}
-# Of files that tests/languages runs.
-INCLUDED = {"c", "go", "java", "js", "perl", "php", "ruby", "rust"}
+# Of files of tests/languages, which runs them; all but the one of .NET.
+INCLUDED = {"c", "csharp", "go", "java", "js", "perl", "php", "py", "ruby", "rust"}
 FENCE = re.compile(r"^( *)```(.*)\n((?:.*\n)*?)\1```$|^(#+ .*)$", re.MULTILINE)
 
 VALUE = re.compile(r"(?s)[A-Z]\w*\(.*\)|[(\[{].*[)\]}]|'.*'|b'.*'|-?\d+|True|False|None")

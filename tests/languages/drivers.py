@@ -11,6 +11,20 @@ from tests.languages.places import CACHE, HERE
 Command = tuple[str, ...]
 
 
+OPERATIONS = [
+    "write",
+    "expected version",
+    "retry",
+    "batch",
+    "condition",
+    "read stream",
+    "follow",
+    "consume",
+    "listen",
+]
+"""What each program does, in this order, and prints a line of."""
+
+
 class Language(NamedTuple):
     """How the folder of a language is built, in a copy of it in the cache."""
 
@@ -170,12 +184,13 @@ def built(language: str) -> Path:
 
 def table() -> str:
     """The table of docs/guides/languages.md: what each program does, and by which functions."""
-    title = "driver | program | write, conflict, retry, batch, condition | read stream | follow"
-    lines = [f"{title} | consume | listen", " | ".join(["---"] * 7)]
+    lines = [" | ".join(["driver", "program", *OPERATIONS])]
+    lines.append(" | ".join(["---"] * (2 + len(OPERATIONS))))
     for driver in DRIVERS:
         suffix = "" if driver.rows else "_json"
-        calls = [f"`read_page{suffix}`", f"`claim_batch{suffix}`"]
-        listen = "two sessions" if driver.two_sessions else "one session"
-        cells = [driver.name, f"`{driver.program}`", "yes", "yes", *calls, listen]
-        lines.append(" | ".join(cells))
+        done = dict.fromkeys(OPERATIONS, "yes")
+        done["follow"] = f"`read_page{suffix}`"
+        done["consume"] = f"`claim_batch{suffix}`"
+        done["listen"] = "two sessions" if driver.two_sessions else "one session"
+        lines.append(" | ".join([driver.name, f"`{driver.program}`", *done.values()]))
     return "".join(f"| {line} |\n" for line in lines)

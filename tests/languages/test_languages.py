@@ -12,7 +12,7 @@ import pytest
 from psycopg.rows import TupleRow
 
 from tests.languages.conftest import Database
-from tests.languages.drivers import DRIVERS, Driver
+from tests.languages.drivers import DRIVERS, OPERATIONS, Driver
 from tests.skips import skip
 
 NOTE = 'It\'s "5 €"'
@@ -78,6 +78,7 @@ def test_program_does_what_it_says(
     told = answers(driver, builds[driver.language].result(), database)
     if driver.program.startswith("psql"):
         assert told.pop("notification") == {}
+    assert list(told) == OPERATIONS
     told["listen"]["messages"] = [
         (message["global_position"], message["message_id"])
         for message in told["listen"]["messages"]

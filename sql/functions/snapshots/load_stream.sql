@@ -130,7 +130,8 @@ $$Return what the state of a stream is made of, up to to_version (NULL: the last
 last message before the first one that was added after to_time. The first row has no type: its data
 is the snapshot of this name and code_version, and its version the version that the snapshot stands
 for; without a snapshot NULL and 0. Its changes is the number that save_snapshot takes. The messages
-after it follow, at most max_count. A caller that has a state already passes the id of its last
+after it follow, at most max_count. In the first row global_position, type, metadata and added_at
+are NULL; in the others changes is. A caller that has a state already passes the id of its last
 message as known_message_id, and the changes that came with it. If no message up to there was
 changed since, the first row has that id and no data, and only the messages after it follow. Raises
 22023 for a bad argument; MS008 if the beginning of the stream was deleted and no snapshot has it,

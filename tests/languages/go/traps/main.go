@@ -32,6 +32,9 @@ func tell(trap string, err error) {
 const rows = "SELECT type FROM bank.read_page()"
 const page = "SELECT bank.read_page_json()"
 
+// The first row of load_stream is the snapshot: it has no type, no position and no time.
+const load = "SELECT type, global_position, added_at, changes FROM bank.load_stream('account-1')"
+
 func main() {
 	conn := must(pgx.Connect(ctx, ""))
 	db := must(sql.Open("postgres", ""))
@@ -44,6 +47,13 @@ func main() {
 	tell("pgx: a row without a message into a string", conn.QueryRow(ctx, rows).Scan(&kind))
 	tell("pgx: a row without a message into a NullString", conn.QueryRow(ctx, rows).Scan(&found))
 	tell("pgx: read_page_json into a struct", conn.QueryRow(ctx, page).Scan(&answer))
+	var position, changes sql.NullInt64
+	var at sql.NullTime
+	into := []any{&found, &position, &at, &changes}
+	tell("pgx: load_stream into a string", conn.QueryRow(ctx, load).Scan(&kind, &position, &at, &changes))
+	tell("pgx: load_stream into Null types", conn.QueryRow(ctx, load).Scan(into...))
+	tell("pq: load_stream into a string", db.QueryRow(load).Scan(&kind, &position, &at, &changes))
+	tell("pq: load_stream into Null types", db.QueryRow(load).Scan(into...))
 	tell("pq: a row without a message into a string", db.QueryRow(rows).Scan(&kind))
 	tell("pq: a row without a message into a NullString", db.QueryRow(rows).Scan(&found))
 	tell("pq: read_page_json into bytes", db.QueryRow(page).Scan(&raw))
