@@ -157,18 +157,19 @@ def is_fetched(language: str) -> bool:
     fetch = LANGUAGES[language].fetch
     fails = fetch and subprocess.run(fetch, cwd=folder, timeout=600).returncode
     if fails:
-        _unanswered(language).touch()
+        unanswered(language).touch()
     else:
-        _unanswered(language).unlink(missing_ok=True)
+        unanswered(language).unlink(missing_ok=True)
     return not fails
 
 
 def was_fetched(language: str) -> bool:
     """Whether the last attempt to fetch the driver, if any, succeeded."""
-    return not _unanswered(language).exists()
+    return not unanswered(language).exists()
 
 
-def _unanswered(language: str) -> Path:
+def unanswered(language: str) -> Path:
+    """A file that is there if the registry of a language did not answer."""
     return CACHE / f"{language}.unanswered"
 
 

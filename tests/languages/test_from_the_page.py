@@ -12,12 +12,19 @@ from typing import NamedTuple
 import pytest
 
 from tests.languages.conftest import Database
-from tests.languages.drivers import DRIVERS, OPERATIONS
+from tests.languages.drivers import DRIVERS, OPERATIONS, unanswered
 from tests.languages.places import CACHE
 from tests.skips import skip
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/guides/languages.md").read_text()
+
+
+# As npm, go, mvn, cargo and pip say that nobody could be asked.
+NO_ANSWER = re.compile(
+    "ENOTFOUND|ETIMEDOUT|ECONNRE|EAI_AGAIN|dial tcp|i/o timeout|Could not transfer|Unknown host"
+    "|Could not resolve host|[Ff]ailed to (?:connect|download)|NewConnectionError|Timeout was reached"
+)
 
 
 class Tab(NamedTuple):
@@ -81,6 +88,10 @@ def test_page_can_be_followed(
             text=True,
             timeout=600,
         )
+        if done.returncode and NO_ANSWER.search(done.stdout + done.stderr):
+            # What was fetched before was in a cache.
+            unanswered(tab.language).touch()
+            skip(tab.language)
         assert done.returncode == 0, (command, done.stdout, done.stderr)
     assert done is not None
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
