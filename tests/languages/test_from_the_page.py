@@ -22,8 +22,9 @@ PAGE = (ROOT / "docs/guides/languages.md").read_text()
 
 # As npm, go, mvn, cargo and pip say that nobody could be asked.
 NO_ANSWER = re.compile(
-    "ENOTFOUND|ETIMEDOUT|ECONNRE|EAI_AGAIN|dial tcp|i/o timeout|Could not transfer|Unknown host"
-    "|Could not resolve host|[Ff]ailed to (?:connect|download)|NewConnectionError|Timeout was reached"
+    "ENOTFOUND|ETIMEDOUT|ECONNRE|EAI_AGAIN|dial tcp|i/o timeout|Could not transfer"
+    "|Unknown host|Could not resolve host|[Ff]ailed to (?:connect|download)|NewConnectionError"
+    "|Timeout was reached"
 )
 
 
