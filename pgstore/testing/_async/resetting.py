@@ -7,7 +7,7 @@ from psycopg.rows import tuple_row
 
 from pgstore._async.store import AsyncMessageStore
 
-# What an installation or an administrator has put there; and whether readers trust the gates.
+# Their rows are of the installation, of its upgrades, and of the administrator who gives rights.
 _KEPT = ["migrations", "grants", "gate_waits"]
 
 _TABLES = """

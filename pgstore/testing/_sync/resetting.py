@@ -9,7 +9,7 @@ from psycopg.rows import tuple_row
 
 from pgstore._sync.store import MessageStore
 
-# What an installation or an administrator has put there; and whether readers trust the gates.
+# Their rows are of the installation, of its upgrades, and of the administrator who gives rights.
 _KEPT = ["migrations", "grants", "gate_waits"]
 
 _TABLES = """
