@@ -155,7 +155,9 @@ class AsyncRunner:
 
     async def run_once(self, raise_errors: bool) -> int:
         """Handle what there is to handle now; how many messages that were."""
-        await self._create()
+        for subscription in self._by_name.values():
+            await subscription.create()
+            subscription.tell_unhandled()
         handled = 0
         try:
             while (claimed := await self._claim(self._database)) is not None:
@@ -166,14 +168,11 @@ class AsyncRunner:
         return handled
 
     async def _begin(self, through: Callable[[], None]) -> None:
-        await self._create()
-        through()
-
-    async def _create(self) -> None:
         for subscription in list(self._by_name.values()):
             if not self._stopping.is_set():  # it would open a store that was closed meanwhile
-                await subscription.create()
+                await subscription.ensure()
                 subscription.tell_unhandled()
+        through()
 
     async def _until_connected(self, work: Work) -> None:
         """Do it, and again as long as it meets what passes; it calls back when it gets through."""

@@ -142,19 +142,21 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
             SubscriptionNotFoundError: the subscription was dropped; it is not created again.
         """
         await self.position()
-        self._created = False
         await self.create()
+
+    async def ensure(self) -> None:
+        """Create it, unless this object has done that: one that was dropped since stays away."""
+        if not self._created:
+            await self.create()
 
     async def create(self) -> None:
         """Create it if it is not there; otherwise make sure that it reads the same.
 
-        Everything that needs it there does this first.
+        Everything that needs it there does this first, once.
 
         Raises:
             SubscriptionExistsError: it is there and reads something else.
         """
-        if self._created:
-            return
         options = self.options
         start = options.start
         position = start if isinstance(start, int) else None if start == "end" else 0
@@ -178,7 +180,8 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
         )
         if not new:
             await self._compare_partitions()
-        self._created = True
+        # Not in a transaction of the caller's, which may be rolled back.
+        self._created = self._database.source.ambient() is None
 
     async def _compare_partitions(self) -> None:
         # No error: a program that still says the old number must not fail for it.
@@ -365,7 +368,7 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
             return "there is no such subscription yet; run it with store.run(subscription)"
 
     async def _call(self, statement: str, *parameters: str | None) -> list[TupleRow]:
-        await self.create()
+        await self.ensure()
         return await self._read(statement, *parameters)
 
     async def _read(self, statement: str, *parameters: str | None) -> list[TupleRow]:

@@ -206,6 +206,15 @@ def refuse_async_django() -> None:
     )
 
 
+def refuse_to_run_in_a_block() -> None:
+    """Refuse to run subscriptions where nothing that the caller has written would be handled."""
+    raise InvalidArgumentError(
+        "a block of atomic() is open, as in each TestCase, and workers see only what is committed:"
+        " run subscriptions outside of it, in tests in a TransactionTestCase. In the block call the"
+        " handlers: subscription.apply(store.read(stream), connection)"
+    )
+
+
 def django_connection(alias: str) -> Any:
     """The connection of this thread to one of Django's databases; None if there is no such one."""
     module: Any = sys.modules.get("django.db")

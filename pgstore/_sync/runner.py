@@ -157,7 +157,9 @@ class Runner:
 
     def run_once(self, raise_errors: bool) -> int:
         """Handle what there is to handle now; how many messages that were."""
-        self._create()
+        for subscription in self._by_name.values():
+            subscription.create()
+            subscription.tell_unhandled()
         handled = 0
         try:
             while (claimed := self._claim(self._database)) is not None:
@@ -168,14 +170,11 @@ class Runner:
         return handled
 
     def _begin(self, through: Callable[[], None]) -> None:
-        self._create()
-        through()
-
-    def _create(self) -> None:
         for subscription in list(self._by_name.values()):
             if not self._stopping.is_set():  # it would open a store that was closed meanwhile
-                subscription.create()
+                subscription.ensure()
                 subscription.tell_unhandled()
+        through()
 
     def _until_connected(self, work: Work) -> None:
         """Do it, and again as long as it meets what passes; it calls back when it gets through."""

@@ -21,6 +21,7 @@ from pgstore._core.arguments import (
 from pgstore._core.codec import Codec, codec_of
 from pgstore._core.coders import DecodeHook, Hook
 from pgstore._core.filters import categories_of
+from pgstore._core.frameworks import refuse_to_run_in_a_block
 from pgstore._core.messages import E, RawMessage
 from pgstore._core.metadata import Metadata
 from pgstore._core.parameters import DEFAULT_LEASE
@@ -254,7 +255,7 @@ class MessageStore(DecidingStore[E]):
 
         Then finishes the batches that have begun, gives its leases back, and returns. Several
         processes, here and elsewhere, share the partitions by running the same. Reconnects by
-        itself.
+        itself. Refused in a block of Django's `atomic()`, as `run_once` is.
 
         Args:
             workers: how many partitions to work on at once, 1000 at most.
@@ -286,6 +287,10 @@ class MessageStore(DecidingStore[E]):
         """Handle what there is to handle now, and return how many messages that were: for tests.
 
         The first error of a handler is raised, after it was recorded as `run` does.
+
+        Raises:
+            InvalidArgumentError: the store runs on Django's connections, and a block of `atomic()`
+                is open, as in each `TestCase`: only what is committed is handled.
         """
         opening = Opening(self._database.source)
         return self._runner(opening, subscriptions, lease, hooks).run_once(raise_errors)
@@ -361,6 +366,8 @@ class MessageStore(DecidingStore[E]):
             raise InvalidArgumentError(
                 "two subscriptions to run have the same name: make one, with all the handlers"
             )
+        if self._database.source.ambient() is not None:
+            refuse_to_run_in_a_block()
         return Runner(
             opening,
             self._waker,

@@ -144,19 +144,21 @@ class Subscription(Registering, Generic[E]):
             SubscriptionNotFoundError: the subscription was dropped; it is not created again.
         """
         self.position()
-        self._created = False
         self.create()
+
+    def ensure(self) -> None:
+        """Create it, unless this object has done that: one that was dropped since stays away."""
+        if not self._created:
+            self.create()
 
     def create(self) -> None:
         """Create it if it is not there; otherwise make sure that it reads the same.
 
-        Everything that needs it there does this first.
+        Everything that needs it there does this first, once.
 
         Raises:
             SubscriptionExistsError: it is there and reads something else.
         """
-        if self._created:
-            return
         options = self.options
         start = options.start
         position = start if isinstance(start, int) else None if start == "end" else 0
@@ -180,7 +182,8 @@ class Subscription(Registering, Generic[E]):
         )
         if not new:
             self._compare_partitions()
-        self._created = True
+        # Not in a transaction of the caller's, which may be rolled back.
+        self._created = self._database.source.ambient() is None
 
     def _compare_partitions(self) -> None:
         # No error: a program that still says the old number must not fail for it.
@@ -365,7 +368,7 @@ class Subscription(Registering, Generic[E]):
             return "there is no such subscription yet; run it with store.run(subscription)"
 
     def _call(self, statement: str, *parameters: str | None) -> list[TupleRow]:
-        self.create()
+        self.ensure()
         return self._read(statement, *parameters)
 
     def _read(self, statement: str, *parameters: str | None) -> list[TupleRow]:

@@ -12,12 +12,18 @@ _HEAD = """\
 # After prepare.sql, which has made the schema and set search_path.
 _EXPECT = """\
 DO $$
+DECLARE
+  found bigint := (SELECT coalesce(max(m.number), 0) FROM migrations AS m WHERE m.number > 0);
 BEGIN
-  IF (SELECT coalesce(max(m.number), 0) FROM migrations AS m WHERE m.number > 0) <> {applied} THEN
+  IF found <> {applied} THEN
     RAISE EXCEPTION USING
       ERRCODE = 'object_not_in_prerequisite_state',
-      MESSAGE = format('this script is for store %I at schema version {applied}', current_schema()),
-      HINT = 'pgstore sql --from VERSION makes one for the version that the store is at.';
+      MESSAGE = format(
+        'this script is for store %I at schema version {applied}, and it is at version %s',
+        current_schema(), found
+      ),
+      HINT = 'pgstore sql --from VERSION makes one for the version that the store is at. '
+        'Version 0 is no store: pgstore sql without --from makes that one.';
   END IF;
 END
 $$;

@@ -30,8 +30,11 @@ def test_it_answers_and_its_workers_handle_as_the_page_says(guide: Followed) -> 
         assert end(worker, signal.SIGTERM) == 0
 
 
-def test_its_tests_pass(guide: Followed) -> None:
+def test_its_tests_pass_and_leave_nothing_to_the_next_run(guide: Followed) -> None:
     guide.run_all(TESTS)
+    for option in "--keepdb", "--keepdb", "--noinput":  # which removes the database
+        again = guide.done(f"{TESTS} {option}")
+        assert again.returncode == 0, again.stderr
 
 
 def test_its_server_may_fork_after_the_import(guide: Followed) -> None:

@@ -41,6 +41,25 @@ def test_a_message_that_is_handed_over_twice_makes_one_invoice(guide: Followed) 
         assert end(celery, signal.SIGTERM) == 0
 
 
+EAGER = """\
+from shop.handover import handover
+from shop.store import Placed, store
+from shop.tasks import app
+
+app.conf.task_always_eager = True
+with store:
+    store.write("order-1", Placed("Ada", 25))
+    assert store.run_once(handover) == 1
+"""
+
+
+def test_a_task_runs_in_place_in_tests(guide: Followed) -> None:
+    guide.write("eager.py", EAGER)
+    done = guide.done("python eager.py")
+    assert done.returncode == 0, done.stderr
+    assert invoices(guide) == [("Ada", 25)]
+
+
 def test_a_store_that_was_used_before_the_fork_is_refused(guide: Followed) -> None:
     tasks = guide.folder / "shop" / "tasks.py"
     guide.write("shop/tasks.py", f"{tasks.read_text()}\n\nstore.safe_position()\n")

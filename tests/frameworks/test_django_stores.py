@@ -14,11 +14,15 @@ from pgstore import (
     InvalidArgumentError,
     MessageStore,
     OptimisticConcurrencyError,
+    StoredMessage,
+    Subscription,
     TransactionFailedError,
 )
+from pgstore.testing import handle, reset
 from tests.client.parallel import Parallel
 from tests.frameworks.messages import Paid
 from tests.frameworks.test_django import Orders, django, orders
+from tests.stores import Stores
 
 __all__ = ["django", "orders"]
 
@@ -171,6 +175,66 @@ def test_workers_and_followers_run_on_djangos_connections(
         parallel.results()
     assert (handled, followed) == ([0, *range(5)], list(range(5)))
     assert orders.count() == 5
+
+
+def test_subscriptions_do_not_run_in_a_block(
+    store: Store, outside: Store, django: Any, stream: str, alias: str
+) -> None:
+    subscription = store.subscription(f"on-{stream}", stream_pattern=stream)
+    seen = collecting(subscription)
+    with django.transaction.atomic(using=alias):
+        store.write(stream, Paid(1))
+        for run in store.run, store.run_once:
+            with pytest.raises(InvalidArgumentError, match="atomic"):
+                run(subscription)
+        subscription.apply(store.read(stream), django.connections[alias])
+        handle(subscription, Paid(2), conn=django.connections[alias])
+    assert seen == [1, 2]
+    assert store.run_once(subscription) == 1
+    assert seen == [1, 2, 1]
+
+
+def test_a_subscription_whose_creation_was_rolled_back_is_created_again(
+    store: Store, django: Any, stream: str, alias: str
+) -> None:
+    subscription = store.subscription(f"on-{stream}")
+    for _ in range(2):
+        with suppress(ZeroDivisionError), django.transaction.atomic(using=alias):
+            subscription.create()
+            subscription.pause()
+            assert len(subscription.partitions()) == 1
+            raise ZeroDivisionError
+    subscription.pause()
+    assert len(subscription.partitions()) == 1
+
+
+def test_a_reset_is_part_of_the_block(
+    django: Any, conninfo: str, stores: Stores, stream: str
+) -> None:
+    with (
+        stores.taken() as name,
+        MessageStore[Paid](django.connection, store=name, messages=Paid) as store,
+    ):
+        store.write(stream, Paid(1))
+        with suppress(ZeroDivisionError), django.transaction.atomic():
+            reset(store)
+            assert store.stream_version(stream) == 0
+            raise ZeroDivisionError
+        assert store.stream_version(stream) == 1
+        reset(store)
+        store.write(stream, Paid(1), expected_version=0)
+
+
+def collecting(subscription: Subscription[Paid]) -> list[int]:
+    """The amounts that the subscription's handler, which takes the transaction, has seen."""
+    seen: list[int] = []
+
+    @subscription.handler
+    def see(stored: StoredMessage[Paid], tx: psycopg.Connection[Any]) -> None:
+        tx.execute("SELECT 1")
+        seen.append(stored.message.amount)
+
+    return seen
 
 
 def test_a_store_is_not_installed_where_django_refuses_to_connect(

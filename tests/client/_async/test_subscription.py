@@ -53,6 +53,21 @@ async def test_a_declaration_can_be_repeated(store: Store, category: str) -> Non
         assert seen == wanted
 
 
+async def test_after_another_program_has_dropped_it_run_once_and_create_create_it(
+    store: Store, category: str
+) -> None:
+    await fill(store, category, 1, 2)
+    subscription = store.subscription(category, category=category)
+    seen = collecting(subscription)
+    assert await store.run_once(subscription) == 2
+    await store.subscription(category, category=category).drop()
+    assert await store.run_once(subscription) == 2
+    assert seen == [1, 2, 1, 2]
+    await store.subscription(category, category=category).drop()
+    await subscription.create()
+    assert len(await subscription.partitions()) == 1
+
+
 async def test_another_number_of_partitions_is_told(
     store: Store, category: str, caplog: pytest.LogCaptureFixture
 ) -> None:

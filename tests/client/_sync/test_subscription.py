@@ -55,6 +55,21 @@ def test_a_declaration_can_be_repeated(store: Store, category: str) -> None:
         assert seen == wanted
 
 
+def test_after_another_program_has_dropped_it_run_once_and_create_create_it(
+    store: Store, category: str
+) -> None:
+    fill(store, category, 1, 2)
+    subscription = store.subscription(category, category=category)
+    seen = collecting(subscription)
+    assert store.run_once(subscription) == 2
+    store.subscription(category, category=category).drop()
+    assert store.run_once(subscription) == 2
+    assert seen == [1, 2, 1, 2]
+    store.subscription(category, category=category).drop()
+    subscription.create()
+    assert len(subscription.partitions()) == 1
+
+
 def test_another_number_of_partitions_is_told(
     store: Store, category: str, caplog: pytest.LogCaptureFixture
 ) -> None:
