@@ -94,7 +94,16 @@ def frozen(files: Files, version: int, migrations: int | None) -> str:
         *names(lambda path: path.parts[0] == "views"),
         "grants.sql",
     ]
-    entries = [(0, "functions, views and grants", "".join(files[name] for name in repeated))]
+    interface = [
+        "message_db/prepare.sql",
+        *names(lambda path: path.parts[:2] == ("message_db", "functions")),
+        *names(lambda path: path.parts[:2] == ("message_db", "views")),
+        "message_db/grants.sql",
+        "message_db/grant_objects.sql",
+    ]
+    # The interface is no part of a store, but where it stands an upgrade brings it along.
+    repeatable = "".join(files[name] for name in [*repeated, *interface] if name in files)
+    entries = [(0, "functions, views and grants", repeatable)]
     for name in migrating:
         stem = PurePosixPath(name).stem
         entries.append((int(stem[:4]), stem, files[name]))
