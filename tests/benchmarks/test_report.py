@@ -17,7 +17,7 @@ from benchmarks.report import PAGE, PARTS, filled, main
 from benchmarks.targets import Target, targets
 from benchmarks.workloads import WORKLOADS
 
-NOTHING_ELSE = ["--growth", "none.json", "--before", "none.json"]
+NOTHING_ELSE = [f"--{name}=none.json" for name in ("growth", "history", "before")]
 
 
 def figure(key: str, rounds: dict[str, list[float]], **more: object) -> Figure:
@@ -139,7 +139,8 @@ def test_a_workload_that_was_not_measured_says_so(record: Record) -> None:
 
 def test_the_page_of_the_docs_has_a_place_for_each_workload_and_plot(record: Record) -> None:
     page = PAGE.read_text()
-    for name in {*WORKLOADS, *PARTS, "targets", "before-after"} - {"choosing", "applications"}:
+    elsewhere = {"choosing", "applications", "history-bytes", "history-upkeep"}
+    for name in {*WORKLOADS, *PARTS, "targets", "before-after"} - elsewhere:
         assert f"<!-- {name} -->" in page, name
     page = filled(page, record)
     assert sorted(re.findall(r"\(performance/([\w-]+)\.svg\)", page)) == sorted(plots(record))

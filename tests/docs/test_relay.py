@@ -1,4 +1,4 @@
-"""The relay of “Hand everything on to a log or a warehouse”, followed, killed, cut off and overtaken."""
+"""The page “Hand everything on …”: its relay followed, killed, cut off and overtaken."""
 
 import asyncio
 import json
