@@ -105,7 +105,9 @@ def parsed(words: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="small: see whether figures come out")
     parser.add_argument("--growth", action="store_true", help="only the charts by size")
-    parser.add_argument("--history", action="store_true", help="only stores of millions of messages")
+    parser.add_argument(
+        "--history", action="store_true", help="only stores of millions of messages"
+    )
     parser.add_argument("--only", type=listed(WORKLOADS), metavar="NAMES")
     parser.add_argument(
         "--contenders", type=listed(CLASSES), default=list(CLASSES), metavar="NAMES"

@@ -108,7 +108,7 @@ class Relayed:
             self.url, max_reconnect_attempts=600, reconnect_time_wait=0.05, error_cb=unheard
         )
         try:
-            yield connection.jetstream()
+            yield connection.jetstream(timeout=60)
         finally:
             await connection.close()
 
