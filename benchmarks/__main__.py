@@ -133,12 +133,12 @@ def parsed(words: list[str] | None) -> argparse.Namespace:
 
 def chosen(arguments: argparse.Namespace) -> list[str]:
     """The workloads of a run that names none."""
+    if arguments.history:
+        return list(ON_REQUEST)
     if arguments.quick:
         return list(WORKLOADS)
     if arguments.growth:
         return list(BY_SIZE)
-    if arguments.history:
-        return list(ON_REQUEST)
     return [name for name in WORKLOADS if name not in BY_SIZE + ON_REQUEST]
 
 

@@ -11,9 +11,11 @@ LEAST = 0.85
 RATES = {
     "client": "write, 1 client",
     "writes": "writes, 32 clients",
-    "any": "write to any stream",
+    "writes-newest": "write to new streams",
+    "writes-any": "write to any stream",
     "batches": "batches of 1,000",
-    "stream": "read any stream of 10",
+    "reads-newest": "read new streams",
+    "reads-any": "read any stream",
     "all": "read in global order",
     "category": "read a rare category",
     "claim": "look for work, there is none",

@@ -8,7 +8,6 @@ others: a stream that is read is not on one page.
 import random
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -19,8 +18,9 @@ import psycopg
 import pgstore
 from benchmarks.agents import TaskFailed
 from benchmarks.bench import Bench, Database
-from benchmarks.contenders.pgstore import FILL_END, Pgstore
+from benchmarks.contenders.pgstore import Pgstore
 from benchmarks.payload import SAMPLE, TYPE, Deposited
+from benchmarks.spread import IN_STREAM, RARE, fill
 from benchmarks.workloads.batches import rate as batch_rate
 from benchmarks.workloads.bytes import log_position
 from benchmarks.workloads.growth import catch_up
@@ -28,36 +28,20 @@ from benchmarks.workloads.writes import begin, script
 from benchmarks.workloads.writes import rate as write_rate
 from pgstore import transfer
 
-IN_STREAM = 10
-SPREAD = 100_000
-"""Positions over which the messages of a stream are spread."""
-RARE = 100
-"""One stream in so many is of the category `rare`."""
-PART = 1_000_000
 BATCH = 1_000
 MORE = 100_000
 READ_IN_ORDER = 200_000
 READ_OF_CATEGORY = 5_000
 """Messages that are read: of a store that has fewer, half of them."""
 
+WHICH = (
+    ("newest", "streams of the newest million messages", 1_000_000),
+    ("any", "any stream", 10**12),
+)
+"""The newest ones are as many in each store, and fit into its memory."""
+
 Work = Callable[[], float]
 
-STREAMS = """
-INSERT INTO pgstore.streams (stream_id, category_key, stream, category)
-SELECT n, pgstore._category_key(c.category), c.category || '-filled' || n, c.category
-FROM generate_series({first} + 1, {last}) AS n
-CROSS JOIN LATERAL (SELECT CASE n % {rare} WHEN 0 THEN 'rare' ELSE 'account' END) AS c (category)
-"""
-# Of a block of positions each stream gets one in turn, ten times round.
-MESSAGES = """
-INSERT INTO pgstore.messages
-  (global_position, stream_id, version, category_key, added_at, message_id, type, data)
-SELECT n + 1, s.stream_id, 1 + n % {block} / {streams},
-  pgstore._category_key(CASE s.stream_id % {rare} WHEN 0 THEN 'rare' ELSE 'account' END),
-  clock_timestamp(), uuidv7(), '{type}', jsonb_set('{sample}', '{{reference}}', to_jsonb(n::text))
-FROM generate_series({first}, {last} - 1) AS n
-CROSS JOIN LATERAL (SELECT n / {block} * {streams} + n % {block} % {streams} + 1) AS s (stream_id)
-"""
 WRITE = f"SELECT pgstore.write_message('account-filled' || :stream, '{TYPE}', '{SAMPLE}');"
 READ = "SELECT count(*) FROM pgstore.read_stream('account-filled' || :stream);"
 LOOK = "SELECT pgstore.claim_partition('{idle}', worker => 'benchmark');"
@@ -88,26 +72,6 @@ def run(bench: Bench) -> None:
 
 def size_of(name: str) -> int:
     return int(name.partition("/")[2])
-
-
-def fill(database: Database, size: int) -> float:
-    """Store so many messages as writing them would have, by two sessions; the seconds it took."""
-    block = min(SPREAD, size)
-    values = {"block": block, "streams": block // IN_STREAM, "rare": RARE}
-    start = time.monotonic()
-    database.execute(STREAMS.format(first=0, last=size // IN_STREAM, **values))
-    parts = [
-        MESSAGES.format(
-            first=first, last=min(first + PART, size), type=TYPE, sample=SAMPLE, **values
-        )
-        for first in range(0, size, PART)
-    ]
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(database.execute, parts))
-    end = {"streams": "stream_id_seq", "positions": "global_position_seq"}
-    database.execute(FILL_END.format(schema="pgstore", base=0, count=size, **end))
-    database.verify(size, [])
-    return time.monotonic() - start
 
 
 class History:
@@ -145,26 +109,36 @@ class History:
             text = script(database, sizes.streams)
             return lambda: database.pgbench(text, clients, sizes.seconds)
 
-        def to_any(name: str, database: Database) -> Work:
-            text = f"{any_stream(name)}{WRITE}\n"
-            return lambda: database.pgbench(text, 1, sizes.seconds)
+        def to_streams(of_newest: int) -> Callable[[str, Database], Work]:
+            def work(name: str, database: Database) -> Work:
+                text = f"{any_stream(name, of_newest)}{WRITE}\n"
+                return lambda: database.pgbench(text, 1, sizes.seconds)
+
+            return work
 
         def in_batches(_: str, database: Database) -> Work:
             return lambda: batch_rate(database, "batches", BATCH, sizes.batch_seconds)
 
         self._rates("client", "Single writes by the store's client, 1 client", by_client)
         self._rates("writes", f"Single writes by pgbench, {clients} clients", by_pgbench)
-        self._rates("any", "Single writes to any of all streams, by pgbench, 1 client", to_any)
+        for key, which, newest in WHICH:
+            title = f"Single writes to {which}, by pgbench, 1 client"
+            self._rates(f"writes-{key}", title, to_streams(newest))
         self._rates("batches", f"Batches of {BATCH:,}, one client", in_batches)
         log = log_of(sizes.seconds, clients, sizes.streams)
         self._once("log", "Write-ahead log of single writes", log, "bytes/message")
 
     def _reads(self) -> None:
-        def from_any(name: str, database: Database) -> Work:
-            text = f"{any_stream(name)}{READ}\n"
-            return lambda: database.pgbench(text, 1, self.bench.sizes.seconds, writes=False)
+        def of_streams(of_newest: int) -> Callable[[str, Database], Work]:
+            def work(name: str, database: Database) -> Work:
+                text = f"{any_stream(name, of_newest)}{READ}\n"
+                return lambda: database.pgbench(text, 1, self.bench.sizes.seconds, writes=False)
 
-        self._rates("stream", f"Read any stream of {IN_STREAM}, by pgbench", from_any, "streams/s")
+            return work
+
+        for key, which, newest in WHICH:
+            title = f"Reads of {which}, of {IN_STREAM} messages, by pgbench, 1 client"
+            self._rates(f"reads-{key}", title, of_streams(newest), "streams/s")
         self._rates("all", "Read in global order, from any position", in_order)
         self._rates("category", f"Read a category of one stream in {RARE}", of_category)
 
@@ -226,10 +200,11 @@ class History:
         )
 
 
-def any_stream(name: str) -> str:
+def any_stream(name: str, of_newest: int) -> str:
     """pgbench's choice of a filled stream, of those of the category `account`."""
-    last = size_of(name) // IN_STREAM // RARE - 1
-    return f"\\set stream random(0, {last}) * {RARE} + random(1, {RARE - 1})\n"
+    end = size_of(name) // IN_STREAM // RARE
+    start = max(0, end - of_newest // IN_STREAM // RARE)
+    return f"\\set stream random({start}, {end - 1}) * {RARE} + random(1, {RARE - 1})\n"
 
 
 def timed(statement: str) -> Callable[[str, Database], Work]:
