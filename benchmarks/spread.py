@@ -44,8 +44,13 @@ def fill(database: Database, size: int) -> float:
         )
         for first in range(0, size, PART)
     ]
+
+    def store(part: str) -> None:
+        database.execute(part)
+        database.execute("CHECKPOINT")  # else the write-ahead log becomes as large as the store
+
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(database.execute, parts))
+        list(pool.map(store, parts))
     end = {"streams": "stream_id_seq", "positions": "global_position_seq"}
     database.execute(FILL_END.format(schema="pgstore", base=0, count=size, **end))
     database.verify(size, [])
