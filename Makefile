@@ -65,6 +65,11 @@ bench-growth: $(READY) ## measure on up to ten million messages and by up to 64 
 	@$(BIN)/python -m benchmarks --growth $(ARGS)
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.report
 
+.PHONY: bench-history
+bench-history: $(READY) ## measure on up to thirty million messages, for an hour; 25 GB of disk
+	@$(BIN)/python -m benchmarks --history $(ARGS)
+	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.report
+
 .PHONY: bench-quick
 bench-quick: $(READY) ## see whether the benchmark works; its figures mean nothing
 	@$(BIN)/python -m benchmarks --quick $(ARGS)

@@ -22,7 +22,7 @@ from benchmarks.machine import machine, versions
 from benchmarks.record import Record, Run
 from benchmarks.server import SETTINGS
 from benchmarks.sizes import FULL, QUICK
-from benchmarks.workloads import BY_SIZE, WORKLOADS
+from benchmarks.workloads import BY_SIZE, ON_REQUEST, WORKLOADS
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -105,6 +105,9 @@ def parsed(words: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="small: see whether figures come out")
     parser.add_argument("--growth", action="store_true", help="only the charts by size")
+    parser.add_argument(
+        "--history", action="store_true", help="only stores of millions of messages"
+    )
     parser.add_argument("--only", type=listed(WORKLOADS), metavar="NAMES")
     parser.add_argument(
         "--contenders", type=listed(CLASSES), default=list(CLASSES), metavar="NAMES"
@@ -116,13 +119,27 @@ def parsed(words: list[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(words)
     whole = arguments.only is None and arguments.contenders == list(CLASSES)
     if arguments.only is None:
-        by_size = [arguments.growth] if not arguments.quick else [True, False]
-        arguments.only = [name for name in WORKLOADS if (name in BY_SIZE) in by_size]
+        arguments.only = chosen(arguments)
+    if arguments.history:
+        arguments.contenders = ["pgstore"]
     if arguments.out is None:
-        name = "growth.json" if arguments.growth else "full.json"
+        name = "full.json"
+        if arguments.growth or arguments.history:
+            name = "growth.json" if arguments.growth else "history.json"
         cache = Path(__file__).parents[1] / ".cache" / "bench"
         arguments.out = RESULTS / name if whole and not arguments.quick else cache / "last.json"
     return arguments
+
+
+def chosen(arguments: argparse.Namespace) -> list[str]:
+    """The workloads of a run that names none."""
+    if arguments.history:
+        return list(ON_REQUEST)
+    if arguments.quick:
+        return list(WORKLOADS)
+    if arguments.growth:
+        return list(BY_SIZE)
+    return [name for name in WORKLOADS if name not in BY_SIZE + ON_REQUEST]
 
 
 def listed(known: Mapping[str, object]) -> Callable[[str], list[str]]:

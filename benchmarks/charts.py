@@ -1,6 +1,7 @@
 """Which figures are drawn, and how."""
 
 from benchmarks.figures import Figure, base
+from benchmarks.history import history_chart
 from benchmarks.labels import kind_of, title_of
 from benchmarks.plots import Bar, Line, bars, lines
 from benchmarks.record import Record
@@ -60,7 +61,7 @@ def plots(record: Record) -> dict[str, str]:
         scale = ", logarithmic scale" if log else ""
         note = f"{figure.unit}, {figure.better} is better{scale}"
         drawn[name] = bars(figure.title, note, rows, log=log)
-    return drawn | charts(record)
+    return drawn | charts(record) | history_chart(record)
 
 
 def charts(record: Record) -> dict[str, str]:

@@ -3,7 +3,12 @@
 from benchmarks.figures import Figure, base
 from benchmarks.record import Record
 
-VARIANTS = {"consumers": "consumers", "growth": "messages", "writers": "writers"}
+VARIANTS = {
+    "consumers": "consumers",
+    "growth": "messages",
+    "history": "messages",
+    "writers": "writers",
+}
 """What the number in a variant's name counts."""
 
 

@@ -1,4 +1,4 @@
-"""Write the tables and plots of docs/performance.md, docs/choosing.md and README.md.
+"""Write the tables and plots of docs/performance.md, docs/choosing.md and other pages.
 
 `python -m benchmarks.report [RESULTS.json]`. In a page, a table stands between `<!-- NAME -->` and
 `<!-- /NAME -->`; no figure there is written by hand. Plots go to docs/performance/.
@@ -16,6 +16,7 @@ from benchmarks.charts import CHARTS, PLOTS, charts, drawn_figure, image, plots
 from benchmarks.compare import before_and_after, loads_table
 from benchmarks.conditions.tables import conditions_part
 from benchmarks.figures import Figure
+from benchmarks.history import bytes_part, rates_part, upkeep_part
 from benchmarks.labels import kind_of, title_of
 from benchmarks.plots import number
 from benchmarks.record import Record, Run
@@ -25,9 +26,12 @@ from pgstore._core.files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
-PAGES = (PAGE, ROOT / "README.md", ROOT / "docs" / "choosing.md")
+SIZING = ROOT / "docs" / "operations" / "sizing.md"
+PAGES = (PAGE, ROOT / "README.md", ROOT / "docs" / "choosing.md", SIZING)
 RESULTS = Path(__file__).parent / "results"
-FULL, GROWTH, BEFORE = (RESULTS / f"{name}.json" for name in ("full", "growth", "before"))
+FULL, GROWTH, HISTORY, BEFORE = (
+    RESULTS / f"{name}.json" for name in ("full", "growth", "history", "before")
+)
 
 MARKER = re.compile(r"<!-- ([\w-]+) -->\n.*?<!-- /\1 -->", re.DOTALL)
 
@@ -36,12 +40,14 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("results", nargs="?", type=Path, default=FULL)
     parser.add_argument("--growth", type=Path, default=GROWTH, help="the charts by size")
+    parser.add_argument("--history", type=Path, default=HISTORY, help="the stores of millions")
     parser.add_argument("--before", type=Path, default=BEFORE, help="to compare with")
     parser.add_argument("--into", type=Path, help="a folder for copies, instead of the pages")
     arguments = parser.parse_args(words)
     record = Record.read(arguments.results)
-    if arguments.growth.exists():
-        record = record.beside(Record.read(arguments.growth))
+    for by_size in (arguments.growth, arguments.history):
+        if by_size.exists():
+            record = record.beside(Record.read(by_size))
     before = Record.read(arguments.before) if arguments.before.exists() else None
     root: Path = arguments.into or ROOT
     for page in PAGES:
@@ -269,6 +275,9 @@ PARTS: dict[str, Callable[[Record], str]] = {
     "choosing": choosing_table,
     "applications": lambda record: lines_table(),
     "conditions": lambda record: conditions_part(),
+    "history": rates_part,
+    "history-bytes": bytes_part,
+    "history-upkeep": upkeep_part,
 }
 KNOWN = {
     *("writes", "writes-slow-disk", "application", "application-slow-disk", "ways", "batches"),

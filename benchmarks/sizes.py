@@ -49,6 +49,8 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds without any message after which a reader is taken to have seen all it will see."""
     order_writers: int
     growth: tuple[int, ...]
+    history: tuple[int, ...]
+    """Of a store each; multiples of 1,000, and of a million if they are above."""
     writers: tuple[int, ...]
     """Of the chart of writers, by pgbench."""
     single_messages: int
@@ -87,6 +89,7 @@ FULL = Sizes(
     order_quiet=2,
     order_writers=32,
     growth=(10_000, 100_000, 1_000_000, 10_000_000),
+    history=(1_000_000, 3_000_000, 10_000_000, 30_000_000),
     writers=(1, 2, 4, 8, 16, 32, 64),
     single_messages=10_000,
 )
@@ -123,6 +126,7 @@ QUICK = Sizes(
     order_quiet=1,
     order_writers=4,
     growth=(1_000, 10_000),
+    history=(2_000, 6_000),
     writers=(1, 2),
     single_messages=200,
 )

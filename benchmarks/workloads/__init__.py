@@ -10,6 +10,7 @@ from benchmarks.workloads import (
     catch_up,
     consumers,
     growth,
+    history,
     horizon,
     jobs,
     latency,
@@ -39,7 +40,11 @@ WORKLOADS: dict[str, Callable[[Bench], None]] = {
     "snapshot": snapshot.run,
     "growth": growth.run,
     "writers": writers.run,
+    "history": history.run,
 }
 
 BY_SIZE = ("growth", "writers")
 """The workloads of the charts by size, which have a run of their own: filling takes minutes."""
+
+ON_REQUEST = ("history",)
+"""Workloads that take an hour, and tens of gigabytes of disk."""

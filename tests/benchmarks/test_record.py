@@ -5,7 +5,7 @@ import pytest
 from benchmarks.__main__ import command, parsed
 from benchmarks.figures import Figure
 from benchmarks.record import Record, Run
-from benchmarks.workloads import BY_SIZE, WORKLOADS
+from benchmarks.workloads import BY_SIZE, ON_REQUEST, WORKLOADS
 
 
 def record(*workloads: str, value: float = 1, **more: dict[str, str]) -> Record:
@@ -73,6 +73,13 @@ def test_the_charts_by_size_have_a_run_and_a_file_of_their_own() -> None:
     assert tuple(parsed(["--growth"]).only) == BY_SIZE
     assert parsed(["--growth"]).out.name == "growth.json"
     assert parsed(["--quick"]).only == list(WORKLOADS)
+
+
+def test_stores_of_millions_are_measured_on_request_only() -> None:
+    assert not {*ON_REQUEST} & {*parsed([]).only, *parsed(["--growth"]).only}
+    chosen = parsed(["--history"])
+    assert (tuple(chosen.only), chosen.contenders) == (ON_REQUEST, ["pgstore"])
+    assert chosen.out.name == "history.json"
 
 
 def test_only_a_run_of_everything_goes_to_the_results_that_the_docs_show() -> None:

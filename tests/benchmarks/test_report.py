@@ -17,7 +17,7 @@ from benchmarks.report import PAGE, PARTS, filled, main
 from benchmarks.targets import Target, targets
 from benchmarks.workloads import WORKLOADS
 
-NOTHING_ELSE = ["--growth", "none.json", "--before", "none.json"]
+NOTHING_ELSE = [f"--{name}=none.json" for name in ("growth", "history", "before")]
 
 
 def figure(key: str, rounds: dict[str, list[float]], **more: object) -> Figure:
@@ -139,7 +139,8 @@ def test_a_workload_that_was_not_measured_says_so(record: Record) -> None:
 
 def test_the_page_of_the_docs_has_a_place_for_each_workload_and_plot(record: Record) -> None:
     page = PAGE.read_text()
-    for name in {*WORKLOADS, *PARTS, "targets", "before-after"} - {"choosing", "applications"}:
+    elsewhere = {"choosing", "applications", "history-bytes", "history-upkeep"}
+    for name in {*WORKLOADS, *PARTS, "targets", "before-after"} - elsewhere:
         assert f"<!-- {name} -->" in page, name
     page = filled(page, record)
     assert sorted(re.findall(r"\(performance/([\w-]+)\.svg\)", page)) == sorted(plots(record))
@@ -192,6 +193,26 @@ def test_charts_by_size_show_microseconds_a_message(record: Record) -> None:
     drawn = plots(record)
     assert "limit: 20.0" in drawn["cost-by-writers"]
     assert "pgstore, write, 1 client: 250" in drawn["cost-by-messages"]
+
+
+def test_a_figure_that_falls_in_a_large_store_is_marked(record: Record) -> None:
+    steady = {"pgstore/1000": [100.0, 50.0], "pgstore/3000": [90.0, 45.0]}
+    falls = {"pgstore/1000": [100.0], "pgstore/3000": [80.0], "pgstore/9000": [95.0]}
+    record.figures += [
+        figure("history/client", steady),
+        figure("history/reads-any", falls),
+        figure("history/table", {"pgstore/1000": [280.0], "pgstore/9000": [281.0]}, lower=True),
+        figure("history/vacuum", {"pgstore/1000": [0.1], "pgstore/9000": [0.2]}, lower=True),
+    ]
+    record.runs["history"] = run("2026-11-28 16:00", "python -m benchmarks --history")
+    rates = PARTS["history"](record)
+    assert "| Title of history/client, messages/s | 75.0 | 67.5 |  | 0.90 |" in rates
+    assert "| Title of history/reads-any, messages/s | 100 | 80.0 | 95.0 | **0.80** |" in rates
+    assert "(performance/history.svg)" in rates
+    assert "`python -m benchmarks --history`, 2026-11-28 16:00, 1 minutes." in rates
+    assert "read any stream: 0.95" in plots(record)["history"]
+    assert "| Title of history/table | 280 | 281 |" in PARTS["history-bytes"](record)
+    assert "| Title of history/vacuum | 0.100 | 0.200 |" in PARTS["history-upkeep"](record)
 
 
 ROWS = [

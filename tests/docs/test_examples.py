@@ -51,7 +51,10 @@ APPLICATION = GUIDES / "application.md"
 # Their blocks are files: `following.py` runs them.
 FOLLOWED = [
     APPLICATION,
-    *(GUIDES / f"{name}.md" for name in ("django", "fastapi", "migrations", "task-queues")),
+    *(
+        GUIDES / f"{name}.md"
+        for name in ("django", "fastapi", "migrations", "relay", "task-queues")
+    ),
 ]
 PAGES = [
     README,

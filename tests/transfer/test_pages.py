@@ -64,7 +64,13 @@ def page_id(page: Path) -> str:
     "page",
     [
         PAGES / f"{name}.md"
-        for name in ("export-import", "verify", "migrate-from-message-db", "migrate-from-depeche")
+        for name in (
+            "export-import",
+            "verify",
+            "migrate-from-message-db",
+            "migrate-from-depeche",
+            "old-history",
+        )
     ],
     ids=page_id,
 )
