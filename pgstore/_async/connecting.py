@@ -1,10 +1,12 @@
 """Connections of the store's own pool."""
 
+from functools import partial
 from typing import Any, Protocol, Self
 
 import psycopg
 
 from pgstore._async.direct import AsyncDirectConnection
+from pgstore._async.racing import AsyncHosts
 from pgstore._compat.events import AsyncEvent
 from pgstore._core.outages import PACE, Outage
 from pgstore._core.text import one_line
@@ -14,6 +16,7 @@ from pgstore._core.translation import passes
 class Noting(Protocol):
     """The source of the connections."""
 
+    hosts: AsyncHosts
     outage: Outage
     refusal: BaseException | None
 
@@ -31,7 +34,8 @@ def connecting(owner: Noting, end: AsyncEvent) -> type[AsyncDirectConnection]:
             try:
                 while True:
                     try:
-                        conn = await super().connect(conninfo, **options)
+                        connect = partial(super().connect, conninfo, **options)
+                        conn = await owner.hosts.connect(connect)
                     except (psycopg.Error, OSError) as error:
                         owner.refusal = error
                         owner.outage.met(attempt, error)

@@ -106,7 +106,7 @@ class AsyncDatabase:
                     tries -= 1
                 else:
                     raise
-                await self.source.renew(pool, began)
+                await self.source.renew(pool, began, elsewhere=is_elsewhere(error))
                 if min(tries, elsewhere) < 0:
                     raise
 
@@ -162,7 +162,7 @@ class AsyncDatabase:
                 yield conn
             except psycopg.Error as error:
                 if is_elsewhere(error):
-                    await self.source.renew(pool, began)
+                    await self.source.renew(pool, began, elsewhere=True)
                 raise
             refuse_failed(conn)
 

@@ -1,6 +1,7 @@
 """Connections: where they come from."""
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 from pgstore._async.connecting import connecting
 from pgstore._async.direct import AsyncDirectConnection
 from pgstore._async.installer import ensure
+from pgstore._async.racing import AsyncHosts
 from pgstore._compat.events import AsyncEvent
 from pgstore._compat.tasks import (
     AsyncLoopEnd,
@@ -24,7 +26,7 @@ from pgstore._compat.tasks import (
     async_lost_cancellation,
 )
 from pgstore._core.conninfo import checked, limits
-from pgstore._core.outages import Outage
+from pgstore._core.outages import Outage, is_read_only, wants_primary
 from pgstore._core.quoting import Statements
 from pgstore._core.text import one_line
 from pgstore._core.translation import passes
@@ -33,6 +35,10 @@ from pgstore.errors import PgstoreError
 # Any: a pool of the user's may have any row factory, and connections of a class of their own.
 PoolConnection = AsyncConnection[Any]
 Pool = AsyncConnectionPool[Any]
+
+# Where several hosts can be the primary, the waiting connection asks so often whether its server
+# still is: one that has become read-only keeps the connection, and nothing comes on it.
+_SOON = 1.0
 
 # Of the store's own connections, whatever the connection string or the environment says.
 _OWN: dict[str, Any] = {"autocommit": True, "client_encoding": "utf8"}
@@ -57,6 +63,10 @@ class AsyncSource:
         self._create = create
         self._own = {**_OWN, "prepare_threshold": prepare_threshold}
         self.conninfo = checked(source) if isinstance(source, str) else ""
+        self.hosts = AsyncHosts(self.conninfo)
+        self.leave: Callable[[], None] | None = None  # the server of the waiting connection
+        self.rest = math.inf  # of the waiting connection, at most
+        self._began_read_only = False  # the waiting connection
         self._lent = lent  # as a pool: a framework's connections
         given = None if source is None or isinstance(source, str) else source
         self._given: Pool | None = lent or given
@@ -138,7 +148,8 @@ class AsyncSource:
             return self._given
         options = limits(self.conninfo) | self._own
         # A plain connection first: a wrong address is an error now, not a time-out of the pool.
-        async with await AsyncConnection.connect(self.conninfo, **options) as conn:
+        connect = partial(AsyncConnection.connect, self.conninfo, **options)
+        async with await self.hosts.connect(connect) as conn:
             await ensure(conn, self.statements, create=self._create)
         self._end = AsyncEvent()
         pool: Pool = AsyncConnectionPool(
@@ -159,13 +170,16 @@ class AsyncSource:
             raise
         return pool
 
-    async def renew(self, pool: Pool, began: float) -> None:
+    async def renew(self, pool: Pool, began: float, *, elsewhere: bool = False) -> None:
         """Replace the pool's connections, unless that was done since then.
 
-        To check them instead would wait for those whose server is silent.
+        To check them instead would wait for those whose server is silent. If the primary may be
+        elsewhere by now, the waiting connection is replaced too.
         """
         if began > self._renewed:
             self._renewed = time.monotonic()
+            if elsewhere and self.leave is not None:
+                self.leave()
             await pool.drain()
 
     async def take(self, pool: Pool) -> PoolConnection:
@@ -191,6 +205,8 @@ class AsyncSource:
 
     async def give_back(self, pool: Pool, conn: PoolConnection) -> None:
         """Give it back; the pool ends or closes what was left unfinished on it."""
+        if isinstance(conn, AsyncDirectConnection) and conn.was_fenced:
+            await conn.close()  # the pool connects anew: the primary may be elsewhere
         await async_finish(pool.putconn, conn)
 
     @asynccontextmanager
@@ -221,6 +237,7 @@ class AsyncSource:
         pool = await self.ready()
         if self._lent is not None:
             async with self._lent.beside() as conn:
+                self._note(conn)
                 yield conn
             return
         # Of a pool of the user's either may be a function: of a password that changes, for example.
@@ -228,8 +245,24 @@ class AsyncSource:
         kwargs = await async_called(pool.kwargs) or {}
         options = limits(conninfo, kwargs) | kwargs | {"autocommit": True}
         kind = AsyncDirectConnection if self.owns_pool else AsyncConnection
-        async with await kind.connect(conninfo, **options) as conn:
+        hosts = self.hosts if self.owns_pool else AsyncHosts(conninfo, kwargs)
+        connect: Callable[..., Any] = partial(kind.connect, conninfo, **options)
+        async with await hosts.connect(connect) as conn:
+            self._note(conn)
             yield conn
+
+    def _note(self, conn: PoolConnection) -> None:
+        self._began_read_only = is_read_only(conn)
+        self.rest = _SOON if wants_primary(conn) else math.inf
+
+    async def refuse_fenced(self, conn: PoolConnection) -> None:
+        """Raise if the waiting connection's server has become read-only: no message comes there.
+
+        Its last answer says so. The pool's connections are replaced too: they lead there as well.
+        """
+        if is_read_only(conn) and not self._began_read_only:
+            await self.renew(await self.ready(), time.monotonic())
+            raise psycopg.OperationalError("the server has become read-only")
 
     async def aclose(self) -> None:
         """Close the pool unless it is the user's; the next operation opens a new one."""

@@ -36,6 +36,10 @@ class AsyncTask:
     def alive(self) -> bool:
         return not self._task.done()
 
+    def cancel(self) -> None:
+        """Have it end soon, if it can be cancelled."""
+        self._task.cancel()
+
     async def join(self) -> None:
         """Wait for its end; raise what it raised."""
         await self._task
@@ -80,6 +84,9 @@ class Task:
     @property
     def alive(self) -> bool:
         return self._thread.is_alive()
+
+    def cancel(self) -> None:
+        """Do nothing: nobody cancels a thread."""
 
     def join(self) -> None:
         """Wait for its end; raise what it raised."""

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from typing import Any
 
 import psycopg
 
@@ -11,6 +12,17 @@ from pgstore._core.text import one_line
 # Seconds between two attempts to connect, for as long as it takes: an outage of two hours is to be
 # over as fast as one of two seconds.
 PACE = 0.4
+
+
+def is_read_only(conn: psycopg.BaseConnection[Any]) -> bool:
+    """Tell whether the server has said, with its last answer, that new transactions only read."""
+    status = conn.pgconn.parameter_status
+    return status(b"default_transaction_read_only") == b"on" or status(b"in_hot_standby") == b"on"
+
+
+def wants_primary(conn: psycopg.BaseConnection[Any]) -> bool:
+    """Tell whether the connection string asks for a server that can be written to."""
+    return conn.info.get_parameters().get("target_session_attrs") in ("read-write", "primary")
 
 
 class Outage:

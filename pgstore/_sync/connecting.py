@@ -2,6 +2,7 @@
 
 """Connections of the store's own pool."""
 
+from functools import partial
 from typing import Any, Protocol, Self
 
 import psycopg
@@ -11,11 +12,13 @@ from pgstore._core.outages import PACE, Outage
 from pgstore._core.text import one_line
 from pgstore._core.translation import passes
 from pgstore._sync.direct import DirectConnection
+from pgstore._sync.racing import Hosts
 
 
 class Noting(Protocol):
     """The source of the connections."""
 
+    hosts: Hosts
     outage: Outage
     refusal: BaseException | None
 
@@ -33,7 +36,8 @@ def connecting(owner: Noting, end: Event) -> type[DirectConnection]:
             try:
                 while True:
                     try:
-                        conn = super().connect(conninfo, **options)
+                        connect = partial(super().connect, conninfo, **options)
+                        conn = owner.hosts.connect(connect)
                     except (psycopg.Error, OSError) as error:
                         owner.refusal = error
                         owner.outage.met(attempt, error)

@@ -106,7 +106,7 @@ class Database:
                     tries -= 1
                 else:
                     raise
-                self.source.renew(pool, began)
+                self.source.renew(pool, began, elsewhere=is_elsewhere(error))
                 if min(tries, elsewhere) < 0:
                     raise
 
@@ -160,7 +160,7 @@ class Database:
                 yield conn
             except psycopg.Error as error:
                 if is_elsewhere(error):
-                    self.source.renew(pool, began)
+                    self.source.renew(pool, began, elsewhere=True)
                 raise
             refuse_failed(conn)
 

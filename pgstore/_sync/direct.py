@@ -27,6 +27,7 @@ from pgstore._compat.sockets import Interruption, can_wait, ready
 from pgstore._core.adapters import ADAPTERS
 from pgstore._core.arrays import Array
 from pgstore._core.deadlines import deadline, left
+from pgstore._core.outages import is_read_only
 from pgstore._core.quoting import as_prepared
 from pgstore._core.translation import translated
 from pgstore._sync.cursor import Parameters, run
@@ -53,6 +54,15 @@ class DirectConnection(Connection[TupleRow]):
         self._store_prepared: dict[str, bytes] = {}  # the names of statements
         self._store_runs: Counter[str] = Counter()  # of the others
         self._store_transformer: abc.Transformer = Transformer(ADAPTERS)
+        self._store_began_read_only = is_read_only(self)
+
+    @property
+    def was_fenced(self) -> bool:
+        """Whether the server could be written to when this connection was made, and cannot now.
+
+        It may be the primary no longer, and still answer reads, with less and less of the store.
+        """
+        return not self.closed and is_read_only(self) and not self._store_began_read_only
 
     def rows(self, statement: str, parameters: Parameters) -> list[TupleRow]:
         """Run one statement of the store and fetch what it returns; see `run`."""

@@ -2,6 +2,7 @@
 
 """Connections: where they come from."""
 
+import math
 import os
 import threading
 import time
@@ -23,18 +24,23 @@ from pgstore._compat.tasks import (
     lost_cancellation,
 )
 from pgstore._core.conninfo import checked, limits
-from pgstore._core.outages import Outage
+from pgstore._core.outages import Outage, is_read_only, wants_primary
 from pgstore._core.quoting import Statements
 from pgstore._core.text import one_line
 from pgstore._core.translation import passes
 from pgstore._sync.connecting import connecting
 from pgstore._sync.direct import DirectConnection
 from pgstore._sync.installer import ensure
+from pgstore._sync.racing import Hosts
 from pgstore.errors import PgstoreError
 
 # Any: a pool of the user's may have any row factory, and connections of a class of their own.
 PoolConnection = Connection[Any]
 Pool = ConnectionPool[Any]
+
+# Where several hosts can be the primary, the waiting connection asks so often whether its server
+# still is: one that has become read-only keeps the connection, and nothing comes on it.
+_SOON = 1.0
 
 # Of the store's own connections, whatever the connection string or the environment says.
 _OWN: dict[str, Any] = {"autocommit": True, "client_encoding": "utf8"}
@@ -59,6 +65,10 @@ class Source:
         self._create = create
         self._own = {**_OWN, "prepare_threshold": prepare_threshold}
         self.conninfo = checked(source) if isinstance(source, str) else ""
+        self.hosts = Hosts(self.conninfo)
+        self.leave: Callable[[], None] | None = None  # the server of the waiting connection
+        self.rest = math.inf  # of the waiting connection, at most
+        self._began_read_only = False  # the waiting connection
         self._lent = lent  # as a pool: a framework's connections
         given = None if source is None or isinstance(source, str) else source
         self._given: Pool | None = lent or given
@@ -140,7 +150,8 @@ class Source:
             return self._given
         options = limits(self.conninfo) | self._own
         # A plain connection first: a wrong address is an error now, not a time-out of the pool.
-        with Connection.connect(self.conninfo, **options) as conn:
+        connect = partial(Connection.connect, self.conninfo, **options)
+        with self.hosts.connect(connect) as conn:
             ensure(conn, self.statements, create=self._create)
         self._end = Event()
         pool: Pool = ConnectionPool(
@@ -161,13 +172,16 @@ class Source:
             raise
         return pool
 
-    def renew(self, pool: Pool, began: float) -> None:
+    def renew(self, pool: Pool, began: float, *, elsewhere: bool = False) -> None:
         """Replace the pool's connections, unless that was done since then.
 
-        To check them instead would wait for those whose server is silent.
+        To check them instead would wait for those whose server is silent. If the primary may be
+        elsewhere by now, the waiting connection is replaced too.
         """
         if began > self._renewed:
             self._renewed = time.monotonic()
+            if elsewhere and self.leave is not None:
+                self.leave()
             pool.drain()
 
     def take(self, pool: Pool) -> PoolConnection:
@@ -193,6 +207,8 @@ class Source:
 
     def give_back(self, pool: Pool, conn: PoolConnection) -> None:
         """Give it back; the pool ends or closes what was left unfinished on it."""
+        if isinstance(conn, DirectConnection) and conn.was_fenced:
+            conn.close()  # the pool connects anew: the primary may be elsewhere
         finish(pool.putconn, conn)
 
     @contextmanager
@@ -223,6 +239,7 @@ class Source:
         pool = self.ready()
         if self._lent is not None:
             with self._lent.beside() as conn:
+                self._note(conn)
                 yield conn
             return
         # Of a pool of the user's either may be a function: of a password that changes, for example.
@@ -230,8 +247,24 @@ class Source:
         kwargs = called(pool.kwargs) or {}
         options = limits(conninfo, kwargs) | kwargs | {"autocommit": True}
         kind = DirectConnection if self.owns_pool else Connection
-        with kind.connect(conninfo, **options) as conn:
+        hosts = self.hosts if self.owns_pool else Hosts(conninfo, kwargs)
+        connect: Callable[..., Any] = partial(kind.connect, conninfo, **options)
+        with hosts.connect(connect) as conn:
+            self._note(conn)
             yield conn
+
+    def _note(self, conn: PoolConnection) -> None:
+        self._began_read_only = is_read_only(conn)
+        self.rest = _SOON if wants_primary(conn) else math.inf
+
+    def refuse_fenced(self, conn: PoolConnection) -> None:
+        """Raise if the waiting connection's server has become read-only: no message comes there.
+
+        Its last answer says so. The pool's connections are replaced too: they lead there as well.
+        """
+        if is_read_only(conn) and not self._began_read_only:
+            self.renew(self.ready(), time.monotonic())
+            raise psycopg.OperationalError("the server has become read-only")
 
     def close(self) -> None:
         """Close the pool unless it is the user's; the next operation opens a new one."""

@@ -67,6 +67,7 @@ class Waker:
         self.lending = Lending(self.counter)
         self.useful = False
         self._source = source
+        source.leave = self._leave
         self._notifier: Connection[object] | None = None  # its server may be silent too
         self._wakeup = wakeup
         self._session: str | None = None  # the waiting connection's process, once it may wait
@@ -111,7 +112,7 @@ class Waker:
                 if left(until) == 0:
                     return False
                 if self._patience(None) == 0:
-                    self._give_up_silent()
+                    self._leave(if_silent=True)
             return True
         finally:
             with self._lock:
@@ -132,7 +133,7 @@ class Waker:
                 self.counter.advance()  # nobody listens meanwhile
             return True
         try:
-            lent = left(self._answered + _FALLBACK_POLL) or 0.0
+            lent = left(self._answered + self._rest()) or 0.0
             readable = self.counter.wait(
                 seen, before, min(self._patience(until), lent), conn.fileno()
             )
@@ -150,6 +151,9 @@ class Waker:
     def _is_one_borrower(self) -> bool:
         return self._source.owns_pool and self._waiting == 1 == self._borrowers
 
+    def _rest(self) -> float:
+        return min(_FALLBACK_POLL, self._source.rest)
+
     def _patience(self, until: float | None) -> float:
         """Seconds until a deadline, or until the listening connection is to have answered."""
         silent = left(self._answered + _SILENT)
@@ -157,10 +161,10 @@ class Waker:
         assert silent is not None
         return silent if remaining is None else min(silent, remaining)
 
-    def _give_up_silent(self) -> None:
+    def _leave(self, *, if_silent: bool = False) -> None:
         """Have all readers look through the pool, and the listening connection made anew."""
         with self._lock:
-            if self._patience(None):  # another one was first
+            if if_silent and self._patience(None):  # another one was first
                 return
             self._answered = time.monotonic()
             self._cut()
@@ -314,6 +318,7 @@ class Waker:
         """Whether the safe position has moved, and whether anything is in flight."""
         ((safe_position, in_flight),) = run(conn, self._source.statements[statement], parameters)
         self._answered = time.monotonic()
+        self._source.refuse_fenced(conn)
         self._source.outage.over(self)
         moved = safe_position > self.safe_position
         if moved:
@@ -328,7 +333,7 @@ class Waker:
         found, rings = self._look(conn, s.FALL_ASLEEP, self._session), 0
         self._told = None
         try:
-            until = deadline(_FALLBACK_POLL)
+            until = deadline(self._rest())
             while found == "nothing" and not closed.is_set() and left(until):
                 before = self._called.interruptions
                 self._lend(conn)

@@ -14,6 +14,7 @@ from pgstore._core.log import Formatter, log
 from pgstore._core.outages import Outage
 from pgstore._core.text import masked, one_line, printable
 from pgstore._sync.connecting import connecting
+from pgstore._sync.racing import Hosts
 
 # C0, DEL, C1, separators of lines and paragraphs, and what turns the direction of writing.
 STEERING = (
@@ -124,6 +125,7 @@ def test_what_others_log_is_legible_where_the_log_is_the_terminal() -> None:
 
 def test_the_log_of_the_pool_is_legible(caplog: pytest.LogCaptureFixture) -> None:
     class Owner:
+        hosts = Hosts("")
         outage = Outage("bank")
         refusal: BaseException | None = None
 
