@@ -12,6 +12,7 @@ ALLOWED = {
     "depeche_db": "pip cannot get depeche-db 0.13.1",
     "nats": "there is no program nats-server here (Debian: nats-server)",
     "mount": "only root may mount the small file system that is filled",
+    "patroni": "Patroni is not asked for, or not here: see make test-patroni",
     "pgbouncer": "there is no program pgbouncer here (Debian: pgbouncer)",
     "plpgsql_check": (
         "no server here has the extension plpgsql_check (Debian: postgresql-15-plpgsql-check)"

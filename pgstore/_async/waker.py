@@ -135,7 +135,7 @@ class AsyncWaker:
                 self.counter.advance()  # nobody listens meanwhile
             return True
         try:
-            lent = left(self._answered + self._rest()) or 0.0
+            lent = left(self._answered + min(_FALLBACK_POLL, self._source.rest)) or 0.0
             readable = await self.counter.wait(
                 seen, before, min(self._patience(until), lent), conn.fileno()
             )
@@ -152,9 +152,6 @@ class AsyncWaker:
 
     def _is_one_borrower(self) -> bool:
         return self._source.owns_pool and self._waiting == 1 == self._borrowers
-
-    def _rest(self) -> float:
-        return min(_FALLBACK_POLL, self._source.rest)
 
     def _patience(self, until: float | None) -> float:
         """Seconds until a deadline, or until the listening connection is to have answered."""
@@ -337,7 +334,7 @@ class AsyncWaker:
         found, rings = await self._look(conn, s.FALL_ASLEEP, self._session), 0
         self._told = None
         try:
-            until = deadline(self._rest())
+            until = deadline(min(_FALLBACK_POLL, self._source.rest))
             while found == "nothing" and not closed.is_set() and left(until):
                 before = self._called.interruptions
                 await self._lend(conn)

@@ -19,6 +19,7 @@ from tests.faults import report
 from tests.faults.catalogue import FAULTS, Fault
 from tests.faults.counts import WRONG, Rounds
 from tests.faults.disks import CannotMount
+from tests.faults.failovers import NoPatroni
 from tests.faults.poolers import NoPooler
 from tests.faults.servers import Durable, durable_server
 
@@ -41,7 +42,7 @@ def main(words: list[str] | None = None) -> int:
         try:
             with durable_server() as server:
                 results[name] = _try(FAULTS[name], server, Rounds(rounds, arguments.limit))
-        except (CannotMount, NoPooler) as error:
+        except (CannotMount, NoPatroni, NoPooler) as error:
             print(f"{name}: left out: {error.__doc__}", flush=True)
             continue
         print(f"{name}, {results[name].counts.rounds} rounds: ", end="")

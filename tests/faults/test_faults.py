@@ -7,6 +7,7 @@ import pytest
 from tests.faults.catalogue import FAULTS
 from tests.faults.counts import Rounds
 from tests.faults.disks import CannotMount
+from tests.faults.failovers import NoPatroni
 from tests.faults.poolers import NoPooler
 from tests.faults.servers import Durable, durable_server
 from tests.skips import skip
@@ -27,6 +28,8 @@ def test_promise_is_kept(server: Durable, name: str) -> None:
         counts = FAULTS[name].run(server, rounds)
     except CannotMount:
         skip("mount")
+    except NoPatroni:
+        skip("patroni")
     except NoPooler:
         skip("pgbouncer")
     assert counts.wrong == {}
