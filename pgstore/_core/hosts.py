@@ -7,7 +7,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from pgstore._core.text import one_line
-from pgstore._core.translation import passes
+from pgstore._core.translation import OF_EACH_HOST, passes
 
 _PRIMARY = ("read-write", "primary")
 _LISTS = ("host", "hostaddr", "port")
@@ -43,9 +43,10 @@ def no_host(hosts: Sequence[Host], errors: Sequence[BaseException]) -> BaseExcep
         if not isinstance(error, psycopg.Error | OSError):
             return error
     lines = [
-        f"- host: {one_line(', '.join(host.values()))}: {one_line(str(error))}"
+        f"{one_line(', '.join(host.values()))}: {one_line(str(error))}"
         for host, error in zip(hosts, errors, strict=True)
     ]
-    found = psycopg.OperationalError("\n".join(["no host is a primary to connect to", *lines]))
+    text = OF_EACH_HOST.join(["no host is a primary to connect to", *lines])
+    found = psycopg.OperationalError(text)
     found.__cause__ = next(filter(passes, errors), errors[-1])
     return found

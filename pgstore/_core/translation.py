@@ -39,6 +39,9 @@ _REFUSALS = (
     '" does not exist',
 )
 
+# What begins a host's line where psycopg, and pgstore, list the failures of several.
+OF_EACH_HOST = "\n- host: "
+
 _TOO_DEEP = "nested too deep: write at most 100 arrays and objects in one another"
 _NUL = "names and payloads cannot hold the character NUL (\\0): PostgreSQL has no place for it"
 
@@ -189,10 +192,12 @@ def passes(error: BaseException) -> bool:
 
 
 def _is_refused(error: psycopg.Error) -> bool:
-    """Tell whether the server has refused the role, its password or the database.
+    """Tell whether each host has refused the role, its password or the database.
 
     libpq gives no SQLSTATE of an attempt to connect, so this reads the text. In a text of another
     language it finds nothing; then it is waited for, which is the safe side.
     """
-    text = str(error)
-    return error.sqlstate is None and any(refusal in text for refusal in _REFUSALS)
+    if error.sqlstate is not None:
+        return False
+    text, *of_each = str(error).split(OF_EACH_HOST)
+    return all(any(refusal in each for refusal in _REFUSALS) for each in of_each or [text])

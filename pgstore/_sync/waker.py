@@ -133,7 +133,7 @@ class Waker:
                 self.counter.advance()  # nobody listens meanwhile
             return True
         try:
-            lent = left(self._answered + self._rest()) or 0.0
+            lent = left(self._answered + min(_FALLBACK_POLL, self._source.rest)) or 0.0
             readable = self.counter.wait(
                 seen, before, min(self._patience(until), lent), conn.fileno()
             )
@@ -150,9 +150,6 @@ class Waker:
 
     def _is_one_borrower(self) -> bool:
         return self._source.owns_pool and self._waiting == 1 == self._borrowers
-
-    def _rest(self) -> float:
-        return min(_FALLBACK_POLL, self._source.rest)
 
     def _patience(self, until: float | None) -> float:
         """Seconds until a deadline, or until the listening connection is to have answered."""
@@ -333,7 +330,7 @@ class Waker:
         found, rings = self._look(conn, s.FALL_ASLEEP, self._session), 0
         self._told = None
         try:
-            until = deadline(self._rest())
+            until = deadline(min(_FALLBACK_POLL, self._source.rest))
             while found == "nothing" and not closed.is_set() and left(until):
                 before = self._called.interruptions
                 self._lend(conn)

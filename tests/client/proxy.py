@@ -83,6 +83,12 @@ class Proxy:
         if not new:
             self._frozen = threading.Event()
 
+    def vanish(self) -> None:
+        """End the connections, as their limits do, and answer no new one: the host has gone."""
+        self.freeze(new=True)
+        for each in self._sockets[1:]:
+            _close(each)
+
     def _accept(self) -> None:
         with suppress(OSError):
             while True:

@@ -153,3 +153,23 @@ def test_a_server_that_is_read_only_for_a_while_ends_nothing(
         thread.join(_PATIENCE)
     told = [each.getMessage() for each in caplog.records if each.name == "pgstore"]
     assert len(told) == 2
+
+
+def test_connections_to_a_server_that_has_become_read_only_are_not_kept(primary: Server) -> None:
+    with (
+        MessageStore[Noted](primary.conninfo, messages=Noted) as store,
+        psycopg.connect(primary.conninfo, autocommit=True) as conn,
+    ):
+        store.write("note-1", Noted(1))
+        with store.transaction() as tx:
+            before = tx.info.backend_pid
+        conn.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        conn.execute("SELECT pg_reload_conf()")
+        until(lambda: conn.execute("SHOW default_transaction_read_only").fetchone() == ("on",))
+        assert store.stream_version("note-1") == 1  # a reader that never writes, nor waits
+        with store.transaction() as tx:
+            assert tx.info.backend_pid != before
+            kept = tx.info.backend_pid
+        assert store.stream_version("note-1") == 1
+        with store.transaction() as tx:  # it was read-only from the beginning
+            assert tx.info.backend_pid == kept

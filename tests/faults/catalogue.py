@@ -18,7 +18,12 @@ from tests.faults.disks import disk_full
 from tests.faults.failovers import patroni
 from tests.faults.locks import full_lock_table
 from tests.faults.poolers import pooler
-from tests.faults.promotion import promotion, promotion_racers
+from tests.faults.promotion import (
+    promotion,
+    promotion_beside,
+    promotion_racers,
+    promotion_stopped,
+)
 from tests.faults.restores import anew, restore
 from tests.faults.servers import Durable
 from tests.faults.stopped import frozen, frozen_waker, zombies
@@ -49,7 +54,9 @@ FAULTS = {
         Fault("shutdown", shutdown, 50, _ALL),
         Fault("positions", positions, 50, "A position that a program may store is never reused"),
         Fault("promotion", promotion, 20, _ALL, 1),
-        Fault("patroni", patroni, 24, _ALL),
+        Fault("promotion-stopped", promotion_stopped, 20, _ALL, 1),
+        Fault("promotion-beside", promotion_beside, 20, _ALL, 1),
+        Fault("patroni", patroni, 24, _ALL, 1),
         Fault("terminated", terminated, 200, _ALL),
         Fault("lost-answers", lost_answers, 200, "A write repeated by its id is stored once"),
         Fault("read-only", read_only, 30, _ALL),

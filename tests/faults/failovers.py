@@ -7,7 +7,7 @@ from tests.faults.servers import Durable
 from tests.faults.traffic import Traffic
 from tests.patroni.cluster import Cluster, missing
 
-WAYS = (Cluster.switch_over, Cluster.crash, Cluster.vanish)
+WAYS = (Cluster.crash, Cluster.switch_over, Cluster.vanish)
 
 
 class NoPatroni(Exception):
@@ -21,7 +21,7 @@ def check_patroni() -> None:
 
 
 def patroni(_server: Durable, rounds: Rounds) -> Counts:
-    """Have Patroni switch over, kill PostgreSQL, or kill a node with its Patroni, in turn."""
+    """Kill PostgreSQL, have Patroni switch over, or kill a node with its Patroni, in turn."""
     check_patroni()
     longest = 0.0
     with Cluster.running() as cluster, Traffic(cluster.conninfo, "patroni") as traffic:

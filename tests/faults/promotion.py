@@ -4,6 +4,7 @@ import random
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -21,29 +22,45 @@ _PATIENCE = 30.0
 
 def promotion(_server: Durable, rounds: Rounds) -> Counts:
     """Kill the primary and promote its synchronous standby, to and fro."""
-    return _to_and_fro(rounds, "promotion", Traffic)
+    return _to_and_fro(rounds, "promotion", Traffic, Durable.crash)
+
+
+def promotion_stopped(_server: Durable, rounds: Rounds) -> Counts:
+    """Shut the primary down, as for maintenance, and promote its synchronous standby."""
+    return _to_and_fro(rounds, "promotion_stopped", Traffic, Durable.stop)
+
+
+def promotion_beside(_server: Durable, rounds: Rounds) -> Counts:
+    """Make the primary read-only, and promote its synchronous standby beside it."""
+    return _to_and_fro(rounds, "promotion_beside", Traffic, fence)
 
 
 def promotion_racers(_server: Durable, rounds: Rounds) -> Counts:
     """Kill the primary under racers, and promote its synchronous standby, to and fro."""
-    return _to_and_fro(rounds, "promotion_racers", Racing)
+    return _to_and_fro(rounds, "promotion_racers", Racing, Durable.crash)
 
 
-def _to_and_fro(rounds: Rounds, name: str, programs: type[Traffic | Racing]) -> Counts:
+def _to_and_fro(
+    rounds: Rounds,
+    name: str,
+    programs: type[Traffic | Racing],
+    take_away: Callable[[Durable], None],
+) -> Counts:
     with temporary_folder() as folder, Durable(folder / "a") as primary:
         standby = Durable(folder / "b")
-        _make_standby(primary, standby)
+        make_standby(primary, standby)
         try:
             with programs(_either(primary, standby), name) as running:
                 for _ in rounds:
                     running.wait_until_back()
                     time.sleep(random.uniform(0.1, 0.8))
-                    primary.crash()
-                    _promote(standby, name)
+                    take_away(primary)
+                    promote(standby, name)
                     running.wait_until_back()
+                    primary.stop()  # if that was not it
                     primary, standby = standby, primary
                     shutil.rmtree(standby.folder)
-                    _make_standby(primary, standby)
+                    make_standby(primary, standby)
                 running.wait_until_back()
                 counts = running.finish()
             # A server that is killed cuts short the waits of commits for the standby, and for an
@@ -56,6 +73,24 @@ def _to_and_fro(rounds: Rounds, name: str, programs: type[Traffic | Racing]) -> 
             primary.stop()
 
 
+def fence(primary: Durable) -> None:
+    """Let no writer in any more, and wait until those that are in have ended."""
+    with psycopg.connect(primary.conninfo, autocommit=True) as conn:
+        conn.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        conn.execute("SELECT pg_reload_conf()")
+        _wait_elsewhere(primary, "SHOW default_transaction_read_only", "on")
+        # A session that has not looked at its settings since can begin one more transaction.
+        conn.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND state <> 'idle'"
+        )
+        wait_for(
+            conn,
+            "SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'transactionid'"
+            " AND pid <> pg_backend_pid()",
+        )
+
+
 def _either(primary: Durable, standby: Durable) -> str:
     hosts = [str(conninfo_to_dict(each.conninfo)["host"]) for each in (primary, standby)]
     return make_conninfo(
@@ -63,8 +98,8 @@ def _either(primary: Durable, standby: Durable) -> str:
     )
 
 
-def _make_standby(primary: Durable, standby: Durable) -> None:
-    """Copy the primary, start the copy, and have writers wait for it from now on."""
+def make_standby(primary: Durable, standby: Durable, *, synchronous: bool = True) -> None:
+    """Copy the primary, start the copy, and have writers wait for it from now on if synchronous."""
     standby.folder.mkdir(mode=0o711)
     data = standby.folder / "data"
     data.mkdir(mode=0o700)
@@ -80,12 +115,14 @@ def _make_standby(primary: Durable, standby: Durable) -> None:
     )
     standby.start()
     with psycopg.connect(primary.conninfo, autocommit=True) as conn:
-        conn.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
-        conn.execute("SELECT pg_reload_conf()")
-        _wait(conn, "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'")
+        if synchronous:
+            conn.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            conn.execute("SELECT pg_reload_conf()")
+        state = "sync" if synchronous else "async"
+        wait_for(conn, f"SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = '{state}'")
 
 
-def _promote(standby: Durable, store: str) -> None:
+def promote(standby: Durable, store: str) -> None:
     """Promote it, and let writers in when no position of the lost server can be given again."""
     with psycopg.connect(
         standby.conninfo, autocommit=True, options="-c default_transaction_read_only=off"
@@ -95,8 +132,8 @@ def _promote(standby: Durable, store: str) -> None:
         conn.execute("ALTER SYSTEM RESET synchronous_standby_names")
         conn.execute("SELECT pg_reload_conf()")
         _wait_elsewhere(standby, "SHOW default_transaction_read_only", "on")
-        _wait(conn, "SELECT pg_promote(false) OR NOT pg_is_in_recovery()")
-        _wait(conn, "SELECT NOT pg_is_in_recovery()")
+        wait_for(conn, "SELECT pg_promote(false) OR NOT pg_is_in_recovery()")
+        wait_for(conn, "SELECT NOT pg_is_in_recovery()")
         conn.execute(f"SELECT {store}.skip_positions(1000)".encode())
         conn.execute("ALTER SYSTEM RESET default_transaction_read_only")
         conn.execute("SELECT pg_reload_conf()")
@@ -113,7 +150,7 @@ def _wait_elsewhere(server: Durable, question: str, answer: str) -> None:
         time.sleep(0.02)
 
 
-def _wait(conn: psycopg.Connection[TupleRow], condition: str) -> None:
+def wait_for(conn: psycopg.Connection[TupleRow], condition: str) -> None:
     end = time.monotonic() + _PATIENCE
     while conn.execute(condition.encode()).fetchone() != (True,):
         assert time.monotonic() < end, condition

@@ -1,0 +1,131 @@
+"""Connection strings with several hosts: the primary is found, whatever the others do."""
+
+import asyncio
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import AsyncConnection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from pgstore import AsyncMessageStore
+from pgstore._async.racing import AsyncHosts
+from pgstore._compat.events import AsyncEvent
+from pgstore._core.translation import passes
+from tests.client._async.conftest import OpenStore
+from tests.client.messages import EventA
+from tests.client.parallel import AsyncParallel
+from tests.client.proxy import Proxy
+
+Store = AsyncMessageStore[Any]
+
+TWO = "host=a,b target_session_attrs=read-write"
+
+
+class Network:
+    """Hosts that do not answer, or refuse so often; it notes the attempts with each."""
+
+    def __init__(self, **refusals: int) -> None:
+        self.refusals = refusals
+        self.tried: list[str] = []
+        self.made: list[Made] = []
+        self.silent = "a"
+        self.over = AsyncEvent()
+
+    async def connect(self, host: str) -> Any:
+        self.tried.append(host)
+        if host == self.silent:
+            await self.over.wait(20)
+        elif self.refusals[host] > 0:
+            self.refusals[host] -= 1
+            raise psycopg.OperationalError("session is read-only")
+        self.made.append(Made(host))
+        return self.made[-1]
+
+
+class Made:
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.closed = False
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def test_a_standby_that_is_promoted_is_found_while_another_host_is_silent() -> None:
+    network = Network(b=2)
+    made = await AsyncHosts(TWO).connect(network.connect)
+    assert made.host == "b"
+    assert network.tried == ["a", "b", "b", "b"]
+    network.over.set()
+
+
+async def test_the_last_primary_is_tried_first() -> None:
+    network, hosts = Network(b=0, a=0), AsyncHosts(TWO)
+    await hosts.connect(network.connect)
+    network.silent = "none"
+    network.over.set()
+    before = len(network.tried)
+    assert (await hosts.connect(network.connect)).host == "b"
+    assert network.tried[before:] == ["b"]
+
+
+async def test_a_host_that_answers_too_late_keeps_no_connection() -> None:
+    network = Network(b=0)
+    made = await AsyncHosts(TWO).connect(network.connect)
+    network.over.set()
+    await AsyncParallel.until(lambda: all(each.closed for each in network.made if each is not made))
+    assert not made.closed
+
+
+async def test_each_host_has_failed_when_an_attempt_fails() -> None:
+    network = Network(a=1, b=1)
+    network.silent = "none"
+    with pytest.raises(psycopg.OperationalError) as caught:
+        await AsyncHosts(TWO).connect(network.connect)
+    assert network.tried == ["a", "b"]
+    assert passes(caught.value)
+    assert [line.split(":")[1] for line in str(caught.value).splitlines()[1:]] == [" a", " b"]
+
+
+async def test_a_mistake_is_raised_as_it_is() -> None:
+    async def mistaken(host: str) -> AsyncConnection[Any]:
+        raise TypeError(host)
+
+    with pytest.raises(TypeError):
+        await AsyncHosts(TWO).connect(mistaken)
+
+
+@pytest.mark.parametrize("uri", [True, False], ids=["uri", "pairs"])
+async def test_a_store_writes_follows_and_runs_past_a_silent_host(
+    open_store: OpenStore, conninfo: str, category: str, uri: bool
+) -> None:
+    given = conninfo_to_dict(conninfo)
+    with Proxy.running(conninfo) as proxy, Proxy.running(conninfo) as way:
+        proxy.freeze(new=True)
+        ports = [conninfo_to_dict(each.conninfo)["port"] for each in (proxy, way)]
+        several = make_conninfo(
+            way.conninfo, host="127.0.0.1,127.0.0.1", port=",".join(map(str, ports))
+        )
+        if uri:
+            hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+            several = f"postgresql://{given['user']}@{hosts}/{given['dbname']}?sslmode=disable"
+        several = make_conninfo(several, target_session_attrs="read-write", connect_timeout=60)
+        store = await open_store(conninfo=several)
+        handled: list[int] = []
+        subscription = store.subscription(category, category=category)
+
+        @subscription.handler
+        async def note(message: EventA) -> None:
+            handled.append(message.num)
+
+        async with AsyncParallel() as parallel:
+            await parallel.start(lambda: store.run(subscription))
+            await store.write(f"{category}-1", EventA(1))
+            follower = store.follow(category=category)
+            assert (await anext(follower)).message == EventA(1)
+            await AsyncParallel.until(lambda: handled == [1])
+            follower.stop()
+            await store.aclose()
+            await asyncio.sleep(0)
+            assert await parallel.results() == [None]
