@@ -41,6 +41,10 @@ test-versions: $(READY) ## run the tests on older PostgreSQL versions; VERSIONS=
 test-upgraded: $(READY) ## run the tests of the SQL functions on stores that were upgraded from version 1
 	@PGSTORE_TEST_UPGRADED=1 $(BIN)/python -m pytest -q -n $(WORKERS) tests/sql $(ARGS)
 
+.PHONY: test-patroni
+test-patroni: $(READY) ## let Patroni and etcd fail over, under load (needs Debian's packages of both, haproxy and a server)
+	@PGSTORE_TEST_PATRONI=1 $(BIN)/python -m pytest -q tests/patroni tests/faults/test_faults.py -k patroni $(ARGS)
+
 # The ones that use tests/amounts.py, or hypothesis.
 LONG_TESTS := tests/stress tests/concurrency tests/codec tests/fuzz tests/transfer/test_names.py \
   tests/client/test_killed_workers.py tests/plans/test_large_store.py \

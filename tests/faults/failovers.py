@@ -5,7 +5,8 @@ import os
 from tests.faults.counts import Counts, Rounds
 from tests.faults.servers import Durable
 from tests.faults.traffic import Traffic
-from tests.patroni.cluster import Cluster, missing
+from tests.patroni.cluster import Cluster
+from tests.patroni.packages import missing
 
 WAYS = (Cluster.crash, Cluster.switch_over, Cluster.vanish)
 

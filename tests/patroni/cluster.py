@@ -21,6 +21,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from pgstore.embedded import account, postmaster
+from tests.patroni.packages import PATH, SERVERS
 
 HERE = Path(__file__).parent
 NAMES = ("a", "b", "c")
@@ -29,20 +30,6 @@ _PATIENCE = 90.0
 # Roles of members; later versions of Patroni have other words.
 _LEADERS = ("leader", "primary", "master")
 _IN_STEP = ("sync_standby", "quorum_standby")
-
-# Debian's; the newest.
-_SERVERS = Path("/usr/lib/postgresql")
-
-
-def missing() -> list[str]:
-    """The packages of Debian's that are not here."""
-    needed = {
-        "patroni": shutil.which("patroni"),
-        "python3-etcd": Path("/usr/lib/python3/dist-packages/etcd").exists(),
-        "etcd-server": shutil.which("etcd"),
-        "postgresql": list(_SERVERS.glob("*/bin/postgres")),
-    }
-    return [name for name, found in needed.items() if not found]
 
 
 class Cluster:
@@ -53,7 +40,7 @@ class Cluster:
         self._ports = dict(zip(_port_names(), _free_ports(4 * len(NAMES)), strict=True))
         self._synchronous = synchronous
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._bin = max(_SERVERS.glob("*/bin"), key=lambda found: int(found.parent.name))
+        self._bin = max(SERVERS.glob("*/bin"), key=lambda found: int(found.parent.name))
         ports = [str(self._ports[name, "5432"]) for name in NAMES]
         self.conninfo = make_conninfo(
             host=",".join(["127.0.0.1"] * len(NAMES)),
@@ -89,6 +76,27 @@ class Cluster:
         for process in self._processes.values():
             process.kill()
             process.wait()
+
+    def start_proxy(self) -> str:
+        """Start a proxy that asks Patroni for the primary; a connection string that leads to it."""
+        (port,) = _free_ports(1)
+        text = (HERE / "haproxy.cfg").read_text().replace("0.0.0.0:5000", f"127.0.0.1:{port}")
+        for name in NAMES:
+            place, asked = (f"127.0.0.1:{self._ports[name, each]}" for each in ("5432", "8008"))
+            text = text.replace(
+                f"{name}.example:5432 check port 8008", f"{place} check addr {asked}"
+            )
+        file = self._folder / "haproxy.cfg"
+        file.write_text(text.replace(" check addr 127.0.0.1:", " check addr 127.0.0.1 port "))
+        self._run("haproxy", ["haproxy", "-db", "-f", str(file)], {})
+        through = make_conninfo(self.conninfo, host="127.0.0.1", port=port)
+        end = time.monotonic() + _PATIENCE
+        log = self._folder / "haproxy.log"
+        # It takes all for the primary until it has asked them.
+        while log.read_text().count("is DOWN") < len(NAMES) - 1 or not _can_be_written_to(through):
+            assert time.monotonic() < end, self._logs()
+            time.sleep(0.05)
+        return through
 
     def start_node(self, name: str) -> None:
         """Start a node's Patroni, which starts its PostgreSQL."""
@@ -145,18 +153,11 @@ class Cluster:
                 and leaders
                 and all(each.get("lag", 0) == 0 for each in healthy)
                 and (in_step or not self._synchronous)
-                and self._can_be_written_to()
+                and _can_be_written_to(self.conninfo)
             ):
                 return str(leaders[0])
             assert time.monotonic() < end, (members, self._logs())
             time.sleep(0.1)
-
-    def _can_be_written_to(self) -> bool:
-        try:
-            psycopg.connect(self.conninfo, connect_timeout=2).close()
-        except psycopg.OperationalError:
-            return False
-        return True
 
     def _members(self) -> list[dict[str, Any]]:
         for name in NAMES:
@@ -219,7 +220,7 @@ class Cluster:
         with (self._folder / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 command,
-                env={"PATH": f"{self._bin}:/usr/bin:/bin", "LANG": "C.UTF-8", **environment},
+                env={"PATH": f"{self._bin}:{PATH}", "LANG": "C.UTF-8", **environment},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -234,6 +235,14 @@ class Cluster:
         return "\n".join(
             f"{log.name}: {log.read_text()[-2000:]}" for log in self._folder.glob("*.log")
         )
+
+
+def _can_be_written_to(conninfo: str) -> bool:
+    try:
+        psycopg.connect(conninfo, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def _port_names() -> Iterator[tuple[str, str]]:

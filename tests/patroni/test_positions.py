@@ -1,4 +1,4 @@
-"""A failover by Patroni that loses messages; asked for by PGSTORE_TEST_PATRONI."""
+"""A failover by Patroni behind HAProxy that loses messages; asked for by PGSTORE_TEST_PATRONI."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def losing() -> Iterator[Cluster]:
 
 def test_no_position_of_a_lost_server_is_given_again(losing: Cluster) -> None:
     pgstore.install(losing.conninfo, store="bank")
-    with open_store(losing.conninfo, "bank", Kept) as store:
+    with open_store(losing.start_proxy(), "bank", Kept) as store:
         store.write("note-1", Kept(1, 1))
         leader = losing.wait_for_members()
         senders = _stop_sending(losing)
