@@ -17,7 +17,7 @@ Host = dict[str, str]
 
 
 def hosts_of(conninfo: str, given: Mapping[str, Any] | None = None) -> list[Host]:
-    """What names each of several hosts of which only the primary will do; else none.
+    """Give the parameters of each of several hosts of which only the primary will do; else none.
 
     None also if libpq's environment or a service names them: psycopg then tries them in turn.
     """

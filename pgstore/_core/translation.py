@@ -39,7 +39,7 @@ _REFUSALS = (
     '" does not exist',
 )
 
-# What begins a host's line where psycopg, and pgstore, list the failures of several.
+# Begins the line of each host where psycopg, and pgstore, list the failures of several.
 OF_EACH_HOST = "\n- host: "
 
 _TOO_DEEP = "nested too deep: write at most 100 arrays and objects in one another"
