@@ -12,8 +12,6 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psycopg
-
 from pgstore._core.files import write_whole
 from tests.faults import report
 from tests.faults.catalogue import FAULTS, Fault
@@ -75,14 +73,13 @@ def _parse(words: list[str] | None) -> argparse.Namespace:
 
 
 def _try(fault: Fault, server: Durable, rounds: Rounds) -> report.Result:
-    with psycopg.connect(server.conninfo) as conn:
-        version = conn.info.parameter_status("server_version") or ""
     at = f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
+    version = fault.version(server)
     start = time.monotonic()
     counts = fault.run(server, rounds)
     counts.rounds = rounds.made
     seconds = round(time.monotonic() - start, 1)
-    return report.Result(at=at, seconds=seconds, postgres=version.split()[0], counts=counts)
+    return report.Result(at=at, seconds=seconds, postgres=version, counts=counts)
 
 
 def _table(results: report.Results) -> str:

@@ -15,7 +15,7 @@ from tests.faults.cuts import (
     terminated_racers,
 )
 from tests.faults.disks import disk_full
-from tests.faults.failovers import patroni
+from tests.faults.failovers import debians_version, patroni
 from tests.faults.locks import full_lock_table
 from tests.faults.poolers import pooler
 from tests.faults.promotion import (
@@ -25,7 +25,7 @@ from tests.faults.promotion import (
     promotion_stopped,
 )
 from tests.faults.restores import anew, restore
-from tests.faults.servers import Durable
+from tests.faults.servers import Durable, version_of
 from tests.faults.stopped import frozen, frozen_waker, zombies
 
 
@@ -37,6 +37,8 @@ class Fault(msgspec.Struct, frozen=True):
     long: int
     promise: str
     short: int = 2
+    version: Callable[[Durable], str] = version_of
+    """Of PostgreSQL, which is not the server's if the fault has servers of its own."""
 
     @property
     def done(self) -> str:
@@ -56,7 +58,7 @@ FAULTS = {
         Fault("promotion", promotion, 20, _ALL, 1),
         Fault("promotion-stopped", promotion_stopped, 20, _ALL, 1),
         Fault("promotion-beside", promotion_beside, 20, _ALL, 1),
-        Fault("patroni", patroni, 24, _ALL, 1),
+        Fault("patroni", patroni, 24, _ALL, 1, debians_version),
         Fault("terminated", terminated, 200, _ALL),
         Fault("lost-answers", lost_answers, 200, "A write repeated by its id is stored once"),
         Fault("read-only", read_only, 30, _ALL),

@@ -1,29 +1,32 @@
 """Failovers that Patroni does, in a cluster of three nodes by the files that the docs show."""
 
-import os
+import subprocess
 
 from tests.faults.counts import Counts, Rounds
 from tests.faults.servers import Durable
 from tests.faults.traffic import Traffic
 from tests.patroni.cluster import Cluster
-from tests.patroni.packages import missing
+from tests.patroni.packages import missing, newest
 
 WAYS = (Cluster.crash, Cluster.switch_over, Cluster.vanish)
 
 
 class NoPatroni(Exception):
-    """Patroni is asked for by PGSTORE_TEST_PATRONI=1, and needs Debian's packages."""
+    """Patroni needs Debian's packages: patroni, etcd-server, haproxy and postgresql."""
 
 
-def check_patroni() -> None:
-    """Raise unless Patroni is asked for and here."""
-    if not os.environ.get("PGSTORE_TEST_PATRONI") or missing():
-        raise NoPatroni
+def debians_version(_server: Durable) -> str:
+    """The version of the servers that Patroni runs."""
+    said = subprocess.run(
+        [newest() / "postgres", "--version"], capture_output=True, text=True, check=True
+    )
+    return said.stdout.split()[2]
 
 
 def patroni(_server: Durable, rounds: Rounds) -> Counts:
     """Kill PostgreSQL, have Patroni switch over, or kill a node with its Patroni, in turn."""
-    check_patroni()
+    if missing():
+        raise NoPatroni
     longest = 0.0
     with Cluster.running() as cluster, Traffic(cluster.conninfo, "patroni") as traffic:
         for number in rounds:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+
 from pgstore.embedded import EmbeddedServerError, Server, account, postmaster
 
 # fsync, full_page_writes and synchronous_commit are on, as PostgreSQL has them. What no commit has
@@ -61,6 +63,12 @@ class Durable(Server):
             assert time.monotonic() < end, "the server does not end"
             time.sleep(0.01)
         self.stop()
+
+
+def version_of(server: Durable) -> str:
+    """The version of PostgreSQL."""
+    with psycopg.connect(server.conninfo) as conn:
+        return (conn.info.parameter_status("server_version") or "").split()[0]
 
 
 @contextmanager

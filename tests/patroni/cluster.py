@@ -21,7 +21,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from pgstore.embedded import account, postmaster
-from tests.patroni.packages import PATH, SERVERS
+from tests.patroni.packages import PATH, newest
 
 HERE = Path(__file__).parent
 NAMES = ("a", "b", "c")
@@ -40,7 +40,7 @@ class Cluster:
         self._ports = dict(zip(_port_names(), _free_ports(4 * len(NAMES)), strict=True))
         self._synchronous = synchronous
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._bin = max(SERVERS.glob("*/bin"), key=lambda found: int(found.parent.name))
+        self._bin = newest()
         ports = [str(self._ports[name, "5432"]) for name in NAMES]
         self.conninfo = make_conninfo(
             host=",".join(["127.0.0.1"] * len(NAMES)),

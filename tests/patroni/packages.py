@@ -10,6 +10,11 @@ PATH = f"{os.environ['PATH']}:/usr/sbin"
 SERVERS = Path("/usr/lib/postgresql")
 
 
+def newest() -> Path:
+    """The folder of the newest server's programs."""
+    return max(SERVERS.glob("*/bin"), key=lambda found: int(found.parent.name))
+
+
 def missing() -> list[str]:
     """The packages that are not here."""
     needed = {
@@ -20,3 +25,8 @@ def missing() -> list[str]:
         "postgresql": list(SERVERS.glob("*/bin/postgres")),
     }
     return [name for name, found in needed.items() if not found]
+
+
+def asked_for() -> bool:
+    """Whether the tests are to run a cluster, and can."""
+    return bool(os.environ.get("PGSTORE_TEST_PATRONI")) and not missing()

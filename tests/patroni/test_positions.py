@@ -10,9 +10,9 @@ import pytest
 
 import pgstore
 from pgstore import MessageNotFoundError
-from tests.faults.failovers import NoPatroni, check_patroni
 from tests.faults.programs import Kept
 from tests.patroni.cluster import Cluster
+from tests.patroni.packages import asked_for
 from tests.skips import skip
 from tests.stress.worker import open_store
 
@@ -22,9 +22,7 @@ _MANY = 50
 @pytest.fixture
 def losing() -> Iterator[Cluster]:
     """A cluster that may lose what the primary has not sent yet."""
-    try:
-        check_patroni()
-    except NoPatroni:
+    if not asked_for():
         skip("patroni")
     with Cluster.running(synchronous=False) as cluster:
         yield cluster
