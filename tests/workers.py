@@ -19,6 +19,7 @@ from xdist.scheduler import LoadFileScheduling
 SPLIT = ("tests/faults/test_faults.py", "tests/stress/", "tests/embedded/test_embedded.py")
 SLOW = (
     *SPLIT,
+    "tests/embedded/test_high_availability.py",
     "tests/cli/test_default_server.py",
     "tests/test_main.py",
     "tests/docs/test_examples.py",
