@@ -250,6 +250,8 @@ class PositionBeyondEndError(StoreError, code="MS006"):
     After a failover to an asynchronous standby, a restored backup, or with a store made anew.
     """
 
+    _read_only = False  # the server, which may be a former primary
+
     position = _Detail(int)
     last_position = _Detail(int)
 

@@ -9,8 +9,10 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
+from pgstore._core.outages import is_read_only
 from pgstore.errors import (
     InvalidArgumentError,
+    PositionBeyondEndError,
     StoreError,
     StoreNotInstalledError,
     StoreOutdatedError,
@@ -87,6 +89,8 @@ def advised(conn: psycopg.BaseConnection[Any] | None) -> Iterator[None]:
     try:
         yield
     except StoreError as error:
+        if isinstance(error, PositionBeyondEndError):
+            error._read_only = conn is not None and is_read_only(conn)
         if error.diag.message_hint:
             error.add_note(error.diag.message_hint)
         raise
@@ -172,8 +176,11 @@ def is_lost_connection(error: BaseException) -> bool:
 def is_elsewhere(error: BaseException) -> bool:
     """Tell whether a connection leads to a standby or a server that is read-only.
 
-    The address may lead to the primary by now. Nothing has been done.
+    The address may lead to the primary by now. Nothing has been done. A former primary that is
+    read-only lacks the positions of the new one, which a reader may have.
     """
+    if isinstance(error, PositionBeyondEndError):
+        return error._read_only
     return isinstance(error, psycopg.Error) and error.sqlstate in _ELSEWHERE
 
 

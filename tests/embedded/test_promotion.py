@@ -169,7 +169,29 @@ def test_connections_to_a_server_that_has_become_read_only_are_not_kept(primary:
         assert store.stream_version("note-1") == 1  # a reader that never writes, nor waits
         with store.transaction() as tx:
             assert tx.info.backend_pid != before
-            kept = tx.info.backend_pid
+            kept = tx
         assert store.stream_version("note-1") == 1
-        with store.transaction() as tx:  # it was read-only from the beginning
-            assert tx.info.backend_pid == kept
+        assert not kept.closed  # it was read-only from the beginning
+
+
+def test_a_position_that_a_former_primary_lacks_is_looked_for_on_the_new_one(
+    primary: Server, standby: Server
+) -> None:
+    with (
+        Proxy.running(primary.conninfo) as proxy,
+        MessageStore[Noted](proxy.conninfo, messages=Noted) as store,
+        psycopg.connect(primary.conninfo, autocommit=True) as conn,
+        psycopg.connect(standby.conninfo, autocommit=True) as other,
+    ):
+        store.write("note-1", Noted(1))
+        there = "SELECT to_regproc('pgstore.write_message') IS NOT NULL"
+        until(lambda: other.execute(there).fetchone() == (True,))
+        conn.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        conn.execute("SELECT pg_reload_conf()")
+        until(lambda: conn.execute("SHOW default_transaction_read_only").fetchone() == ("on",))
+        other.execute("SELECT pg_promote()")
+        with MessageStore[Noted](standby.conninfo, messages=Noted) as new:
+            many = [Noted(number) for number in range(50)]
+            last = new.write_many("note-2", many).global_position
+        proxy.lead_to(standby.conninfo)  # connections to the former primary stay open
+        assert list(store.read_all(after_position=last)) == []
