@@ -65,7 +65,8 @@ SQLALCHEMYS_DEMO = "postgresql+psycopg://localhost/demo"
 
 KNOWN = {"python", "sql", "text", "console", "toml", "json", "mermaid"}
 # Of files of tests/languages, which runs them; all but the one of .NET.
-INCLUDED = {"c", "csharp", "go", "java", "js", "perl", "php", "py", "ruby", "rust"} | {"ini", "sh", "yaml"}
+PROGRAMS = {"c", "csharp", "go", "java", "js", "perl", "php", "py", "ruby", "rust"}
+INCLUDED = PROGRAMS | {"ini", "sh", "yaml"}  # and of files of tests/patroni
 FENCE = re.compile(r"^( *)```(.*)\n((?:.*\n)*?)\1```$|^(#+ .*)$", re.MULTILINE)
 
 VALUE = re.compile(r"(?s)[A-Z]\w*\(.*\)|[(\[{].*[)\]}]|'.*'|b'.*'|-?\d+|True|False|None")
