@@ -42,8 +42,7 @@ class AsyncRace(Generic[C]):
 
     The hosts are tried in turn, and a host that is silent does not hold up the others: they are
     tried again meanwhile. So a standby that is promoted is found soon, though the former primary
-    has vanished. Every host that answers does so before the first packet of a silent one is given
-    up; it fails when each host has failed.
+    has vanished. An attempt fails when each host has failed.
     """
 
     def __init__(self, connect: Callable[..., Awaitable[C]], hosts: list[Host], first: int) -> None:
