@@ -26,7 +26,8 @@
         ├── LeaseLostError                  MS020
         ├── SubscriptionNotFoundError       MS021
         ├── SubscriptionExistsError         MS022
-        └── TransactionEndedError           MS023
+        ├── TransactionEndedError           MS023
+        └── StandbyBehindError              MS030
 
 The classes with an MS code are raised by psycopg itself, on any connection of a process that has
 imported pgstore. Everything else that the server says stays psycopg's: lost connections, time-outs,
@@ -241,7 +242,10 @@ class ReadIsolationError(StoreError, code="MS004"):
 
 
 class StandbyError(StoreError, code="MS005"):
-    """A standby does not know what is in flight: read across streams on the primary."""
+    """A standby does not know what is in flight, and no horizon was published.
+
+    Read across streams on the primary, or have it publish its horizon.
+    """
 
 
 class PositionBeyondEndError(StoreError, code="MS006"):
@@ -293,3 +297,13 @@ class TransactionEndedError(_SubscriptionError, code="MS023"):
     """
 
     partition = _Detail(int)
+
+
+class StandbyBehindError(StoreError, code="MS030"):
+    """A reader's position is beyond the published horizon on a standby: it is not there yet.
+
+    `safe_position` is how far this standby can be read.
+    """
+
+    position = _Detail(int)
+    safe_position = _Detail(int)

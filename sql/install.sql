@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "5d61be8add8f57da3df41cbfa8e6b9d43a02e8df5c9383e8e0cb0600ce664c2e"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "77353426cf2298d45dd2eb73009f9b37bb86bd4531630b8540be8f6fd3b92bdd"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -24,7 +24,8 @@ SELECT
     {"number": 8, "name": "0008_snapshots", "checksum": "d7f73b133afa8027d081160df14e241e7a65ee2bbf679c23959dd23b2cfefa09"},
     {"number": 9, "name": "0009_scheduled", "checksum": "422540bf28db7e331bbdd96a4594641ce1823cdae3ef1a2417263000beaa353c"},
     {"number": 10, "name": "0010_metadata", "checksum": "d14b609e8aff94562e48819508704597d8d7de18ea029b912acbefdc27952c06"},
-    {"number": 11, "name": "0011_tags", "checksum": "54d4fd61f5126d2331ba3baf04d7607a0bf7ab2d003c31581d19af25af950adb"}
+    {"number": 11, "name": "0011_tags", "checksum": "54d4fd61f5126d2331ba3baf04d7607a0bf7ab2d003c31581d19af25af950adb"},
+    {"number": 12, "name": "0012_standbys", "checksum": "b19361b0c26b9a46355e19bdce17ac2e77130784b1d882b566ca35c5bdc7c773"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -71,6 +72,10 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 11) AS pgstore_pending 
 \if :pgstore_pending
   \ir migrations/0011_tags.sql
 \endif
+SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 12) AS pgstore_pending \gset
+\if :pgstore_pending
+  \ir migrations/0012_standbys.sql
+\endif
 \ir repeat.sql
 \ir functions/checks/_long_as_text.sql
 \ir functions/checks/_nested_too_deep.sql
@@ -107,10 +112,13 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 11) AS pgstore_pending 
 \ir functions/in_flight/_gates_free.sql
 \ir functions/in_flight/_notify_sleepers.sql
 \ir functions/in_flight/_open_marks.sql
+\ir functions/in_flight/_published_horizon.sql
 \ir functions/in_flight/_take_mark.sql
 \ir functions/in_flight/_trust_gates.sql
 \ir functions/in_flight/fall_asleep.sql
 \ir functions/in_flight/horizon.sql
+\ir functions/in_flight/horizon_age.sql
+\ir functions/in_flight/publish_horizon.sql
 \ir functions/in_flight/wake_up.sql
 \ir functions/leases/_begin_lease.sql
 \ir functions/leases/_claim_of.sql
@@ -324,4 +332,4 @@ SELECT
   \ir message_db/grant_objects.sql
 \endif
 COMMIT;
-\echo Store :schema is at schema version 11.
+\echo Store :schema is at schema version 12.

@@ -32,6 +32,7 @@ def use(store: Store) -> None:
     lease = subscription.claimed()
     lease.fail(lease.fetch().positions[0])
     store.call("set_retention", "account", max_count=100)
+    store.call("publish_horizon", "me")
     store.query("INSERT INTO STORE.grants VALUES ('nobody', 'read', NULL)")
 
 

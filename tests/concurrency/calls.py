@@ -11,6 +11,7 @@ WITHOUT_LOCKS = {
     "fall_asleep",
     "health",
     "horizon",
+    "horizon_age",
     "last_position",
     "list_partitions",
     "list_retention",
@@ -165,6 +166,7 @@ _OTHERS = {
     "cancel_message scheduled, then write": f"{_CANCEL}; {_WRITE}",
     "write, then cancel_message scheduled": f"{_WRITE}; {_CANCEL}",
     "deliver_scheduled": "SELECT deliver_scheduled()",
+    "publish_horizon": "SELECT publish_horizon()",
     "import_floors": "SELECT import_floors('{a-1,floors-1}', '{1,2}')",
 }
 
@@ -180,6 +182,7 @@ def _rights(role: str) -> dict[str, str]:
 
 def prepare(session: Session, role: str) -> dict[str, str]:
     """Fill a store so that no call lacks something to lock; the calls, each a transaction's."""
+    session.run("SELECT publish_horizon()")  # and what follows moves it
     session.run("SELECT write_message('a-1', 'T', '1', tags => '{x,y}')")
     for stream in ["a-1"] * 2 + ["a-2", "a-3", "b-1", "b-2"] * 3:
         session.run("SELECT write_message(%s, 'T', '1')", stream)

@@ -17,6 +17,7 @@ TABLES = (
     "retention_policies",
     "scheduled_messages",
     "snapshots",
+    "store_horizon",
     "stream_changes",
     "streams",
     "subscription_heads",
@@ -29,7 +30,11 @@ TABLES = (
 _HELD = """
 SELECT
   l.locktype, l.mode, l.classid::bigint, l.objid::bigint, l.objsubid, c.relname,
-  l.classid::bigint = _tag_lock_class()::bigint & 4294967295 AS of_a_tag
+  CASE l.classid::bigint
+    WHEN _tag_lock_class()::bigint & 4294967295 THEN 'key of a tag'
+    WHEN _gate_lock_class()::bigint & 4294967295 THEN 'key of the publisher'
+    ELSE 'key of a stream'
+  END AS of
 FROM pg_locks AS l
 LEFT JOIN pg_class AS c ON c.oid = l.relation AND c.relnamespace = current_schema()::regnamespace
 WHERE l.pid = %s AND l.granted
@@ -89,7 +94,7 @@ class Held(NamedTuple):
 def held_by(session: Session, observer: psycopg.Connection[TupleRow]) -> Held:
     """The locks that a session's transaction holds now."""
     locks, strong, closed = set(), set(), set()
-    for kind, mode, classid, key, parts, table, of_a_tag in observer.execute(
+    for kind, mode, classid, key, parts, table, of in observer.execute(
         _HELD, (session.pid, list(TABLES))
     ):
         if kind == "relation":
@@ -100,9 +105,8 @@ def held_by(session: Session, observer: psycopg.Connection[TupleRow]) -> Held:
                 closed.add(table)
         elif parts == 2:
             signed = [n - (n >> 31 << 32) for n in (classid, key)]
-            of = "key of a tag" if of_a_tag else "key of a stream"
             lock = Lock("advisory", of, "{}, {}".format(*signed))
-            if of_a_tag and mode == "ExclusiveLock":
+            if lock.can_be_shared and mode == "ExclusiveLock":
                 strong.add(lock)
         else:
             whole = classid << 32 | key

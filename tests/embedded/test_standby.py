@@ -1,12 +1,8 @@
 """What a streaming standby gives: streams, but nothing that depends on what is in flight."""
 
-import shutil
-import subprocess
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -25,10 +21,8 @@ from pgstore import (
 )
 from pgstore.__main__ import main
 from pgstore._core.translation import passes
-from pgstore.embedded import Server, account
-
-_PATIENCE = 30.0
-_FAST = {"fsync": "off", "max_connections": "20"}
+from pgstore.embedded import Server
+from tests.standbys import FAST, PATIENCE, standby_of, until
 
 
 class Noted(msgspec.Struct):
@@ -37,7 +31,7 @@ class Noted(msgspec.Struct):
 
 @pytest.fixture(scope="module")
 def primary() -> Iterator[Server]:
-    with Server(settings=_FAST) as server:
+    with Server(settings=FAST) as server:
         with MessageStore[Noted](server.conninfo, messages=Noted) as store:
             store.write("note-1", Noted(1), metadata={"correlation_id": "c"})
             store.write("note-1", Noted(2))
@@ -46,28 +40,8 @@ def primary() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def standby(primary: Server) -> Iterator[Server]:
-    place = account.temporary_folder()
-    folder = place / "standby"
-    folder.mkdir(mode=0o711)
-    data = folder / "data"
-    data.mkdir(mode=0o700)
-    account.hand_over(data)
-    binaries = account.reachable_binaries(primary.bin, place / "install")
-    backup: list[str | Path] = [binaries / "pg_basebackup", "-d", primary.conninfo, "-D", data]
-    options = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
-    try:
-        subprocess.run([*backup, *options], **account.identity(), cwd="/", check=True, timeout=60)
-        with Server(folder, settings=_FAST) as server:
-            yield server
-    finally:
-        shutil.rmtree(place)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + _PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    with standby_of(primary) as server:
+        yield server
 
 
 @pytest.fixture
@@ -230,7 +204,7 @@ def test_subscriptions_can_be_looked_at(
         with pytest.raises(TimeoutError, match="nobody works on it"):
             there.wait_until(last, timeout=0.1)
         made.rewind(last)
-        there.wait_until(last, timeout=_PATIENCE)
+        there.wait_until(last, timeout=PATIENCE)
     with pytest.raises(SubscriptionNotFoundError):
         store.subscription("none", category="note").position()
 

@@ -36,6 +36,7 @@ TREE = {
     errors.SubscriptionNotFoundError: (errors.StoreError,),
     errors.SubscriptionExistsError: (errors.StoreError,),
     errors.TransactionEndedError: (errors.StoreError,),
+    errors.StandbyBehindError: (errors.StoreError,),
     errors.TransactionFailedError: (errors.PgstoreError,),
 }
 CODES = {
@@ -55,6 +56,7 @@ CODES = {
     "MS021": errors.SubscriptionNotFoundError,
     "MS022": errors.SubscriptionExistsError,
     "MS023": errors.TransactionEndedError,
+    "MS030": errors.StandbyBehindError,
 }
 
 

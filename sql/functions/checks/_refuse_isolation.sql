@@ -7,7 +7,10 @@ SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
 BEGIN
-  IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+  -- On a standby the published horizon and the messages come from one snapshot.
+  IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted')
+    AND NOT pg_is_in_recovery()
+  THEN
     RAISE EXCEPTION USING
       ERRCODE = 'MS004',
       MESSAGE = format(
@@ -22,4 +25,5 @@ END
 $$;
 
 COMMENT ON FUNCTION _refuse_isolation() IS
-$$Internal: raise MS004 unless the transaction runs under READ COMMITTED.$$;
+$$Internal: raise MS004 unless the transaction runs under READ COMMITTED, or on a
+standby.$$;

@@ -16,10 +16,18 @@ DECLARE
   lowest bigint;
 BEGIN
   IF pg_is_in_recovery() THEN
-    RAISE EXCEPTION USING
-      ERRCODE = 'MS005',
-      MESSAGE = 'a standby does not know which messages are in flight',
-      HINT = 'Read across streams on the primary. Single streams can be read on a standby.';
+    -- The marks are on the primary. A statement that begins later shows all messages up to there,
+    -- and so does one under REPEATABLE READ: it sees the row and the messages in one snapshot.
+    safe_position := (SELECT p.safe_position FROM _published_horizon() AS p);
+    IF safe_position IS NULL THEN
+      RAISE EXCEPTION USING
+        ERRCODE = 'MS005',
+        MESSAGE =
+          'this standby does not know which messages are in flight: no horizon was published',
+        HINT = 'Read across streams on the primary, or have it publish its horizon: run pgstore '
+          'publish, or store.run with publish=True. Single streams can be read on a standby.';
+    END IF;
+    RETURN;
   END IF;
 
   -- In this order: a writer that gets its position after the first step gets one above
@@ -57,4 +65,6 @@ position up to safe_position is visible to statements that begin after this one,
 exist. in_flight tells whether any transaction that writes is open. Read it as a statement of its
 own under READ COMMITTED. Do not store safe_position outside the database: if the last writers
 rolled back, a crash of the server may give their positions again; safe_position() can be stored.
-Raises MS005 on a standby, MS007 if messages are stored and the sequence never gave a position.$$;
+On a standby it returns the published horizon, under every isolation level, and NULL for in_flight.
+Raises MS005 on a standby if none was ever published, MS007 if messages are stored and the sequence
+never gave a position.$$;

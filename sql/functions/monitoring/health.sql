@@ -70,6 +70,18 @@ BEGIN
   WHERE l.last_value < l.highest;
 
   RETURN QUERY
+  SELECT
+    'published_horizon',
+    CASE
+      WHEN a.age > interval '30 seconds' OR a.age IS NULL AND pg_is_in_recovery() THEN 'warn'
+      ELSE 'ok'
+    END,
+    coalesce(extract(epoch FROM a.age)::bigint || ' seconds old', 'none was published'),
+    'Readers on standbys stop there: run pgstore publish, or store.run with publish=True, and see '
+      'whether the standby follows its primary.'
+  FROM (SELECT horizon_age() AS age) AS a;
+
+  RETURN QUERY
   SELECT h.name, h.status, h.value, h.remedy FROM _subscription_health() AS h;
 
   RETURN QUERY

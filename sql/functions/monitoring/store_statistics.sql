@@ -31,7 +31,8 @@ BEGIN
   FROM writers_in_flight AS w
   ORDER BY w.since
   LIMIT 1;
-  IF NOT pg_is_in_recovery() THEN
+  -- On a standby horizon() raises MS005 if none was published.
+  IF NOT pg_is_in_recovery() OR horizon_age() IS NOT NULL THEN
     SELECT h.safe_position, h.in_flight INTO safe_position, in_flight FROM horizon() AS h;
   END IF;
   last_position := last_position();
@@ -62,5 +63,5 @@ $$Return one row about the store, cheap enough for every few seconds: safe and l
 whether a transaction that writes is open, and when the first of these began. The numbers of streams
 and messages are estimates of the last ANALYZE. Bytes of tables include TOAST. Further columns count
 dead messages that wait for vacuum, subscriptions, and parked messages. A role that may not see
-other roles' sessions (pg_read_all_stats) gets no time of theirs. On a standby, safe_position and
-in_flight are NULL, and last_position is that of the last message it has.$$;
+other roles' sessions (pg_read_all_stats) gets no time of theirs. On a standby, safe_position is the
+published horizon, in_flight is NULL, and last_position is that of the last message it has.$$;

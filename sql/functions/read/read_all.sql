@@ -44,5 +44,6 @@ categories, streams whose name is LIKE stream_pattern, and one partition of so m
 is a hash of the stream, of the stream's cardinal_id (its id up to the first "+") or of
 metadata:<key>. A NULL leaves out that filter. To choose messages by their metadata call
 read_matching: where matches are rare, a call has to say how far it has looked. Raises 22023 for a
-bad argument, MS004 under REPEATABLE READ and SERIALIZABLE, MS005 on a standby, MS006 if
-after_position is beyond the last position of the store.$$;
+bad argument, MS004 under REPEATABLE READ and SERIALIZABLE, MS006 if after_position is beyond the
+last position of the store. A standby is read up to the published horizon, under REPEATABLE READ
+too: MS005 if none was published, MS030 if after_position is beyond it.$$;

@@ -16,16 +16,16 @@ BEGIN
       'list_scheduled',
       'read_all', 'read_category', 'read_page', 'read_matching', 'read_correlated',
       'read_tagged', 'read_page_json', 'read_matching_json', 'read_tagged_json',
-      'safe_position', 'horizon', 'last_position', 'wake_channel', 'fall_asleep', 'wake_up',
-      'category',
+      'safe_position', 'horizon', 'horizon_age', 'last_position', 'wake_channel', 'fall_asleep',
+      'wake_up', 'category',
       'applied_migrations', 'schema_version', 'needed_version',
       'all_messages', 'stream_statistics', 'category_statistics', 'type_statistics'
     ]
     WHEN 'write' THEN ARRAY[
       'write_message', 'write_messages', 'write_arrays', 'write_group', 'synchronize_stream',
       'write_if', 'schedule_message', 'cancel_message', 'deliver_scheduled',
-      'save_snapshot', 'new_message_id', 'category', 'applied_migrations', 'schema_version',
-      'needed_version'
+      'save_snapshot', 'publish_horizon', 'new_message_id', 'category', 'applied_migrations',
+      'schema_version', 'needed_version'
     ]
     WHEN 'consume' THEN ARRAY[
       'create_subscription', 'drop_subscription', 'pause_subscription', 'resume_subscription',
@@ -35,12 +35,13 @@ BEGIN
       'extend_lease', 'acknowledge', 'fail_message', 'begin_handling', 'check_handling',
       'abandon_partition', 'release_partition', 'settle_parked', 'replay_parked', 'drop_parked',
       'subscription_position', 'position_before', 'list_subscriptions', 'list_partitions',
-      'list_parked', 'safe_position', 'horizon', 'last_position', 'wake_channel', 'fall_asleep',
-      'wake_up', 'applied_migrations', 'schema_version', 'needed_version'
+      'list_parked', 'safe_position', 'horizon', 'horizon_age', 'publish_horizon', 'last_position',
+      'wake_channel', 'fall_asleep', 'wake_up', 'applied_migrations', 'schema_version',
+      'needed_version'
     ]
     WHEN 'monitor' THEN ARRAY[
-      'safe_position', 'horizon', 'last_position', 'schema_version', 'applied_migrations',
-      'needed_version',
+      'safe_position', 'horizon', 'horizon_age', 'last_position', 'schema_version',
+      'applied_migrations', 'needed_version',
       'subscription_position', 'list_subscriptions', 'list_partitions', 'list_parked',
       'list_retention', 'store_statistics', 'health', 'count_parked', 'list_stuck',
       'count_scheduled',

@@ -28,7 +28,8 @@ BEGIN
           (SELECT max(greatest(p.checkpoint, p.swept_position)) FROM subscription_partitions AS p),
           (SELECT max(w.swept_position) FROM subscription_sweeps AS w),
           (SELECT max(k.global_position) FROM parked_messages AS k),
-          (SELECT max(greatest(r.reached_position, r.keep_after)) FROM retention_policies AS r)
+          (SELECT max(greatest(r.reached_position, r.keep_after)) FROM retention_policies AS r),
+          (SELECT max(h.safe_position) FROM store_horizon AS h)
         )
       ),
       ('stream_id_seq', (SELECT max(s.stream_id) FROM streams AS s WHERE s.stream_id > 0)),

@@ -90,5 +90,5 @@ types, and the query if it matches an item. Reads what is committed, also above 
 after_position leaves out what the caller has: give the number before the + of an earlier token.
 Below the position of the last message that was read another one can still be in flight. Write under
 the condition that no further message matches: write_if with the same query and the token. Raises
-22023 for a bad argument; MS004 unless under READ COMMITTED; MS005 on a standby; MS006 if
-after_position is beyond the end.$$;
+22023 for a bad argument; MS004 unless under READ COMMITTED; MS006 if after_position is
+beyond the end; on a standby as read_all.$$;

@@ -71,6 +71,7 @@ BEGIN
           '{stream_id,snapshot,code_version}'
         ),
         ('stream_changes_stream_id_pkey', true, '{stream_id}'),
+        ('store_horizon_safe_position_pkey', true, '{safe_position}'),
         (
           'parked_messages_subscription_id_global_position_pkey', true,
           '{subscription_id,global_position}'

@@ -22,4 +22,4 @@ $$;
 COMMENT ON FUNCTION message_store._category_range(varchar) IS
 $$Internal: return by which key the index knows a category, and up to where it can be read without
 passing a message in flight. Read in a later statement. Raises MS004 under REPEATABLE READ and
-SERIALIZABLE, MS005 on a standby.$$;
+SERIALIZABLE, MS005 on a standby if no horizon was published.$$;

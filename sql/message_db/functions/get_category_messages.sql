@@ -105,4 +105,4 @@ its number. A condition as in get_stream_messages. Returns no message before tho
 positions are committed or will never be: a reader that continues after the last one skips none. So
 a transaction does not see here what it has written itself. Raises P0001 for arguments that Message
 DB refuses; 2201W for a batch_size below -1; MS004 under REPEATABLE READ and SERIALIZABLE, MS005 on
-a standby.$$;
+a standby if no horizon was published.$$;
