@@ -14,12 +14,15 @@ from pgstore._async.reader import PAGE, AsyncReader, Fetched
 from pgstore._compat.joining import AsyncConn
 from pgstore._core import statements as s
 from pgstore._core.arguments import count, name_of, number, seconds, several, whole
+from pgstore._core.deadlines import deadline, left
 from pgstore._core.filters import Filter, categories_of
 from pgstore._core.messages import POSITION, E, StoredMessage
 from pgstore._core.metadata import Metadata, object_text
+from pgstore._core.outages import PACE
 from pgstore._core.parameters import array
 from pgstore._core.tags import Query, TaggedMessages, items_of, named, query_text, texts
 from pgstore._core.upcasters import SkippedMessage
+from pgstore.errors import StandbyError
 
 # Columns that a page has besides those of messages; the last one only of `read_matching`.
 _REACHED, _LOOKED, _MORE = 9, 10, 11
@@ -75,6 +78,8 @@ class AsyncGlobalReader(AsyncReader[E]):
         Raises:
             ReadIsolationError: the connection is under another isolation level.
             PositionBeyondEndError: `after_position` is beyond the last position of the store.
+            StandbyBehindError: a standby has not got to `after_position` in 5 seconds.
+            StandbyError: it is read from a standby, and no horizon was published.
         """
         if max_count is not None:
             max_count = count("max_count", max_count)
@@ -90,7 +95,7 @@ class AsyncGlobalReader(AsyncReader[E]):
         )
 
         async def fetch(after: int, size: int) -> Fetched[int]:
-            run = partial(self._database.rows, conn=conn)
+            run = partial(self._read_rows, conn=conn)
             rows, reached, _, more = await self._page(run, after, size, chosen, up_to_position)
             return rows, reached if more or len(rows) == size else None
 
@@ -161,16 +166,47 @@ class AsyncGlobalReader(AsyncReader[E]):
         after_position = whole("after_position", after_position)
         if timeout is not None:
             timeout = seconds("timeout", timeout)
-        opening = AsyncOpening(self._database.source)
-
-        borrower = AsyncBorrower(self._waker.lending, opening)
+        waker = self._waker if self._standby is None else self._standby.waker
+        opening = AsyncOpening(self._reading.source)
+        borrower = AsyncBorrower(waker.lending, opening)
 
         async def fetch(position: int) -> Page:
             return await self._page(borrower.rows, position, PAGE, chosen)
 
-        return AsyncFollower(
-            fetch, self._stored, self._waker, opening, borrower, after_position, timeout
-        )
+        return AsyncFollower(fetch, self._stored, waker, opening, borrower, after_position, timeout)
+
+    async def wait_until_readable(self, position: int, *, timeout: float | None = 30.0) -> None:
+        """Wait until `read_all` and `follow` read up to a global position: read your writes.
+
+        With `read_conninfo` until the standby can be read up to there. Without it, until nothing is
+        in flight before that position.
+
+        Raises:
+            TimeoutError: it cannot be read, after so many seconds.
+            StandbyError: nothing was published meanwhile.
+        """
+        position = whole("position", position)
+        if timeout is not None:
+            timeout = seconds("timeout", timeout)
+        until = deadline(timeout)
+        waker = self._waker if self._standby is None else self._standby.waker
+        while True:
+            seen, remaining = waker.counter.value, left(until)
+            try:
+                ((safe, _),) = await self._read_rows(s.HORIZON, ())
+            except StandbyError:  # nothing was published yet
+                if remaining == 0:
+                    raise
+                await waker.wait(seen, PACE if remaining is None else min(PACE, remaining))
+                continue
+            if safe >= position:
+                return
+            if remaining == 0:
+                raise TimeoutError(
+                    f"position {position} cannot be read in {timeout:g} s, but up to {safe}: a"
+                    " writer is in flight before it, or the standby is behind"
+                )
+            await waker.wait(seen, remaining)
 
     def read_correlated(
         self,
@@ -194,7 +230,7 @@ class AsyncGlobalReader(AsyncReader[E]):
 
         async def fetch(after: int, size: int) -> Fetched[int]:
             parameters = (correlation_id, str(after), str(size))
-            rows = await self._database.rows(s.READ_CORRELATED, parameters, conn)
+            rows = await self._read_rows(s.READ_CORRELATED, parameters, conn)
             return rows, rows[-1][POSITION] if len(rows) == size else None
 
         return self._messages(fetch, 0, max_count)

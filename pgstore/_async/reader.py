@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from os import PathLike
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -9,7 +10,9 @@ from uuid import UUID
 import msgspec
 from psycopg.rows import TupleRow
 
+from pgstore._async.cursor import Parameters
 from pgstore._async.database import AsyncDatabase
+from pgstore._async.standby import AsyncStandby, async_once_there
 from pgstore._async.waker import AsyncWaker
 from pgstore._compat.joining import AsyncConn
 from pgstore._core import statements as s
@@ -21,6 +24,7 @@ from pgstore._core.upcasters import SkippedMessage
 from pgstore.errors import MessageNotFoundError
 
 P = TypeVar("P")
+T = TypeVar("T")
 
 # Rows of messages, and the place where the next ones are; None if these are the last.
 Fetched = tuple[list[TupleRow], P | None]
@@ -40,6 +44,7 @@ class AsyncReader(Generic[E]):
         self._database = database
         self._codec = codec
         self._waker = waker
+        self._standby: AsyncStandby | None = None  # for reads that may be stale
 
     def read(
         self,
@@ -78,7 +83,7 @@ class AsyncReader(Generic[E]):
                 max_count = between if max_count is None else min(max_count, between)
 
         async def fetch(start: int | None, size: int) -> Fetched[int | None]:
-            rows = await self._database.rows(
+            rows = await self._read_rows(
                 s.READ_STREAM,
                 (stream, number("from_version", start), str(size), "true" if backward else "false"),
                 conn,
@@ -96,7 +101,7 @@ class AsyncReader(Generic[E]):
         """The stream's last message, or its last one of the type with this name; None if none."""
         if type is not None:
             name_of("type", type)
-        rows = await self._database.rows(s.LAST_MESSAGE, (name_of("stream", stream), type), conn)
+        rows = await self._read_rows(s.LAST_MESSAGE, (name_of("stream", stream), type), conn)
         while rows:
             for row in rows:
                 if type is None or row[TYPE] == type:
@@ -104,7 +109,7 @@ class AsyncReader(Generic[E]):
                         return self._stored(row)
             before = rows[-1][VERSION] - 1
             parameters = (stream, str(before), str(_FIRST_PAGE), "true")
-            rows = await self._database.rows(s.READ_STREAM, parameters, conn) if before else []
+            rows = await self._read_rows(s.READ_STREAM, parameters, conn) if before else []
         return None
 
     async def get(self, message_id: UUID, *, conn: AsyncConn | None = None) -> StoredMessage[E]:
@@ -123,7 +128,7 @@ class AsyncReader(Generic[E]):
     ) -> dict[UUID, StoredMessage[E]]:
         """The messages with these ids, in that order; ids that do not exist are left out."""
         ids = several("message_ids", message_ids) or ()
-        rows = await self._database.rows(
+        rows = await self._read_rows(
             s.GET_MESSAGES,
             ("\n".join([uuid_text("message_id", each) for each in ids]),),
             conn,
@@ -176,8 +181,26 @@ class AsyncReader(Generic[E]):
         """
         if against is not None:
             return unreadable_lines(self._codec, against)
-        rows = await self._database.rows(s.LAST_OF_TYPES, (str(count("last", last, least=1)),))
+        rows = await self._read_rows(s.LAST_OF_TYPES, (str(count("last", last, least=1)),))
         return unreadable_rows(self._codec, rows)
+
+    @property
+    def _reading(self) -> AsyncDatabase:
+        """The database of reads that may be stale."""
+        return self._database if self._standby is None else self._standby.database
+
+    async def _read_rows(
+        self, statement: str, parameters: Parameters, conn: AsyncConn | None = None
+    ) -> list[TupleRow]:
+        """Run a statement that may be stale; in a transaction on its connection."""
+        if conn is None and self._standby is not None:
+            conn = self._database.source.ambient()
+        if conn is not None:
+            return await self._database.rows(statement, parameters, conn)
+        return await self._once_there(partial(self._reading.rows, statement, parameters))
+
+    async def _once_there(self, read: Callable[[], Awaitable[T]]) -> T:
+        return await async_once_there(read, None if self._standby is None else self._database.ready)
 
     async def _messages(
         self,

@@ -15,6 +15,7 @@ from psycopg.rows import TupleRow
 from pgstore._async.delivery import AsyncDelivery, Lease
 from pgstore._async.lending import AsyncBorrower
 from pgstore._async.opening import AsyncOpening
+from pgstore._async.publisher import AsyncPublisher
 from pgstore._async.scheduler import AsyncScheduler
 from pgstore._async.subscription import AsyncSubscription
 from pgstore._async.waker import AsyncWaker
@@ -52,6 +53,7 @@ _LOOK_FOR_SILENCE = 0.1
 
 # It is given a function to call whenever the server has answered.
 Work = Callable[[Callable[[], None]], Awaitable[None]]
+Beside = type[AsyncScheduler] | type[AsyncPublisher]
 
 
 class AsyncRunner:
@@ -66,7 +68,7 @@ class AsyncRunner:
         *,
         lease: float,
         hooks: RunnerHooks,
-        scheduled: bool = False,
+        besides: Sequence[Beside] = (),
     ) -> None:
         self._database = database
         self._waker = waker
@@ -75,7 +77,7 @@ class AsyncRunner:
         self._by_name = {subscription.name: subscription for subscription in subscriptions}
         self._lease = lease
         self._hooks = hooks
-        self._scheduled = scheduled
+        self._besides = besides
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._turn = 0
         self._workers = 1
@@ -124,9 +126,9 @@ class AsyncRunner:
         self._workers = workers
         handle = partial(self._repeat, self._work)
         tasks = [AsyncTask(handle, f"pgstore-worker-{n}") for n in range(workers)]
-        if self._scheduled:
-            scheduler = AsyncScheduler(self._database, self._waker, self._stopping)
-            tasks.append(AsyncTask(partial(self._repeat, scheduler.work), "pgstore-scheduler"))
+        for kind in self._besides:
+            beside = kind(self._database, self._waker, self._stopping)
+            tasks.append(AsyncTask(partial(self._repeat, beside.work), f"pgstore-{kind.task}"))
         keeper = AsyncTask(self._keep, "pgstore-leases")
         errors = []
         for task in tasks:

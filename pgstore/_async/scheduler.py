@@ -19,6 +19,8 @@ _HELD = (0.02, 1.0)
 class AsyncScheduler:
     """Delivers what is due, and waits until the next message is, or an earlier one is scheduled."""
 
+    task = "scheduler"
+
     def __init__(self, database: AsyncOpening, waker: AsyncWaker, stopping: AsyncEvent) -> None:
         self._database = database
         self._waker = waker

@@ -11,8 +11,11 @@ from pgstore._async.database import AsyncDatabase
 from pgstore._async.deciding import AsyncDecidingStore
 from pgstore._async.grouping import AsyncGrouping
 from pgstore._async.opening import AsyncOpening
-from pgstore._async.runner import AsyncRunner
+from pgstore._async.publisher import AsyncPublisher
+from pgstore._async.runner import AsyncRunner, Beside
+from pgstore._async.scheduler import AsyncScheduler
 from pgstore._async.source import PoolConnection
+from pgstore._async.standby import AsyncStandby
 from pgstore._async.subscription import AsyncSubscription, SubscriptionOptions
 from pgstore._async.waker import AsyncWaker, WakeUp
 from pgstore._compat.joining import AsyncConnections
@@ -42,6 +45,8 @@ _PATIENCE = 30.0
 # Each has connections and a task or a thread: more than a server has room for.
 _MOST_WORKERS = 1000
 
+_NOTHING = "pass what to run: run(store.subscription(…))"
+
 
 class AsyncMessageStore(AsyncDecidingStore[E]):
     """Write and read messages of the types `E`."""
@@ -60,6 +65,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         wakeup: WakeUp = "listen",
         prepare_threshold: int | None = 5,
         group_writes: bool = False,
+        read_conninfo: AsyncConnections | None = None,
     ) -> None: ...
 
     @overload
@@ -76,6 +82,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         wakeup: WakeUp = "listen",
         prepare_threshold: int | None = 5,
         group_writes: bool = False,
+        read_conninfo: AsyncConnections | None = None,
     ) -> None: ...
 
     def __init__(
@@ -91,6 +98,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         wakeup: WakeUp = "listen",
         prepare_threshold: int | None = 5,
         group_writes: bool = False,
+        read_conninfo: AsyncConnections | None = None,
     ) -> None:
         """Make a store; it connects when it is first used.
 
@@ -120,6 +128,10 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
             group_writes: send the `write` calls of concurrent tasks together, one transaction for
                 several messages; each with its own expected version and error. A write that finds
                 no other on its way is sent at once, and alone. Not those with `conn`.
+            read_conninfo: of a standby, as `conninfo`: `read`, `last`, `get`, `get_many`,
+                `read_all`, `read_category`, `read_correlated`, `follow` and `check_messages` go
+                there, and see a write some hundredths of a second later; all else, and what has
+                `conn`, does not. `run` then publishes the horizon.
 
         Raises:
             InvalidArgumentError: the name cannot be a schema's, or `conninfo` is none of these.
@@ -133,10 +145,11 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
                 wakeup=wakeup != "listen",
                 prepare_threshold=prepare_threshold != 5,
                 group_writes=group_writes is not False,
+                read_conninfo=read_conninfo is not None,
             )
             database = AsyncDatabase(conninfo._database.source)
             super().__init__(database, codec, conninfo._waker, conninfo._grouping)
-            runners = conninfo._runners
+            runners, self._standby = conninfo._runners, conninfo._standby
         else:
             source = source_of(conninfo, store, create, wakeup, prepare_threshold, group_writes)
             waker = AsyncWaker(source, wakeup)
@@ -144,6 +157,9 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
             grouping = AsyncGrouping(database) if group_writes else None
             super().__init__(database, codec, waker, grouping)
             runners = set()
+            if read_conninfo is not None:
+                there = source_of(read_conninfo, store, create, wakeup, prepare_threshold, False)
+                self._standby = AsyncStandby(there, wakeup)
         self._runners: set[AsyncRunner] = runners
         self._hooks = (enc_hook, dec_hook)
 
@@ -248,6 +264,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         hooks: RunnerHooks | None = None,
         signals: bool = True,
         scheduled: bool = False,
+        publish: bool | None = None,
     ) -> None:
         """Handle the subscriptions' messages until SIGTERM or SIGINT, or `stop()`.
 
@@ -263,10 +280,18 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
                 before are called too. With False they are left alone.
             scheduled: write scheduled messages to their streams when they are due, too, or, without
                 subscriptions, do only that.
+            publish: publish the horizon, up to which standbys can be read across streams, too, or
+                only that. One process of those that do publishes. Without it: where the store has a
+                `read_conninfo`.
         """
         workers = count("workers", workers, least=1, most=_MOST_WORKERS)
         opening = AsyncOpening(self._database.source)
-        runner = self._runner(opening, subscriptions, lease, hooks, scheduled)
+        besides: list[Beside] = [AsyncScheduler] if scheduled is True else []
+        if publish is True or (publish is None and self._standby is not None):
+            besides.append(AsyncPublisher)
+        if not subscriptions and not (scheduled is True or publish is True):
+            raise InvalidArgumentError(_NOTHING)
+        runner = self._runner(opening, subscriptions, lease, hooks, besides)
         self._runners.add(runner)
         if opening.ended:  # `close` may not have seen this one
             runner.stop()
@@ -290,6 +315,8 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
             InvalidArgumentError: the store runs on Django's connections, and a block of `atomic()`
                 is open, as in each `TestCase`: only what is committed is handled.
         """
+        if not subscriptions:
+            raise InvalidArgumentError(_NOTHING)
         opening = AsyncOpening(self._database.source)
         return await self._runner(opening, subscriptions, lease, hooks).run_once(raise_errors)
 
@@ -322,13 +349,16 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         its followers and every `run`, and waits for these to finish their batches. Operations
         begun later open new connections.
         """
-        self._database.source.closings += 1
+        for source in {self._database.source, self._reading.source}:
+            source.closings += 1
         self.stop()
         if self._grouping is not None:
             await self._grouping.finish(_PATIENCE)
         self._waker.ring()
         for runner in list(self._runners):
             await runner.wait_until_ended(_PATIENCE)
+        if self._standby is not None:
+            await self._standby.aclose()
         await self._waker.aclose()
         await self._database.source.aclose()
 
@@ -349,10 +379,8 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         subscriptions: Sequence[AsyncSubscription[E]],
         lease: float,
         hooks: RunnerHooks | None,
-        scheduled: bool = False,
+        besides: Sequence[Beside] = (),
     ) -> AsyncRunner:
-        if not subscriptions and scheduled is not True:
-            raise InvalidArgumentError("pass what to run: run(store.subscription(…))")
         for each in subscriptions:
             if not isinstance(each, AsyncSubscription):
                 raise InvalidArgumentError(
@@ -373,5 +401,5 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
             subscriptions,
             lease=seconds("lease", lease),
             hooks=GuardedHooks(hooks),
-            scheduled=scheduled is True,
+            besides=besides,
         )

@@ -23,10 +23,13 @@ from pgstore._core.silence import cut
 from pgstore._core.translation import passes
 
 WakeUp = Literal["listen", "poll"]
+Found = Literal["messages", "writers", "nothing", "standby"]
 
 _FALLBACK_POLL = 10.0
 _SLICE = 0.5
 _SLOW_POLL = 1.0
+# A standby cannot be listened on, and its primary publishes at such a pace.
+_STANDBY_POLL = 0.05
 _LOOK_AGAIN = (0.002, 0.25)
 # Notified readers go first: this thread and its statements would only be in their way. psycopg
 # waits whole milliseconds, and spins for the rest.
@@ -239,8 +242,8 @@ class AsyncWaker:
                 except psycopg.errors.LockNotAvailable as error:
                     self._polls(str(error))
                     await closed.wait(_SLOW_POLL)
-            elif found == "nothing":
-                await closed.wait(_SLOW_POLL)
+            elif found in ("nothing", "standby"):
+                await closed.wait(_SLOW_POLL if found == "nothing" else _STANDBY_POLL)
             elif found == "messages" and busy:
                 await closed.wait(busy)
             if found == "writers":
@@ -307,14 +310,16 @@ class AsyncWaker:
 
     async def _look(
         self, conn: AsyncConnection[object], statement: str, *parameters: str | None
-    ) -> Literal["messages", "writers", "nothing"]:
+    ) -> Found:
         moved, in_flight = await self._horizon(conn, statement, *parameters)
+        if in_flight is None:
+            return "standby"
         return "messages" if moved else "writers" if in_flight else "nothing"
 
     async def _horizon(
         self, conn: AsyncConnection[object], statement: str, *parameters: str | None
-    ) -> tuple[bool, bool]:
-        """Whether the safe position has moved, and whether anything is in flight."""
+    ) -> tuple[bool, bool | None]:
+        """Whether the safe position has moved, and any writer is in flight: None on a standby."""
         ((safe_position, in_flight),) = await run(
             conn, self._source.statements[statement], parameters
         )
@@ -327,9 +332,7 @@ class AsyncWaker:
             self.counter.advance()
         return moved, in_flight
 
-    async def _sleep(
-        self, conn: AsyncConnection[object], closed: AsyncEvent
-    ) -> Literal["messages", "writers", "nothing"]:
+    async def _sleep(self, conn: AsyncConnection[object], closed: AsyncEvent) -> Found:
         """Wait until many writers notify or one is in flight; do not wait if one is already."""
         found, rings = await self._look(conn, s.FALL_ASLEEP, self._session), 0
         self._told = None

@@ -19,6 +19,7 @@ from pgstore._core.upcasters import SkippedMessage
 from pgstore._sync.lending import Borrower
 from pgstore._sync.opening import Opening
 from pgstore._sync.waker import Waker
+from pgstore.errors import StandbyBehindError
 
 # Rows of messages; the position to continue after, which may be stored; and the position up to
 # which the page has looked, which may not: after a crash the server can give rolled back positions
@@ -104,6 +105,11 @@ class Follower(Generic[E]):
             self.position = self._reached
             try:
                 rows, self._reached, self._looked, more = self._fetch(self.position)
+            except StandbyBehindError:  # it waits for what it has not, as for a new message
+                if left(until) == 0:
+                    return
+                self._waker.wait(seen, min(PACE, left(until) or PACE))
+                continue
             except Exception as error:
                 if self._ended() and isinstance(error, psycopg.OperationalError):
                     return  # the connection was taken away from it

@@ -11,9 +11,11 @@ from psycopg.rows import TupleRow
 from pgstore._compat.joining import Conn
 from pgstore._core import statements as s
 from pgstore._core.arguments import count, name_of, number, seconds, several, whole
+from pgstore._core.deadlines import deadline, left
 from pgstore._core.filters import Filter, categories_of
 from pgstore._core.messages import POSITION, E, StoredMessage
 from pgstore._core.metadata import Metadata, object_text
+from pgstore._core.outages import PACE
 from pgstore._core.parameters import array
 from pgstore._core.tags import Query, TaggedMessages, items_of, named, query_text, texts
 from pgstore._core.upcasters import SkippedMessage
@@ -22,6 +24,7 @@ from pgstore._sync.follower import Follower, Page
 from pgstore._sync.lending import Borrower
 from pgstore._sync.opening import Opening
 from pgstore._sync.reader import PAGE, Fetched, Reader
+from pgstore.errors import StandbyError
 
 # Columns that a page has besides those of messages; the last one only of `read_matching`.
 _REACHED, _LOOKED, _MORE = 9, 10, 11
@@ -77,6 +80,8 @@ class GlobalReader(Reader[E]):
         Raises:
             ReadIsolationError: the connection is under another isolation level.
             PositionBeyondEndError: `after_position` is beyond the last position of the store.
+            StandbyBehindError: a standby has not got to `after_position` in 5 seconds.
+            StandbyError: it is read from a standby, and no horizon was published.
         """
         if max_count is not None:
             max_count = count("max_count", max_count)
@@ -92,7 +97,7 @@ class GlobalReader(Reader[E]):
         )
 
         def fetch(after: int, size: int) -> Fetched[int]:
-            run = partial(self._database.rows, conn=conn)
+            run = partial(self._read_rows, conn=conn)
             rows, reached, _, more = self._page(run, after, size, chosen, up_to_position)
             return rows, reached if more or len(rows) == size else None
 
@@ -163,16 +168,47 @@ class GlobalReader(Reader[E]):
         after_position = whole("after_position", after_position)
         if timeout is not None:
             timeout = seconds("timeout", timeout)
-        opening = Opening(self._database.source)
-
-        borrower = Borrower(self._waker.lending, opening)
+        waker = self._waker if self._standby is None else self._standby.waker
+        opening = Opening(self._reading.source)
+        borrower = Borrower(waker.lending, opening)
 
         def fetch(position: int) -> Page:
             return self._page(borrower.rows, position, PAGE, chosen)
 
-        return Follower(
-            fetch, self._stored, self._waker, opening, borrower, after_position, timeout
-        )
+        return Follower(fetch, self._stored, waker, opening, borrower, after_position, timeout)
+
+    def wait_until_readable(self, position: int, *, timeout: float | None = 30.0) -> None:
+        """Wait until `read_all` and `follow` read up to a global position: read your writes.
+
+        With `read_conninfo` until the standby can be read up to there. Without it, until nothing is
+        in flight before that position.
+
+        Raises:
+            TimeoutError: it cannot be read, after so many seconds.
+            StandbyError: nothing was published meanwhile.
+        """
+        position = whole("position", position)
+        if timeout is not None:
+            timeout = seconds("timeout", timeout)
+        until = deadline(timeout)
+        waker = self._waker if self._standby is None else self._standby.waker
+        while True:
+            seen, remaining = waker.counter.value, left(until)
+            try:
+                ((safe, _),) = self._read_rows(s.HORIZON, ())
+            except StandbyError:  # nothing was published yet
+                if remaining == 0:
+                    raise
+                waker.wait(seen, PACE if remaining is None else min(PACE, remaining))
+                continue
+            if safe >= position:
+                return
+            if remaining == 0:
+                raise TimeoutError(
+                    f"position {position} cannot be read in {timeout:g} s, but up to {safe}: a"
+                    " writer is in flight before it, or the standby is behind"
+                )
+            waker.wait(seen, remaining)
 
     def read_correlated(
         self,
@@ -196,7 +232,7 @@ class GlobalReader(Reader[E]):
 
         def fetch(after: int, size: int) -> Fetched[int]:
             parameters = (correlation_id, str(after), str(size))
-            rows = self._database.rows(s.READ_CORRELATED, parameters, conn)
+            rows = self._read_rows(s.READ_CORRELATED, parameters, conn)
             return rows, rows[-1][POSITION] if len(rows) == size else None
 
         return self._messages(fetch, 0, max_count)

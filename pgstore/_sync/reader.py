@@ -4,6 +4,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from os import PathLike
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -18,11 +19,14 @@ from pgstore._core.checking import UnreadableMessage, unreadable_lines, unreadab
 from pgstore._core.codec import Codec
 from pgstore._core.messages import TYPE, VERSION, E, MessagePosition, StoredMessage
 from pgstore._core.upcasters import SkippedMessage
+from pgstore._sync.cursor import Parameters
 from pgstore._sync.database import Database
+from pgstore._sync.standby import Standby, once_there
 from pgstore._sync.waker import Waker
 from pgstore.errors import MessageNotFoundError
 
 P = TypeVar("P")
+T = TypeVar("T")
 
 # Rows of messages, and the place where the next ones are; None if these are the last.
 Fetched = tuple[list[TupleRow], P | None]
@@ -42,6 +46,7 @@ class Reader(Generic[E]):
         self._database = database
         self._codec = codec
         self._waker = waker
+        self._standby: Standby | None = None  # for reads that may be stale
 
     def read(
         self,
@@ -80,7 +85,7 @@ class Reader(Generic[E]):
                 max_count = between if max_count is None else min(max_count, between)
 
         def fetch(start: int | None, size: int) -> Fetched[int | None]:
-            rows = self._database.rows(
+            rows = self._read_rows(
                 s.READ_STREAM,
                 (stream, number("from_version", start), str(size), "true" if backward else "false"),
                 conn,
@@ -98,7 +103,7 @@ class Reader(Generic[E]):
         """The stream's last message, or its last one of the type with this name; None if none."""
         if type is not None:
             name_of("type", type)
-        rows = self._database.rows(s.LAST_MESSAGE, (name_of("stream", stream), type), conn)
+        rows = self._read_rows(s.LAST_MESSAGE, (name_of("stream", stream), type), conn)
         while rows:
             for row in rows:
                 if type is None or row[TYPE] == type:
@@ -106,7 +111,7 @@ class Reader(Generic[E]):
                         return self._stored(row)
             before = rows[-1][VERSION] - 1
             parameters = (stream, str(before), str(_FIRST_PAGE), "true")
-            rows = self._database.rows(s.READ_STREAM, parameters, conn) if before else []
+            rows = self._read_rows(s.READ_STREAM, parameters, conn) if before else []
         return None
 
     def get(self, message_id: UUID, *, conn: Conn | None = None) -> StoredMessage[E]:
@@ -125,7 +130,7 @@ class Reader(Generic[E]):
     ) -> dict[UUID, StoredMessage[E]]:
         """The messages with these ids, in that order; ids that do not exist are left out."""
         ids = several("message_ids", message_ids) or ()
-        rows = self._database.rows(
+        rows = self._read_rows(
             s.GET_MESSAGES,
             ("\n".join([uuid_text("message_id", each) for each in ids]),),
             conn,
@@ -176,8 +181,26 @@ class Reader(Generic[E]):
         """
         if against is not None:
             return unreadable_lines(self._codec, against)
-        rows = self._database.rows(s.LAST_OF_TYPES, (str(count("last", last, least=1)),))
+        rows = self._read_rows(s.LAST_OF_TYPES, (str(count("last", last, least=1)),))
         return unreadable_rows(self._codec, rows)
+
+    @property
+    def _reading(self) -> Database:
+        """The database of reads that may be stale."""
+        return self._database if self._standby is None else self._standby.database
+
+    def _read_rows(
+        self, statement: str, parameters: Parameters, conn: Conn | None = None
+    ) -> list[TupleRow]:
+        """Run a statement that may be stale; in a transaction on its connection."""
+        if conn is None and self._standby is not None:
+            conn = self._database.source.ambient()
+        if conn is not None:
+            return self._database.rows(statement, parameters, conn)
+        return self._once_there(partial(self._reading.rows, statement, parameters))
+
+    def _once_there(self, read: Callable[[], T]) -> T:
+        return once_there(read, None if self._standby is None else self._database.ready)
 
     def _messages(
         self,

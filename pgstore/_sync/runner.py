@@ -29,6 +29,7 @@ from pgstore._core.translation import passes
 from pgstore._sync.delivery import Delivery, Lease
 from pgstore._sync.lending import Borrower
 from pgstore._sync.opening import Opening
+from pgstore._sync.publisher import Publisher
 from pgstore._sync.scheduler import Scheduler
 from pgstore._sync.subscription import Subscription
 from pgstore._sync.waker import Waker
@@ -54,6 +55,7 @@ _LOOK_FOR_SILENCE = 0.1
 
 # It is given a function to call whenever the server has answered.
 Work = Callable[[Callable[[], None]], None]
+Beside = type[Scheduler] | type[Publisher]
 
 
 class Runner:
@@ -68,7 +70,7 @@ class Runner:
         *,
         lease: float,
         hooks: RunnerHooks,
-        scheduled: bool = False,
+        besides: Sequence[Beside] = (),
     ) -> None:
         self._database = database
         self._waker = waker
@@ -77,7 +79,7 @@ class Runner:
         self._by_name = {subscription.name: subscription for subscription in subscriptions}
         self._lease = lease
         self._hooks = hooks
-        self._scheduled = scheduled
+        self._besides = besides
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._turn = 0
         self._workers = 1
@@ -126,9 +128,9 @@ class Runner:
         self._workers = workers
         handle = partial(self._repeat, self._work)
         tasks = [Task(handle, f"pgstore-worker-{n}") for n in range(workers)]
-        if self._scheduled:
-            scheduler = Scheduler(self._database, self._waker, self._stopping)
-            tasks.append(Task(partial(self._repeat, scheduler.work), "pgstore-scheduler"))
+        for kind in self._besides:
+            beside = kind(self._database, self._waker, self._stopping)
+            tasks.append(Task(partial(self._repeat, beside.work), f"pgstore-{kind.task}"))
         keeper = Task(self._keep, "pgstore-leases")
         errors = []
         for task in tasks:

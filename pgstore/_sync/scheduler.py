@@ -21,6 +21,8 @@ _HELD = (0.02, 1.0)
 class Scheduler:
     """Delivers what is due, and waits until the next message is, or an earlier one is scheduled."""
 
+    task = "scheduler"
+
     def __init__(self, database: Opening, waker: Waker, stopping: Event) -> None:
         self._database = database
         self._waker = waker

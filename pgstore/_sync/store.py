@@ -32,8 +32,11 @@ from pgstore._sync.database import Database
 from pgstore._sync.deciding import DecidingStore
 from pgstore._sync.grouping import Grouping
 from pgstore._sync.opening import Opening
-from pgstore._sync.runner import Runner
+from pgstore._sync.publisher import Publisher
+from pgstore._sync.runner import Beside, Runner
+from pgstore._sync.scheduler import Scheduler
 from pgstore._sync.source import PoolConnection
+from pgstore._sync.standby import Standby
 from pgstore._sync.subscription import Subscription, SubscriptionOptions
 from pgstore._sync.waker import Waker, WakeUp
 from pgstore.errors import InvalidArgumentError
@@ -43,6 +46,8 @@ _PATIENCE = 30.0
 
 # Each has connections and a task or a thread: more than a server has room for.
 _MOST_WORKERS = 1000
+
+_NOTHING = "pass what to run: run(store.subscription(…))"
 
 
 class MessageStore(DecidingStore[E]):
@@ -62,6 +67,7 @@ class MessageStore(DecidingStore[E]):
         wakeup: WakeUp = "listen",
         prepare_threshold: int | None = 5,
         group_writes: bool = False,
+        read_conninfo: Connections | None = None,
     ) -> None: ...
 
     @overload
@@ -78,6 +84,7 @@ class MessageStore(DecidingStore[E]):
         wakeup: WakeUp = "listen",
         prepare_threshold: int | None = 5,
         group_writes: bool = False,
+        read_conninfo: Connections | None = None,
     ) -> None: ...
 
     def __init__(
@@ -93,6 +100,7 @@ class MessageStore(DecidingStore[E]):
         wakeup: WakeUp = "listen",
         prepare_threshold: int | None = 5,
         group_writes: bool = False,
+        read_conninfo: Connections | None = None,
     ) -> None:
         """Make a store; it connects when it is first used.
 
@@ -122,6 +130,10 @@ class MessageStore(DecidingStore[E]):
             group_writes: send the `write` calls of concurrent tasks together, one transaction for
                 several messages; each with its own expected version and error. A write that finds
                 no other on its way is sent at once, and alone. Not those with `conn`.
+            read_conninfo: of a standby, as `conninfo`: `read`, `last`, `get`, `get_many`,
+                `read_all`, `read_category`, `read_correlated`, `follow` and `check_messages` go
+                there, and see a write some hundredths of a second later; all else, and what has
+                `conn`, does not. `run` then publishes the horizon.
 
         Raises:
             InvalidArgumentError: the name cannot be a schema's, or `conninfo` is none of these.
@@ -135,10 +147,11 @@ class MessageStore(DecidingStore[E]):
                 wakeup=wakeup != "listen",
                 prepare_threshold=prepare_threshold != 5,
                 group_writes=group_writes is not False,
+                read_conninfo=read_conninfo is not None,
             )
             database = Database(conninfo._database.source)
             super().__init__(database, codec, conninfo._waker, conninfo._grouping)
-            runners = conninfo._runners
+            runners, self._standby = conninfo._runners, conninfo._standby
         else:
             source = source_of(conninfo, store, create, wakeup, prepare_threshold, group_writes)
             waker = Waker(source, wakeup)
@@ -146,6 +159,9 @@ class MessageStore(DecidingStore[E]):
             grouping = Grouping(database) if group_writes else None
             super().__init__(database, codec, waker, grouping)
             runners = set()
+            if read_conninfo is not None:
+                there = source_of(read_conninfo, store, create, wakeup, prepare_threshold, False)
+                self._standby = Standby(there, wakeup)
         self._runners: set[Runner] = runners
         self._hooks = (enc_hook, dec_hook)
 
@@ -250,6 +266,7 @@ class MessageStore(DecidingStore[E]):
         hooks: RunnerHooks | None = None,
         signals: bool = True,
         scheduled: bool = False,
+        publish: bool | None = None,
     ) -> None:
         """Handle the subscriptions' messages until SIGTERM or SIGINT, or `stop()`.
 
@@ -265,10 +282,18 @@ class MessageStore(DecidingStore[E]):
                 before are called too. With False they are left alone.
             scheduled: write scheduled messages to their streams when they are due, too, or, without
                 subscriptions, do only that.
+            publish: publish the horizon, up to which standbys can be read across streams, too, or
+                only that. One process of those that do publishes. Without it: where the store has a
+                `read_conninfo`.
         """
         workers = count("workers", workers, least=1, most=_MOST_WORKERS)
         opening = Opening(self._database.source)
-        runner = self._runner(opening, subscriptions, lease, hooks, scheduled)
+        besides: list[Beside] = [Scheduler] if scheduled is True else []
+        if publish is True or (publish is None and self._standby is not None):
+            besides.append(Publisher)
+        if not subscriptions and not (scheduled is True or publish is True):
+            raise InvalidArgumentError(_NOTHING)
+        runner = self._runner(opening, subscriptions, lease, hooks, besides)
         self._runners.add(runner)
         if opening.ended:  # `close` may not have seen this one
             runner.stop()
@@ -292,6 +317,8 @@ class MessageStore(DecidingStore[E]):
             InvalidArgumentError: the store runs on Django's connections, and a block of `atomic()`
                 is open, as in each `TestCase`: only what is committed is handled.
         """
+        if not subscriptions:
+            raise InvalidArgumentError(_NOTHING)
         opening = Opening(self._database.source)
         return self._runner(opening, subscriptions, lease, hooks).run_once(raise_errors)
 
@@ -324,13 +351,16 @@ class MessageStore(DecidingStore[E]):
         its followers and every `run`, and waits for these to finish their batches. Operations
         begun later open new connections.
         """
-        self._database.source.closings += 1
+        for source in {self._database.source, self._reading.source}:
+            source.closings += 1
         self.stop()
         if self._grouping is not None:
             self._grouping.finish(_PATIENCE)
         self._waker.ring()
         for runner in list(self._runners):
             runner.wait_until_ended(_PATIENCE)
+        if self._standby is not None:
+            self._standby.close()
         self._waker.close()
         self._database.source.close()
 
@@ -351,10 +381,8 @@ class MessageStore(DecidingStore[E]):
         subscriptions: Sequence[Subscription[E]],
         lease: float,
         hooks: RunnerHooks | None,
-        scheduled: bool = False,
+        besides: Sequence[Beside] = (),
     ) -> Runner:
-        if not subscriptions and scheduled is not True:
-            raise InvalidArgumentError("pass what to run: run(store.subscription(…))")
         for each in subscriptions:
             if not isinstance(each, Subscription):
                 raise InvalidArgumentError(
@@ -375,5 +403,5 @@ class MessageStore(DecidingStore[E]):
             subscriptions,
             lease=seconds("lease", lease),
             hooks=GuardedHooks(hooks),
-            scheduled=scheduled is True,
+            besides=besides,
         )

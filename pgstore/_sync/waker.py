@@ -25,10 +25,13 @@ from pgstore._sync.lending import Borrower, Lending
 from pgstore._sync.source import Source
 
 WakeUp = Literal["listen", "poll"]
+Found = Literal["messages", "writers", "nothing", "standby"]
 
 _FALLBACK_POLL = 10.0
 _SLICE = 0.5
 _SLOW_POLL = 1.0
+# A standby cannot be listened on, and its primary publishes at such a pace.
+_STANDBY_POLL = 0.05
 _LOOK_AGAIN = (0.002, 0.25)
 # Notified readers go first: this thread and its statements would only be in their way. psycopg
 # waits whole milliseconds, and spins for the rest.
@@ -237,8 +240,8 @@ class Waker:
                 except psycopg.errors.LockNotAvailable as error:
                     self._polls(str(error))
                     closed.wait(_SLOW_POLL)
-            elif found == "nothing":
-                closed.wait(_SLOW_POLL)
+            elif found in ("nothing", "standby"):
+                closed.wait(_SLOW_POLL if found == "nothing" else _STANDBY_POLL)
             elif found == "messages" and busy:
                 closed.wait(busy)
             if found == "writers":
@@ -303,16 +306,16 @@ class Waker:
             log.warning("waiting for messages: look once a second: %s", reason)
         return False
 
-    def _look(
-        self, conn: Connection[object], statement: str, *parameters: str | None
-    ) -> Literal["messages", "writers", "nothing"]:
+    def _look(self, conn: Connection[object], statement: str, *parameters: str | None) -> Found:
         moved, in_flight = self._horizon(conn, statement, *parameters)
+        if in_flight is None:
+            return "standby"
         return "messages" if moved else "writers" if in_flight else "nothing"
 
     def _horizon(
         self, conn: Connection[object], statement: str, *parameters: str | None
-    ) -> tuple[bool, bool]:
-        """Whether the safe position has moved, and whether anything is in flight."""
+    ) -> tuple[bool, bool | None]:
+        """Whether the safe position has moved, and any writer is in flight: None on a standby."""
         ((safe_position, in_flight),) = run(conn, self._source.statements[statement], parameters)
         self._answered = time.monotonic()
         self._source.refuse_fenced(conn)
@@ -323,9 +326,7 @@ class Waker:
             self.counter.advance()
         return moved, in_flight
 
-    def _sleep(
-        self, conn: Connection[object], closed: Event
-    ) -> Literal["messages", "writers", "nothing"]:
+    def _sleep(self, conn: Connection[object], closed: Event) -> Found:
         """Wait until many writers notify or one is in flight; do not wait if one is already."""
         found, rings = self._look(conn, s.FALL_ASLEEP, self._session), 0
         self._told = None

@@ -125,7 +125,7 @@ def _session(found: Row) -> list[Finding]:
         _judged(
             "primary",
             "yes" if writable else "standby" if standby else "read only",
-            "write, read across streams and run subscriptions on the primary"
+            "write and run subscriptions on the primary"
             if standby
             else "set default_transaction_read_only to off, or connect to the primary",
             fine=writable,

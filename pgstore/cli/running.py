@@ -1,4 +1,4 @@
-"""Running the handlers of subscriptions."""
+"""Running the handlers of subscriptions, and what else runs until it is stopped."""
 
 import importlib
 import inspect
@@ -49,6 +49,10 @@ def run(
         bool,
         typer.Option("--scheduled", help="Write scheduled messages too, when they are due."),
     ] = False,
+    publish: Annotated[
+        bool,
+        typer.Option("--publish", help="Publish the horizon too, for reads from standbys."),
+    ] = False,
 ) -> None:
     """Run the handlers of subscriptions.
 
@@ -64,10 +68,11 @@ def run(
     """
     import asyncio
 
-    on_stderr = logging.StreamHandler()
-    on_stderr.setFormatter(Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[on_stderr])
+    _log_on_stderr()
+    options: dict[str, Any]
     options = {"workers": workers, "lease": lease, "scheduled": scheduled}
+    if publish:  # otherwise where the program's store reads from a standby
+        options["publish"] = True
     found = imported(place)
     if callable(found) and not _is_subscription(found):
         if _parameters(found):
@@ -78,6 +83,29 @@ def run(
         if inspect.iscoroutine(found):
             found = asyncio.run(found)
     _run(_several(place, found), call, options)
+
+
+@command("publish", panel="Operations")
+def publish(call: Call) -> None:
+    """Publish up to which position standbys can be read across streams.
+
+    Run it beside the primary, where no program does so with `run`; started twice, one of the two
+    publishes, and the other takes over within a second. It ends by SIGTERM or Ctrl-C.
+
+    \b
+      pgstore publish
+    """
+    _log_on_stderr()
+    with call.messages() as store:
+        call.out.note(f"Publishing the horizon of {call.store} …")
+        store.run(publish=True)
+    call.out.note("Ended.")
+
+
+def _log_on_stderr() -> None:
+    on_stderr = logging.StreamHandler()
+    on_stderr.setFormatter(Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[on_stderr])
 
 
 def imported(place: str) -> Any:

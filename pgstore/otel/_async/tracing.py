@@ -17,7 +17,7 @@ from pgstore._async.database import AsyncDatabase
 from pgstore._async.delivery import AsyncDelivery, Lease
 from pgstore._async.lending import AsyncBorrower
 from pgstore._async.opening import AsyncOpening
-from pgstore._async.runner import AsyncRunner
+from pgstore._async.runner import AsyncRunner, Beside
 from pgstore._async.source import AsyncSource
 from pgstore._async.store import AsyncMessageStore
 from pgstore._async.subscription import AsyncSubscription
@@ -36,6 +36,8 @@ def async_trace(store: AsyncMessageStore[Any], telemetry: Telemetry) -> None:
     assert isinstance(store, AsyncTracedStore)
     store._telemetry = telemetry
     store._database = AsyncTracedDatabase(store._database.source, telemetry)
+    if store._standby is not None:
+        store._standby.database = AsyncTracedDatabase(store._standby.database.source, telemetry)
 
 
 @cache
@@ -104,10 +106,10 @@ class AsyncTracedStore(AsyncMessageStore[Any]):
         subscriptions: Sequence[AsyncSubscription[Any]],
         lease: float,
         hooks: RunnerHooks | None,
-        scheduled: bool = False,
+        besides: Sequence[Beside] = (),
     ) -> AsyncRunner:
         metrics = Metrics(self._telemetry, GuardedHooks(hooks))
-        runner = super()._runner(opening, subscriptions, lease, metrics, scheduled)
+        runner = super()._runner(opening, subscriptions, lease, metrics, besides)
         runner.__class__ = AsyncTracedRunner
         assert isinstance(runner, AsyncTracedRunner)
         runner.trace(self._telemetry)

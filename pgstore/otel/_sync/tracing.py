@@ -22,7 +22,7 @@ from pgstore._sync.database import Database
 from pgstore._sync.delivery import Delivery, Lease
 from pgstore._sync.lending import Borrower
 from pgstore._sync.opening import Opening
-from pgstore._sync.runner import Runner
+from pgstore._sync.runner import Beside, Runner
 from pgstore._sync.source import Source
 from pgstore._sync.store import MessageStore
 from pgstore._sync.subscription import Subscription
@@ -38,6 +38,8 @@ def trace(store: MessageStore[Any], telemetry: Telemetry) -> None:
     assert isinstance(store, TracedStore)
     store._telemetry = telemetry
     store._database = TracedDatabase(store._database.source, telemetry)
+    if store._standby is not None:
+        store._standby.database = TracedDatabase(store._standby.database.source, telemetry)
 
 
 @cache
@@ -102,10 +104,10 @@ class TracedStore(MessageStore[Any]):
         subscriptions: Sequence[Subscription[Any]],
         lease: float,
         hooks: RunnerHooks | None,
-        scheduled: bool = False,
+        besides: Sequence[Beside] = (),
     ) -> Runner:
         metrics = Metrics(self._telemetry, GuardedHooks(hooks))
-        runner = super()._runner(opening, subscriptions, lease, metrics, scheduled)
+        runner = super()._runner(opening, subscriptions, lease, metrics, besides)
         runner.__class__ = TracedRunner
         assert isinstance(runner, TracedRunner)
         runner.trace(self._telemetry)
