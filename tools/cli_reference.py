@@ -34,7 +34,7 @@ CONNECTION = "host=/run/postgresql port=5432 dbname=demo user=ada"
 
 _BLOCK = re.compile(r"(?m)^```console\n((?:.*\n)*?)```$")
 _PYTHON = re.compile(r"(?m)^```python\n((?:.*\n)*?)```$")
-_LIVE = (" -f", "pgstore run ")
+_LIVE = (" -f", "pgstore run ", "pgstore publish")
 _QUIET = 1.0
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:  .*\n)+")
 

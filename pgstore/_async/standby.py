@@ -1,4 +1,4 @@
-"""Reads that go to a standby: where, and how long they wait for what is not there yet."""
+"""Reads that go to a standby: their connections, and how long they wait if it is behind."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar

@@ -28,8 +28,8 @@ Found = Literal["messages", "writers", "nothing", "standby"]
 _FALLBACK_POLL = 10.0
 _SLICE = 0.5
 _SLOW_POLL = 1.0
-# A standby cannot be listened on, and its primary publishes at such a pace.
-_STANDBY_POLL = 0.05
+# A session on a standby cannot listen; its primary publishes at such a pace.
+_STANDBY_POLL = 0.03
 _LOOK_AGAIN = (0.002, 0.25)
 # Notified readers go first: this thread and its statements would only be in their way. psycopg
 # waits whole milliseconds, and spins for the rest.
@@ -242,14 +242,14 @@ class AsyncWaker:
                 except psycopg.errors.LockNotAvailable as error:
                     self._polls(str(error))
                     await closed.wait(_SLOW_POLL)
-            elif found in ("nothing", "standby"):
-                await closed.wait(_SLOW_POLL if found == "nothing" else _STANDBY_POLL)
+            elif found == "nothing":
+                await closed.wait(_SLOW_POLL)
             elif found == "messages" and busy:
                 await closed.wait(busy)
-            if found == "writers":
+            if found in ("writers", "standby"):
                 # These writers may not notify: they may have tested the bell before this session
                 # held it.
-                await closed.wait(delay)
+                await closed.wait(max(delay, _STANDBY_POLL) if found == "standby" else delay)
                 delay = min(delay * 2, _LOOK_AGAIN[1])
             else:
                 delay = _LOOK_AGAIN[0]
@@ -312,9 +312,9 @@ class AsyncWaker:
         self, conn: AsyncConnection[object], statement: str, *parameters: str | None
     ) -> Found:
         moved, in_flight = await self._horizon(conn, statement, *parameters)
-        if in_flight is None:
-            return "standby"
-        return "messages" if moved else "writers" if in_flight else "nothing"
+        if moved:
+            return "messages"
+        return "standby" if in_flight is None else "writers" if in_flight else "nothing"
 
     async def _horizon(
         self, conn: AsyncConnection[object], statement: str, *parameters: str | None

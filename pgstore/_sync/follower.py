@@ -105,7 +105,7 @@ class Follower(Generic[E]):
             self.position = self._reached
             try:
                 rows, self._reached, self._looked, more = self._fetch(self.position)
-            except StandbyBehindError:  # it waits for what it has not, as for a new message
+            except StandbyBehindError:  # no outage: wait as for a new message
                 if left(until) == 0:
                     return
                 self._waker.wait(seen, min(PACE, left(until) or PACE))

@@ -1,6 +1,6 @@
 # Generated from pgstore/_async/standby.py by `python tools/unasync.py`.
 
-"""Reads that go to a standby: where, and how long they wait for what is not there yet."""
+"""Reads that go to a standby: their connections, and how long they wait if it is behind."""
 
 from collections.abc import Callable
 from typing import TypeVar

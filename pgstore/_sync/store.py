@@ -132,8 +132,8 @@ class MessageStore(DecidingStore[E]):
                 no other on its way is sent at once, and alone. Not those with `conn`.
             read_conninfo: of a standby, as `conninfo`: `read`, `last`, `get`, `get_many`,
                 `read_all`, `read_category`, `read_correlated`, `follow` and `check_messages` go
-                there, and see a write some hundredths of a second later; all else, and what has
-                `conn`, does not. `run` then publishes the horizon.
+                there, and see a write some tenths of a second later, unless they have `conn`. All
+                other operations go to `conninfo`. `run` then publishes the horizon.
 
         Raises:
             InvalidArgumentError: the name cannot be a schema's, or `conninfo` is none of these.

@@ -22,7 +22,7 @@ SUBJECTS = {
         "parked",
     ],
     "changing": ["refilter", "check-messages"],
-    "running": ["run"],
+    "running": ["run", "publish"],
     "installation": [
         *("install", "upgrade", "status", "sql", "sql-path", "uninstall", "demo", "server"),
     ],

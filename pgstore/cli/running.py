@@ -1,4 +1,4 @@
-"""Running the handlers of subscriptions, and what else runs until it is stopped."""
+"""Running the handlers of subscriptions, and publishing the horizon."""
 
 import importlib
 import inspect

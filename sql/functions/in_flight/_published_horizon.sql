@@ -15,7 +15,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
   -- The newest version has the highest position. A look by a constant key, or along the table,
-  -- would pass over all dead versions: 5 ms after 200,000 of them.
+  -- would pass over all dead versions: 1 ms after 60,000 of them.
   SELECT h.safe_position, h.published_at, h.publisher INTO safe_position, published_at, publisher
   FROM store_horizon AS h
   ORDER BY h.safe_position DESC
