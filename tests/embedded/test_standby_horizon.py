@@ -86,16 +86,15 @@ READS = (
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize("isolation", ["READ COMMITTED", REPEATABLE])
 def test_reads_stop_at_the_published_horizon(both: Pair, read: str, isolation: str) -> None:
-    writer = other(both.primary)
     store = both.primary
-    _, first = store.write("account-1", type="A", data="{}", metadata="{}")
-    store.write("account-2", type="A", data="{}", metadata="{}", on=writer)
-    store.write("account-3", type="A", data="{}", metadata="{}")
-    assert both.publish() == first
-    both.caught_up()
-    with other(both.standby, isolation) as conn:
-        assert both.standby.query(read, on=conn).fetchall() == [(first,)]
-    writer.commit()
+    with other(store) as writer:
+        _, first = store.write("account-1", type="A", data="{}", metadata="{}")
+        store.write("account-2", type="A", data="{}", metadata="{}", on=writer)
+        store.write("account-3", type="A", data="{}", metadata="{}")
+        assert both.publish() == first
+        both.caught_up()
+        with other(both.standby, isolation) as conn:
+            assert both.standby.query(read, on=conn).fetchall() == [(first,)]
     both.caught_up()  # not published: the standby has the messages, and does not know that
     assert both.standby.query(read).fetchall() == [(first,)]
     last = both.publish()
@@ -103,7 +102,6 @@ def test_reads_stop_at_the_published_horizon(both: Pair, read: str, isolation: s
     with other(both.standby, isolation) as conn:
         found = both.standby.query(read, on=conn).fetchall()
     assert found == [(position,) for position in range(first, last + 1)]
-    writer.close()
 
 
 def test_a_snapshot_sees_the_horizon_that_was_published_before(both: Pair) -> None:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -143,8 +144,12 @@ def test_follow_waits_for_messages_on_a_standby(
     store: MessageStore[Noted],
     there: MessageStore[Noted],
     name: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     found: dict[str, list[int]] = {"by the primary's store": [], "alone": []}
+
+    def have_read(count: int) -> bool:
+        return all(len(each) == count for each in found.values())
 
     def read(by: str, reader: MessageStore[Noted]) -> None:
         with reader.follow(timeout=PATIENCE) as following:
@@ -155,6 +160,7 @@ def test_follow_waits_for_messages_on_a_standby(
 
     with publishing(servers, name):
         store.wait_until_readable(store.write("note-1", Noted(0)).global_position)
+        caplog.clear()
         threads = [
             threading.Thread(target=read, args=pair)
             for pair in zip(found, (store, there), strict=True)
@@ -162,10 +168,12 @@ def test_follow_waits_for_messages_on_a_standby(
         for thread in threads:
             thread.start()
         for number in range(1, 10):
+            until(partial(have_read, number))
             store.write("note-1", Noted(number))
         for thread in threads:
             thread.join()
     assert found == {by: [*range(10)] for by in found}
+    assert caplog.text == ""  # it does not try to listen there
 
 
 def test_follow_waits_for_a_position_that_is_not_there_yet(

@@ -72,6 +72,19 @@ def test_outside_of_a_block_each_operation_is_committed(
     assert [each.message for each in store.read(stream)] == [Paid(1)]
 
 
+def test_reads_that_may_be_stale_are_part_of_the_atomic_block_too(
+    django: Any, conninfo: str, shared: str, stream: str, alias: str
+) -> None:
+    with (
+        MessageStore[Paid](
+            django.connections[alias], read_conninfo=conninfo, store=shared, messages=Paid
+        ) as store,
+        django.transaction.atomic(using=alias),
+    ):
+        store.write(stream, Paid(1))
+        assert [each.message for each in store.read(stream)] == [Paid(1)]
+
+
 def test_a_conflict_that_is_caught_marks_the_block(
     store: Store, django: Any, orders: Orders, stream: str, alias: str
 ) -> None:

@@ -253,6 +253,8 @@ def sleep(calls: Calls) -> None:
     calls("horizon()")
     calls("fall_asleep()")
     calls("wake_up()")
+    calls("publish_horizon()")
+    calls("horizon_age()")
 
 
 def consume(calls: Calls, partitions: int) -> None:

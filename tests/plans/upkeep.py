@@ -50,5 +50,7 @@ UPKEEP = {
     "forget the scheduled of a stream": Case(
         "SELECT _forget_scheduled('scheduled-7')", 4000, 15000
     ),
+    "publish": Case("SELECT publish_horizon('me')", 1, 50, None, KEPT | {None}),
+    "age of what is published": Case("SELECT publish_horizon('me'), horizon_age()", 1, 50),
     "scheduled of a stream": Case("SELECT * FROM list_scheduled('scheduled-7', 100)", 150, 400),
 }

@@ -174,7 +174,7 @@ def test_the_newest_version_is_the_first_that_a_look_finds(empty: Store, connect
     old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     old.execute(f"SELECT FROM {empty.name}.horizon_age()".encode())
     empty.query(
-        "DO $$ BEGIN FOR n IN 1..3000 LOOP"
+        "DO $$ BEGIN FOR n IN 1..15000 LOOP"
         " UPDATE STORE.store_horizon SET safe_position = safe_position + 1;"
         " END LOOP; END $$"
     )
