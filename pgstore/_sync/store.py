@@ -47,8 +47,6 @@ _PATIENCE = 30.0
 # Each has connections and a task or a thread: more than a server has room for.
 _MOST_WORKERS = 1000
 
-_NOTHING = "pass what to run: run(store.subscription(…))"
-
 
 class MessageStore(DecidingStore[E]):
     """Write and read messages of the types `E`."""
@@ -130,10 +128,8 @@ class MessageStore(DecidingStore[E]):
             group_writes: send the `write` calls of concurrent tasks together, one transaction for
                 several messages; each with its own expected version and error. A write that finds
                 no other on its way is sent at once, and alone. Not those with `conn`.
-            read_conninfo: of a standby, as `conninfo`: `read`, `last`, `get`, `get_many`,
-                `read_all`, `read_category`, `read_correlated`, `follow` and `check_messages` go
-                there, and see a write some tenths of a second later, unless they have `conn`. All
-                other operations go to `conninfo`. `run` then publishes the horizon.
+            read_conninfo: of a standby, as `conninfo`, for reads that may be some tenths of a
+                second behind. `run` then publishes the horizon, up to which these read.
 
         Raises:
             InvalidArgumentError: the name cannot be a schema's, or `conninfo` is none of these.
@@ -282,17 +278,14 @@ class MessageStore(DecidingStore[E]):
                 before are called too. With False they are left alone.
             scheduled: write scheduled messages to their streams when they are due, too, or, without
                 subscriptions, do only that.
-            publish: publish the horizon, up to which standbys can be read across streams, too, or
-                only that. One process of those that do publishes. Without it: where the store has a
-                `read_conninfo`.
+            publish: publish the horizon for standbys, too, or only that; if not given, where the
+                store has a `read_conninfo`.
         """
         workers = count("workers", workers, least=1, most=_MOST_WORKERS)
         opening = Opening(self._database.source)
         besides: list[Beside] = [Scheduler] if scheduled is True else []
         if publish is True or (publish is None and self._standby is not None):
             besides.append(Publisher)
-        if not subscriptions and not (scheduled is True or publish is True):
-            raise InvalidArgumentError(_NOTHING)
         runner = self._runner(opening, subscriptions, lease, hooks, besides)
         self._runners.add(runner)
         if opening.ended:  # `close` may not have seen this one
@@ -317,8 +310,6 @@ class MessageStore(DecidingStore[E]):
             InvalidArgumentError: the store runs on Django's connections, and a block of `atomic()`
                 is open, as in each `TestCase`: only what is committed is handled.
         """
-        if not subscriptions:
-            raise InvalidArgumentError(_NOTHING)
         opening = Opening(self._database.source)
         return self._runner(opening, subscriptions, lease, hooks).run_once(raise_errors)
 
@@ -383,6 +374,8 @@ class MessageStore(DecidingStore[E]):
         hooks: RunnerHooks | None,
         besides: Sequence[Beside] = (),
     ) -> Runner:
+        if not subscriptions and not besides:
+            raise InvalidArgumentError("pass what to run: run(store.subscription(…))")
         for each in subscriptions:
             if not isinstance(each, Subscription):
                 raise InvalidArgumentError(

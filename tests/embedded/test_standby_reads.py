@@ -257,10 +257,11 @@ def test_a_run_of_a_store_that_reads_from_a_standby_publishes(
     assert (publisher_of(servers, name) is not None) == (publish is None)
 
 
-def test_nothing_to_run_is_refused(store: MessageStore[Noted]) -> None:
-    for publish in (None, False):
-        with pytest.raises(InvalidArgumentError, match="pass what to run"):
-            store.run(publish=publish)
+def test_nothing_to_run_is_refused(servers: tuple[Server, Server]) -> None:
+    with MessageStore[Noted](servers[0].conninfo, messages=Noted) as store:
+        for publish in (None, False):
+            with pytest.raises(InvalidArgumentError, match="pass what to run"):
+                store.run(publish=publish)
 
 
 def test_of_two_programs_one_publishes_and_the_other_takes_over(
