@@ -14,7 +14,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgstore import AsyncMessageStore, MessagePosition, PositionBeyondEndError
+from pgstore import (
+    AsyncMessageStore,
+    InvalidArgumentError,
+    MessagePosition,
+    PositionBeyondEndError,
+)
 from pgstore.embedded import Server, account
 from tests.client._async.conftest import OpenStore
 from tests.client._async.test_follow import collect
@@ -216,3 +221,24 @@ async def again(store: AsyncMessageStore[EventA | EventB], message: EventA) -> M
             if time.monotonic() > end:
                 raise
             await asyncio.sleep(0.05)
+
+
+async def test_a_position_is_readable_when_no_writer_before_it_is_in_flight(alone: Store) -> None:
+    async with AsyncParallel() as parallel:
+        async with alone.transaction() as conn:
+            held = (await alone.write("account-1", EventA(1), conn=conn)).global_position
+            position = (await alone.write("account-2", EventA(2))).global_position
+            await alone.wait_until_readable(held - 1)
+            with pytest.raises(TimeoutError, match=f"up to {held - 1}"):
+                await alone.wait_until_readable(position, timeout=0)
+            await parallel.start(partial(alone.wait_until_readable, position, timeout=None))
+        await parallel.results()
+    assert [stored.global_position async for stored in alone.read_all()] == [held, position]
+
+
+@pytest.mark.parametrize("wrong", [{"position": "1"}, {"timeout": "1"}])
+async def test_wait_until_readable_refuses_other_values(
+    alone: Store, wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=next(iter(wrong))):
+        await alone.wait_until_readable(**{"position": 1, "timeout": 1.0} | wrong)

@@ -15,7 +15,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pgstore import MessagePosition, MessageStore, PositionBeyondEndError
+from pgstore import (
+    InvalidArgumentError,
+    MessagePosition,
+    MessageStore,
+    PositionBeyondEndError,
+)
 from pgstore.embedded import Server, account
 from tests.client._sync.conftest import OpenStore
 from tests.client._sync.test_follow import collect
@@ -212,3 +217,22 @@ def again(store: MessageStore[EventA | EventB], message: EventA) -> MessagePosit
             if time.monotonic() > end:
                 raise
             time.sleep(0.05)
+
+
+def test_a_position_is_readable_when_no_writer_before_it_is_in_flight(alone: Store) -> None:
+    with Parallel() as parallel:
+        with alone.transaction() as conn:
+            held = alone.write("account-1", EventA(1), conn=conn).global_position
+            position = alone.write("account-2", EventA(2)).global_position
+            alone.wait_until_readable(held - 1)
+            with pytest.raises(TimeoutError, match=f"up to {held - 1}"):
+                alone.wait_until_readable(position, timeout=0)
+            parallel.start(partial(alone.wait_until_readable, position, timeout=None))
+        parallel.results()
+    assert [stored.global_position for stored in alone.read_all()] == [held, position]
+
+
+@pytest.mark.parametrize("wrong", [{"position": "1"}, {"timeout": "1"}])
+def test_wait_until_readable_refuses_other_values(alone: Store, wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgumentError, match=next(iter(wrong))):
+        alone.wait_until_readable(**{"position": 1, "timeout": 1.0} | wrong)
