@@ -84,6 +84,7 @@ class AsyncWaker:
         self._lock = threading.Lock()
         self._task: AsyncTask | None = None
         self._conn: AsyncConnection[object] | None = None
+        self._left: object = self  # or the connection that this has cut itself: no outage
         self._answered = 0.0
 
     async def wait(
@@ -168,14 +169,13 @@ class AsyncWaker:
         with self._lock:
             if if_silent and self._patience(None):  # another one was first
                 return
-            self._answered = time.monotonic()
+            self._answered, self._left = time.monotonic(), self._conn or self
             self._cut()
             self.counter.advance()
 
     def _cut(self) -> None:
-        for conn in (self._conn, self._notifier):
-            if conn is not None:
-                cut(conn)
+        for conn in filter(None, (self._conn, self._notifier)):
+            cut(conn)
 
     def ring(self) -> None:
         """Have all waiting readers look."""
@@ -207,7 +207,7 @@ class AsyncWaker:
                     if not passes(error):
                         self.counter.advance()  # each reader that waits looks, and meets the error
                     worked = self._answered > began + _WORKED
-                    if not closed.is_set() and not worked:
+                    if not (closed.is_set() or worked or self._conn is self._left):
                         self._source.outage.met(self, error)
                         await closed.wait(PACE)
                 finally:

@@ -86,6 +86,7 @@ class Waker:
         self._lock = threading.Lock()
         self._task: Task | None = None
         self._conn: Connection[object] | None = None
+        self._left: object = self  # or the connection that this has cut itself: no outage
         self._answered = 0.0
 
     def wait(self, seen: int, timeout: float | None, borrower: Borrower | None = None) -> bool:
@@ -166,14 +167,13 @@ class Waker:
         with self._lock:
             if if_silent and self._patience(None):  # another one was first
                 return
-            self._answered = time.monotonic()
+            self._answered, self._left = time.monotonic(), self._conn or self
             self._cut()
             self.counter.advance()
 
     def _cut(self) -> None:
-        for conn in (self._conn, self._notifier):
-            if conn is not None:
-                cut(conn)
+        for conn in filter(None, (self._conn, self._notifier)):
+            cut(conn)
 
     def ring(self) -> None:
         """Have all waiting readers look."""
@@ -205,7 +205,7 @@ class Waker:
                     if not passes(error):
                         self.counter.advance()  # each reader that waits looks, and meets the error
                     worked = self._answered > began + _WORKED
-                    if not closed.is_set() and not worked:
+                    if not (closed.is_set() or worked or self._conn is self._left):
                         self._source.outage.met(self, error)
                         closed.wait(PACE)
                 finally:

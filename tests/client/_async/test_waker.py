@@ -156,3 +156,23 @@ async def test_a_silent_connection_of_the_pool_keeps_it_from_neither_listening_n
             await parallel.start(store.aclose)
             assert await parallel.results() == [None, None]
             assert time.monotonic() - start < 8
+
+
+async def test_a_connection_that_it_leaves_itself_is_no_outage(
+    open_store: OpenStore, category: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when another connection has met a server that has become read-only."""
+    store = await open_store()
+    follower, seen = store.follow(category=category), list[int]()
+    waker = store._waker
+    async with AsyncParallel() as parallel:
+        await parallel.start(partial(collect, follower, seen))
+        await AsyncParallel.until(lambda: waker._conn is not None)
+        left = waker._conn
+        waker._leave()
+        await AsyncParallel.until(lambda: waker._conn not in (None, left))
+        await store.write(f"{category}-1", EventA(1))
+        await AsyncParallel.until(lambda: seen == [1])
+        follower.stop()
+        await parallel.results()
+    assert [each for each in caplog.records if each.name == "pgstore"] == []

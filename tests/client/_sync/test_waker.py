@@ -158,3 +158,23 @@ def test_a_silent_connection_of_the_pool_keeps_it_from_neither_listening_nor_end
             parallel.start(store.close)
             assert parallel.results() == [None, None]
             assert time.monotonic() - start < 8
+
+
+def test_a_connection_that_it_leaves_itself_is_no_outage(
+    open_store: OpenStore, category: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when another connection has met a server that has become read-only."""
+    store = open_store()
+    follower, seen = store.follow(category=category), list[int]()
+    waker = store._waker
+    with Parallel() as parallel:
+        parallel.start(partial(collect, follower, seen))
+        Parallel.until(lambda: waker._conn is not None)
+        left = waker._conn
+        waker._leave()
+        Parallel.until(lambda: waker._conn not in (None, left))
+        store.write(f"{category}-1", EventA(1))
+        Parallel.until(lambda: seen == [1])
+        follower.stop()
+        parallel.results()
+    assert [each for each in caplog.records if each.name == "pgstore"] == []
