@@ -27,7 +27,7 @@
         ├── SubscriptionNotFoundError       MS021
         ├── SubscriptionExistsError         MS022
         ├── TransactionEndedError           MS023
-        └── StandbyBehindError              MS030
+        └── StandbyBehindError              MS031
 
 The classes with an MS code are raised by psycopg itself, on any connection of a process that has
 imported pgstore. Everything else that the server says stays psycopg's: lost connections, time-outs,
@@ -299,7 +299,7 @@ class TransactionEndedError(_SubscriptionError, code="MS023"):
     partition = _Detail(int)
 
 
-class StandbyBehindError(StoreError, code="MS030"):
+class StandbyBehindError(StoreError, code="MS031"):
     """A reader's position is beyond the published horizon on a standby: it is not there yet.
 
     `safe_position` is how far this standby can be read.

@@ -56,7 +56,7 @@ CODES = {
     "MS021": errors.SubscriptionNotFoundError,
     "MS022": errors.SubscriptionExistsError,
     "MS023": errors.TransactionEndedError,
-    "MS030": errors.StandbyBehindError,
+    "MS031": errors.StandbyBehindError,
 }
 
 

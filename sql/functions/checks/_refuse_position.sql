@@ -16,7 +16,7 @@ BEGIN
     last_position := (horizon()).safe_position;
     IF global_position > last_position THEN
       RAISE EXCEPTION USING
-        ERRCODE = 'MS030',
+        ERRCODE = 'MS031',
         MESSAGE = format(
           'this standby can be read up to position %s, not yet up to %s', last_position,
           global_position
@@ -50,4 +50,4 @@ $$;
 
 COMMENT ON FUNCTION _refuse_position(bigint) IS
 $$Internal: raise MS006 if a reader's position is beyond the last one that was ever given out;
-MS007 if messages are too. On a standby raise MS030 if it is beyond the published horizon.$$;
+MS007 if messages are too. On a standby raise MS031 if it is beyond the published horizon.$$;

@@ -46,4 +46,4 @@ metadata:<key>. A NULL leaves out that filter. To choose messages by their metad
 read_matching: where matches are rare, a call has to say how far it has looked. Raises 22023 for a
 bad argument, MS004 under REPEATABLE READ and SERIALIZABLE, MS006 if after_position is beyond the
 last position of the store. A standby is read up to the published horizon, under REPEATABLE READ
-too: MS005 if none was published, MS030 if after_position is beyond it.$$;
+too: MS005 if none was published, MS031 if after_position is beyond it.$$;
