@@ -158,7 +158,7 @@ class AsyncRunner:
     async def run_once(self, raise_errors: bool) -> int:
         """Handle what there is to handle now; how many messages that were."""
         for subscription in self._by_name.values():
-            await subscription.create()
+            await subscription.ensure()
             subscription.tell_unhandled()
         handled = 0
         try:

@@ -75,6 +75,7 @@ class AsyncSource:
         self._lock = asyncio.Lock()
         self._pid = os.getpid()
         self.closings = 0  # begun
+        self.resets = 0  # of the store, by a test
         self._closed = 0  # and done
         self._renewed = 0.0  # when the pool was drained
         self._end = AsyncEvent()  # of the pool's attempts to connect

@@ -106,7 +106,7 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
         self.store = store
         self.options = options
         self._database = database
-        self._created = False
+        self._created: int | None = None  # after so many resets of the store
         self._told = False
 
     def refuse_to_run(self, database: AsyncDatabase, types: frozenset[type]) -> None:
@@ -146,7 +146,7 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
 
     async def ensure(self) -> None:
         """Create it, unless this object has done that: one that was dropped since stays away."""
-        if not self._created:
+        if self._created != self._database.source.resets:
             await self.create()
 
     async def create(self) -> None:
@@ -181,7 +181,8 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
         if not new:
             await self._compare_partitions()
         # Not in a transaction of the caller's, which may be rolled back.
-        self._created = self._database.source.ambient() is None
+        source = self._database.source
+        self._created = source.resets if source.ambient() is None else None
 
     async def _compare_partitions(self) -> None:
         # No error: a program that still says the old number must not fail for it.
@@ -195,7 +196,7 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
     async def drop(self) -> None:
         """Delete its checkpoints and its parked messages; its workers lose their leases."""
         await self._call(s.DROP_SUBSCRIPTION)
-        self._created = False
+        self._created = None
 
     async def pause(self) -> None:
         """Hand out no more batches; workers finish those that have begun."""

@@ -160,7 +160,7 @@ class Runner:
     def run_once(self, raise_errors: bool) -> int:
         """Handle what there is to handle now; how many messages that were."""
         for subscription in self._by_name.values():
-            subscription.create()
+            subscription.ensure()
             subscription.tell_unhandled()
         handled = 0
         try:

@@ -77,6 +77,7 @@ class Source:
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self.closings = 0  # begun
+        self.resets = 0  # of the store, by a test
         self._closed = 0  # and done
         self._renewed = 0.0  # when the pool was drained
         self._end = Event()  # of the pool's attempts to connect

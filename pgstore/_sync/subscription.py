@@ -108,7 +108,7 @@ class Subscription(Registering, Generic[E]):
         self.store = store
         self.options = options
         self._database = database
-        self._created = False
+        self._created: int | None = None  # after so many resets of the store
         self._told = False
 
     def refuse_to_run(self, database: Database, types: frozenset[type]) -> None:
@@ -148,7 +148,7 @@ class Subscription(Registering, Generic[E]):
 
     def ensure(self) -> None:
         """Create it, unless this object has done that: one that was dropped since stays away."""
-        if not self._created:
+        if self._created != self._database.source.resets:
             self.create()
 
     def create(self) -> None:
@@ -183,7 +183,8 @@ class Subscription(Registering, Generic[E]):
         if not new:
             self._compare_partitions()
         # Not in a transaction of the caller's, which may be rolled back.
-        self._created = self._database.source.ambient() is None
+        source = self._database.source
+        self._created = source.resets if source.ambient() is None else None
 
     def _compare_partitions(self) -> None:
         # No error: a program that still says the old number must not fail for it.
@@ -197,7 +198,7 @@ class Subscription(Registering, Generic[E]):
     def drop(self) -> None:
         """Delete its checkpoints and its parked messages; its workers lose their leases."""
         self._call(s.DROP_SUBSCRIPTION)
-        self._created = False
+        self._created = None
 
     def pause(self) -> None:
         """Hand out no more batches; workers finish those that have begun."""

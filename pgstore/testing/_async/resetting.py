@@ -34,3 +34,4 @@ async def async_reset(store: AsyncMessageStore[Any]) -> None:
         for table in tables:  # TRUNCATE takes longer for a few rows
             await cursor.execute(sql.SQL("DELETE FROM {}").format(table))
         await cursor.execute(_LIMIT, (limit,))
+    database.source.resets += 1

@@ -36,3 +36,4 @@ def reset(store: MessageStore[Any]) -> None:
         for table in tables:  # TRUNCATE takes longer for a few rows
             cursor.execute(sql.SQL("DELETE FROM {}").format(table))
         cursor.execute(_LIMIT, (limit,))
+    database.source.resets += 1

@@ -197,9 +197,9 @@ async def test_decision_whose_answer_is_lost_is_made_once(
             proxy.lose_answer_to(course.encode())
             return await write_many(*arguments, **named)
 
-        async def late(*arguments: Any) -> None:
+        async def late(*arguments: Any, **named: Any) -> None:
             await store.write(f"rival-{uuid4()}", Enrolled("b", course))
-            await renew(*arguments)
+            await renew(*arguments, **named)
 
         with (
             mock.patch.object(deciding, "write_many", lose),

@@ -53,7 +53,7 @@ async def test_a_declaration_can_be_repeated(store: Store, category: str) -> Non
         assert seen == wanted
 
 
-async def test_after_another_program_has_dropped_it_run_once_and_create_create_it(
+async def test_after_another_program_has_dropped_it_only_create_creates_it_again(
     store: Store, category: str
 ) -> None:
     await fill(store, category, 1, 2)
@@ -61,11 +61,11 @@ async def test_after_another_program_has_dropped_it_run_once_and_create_create_i
     seen = collecting(subscription)
     assert await store.run_once(subscription) == 2
     await store.subscription(category, category=category).drop()
+    with pytest.raises(SubscriptionNotFoundError):
+        await store.run_once(subscription)
+    await subscription.create()
     assert await store.run_once(subscription) == 2
     assert seen == [1, 2, 1, 2]
-    await store.subscription(category, category=category).drop()
-    await subscription.create()
-    assert len(await subscription.partitions()) == 1
 
 
 async def test_another_number_of_partitions_is_told(

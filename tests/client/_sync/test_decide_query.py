@@ -197,9 +197,9 @@ def test_decision_whose_answer_is_lost_is_made_once(
             proxy.lose_answer_to(course.encode())
             return write_many(*arguments, **named)
 
-        def late(*arguments: Any) -> None:
+        def late(*arguments: Any, **named: Any) -> None:
             store.write(f"rival-{uuid4()}", Enrolled("b", course))
-            renew(*arguments)
+            renew(*arguments, **named)
 
         with (
             mock.patch.object(deciding, "write_many", lose),

@@ -55,7 +55,7 @@ def test_a_declaration_can_be_repeated(store: Store, category: str) -> None:
         assert seen == wanted
 
 
-def test_after_another_program_has_dropped_it_run_once_and_create_create_it(
+def test_after_another_program_has_dropped_it_only_create_creates_it_again(
     store: Store, category: str
 ) -> None:
     fill(store, category, 1, 2)
@@ -63,11 +63,11 @@ def test_after_another_program_has_dropped_it_run_once_and_create_create_it(
     seen = collecting(subscription)
     assert store.run_once(subscription) == 2
     store.subscription(category, category=category).drop()
+    with pytest.raises(SubscriptionNotFoundError):
+        store.run_once(subscription)
+    subscription.create()
     assert store.run_once(subscription) == 2
     assert seen == [1, 2, 1, 2]
-    store.subscription(category, category=category).drop()
-    subscription.create()
-    assert len(subscription.partitions()) == 1
 
 
 def test_another_number_of_partitions_is_told(
