@@ -337,12 +337,15 @@ class AsyncWaker:
         found, rings = await self._look(conn, s.FALL_ASLEEP, self._session), 0
         self._told = None
         try:
-            until = deadline(min(_FALLBACK_POLL, self._source.rest))
+            until, check = deadline(_FALLBACK_POLL), self._answered + self._source.rest
             while found == "nothing" and not closed.is_set() and left(until):
+                if not left(check):
+                    await self._horizon(conn, s.HORIZON)  # raises if the server is read-only now
+                    check = self._answered + self._source.rest
                 before = self._called.interruptions
                 await self._lend(conn)
                 # In slices, so that `aclose` need not wait long.
-                rings = await self._listen(conn, min(_SLICE, left(until) or 0.0), before)
+                rings = await self._listen(conn, min(_SLICE, left(check) or 0.0), before)
                 if rings == 0:
                     continue
                 while rings < _RINGS and (more := await self._listen(conn, _AFTER_YOU)):
@@ -350,11 +353,8 @@ class AsyncWaker:
                 # A writer that has notified may still hold its mark, and does not notify again when
                 # the mark is gone. If no writer holds one, every message is seen, and the next
                 # writer notifies.
-                if (
-                    rings >= _RINGS
-                    or self._waiting == 0
-                    or (await self._horizon(conn, s.HORIZON))[1]
-                ):
+                enough = rings >= _RINGS or self._waiting == 0
+                if enough or (await self._horizon(conn, s.HORIZON))[1]:
                     found = "messages"
         finally:
             with suppress(psycopg.OperationalError):

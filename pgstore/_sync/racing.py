@@ -14,6 +14,7 @@ from pgstore._compat.tasks import Task
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.hosts import Host, hosts_of, no_host
 from pgstore._core.outages import PACE
+from pgstore._core.translation import passes
 
 C = TypeVar("C", bound=Connection[Any])
 
@@ -43,7 +44,7 @@ class Race(Generic[C]):
     """One connection to the primary of several hosts.
 
     The hosts are tried in turn, and a host that is silent does not hold up the others: they are
-    tried again meanwhile. So a standby that is promoted is found soon, though the former primary
+    tried again meanwhile, except those that refuse the role. So a standby that is promoted is found soon, though the former primary
     has vanished. An attempt fails when each host has failed.
     """
 
@@ -61,20 +62,24 @@ class Race(Generic[C]):
 
     def won(self) -> C:
         """The first connection that is made; raises if no host gives one."""
+        decided = False
         try:
             while not self._is_decided():
                 for host in self._order:
-                    if host not in self._tasks and not self._is_won():
+                    if self._is_due(host) and not self._is_won():
                         self._start(host)
                         self._changed(_AHEAD, host)
                 if not self._is_decided():
                     self._changed(PACE)
+            decided = True
         finally:
             with self._lock:
                 self._over = True
                 conn, late = self._conn, list(self._tasks.values())
             for task in late:
                 task.cancel()
+            if conn is not None and not decided:  # cancelled, or interrupted, just when it was made
+                conn.close()
         if conn is None:
             errors = [self._errors[n] for n in range(len(self._hosts))]
             raise no_host(self._hosts, errors)
@@ -85,6 +90,11 @@ class Race(Generic[C]):
 
     def _is_decided(self) -> bool:
         return self._is_won() or len(self._errors) == len(self._hosts)
+
+    def _is_due(self, host: int) -> bool:
+        """Tell whether to try a host; one that has refused the role or its password would again."""
+        error = self._errors.get(host)
+        return host not in self._tasks and (error is None or passes(error))
 
     def _start(self, host: int) -> None:
         with self._lock:
@@ -108,10 +118,11 @@ class Race(Generic[C]):
             conn = self._connect(**self._hosts[host])
         except Exception as error:
             self._errors[host] = error
-        with self._lock:
-            del self._tasks[host]
-            if conn is not None and self._conn is None and not self._over:
-                self._conn, self.winner, conn = conn, host, None
-        self._changes.advance()
+        finally:  # also if somebody cancels all tasks: the host is tried again
+            with self._lock:
+                del self._tasks[host]
+                if conn is not None and self._conn is None and not self._over:
+                    self._conn, self.winner, conn = conn, host, None
+            self._changes.advance()
         if conn is not None:  # another host was faster, or nobody waits any more
             conn.close()

@@ -331,12 +331,15 @@ class Waker:
         found, rings = self._look(conn, s.FALL_ASLEEP, self._session), 0
         self._told = None
         try:
-            until = deadline(min(_FALLBACK_POLL, self._source.rest))
+            until, check = deadline(_FALLBACK_POLL), self._answered + self._source.rest
             while found == "nothing" and not closed.is_set() and left(until):
+                if not left(check):
+                    self._horizon(conn, s.HORIZON)  # raises if the server is read-only now
+                    check = self._answered + self._source.rest
                 before = self._called.interruptions
                 self._lend(conn)
                 # In slices, so that `close` need not wait long.
-                rings = self._listen(conn, min(_SLICE, left(until) or 0.0), before)
+                rings = self._listen(conn, min(_SLICE, left(check) or 0.0), before)
                 if rings == 0:
                     continue
                 while rings < _RINGS and (more := self._listen(conn, _AFTER_YOU)):
@@ -344,7 +347,8 @@ class Waker:
                 # A writer that has notified may still hold its mark, and does not notify again when
                 # the mark is gone. If no writer holds one, every message is seen, and the next
                 # writer notifies.
-                if rings >= _RINGS or self._waiting == 0 or self._horizon(conn, s.HORIZON)[1]:
+                enough = rings >= _RINGS or self._waiting == 0
+                if enough or self._horizon(conn, s.HORIZON)[1]:
                     found = "messages"
         finally:
             with suppress(psycopg.OperationalError):

@@ -11,6 +11,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from pgstore import AsyncMessageStore, QueryItem
+from pgstore._async.racing import AsyncHosts
+from tests.client._async.test_hosts import Made
 from tests.client.messages import EventA
 from tests.client.parallel import AsyncParallel
 from tests.client.waiting import Watch
@@ -188,3 +190,34 @@ async def test_a_cancelled_return_to_the_pool_loses_no_connection(
         with pytest.raises(asyncio.CancelledError):
             await task
         await AsyncParallel.until(lambda: pool.get_stats()["pool_available"] == 1)
+
+
+TWO_HOSTS = "host=a,b target_session_attrs=read-write"
+
+
+async def test_a_connection_that_comes_together_with_a_cancellation_is_closed() -> None:
+    made: list[Made] = []
+
+    async def connect(host: str) -> Any:
+        made.append(Made(host))
+        waiting.cancel()
+        return made[-1]
+
+    waiting = asyncio.ensure_future(AsyncHosts(TWO_HOSTS).connect(connect))
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert [each.closed for each in made] == [True]
+
+
+async def test_a_host_is_tried_again_if_somebody_cancels_the_attempt() -> None:
+    tried: list[str] = []
+
+    async def connect(host: str) -> Any:
+        tried.append(host)
+        if len(tried) < 3:
+            raise asyncio.CancelledError
+        return Made(host)
+
+    async with asyncio.timeout(20):
+        assert (await AsyncHosts(TWO_HOSTS).connect(connect)).host == "a"
+    assert tried == ["a", "b", "a"]

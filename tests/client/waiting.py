@@ -48,6 +48,14 @@ class Watch:
             " AND state = 'idle'"
         )
 
+    def asked_asleep(self) -> int:
+        """The number of those that have looked at the horizon since a writer would ring for them."""
+        return self._count(
+            "SELECT DISTINCT pid FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE application_name = %s AND locktype = 'advisory' AND mode = 'ShareLock'"
+            " AND state = 'idle' AND query LIKE '%%.horizon()%%'"
+        )
+
     def is_asleep(self) -> bool:
         return self.asleep() > 0
 

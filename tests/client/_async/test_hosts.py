@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -9,6 +10,7 @@ from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgstore import AsyncMessageStore
+from pgstore._async import racing
 from pgstore._async.racing import AsyncHosts
 from pgstore._compat.events import AsyncEvent
 from pgstore._core.translation import passes
@@ -16,10 +18,13 @@ from tests.client._async.conftest import OpenStore
 from tests.client.messages import EventA
 from tests.client.parallel import AsyncParallel
 from tests.client.proxy import Proxy
+from tests.client.waiting import Watch
+from tests.conftest import Connect
 
 Store = AsyncMessageStore[Any]
 
 TWO = "host=a,b target_session_attrs=read-write"
+THREE = "host=a,b,c target_session_attrs=read-write"
 
 
 class Network:
@@ -27,6 +32,7 @@ class Network:
 
     def __init__(self, **refusals: int) -> None:
         self.refusals = refusals
+        self.reasons: dict[str, str] = {}
         self.tried: list[str] = []
         self.made: list[Made] = []
         self.silent = "a"
@@ -38,7 +44,7 @@ class Network:
             await self.over.wait(20)
         elif self.refusals[host] > 0:
             self.refusals[host] -= 1
-            raise psycopg.OperationalError("session is read-only")
+            raise psycopg.OperationalError(self.reasons.get(host, "session is read-only"))
         self.made.append(Made(host))
         return self.made[-1]
 
@@ -56,13 +62,23 @@ async def test_a_standby_that_is_promoted_is_found_while_another_host_is_silent(
     network = Network(b=2)
     made = await AsyncHosts(TWO).connect(network.connect)
     assert made.host == "b"
-    assert network.tried == ["a", "b", "b", "b"]
+    assert sorted(network.tried) == ["a", "b", "b", "b"]
     network.over.set()
 
 
-async def test_the_last_primary_is_tried_first() -> None:
+async def test_a_host_that_refuses_the_role_is_not_asked_again() -> None:
+    network = Network(b=9, c=2)
+    network.reasons = {"b": 'FATAL: password authentication failed for user "ada"'}
+    made = await AsyncHosts(THREE).connect(network.connect)
+    assert made.host == "c"
+    assert sorted(network.tried) == ["a", "b", "c", "c", "c"]
+    network.over.set()
+
+
+async def test_the_last_primary_is_tried_first(monkeypatch: pytest.MonkeyPatch) -> None:
     network, hosts = Network(b=0, a=0), AsyncHosts(TWO)
     await hosts.connect(network.connect)
+    monkeypatch.setattr(racing, "_AHEAD", 20)
     network.silent = "none"
     network.over.set()
     before = len(network.tried)
@@ -78,7 +94,8 @@ async def test_a_host_that_answers_too_late_keeps_no_connection() -> None:
     assert not made.closed
 
 
-async def test_each_host_has_failed_when_an_attempt_fails() -> None:
+async def test_each_host_has_failed_when_an_attempt_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(racing, "_AHEAD", 20)
     network = Network(a=1, b=1)
     network.silent = "none"
     with pytest.raises(psycopg.OperationalError) as caught:
@@ -129,3 +146,23 @@ async def test_a_store_writes_follows_and_runs_past_a_silent_host(
             await store.aclose()
             await asyncio.sleep(0)
             assert await parallel.results() == [None]
+
+
+async def test_the_waiting_connection_asks_whether_its_server_is_the_primary_and_stays_asleep(
+    open_store: OpenStore, conninfo: str, category: str, connect: Connect
+) -> None:
+    watch = Watch(connect(), f"store {uuid4()}")
+    host = conninfo_to_dict(conninfo)["host"]
+    several = make_conninfo(
+        conninfo,
+        host=f"{host},{host}",
+        target_session_attrs="read-write",
+        application_name=watch.name,
+    )
+    store = await open_store(conninfo=several)
+    follower = store.follow(category=category)
+    async with AsyncParallel() as parallel:
+        await parallel.start(lambda: anext(follower))
+        await AsyncParallel.until(lambda: watch.asked_asleep() == 1)
+        await store.write(f"{category}-1", EventA(1))
+        await parallel.results()
