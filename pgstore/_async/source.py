@@ -179,9 +179,14 @@ class AsyncSource:
         """
         if began > self._renewed:
             self._renewed = time.monotonic()
-            if elsewhere and self.leave is not None:
-                self.leave()
+            if elsewhere:
+                self.leave_server()
             await pool.drain()
+
+    def leave_server(self) -> None:
+        """Replace the waiting connection: the primary is elsewhere."""
+        if self.leave is not None:
+            self.leave()
 
     async def take(self, pool: Pool) -> PoolConnection:
         """Take a connection out of the pool; if there is none in time, the error says why."""

@@ -31,8 +31,7 @@ _SLOW_POLL = 1.0
 # A session on a standby cannot listen; its primary publishes at such a pace.
 _STANDBY_POLL = 0.03
 _LOOK_AGAIN = (0.002, 0.25)
-# Notified readers go first: this thread and its statements would only be in their way. psycopg
-# waits whole milliseconds, and spins for the rest.
+# Notified readers go first: this would be in their way. psycopg waits whole milliseconds.
 _AFTER_YOU = 0.0031
 # So many notifications, one after the other, are too many: each writer that notifies waits for all
 # others that do.
@@ -350,9 +349,8 @@ class AsyncWaker:
                     continue
                 while rings < _RINGS and (more := await self._listen(conn, _AFTER_YOU)):
                     rings += more
-                # A writer that has notified may still hold its mark, and does not notify again when
-                # the mark is gone. If no writer holds one, every message is seen, and the next
-                # writer notifies.
+                # A writer that has notified may hold its mark, and does not notify again when that is
+                # gone. If no writer holds one, every message is seen, and the next one notifies.
                 enough = rings >= _RINGS or self._waiting == 0
                 if enough or (await self._horizon(conn, s.HORIZON))[1]:
                     found = "messages"

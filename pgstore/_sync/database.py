@@ -94,21 +94,27 @@ class Database:
 
     def _repeated(self, statement: str, parameters: Parameters, repeatable: bool) -> list[TupleRow]:
         pool = self.ready()
-        tries, elsewhere = _DEAD_CONNECTIONS if repeatable else 0, 1
+        tries, elsewhere = _DEAD_CONNECTIONS if repeatable else 0, False
         while True:
             began = time.monotonic()
             try:
-                return self._run_on(pool, statement, parameters)
+                rows = self._run_on(pool, statement, parameters)
             except psycopg.Error as error:
                 if is_elsewhere(error):
-                    elsewhere -= 1
+                    if elsewhere:  # it is the role that is read-only, or there is no primary yet
+                        raise
+                    elsewhere = True
                 elif is_lost_connection(error):
                     tries -= 1
                 else:
                     raise
-                self.source.renew(pool, began, elsewhere=is_elsewhere(error))
-                if min(tries, elsewhere) < 0:
+                self.source.renew(pool, began)
+                if tries < 0:
                     raise
+            else:
+                if elsewhere:
+                    self.source.leave_server()
+                return rows
 
     def _run_on(self, pool: Pool, statement: str, parameters: Parameters) -> list[TupleRow]:
         conn = self.take(pool)

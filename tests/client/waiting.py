@@ -49,7 +49,7 @@ class Watch:
         )
 
     def asked_asleep(self) -> int:
-        """The number of those that have looked at the horizon since a writer would ring for them."""
+        """The number of those that are asleep, and have looked at the horizon since."""
         return self._count(
             "SELECT DISTINCT pid FROM pg_locks JOIN pg_stat_activity USING (pid)"
             " WHERE application_name = %s AND locktype = 'advisory' AND mode = 'ShareLock'"

@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
-from pgstore import MessageStore
+from pgstore import MessageStore, PositionBeyondEndError
 from pgstore.embedded import Server, account
 from tests.client.proxy import Proxy
 
@@ -195,3 +196,33 @@ def test_a_position_that_a_former_primary_lacks_is_looked_for_on_the_new_one(
             last = new.write_many("note-2", many).global_position
         proxy.lead_to(standby.conninfo)  # connections to the former primary stay open
         assert list(store.read_all(after_position=last)) == []
+
+
+def test_a_role_that_only_reads_costs_waiting_readers_no_connection(primary: Server) -> None:
+    seen: list[int] = []
+    with psycopg.connect(primary.conninfo, autocommit=True) as conn:
+        conn.execute("CREATE ROLE reader LOGIN SUPERUSER")
+        conn.execute("ALTER ROLE reader SET default_transaction_read_only = on")
+        waiting = (
+            "SELECT DISTINCT pid FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE usename = 'reader'"
+            " AND locktype = 'advisory' AND mode = 'ShareLock' AND state = 'idle'"
+        )
+        with MessageStore[Noted](primary.conninfo, messages=Noted) as store:
+            store.write("note-1", Noted(1))
+        reader = make_conninfo(primary.conninfo, user="reader")
+        with MessageStore[Noted](reader, messages=Noted) as store:
+            follower = store.follow(category="note")
+            thread = threading.Thread(
+                target=lambda: seen.extend(s.message.number for s in follower)
+            )
+            thread.start()
+            until(lambda: len(conn.execute(waiting).fetchall()) == 1)
+            before = conn.execute(waiting).fetchall()
+            with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+                store.write("note-1", Noted(2))
+            with pytest.raises(PositionBeyondEndError):
+                list(store.read_all(after_position=1_000))
+            until(lambda: len(conn.execute(waiting).fetchall()) == 1)
+            assert conn.execute(waiting).fetchall() == before
+            follower.stop()
+            thread.join(_PATIENCE)
