@@ -349,7 +349,7 @@ class AsyncWaker:
                     continue
                 while rings < _RINGS and (more := await self._listen(conn, _AFTER_YOU)):
                     rings += more
-                # A writer that has notified may hold its mark, and does not notify again when that is
+                # A writer that has notified may hold its mark, and does not notify again when it is
                 # gone. If no writer holds one, every message is seen, and the next one notifies.
                 enough = rings >= _RINGS or self._waiting == 0
                 if enough or (await self._horizon(conn, s.HORIZON))[1]:

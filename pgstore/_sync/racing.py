@@ -44,8 +44,8 @@ class Race(Generic[C]):
     """One connection to the primary of several hosts.
 
     The hosts are tried in turn, and a host that is silent does not hold up the others: they are
-    tried again meanwhile, except those that refuse the role. So a standby that is promoted is found soon, though the former primary
-    has vanished. An attempt fails when each host has failed.
+    tried again meanwhile, except those that refuse the role. So a standby that is promoted is found
+    soon, though the former primary has vanished. An attempt fails when each host has failed.
     """
 
     def __init__(self, connect: Callable[..., C], hosts: list[Host], first: int) -> None:

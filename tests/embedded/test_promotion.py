@@ -204,8 +204,9 @@ def test_a_role_that_only_reads_costs_waiting_readers_no_connection(primary: Ser
         conn.execute("CREATE ROLE reader LOGIN SUPERUSER")
         conn.execute("ALTER ROLE reader SET default_transaction_read_only = on")
         waiting = (
-            "SELECT DISTINCT pid FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE usename = 'reader'"
-            " AND locktype = 'advisory' AND mode = 'ShareLock' AND state = 'idle'"
+            "SELECT DISTINCT pid FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE usename = 'reader' AND locktype = 'advisory'"
+            " AND mode = 'ShareLock' AND state = 'idle'"
         )
         with MessageStore[Noted](primary.conninfo, messages=Noted) as store:
             store.write("note-1", Noted(1))
