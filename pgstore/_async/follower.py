@@ -24,7 +24,6 @@ from pgstore.errors import StandbyBehindError
 # again. True if there is more to look at, although there are fewer messages than were asked for.
 Page = tuple[list[TupleRow], int, int, bool]
 
-_LOOK_AGAIN = 0.05
 # So long it waits for a connection at least, whatever its `timeout`.
 _PATIENCE = 5.0
 
@@ -128,11 +127,7 @@ class AsyncFollower(Generic[E]):
             remaining = left(until)
             if remaining == 0:
                 return
-            if self._looked < self._waker.safe_position:
-                # A writer took its mark so late that the safe position went back. If it writes
-                # nothing, no notification comes.
-                await self._waker.wait(seen, min(_LOOK_AGAIN, remaining or _LOOK_AGAIN))
-            elif not await self._waker.wait(seen, remaining, self._borrower):
+            if not await self._waker.wait_beyond(self._looked, seen, remaining, self._borrower):
                 return
 
     async def __aenter__(self) -> Self:

@@ -22,7 +22,7 @@ from pgstore._core.outages import PACE
 from pgstore._core.parameters import array
 from pgstore._core.tags import Query, TaggedMessages, items_of, named, query_text, texts
 from pgstore._core.upcasters import SkippedMessage
-from pgstore.errors import StandbyError
+from pgstore.errors import StandbyError, StoreNotInstalledError, StoreOutdatedError
 
 # Columns that a page has besides those of messages; the last one only of `read_matching`.
 _REACHED, _LOOKED, _MORE = 9, 10, 11
@@ -166,12 +166,17 @@ class AsyncGlobalReader(AsyncReader[E]):
         after_position = whole("after_position", after_position)
         if timeout is not None:
             timeout = seconds("timeout", timeout)
-        waker = self._waker if self._standby is None else self._standby.waker
+        waker = self._reading_waker
         opening = AsyncOpening(self._reading.source)
         borrower = AsyncBorrower(waker.lending, opening)
 
         async def fetch(position: int) -> Page:
-            return await self._page(borrower.rows, position, PAGE, chosen)
+            try:
+                return await self._page(borrower.rows, position, PAGE, chosen)
+            except (StoreNotInstalledError, StoreOutdatedError) as error:
+                if error.on_standby:
+                    await self._database.ready()  # the standby gets it from the primary
+                raise
 
         return AsyncFollower(fetch, self._stored, waker, opening, borrower, after_position, timeout)
 
@@ -184,16 +189,20 @@ class AsyncGlobalReader(AsyncReader[E]):
         Raises:
             TimeoutError: it cannot be read, after so many seconds.
             StandbyError: nothing was published meanwhile.
+            psycopg_pool.PoolClosed: the store was closed meanwhile.
         """
         position = whole("position", position)
         if timeout is not None:
             timeout = seconds("timeout", timeout)
         until = deadline(timeout)
-        waker = self._waker if self._standby is None else self._standby.waker
+        waker = self._reading_waker
+        ambient = self._database.source.ambient() is not None
+        opening = AsyncOpening((self._database if ambient else self._reading).source)
+        horizon = partial(opening.rows, s.HORIZON, ())
         while True:
             seen, remaining = waker.counter.value, left(until)
             try:
-                ((safe, _),) = await self._read_rows(s.HORIZON, ())
+                ((safe, _),) = await self._once_there(horizon)
             except StandbyError:  # nothing was published yet
                 if remaining == 0:
                     raise
@@ -206,7 +215,7 @@ class AsyncGlobalReader(AsyncReader[E]):
                     f"position {position} cannot be read in {timeout:g} s, but up to {safe}: a"
                     " writer is in flight before it, or the standby is behind"
                 )
-            await waker.wait(seen, remaining)
+            await waker.wait_beyond(safe, seen, remaining)
 
     def read_correlated(
         self,

@@ -37,11 +37,13 @@ class AsyncPublisher:
             seen = self._waker.counter.value
             if self._stopping.is_set():  # in this order, as in the runner
                 return
-            ((moved, taken),) = await self._database.rows(s.PUBLISH_HORIZON, (self._name,))
+            ((position, moved, taken),) = await self._database.rows(
+                s.PUBLISH_HORIZON, (self._name,)
+            )
             through()
             if taken:
                 await self._stopping.wait(_TAKEN)
             elif moved:
                 await self._stopping.wait(_PACE)
             else:
-                await self._waker.wait(seen, _CONFIRM)
+                await self._waker.wait_beyond(position, seen, _CONFIRM)

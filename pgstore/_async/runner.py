@@ -375,7 +375,7 @@ class AsyncRunner:
         while not await self._idle.wait(min(self._lease / 3, _TELL_EVERY)):
             try:
                 await self._extend_leases()
-                if time.monotonic() >= next_tell:
+                if self._by_name and time.monotonic() >= next_tell:
                     next_tell = time.monotonic() + _TELL_EVERY
                     await self._tell_how_far_behind()
             except Exception as error:

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from psycopg.errors import DeadlockDetected, SerializationFailure
+
 from pgstore._async.database import AsyncDatabase
 from pgstore._async.source import AsyncSource
 from pgstore._async.waker import AsyncWaker, WakeUp
@@ -33,7 +35,9 @@ class AsyncStandby:
 async def async_once_there(
     read: Callable[[], Awaitable[T]], install: Callable[[], Awaitable[object]] | None = None
 ) -> T:
-    """Read, and again for some seconds while a standby has not got so far.
+    """Read, and again for some seconds while a standby has not got so far, or cancels the read.
+
+    It does that to go on with its replay.
 
     With `install`, which makes sure that the primary has the store, also while the standby does not
     have it, or has it as it was before an upgrade.
@@ -42,7 +46,7 @@ async def async_once_there(
     while True:
         try:
             return await read()
-        except StandbyBehindError:
+        except (StandbyBehindError, SerializationFailure, DeadlockDetected):
             if left(until) == 0:
                 raise
         except (StoreNotInstalledError, StoreOutdatedError) as error:

@@ -346,6 +346,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         if self._grouping is not None:
             await self._grouping.finish(_PATIENCE)
         self._waker.ring()
+        self._reading_waker.ring()
         for runner in list(self._runners):
             await runner.wait_until_ended(_PATIENCE)
         if self._standby is not None:

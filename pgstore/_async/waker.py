@@ -31,6 +31,8 @@ _SLOW_POLL = 1.0
 # A session on a standby cannot listen; its primary publishes at such a pace.
 _STANDBY_POLL = 0.03
 _LOOK_AGAIN = (0.002, 0.25)
+# So soon a reader looks again that has not read up to the safe position.
+_BELOW = 0.05
 # Notified readers go first: this would be in their way. psycopg waits whole milliseconds.
 _AFTER_YOU = 0.0031
 # So many notifications, one after the other, are too many: each writer that notifies waits for all
@@ -152,6 +154,19 @@ class AsyncWaker:
             if conn is not None:
                 self.lending.give_back()
         return readable
+
+    async def wait_beyond(
+        self, looked: int, seen: int, timeout: float | None, borrower: AsyncBorrower | None = None
+    ) -> bool:
+        """Wait as `wait`, for a reader that has looked up to a position.
+
+        If that is below the safe position, a writer took its mark so late that it went back. If
+        the writer writes nothing, no notification comes: look again soon.
+        """
+        if looked >= self.safe_position:
+            return await self.wait(seen, timeout, borrower)
+        await self.wait(seen, _BELOW if timeout is None else min(_BELOW, timeout))
+        return True
 
     def _is_one_borrower(self) -> bool:
         return self._source.owns_pool and self._waiting == 1 == self._borrowers

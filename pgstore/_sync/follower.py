@@ -26,7 +26,6 @@ from pgstore.errors import StandbyBehindError
 # again. True if there is more to look at, although there are fewer messages than were asked for.
 Page = tuple[list[TupleRow], int, int, bool]
 
-_LOOK_AGAIN = 0.05
 # So long it waits for a connection at least, whatever its `timeout`.
 _PATIENCE = 5.0
 
@@ -130,11 +129,7 @@ class Follower(Generic[E]):
             remaining = left(until)
             if remaining == 0:
                 return
-            if self._looked < self._waker.safe_position:
-                # A writer took its mark so late that the safe position went back. If it writes
-                # nothing, no notification comes.
-                self._waker.wait(seen, min(_LOOK_AGAIN, remaining or _LOOK_AGAIN))
-            elif not self._waker.wait(seen, remaining, self._borrower):
+            if not self._waker.wait_beyond(self._looked, seen, remaining, self._borrower):
                 return
 
     def __enter__(self) -> Self:

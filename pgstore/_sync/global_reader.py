@@ -24,7 +24,7 @@ from pgstore._sync.follower import Follower, Page
 from pgstore._sync.lending import Borrower
 from pgstore._sync.opening import Opening
 from pgstore._sync.reader import PAGE, Fetched, Reader
-from pgstore.errors import StandbyError
+from pgstore.errors import StandbyError, StoreNotInstalledError, StoreOutdatedError
 
 # Columns that a page has besides those of messages; the last one only of `read_matching`.
 _REACHED, _LOOKED, _MORE = 9, 10, 11
@@ -168,12 +168,17 @@ class GlobalReader(Reader[E]):
         after_position = whole("after_position", after_position)
         if timeout is not None:
             timeout = seconds("timeout", timeout)
-        waker = self._waker if self._standby is None else self._standby.waker
+        waker = self._reading_waker
         opening = Opening(self._reading.source)
         borrower = Borrower(waker.lending, opening)
 
         def fetch(position: int) -> Page:
-            return self._page(borrower.rows, position, PAGE, chosen)
+            try:
+                return self._page(borrower.rows, position, PAGE, chosen)
+            except (StoreNotInstalledError, StoreOutdatedError) as error:
+                if error.on_standby:
+                    self._database.ready()  # the standby gets it from the primary
+                raise
 
         return Follower(fetch, self._stored, waker, opening, borrower, after_position, timeout)
 
@@ -186,16 +191,20 @@ class GlobalReader(Reader[E]):
         Raises:
             TimeoutError: it cannot be read, after so many seconds.
             StandbyError: nothing was published meanwhile.
+            psycopg_pool.PoolClosed: the store was closed meanwhile.
         """
         position = whole("position", position)
         if timeout is not None:
             timeout = seconds("timeout", timeout)
         until = deadline(timeout)
-        waker = self._waker if self._standby is None else self._standby.waker
+        waker = self._reading_waker
+        ambient = self._database.source.ambient() is not None
+        opening = Opening((self._database if ambient else self._reading).source)
+        horizon = partial(opening.rows, s.HORIZON, ())
         while True:
             seen, remaining = waker.counter.value, left(until)
             try:
-                ((safe, _),) = self._read_rows(s.HORIZON, ())
+                ((safe, _),) = self._once_there(horizon)
             except StandbyError:  # nothing was published yet
                 if remaining == 0:
                     raise
@@ -208,7 +217,7 @@ class GlobalReader(Reader[E]):
                     f"position {position} cannot be read in {timeout:g} s, but up to {safe}: a"
                     " writer is in flight before it, or the standby is behind"
                 )
-            waker.wait(seen, remaining)
+            waker.wait_beyond(safe, seen, remaining)
 
     def read_correlated(
         self,

@@ -39,11 +39,11 @@ class Publisher:
             seen = self._waker.counter.value
             if self._stopping.is_set():  # in this order, as in the runner
                 return
-            ((moved, taken),) = self._database.rows(s.PUBLISH_HORIZON, (self._name,))
+            ((position, moved, taken),) = self._database.rows(s.PUBLISH_HORIZON, (self._name,))
             through()
             if taken:
                 self._stopping.wait(_TAKEN)
             elif moved:
                 self._stopping.wait(_PACE)
             else:
-                self._waker.wait(seen, _CONFIRM)
+                self._waker.wait_beyond(position, seen, _CONFIRM)

@@ -189,6 +189,11 @@ class Reader(Generic[E]):
         """The database of reads that may be stale."""
         return self._database if self._standby is None else self._standby.database
 
+    @property
+    def _reading_waker(self) -> Waker:
+        """What tells such reads of new messages."""
+        return self._waker if self._standby is None else self._standby.waker
+
     def _read_rows(
         self, statement: str, parameters: Parameters, conn: Conn | None = None
     ) -> list[TupleRow]:

@@ -377,7 +377,7 @@ class Runner:
         while not self._idle.wait(min(self._lease / 3, _TELL_EVERY)):
             try:
                 self._extend_leases()
-                if time.monotonic() >= next_tell:
+                if self._by_name and time.monotonic() >= next_tell:
                     next_tell = time.monotonic() + _TELL_EVERY
                     self._tell_how_far_behind()
             except Exception as error:

@@ -5,6 +5,8 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+from psycopg.errors import DeadlockDetected, SerializationFailure
+
 from pgstore._compat.tasks import pause
 from pgstore._core.deadlines import deadline, left
 from pgstore._sync.database import Database
@@ -33,7 +35,9 @@ class Standby:
 
 
 def once_there(read: Callable[[], T], install: Callable[[], object] | None = None) -> T:
-    """Read, and again for some seconds while a standby has not got so far.
+    """Read, and again for some seconds while a standby has not got so far, or cancels the read.
+
+    It does that to go on with its replay.
 
     With `install`, which makes sure that the primary has the store, also while the standby does not
     have it, or has it as it was before an upgrade.
@@ -42,7 +46,7 @@ def once_there(read: Callable[[], T], install: Callable[[], object] | None = Non
     while True:
         try:
             return read()
-        except StandbyBehindError:
+        except (StandbyBehindError, SerializationFailure, DeadlockDetected):
             if left(until) == 0:
                 raise
         except (StoreNotInstalledError, StoreOutdatedError) as error:

@@ -348,6 +348,7 @@ class MessageStore(DecidingStore[E]):
         if self._grouping is not None:
             self._grouping.finish(_PATIENCE)
         self._waker.ring()
+        self._reading_waker.ring()
         for runner in list(self._runners):
             runner.wait_until_ended(_PATIENCE)
         if self._standby is not None:

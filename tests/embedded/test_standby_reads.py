@@ -18,7 +18,7 @@ from pgstore import (
     StandbyError,
 )
 from pgstore.__main__ import main
-from pgstore._sync import publisher, standby
+from pgstore._sync import publisher, standby, waker
 from pgstore.embedded import Server
 from tests.standbys import PATIENCE, pair, until
 
@@ -294,7 +294,7 @@ def test_a_publisher_that_finds_it_taken_looks_once_a_second(
     store: MessageStore[Noted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
-    answers = [(False, True), (True, False), (False, False)]
+    answers = [(None, False, True), (7, True, False), (7, False, False), (6, False, False)]
 
     class Stopping:
         def is_set(self) -> bool:
@@ -305,24 +305,29 @@ def test_a_publisher_that_finds_it_taken_looks_once_a_second(
             return False
 
     class Database:
-        def rows(self, statement: str, parameters: object) -> list[tuple[bool, bool]]:
+        def rows(self, statement: str, parameters: object) -> list[tuple[int | None, bool, bool]]:
             return [answers.pop(0)]
 
     class Counter:
         value = 0
 
     class Waker:
-        counter = Counter()
+        def __init__(self) -> None:
+            self.counter = Counter()
+            self.safe_position = 7
 
-        def wait(self, seen: int, timeout: float) -> bool:
+        def wait(self, seen: int, timeout: float, borrower: object = None) -> bool:
             waits.append(timeout)
             return True
+
+        wait_beyond = waker.Waker.wait_beyond
 
     made = publisher.Publisher(Database(), Waker(), Stopping())  # type: ignore[arg-type]
     made.work(lambda: None)
     assert waits[0] == 1.0
     assert 0.02 <= waits[1] <= 0.05
     assert waits[2] > 10  # then the server confirms
+    assert waits[3] < 0.1  # the safe position has gone back, and nothing tells when it is as before
 
 
 def test_a_publisher_waits_while_its_server_is_a_standby(

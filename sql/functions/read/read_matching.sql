@@ -59,7 +59,6 @@ BEGIN
     );
   END IF;
   PERFORM _refuse_filter(partition, partitions, partition_by, stream_pattern);
-  PERFORM _refuse_isolation();
   IF tags_filter IS NOT NULL THEN
     tags_filter := _set_of_names('tags_filter', tags_filter);
     tag := _rarest_tag(tags_filter, after_position);
@@ -67,6 +66,7 @@ BEGIN
 
   -- A statement of its own, as in read_page.
   last_position := (horizon()).safe_position;
+  PERFORM _refuse_isolation();  -- afterwards, as in read_page
   IF after_position > last_position THEN
     PERFORM _refuse_position(after_position);
   END IF;

@@ -45,10 +45,10 @@ BEGIN
     PERFORM _refuse_value('max_count', 'must be 1 or more', to_jsonb(max_count));
   END IF;
   PERFORM _refuse_filter(partition, partitions, partition_by, stream_pattern);
-  PERFORM _refuse_isolation();
-
   -- A statement of its own, before the one that reads: its snapshot must be the later one.
   safe := (horizon()).safe_position;
+  -- Afterwards: a standby can be promoted in between.
+  PERFORM _refuse_isolation();
   IF after_position > safe THEN
     PERFORM _refuse_position(after_position);
   END IF;

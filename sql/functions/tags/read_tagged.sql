@@ -35,9 +35,9 @@ BEGIN
   IF (after_position >= 0) IS NOT TRUE THEN
     PERFORM _refuse_value('after_position', 'must be 0 or more', to_jsonb(after_position));
   END IF;
-  PERFORM _refuse_isolation();
   -- A statement of its own, before the one that looks: its snapshot must be the later one.
   safe := (horizon()).safe_position;
+  PERFORM _refuse_isolation();  -- afterwards, as in read_page
   IF after_position > safe THEN
     PERFORM _refuse_position(after_position);
   END IF;

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg_pool import PoolClosed
 
 from pgstore import (
     AsyncMessageStore,
@@ -25,6 +26,7 @@ from tests.client._async.conftest import OpenStore
 from tests.client._async.test_follow import collect
 from tests.client.messages import EventA, EventB
 from tests.client.parallel import AsyncParallel
+from tests.conftest import Connect
 from tests.stores import Stores
 
 Store = AsyncMessageStore[Any]
@@ -232,8 +234,37 @@ async def test_a_position_is_readable_when_no_writer_before_it_is_in_flight(alon
             with pytest.raises(TimeoutError, match=f"up to {held - 1}"):
                 await alone.wait_until_readable(position, timeout=0)
             await parallel.start(partial(alone.wait_until_readable, position, timeout=None))
-        await parallel.results()
+        assert list(await parallel.results()) == [None]
     assert [stored.global_position async for stored in alone.read_all()] == [held, position]
+
+
+async def test_a_position_is_readable_again_after_the_safe_position_went_back(
+    alone: Store, connect: Connect
+) -> None:
+    position = (await alone.write("account-1", EventA(1))).global_position
+    follower = alone.follow(after_position=position)
+    async with AsyncParallel() as parallel:
+        await parallel.start(partial(collect, follower, []))
+        await AsyncParallel.until(lambda: alone._waker.safe_position == position)
+        follower.stop()
+        await parallel.results()
+    # A writer that had read its bound before, and takes its mark only now. It notifies nobody.
+    late = connect(autocommit=False)
+    late.execute(f"SELECT {alone.name}._take_mark({position - 1})".encode())
+    async with AsyncParallel() as parallel:
+        await parallel.start(partial(alone.wait_until_readable, position, timeout=None))
+        await AsyncParallel.until(lambda: alone._waker._waiting == 1)
+        late.rollback()
+        assert list(await parallel.results()) == [None]
+
+
+async def test_waiting_until_readable_ends_when_the_store_is_closed(alone: Store) -> None:
+    async with AsyncParallel() as parallel:
+        await parallel.start(partial(alone.wait_until_readable, 1, timeout=None))
+        await AsyncParallel.until(lambda: alone._waker._waiting == 1)
+        await alone.aclose()
+        (error,) = await parallel.results()
+    assert isinstance(error, PoolClosed)
 
 
 @pytest.mark.parametrize("wrong", [{"position": "1"}, {"timeout": "1"}])

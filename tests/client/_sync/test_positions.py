@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg_pool import PoolClosed
 
 from pgstore import (
     InvalidArgumentError,
@@ -26,6 +27,7 @@ from tests.client._sync.conftest import OpenStore
 from tests.client._sync.test_follow import collect
 from tests.client.messages import EventA, EventB
 from tests.client.parallel import Parallel
+from tests.conftest import Connect
 from tests.stores import Stores
 
 Store = MessageStore[Any]
@@ -228,8 +230,37 @@ def test_a_position_is_readable_when_no_writer_before_it_is_in_flight(alone: Sto
             with pytest.raises(TimeoutError, match=f"up to {held - 1}"):
                 alone.wait_until_readable(position, timeout=0)
             parallel.start(partial(alone.wait_until_readable, position, timeout=None))
-        parallel.results()
+        assert list(parallel.results()) == [None]
     assert [stored.global_position for stored in alone.read_all()] == [held, position]
+
+
+def test_a_position_is_readable_again_after_the_safe_position_went_back(
+    alone: Store, connect: Connect
+) -> None:
+    position = alone.write("account-1", EventA(1)).global_position
+    follower = alone.follow(after_position=position)
+    with Parallel() as parallel:
+        parallel.start(partial(collect, follower, []))
+        Parallel.until(lambda: alone._waker.safe_position == position)
+        follower.stop()
+        parallel.results()
+    # A writer that had read its bound before, and takes its mark only now. It notifies nobody.
+    late = connect(autocommit=False)
+    late.execute(f"SELECT {alone.name}._take_mark({position - 1})".encode())
+    with Parallel() as parallel:
+        parallel.start(partial(alone.wait_until_readable, position, timeout=None))
+        Parallel.until(lambda: alone._waker._waiting == 1)
+        late.rollback()
+        assert list(parallel.results()) == [None]
+
+
+def test_waiting_until_readable_ends_when_the_store_is_closed(alone: Store) -> None:
+    with Parallel() as parallel:
+        parallel.start(partial(alone.wait_until_readable, 1, timeout=None))
+        Parallel.until(lambda: alone._waker._waiting == 1)
+        alone.close()
+        (error,) = parallel.results()
+    assert isinstance(error, PoolClosed)
 
 
 @pytest.mark.parametrize("wrong", [{"position": "1"}, {"timeout": "1"}])
