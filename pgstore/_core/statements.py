@@ -126,7 +126,7 @@ HORIZON = "SELECT safe_position, in_flight FROM STORE.horizon()"
 FALL_ASLEEP = "SELECT safe_position, in_flight FROM STORE.fall_asleep(%s::integer)"
 # Have them notify it no longer; the horizon.
 WAKE_UP = "SELECT safe_position, in_flight FROM STORE.wake_up(%s::integer)"
-# Publish the horizon under a name; what is published, whether it has moved, and whether another
+# Publish the horizon under a name; the published position, whether it has moved, whether another
 # program does that. It need not wait for a synchronous standby, as a writer does.
 PUBLISH_HORIZON = (
     "SELECT p.safe_position, p.moved, p.taken FROM set_config('synchronous_commit', 'local', true),"

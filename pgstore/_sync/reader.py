@@ -191,7 +191,7 @@ class Reader(Generic[E]):
 
     @property
     def _reading_waker(self) -> Waker:
-        """What tells such reads of new messages."""
+        """The waker that tells such reads of new messages."""
         return self._waker if self._standby is None else self._standby.waker
 
     def _read_rows(

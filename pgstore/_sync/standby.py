@@ -37,7 +37,7 @@ class Standby:
 def once_there(read: Callable[[], T], install: Callable[[], object] | None = None) -> T:
     """Read, and again for some seconds while a standby has not got so far, or cancels the read.
 
-    It does that to go on with its replay.
+    It does that to continue with its replay.
 
     With `install`, which makes sure that the primary has the store, also while the standby does not
     have it, or has it as it was before an upgrade.
