@@ -5,6 +5,7 @@ from contextlib import suppress
 from functools import partial
 
 from psycopg.rows import TupleRow
+from psycopg_pool import PoolClosed
 
 from pgstore._async.cursor import Parameters
 from pgstore._async.follower import AsyncFollower, Page
@@ -201,6 +202,8 @@ class AsyncGlobalReader(AsyncReader[E]):
         horizon = partial(opening.rows, s.HORIZON, ())
         while True:
             seen, remaining = waker.counter.value, left(until)
+            if opening.ended:  # in this order: closing does it the other way round
+                raise PoolClosed("the store was closed")
             try:
                 ((safe, _),) = await self._once_there(horizon)
             except StandbyError:  # nothing was published yet

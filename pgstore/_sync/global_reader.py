@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 
 from psycopg.rows import TupleRow
+from psycopg_pool import PoolClosed
 
 from pgstore._compat.joining import Conn
 from pgstore._core import statements as s
@@ -203,6 +204,8 @@ class GlobalReader(Reader[E]):
         horizon = partial(opening.rows, s.HORIZON, ())
         while True:
             seen, remaining = waker.counter.value, left(until)
+            if opening.ended:  # in this order: closing does it the other way round
+                raise PoolClosed("the store was closed")
             try:
                 ((safe, _),) = self._once_there(horizon)
             except StandbyError:  # nothing was published yet
