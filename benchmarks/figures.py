@@ -30,16 +30,21 @@ class Figure(msgspec.Struct, kw_only=True):
         self.rounds.setdefault(contender, []).append(value)
 
     def finish(self) -> None:
-        """Fill in the medians and the share of the limit that each contender reaches."""
+        """Fill in the medians and the share of the limit that each contender reaches.
+
+        A contender that used nothing, where the limit used something, has no share: JSON has no
+        infinity.
+        """
         self.medians = {name: significant(self.median(name)) for name in self.rounds}
         self.rounds = {
             name: [significant(value) for value in values] for name, values in self.rounds.items()
         }
         if self.limit in self.rounds:
+            shares = {
+                name: self.share(name, self.limit) for name in self.rounds if name != self.limit
+            }
             self.of_limit = {
-                name: significant(self.share(name, self.limit))
-                for name in self.rounds
-                if name != self.limit
+                name: significant(share) for name, share in shares.items() if math.isfinite(share)
             }
 
     def median(self, name: str) -> float:

@@ -171,6 +171,8 @@ def number(value: float) -> str:
     """Three digits, with separators: 12,300; 1.23; 0.0123."""
     if value == 0:
         return "0"
+    if math.isinf(value):
+        return "∞"
     digits = 2 - math.floor(math.log10(abs(value)))
     rounded = round(value, digits)
     return f"{rounded:,.{max(0, digits)}f}"

@@ -1,5 +1,8 @@
 """Records of several runs that are merged."""
 
+from pathlib import Path
+
+import msgspec
 import pytest
 
 from benchmarks.__main__ import command, parsed
@@ -49,6 +52,17 @@ def test_a_workload_that_is_measured_again_replaces_the_earlier_one() -> None:
         "order": "2",
     }
     assert found.missing == {"emmett": "no npm"}
+
+
+def test_a_contender_that_used_nothing_can_be_written_and_read(tmp_path: Path) -> None:
+    found = record("reads")
+    memory = msgspec.structs.replace(
+        found.figures[0], better="lower", rounds={"raw": [1.4], "pgstore": [0.0], "peer": [2.8]}
+    )
+    memory.finish()
+    msgspec.structs.replace(found, figures=[memory]).write(tmp_path / "last.json")
+    (figure,) = Record.read(tmp_path / "last.json").figures
+    assert figure.of_limit == {"peer": 0.5}
 
 
 def test_what_was_measured_elsewhere_is_not_merged() -> None:

@@ -268,7 +268,14 @@ def test_a_plot_of_nothing_but_zeros_is_drawn() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (12345, "12,300"), (1.234, "1.23"), (0.01234, "0.0123"), (999.6, "1,000")],
+    [
+        (0, "0"),
+        (12345, "12,300"),
+        (1.234, "1.23"),
+        (0.01234, "0.0123"),
+        (999.6, "1,000"),
+        (float("inf"), "∞"),
+    ],
 )
 def test_numbers_have_three_digits(value: float, text: str) -> None:
     assert number(value) == text
