@@ -4,6 +4,7 @@ from pgstore._core import driver as driver  # first: it says what is missing
 
 # isort: split
 from pgstore._async.decider import AsyncDecider
+from pgstore._async.directory import AsyncDirectory
 from pgstore._async.follower import AsyncFollower
 from pgstore._async.repository import AsyncRepository
 from pgstore._async.store import AsyncMessageStore
@@ -12,12 +13,14 @@ from pgstore._core.checking import UnreadableMessage
 from pgstore._core.ids import new_message_id
 from pgstore._core.messages import MessagePosition, RawMessage, StoredMessage
 from pgstore._core.metadata import message_context
+from pgstore._core.places import Place
 from pgstore._core.states import Aggregate, Decided, Loaded, Snapshots
 from pgstore._core.subscriptions import ParkedMessage, PartitionStatus, RunnerHooks
 from pgstore._core.tags import AppendCondition, QueryItem, TaggedMessages
 from pgstore._core.upcasters import Upcaster
 from pgstore._install import install
 from pgstore._sync.decider import Decider
+from pgstore._sync.directory import Directory
 from pgstore._sync.follower import Follower
 from pgstore._sync.repository import Repository
 from pgstore._sync.store import MessageStore
@@ -39,6 +42,8 @@ from pgstore.errors import (
     StandbyBehindError,
     StandbyError,
     StoreError,
+    StoreMovedError,
+    StoreNotInDirectoryError,
     StoreNotInstalledError,
     StoreOutdatedError,
     StoreTooNewError,
@@ -57,12 +62,14 @@ __all__ = [
     "AppendCondition",
     "AppendConditionError",
     "AsyncDecider",
+    "AsyncDirectory",
     "AsyncFollower",
     "AsyncMessageStore",
     "AsyncRepository",
     "AsyncSubscription",
     "Decided",
     "Decider",
+    "Directory",
     "Follower",
     "InvalidArgumentError",
     "LeaseLostError",
@@ -78,6 +85,7 @@ __all__ = [
     "ParkedMessage",
     "PartitionStatus",
     "PgstoreError",
+    "Place",
     "PositionBeyondEndError",
     "QueryItem",
     "RawMessage",
@@ -89,6 +97,8 @@ __all__ = [
     "StandbyBehindError",
     "StandbyError",
     "StoreError",
+    "StoreMovedError",
+    "StoreNotInDirectoryError",
     "StoreNotInstalledError",
     "StoreOutdatedError",
     "StoreTooNewError",

@@ -6,6 +6,7 @@
     ├── MessageDecodeError                         also a ValueError
     ├── MessageNotFoundError                       also a LookupError
     ├── StreamNotFoundError                        also a LookupError
+    ├── StoreNotInDirectoryError                   also a LookupError
     ├── StoreNotInstalledError
     ├── StoreOutdatedError
     ├── TransactionFailedError
@@ -27,6 +28,7 @@
         ├── SubscriptionNotFoundError       MS021
         ├── SubscriptionExistsError         MS022
         ├── TransactionEndedError           MS023
+        ├── StoreMovedError                 MS030
         └── StandbyBehindError              MS031
 
 The classes with an MS code are raised by psycopg itself, on any connection of a process that has
@@ -122,6 +124,17 @@ class StreamNotFoundError(PgstoreError, LookupError):
 
     def __str__(self) -> str:
         return f"there is no message in stream {self.stream}"
+
+
+class StoreNotInDirectoryError(PgstoreError, LookupError):
+    """The directory has no store of this name."""
+
+    def __init__(self, store: str) -> None:
+        super().__init__(store)
+        self.store = store
+
+    def __str__(self) -> str:
+        return f"the directory has no store {self.store}"
 
 
 class _NotAsNeededError(PgstoreError):
@@ -297,6 +310,18 @@ class TransactionEndedError(_SubscriptionError, code="MS023"):
     """
 
     partition = _Detail(int)
+
+
+class StoreMovedError(StoreError, code="MS030"):
+    """The store has another place, at `conninfo`, and is closed here; nothing was stored.
+
+    Connect to `conninfo`, which has no password, and call it again there. A store of a `Directory`
+    does so by itself with all that is not part of a transaction.
+    """
+
+    followed = False  # by a store of a directory: `run` and `follow` wait, and try again
+    store = _Detail(str)
+    conninfo = _Detail(str)
 
 
 class StandbyBehindError(StoreError, code="MS031"):

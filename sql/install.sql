@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "3cb200bfb40f04e005bf82cc464a09ac1318fd563ab0478452ffbc746f4cb5a8"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "7c7bce06d0df5ea4fd9e78af1c09b46923e02e0114f77c21213b36b933cb5b8b"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -25,7 +25,8 @@ SELECT
     {"number": 9, "name": "0009_scheduled", "checksum": "422540bf28db7e331bbdd96a4594641ce1823cdae3ef1a2417263000beaa353c"},
     {"number": 10, "name": "0010_metadata", "checksum": "d14b609e8aff94562e48819508704597d8d7de18ea029b912acbefdc27952c06"},
     {"number": 11, "name": "0011_tags", "checksum": "54d4fd61f5126d2331ba3baf04d7607a0bf7ab2d003c31581d19af25af950adb"},
-    {"number": 12, "name": "0012_standbys", "checksum": "b19361b0c26b9a46355e19bdce17ac2e77130784b1d882b566ca35c5bdc7c773"}
+    {"number": 12, "name": "0012_standbys", "checksum": "b19361b0c26b9a46355e19bdce17ac2e77130784b1d882b566ca35c5bdc7c773"},
+    {"number": 13, "name": "0013_fence", "checksum": "5ac82ad2a2b151b704045bf93c3f32510cd361ab042551d400b2d741670de53e"}
   ]$manifest$, true) AS pgstore_manifest \gset
 \ir prepare.sql
 SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 1) AS pgstore_pending \gset
@@ -76,6 +77,10 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 12) AS pgstore_pending 
 \if :pgstore_pending
   \ir migrations/0012_standbys.sql
 \endif
+SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 13) AS pgstore_pending \gset
+\if :pgstore_pending
+  \ir migrations/0013_fence.sql
+\endif
 \ir repeat.sql
 \ir functions/checks/_long_as_text.sql
 \ir functions/checks/_nested_too_deep.sql
@@ -88,9 +93,11 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 12) AS pgstore_pending 
 \ir functions/checks/_refuse_isolation.sql
 \ir functions/checks/_refuse_kind.sql
 \ir functions/checks/_refuse_lease.sql
+\ir functions/checks/_refuse_lock.sql
 \ir functions/checks/_refuse_message_ids.sql
 \ir functions/checks/_refuse_metadata.sql
 \ir functions/checks/_refuse_missing_index.sql
+\ir functions/checks/_refuse_moved.sql
 \ir functions/checks/_refuse_position.sql
 \ir functions/checks/_refuse_query.sql
 \ir functions/checks/_refuse_redaction.sql
@@ -105,6 +112,13 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 12) AS pgstore_pending 
 \ir functions/checks/_refuse_version.sql
 \ir functions/checks/_refuse_write.sql
 \ir functions/checks/_time_fits.sql
+\ir functions/fence/_closed_body.sql
+\ir functions/fence/_fenced_tables.sql
+\ir functions/fence/_keep_closed.sql
+\ir functions/fence/_lock_tables.sql
+\ir functions/fence/fence_of_store.sql
+\ir functions/fence/fence_store.sql
+\ir functions/fence/lift_fence.sql
 \ir functions/in_flight/_announce_write.sql
 \ir functions/in_flight/_begin_mark.sql
 \ir functions/in_flight/_drawn_position.sql
@@ -332,4 +346,4 @@ SELECT
   \ir message_db/grant_objects.sql
 \endif
 COMMIT;
-\echo Store :schema is at schema version 12.
+\echo Store :schema is at schema version 13.

@@ -4,6 +4,7 @@ from typing import Any
 
 from psycopg_pool import AsyncConnectionPool
 
+from pgstore._async.entry import AsyncEntry
 from pgstore._async.source import AsyncSource
 from pgstore._async.waker import WakeUp
 from pgstore._compat.joining import AsyncConnections, async_engine_kind
@@ -14,7 +15,7 @@ from pgstore.errors import InvalidArgumentError
 
 
 def source_of(
-    conninfo: AsyncConnections | None,
+    conninfo: AsyncConnections | AsyncEntry | None,
     store: str,
     create: bool,
     wakeup: WakeUp,
@@ -23,6 +24,10 @@ def source_of(
 ) -> AsyncSource:
     """The source for the arguments of a store."""
     lent = None
+    entry: AsyncEntry | None = None
+    if isinstance(conninfo, AsyncEntry):
+        entry = conninfo
+        conninfo = entry.own
     if kind_of(conninfo) in (async_engine_kind, "django"):
         # Not at the top: a program without a framework does not wait for it.
         from pgstore._async.engines import lent_pool
@@ -45,4 +50,4 @@ def source_of(
             "group_writes sends the writes of several threads together; with Django's connections"
             " each thread has a transaction of its own: leave it out"
         )
-    return AsyncSource(given, name_of("store", store), create, prepare_threshold, lent)
+    return AsyncSource(given, name_of("store", store), create, prepare_threshold, lent, entry)

@@ -13,12 +13,19 @@ from pgstore._async.direct import AsyncDirectConnection
 from pgstore._async.joining import joined
 from pgstore._async.source import AsyncSource, Pool, PoolConnection
 from pgstore._compat.joining import AsyncConn
+from pgstore._compat.tasks import async_pause
+from pgstore._core.deadlines import deadline, left
 from pgstore._core.translation import is_elsewhere, is_lost_connection, refuse_failed
-from pgstore.errors import InvalidArgumentError
+from pgstore.errors import InvalidArgumentError, StoreMovedError
 
 # So many may come out of a pool in a row before an operation gives up: those that the pool was
 # opening when all were ended come back after it was drained.
 _DEAD_CONNECTIONS = 4
+
+# So long, in seconds, an operation waits for a store that moves to be open again: as long as for a
+# connection. And so often it looks.
+_MOVES = 30.0
+_UNTIL_OPEN = 0.02
 
 
 class AsyncDatabase:
@@ -95,10 +102,17 @@ class AsyncDatabase:
     ) -> list[TupleRow]:
         pool = await self.ready()
         tries, elsewhere = _DEAD_CONNECTIONS if repeatable else 0, False
+        until = None
         while True:
             began = time.monotonic()
             try:
                 rows = await self._run_on(pool, statement, parameters)
+            except StoreMovedError as error:
+                # Nothing was done: also a statement that is not repeatable runs again.
+                until = until or deadline(_MOVES)
+                if not await self.source.moved(error) or left(until) == 0:
+                    raise
+                await async_pause(_UNTIL_OPEN)
             except psycopg.Error as error:
                 if is_elsewhere(error):
                     if elsewhere:  # it is the role that is read-only, or there is no primary yet
@@ -166,6 +180,9 @@ class AsyncDatabase:
                 conn = await self._begin(pool, stack, first)
             try:
                 yield conn
+            except StoreMovedError as error:
+                await self.source.moved(error)  # the caller's next transaction is at the new place
+                raise
             except psycopg.Error as error:
                 if is_elsewhere(error):
                     await self.source.renew(pool, began, elsewhere=True)

@@ -9,6 +9,7 @@ from pgstore._async.direct import AsyncDirectConnection
 from pgstore._async.opening import AsyncOpening
 from pgstore._compat.events import AsyncCounter, AsyncEvent
 from pgstore._core.translation import is_elsewhere, is_lost_connection
+from pgstore.errors import StoreMovedError
 
 
 class AsyncLending:
@@ -80,7 +81,8 @@ class AsyncBorrower:
                         return await self._conn.rows(text, parameters)
                     return await self._database.rows(statement, parameters, self._conn)
             except psycopg.Error as error:
-                if not is_lost_connection(error) and not is_elsewhere(error):
+                moved = isinstance(error, StoreMovedError)
+                if not moved and not is_lost_connection(error) and not is_elsewhere(error):
                     raise
             finally:
                 self.give_back()

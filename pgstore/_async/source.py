@@ -5,7 +5,7 @@ import math
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from pgstore._async.connecting import connecting
 from pgstore._async.direct import AsyncDirectConnection
+from pgstore._async.entry import AsyncEntry
 from pgstore._async.installer import ensure
 from pgstore._async.racing import AsyncHosts
 from pgstore._compat.events import AsyncEvent
@@ -30,7 +31,7 @@ from pgstore._core.outages import Outage, is_read_only, wants_primary
 from pgstore._core.quoting import Statements
 from pgstore._core.text import one_line
 from pgstore._core.translation import passes
-from pgstore.errors import PgstoreError
+from pgstore.errors import PgstoreError, StoreMovedError
 
 # Any: a pool of the user's may have any row factory, and connections of a class of their own.
 PoolConnection = AsyncConnection[Any]
@@ -54,6 +55,7 @@ class AsyncSource:
         create: bool,
         prepare_threshold: int | None = 5,
         lent: Any = None,
+        entry: AsyncEntry | None = None,
     ) -> None:
         self.name = name
         self.room = 10
@@ -67,6 +69,7 @@ class AsyncSource:
         self.leave: Callable[[], None] | None = None  # the server of the waiting connection
         self.rest = math.inf  # of the waiting connection, at most
         self._began_read_only = False  # the waiting connection
+        self._entry = entry  # of a directory, which says where the store is
         self._lent = lent  # as a pool: a framework's connections
         given = None if source is None or isinstance(source, str) else source
         self._given: Pool | None = lent or given
@@ -147,6 +150,8 @@ class AsyncSource:
                     if not conn.closed:
                         await conn.set_autocommit(restore)
             return self._given
+        if self._entry is not None:
+            self._go_to(await self._entry.find())
         options = limits(self.conninfo) | self._own
         # A plain connection first: a wrong address is an error now, not a time-out of the pool.
         connect = partial(AsyncConnection.connect, self.conninfo, **options)
@@ -154,7 +159,7 @@ class AsyncSource:
             await ensure(conn, self.statements, create=self._create)
         self._end = AsyncEvent()
         pool: Pool = AsyncConnectionPool(
-            self.conninfo,
+            self.conninfo if self._entry is None else self._where,
             connection_class=connecting(self, self._end),
             kwargs=options,
             num_workers=1,  # which connects: a server that comes back is not to be overrun
@@ -170,6 +175,36 @@ class AsyncSource:
             await self._close(pool)
             raise
         return pool
+
+    async def _where(self) -> str:
+        return self.conninfo
+
+    def _go_to(self, conninfo: str) -> None:
+        if conninfo != self.conninfo:
+            self.conninfo, self.hosts = conninfo, AsyncHosts(conninfo)
+
+    async def look_again(self, conninfo: str) -> str:
+        """The connection string to try next: a directory may have another one by now."""
+        if self._entry is not None:
+            with suppress(psycopg.Error, OSError):
+                conninfo = await self._entry.find()
+                self._go_to(conninfo)
+        return conninfo
+
+    async def moved(self, error: Exception) -> bool:
+        """Go where the store is by now, if it has moved, and a directory says so; else False."""
+        if self._entry is None or not isinstance(error, StoreMovedError):
+            return False
+        error.followed = True
+        async with self._lock:
+            place = await self._entry.follow(error)
+            pool = self._pool
+            if pool is not None and place != self.conninfo:
+                self._go_to(place)
+                if self.leave is not None:
+                    self.leave()
+                await pool.drain()
+        return True
 
     async def renew(self, pool: Pool, began: float, *, elsewhere: bool = False) -> None:
         """Replace the pool's connections, unless that was done since then.

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, overload
 from pgstore._async.choosing import source_of
 from pgstore._async.database import AsyncDatabase
 from pgstore._async.deciding import AsyncDecidingStore
+from pgstore._async.entry import AsyncEntry
 from pgstore._async.grouping import AsyncGrouping
 from pgstore._async.opening import AsyncOpening
 from pgstore._async.publisher import AsyncPublisher
@@ -52,7 +53,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
     @overload
     def __init__(
         self,
-        conninfo: "AsyncConnections | AsyncMessageStore[Any] | None" = None,
+        conninfo: "AsyncConnections | AsyncMessageStore[Any] | AsyncEntry | None" = None,
         *,
         messages: type[E] | Mapping[str, type[E]],
         store: str = "pgstore",
@@ -69,7 +70,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
     @overload
     def __init__(
         self,
-        conninfo: "AsyncConnections | AsyncMessageStore[Any] | None" = None,
+        conninfo: "AsyncConnections | AsyncMessageStore[Any] | AsyncEntry | None" = None,
         *,
         messages: UnionType,
         store: str = "pgstore",
@@ -85,7 +86,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
 
     def __init__(
         self,
-        conninfo: "AsyncConnections | AsyncMessageStore[Any] | None" = None,
+        conninfo: "AsyncConnections | AsyncMessageStore[Any] | AsyncEntry | None" = None,
         *,
         messages: object,
         store: str = "pgstore",

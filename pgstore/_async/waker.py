@@ -218,6 +218,7 @@ class AsyncWaker:
                         self.counter.advance()  # what was missed while there was no connection
                         await self._watch(conn, closed)
                 except Exception as error:
+                    await self._source.moved(error)
                     if not passes(error):
                         self.counter.advance()  # each reader that waits looks, and meets the error
                     worked = self._answered > began + _WORKED

@@ -14,6 +14,7 @@ from pgstore.errors import (
     InvalidArgumentError,
     PositionBeyondEndError,
     StoreError,
+    StoreMovedError,
     StoreNotInstalledError,
     StoreOutdatedError,
     TransactionFailedError,
@@ -151,8 +152,8 @@ def refuse_failed(conn: psycopg.BaseConnection[Any]) -> None:
 
 # States of the server in which any statement can fail: out of disk, memory or connections (53),
 # ending or starting (57P0x), its files fail (58), or read-only, as a standby is. And a state of the
-# store in which any write can fail, until its owner has repaired it.
-_OF_THE_SERVER = ("53", "57P0", "58", "25006", "MS007")
+# store in which any write can fail, until its owner has repaired it, or until it is open elsewhere.
+_OF_THE_SERVER = ("53", "57P0", "58", "25006", "MS007", "MS030")
 
 
 def is_of_the_server(error: BaseException | None) -> bool:
@@ -191,6 +192,8 @@ def passes(error: BaseException) -> bool:
     """
     if isinstance(error, StoreNotInstalledError | StoreOutdatedError):
         return error.on_standby
+    if isinstance(error, StoreMovedError):
+        return error.followed
     if isinstance(error, psycopg.Error) and error.sqlstate is not None:
         return error.sqlstate in _PASSING or error.sqlstate[:2] in _PASSING_CLASSES
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):

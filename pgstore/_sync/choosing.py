@@ -10,13 +10,14 @@ from pgstore._compat.joining import Connections, engine_kind
 from pgstore._core.arguments import count, name_of, one_of, refuse_source
 from pgstore._core.conninfo import checked
 from pgstore._core.frameworks import kind_of
+from pgstore._sync.entry import Entry
 from pgstore._sync.source import Source
 from pgstore._sync.waker import WakeUp
 from pgstore.errors import InvalidArgumentError
 
 
 def source_of(
-    conninfo: Connections | None,
+    conninfo: Connections | Entry | None,
     store: str,
     create: bool,
     wakeup: WakeUp,
@@ -25,6 +26,10 @@ def source_of(
 ) -> Source:
     """The source for the arguments of a store."""
     lent = None
+    entry: Entry | None = None
+    if isinstance(conninfo, Entry):
+        entry = conninfo
+        conninfo = entry.own
     if kind_of(conninfo) in (engine_kind, "django"):
         # Not at the top: a program without a framework does not wait for it.
         from pgstore._sync.engines import lent_pool
@@ -47,4 +52,4 @@ def source_of(
             "group_writes sends the writes of several threads together; with Django's connections"
             " each thread has a transaction of its own: leave it out"
         )
-    return Source(given, name_of("store", store), create, prepare_threshold, lent)
+    return Source(given, name_of("store", store), create, prepare_threshold, lent, entry)

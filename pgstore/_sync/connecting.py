@@ -22,6 +22,9 @@ class Noting(Protocol):
     outage: Outage
     refusal: BaseException | None
 
+    def look_again(self, conninfo: str) -> str:
+        """The connection string to try next: a directory may have another one by now."""
+
 
 def connecting(owner: Noting, end: Event) -> type[DirectConnection]:
     """The class of connections that are made as soon as the server is there, until `end` is set.
@@ -44,6 +47,7 @@ def connecting(owner: Noting, end: Event) -> type[DirectConnection]:
                         if not passes(error) or end.wait(PACE):
                             # psycopg_pool logs it, with the server's text.
                             raise psycopg.OperationalError(one_line(str(error))) from error
+                        conninfo = owner.look_again(conninfo)
                     else:
                         owner.refusal = None
                         owner.outage.over(attempt)

@@ -11,16 +11,23 @@ from psycopg import Pipeline, Transaction
 from psycopg.rows import TupleRow, tuple_row
 
 from pgstore._compat.joining import Conn
+from pgstore._compat.tasks import pause
+from pgstore._core.deadlines import deadline, left
 from pgstore._core.translation import is_elsewhere, is_lost_connection, refuse_failed
 from pgstore._sync.cursor import Parameters, StoreCursor, run
 from pgstore._sync.direct import DirectConnection
 from pgstore._sync.joining import joined
 from pgstore._sync.source import Pool, PoolConnection, Source
-from pgstore.errors import InvalidArgumentError
+from pgstore.errors import InvalidArgumentError, StoreMovedError
 
 # So many may come out of a pool in a row before an operation gives up: those that the pool was
 # opening when all were ended come back after it was drained.
 _DEAD_CONNECTIONS = 4
+
+# So long, in seconds, an operation waits for a store that moves to be open again: as long as for a
+# connection. And so often it looks.
+_MOVES = 30.0
+_UNTIL_OPEN = 0.02
 
 
 class Database:
@@ -95,10 +102,17 @@ class Database:
     def _repeated(self, statement: str, parameters: Parameters, repeatable: bool) -> list[TupleRow]:
         pool = self.ready()
         tries, elsewhere = _DEAD_CONNECTIONS if repeatable else 0, False
+        until = None
         while True:
             began = time.monotonic()
             try:
                 rows = self._run_on(pool, statement, parameters)
+            except StoreMovedError as error:
+                # Nothing was done: also a statement that is not repeatable runs again.
+                until = until or deadline(_MOVES)
+                if not self.source.moved(error) or left(until) == 0:
+                    raise
+                pause(_UNTIL_OPEN)
             except psycopg.Error as error:
                 if is_elsewhere(error):
                     if elsewhere:  # it is the role that is read-only, or there is no primary yet
@@ -164,6 +178,9 @@ class Database:
                 conn = self._begin(pool, stack, first)
             try:
                 yield conn
+            except StoreMovedError as error:
+                self.source.moved(error)  # the caller's next transaction is at the new place
+                raise
             except psycopg.Error as error:
                 if is_elsewhere(error):
                     self.source.renew(pool, began, elsewhere=True)

@@ -11,6 +11,7 @@ from pgstore._core.translation import is_elsewhere, is_lost_connection
 from pgstore._sync.cursor import Parameters
 from pgstore._sync.direct import DirectConnection
 from pgstore._sync.opening import Opening
+from pgstore.errors import StoreMovedError
 
 
 class Lending:
@@ -82,7 +83,8 @@ class Borrower:
                         return self._conn.rows(text, parameters)
                     return self._database.rows(statement, parameters, self._conn)
             except psycopg.Error as error:
-                if not is_lost_connection(error) and not is_elsewhere(error):
+                moved = isinstance(error, StoreMovedError)
+                if not moved and not is_lost_connection(error) and not is_elsewhere(error):
                     raise
             finally:
                 self.give_back()

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import Any, cast
 
@@ -30,9 +30,10 @@ from pgstore._core.text import one_line
 from pgstore._core.translation import passes
 from pgstore._sync.connecting import connecting
 from pgstore._sync.direct import DirectConnection
+from pgstore._sync.entry import Entry
 from pgstore._sync.installer import ensure
 from pgstore._sync.racing import Hosts
-from pgstore.errors import PgstoreError
+from pgstore.errors import PgstoreError, StoreMovedError
 
 # Any: a pool of the user's may have any row factory, and connections of a class of their own.
 PoolConnection = Connection[Any]
@@ -56,6 +57,7 @@ class Source:
         create: bool,
         prepare_threshold: int | None = 5,
         lent: Any = None,
+        entry: Entry | None = None,
     ) -> None:
         self.name = name
         self.room = 10
@@ -69,6 +71,7 @@ class Source:
         self.leave: Callable[[], None] | None = None  # the server of the waiting connection
         self.rest = math.inf  # of the waiting connection, at most
         self._began_read_only = False  # the waiting connection
+        self._entry = entry  # of a directory, which says where the store is
         self._lent = lent  # as a pool: a framework's connections
         given = None if source is None or isinstance(source, str) else source
         self._given: Pool | None = lent or given
@@ -149,6 +152,8 @@ class Source:
                     if not conn.closed:
                         conn.set_autocommit(restore)
             return self._given
+        if self._entry is not None:
+            self._go_to(self._entry.find())
         options = limits(self.conninfo) | self._own
         # A plain connection first: a wrong address is an error now, not a time-out of the pool.
         connect = partial(Connection.connect, self.conninfo, **options)
@@ -156,7 +161,7 @@ class Source:
             ensure(conn, self.statements, create=self._create)
         self._end = Event()
         pool: Pool = ConnectionPool(
-            self.conninfo,
+            self.conninfo if self._entry is None else self._where,
             connection_class=connecting(self, self._end),
             kwargs=options,
             num_workers=1,  # which connects: a server that comes back is not to be overrun
@@ -172,6 +177,36 @@ class Source:
             self._close(pool)
             raise
         return pool
+
+    def _where(self) -> str:
+        return self.conninfo
+
+    def _go_to(self, conninfo: str) -> None:
+        if conninfo != self.conninfo:
+            self.conninfo, self.hosts = conninfo, Hosts(conninfo)
+
+    def look_again(self, conninfo: str) -> str:
+        """The connection string to try next: a directory may have another one by now."""
+        if self._entry is not None:
+            with suppress(psycopg.Error, OSError):
+                conninfo = self._entry.find()
+                self._go_to(conninfo)
+        return conninfo
+
+    def moved(self, error: Exception) -> bool:
+        """Go where the store is by now, if it has moved, and a directory says so; else False."""
+        if self._entry is None or not isinstance(error, StoreMovedError):
+            return False
+        error.followed = True
+        with self._lock:
+            place = self._entry.follow(error)
+            pool = self._pool
+            if pool is not None and place != self.conninfo:
+                self._go_to(place)
+                if self.leave is not None:
+                    self.leave()
+                pool.drain()
+        return True
 
     def renew(self, pool: Pool, began: float, *, elsewhere: bool = False) -> None:
         """Replace the pool's connections, unless that was done since then.

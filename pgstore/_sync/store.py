@@ -30,6 +30,7 @@ from pgstore._core.upcasters import Upcaster
 from pgstore._sync.choosing import source_of
 from pgstore._sync.database import Database
 from pgstore._sync.deciding import DecidingStore
+from pgstore._sync.entry import Entry
 from pgstore._sync.grouping import Grouping
 from pgstore._sync.opening import Opening
 from pgstore._sync.publisher import Publisher
@@ -54,7 +55,7 @@ class MessageStore(DecidingStore[E]):
     @overload
     def __init__(
         self,
-        conninfo: "Connections | MessageStore[Any] | None" = None,
+        conninfo: "Connections | MessageStore[Any] | Entry | None" = None,
         *,
         messages: type[E] | Mapping[str, type[E]],
         store: str = "pgstore",
@@ -71,7 +72,7 @@ class MessageStore(DecidingStore[E]):
     @overload
     def __init__(
         self,
-        conninfo: "Connections | MessageStore[Any] | None" = None,
+        conninfo: "Connections | MessageStore[Any] | Entry | None" = None,
         *,
         messages: UnionType,
         store: str = "pgstore",
@@ -87,7 +88,7 @@ class MessageStore(DecidingStore[E]):
 
     def __init__(
         self,
-        conninfo: "Connections | MessageStore[Any] | None" = None,
+        conninfo: "Connections | MessageStore[Any] | Entry | None" = None,
         *,
         messages: object,
         store: str = "pgstore",

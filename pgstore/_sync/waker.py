@@ -216,6 +216,7 @@ class Waker:
                         self.counter.advance()  # what was missed while there was no connection
                         self._watch(conn, closed)
                 except Exception as error:
+                    self._source.moved(error)
                     if not passes(error):
                         self.counter.advance()  # each reader that waits looks, and meets the error
                     worked = self._answered > began + _WORKED

@@ -28,6 +28,7 @@ SUBJECTS = {
     ],
     "doctor": ["doctor"],
     "transfer": ["export", "import"],
+    "moving": ["move", "stores"],
     "verify": ["verify"],
     "administration": [
         *("retention", "truncate", "delete", "empty", "redact", "grants", "grant", "revoke"),

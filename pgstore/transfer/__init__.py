@@ -1,8 +1,8 @@
 """Move messages between stores: export, import, import from other message stores, and verify.
 
-Everything here is synchronous, works on a connection of the caller's in autocommit mode, and keeps
-its memory flat. The SQL functions `export_messages`, `import_messages`, `import_floors` and
-`verify_store` keep the promises.
+And move a store to another server: `Move`. Everything here is synchronous, and keeps its memory
+flat. All but `Move` works on a connection of the caller's in autocommit mode. The SQL functions
+`export_messages`, `import_messages`, `import_floors` and `verify_store` keep the promises.
 """
 
 from pgstore.transfer._errors import FileRefusedError, MessageRefusedError, TransferError
@@ -11,20 +11,25 @@ from pgstore.transfer.checking import check
 from pgstore.transfer.exporting import Exported, export, export_file
 from pgstore.transfer.files import FileSource, is_stdout, open_file
 from pgstore.transfer.importing import Imported, Positions, Source, import_from
+from pgstore.transfer.moving import STEPS, Finding, Move, MoveError
 from pgstore.transfer.peers.depeche import DepecheSource
 from pgstore.transfer.peers.message_db import MessageDbSource
 from pgstore.transfer.verify import Check, verify
 
 __all__ = [
+    "STEPS",
     "Check",
     "DepecheSource",
     "Exported",
     "FileRefusedError",
     "FileSource",
+    "Finding",
     "Header",
     "Imported",
     "MessageDbSource",
     "MessageRefusedError",
+    "Move",
+    "MoveError",
     "Positions",
     "Source",
     "TransferError",

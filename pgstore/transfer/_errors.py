@@ -3,6 +3,7 @@
 PgstoreError
 └── TransferError
     ├── FileRefusedError        the file: cut off, altered, or no export
+    ├── MoveError               a move that cannot continue
     └── MessageRefusedError     a message that would break the store
 """
 
@@ -47,3 +48,11 @@ class MessageRefusedError(TransferError):
         self.unit = unit
         self.reason = reason
         self.sqlstate = sqlstate
+
+
+class MoveError(TransferError):
+    """A move cannot continue.
+
+    The store is open where it was, or closed at both places if the source could not be reached any
+    more. Run the move again, or abort it.
+    """

@@ -31,6 +31,12 @@ WITHOUT_LOCKS = {
     "wake_up",
 }
 
+# As a migration, these lock all tables together for a moment, and give them back.
+OF_ALL_TABLES = {
+    "fence_store": "SELECT fence_store('host=elsewhere', '20 s')",
+    "lift_fence": "SELECT fence_store('host=elsewhere', '20 s'); SELECT lift_fence('20 s')",
+}
+
 _WRITE = "SELECT write_message('a-1', 'T', '1')"
 
 

@@ -31,7 +31,9 @@ RULES = {
         WHERE p.pronamespace = %(store)s::regnamespace
           AND NOT starts_with(p.proname, '_')
           AND p.proname <> ALL (_granted_names('admin'))
-          AND p.proname NOT IN ('grant_access', 'revoke_access', 'repair_sequences')
+          AND p.proname NOT IN (
+            'grant_access', 'revoke_access', 'repair_sequences', 'fence_store', 'lift_fence'
+          )
     """,
     "every table and view has a comment": """
         SELECT c.relname FROM pg_class AS c

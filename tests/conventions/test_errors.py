@@ -44,6 +44,7 @@ NAMES = {
     "invalid_schema_name": "3F000",
     "object_not_in_prerequisite_state": "55000",
     "object_in_use": "55006",
+    "lock_not_available": "55P03",
     "read_only_sql_transaction": "25006",
 }
 

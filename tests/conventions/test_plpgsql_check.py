@@ -35,6 +35,7 @@ FROM pg_proc AS p
 JOIN pg_language AS l ON l.oid = p.prolang AND l.lanname = 'plpgsql'
 CROSS JOIN plpgsql_check_function_tb(
   p.oid::regprocedure,
+  CASE p.prorettype WHEN 'trigger'::regtype THEN 'checked.messages'::regclass ELSE 0 END,
   fatal_errors => false,
   performance_warnings => true,
   security_warnings => true

@@ -36,6 +36,8 @@ TREE = {
     errors.SubscriptionNotFoundError: (errors.StoreError,),
     errors.SubscriptionExistsError: (errors.StoreError,),
     errors.TransactionEndedError: (errors.StoreError,),
+    errors.StoreMovedError: (errors.StoreError,),
+    errors.StoreNotInDirectoryError: (errors.PgstoreError, LookupError),
     errors.StandbyBehindError: (errors.StoreError,),
     errors.TransactionFailedError: (errors.PgstoreError,),
 }
@@ -56,6 +58,7 @@ CODES = {
     "MS021": errors.SubscriptionNotFoundError,
     "MS022": errors.SubscriptionExistsError,
     "MS023": errors.TransactionEndedError,
+    "MS030": errors.StoreMovedError,
     "MS031": errors.StandbyBehindError,
 }
 

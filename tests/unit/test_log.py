@@ -129,6 +129,9 @@ def test_the_log_of_the_pool_is_legible(caplog: pytest.LogCaptureFixture) -> Non
         outage = Outage("bank")
         refusal: BaseException | None = None
 
+        def look_again(self, conninfo: str) -> str:
+            return conninfo
+
     end = Event()
     end.set()
     kind = connecting(Owner(), end)

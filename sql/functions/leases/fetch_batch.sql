@@ -70,7 +70,7 @@ BEGIN
     AND p.partition = fetch_batch.partition
     AND p.token = fetch_batch.token
   CROSS JOIN LATERAL _swept_position(s.subscription_id, p.swept_position) AS w (position)
-  WHERE s.subscription = fetch_batch.subscription COLLATE "C";
+  WHERE _is_open() AND s.subscription = fetch_batch.subscription COLLATE "C";
   IF NOT FOUND THEN
     PERFORM _subscription_of(subscription);
     PERFORM _refuse_lease(subscription, partition, token);

@@ -36,7 +36,7 @@ BEGIN
       OFFSET 0
     ) AS p
     CROSS JOIN LATERAL (SELECT greatest(p.leased_until, p.retry_at) AS due) AS d
-    WHERE _in_store()
+    WHERE _is_open()
       AND s.subscription = ANY (next_claim.subscriptions COLLATE "C")
       AND NOT s.paused
       AND NOT p.stopped

@@ -10,7 +10,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
   -- A standby has the sequence as it will be after a crash: ahead by up to 32.
-  IF pg_is_in_recovery() THEN
+  IF pg_is_in_recovery() OR NOT _is_open() THEN
     RETURN _last_visible(9223372036854775807);
   END IF;
   RETURN _drawn_position();

@@ -20,7 +20,7 @@ BEGIN
     (SELECT s.stream FROM streams AS s WHERE s.stream_id = m.stream_id),
     m.version, m.global_position, m.type, m.data, m.metadata, m.added_at, m.tags
   FROM messages AS m
-  WHERE _in_store() AND m.message_id = get_message.message_id;
+  WHERE _is_open() AND m.message_id = get_message.message_id;
 END
 $$;
 

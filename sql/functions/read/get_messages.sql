@@ -22,7 +22,7 @@ BEGIN
   FROM (
     SELECT g.message_id, min(g.n) AS n
     FROM unnest(get_messages.message_ids) WITH ORDINALITY AS g (message_id, n)
-    WHERE _in_store()
+    WHERE _is_open()
     GROUP BY g.message_id
   ) AS w
   -- LIMIT keeps this one look-up by id for each message, whatever the planner thinks of the sizes.

@@ -24,7 +24,7 @@ BEGIN
     m.message_id, last_message.stream, m.version, m.global_position, m.type, m.data, m.metadata,
     m.added_at, m.tags
   FROM messages AS m
-  WHERE _in_store()
+  WHERE _is_open()
     AND m.stream_id = (
       SELECT s.stream_id FROM streams AS s WHERE s.stream = last_message.stream COLLATE "C"
     )

@@ -39,7 +39,8 @@ BEGIN
     m.version, m.global_position, m.type, m.data, m.metadata, m.added_at, m.tags
   FROM messages AS m
   -- Rows are compared as in _range_of_category. The length is the index's condition.
-  WHERE octet_length(m.metadata ->> 'correlation_id') <= 255
+  WHERE _is_open()
+    AND octet_length(m.metadata ->> 'correlation_id') <= 255
     AND ((m.metadata ->> 'correlation_id') COLLATE "C", m.global_position)
       > (read_correlated.correlation_id, after_position)
     AND ((m.metadata ->> 'correlation_id') COLLATE "C", m.global_position)

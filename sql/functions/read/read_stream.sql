@@ -28,7 +28,7 @@ BEGIN
 
   SELECT s.stream_id INTO source_id
   FROM streams AS s
-  WHERE _in_store() AND s.stream = read_stream.stream COLLATE "C";
+  WHERE _is_open() AND s.stream = read_stream.stream COLLATE "C";
 
   IF backward THEN
     RETURN QUERY

@@ -13,7 +13,9 @@ SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 BEGIN
-  RETURN coalesce((SELECT v.version FROM _import_version(stream_version.stream) AS v), 0);
+  RETURN coalesce(
+    (SELECT v.version FROM _import_version(stream_version.stream) AS v WHERE _is_open()), 0
+  );
 END
 $$;
 

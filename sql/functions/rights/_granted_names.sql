@@ -48,7 +48,7 @@ BEGIN
       '_subscription_health', '_server_health', 'stream_statistics', 'category_statistics',
       'type_statistics', 'writers_in_flight', '_stream_lock_class', '_mark_lock_class',
       '_bell_lock_class', '_gate_lock_class', '_tag_lock_class', '_open_marks', '_foreign_locks',
-      '_may_lock', 'list_sequences'
+      '_may_lock', 'list_sequences', 'fence_of_store'
     ]
     WHEN 'admin' THEN _granted_names('read') || _granted_names('write') || _granted_names('consume')
       || _granted_names('monitor')

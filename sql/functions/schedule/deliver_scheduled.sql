@@ -39,7 +39,8 @@ BEGIN
   FOR due IN
     SELECT d.message_id, d.stream, d.tags
     FROM scheduled_messages AS d
-    WHERE d.due_at <= until
+    WHERE _is_open()
+      AND d.due_at <= until
       AND (NOT _writers_restricted() OR _may_write(_acting_role(), category(d.stream)))
     ORDER BY d.due_at, d.scheduled_position
   LOOP

@@ -36,7 +36,7 @@ BEGIN
   SELECT d.message_id, d.due_at, d.stream, d.type, d.data, d.metadata, d.scheduled_at,
     d.tags
   FROM scheduled_messages AS d
-  WHERE _in_store()
+  WHERE _is_open()
     AND (of_stream IS NULL OR d.stream = of_stream COLLATE "C")
   ORDER BY d.due_at, d.scheduled_position
   LIMIT max_count;

@@ -59,7 +59,7 @@ BEGIN
     ) AS changes
   INTO source
   FROM streams AS s
-  WHERE _in_store() AND s.stream = load_stream.stream COLLATE "C";
+  WHERE _is_open() AND s.stream = load_stream.stream COLLATE "C";
 
   IF to_time IS NOT NULL THEN
     upper_version := least(

@@ -14,7 +14,7 @@ BEGIN
   LOOP
     SELECT s.* INTO locked
     FROM subscriptions AS s
-    WHERE s.subscription = _lock_subscription.subscription COLLATE "C"
+    WHERE _is_open() AND s.subscription = _lock_subscription.subscription COLLATE "C"
     FOR UPDATE;
     EXIT WHEN FOUND;
     -- Dropped before the lock was granted. Raises MS021, unless another one of this name was

@@ -13,7 +13,7 @@ DECLARE
 BEGIN
   SELECT s.* INTO found_row
   FROM subscriptions AS s
-  WHERE s.subscription = _subscription_of.subscription COLLATE "C";
+  WHERE _is_open() AND s.subscription = _subscription_of.subscription COLLATE "C";
   IF found_row.subscription_id IS NULL THEN
     RAISE EXCEPTION USING
       ERRCODE = 'MS021',

@@ -30,7 +30,7 @@ BEGIN
     s.partition_by, s.on_failure, s.max_attempts, s.retry_delay, s.paused, s.created_at,
     s.metadata, s.tags
   FROM subscriptions AS s
-  WHERE _in_store()
+  WHERE _is_open()
   ORDER BY s.subscription;
 END
 $$;

@@ -87,7 +87,11 @@ BEGIN
     SELECT
       c.relname::text AS name,
       c.relrowsecurity
-      OR EXISTS (SELECT FROM pg_trigger AS g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal)
+      OR EXISTS (
+        SELECT FROM pg_trigger AS g
+        -- The fence's has a check of its own.
+        WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgname <> 'store_is_closed'
+      )
       OR EXISTS (
         SELECT FROM pg_rewrite AS r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'
       ) AS wrong
@@ -211,6 +215,33 @@ BEGIN
       SELECT FROM grants AS g WHERE g.kind = 'write' AND g.categories IS NOT NULL
     ) AS restricted
   ) AS r;
+
+  RETURN QUERY
+  SELECT
+    text 'a fence closes all tables or none', count(*), count(*) FILTER (WHERE t.wrong),
+    min(t.name) FILTER (WHERE t.wrong)
+  FROM (
+    SELECT
+      f.name::text,
+      -- The arguments of a trigger end with a zero byte each.
+      (c.new_conninfo IS NULL AND g.oid IS NULL) IS NOT TRUE AND (
+        g.tgenabled = 'O' AND g.tgtype = 62 AND g.tgqual IS NULL
+        AND g.tgfoid = to_regproc('_keep_closed')
+        AND g.tgargs = convert_to(c.new_conninfo, 'UTF8') || bytea '\x00'
+      ) IS NOT TRUE AS wrong
+    FROM _fenced_tables() AS f (name)
+    LEFT JOIN pg_trigger AS g
+      ON g.tgrelid = to_regclass(quote_ident(f.name)) AND g.tgname = 'store_is_closed'
+    LEFT JOIN store_fence AS c ON true
+    UNION ALL
+    SELECT
+      'function _is_open',
+      CASE WHEN c.new_conninfo IS NULL THEN p.prosqlbody IS NULL
+        ELSE p.prosrc <> _closed_body(c.new_conninfo) END
+    FROM pg_proc AS p
+    LEFT JOIN store_fence AS c ON true
+    WHERE p.pronamespace = store AND p.proname = '_is_open'
+  ) AS t;
 
   RETURN QUERY
   SELECT

@@ -1,0 +1,129 @@
+# Generated from pgstore/_async/directory.py by `python tools/unasync.py`.
+
+"""A directory: where stores are that are spread over servers."""
+
+from collections.abc import Iterable, Mapping
+from types import UnionType
+from typing import Any, overload
+
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from pgstore._core import sql_files
+from pgstore._core.arguments import name_of
+from pgstore._core.coders import DecodeHook, Hook
+from pgstore._core.conninfo import checked, limits
+from pgstore._core.messages import E
+from pgstore._core.places import PLACES, PUT, REMOVE, Place, place_of
+from pgstore._core.upcasters import Upcaster
+from pgstore._sync.cursor import Parameters, run
+from pgstore._sync.entry import Entry
+from pgstore._sync.store import MessageStore
+from pgstore._sync.waker import WakeUp
+
+
+class Directory:
+    """Knows where stores are: a table in any database, which `install` makes."""
+
+    def __init__(self, conninfo: str) -> None:
+        """Make a directory; each call connects to it.
+
+        `conninfo` is the connection string of its database. Its user, password and all but the
+        place are the ones for the stores, too.
+        """
+        self._conninfo = checked(conninfo)
+
+    def install(self) -> None:
+        """Make the table, if it is not there. Takes the right to create a schema."""
+        with self._connect() as conn, conn.transaction():
+            for statement in sql_files.statements(sql_files.read("directory/install.sql")):
+                conn.execute(statement.encode())
+
+    def put(self, store: str, conninfo: str) -> None:
+        """Say where a store is. User and password of the connection string are left out."""
+        self._run(PUT, (name_of("store", store), place_of(conninfo), "open"))
+
+    def remove(self, store: str) -> None:
+        """Forget a store; it stays where it is."""
+        self._run(REMOVE, (name_of("store", store),))
+
+    def place(self, store: str) -> Place:
+        """Where a store is.
+
+        Raises:
+            StoreNotInDirectoryError: the directory does not have it.
+        """
+        return Entry(self._conninfo, name_of("store", store)).place()
+
+    def places(self) -> list[Place]:
+        """Where all stores are, by their names."""
+        return [Place(*row) for row in self._run(PLACES, ())]
+
+    @overload
+    def store(
+        self,
+        store: str,
+        *,
+        messages: type[E] | Mapping[str, type[E]],
+        create: bool = False,
+        enc_hook: Hook | None = None,
+        dec_hook: DecodeHook | None = None,
+        upcasters: Iterable[Upcaster] = (),
+        wakeup: WakeUp = "listen",
+        prepare_threshold: int | None = 5,
+        group_writes: bool = False,
+    ) -> MessageStore[E]: ...
+
+    @overload
+    def store(
+        self,
+        store: str,
+        *,
+        messages: UnionType,
+        create: bool = False,
+        enc_hook: Hook | None = None,
+        dec_hook: DecodeHook | None = None,
+        upcasters: Iterable[Upcaster] = (),
+        wakeup: WakeUp = "listen",
+        prepare_threshold: int | None = 5,
+        group_writes: bool = False,
+    ) -> MessageStore[Any]: ...
+
+    def store(
+        self,
+        store: str,
+        *,
+        messages: Any,
+        create: bool = False,
+        enc_hook: Hook | None = None,
+        dec_hook: DecodeHook | None = None,
+        upcasters: Iterable[Upcaster] = (),
+        wakeup: WakeUp = "listen",
+        prepare_threshold: int | None = 5,
+        group_writes: bool = False,
+    ) -> MessageStore[Any]:
+        """Make a store that finds its place here when it is first used; see `MessageStore`.
+
+        It looks again when the store is closed where it was, and repeats the operation at the
+        new place, unless that is part of a transaction: there StoreMovedError is raised, and the
+        next transaction is at the new place. `run` and `follow` continue there.
+        """
+        return MessageStore(
+            Entry(self._conninfo, name_of("store", store)),
+            messages=messages,
+            store=store,
+            create=create,
+            enc_hook=enc_hook,
+            dec_hook=dec_hook,
+            upcasters=upcasters,
+            wakeup=wakeup,
+            prepare_threshold=prepare_threshold,
+            group_writes=group_writes,
+        )
+
+    def _run(self, statement: str, parameters: Parameters) -> list[TupleRow]:
+        with self._connect() as conn:
+            return run(conn, statement, parameters)
+
+    def _connect(self) -> Connection[TupleRow]:
+        return Connection.connect(self._conninfo, autocommit=True, **limits(self._conninfo))

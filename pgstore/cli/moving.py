@@ -1,0 +1,258 @@
+"""Stores on several servers: the directory, and a move from one server to another."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from pgstore.cli._app import command, within
+from pgstore.cli._call import Call
+from pgstore.cli._errors import USAGE, CommandError
+from pgstore.cli._layout import Column
+from pgstore.cli._values import volume
+
+if TYPE_CHECKING:
+    from pgstore import Directory, Place
+
+PANEL = "Several servers"
+
+_PLACES = (
+    Column("store", least=12),
+    Column("state"),
+    Column("conninfo", title="place", least=24),
+    Column("since", rank=3),
+    Column("bytes", title="size", right=True, show=volume, rank=1),
+    Column("messages_per_second", title="messages/s", right=True, rank=1),
+    Column("behind", right=True, rank=2),
+    Column("problem", least=16, optional=True),
+)
+_FINDINGS = (
+    Column("check", least=24),
+    Column("found", least=16),
+    Column("remedy", least=24, optional=True),
+)
+
+# The positions that were given in the last minute; the subscription that is furthest behind.
+_USE = """
+SELECT
+  (SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class AS c
+   WHERE c.relnamespace = {store}::regnamespace AND c.relkind = 'r'),
+  round(
+    (STORE.last_position() - STORE.position_before(now() - interval '1 minute')) / 60.0, 1
+  )::float,
+  (SELECT max(p.behind) FROM STORE.list_partitions() AS p)
+"""
+
+InDirectory = Annotated[
+    str | None,
+    typer.Option(
+        "--directory",
+        metavar="CONNINFO",
+        envvar="PGSTORE_DIRECTORY",
+        help="The database that has the directory of stores.",
+    ),
+]
+
+
+@command("move", panel=PANEL)
+def move(
+    call: Call,
+    moved: Annotated[str, typer.Argument(metavar="STORE", help="The store.")],
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="CONNINFO", help="The database to move it to, for its owner."),
+    ],
+    directory: InDirectory = None,
+    replicate_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CONNINFO",
+            help="How the target's server connects to the source's; as --conninfo by itself.",
+        ),
+    ] = None,
+    replace_closed: Annotated[
+        bool,
+        typer.Option(
+            "--replace-closed", help="Drop the store that is closed there since it moved away."
+        ),
+    ] = False,
+    patience: Annotated[
+        float,
+        typer.Option(
+            callback=within(0.1, 600),
+            metavar="SECONDS",
+            help="How long to wait for open transactions, and for the last messages.",
+        ),
+    ] = 10.0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what is in the way, change nothing.")
+    ] = False,
+    abort: Annotated[
+        bool, typer.Option("--abort", help="Take a move back that was cut off.")
+    ] = False,
+) -> None:
+    """Move a store to another server while it is used.
+
+    The store stays open while it is copied. Then it is closed for some tenths of a second, and
+    opened at the new place. A move that was cut off continues when it is run again; until the store
+    is open at the new place, --abort takes it back.
+
+    \b
+      pgstore move bank --to postgresql://db2/shop --directory postgresql://db0/places --dry-run
+      pgstore move bank --to postgresql://db2/shop --directory postgresql://db0/places
+    """
+    import pgstore.transfer as transfer
+    from pgstore import Directory
+
+    if dry_run and abort:
+        raise CommandError("--dry-run and --abort exclude one another", code=USAGE)
+    listed = None if directory is None else Directory(directory)
+    with (
+        _progress(call) as told,
+        transfer.Move(
+            call.target.conninfo,
+            to,
+            store=moved,
+            directory=listed,
+            replicate_from=replicate_from,
+            replace_closed=replace_closed,
+            patience=patience,
+            progress=told,
+        ) as found,
+    ):
+        if dry_run:
+            _tell_findings(call, found.check())
+            return
+        if abort:
+            found.abort()
+            call.out.done(
+                f"Store {moved} is open at {found.source.place}; what was copied is gone.",
+                store=moved,
+                conninfo=found.source.place,
+                moved=False,
+            )
+            return
+        found.run()
+    call.out.done(
+        f"Store {moved} is at {found.target.place}; it stays closed at {found.source.place}.",
+        store=moved,
+        conninfo=found.target.place,
+        moved=True,
+    )
+    if listed is None:
+        call.out.note("No directory was given: tell the programs of the store its new place.")
+
+
+def _tell_findings(call: Call, findings: list[Any]) -> None:
+    wrong = [each for each in findings if each.wrong]
+    rows = [
+        {
+            "check": each.check,
+            "found": each.found,
+            "wrong": each.wrong,
+            "remedy": each.remedy if each.wrong else None,
+        }
+        for each in findings
+    ]
+    call.out.rows(rows, _FINDINGS)
+    if wrong:
+        raise CommandError(f"in the way of the move: {wrong[0].check}", hint=wrong[0].remedy)
+
+
+@command("stores", panel=PANEL)
+def stores(
+    call: Call,
+    directory: InDirectory = None,
+    add: Annotated[
+        str | None,
+        typer.Option("--add", metavar="STORE", help="Write down where a store is: at --conninfo."),
+    ] = None,
+) -> None:
+    """List the stores of a directory: where they are, how large, and how busy.
+
+    The directory is made by the first --add.
+
+    \b
+      pgstore stores --directory postgresql://db0/places --add bank --conninfo postgresql://db1/shop
+      pgstore stores --directory postgresql://db0/places
+    """
+    from pgstore import Directory
+
+    if directory is None:
+        raise CommandError("--directory says which database has the directory", code=USAGE)
+    listed = Directory(directory)
+    if add is not None:
+        listed.install()
+        listed.put(add, call.target.conninfo)
+        place = listed.place(add)
+        call.out.done(f"Store {add} is at {place.conninfo}.", store=add, conninfo=place.conninfo)
+        return
+    rows = (_row(directory, place) for place in _places(listed))
+    call.out.rows(rows, _PLACES, empty="The directory has no store.")
+
+
+def _places(directory: "Directory") -> "list[Place]":
+    import psycopg
+
+    try:
+        return directory.places()
+    except psycopg.errors.UndefinedTable:
+        raise CommandError(
+            "there is no directory in this database", hint="pgstore stores --add makes it"
+        ) from None
+
+
+def _row(directory: str, place: "Place") -> dict[str, Any]:
+    """A store's place, and the answer of its server, or the problem with that."""
+    import psycopg
+
+    from pgstore._core.conninfo import limits
+    from pgstore._core.places import connected
+    from pgstore._core.quoting import Statements
+    from pgstore.cli._errors import format_error
+
+    row: dict[str, Any] = msgspec.structs.asdict(place)
+    conninfo = connected(place.conninfo, directory)
+    size = rate = behind = problem = None
+    try:
+        with psycopg.connect(conninfo, autocommit=True, **limits(conninfo)) as conn:
+            statement = Statements(place.store)[_USE.replace("{store}", "quote_ident(%s)")]
+            ((size, rate, behind),) = conn.execute(statement.encode(), [place.store]).fetchall()
+    except psycopg.Error as error:
+        problem = format_error(error).partition("\n")[0]
+    return row | {"bytes": size, "messages_per_second": rate, "behind": behind, "problem": problem}
+
+
+@contextmanager
+def _progress(call: Call) -> Iterator[Callable[[str, str], None]]:
+    """Show the step of a move on stderr if that is a terminal, and a line a step otherwise."""
+    if call.out.json:
+        yield lambda step, detail: None
+        return
+    if not call.out.notes.is_terminal:
+        seen: list[str] = []
+
+        def tell(step: str, detail: str) -> None:
+            if step not in seen:
+                seen.append(step)
+                call.out.note(step)
+
+        yield tell
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from pgstore.transfer import STEPS
+
+    columns = (
+        TextColumn("{task.description:8}"),
+        BarColumn(),
+        TextColumn("{task.fields[detail]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=call.out.notes, transient=True) as bar:
+        task = bar.add_task(STEPS[0], total=len(STEPS), detail="")
+        yield lambda step, detail: bar.update(
+            task, description=step, completed=STEPS.index(step), detail=detail
+        )

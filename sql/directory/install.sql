@@ -1,0 +1,26 @@
+-- A directory of stores: where each of them is. In any database, by psql or by Directory.install();
+-- safe to run again.
+CREATE SCHEMA IF NOT EXISTS pgstore_directory;
+
+CREATE TABLE IF NOT EXISTS pgstore_directory.stores (
+  store text COLLATE "C" NOT NULL,
+  conninfo text NOT NULL,
+  state text COLLATE "C" NOT NULL DEFAULT 'open',
+  since timestamptz NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT stores_store_pkey PRIMARY KEY (store),
+  CONSTRAINT stores_store_check CHECK (octet_length(store) BETWEEN 1 AND 63),
+  CONSTRAINT stores_conninfo_check CHECK (
+    octet_length(conninfo) BETWEEN 1 AND 2000
+    -- Each reader of the directory sees it.
+    AND conninfo !~* '(^|[?&[:space:]])(ssl)?password[[:space:]]*=|://[^/@]*:[^/@]*@'
+  ),
+  CONSTRAINT stores_state_check CHECK (state IN ('open', 'moving'))
+);
+COMMENT ON SCHEMA pgstore_directory IS $$Where the stores are: a directory of pgstore.$$;
+COMMENT ON TABLE pgstore_directory.stores IS $$Lists the stores, and where each of them is.$$;
+COMMENT ON COLUMN pgstore_directory.stores.store IS $$Name of the store: that of its schema.$$;
+COMMENT ON COLUMN pgstore_directory.stores.conninfo IS
+$$Connection string of the database that has the store, without a password.$$;
+COMMENT ON COLUMN pgstore_directory.stores.state IS
+$$open, or moving: pgstore move copies it to another place.$$;
+COMMENT ON COLUMN pgstore_directory.stores.since IS $$Since when it is there, or in this state.$$;

@@ -1,0 +1,55 @@
+CREATE OR REPLACE FUNCTION _lock_tables(
+  mode text,
+  until timestamptz
+)
+RETURNS void
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SET search_path FROM CURRENT
+SET lock_timeout = '100ms'
+AS $$
+#variable_conflict use_column
+DECLARE
+  table_name name;
+  -- Milliseconds after which a session that waits looks for deadlocks.
+  deadlock_timeout numeric := (
+    SELECT s.setting::numeric FROM pg_settings AS s WHERE s.name = 'deadlock_timeout'
+  );
+  -- First a lock that is in the way of vacuum only. An autovacuum is in the way of the other one
+  -- too, and PostgreSQL cancels it for a session that waits longer than that; but while one waits
+  -- for the other lock, all writers wait behind it.
+  step text := 'SHARE UPDATE EXCLUSIVE';
+  step_time numeric := deadlock_timeout + 1000;
+  until_then timestamptz;
+BEGIN
+  LOOP
+    BEGIN
+      until_then := clock_timestamp() + step_time * interval '1 ms';
+      FOR table_name IN SELECT t.name FROM _fenced_tables() AS t (name) LOOP
+        PERFORM set_config(
+          'lock_timeout',
+          greatest(1, ceil(1000 * extract(epoch FROM until_then - clock_timestamp())))::text,
+          true
+        );
+        EXECUTE format('LOCK TABLE %I IN %s MODE', table_name, step);
+      END LOOP;
+      EXIT WHEN step = mode;
+      step := mode;
+      -- For all tables together. No session waits long enough to look for a deadlock with this one,
+      -- which gives its locks back before.
+      step_time := least(100, deadlock_timeout / 2);
+    EXCEPTION
+      WHEN lock_not_available THEN
+        IF clock_timestamp() >= until THEN
+          PERFORM _refuse_lock();
+        END IF;
+        PERFORM pg_sleep(0.1 * random());
+    END;
+  END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION _lock_tables(text, timestamptz) IS
+$$Internal: lock the tables that a fence closes in this mode. It gives its locks back after a tenth
+of a second, and tries again; raises 55P03 if it has not got them all at a time.$$;

@@ -1,0 +1,47 @@
+CREATE OR REPLACE FUNCTION lift_fence(
+  patience interval DEFAULT '10 seconds'
+)
+RETURNS boolean
+LANGUAGE plpgsql
+VOLATILE
+PARALLEL UNSAFE
+SECURITY DEFINER
+SET search_path FROM CURRENT
+SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  table_name name;
+BEGIN
+  PERFORM _refuse_stranger('lift_fence');
+  PERFORM _refuse_isolation();
+  IF (patience > '0') IS NOT TRUE THEN
+    PERFORM _refuse_value('patience', 'must be more than 0', to_jsonb(patience));
+  END IF;
+  PERFORM _lock_rights();
+  IF NOT EXISTS (SELECT FROM store_fence) THEN
+    RETURN false;
+  END IF;
+  -- DROP TRIGGER takes this lock. To take it table by table could deadlock with a reader.
+  PERFORM _lock_tables('ACCESS EXCLUSIVE', clock_timestamp() + patience);
+  FOR table_name IN SELECT t.name FROM _fenced_tables() AS t (name) LOOP
+    EXECUTE format('DROP TRIGGER IF EXISTS store_is_closed ON %I', table_name);
+  END LOOP;
+  -- As the migration has made it. Dynamic, because its body is a constant.
+  EXECUTE format(
+    'CREATE OR REPLACE FUNCTION _is_open() RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE '
+    'RETURN boolean %L',
+    true
+  );
+  DELETE FROM store_fence;
+  PERFORM pg_notify(wake_channel(), '');
+  RETURN true;
+END
+$$;
+
+COMMENT ON FUNCTION lift_fence(interval) IS
+$$Open the store again that fence_store has closed; return whether it was closed. Do that only
+if the store is not open at its other place: with both open, each would have messages that the
+other one lacks. Waits for transactions that read or change the tables, at most patience; raises
+55P03 then, and names those that change them. For the store's owner only. Raises 22023 for a bad
+argument; MS004 unless under READ COMMITTED.$$;

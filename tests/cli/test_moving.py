@@ -1,0 +1,64 @@
+"""`pgstore move` and `pgstore stores`, on two servers."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+import pgstore
+from pgstore._core.places import place_of
+from pgstore.embedded import Server
+from pgstore.transfer import STEPS
+from tests.cli.conftest import Command
+
+_SETTINGS = {"wal_level": "logical", "fsync": "off"}
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[str, str]]:
+    with Server(settings=_SETTINGS) as one, Server(settings=_SETTINGS) as other:
+        yield one.conninfo, other.conninfo
+
+
+def test_store_is_listed_moved_and_listed_at_its_new_place(
+    servers: tuple[str, str], run_here: Command
+) -> None:
+    source, target = servers
+    pgstore.install(source, store="bank")
+    directory = ("--directory", source)
+    assert run_here("stores").code == 2
+    assert run_here("stores", *directory).code == 1
+    assert run_here("stores", *directory, "--add", "bank", "--conninfo", source).code == 0
+    (listed,) = run_here("stores", *directory, "--json").rows
+    assert (listed["store"], listed["state"]) == ("bank", "open")
+    assert (listed["conninfo"], listed["problem"]) == (place_of(source), None)
+    assert listed["bytes"] > 0
+
+    move = ("move", "bank", "--conninfo", source, "--to", target, *directory)
+    assert run_here(*move, "--dry-run", "--abort").code == 2
+    found = run_here(*move, "--dry-run", "--json")
+    assert found.code == 0
+    assert {row["wrong"] for row in found.rows} == {False}
+    aborted = run_here(*move, "--abort")
+    assert aborted.code == 1
+    done = run_here(*move)
+    assert done.code == 0
+    assert done.err.split() == list(STEPS)
+    assert run_here(*move, "--json").rows == [
+        {"store": "bank", "conninfo": place_of(target), "moved": True}
+    ]
+    (listed,) = run_here("stores", *directory, "--json").rows
+    assert listed["conninfo"] == place_of(target)
+    with psycopg.connect(source) as conn, pytest.raises(pgstore.StoreMovedError):
+        conn.execute("SELECT bank.last_position()")
+
+
+def test_store_that_does_not_answer_is_listed_with_its_problem(
+    servers: tuple[str, str], run_here: Command
+) -> None:
+    directory = ("--directory", servers[1])
+    away = "host=127.0.0.1 port=1 dbname=shop"
+    assert run_here("stores", *directory, "--add", "gone", "--conninfo", away).code == 0
+    (listed,) = run_here("stores", *directory, "--json").rows
+    assert (listed["store"], listed["bytes"]) == ("gone", None)
+    assert "refused" in listed["problem"]

@@ -1,0 +1,216 @@
+"""Stores that find their place in a directory, and go with it when it changes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+import pgstore
+from pgstore import AsyncDirectory, AsyncMessageStore
+from pgstore._compat.tasks import AsyncTask
+from pgstore._core.places import connected, place_of
+from tests.client.messages import EventA
+
+pytestmark = pytest.mark.anyio
+
+
+class Servers:
+    """A store at two places, of which it is closed at the second, and a directory at a third."""
+
+    def __init__(self, first: str, second: str, third: str) -> None:
+        self.first, self.second = first, second
+        self.directory = AsyncDirectory(third)
+
+    async def close(self, conninfo: str, other: str) -> None:
+        await self._run(conninfo, "SELECT bank.fence_store(%s)", place_of(other))
+
+    async def open(self, conninfo: str) -> None:
+        await self._run(conninfo, "SELECT bank.lift_fence()")
+
+    async def streams(self, conninfo: str) -> list[str]:
+        rows = await self._run(conninfo, "SELECT stream FROM bank.all_messages ORDER BY 1")
+        return [stream for (stream,) in rows]
+
+    async def move(self) -> None:
+        """As `pgstore move`, but for the messages, of which there are none."""
+        await self.close(self.first, self.second)
+        await self.open(self.second)
+        await self.directory.put("bank", self.second)
+
+    async def _run(self, conninfo: str, statement: str, *parameters: str) -> list[Any]:
+        async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as conn:
+            return await (await conn.execute(statement.encode(), parameters)).fetchall()
+
+
+@pytest.fixture
+async def servers(conninfo: str) -> AsyncIterator[Servers]:
+    names = [f"place_{uuid4().hex[:12]}" for _ in range(3)]
+    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as conn:
+        for name in names:
+            await conn.execute(f"CREATE DATABASE {name}".encode())
+        first, second, third = (make_conninfo(conninfo, dbname=name) for name in names)
+        for place in (first, second):
+            pgstore.install(place, store="bank")
+        servers = Servers(first, second, third)
+        await servers.close(second, first)
+        await servers.directory.install()
+        await servers.directory.put("bank", first)
+        yield servers
+        for name in names:
+            await conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+async def store(servers: Servers) -> AsyncIterator[AsyncMessageStore[EventA]]:
+    async with servers.directory.store("bank", messages=EventA) as store:
+        yield store
+
+
+async def test_directory_says_where_a_store_is_without_user_and_password(servers: Servers) -> None:
+    directory = servers.directory
+    await directory.install()  # again
+    await directory.put("shop", "host=db.example.net port=5433 dbname=s user=me password=secret")
+    place = await directory.place("shop")
+    assert conninfo_to_dict(place.conninfo) == {
+        "host": "db.example.net",
+        "port": "5433",
+        "dbname": "s",
+    }
+    assert place.state == "open"
+    assert timedelta(0) <= datetime.now(UTC) - place.since < timedelta(minutes=5)
+    assert [each.store for each in await directory.places()] == ["bank", "shop"]
+    await directory.put("shop", place.conninfo)
+    assert await directory.place("shop") == place
+    await directory.remove("shop")
+    with pytest.raises(pgstore.StoreNotInDirectoryError) as caught:
+        await directory.place("shop")
+    assert caught.value.store == "shop"
+    store = directory.store("shop", messages=EventA)
+    with pytest.raises(pgstore.StoreNotInDirectoryError):
+        await store.write("a-1", EventA(1))
+
+
+def test_store_connects_with_all_that_is_not_the_place_of_the_directory() -> None:
+    own = "host=directory dbname=d user=me password=secret sslmode=require"
+    assert conninfo_to_dict(connected("host=db2 port=6000 dbname=shop", own)) == {
+        "host": "db2",
+        "port": "6000",
+        "dbname": "shop",
+        "user": "me",
+        "password": "secret",
+        "sslmode": "require",
+    }
+
+
+async def test_operations_continue_at_the_new_place(
+    servers: Servers, store: AsyncMessageStore[EventA]
+) -> None:
+    await store.write("a-1", EventA(1))
+    await servers.move()
+    await store.write("a-2", EventA(1))
+    await store.write_many("a-3", [EventA(1), EventA(2)])
+    assert await store.stream_version("a-3") == 2
+    assert await servers.streams(servers.first) == ["a-1"]
+    assert await servers.streams(servers.second) == ["a-2", "a-3", "a-3"]
+    assert [each.stream async for each in store.read_all()] == ["a-2", "a-3", "a-3"]
+
+
+async def test_grouped_writes_continue_at_the_new_place(servers: Servers) -> None:
+    async with servers.directory.store("bank", messages=EventA, group_writes=True) as store:
+        await store.write("a-1", EventA(1))
+        await servers.move()
+        await store.write("a-2", EventA(1))
+    assert await servers.streams(servers.second) == ["a-2"]
+
+
+async def test_write_waits_until_the_store_is_open(
+    servers: Servers, store: AsyncMessageStore[EventA]
+) -> None:
+    await store.write("a-1", EventA(1))
+    await servers.close(servers.first, servers.second)
+    done: list[int] = []
+
+    async def write() -> None:
+        done.append((await store.write("a-2", EventA(1))).version)
+
+    task = AsyncTask(write, "writer")
+    await asyncio.sleep(0.2)
+    assert done == []
+    await servers.open(servers.second)
+    await servers.directory.put("bank", servers.second)
+    await task.join()
+    assert done == [1]
+    assert await servers.streams(servers.second) == ["a-2"]
+
+
+async def test_store_is_found_where_it_is_open_although_the_directory_is_late(
+    servers: Servers, store: AsyncMessageStore[EventA]
+) -> None:
+    await store.write("a-1", EventA(1))
+    await servers.close(servers.first, servers.second)
+    await servers.open(servers.second)
+    await store.write("a-2", EventA(1))
+    assert await servers.streams(servers.second) == ["a-2"]
+
+
+async def test_transaction_is_told_and_the_next_one_is_at_the_new_place(
+    servers: Servers, store: AsyncMessageStore[EventA]
+) -> None:
+    await store.write("a-1", EventA(1))
+    await servers.move()
+    with pytest.raises(pgstore.StoreMovedError) as caught:
+        async with store.transaction() as conn:
+            await store.write("a-2", EventA(1), conn=conn)
+    assert caught.value.conninfo == place_of(servers.second)
+    assert caught.value.store == "bank"
+    async with store.transaction() as conn:
+        await store.write("a-2", EventA(1), conn=conn)
+    assert await servers.streams(servers.second) == ["a-2"]
+
+
+async def test_store_without_a_directory_raises(servers: Servers) -> None:
+    async with AsyncMessageStore(servers.first, store="bank", messages=EventA) as store:
+        await store.write("a-1", EventA(1))
+        await servers.move()
+        with pytest.raises(pgstore.StoreMovedError):
+            await store.write("a-2", EventA(1))
+        with pytest.raises(pgstore.StoreMovedError):
+            await store.run(scheduled=True, signals=False)
+        with pytest.raises(pgstore.StoreMovedError):
+            async for _ in store.follow():
+                pass
+    assert await servers.streams(servers.second) == []
+
+
+async def test_worker_continues_at_the_new_place_and_blames_no_message(
+    servers: Servers, store: AsyncMessageStore[EventA]
+) -> None:
+    """The store is closed while a handler works: its transaction is undone, and done there."""
+    # As if the store had been copied, with the subscription.
+    for place, other in ((servers.first, servers.second), (servers.second, servers.first)):
+        await servers.open(place)
+        async with AsyncMessageStore(place, store="bank", messages=EventA) as copy:
+            await copy.write("a-1", EventA(1))
+            await copy.subscription("all", max_attempts=1).create()
+        if place == servers.second:
+            await servers.close(place, other)
+    calls: list[str] = []
+    subscription = store.subscription("all", max_attempts=1)
+
+    @subscription.handler
+    async def handle(message: EventA, conn: psycopg.AsyncConnection[Any]) -> None:
+        calls.append(conn.info.dbname)
+        if len(calls) == 1:
+            await servers.move()
+        else:
+            store.stop()
+
+    await store.run(subscription, signals=False)
+    assert calls == [conninfo_to_dict(each)["dbname"] for each in (servers.first, servers.second)]
+    parts = await store.subscription("all").partitions()
+    assert [(part.attempts, part.behind, part.error) for part in parts] == [(0, 0, None)]

@@ -1,0 +1,213 @@
+# Generated from tests/client/_async/test_directory.py by `python tools/unasync.py`.
+
+"""Stores that find their place in a directory, and go with it when it changes."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+import pgstore
+from pgstore import Directory, MessageStore
+from pgstore._compat.tasks import Task
+from pgstore._core.places import connected, place_of
+from tests.client.messages import EventA
+
+
+class Servers:
+    """A store at two places, of which it is closed at the second, and a directory at a third."""
+
+    def __init__(self, first: str, second: str, third: str) -> None:
+        self.first, self.second = first, second
+        self.directory = Directory(third)
+
+    def close(self, conninfo: str, other: str) -> None:
+        self._run(conninfo, "SELECT bank.fence_store(%s)", place_of(other))
+
+    def open(self, conninfo: str) -> None:
+        self._run(conninfo, "SELECT bank.lift_fence()")
+
+    def streams(self, conninfo: str) -> list[str]:
+        rows = self._run(conninfo, "SELECT stream FROM bank.all_messages ORDER BY 1")
+        return [stream for (stream,) in rows]
+
+    def move(self) -> None:
+        """As `pgstore move`, but for the messages, of which there are none."""
+        self.close(self.first, self.second)
+        self.open(self.second)
+        self.directory.put("bank", self.second)
+
+    def _run(self, conninfo: str, statement: str, *parameters: str) -> list[Any]:
+        with psycopg.Connection.connect(conninfo, autocommit=True) as conn:
+            return conn.execute(statement.encode(), parameters).fetchall()
+
+
+@pytest.fixture
+def servers(conninfo: str) -> Iterator[Servers]:
+    names = [f"place_{uuid4().hex[:12]}" for _ in range(3)]
+    with psycopg.Connection.connect(conninfo, autocommit=True) as conn:
+        for name in names:
+            conn.execute(f"CREATE DATABASE {name}".encode())
+        first, second, third = (make_conninfo(conninfo, dbname=name) for name in names)
+        for place in (first, second):
+            pgstore.install(place, store="bank")
+        servers = Servers(first, second, third)
+        servers.close(second, first)
+        servers.directory.install()
+        servers.directory.put("bank", first)
+        yield servers
+        for name in names:
+            conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def store(servers: Servers) -> Iterator[MessageStore[EventA]]:
+    with servers.directory.store("bank", messages=EventA) as store:
+        yield store
+
+
+def test_directory_says_where_a_store_is_without_user_and_password(servers: Servers) -> None:
+    directory = servers.directory
+    directory.install()  # again
+    directory.put("shop", "host=db.example.net port=5433 dbname=s user=me password=secret")
+    place = directory.place("shop")
+    assert conninfo_to_dict(place.conninfo) == {
+        "host": "db.example.net",
+        "port": "5433",
+        "dbname": "s",
+    }
+    assert place.state == "open"
+    assert timedelta(0) <= datetime.now(UTC) - place.since < timedelta(minutes=5)
+    assert [each.store for each in directory.places()] == ["bank", "shop"]
+    directory.put("shop", place.conninfo)
+    assert directory.place("shop") == place
+    directory.remove("shop")
+    with pytest.raises(pgstore.StoreNotInDirectoryError) as caught:
+        directory.place("shop")
+    assert caught.value.store == "shop"
+    store = directory.store("shop", messages=EventA)
+    with pytest.raises(pgstore.StoreNotInDirectoryError):
+        store.write("a-1", EventA(1))
+
+
+def test_store_connects_with_all_that_is_not_the_place_of_the_directory() -> None:
+    own = "host=directory dbname=d user=me password=secret sslmode=require"
+    assert conninfo_to_dict(connected("host=db2 port=6000 dbname=shop", own)) == {
+        "host": "db2",
+        "port": "6000",
+        "dbname": "shop",
+        "user": "me",
+        "password": "secret",
+        "sslmode": "require",
+    }
+
+
+def test_operations_continue_at_the_new_place(
+    servers: Servers, store: MessageStore[EventA]
+) -> None:
+    store.write("a-1", EventA(1))
+    servers.move()
+    store.write("a-2", EventA(1))
+    store.write_many("a-3", [EventA(1), EventA(2)])
+    assert store.stream_version("a-3") == 2
+    assert servers.streams(servers.first) == ["a-1"]
+    assert servers.streams(servers.second) == ["a-2", "a-3", "a-3"]
+    assert [each.stream for each in store.read_all()] == ["a-2", "a-3", "a-3"]
+
+
+def test_grouped_writes_continue_at_the_new_place(servers: Servers) -> None:
+    with servers.directory.store("bank", messages=EventA, group_writes=True) as store:
+        store.write("a-1", EventA(1))
+        servers.move()
+        store.write("a-2", EventA(1))
+    assert servers.streams(servers.second) == ["a-2"]
+
+
+def test_write_waits_until_the_store_is_open(servers: Servers, store: MessageStore[EventA]) -> None:
+    store.write("a-1", EventA(1))
+    servers.close(servers.first, servers.second)
+    done: list[int] = []
+
+    def write() -> None:
+        done.append(store.write("a-2", EventA(1)).version)
+
+    task = Task(write, "writer")
+    time.sleep(0.2)
+    assert done == []
+    servers.open(servers.second)
+    servers.directory.put("bank", servers.second)
+    task.join()
+    assert done == [1]
+    assert servers.streams(servers.second) == ["a-2"]
+
+
+def test_store_is_found_where_it_is_open_although_the_directory_is_late(
+    servers: Servers, store: MessageStore[EventA]
+) -> None:
+    store.write("a-1", EventA(1))
+    servers.close(servers.first, servers.second)
+    servers.open(servers.second)
+    store.write("a-2", EventA(1))
+    assert servers.streams(servers.second) == ["a-2"]
+
+
+def test_transaction_is_told_and_the_next_one_is_at_the_new_place(
+    servers: Servers, store: MessageStore[EventA]
+) -> None:
+    store.write("a-1", EventA(1))
+    servers.move()
+    with pytest.raises(pgstore.StoreMovedError) as caught, store.transaction() as conn:
+        store.write("a-2", EventA(1), conn=conn)
+    assert caught.value.conninfo == place_of(servers.second)
+    assert caught.value.store == "bank"
+    with store.transaction() as conn:
+        store.write("a-2", EventA(1), conn=conn)
+    assert servers.streams(servers.second) == ["a-2"]
+
+
+def test_store_without_a_directory_raises(servers: Servers) -> None:
+    with MessageStore(servers.first, store="bank", messages=EventA) as store:
+        store.write("a-1", EventA(1))
+        servers.move()
+        with pytest.raises(pgstore.StoreMovedError):
+            store.write("a-2", EventA(1))
+        with pytest.raises(pgstore.StoreMovedError):
+            store.run(scheduled=True, signals=False)
+        with pytest.raises(pgstore.StoreMovedError):
+            for _ in store.follow():
+                pass
+    assert servers.streams(servers.second) == []
+
+
+def test_worker_continues_at_the_new_place_and_blames_no_message(
+    servers: Servers, store: MessageStore[EventA]
+) -> None:
+    """The store is closed while a handler works: its transaction is undone, and done there."""
+    # As if the store had been copied, with the subscription.
+    for place, other in ((servers.first, servers.second), (servers.second, servers.first)):
+        servers.open(place)
+        with MessageStore(place, store="bank", messages=EventA) as copy:
+            copy.write("a-1", EventA(1))
+            copy.subscription("all", max_attempts=1).create()
+        if place == servers.second:
+            servers.close(place, other)
+    calls: list[str] = []
+    subscription = store.subscription("all", max_attempts=1)
+
+    @subscription.handler
+    def handle(message: EventA, conn: psycopg.Connection[Any]) -> None:
+        calls.append(conn.info.dbname)
+        if len(calls) == 1:
+            servers.move()
+        else:
+            store.stop()
+
+    store.run(subscription, signals=False)
+    assert calls == [conninfo_to_dict(each)["dbname"] for each in (servers.first, servers.second)]
+    parts = store.subscription("all").partitions()
+    assert [(part.attempts, part.behind, part.error) for part in parts] == [(0, 0, None)]

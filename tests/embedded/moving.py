@@ -1,0 +1,176 @@
+"""Programs that use a store while it moves, and the account of what became of their messages."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+import psycopg
+
+from pgstore import Directory, MessageStore, StoreMovedError, Subscription
+
+PATIENCE = 60.0
+# After each write: the subscriptions are to keep up on a busy machine.
+_PAUSE = 0.01
+STORE = "bank"
+
+# In both databases of the store, because the table of a handler does not move; and in a third.
+EFFECTS = "CREATE TABLE effects (number bigint PRIMARY KEY)"
+
+
+class Noted(msgspec.Struct):
+    number: int
+
+
+def until(condition: Callable[[], bool], what: str = "") -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
+
+
+def rows(conninfo: str, statement: str, *parameters: object) -> list[Any]:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        return conn.execute(statement.encode(), parameters or None).fetchall()
+
+
+class Load:
+    """Four writers, a follower, and two subscriptions: effects here, and in another database."""
+
+    def __init__(self, directory: Directory, elsewhere: str) -> None:
+        self.acknowledged: list[list[int]] = [[] for _ in range(4)]
+        self.followed: list[int] = []
+        self.stall = 0.0  # the longest time between two acknowledgements of a writer
+        self.told = 0  # how many transactions raised StoreMovedError
+        self.errors: list[BaseException] = []
+        self._directory = directory
+        self._elsewhere = elsewhere
+        self._ends = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._effects = self._opened.enter_context(
+            psycopg.connect(self._elsewhere, autocommit=True)
+        )
+        self._store = self._open()
+        self._readers = self._open()
+        inside = self._store.subscription("inside", partitions=2, max_attempts=1)
+        inside.handler(self._count_inside)
+        outside = self._store.subscription("outside", max_attempts=1)
+        outside.handler(self._count_outside)
+        self._subscriptions = [inside, outside]
+        for number in range(4):
+            # One of them writes two streams in a transaction each time.
+            write = self._write_together if number == 0 else self._write
+            self._start(write, number)
+        self._start(self._follow)
+        for each in self._subscriptions:
+            self._start(self._readers_run(each))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ends.set()
+        self._readers.stop()
+        self._store.stop()
+        self._opened.close()
+
+    @property
+    def written(self) -> list[int]:
+        return [number for numbers in self.acknowledged for number in numbers]
+
+    def goes_on(self, more: int = 20) -> None:
+        """Wait until each writer has written so many more."""
+        before = [len(numbers) for numbers in self.acknowledged]
+        until(
+            lambda: (
+                all(
+                    len(numbers) > count + more
+                    for numbers, count in zip(self.acknowledged, before, strict=True)
+                )
+                or bool(self.errors)
+            ),
+            "the writers do not go on",
+        )
+        assert self.errors == []
+
+    def settle(self) -> None:
+        """End the writers, and wait until everybody has seen what they have written."""
+        self._ends.set()
+        for thread in self._threads[:4]:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+        count = len(self.written)
+        until(lambda: len(self.followed) >= count or bool(self.errors), "the follower")
+        end = self.followed[-1]
+        for each in self._subscriptions:
+            each.wait_until(end, timeout=PATIENCE)
+        assert self.errors == []
+
+    def _open(self) -> MessageStore[Noted]:
+        return self._opened.enter_context(self._directory.store(STORE, messages=Noted))
+
+    def _start(self, work: Callable[..., None], *given: object) -> None:
+        def guarded() -> None:
+            try:
+                work(*given)
+            except BaseException as error:
+                self.errors.append(error)
+
+        thread = threading.Thread(target=guarded, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _write(self, writer: int) -> None:
+        store = self._open()
+        last = time.monotonic()
+        number = writer
+        while not self._ends.is_set():
+            store.write(f"note-{writer}-{number % 40}", Noted(number))
+            self.acknowledged[writer].append(number)
+            number += 4
+            now = time.monotonic()
+            self.stall = max(self.stall, now - last)
+            time.sleep(_PAUSE)
+            last = time.monotonic()
+
+    def _write_together(self, writer: int) -> None:
+        """A transaction of two streams; the caller begins it again where it was told of a move."""
+        store = self._open()
+        number = writer
+        while not self._ends.is_set():
+            try:
+                with store.transaction() as conn:
+                    store.write(f"pair-{number % 40}", Noted(number), conn=conn)
+                    store.write(f"pair-{number % 40 + 1}", Noted(number + 4), conn=conn)
+            except StoreMovedError:
+                self.told += 1
+                time.sleep(0.02)
+                continue
+            self.acknowledged[writer] += [number, number + 4]
+            number += 8
+            time.sleep(_PAUSE)
+
+    def _follow(self) -> None:
+        for stored in self._readers.follow():
+            self.followed.append(stored.global_position)
+
+    def _readers_run(self, subscription: Subscription[Noted]) -> Callable[[], None]:
+        return lambda: self._store.run(subscription, workers=2, signals=False)
+
+    def _count_inside(self, message: Noted, conn: psycopg.Connection[Any]) -> None:
+        conn.execute("INSERT INTO public.effects VALUES (%s)", [message.number])
+
+    def _count_outside(self, message: Noted) -> None:
+        # Again where the acknowledgement did not arrive: the number of the message tells.
+        self._effects.execute(
+            "INSERT INTO public.effects VALUES (%s) ON CONFLICT DO NOTHING", [message.number]
+        )
