@@ -342,6 +342,10 @@ BREAKS: dict[str, tuple[list[str], str]] = {
         ],
         "functions are those of this package",
     ),
+    "a fence with a gap": (
+        ["INSERT INTO STORE.store_fence VALUES (now(), 'host=elsewhere', 'x')"],
+        "a fence closes all tables or none",
+    ),
     "a restriction that does not hold": (
         ["INSERT INTO STORE.grants (role, kind, categories) VALUES ('x', 'write', '{a}')"],
         "writers are restricted as granted",
