@@ -12,7 +12,10 @@ CREATE TABLE IF NOT EXISTS pgstore_directory.stores (
   CONSTRAINT stores_conninfo_check CHECK (
     octet_length(conninfo) BETWEEN 1 AND 2000
     -- Each reader of the directory sees it.
-    AND conninfo !~* '(^|[?&[:space:]])(ssl)?password[[:space:]]*=|://[^/@]*:[^/@]*@'
+    AND conninfo !~* (
+      '(^|[^[:alnum:]_])((ssl)?password|oauth_client_secret|scram_(client|server)_key)[[:space:]]*='
+      '|://[^/@]*:[^/@]*@|^postgres(ql)?://.*[?&][^=&]*%[^=&]*='
+    )
   ),
   CONSTRAINT stores_state_check CHECK (state IN ('open', 'moving'))
 );

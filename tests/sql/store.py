@@ -108,6 +108,15 @@ class Store:
             assert {key: found.get(key) for key in detail} == detail
         assert self.counts() == before
 
+    @contextmanager
+    def closed(self, place: str) -> Iterator[None]:
+        """Have a fence close the store, because it is at another place."""
+        self.call("fence_store", place)
+        try:
+            yield
+        finally:
+            assert self.call("lift_fence") == [(True,)]
+
     def wait_until_blocked(self, conn: Connection) -> None:
         """Return when the session waits for a lock."""
         deadline = time.monotonic() + PATIENCE

@@ -1,7 +1,5 @@
 """A store that is closed by a fence: what callers are told, and who may open it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from uuid import uuid4
 
 import psycopg
@@ -14,94 +12,6 @@ from tests.sql.store import Connection, Store
 
 PLACE = "host=other.example.net port=5433 dbname=shop"
 
-# Constants, what is computed of an argument, and what a package asks before it does anything.
-_ANSWER = {
-    "applied_migrations",
-    "begin_handling",
-    "category",
-    "check_handling",
-    "horizon_age",
-    "needed_version",
-    "new_message_id",
-    "schema_version",
-    "wake_channel",
-}
-
-_ID = f"'{uuid4()}'"
-_LEASE = "'sums', 0, TOKEN"
-_TAGS = """'[{"tags": ["t"]}]'"""
-
-_CALLS = {
-    "abandon_partition": f"{_LEASE}, 'E'",
-    "acknowledge": f"{_LEASE}, 1",
-    "cancel_message": _ID,
-    "claim_batch": "'{sums}', 'w'",
-    "claim_batch_json": "'{sums}', 'w'",
-    "claim_partition": "'{sums}', 'w'",
-    "create_subscription": "'others'",
-    "deliver_scheduled": "",
-    "drop_parked": "'sums'",
-    "drop_subscription": "'sums'",
-    "extend_lease": _LEASE,
-    "fail_message": f"{_LEASE}, 1, 'E'",
-    "fall_asleep": "",
-    "fetch_batch": _LEASE,
-    "fetch_batch_json": _LEASE,
-    "get_message": _ID,
-    "get_messages": f"ARRAY[{_ID}]::uuid[]",
-    "hold_subscription": "'sums'",
-    "horizon": "",
-    "last_message": "'a-1'",
-    "last_position": "",
-    "list_parked": "'sums'",
-    "list_partitions": "",
-    "list_scheduled": "",
-    "list_subscriptions": "",
-    "load_stream": "'a-1'",
-    "next_claim": "'{sums}'",
-    "pause_subscription": "'sums'",
-    "position_before": "now()",
-    "publish_horizon": "",
-    "read_all": "",
-    "read_category": "'a'",
-    "read_correlated": "'x'",
-    "read_matching": "",
-    "read_matching_json": "",
-    "read_page": "",
-    "read_page_json": "",
-    "read_stream": "'a-1'",
-    "read_tagged": _TAGS,
-    "read_tagged_json": _TAGS,
-    "refilter_subscription": "'sums', '{b}'",
-    "release_partition": _LEASE,
-    "repartition_subscription": "'sums', 3",
-    "replay_parked": "'sums'",
-    "resume_subscription": "'sums'",
-    "rewind_subscription": "'sums', 0",
-    "safe_position": "",
-    "save_snapshot": "'a-1', 's', 1, 1, '{}', 0",
-    "schedule_message": "'a-1', 'T', '1', now()",
-    "settle_parked": f"{_LEASE}, 1",
-    "stream_version": "'a-1'",
-    "subscription_position": "'sums'",
-    "synchronize_stream": "'new-1', '{}', '{T}', '{1}'",
-    "wake_up": "",
-    "write_arrays": "'a-1', '{T}', '{1}'",
-    "write_group": "'{a-1}', '{T}', '{1}', NULL, NULL, ARRAY[" + _ID + "]::uuid[]",
-    "write_if": """'a-1', '[{"type": "T", "data": 1}]', '[{"tags": ["t"]}]', '0+'""",
-    "write_message": "'a-1', 'T', '1'",
-    "write_messages": """'a-1', '[{"type": "T", "data": 1}]'""",
-}
-
-
-@contextmanager
-def closed(store: Store, place: str = PLACE) -> Iterator[None]:
-    store.call("fence_store", place)
-    try:
-        yield
-    finally:
-        assert store.call("lift_fence") == [(True,)]
-
 
 def wrong(store: Store) -> list[tuple[str, str | None]]:
     with store.conn.transaction():
@@ -109,54 +19,10 @@ def wrong(store: Store) -> list[tuple[str, str | None]]:
     return [(check.check, check.example) for check in checks if check.wrong]
 
 
-def test_every_call_of_a_program_is_told_the_new_place(store: Store) -> None:
-    store.write("a-1")
-    store.call("create_subscription", "sums", ["a"])
-    ((_, partition, token, *_),) = store.call("claim_partition", ["sums"], "w")[:1]
-    assert partition == 0
-    kinds = ("read", "write", "consume")
-    names = {name for kind in kinds for name in store.call("_granted_names", kind)[0][0]}
-    views = {
-        name
-        for (name,) in store.query(
-            "SELECT relname FROM pg_class WHERE relkind = 'v'"
-            " AND relnamespace = 'STORE'::regnamespace"
-        )
-    }
-    assert names - views == _CALLS.keys() | _ANSWER
-    answered = []
-    with closed(store):
-        for name, arguments in _CALLS.items():
-            try:
-                store.query(f"SELECT * FROM STORE.{name}({arguments.replace('TOKEN', str(token))})")
-            except psycopg.Error as error:
-                found = error.sqlstate, error.diag.message_detail
-            else:
-                found = None, None
-            place = f'{{"store" : "{store.name}", "conninfo" : "{PLACE}"}}'
-            if found != ("MS030", place):
-                answered.append((name, found))
-    assert answered == []
-    store.call("drop_subscription", "sums")
-
-
-def test_tables_refuse_changes_by_hand(store: Store) -> None:
-    store.write("a-1")
-    with closed(store):
-        for statement in (
-            "UPDATE STORE.messages SET type = 'B'",
-            "DELETE FROM STORE.streams WHERE false",
-            "TRUNCATE STORE.message_tags",
-            "INSERT INTO STORE.grants (role, kind) VALUES ('x', 'read')",
-        ):
-            with store.refused("MS030", conninfo=PLACE):
-                store.query(statement)
-
-
 def test_closed_store_can_be_verified_and_reads_in_its_views(store: Store) -> None:
     stream = f"v-{uuid4()}"
     store.write(stream)
-    with closed(store):
+    with store.closed(PLACE):
         assert wrong(store) == []
         assert [version for version, *_ in store.stored(stream)] == [1]
     assert wrong(store) == []
@@ -246,7 +112,7 @@ def test_closed_store_is_not_upgraded(server_conninfo: str, store: Store) -> Non
     import pgstore
 
     store.query("UPDATE STORE.migrations SET checksum = 'other' WHERE number = 0")
-    with closed(store), pytest.raises(psycopg.Error) as caught:
+    with store.closed(PLACE), pytest.raises(psycopg.Error) as caught:
         pgstore.install(server_conninfo, store=store.name)
     assert caught.value.sqlstate == "MS030"
     pgstore.install(server_conninfo, store=store.name)

@@ -13,7 +13,7 @@ BEGIN
     json_agg(
       json_build_object(
         'pid', h.pid, 'gid', p.gid, 'since', coalesce(a.xact_start, p.prepared),
-        'state', a.state, 'role', coalesce(a.usename, p.owner), 'query', left(a.query, 200)
+        'state', a.state, 'role', coalesce(a.usename, p.owner), 'application', a.application_name
       )
       ORDER BY coalesce(a.xact_start, p.prepared)
     )

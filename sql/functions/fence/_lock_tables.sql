@@ -40,7 +40,8 @@ BEGIN
       -- which gives its locks back before.
       step_time := least(100, deadlock_timeout / 2);
     EXCEPTION
-      WHEN lock_not_available THEN
+      -- A deadlock with a session that analyzes these tables in another order, for example.
+      WHEN lock_not_available OR deadlock_detected THEN
         IF clock_timestamp() >= until THEN
           PERFORM _refuse_lock();
         END IF;

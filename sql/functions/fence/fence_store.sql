@@ -19,8 +19,13 @@ BEGIN
   PERFORM _refuse_isolation();
   IF (octet_length(new_conninfo) BETWEEN 1 AND 2000) IS NOT TRUE THEN
     PERFORM _refuse_value('new_conninfo', 'must have 1 to 2000 bytes', to_jsonb(new_conninfo));
-  ELSIF new_conninfo ~* '(^|[?&[:space:]])(ssl)?password[[:space:]]*=|://[^/@]*:[^/@]*@' THEN
-    -- Not in DETAIL. Each role that calls the store sees it, and the catalog shows it to all.
+  ELSIF new_conninfo ~* (
+      '(^|[^[:alnum:]_])((ssl)?password|oauth_client_secret|scram_(client|server)_key)[[:space:]]*='
+      '|://[^/@]*:[^/@]*@|^postgres(ql)?://.*[?&][^=&]*%[^=&]*='
+    )
+  THEN
+    -- As the directory's table checks it; the last case is a name in %hh. Not in DETAIL. Each role
+    -- that calls the store sees it, and the catalog shows it to all.
     PERFORM _refuse_argument('new_conninfo', 'must not have a password: callers have their own');
   ELSIF (patience > '0') IS NOT TRUE THEN
     PERFORM _refuse_value('patience', 'must be more than 0', to_jsonb(patience));
@@ -58,11 +63,12 @@ $$;
 
 COMMENT ON FUNCTION fence_store(text, interval) IS
 $$Close the store, because it moves to another place; return the time. From the commit on, each
-write, claim, acknowledgement and read raises MS030, with new_conninfo in its DETAIL. Each
-message of a transaction that has committed before stays, and waiting readers are notified.
-Views and tables still show the store, and verify_store() works. Waits for transactions that
-have changed the store, at most patience; other writers wait for it a tenth of a second at a
-time. Raises 55P03 then, and names them in DETAIL: open ones by pid, prepared ones by gid.
-Calling it again sets another place. lift_fence() opens the store again. For the store's owner
-only. Raises 22023 for a bad argument, and if new_conninfo has a password; MS004 unless under
-READ COMMITTED.$$;
+write, claim, acknowledgement and read raises MS030, with new_conninfo in its DETAIL; so do exports,
+imports, retention, grants, statistics and health(). A transaction that began before can still read
+what was stored. Each message of a transaction that has committed before stays, and waiting readers
+are notified. The versions, the rights, the audit, the sequences, the tables and the views but
+writers_in_flight can be read, and verify_store() works. Waits for transactions that have changed
+the store, at most patience; other writers wait for it a tenth of a second at a time. Raises 55P03
+then, and names them in DETAIL: open ones by pid, prepared ones by gid. Calling it again sets
+another place. lift_fence() opens the store again. For the store's owner only. Raises 22023 for a
+bad argument, and if new_conninfo has a password; MS004 unless under READ COMMITTED.$$;

@@ -17,7 +17,7 @@ BEGIN
   SELECT s.subscription, count(k.global_position), min(k.parked_at)
   FROM subscriptions AS s
   LEFT JOIN parked_messages AS k USING (subscription_id)
-  WHERE _in_store()
+  WHERE _is_open()
   GROUP BY s.subscription
   ORDER BY s.subscription;
 END

@@ -21,7 +21,7 @@ BEGIN
   FROM subscription_partitions AS p
   JOIN subscriptions AS s USING (subscription_id)
   LEFT JOIN subscription_heads AS h USING (subscription_id, partition)
-  WHERE _in_store()
+  WHERE _is_open()
     AND p.leases >= list_stuck.leases
     AND _may_wait(p.checkpoint, p.swept_position, h.head)
     AND NOT p.stopped

@@ -36,6 +36,7 @@ BEGIN
     )
   FROM retention_policies AS p
   CROSS JOIN LATERAL (SELECT _handled_position(p.category) AS position) AS h
+  WHERE _is_open()
   ORDER BY p.category;
 END
 $$;

@@ -18,7 +18,7 @@ BEGIN
     min(d.due_at)
   INTO scheduled, overdue, next_due_at
   FROM scheduled_messages AS d
-  WHERE _in_store();
+  WHERE _is_open();
 END
 $$;
 

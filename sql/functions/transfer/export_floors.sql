@@ -18,7 +18,8 @@ BEGIN
   RETURN QUERY
   SELECT '{"stream":' || to_json(s.stream)::text || ',"floor":' || s.floor || '}'
   FROM streams AS s
-  WHERE s.floor > 0
+  WHERE _is_open()
+    AND s.floor > 0
     AND (export_floors.category IS NULL OR s.category = export_floors.category COLLATE "C")
     AND (export_floors.stream IS NULL OR s.stream = export_floors.stream COLLATE "C")
   ORDER BY s.stream_id;

@@ -68,7 +68,8 @@ BEGIN
       s.added_at, s.tags
     FROM _range_of_stream(export_messages.stream, after_position, up_to_position, max_count) AS s
     WHERE export_messages.stream IS NOT NULL
-  ) AS r;
+  ) AS r
+  WHERE _is_open();
 END
 $$;
 

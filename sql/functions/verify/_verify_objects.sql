@@ -223,10 +223,13 @@ BEGIN
   FROM (
     SELECT
       f.name::text,
-      -- The arguments of a trigger end with a zero byte each.
-      (c.new_conninfo IS NULL AND g.oid IS NULL) IS NOT TRUE AND (
+      -- A fence that was lifted can leave a trigger that does nothing.
+      (c.new_conninfo IS NULL AND (g.oid IS NULL OR g.tgqual IS NOT NULL AND g.tgnargs = 0))
+        IS NOT TRUE
+      AND (
         g.tgenabled = 'O' AND g.tgtype = 62 AND g.tgqual IS NULL
         AND g.tgfoid = to_regproc('_keep_closed')
+        -- The arguments of a trigger end with a zero byte each.
         AND g.tgargs = convert_to(c.new_conninfo, 'UTF8') || bytea '\x00'
       ) IS NOT TRUE AS wrong
     FROM _fenced_tables() AS f (name)
@@ -236,8 +239,10 @@ BEGIN
     UNION ALL
     SELECT
       'function _is_open',
-      CASE WHEN c.new_conninfo IS NULL THEN p.prosqlbody IS NULL
-        ELSE p.prosrc <> _closed_body(c.new_conninfo) END
+      CASE
+        WHEN c.new_conninfo IS NOT NULL THEN p.prosrc <> _closed_body(c.new_conninfo)
+        ELSE pg_get_function_sqlbody(p.oid) IS DISTINCT FROM 'RETURN true'
+      END
     FROM pg_proc AS p
     LEFT JOIN store_fence AS c ON true
     WHERE p.pronamespace = store AND p.proname = '_is_open'
