@@ -1,5 +1,22 @@
 -- A directory of stores: where each of them is. In any database, by psql or by Directory.install();
 -- safe to run again.
+DO $$
+BEGIN
+  IF EXISTS (
+    SELECT FROM pg_namespace AS n
+    WHERE n.nspname = 'pgstore_directory'
+      AND n.nspowner <> (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = current_user)
+  ) THEN
+    -- Its owner says where programs connect with their passwords, and could put triggers there that
+    -- run with the installer's rights.
+    RAISE EXCEPTION USING
+      ERRCODE = 'insufficient_privilege',
+      MESSAGE = format('schema pgstore_directory belongs to another role than %I', current_user),
+      HINT = 'SET ROLE to its owner, or drop it if that role is not to be trusted.';
+  END IF;
+END
+$$;
+
 CREATE SCHEMA IF NOT EXISTS pgstore_directory;
 
 CREATE TABLE IF NOT EXISTS pgstore_directory.stores (

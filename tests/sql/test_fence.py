@@ -4,8 +4,11 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
+import pgstore
 from pgstore import transfer
+from pgstore._core import sql_files
 from tests.conftest import Connect
 from tests.sql.roles import new_role
 from tests.sql.store import Connection, Store
@@ -69,21 +72,86 @@ def test_rolled_back_fence_leaves_the_store_open(store: Store) -> None:
     assert store.call("fence_of_store") == []
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        "host=x password=secret",
-        "host=x PASSWORD = secret",
-        "postgresql://me:secret@x/shop",
-        "postgresql://x/shop?user=me&password=secret",
-        "host=x sslpassword=secret",
-    ],
-)
+WITH_PASSWORD = [
+    "host=x password=secret",
+    "host=x PASSWORD = secret",
+    "host='x'password=secret",
+    "password\n=\t'secret'",
+    "postgresql://me:secret@x/shop",
+    "postgresql://:secret@x/shop",
+    "postgresql://x/shop?user=me&password=secret",
+    "postgresql://x/shop?pass%77ord=secret",
+    "postgres://x?user=me&%70assword=secret",
+    "host=x sslpassword=secret",
+    "host=x oauth_client_secret=secret",
+    "host=x scram_client_key=secret",
+    "host=x scram_server_key=secret",
+]
+# The server never reads a place, and nothing in it is code. None of these is a password.
+ODD = [
+    "host=/tmp/o'dd dbname='it''s' user=$$x$$",
+    "dbname='a\\b\\' host=\\x41",
+    'host="x" application_name={"a": [1, "%s", "%(x)s", "%%"]}',
+    "host=x\n\tdbname=y\r\n; DROP TABLE messages; --",
+    "host=h dbname=schéma_日本 options='-c x=$_$ $1'",
+    "postgresql://me@[::1]:5433/shop?passfile=/x&options=-c%20a%3Db",
+    "postgresql://h1:5433,h2:5433/shop?target_session_attrs=read-write",
+    "host=x passwordless=1 sslkey=/secret",
+    "x" * 2000,
+]
+
+
+@pytest.mark.parametrize("place", WITH_PASSWORD)
 def test_place_with_a_password_is_refused(store: Store, place: str) -> None:
     with pytest.raises(psycopg.Error) as caught:
         store.call("fence_store", place)
     assert caught.value.sqlstate == "22023"
     assert "secret" not in str(caught.value.diag.message_detail)
+
+
+def test_directory_takes_no_password_either(store: Store) -> None:
+    def refused(place: str) -> bool:
+        try:
+            with store.conn.transaction():
+                store.query("INSERT INTO pgstore_directory.stores VALUES (%s, %s)", [place, place])
+        except psycopg.errors.CheckViolation as error:
+            return error.diag.constraint_name == "stores_conninfo_check"
+        return False
+
+    with store.conn.transaction(force_rollback=True):
+        for statement in sql_files.statements(sql_files.read("directory/install.sql")):
+            store.query(statement)
+        store.query("ALTER TABLE pgstore_directory.stores DROP CONSTRAINT stores_store_check")
+        assert [refused(place) for place in WITH_PASSWORD] == [True] * len(WITH_PASSWORD)
+        assert [place for place in ODD if refused(place)] == []
+
+
+def test_directory_of_another_role_is_not_used(store: Store) -> None:
+    """Its owner could put triggers there, or places that ask for passwords."""
+    with new_role(store) as role, store.conn.transaction(force_rollback=True):
+        store.query("DROP SCHEMA IF EXISTS pgstore_directory CASCADE")
+        store.query(f"CREATE SCHEMA pgstore_directory AUTHORIZATION {role}")
+        first, *_ = sql_files.statements(sql_files.read("directory/install.sql"))
+        with store.refused("42501"), store.conn.transaction():
+            store.query(first)
+
+
+def test_place_is_told_as_it_was_given(store: Store, connect: Connect) -> None:
+    session = connect()
+    session.execute("SET standard_conforming_strings = off")
+    with store.closed(PLACE):
+        for place in ODD:
+            store.call("fence_store", place, on=session)
+            for statement in (
+                "SELECT STORE.write_message('a-1', 'T', '1')",
+                "SELECT STORE.read_all()",
+                "SELECT STORE.repair_sequences()",
+                "DELETE FROM STORE.streams",
+            ):
+                with store.refused("MS030", store=store.name, conninfo=place):
+                    store.query(statement)
+            assert [row[0] for row in store.call("fence_of_store")] == [place]
+            assert wrong(store) == []
 
 
 @pytest.mark.parametrize("place", ["", "x" * 2001, None])
@@ -108,9 +176,55 @@ def test_only_the_owner_closes_and_opens(store: Store, connect: Connect) -> None
         assert store.call("fence_of_store", on=admin) == []
 
 
-def test_closed_store_is_not_upgraded(server_conninfo: str, store: Store) -> None:
-    import pgstore
+def test_owner_that_is_no_superuser_closes_and_opens_and_so_does_its_member(
+    server_conninfo: str, store: Store, connect: Connect
+) -> None:
+    """Nothing of the caller's search_path is called, nor in its temporary schema."""
+    name = f"owned_{uuid4().hex[:12]}"
+    with new_role(store) as owner, new_role(store) as member, new_role(store) as other:
+        store.query(f"GRANT CREATE ON DATABASE {store.conn.info.dbname} TO {owner}")
+        store.query(f"GRANT {owner} TO {member}")
+        pgstore.install(make_conninfo(server_conninfo, user=owner), store=name)
+        try:
+            for role in (owner, member):
+                caller: Connection = connect(user=role)
+                for table in ("messages", "streams", "store_fence", "pg_class", "pg_proc"):
+                    caller.execute(f"CREATE TEMP TABLE {table} (relname text)")
+                caller.execute(
+                    "CREATE FUNCTION pg_temp.format(text, VARIADIC text[]) RETURNS text"
+                    " LANGUAGE plpgsql AS 'BEGIN RAISE ''called''; END'"
+                )
+                caller.execute("SET search_path = pg_temp, pg_catalog")
+                caller.execute(f"SELECT {name}.fence_store(%s)", [PLACE])
+                for statement in (
+                    f"SELECT {name}.write_message('a-1', 'T', '1')",
+                    f"INSERT INTO {name}.streams SELECT * FROM {name}.streams",
+                ):
+                    with store.refused("MS030", store=name, conninfo=PLACE):
+                        caller.execute(statement.encode())
+                assert caller.execute(
+                    f"SELECT role FROM {name}.fence_of_store()".encode()
+                ).fetchall() == [(role,)]
+                assert caller.execute(f"SELECT {name}.lift_fence()".encode()).fetchall() == [
+                    (True,)
+                ]
+            with store.refused("42501"):
+                connect(user=other).execute(f"SELECT {name}.fence_store('host=x')".encode())
+        finally:
+            store.query(f"DROP SCHEMA {name} CASCADE")
 
+
+def test_store_of_a_dump_without_rows_is_opened_again(store: Store) -> None:
+    store.call("fence_store", PLACE)
+    store.query("DELETE FROM STORE.store_fence")
+    with store.refused("MS030", conninfo=PLACE):
+        store.write("a-1")
+    assert store.call("lift_fence") == [(True,)]
+    store.write("a-1")
+    assert wrong(store) == []
+
+
+def test_closed_store_is_not_upgraded(server_conninfo: str, store: Store) -> None:
     store.query("UPDATE STORE.migrations SET checksum = 'other' WHERE number = 0")
     with store.closed(PLACE), pytest.raises(psycopg.Error) as caught:
         pgstore.install(server_conninfo, store=store.name)
