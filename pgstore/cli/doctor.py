@@ -37,6 +37,30 @@ SELECT current_setting('server_version') AS server_version,
 _MARK = "SELECT set_config('pgstore.doctor', 'here', false), pg_backend_pid()"
 _LOOK = "SELECT current_setting('pgstore.doctor', true), pg_backend_pid()"
 
+# What `pgstore move` makes, and removes at its end; the target's worker reads the slot until then.
+_MOVES = """
+SELECT 'slot ' || s.slot_name || coalesce(', for which ' || pg_size_pretty(
+    pg_wal_lsn_diff(
+      CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
+      s.restart_lsn
+    )
+  ) || ' of WAL are kept', '') AS found, s.active
+FROM pg_replication_slots AS s
+WHERE starts_with(s.slot_name, 'pgstore_move_')
+UNION ALL
+SELECT 'publication ' || p.pubname, EXISTS (
+    SELECT FROM pg_replication_slots AS s WHERE s.slot_name = p.pubname AND s.active
+  )
+FROM pg_publication AS p
+WHERE starts_with(p.pubname, 'pgstore_move_')
+UNION ALL
+SELECT 'subscription ' || s.subname, EXISTS (
+    SELECT FROM pg_stat_subscription AS w WHERE w.subid = s.oid AND w.pid IS NOT NULL
+  )
+FROM pg_subscription AS s
+WHERE starts_with(s.subname, 'pgstore_move_')
+  AND s.subdbid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+"""
 
 # The functions in the remedies of the SQL function health(), and the command for each.
 _COMMANDS = {
@@ -78,6 +102,7 @@ def doctor(call: Call) -> None:
         with psycopg.connect(conninfo) as other:
             checks.append(_pooling(conn, other))
     with call.connect(check=False) as session:
+        checks += _moving(session)
         checks += _store(call, session)
     if call.out.json:
         for check in checks:
@@ -169,10 +194,32 @@ def _pooling(conn: "Connection[TupleRow]", other: "Connection[TupleRow]") -> Fin
     return Finding("pooler", "ok", "none")
 
 
+def _moving(session: Session) -> list[Finding]:
+    """Whether stores can move away from here, and what moves have left behind."""
+    level = session.row("SELECT current_setting('wal_level') AS level")["level"]
+    moves = [*session.rows(_MOVES)]
+    left = [row["found"] for row in moves if not row["active"]]
+    return [
+        Finding(
+            "wal_level",
+            "ok",
+            level if level == "logical" else f"{level}; pgstore move needs logical",
+        ),
+        _judged(
+            "moves",
+            ", ".join(left) or (f"{moves[0]['found']}: under way" if moves else "none"),
+            "a move was cut off, and a slot keeps WAL until the disk is full: run pgstore move as"
+            " before, or with --abort; if its other server is gone, drop these",
+            fine=not left,
+        ),
+    ]
+
+
 def _store(call: Call, session: Session) -> list[Finding]:
     from psycopg.errors import InsufficientPrivilege
 
     from pgstore._sync import installer
+    from pgstore.errors import StoreMovedError
 
     try:
         applied = installer.applied_migrations(session.conn, call.statements)
@@ -206,6 +253,9 @@ def _store(call: Call, session: Session) -> list[Finding]:
         command = _command(call, f"grant monitor {shlex.quote(role)}")
         remedy = f"ask the store's owner for it: {command}"
         return [here, Finding("health", "warn", f"role {role} may not look", remedy)]
+    except StoreMovedError as error:
+        remedy = f"connect there: pgstore doctor --conninfo {shlex.quote(error.conninfo)}"
+        return [here, Finding("open", "fail", f"closed; the store is at {error.conninfo}", remedy)]
 
 
 def _command(call: Call, words: str) -> str:

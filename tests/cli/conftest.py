@@ -1,6 +1,7 @@
 """A store on the session's server, and commands on it in this process."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -48,6 +49,24 @@ def store(conninfo: str, schema: str) -> Iterator[pgstore.MessageStore[pgstore.R
             raw.write("account-1", pgstore.RawMessage("Deposited", b'{"amount": %d}' % number))
         raw.write("account-2", pgstore.RawMessage("Opened", b'{"owner": "Ada"}'))
         yield raw
+
+
+@pytest.fixture
+def parked(
+    store: pgstore.MessageStore[pgstore.RawMessage],
+) -> pgstore.Subscription[pgstore.RawMessage]:
+    """A subscription that has handled everything but the message at position 2."""
+    made = store.subscription("balances", category="account", on_failure="park", max_attempts=1)
+
+    @made.handler
+    def handle(stored: pgstore.StoredMessage[pgstore.RawMessage]) -> None:
+        if stored.global_position == 2:
+            raise ValueError("two is one too many")
+
+    logging.getLogger("pgstore").setLevel(logging.CRITICAL)
+    store.run_once(made, raise_errors=False)
+    logging.getLogger("pgstore").setLevel(logging.NOTSET)
+    return made
 
 
 @pytest.fixture

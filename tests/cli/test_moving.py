@@ -1,5 +1,6 @@
 """`pgstore move` and `pgstore stores`, on two servers."""
 
+import time
 from collections.abc import Iterator
 
 import psycopg
@@ -8,7 +9,7 @@ import pytest
 import pgstore
 from pgstore._core.places import place_of
 from pgstore.embedded import Server
-from pgstore.transfer import STEPS
+from pgstore.transfer import STEPS, Move
 from tests.cli.conftest import Command
 
 _SETTINGS = {"wal_level": "logical", "fsync": "off"}
@@ -51,6 +52,40 @@ def test_store_is_listed_moved_and_listed_at_its_new_place(
     assert listed["conninfo"] == place_of(target)
     with psycopg.connect(source) as conn, pytest.raises(pgstore.StoreMovedError):
         conn.execute("SELECT bank.last_position()")
+
+
+def test_doctor_tells_a_move_that_is_under_way_from_one_that_was_cut_off(
+    servers: tuple[str, str], run_here: Command
+) -> None:
+    source, target = servers
+    pgstore.install(source, store="doctored")
+
+    def moves(conninfo: str) -> tuple[str, str]:
+        rows = run_here("doctor", "--json", "--conninfo", conninfo, "--store", "doctored").rows
+        assert {"logical"} == {row["value"] for row in rows if row["name"] == "wal_level"}
+        (found,) = [row for row in rows if row["name"] == "moves"]
+        return found["status"], found["value"]
+
+    def end(step: str, _: str) -> None:
+        if step == "fence":
+            raise InterruptedError(step)
+
+    with Move(source, target, store="doctored", progress=end) as move:
+        with pytest.raises(InterruptedError):
+            move.run()
+        # The target's server continues to copy.
+        for conninfo in servers:
+            status, value = moves(conninfo)
+            assert (status, value.rpartition(":")[2]) == ("ok", " under way")
+        with psycopg.connect(target, autocommit=True) as conn:
+            ((name,),) = conn.execute("SELECT subname FROM pg_subscription").fetchall()
+            conn.execute(f"ALTER SUBSCRIPTION {name} DISABLE".encode())
+        end_of_worker = time.monotonic() + 30
+        while moves(source)[0] != "warn" or moves(target)[0] != "warn":
+            assert time.monotonic() < end_of_worker
+        assert name in moves(source)[1]
+        move.abort()
+    assert moves(source) == ("ok", "none")
 
 
 def test_store_that_does_not_answer_is_listed_with_its_problem(

@@ -1,8 +1,6 @@
 """The commands of operators, on a store of a given server."""
 
 import json
-import logging
-import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,33 +10,16 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 import pgstore
 from pgstore import embedded
 from pgstore._core import sql_files
-from pgstore.cli import _target, doctor
+from pgstore.cli import _target
 from pgstore.cli.subscriptions import Sampler
 from tests.cli.conftest import Command
 
 Store = pgstore.MessageStore[pgstore.RawMessage]
 VERSION = sql_files.migrations()[-1].number
-
-
-@pytest.fixture
-def parked(store: Store) -> pgstore.Subscription[pgstore.RawMessage]:
-    """A subscription that has handled everything but the message at position 2."""
-    made = store.subscription("balances", category="account", on_failure="park", max_attempts=1)
-
-    @made.handler
-    def handle(stored: pgstore.StoredMessage[pgstore.RawMessage]) -> None:
-        if stored.global_position == 2:
-            raise ValueError("two is one too many")
-
-    logging.getLogger("pgstore").setLevel(logging.CRITICAL)
-    store.run_once(made, raise_errors=False)
-    logging.getLogger("pgstore").setLevel(logging.NOTSET)
-    return made
 
 
 @pytest.fixture
@@ -444,83 +425,6 @@ def test_rights_are_granted_listed_and_revoked(store: Store, role: str, run_here
         assert run_here("revoke", kind, role).code == 0
     assert run_here("revoke", "read", role).code == 4
     assert run_here("grants").out == ""
-
-
-# Doctor
-
-
-def test_doctor_finds_nothing_wrong_with_a_store_that_is_well(
-    store: Store, run_here: Command
-) -> None:
-    rows = run_here("doctor", "--json").rows
-    # The server of the tests does not care for crashes.
-    assert {row["name"] for row in rows if row["status"] == "fail"} <= {"fsync"}
-    found = {row["name"]: row["status"] for row in rows}
-    looked_at = ("server", "primary", "client encoding", "pooler", "store")
-    assert {found[name] for name in looked_at} == {"ok"}
-    assert run_here("doctor").out.splitlines()[0].startswith("ok    package")
-
-
-def test_doctor_tells_what_hurts_in_a_session_and_the_remedy(
-    store: Store, conninfo: str, run_here: Command
-) -> None:
-    options = "-c default_transaction_read_only=on -c client_encoding=latin1"
-    done = run_here("doctor", "--json", "--conninfo", make_conninfo(conninfo, options=options))
-    found = {row["name"]: row for row in done.rows}
-    assert done.code == 1
-    assert found["primary"]["status"] == "fail"
-    assert found["client encoding"]["status"] == "warn"
-    assert all(row["remedy"] for row in done.rows if row["status"] != "ok")
-
-
-def test_doctor_finds_a_pooler_that_gives_a_session_to_each_transaction(conninfo: str) -> None:
-    with (
-        psycopg.connect(conninfo, autocommit=True) as one,
-        psycopg.connect(conninfo) as another,
-        psycopg.connect(conninfo, autocommit=True) as shared,
-    ):
-        assert doctor._pooling(one, another).status == "ok"
-        # To such a pooler's clients, two connections can be one session.
-        assert doctor._pooling(shared, shared).status == "warn"
-
-
-def test_doctor_names_commands_and_has_no_remedy_for_what_is_fine(
-    store: Store,
-    parked: pgstore.Subscription[pgstore.RawMessage],
-    admin: psycopg.Connection[Any],
-    schema: str,
-    run_here: Command,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    done = run_here("doctor", "--json")
-    assert {row["remedy"] for row in done.rows if row["status"] == "ok"} == {None}
-    (warned,) = [row for row in done.rows if row["name"] == "parked_messages"]
-    assert "pgstore parked list NAME" in warned["remedy"]
-    monkeypatch.setenv("COLUMNS", "80")
-    lines = run_here("doctor").out.splitlines()
-    assert max(map(len, lines)) <= 80
-    # Nor does any other remedy name a function of the store, but one that no command calls.
-    health = sql.SQL("SELECT name, 'warn', value, remedy FROM {}.health()")
-    rows = admin.execute(health.format(sql.Identifier(schema))).fetchall()
-    remedies = [
-        doctor._health(dict(zip(("name", "status", "value", "remedy"), row, strict=True))).remedy
-        for row in rows
-    ]
-    functions = {
-        name
-        for (name,) in admin.execute(
-            "SELECT proname FROM pg_proc WHERE pronamespace = %s::regnamespace", [schema]
-        )
-    }
-    named = {word for remedy in remedies for word in re.findall(r"\w+_\w+", remedy or "")}
-    assert named & functions == {"repair_sequences"}
-    assert not any("keep_unhandled" in (remedy or "") for remedy in remedies)
-
-
-def test_doctor_fails_without_a_store(run_here: Command) -> None:
-    done = run_here("doctor")
-    assert done.code == 1
-    assert "pgstore install" in done.out
 
 
 # Where the server is
