@@ -37,7 +37,7 @@ SELECT current_setting('server_version') AS server_version,
 _MARK = "SELECT set_config('pgstore.doctor', 'here', false), pg_backend_pid()"
 _LOOK = "SELECT current_setting('pgstore.doctor', true), pg_backend_pid()"
 
-# What `pgstore move` makes, and removes at its end; the target's worker reads the slot until then.
+# `pgstore move` makes these, and removes them at its end; the target reads the slot until then.
 _MOVES = """
 SELECT 'slot ' || s.slot_name || coalesce(', for which ' || pg_size_pretty(
     pg_wal_lsn_diff(
@@ -195,7 +195,7 @@ def _pooling(conn: "Connection[TupleRow]", other: "Connection[TupleRow]") -> Fin
 
 
 def _moving(session: Session) -> list[Finding]:
-    """Whether stores can move away from here, and what moves have left behind."""
+    """Whether a store can move away from here, and whether a move has left anything behind."""
     level = session.row("SELECT current_setting('wal_level') AS level")["level"]
     moves = [*session.rows(_MOVES)]
     left = [row["found"] for row in moves if not row["active"]]

@@ -235,3 +235,37 @@ def test_write_on_a_snapshot_that_is_too_old_is_refused(
     other.begin("REPEATABLE READ")
     one.run(WRITE, str(uuid4()), f"{category}-1")
     assert other.start(WRITE, str(uuid4()), f"{category}-1").sqlstate() == "40001"
+
+
+def test_clients_of_a_closed_store_are_told_its_place(
+    served: str, client: Connection, category: str
+) -> None:
+    """Functions that compute of names answer, and so does the lock of Message DB's writers."""
+    stream, place = f"{category}-1", "host=other dbname=shop"
+    client.execute(WRITE, [str(uuid4()), stream])
+    calls = {
+        "get_category_messages": f"'{category}'",
+        "get_last_stream_message": f"'{stream}'",
+        "get_stream_messages": f"'{stream}'",
+        "stream_version": f"'{stream}'",
+        "write_message": f"'{uuid4()}', '{stream}', 'T', '1'",
+    }
+    computed = {
+        *("acquire_lock", "cardinal_id", "category", "hash_64", "id", "is_category"),
+        "message_store_version",
+    }
+    functions = client.execute(
+        "SELECT p.proname FROM pg_proc AS p WHERE p.pronamespace = 'message_store'::regnamespace"
+        " AND NOT starts_with(p.proname, '_')"
+    )
+    assert {name for (name,) in functions} == calls.keys() | computed
+    with psycopg.connect(served, autocommit=True) as owner:
+        owner.execute(f"SELECT {STORE}.fence_store(%s)".encode(), [place])
+        try:
+            for name, arguments in calls.items():
+                with pytest.raises(pgstore.StoreMovedError) as caught:
+                    client.execute(f"SELECT * FROM {name}({arguments})".encode())
+                assert caught.value.conninfo == place
+        finally:
+            owner.execute(f"SELECT {STORE}.lift_fence()".encode())
+    client.execute(WRITE, [str(uuid4()), stream])
