@@ -232,3 +232,15 @@ def test_replicated_changes_pass_the_fence(
     writer.run("SET session_replication_role = origin")
     assert writer.start("UPDATE streams SET floor = 0").sqlstate() == "MS030"
     open_again()
+
+
+def test_fence_and_an_installer_wait_for_each_other(session: Open, owner: Session) -> None:
+    """An upgrade can make a table, which the fence has to close."""
+    installer = session("installer")
+    key = "hashtextextended('pgstore:install:' || current_schema() COLLATE \"C\", 0)"
+    for call in (FENCE, "SELECT lift_fence('20 seconds')"):
+        installer.begin()
+        installer.run(f"SELECT pg_advisory_xact_lock({key})")
+        step = owner.start(call).blocked_by(installer)
+        installer.commit()
+        step.rows()

@@ -160,10 +160,39 @@ def test_place_is_not_empty_and_not_too_long(store: Store, place: str | None) ->
         store.call("fence_store", place)
 
 
-def test_patience_is_more_than_nothing(store: Store) -> None:
-    for function, given in (("fence_store", [PLACE, "0"]), ("lift_fence", ["-1 s"])):
+@pytest.mark.parametrize("patience", ["0", "-1 s", "1 day 1 s", "178000000 years", None])
+def test_patience_is_more_than_nothing_and_at_most_a_day(
+    store: Store, patience: str | None
+) -> None:
+    for function, given in (("fence_store", [PLACE]), ("lift_fence", [])):
         with store.refused("22023", argument="patience"):
-            store.call(function, *given)
+            store.call(function, *given, patience)
+
+
+@pytest.mark.parametrize("isolation", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_fence_takes_read_committed(store: Store, connect: Connect, isolation: str) -> None:
+    """Under an older snapshot it would not see a table that an upgrade has made since."""
+    session = connect()
+    session.execute(f"SET default_transaction_isolation = '{isolation}'".encode())
+    for function, given in (("fence_store", [PLACE]), ("lift_fence", [])):
+        with store.refused("MS004", isolation=isolation.lower()):
+            store.call(function, *given, on=session)
+
+
+@pytest.mark.parametrize(
+    ("setting", "then"),
+    [("off", "on"), ("local", "on"), ("remote_write", "on"), ("remote_apply", "remote_apply")],
+)
+def test_fence_is_on_disk_when_it_has_committed(
+    store: Store, connect: Connect, setting: str, then: str
+) -> None:
+    session = connect()
+    session.execute(f"SET synchronous_commit = {setting}".encode())
+    for function, given in (("fence_store", [PLACE]), ("lift_fence", [])):
+        with session.transaction():
+            store.call(function, *given, on=session)
+            assert session.execute("SHOW synchronous_commit").fetchall() == [(then,)]
+        assert session.execute("SHOW synchronous_commit").fetchall() == [(setting,)]
 
 
 def test_only_the_owner_closes_and_opens(store: Store, connect: Connect) -> None:

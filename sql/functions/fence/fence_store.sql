@@ -27,10 +27,15 @@ BEGIN
     -- As the directory's table checks it; the last case is a name in %hh. Not in DETAIL. Each role
     -- that calls the store sees it, and the catalog shows it to all.
     PERFORM _refuse_argument('new_conninfo', 'must not have a password: callers have their own');
-  ELSIF (patience > '0') IS NOT TRUE THEN
-    PERFORM _refuse_value('patience', 'must be more than 0', to_jsonb(patience));
+  ELSIF (patience > '0' AND patience <= '1 day') IS NOT TRUE THEN
+    PERFORM _refuse_value('patience', 'must be more than 0, a day at most', to_jsonb(patience));
   END IF;
   PERFORM _lock_rights();
+  -- A crash or a failover that took this commit back would have the store open at two places, or at
+  -- none.
+  IF current_setting('synchronous_commit') NOT IN ('on', 'remote_apply') THEN
+    PERFORM set_config('synchronous_commit', 'on', true);
+  END IF;
   PERFORM _lock_tables('SHARE ROW EXCLUSIVE', clock_timestamp() + patience);
 
   -- Each transaction that has changed a table has ended: its lock conflicts with this one. A later

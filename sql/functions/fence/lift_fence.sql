@@ -15,10 +15,15 @@ DECLARE
 BEGIN
   PERFORM _refuse_stranger('lift_fence');
   PERFORM _refuse_isolation();
-  IF (patience > '0') IS NOT TRUE THEN
-    PERFORM _refuse_value('patience', 'must be more than 0', to_jsonb(patience));
+  IF (patience > '0' AND patience <= '1 day') IS NOT TRUE THEN
+    PERFORM _refuse_value('patience', 'must be more than 0, a day at most', to_jsonb(patience));
   END IF;
   PERFORM _lock_rights();
+  -- A crash or a failover that took this commit back would have the store open at two places, or at
+  -- none.
+  IF current_setting('synchronous_commit') NOT IN ('on', 'remote_apply') THEN
+    PERFORM set_config('synchronous_commit', 'on', true);
+  END IF;
   -- A dump without rows keeps the function, and no row.
   IF NOT EXISTS (SELECT FROM store_fence) AND EXISTS (
     SELECT
