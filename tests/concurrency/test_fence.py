@@ -7,6 +7,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from pgstore.transfer import verify
 from tests.concurrency.sessions import FUNCTIONS, Open, Session, until
 
 PLACE = "host=other dbname=shop"
@@ -52,7 +53,9 @@ def test_fence_waits_for_a_transaction_that_has_written(
     writer = session("writer")
     writer.begin()
     writer.write(f"{stream}-a", function=function)
-    assert [found["pid"] for found in named(owner)] == [writer.pid]
+    assert [(found["pid"], found["application"]) for found in named(owner)] == [
+        (writer.pid, "writer")
+    ]
     fence = owner.start(FENCE)
     until(lambda: writer.pid in owner.blockers() or fence.done(), "the fence tries")
     # It gives the lock back, so that others write in between, and the transaction continues.
@@ -177,7 +180,7 @@ def test_handler_that_holds_a_row_is_refused_to_acknowledge(
 
 
 def test_long_reader_keeps_a_store_neither_open_nor_closed(
-    session: Open, owner: Session, stream: str
+    session: Open, owner: Session, store: str, stream: str
 ) -> None:
     """Such as a dump. A trigger that does nothing can stay where it reads."""
     reader, writer = session("reader"), session("writer")
@@ -190,8 +193,8 @@ def test_long_reader_keeps_a_store_neither_open_nor_closed(
         lift(owner)
         assert owner.number(_TRIGGERS) == 2  # of messages and streams
         writer.write(stream)
-        wrong = "SELECT * FROM verify_store() AS v WHERE v.wrong > 0"
-        assert owner.run(wrong) == []
+        with owner.conn.transaction():
+            assert [each for each in verify(owner.conn, store=store) if each.wrong] == []
         reader.rollback()
     owner.run(FENCE)
     lift(owner)

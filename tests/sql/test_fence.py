@@ -22,6 +22,16 @@ def wrong(store: Store) -> list[tuple[str, str | None]]:
     return [(check.check, check.example) for check in checks if check.wrong]
 
 
+def found(store: Store) -> set[str]:
+    """The checks of the SQL function that are wrong, in the transaction of the session."""
+    return {
+        name
+        for (name,) in store.query(
+            "SELECT v.check_name FROM STORE.verify_store() AS v WHERE v.wrong > 0"
+        )
+    }
+
+
 def test_closed_store_can_be_verified_and_reads_in_its_views(store: Store) -> None:
     stream = f"v-{uuid4()}"
     store.write(stream)
@@ -32,20 +42,46 @@ def test_closed_store_can_be_verified_and_reads_in_its_views(store: Store) -> No
     assert store.write(stream)[0] == 2
 
 
-def test_verify_finds_a_fence_with_a_gap(empty: Store) -> None:
-    check = "a fence closes all tables or none"
-    empty.call("fence_store", PLACE)
-    empty.query("ALTER TABLE STORE.streams DISABLE TRIGGER store_is_closed")
-    assert wrong(empty) == [(check, "streams")]
-    empty.query("ALTER TABLE STORE.streams ENABLE TRIGGER store_is_closed")
-    empty.query("UPDATE STORE.store_fence SET new_conninfo = 'host=x'")
-    found = wrong(empty)
-    assert [name for name, _ in found] == [check]
-    empty.query("DELETE FROM STORE.store_fence")
-    assert [name for name, _ in wrong(empty)] == [check]
-    empty.call("fence_store", PLACE)
-    empty.call("lift_fence")
-    assert wrong(empty) == []
+@pytest.mark.parametrize(
+    ("closes", "change"),
+    [
+        (True, "ALTER TABLE STORE.streams DISABLE TRIGGER store_is_closed"),
+        (True, "DROP TRIGGER store_is_closed ON STORE.streams"),
+        (True, "TRIGGER ON STORE.streams EXECUTE FUNCTION STORE._keep_closed('host=x')"),
+        (
+            True,
+            "TRIGGER ON STORE.streams WHEN (false) EXECUTE FUNCTION STORE._keep_closed('PLACE')",
+        ),
+        (True, "TRIGGER ON STORE.streams EXECUTE FUNCTION STORE.another('PLACE')"),
+        (True, "UPDATE STORE.store_fence SET new_conninfo = 'host=x'"),
+        (True, "DELETE FROM STORE.store_fence"),
+        (True, "FUNCTION STORE._is_open() RETURN true"),
+        (False, "TRIGGER ON STORE.streams EXECUTE FUNCTION STORE._keep_closed()"),
+        (False, "TRIGGER ON STORE.streams WHEN (true) EXECUTE FUNCTION STORE._keep_closed()"),
+        (False, "TRIGGER ON STORE.streams WHEN (false) EXECUTE FUNCTION STORE.another()"),
+        (False, "FUNCTION STORE._is_open() RETURN 1 > 2"),
+        (False, "INSERT INTO STORE.store_fence VALUES (now(), 'host=x', 'x')"),
+    ],
+)
+def test_verify_finds_a_fence_with_a_gap(store: Store, closes: bool, change: str) -> None:
+    made = change.replace("PLACE", PLACE)
+    for short, long in (
+        ("TRIGGER ON", "TRIGGER store_is_closed BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON"),
+        ("_is_open() RETURN", "_is_open() RETURNS boolean IMMUTABLE RETURN"),
+    ):
+        if short in made:
+            made = f"CREATE OR REPLACE {made.replace(short, long)}"
+    with store.conn.transaction(force_rollback=True):
+        store.query(
+            "CREATE FUNCTION STORE.another() RETURNS trigger LANGUAGE plpgsql"
+            " AS 'BEGIN RETURN NULL; END'"
+        )
+        before = found(store)
+        if closes:
+            store.call("fence_store", PLACE)
+        assert found(store) == before
+        store.query(made)
+        assert found(store) == before | {"a fence closes all tables or none"}
 
 
 def test_fence_tells_where_and_since_when(store: Store) -> None:

@@ -13,7 +13,9 @@ BEGIN
     json_agg(
       json_build_object(
         'pid', h.pid, 'gid', p.gid, 'since', coalesce(a.xact_start, p.prepared),
-        'state', a.state, 'role', coalesce(a.usename, p.owner), 'application', a.application_name
+        'state', a.state, 'role', coalesce(a.usename, p.owner),
+        -- Or the kind of process, of an autovacuum. Not the query, which can have data in it.
+        'application', coalesce(nullif(a.application_name, ''), a.backend_type)
       )
       ORDER BY coalesce(a.xact_start, p.prepared)
     )

@@ -223,15 +223,17 @@ BEGIN
   FROM (
     SELECT
       f.name::text,
-      -- A fence that was lifted can leave a trigger that does nothing.
-      (c.new_conninfo IS NULL AND (g.oid IS NULL OR g.tgqual IS NOT NULL AND g.tgnargs = 0))
-        IS NOT TRUE
-      AND (
-        g.tgenabled = 'O' AND g.tgtype = 62 AND g.tgqual IS NULL
-        AND g.tgfoid = to_regproc('_keep_closed')
-        -- The arguments of a trigger end with a zero byte each.
-        AND g.tgargs = convert_to(c.new_conninfo, 'UTF8') || bytea '\x00'
-      ) IS NOT TRUE AS wrong
+      CASE
+        WHEN c.new_conninfo IS NULL THEN g.oid IS NOT NULL AND (
+          -- A fence that was lifted can leave a trigger that does nothing.
+          g.tgnargs = 0 AND pg_get_triggerdef(g.oid) LIKE '% WHEN (false) %'
+        ) IS NOT TRUE
+        ELSE (
+          g.tgenabled = 'O' AND g.tgtype = 62 AND g.tgqual IS NULL
+          -- The arguments of a trigger end with a zero byte each.
+          AND g.tgargs = convert_to(c.new_conninfo, 'UTF8') || bytea '\x00'
+        ) IS NOT TRUE
+      END OR g.tgfoid <> to_regproc('_keep_closed') AS wrong
     FROM _fenced_tables() AS f (name)
     LEFT JOIN pg_trigger AS g
       ON g.tgrelid = to_regclass(quote_ident(f.name)) AND g.tgname = 'store_is_closed'
