@@ -200,6 +200,27 @@ def test_session_that_analyzes_in_another_order_does_not_end_the_fence(
     open_again()
 
 
+def test_fence_waits_longer_for_transactions_that_overlap(
+    session: Open, owner: Session, open_again: Callable[[], None], stream: str
+) -> None:
+    """They would never end all within a tenth of a second; and others write in between."""
+    writer, other = session("writer"), session("other")
+    owner.run("SET deadlock_timeout = '1s'")
+    writer.begin()
+    writer.write(stream)
+    fence = owner.start(FENCE)
+    waits = (
+        "SELECT count(*) FROM pg_locks AS l WHERE l.pid = %s AND NOT l.granted"
+        " AND l.waitstart < clock_timestamp() - interval '0.2 s'"
+    )
+    until(lambda: other.number(waits, owner.pid) > 0, "the fence waits for longer")
+    other.write(f"{stream}-other")
+    assert not fence.done()
+    writer.commit()
+    fence.rows()
+    open_again()
+
+
 def test_caller_with_limits_of_its_own_changes_nothing(
     session: Open, owner: Session, stream: str
 ) -> None:

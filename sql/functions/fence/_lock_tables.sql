@@ -21,6 +21,7 @@ DECLARE
   -- for the other lock, all writers wait behind it.
   step text := 'SHARE UPDATE EXCLUSIVE';
   step_time numeric := deadlock_timeout + 1000;
+  pause numeric := 0.1;
   until_then timestamptz;
 BEGIN
   LOOP
@@ -36,8 +37,6 @@ BEGIN
       END LOOP;
       EXIT WHEN step = mode;
       step := mode;
-      -- For all tables together. No session waits long enough to look for a deadlock with this one,
-      -- which gives its locks back before.
       step_time := least(100, deadlock_timeout / 2);
     EXCEPTION
       -- A deadlock with a session that analyzes these tables in another order, for example.
@@ -45,7 +44,14 @@ BEGIN
         IF clock_timestamp() >= until THEN
           PERFORM _refuse_lock();
         END IF;
-        PERFORM pg_sleep(0.1 * random());
+        IF step <> 'SHARE UPDATE EXCLUSIVE' THEN
+          -- Longer, because transactions that always overlap would never end all within the first
+          -- time. For all tables together: no session waits long enough to look for a deadlock with
+          -- this one, which gives its locks back before, nor as long as apply_retention may wait.
+          step_time := least(1.5 * step_time, 400, deadlock_timeout / 2);
+          pause := step_time / 1000;
+        END IF;
+        PERFORM pg_sleep(pause * random());
     END;
   END LOOP;
 END
@@ -53,4 +59,5 @@ $$;
 
 COMMENT ON FUNCTION _lock_tables(text, timestamptz) IS
 $$Internal: lock the tables that a fence closes in this mode. It gives its locks back after a tenth
-of a second, and tries again; raises 55P03 if it has not got them all at a time.$$;
+of a second, later after some tenths, and tries again; raises 55P03 if it has not got them all at a
+time.$$;
