@@ -261,3 +261,13 @@ def test_every_change_of_every_table_is_refused(store: Store) -> None:
     statements = [each for table in tables for each in changes(store, table)]
     with store.closed(PLACE):
         assert [each for each in statements if changed(store, each) != "MS030"] == []
+
+
+def test_role_with_a_right_given_by_hand_is_told_the_place(store: Store, connect: Connect) -> None:
+    with new_role(store) as role:
+        store.query(f"GRANT USAGE ON SCHEMA STORE TO {role}")
+        store.query(f"GRANT SELECT, INSERT ON STORE.streams TO {role}")
+        with store.closed(PLACE), store.refused("MS030", conninfo=PLACE):
+            store.query(
+                "INSERT INTO STORE.streams SELECT * FROM STORE.streams", on=connect(user=role)
+            )
