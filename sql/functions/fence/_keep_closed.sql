@@ -4,6 +4,7 @@ LANGUAGE plpgsql
 VOLATILE
 PARALLEL UNSAFE
 -- So that a role that may change tables by a right of its own is told the place too.
+SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 #variable_conflict use_column
