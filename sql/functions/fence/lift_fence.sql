@@ -51,8 +51,8 @@ BEGIN
     END;
   END LOOP;
   -- As the migration has made it.
-  CREATE OR REPLACE FUNCTION _is_open() RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
-  RETURN true;
+  EXECUTE 'CREATE OR REPLACE FUNCTION _is_open() RETURNS boolean LANGUAGE sql IMMUTABLE '
+    'PARALLEL SAFE RETURN true';
   DELETE FROM store_fence;
   PERFORM pg_notify(wake_channel(), '');
   RETURN true;
