@@ -221,6 +221,24 @@ def test_fence_waits_longer_for_transactions_that_overlap(
     open_again()
 
 
+@pytest.mark.parametrize("call", [FENCE, "SELECT lift_fence('20 seconds')"])
+def test_right_that_is_being_granted_by_hand_keeps_no_writer_waiting_for_long(
+    session: Open, owner: Session, stream: str, call: str
+) -> None:
+    """It changes a row of the catalog that the fence changes, and holds no lock on the table."""
+    granting, writer = session("granting"), session("writer")
+    if call != FENCE:
+        owner.run(FENCE)
+    owner.run("SET lock_timeout = 0")
+    granting.begin()
+    granting.run("GRANT SELECT ON streams TO pg_monitor")
+    granting.run("GRANT EXECUTE ON FUNCTION _is_open() TO pg_monitor")
+    assert owner.start(call).blocked_by(granting).sqlstate() == "55P03"
+    granting.rollback()
+    assert writer.refused(stream) == (None if call == FENCE else "MS030")
+    owner.run("SELECT lift_fence('20 seconds')")
+
+
 def test_caller_with_limits_of_its_own_changes_nothing(
     session: Open, owner: Session, stream: str
 ) -> None:

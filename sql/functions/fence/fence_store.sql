@@ -9,6 +9,8 @@ PARALLEL UNSAFE
 SECURITY DEFINER
 SET search_path FROM CURRENT
 SET jit = off
+-- All writers wait while this waits for a row of the catalog, as for a GRANT that did not commit.
+SET lock_timeout = '1s'
 AS $$
 #variable_conflict use_column
 DECLARE
