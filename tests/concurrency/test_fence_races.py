@@ -159,27 +159,6 @@ def test_copy_that_has_begun_is_waited_for(
     owner.run("DELETE FROM message_tags WHERE tag_key = 17")
 
 
-def test_positions_are_not_skipped_once_the_fence_has_committed(
-    session: Open, owner: Session, open_again: Callable[[], None]
-) -> None:
-    """Both change sequences, which have no triggers; they wait for the key that the fence has."""
-    other = session("other")
-    for call in ("skip_positions(3)", "repair_sequences()"):
-        for _ in range(6):
-            other.run(f"SELECT {call}")
-        drawn = owner.number("SELECT last_value FROM global_position_seq")
-        other.begin()
-        other.run("SELECT count(*) FROM messages, streams")
-        owner.begin()
-        owner.run(FENCE)
-        step = other.start(f"SELECT {call}").blocked_by(owner)
-        owner.commit()
-        assert step.sqlstate() == "MS030"
-        other.rollback()
-        assert owner.number("SELECT last_value FROM global_position_seq") == drawn
-        open_again()
-
-
 def test_session_that_analyzes_in_another_order_does_not_end_the_fence(
     session: Open, owner: Session, open_again: Callable[[], None]
 ) -> None:

@@ -18,7 +18,8 @@ _LEASE = "'sums', 0, TOKEN"
 _TAGS = """'[{"tags": ["t"]}]'"""
 _IMPORTED = f"'{{imported-1}}', '{{1}}', '{{T}}', '{{1}}', NULL, ARRAY[{_ID}]::uuid[], ARRAY[now()]"
 
-# Functions of the store itself: what is installed, who did what, whether it is whole; constants.
+# Functions of the store itself: what is installed, who did what, whether it is whole; constants; and
+# what scripts of a failover call for all stores of a server.
 _ANSWER = {
     "applied_migrations": "",
     "begin_handling": _LEASE,
@@ -33,7 +34,9 @@ _ANSWER = {
     "list_sequences": "",
     "needed_version": "",
     "new_message_id": "",
+    "repair_sequences": "",
     "schema_version": "",
+    "skip_positions": "",
     "verify_store": "",
     "wake_channel": "",
 }
@@ -99,7 +102,6 @@ _REFUSED = {
     "redact_message": f"'{_STORED}', '0', 'reason'",
     "refilter_subscription": "'sums', '{b}'",
     "release_partition": _LEASE,
-    "repair_sequences": "",
     "repartition_subscription": "'sums', 3",
     "replay_parked": "'sums'",
     "resume_subscription": "'sums'",
@@ -110,7 +112,6 @@ _REFUSED = {
     "schedule_message": "'a-1', 'T', '1', now()",
     "set_retention": "'a', max_count => 1",
     "settle_parked": f"{_LEASE}, 1",
-    "skip_positions": "",
     "store_statistics": "",
     "stream_version": "'a-1'",
     "subscription_position": "'sums'",
@@ -127,7 +128,6 @@ _REFUSED = {
 _ALSO = [
     ("import_messages", f"{_IMPORTED}, '{{1000}}'"),
     ("publish_horizon", "'publisher'"),
-    ("skip_positions", "5"),
     ("write_message", "'new-1', 'T', '1'"),
     ("write_message", f"'a-1', 'T', '1', message_id => {_ID}"),
     ("write_message", "'a-1', 'T', '1', tags => '{x}'"),

@@ -181,7 +181,7 @@ def test_place_is_told_as_it_was_given(store: Store, connect: Connect) -> None:
             for statement in (
                 "SELECT STORE.write_message('a-1', 'T', '1')",
                 "SELECT STORE.read_all()",
-                "SELECT STORE.repair_sequences()",
+                "SELECT STORE.export_floors()",
                 "DELETE FROM STORE.streams",
             ):
                 with store.refused("MS030", store=store.name, conninfo=place):

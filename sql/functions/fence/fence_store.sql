@@ -74,8 +74,9 @@ write, claim, acknowledgement and read raises MS030, with new_conninfo in its DE
 imports, retention, grants, statistics and health(). A transaction that began before can still read
 what was stored. Each message of a transaction that has committed before stays, and waiting readers
 are notified. The versions, the rights, the audit, the sequences, the tables and the views but
-writers_in_flight can be read, and verify_store() works. Waits for transactions that have changed
-the store, at most patience; other writers wait for it some tenths of a second at a time. Raises
-55P03 then, and names them in DETAIL: open ones by pid, prepared ones by gid. Calling it again sets
-another place. lift_fence() opens the store again. For the store's owner only. Raises 22023 for a
-bad argument, and if new_conninfo has a password; MS004 unless under READ COMMITTED.$$;
+writers_in_flight can be read; verify_store(), skip_positions() and repair_sequences() work. Waits
+for transactions that have changed the store, at most patience; other writers wait for it some
+tenths of a second at a time. Raises 55P03 then, and names them in DETAIL: open ones by pid,
+prepared ones by gid. Calling it again sets another place. lift_fence() opens the store again. For
+the store's owner only. Raises 22023 for a bad argument, and if new_conninfo has a password; MS004
+unless under READ COMMITTED.$$;

@@ -20,11 +20,9 @@ BEGIN
   -- One of these at a time: with two, the later setval could set the sequence back behind positions
   -- that writers drew after the first.
   PERFORM _lock_rights();
-  -- As a writer: a fence waits for it, or is known below.
-  LOCK TABLE messages IN ROW EXCLUSIVE MODE;
   SELECT l.last_value, l.highest INTO drawn
   FROM list_sequences() AS l
-  WHERE _is_open() AND l.sequence = 'global_position_seq';
+  WHERE l.sequence = 'global_position_seq';
   IF positions <= 100000 AND drawn.last_value >= drawn.highest THEN
     -- One by one: writers can draw more than a few between the look at the last position and
     -- setval, which would then set the sequence back, and give theirs again.

@@ -23,7 +23,7 @@ BEGIN
   RETURN QUERY
   SELECT l.sequence, l.last_value, setval(to_regclass(l.sequence), l.highest)
   FROM list_sequences() AS l
-  WHERE _is_open() AND l.last_value < l.highest;
+  WHERE l.last_value < l.highest;
 END
 $$;
 
