@@ -18,8 +18,8 @@ _LEASE = "'sums', 0, TOKEN"
 _TAGS = """'[{"tags": ["t"]}]'"""
 _IMPORTED = f"'{{imported-1}}', '{{1}}', '{{T}}', '{{1}}', NULL, ARRAY[{_ID}]::uuid[], ARRAY[now()]"
 
-# Functions of the store itself: what is installed, who did what, whether it is whole. Constants. And
-# what scripts of a failover call for all stores of a server.
+# Functions of the store itself: what is installed, who did what, whether it is whole. Constants.
+# And those that scripts of a failover call for all stores of a server.
 _ANSWER = {
     "applied_migrations": "",
     "begin_handling": _LEASE,
