@@ -209,6 +209,8 @@ def test_vacuum_in_the_way_keeps_no_writer_waiting(
     vacuum.begin()
     vacuum.run("LOCK TABLE messages IN SHARE UPDATE EXCLUSIVE MODE")  # as VACUUM does
     fence = owner.start(FENCE).blocked_by(vacuum)
+    wanted = "SELECT l.mode FROM pg_locks AS l WHERE l.pid = %s AND NOT l.granted"
+    assert {mode for (mode,) in writer.run(wanted, owner.pid)} <= {"ShareUpdateExclusiveLock"}
     for _ in range(3):
         writer.write(stream)
         assert not fence.done()

@@ -239,6 +239,15 @@ def test_only_the_owner_closes_and_opens(store: Store, connect: Connect) -> None
             with store.refused("42501"):
                 store.call(function, *given, on=admin)
         assert store.call("fence_of_store", on=admin) == []
+        # As after a restore without rights.
+        with store.conn.transaction():
+            for function in ("fence_store(text, interval)", "lift_fence(interval)"):
+                store.query(f"GRANT EXECUTE ON FUNCTION STORE.{function} TO PUBLIC")
+        for function, given in (("fence_store", [PLACE]), ("lift_fence", [])):
+            with store.refused("42501", role=role):
+                store.call(function, *given, on=admin)
+            arguments = "text, interval" if given else "interval"
+            store.query(f"REVOKE EXECUTE ON FUNCTION STORE.{function}({arguments}) FROM PUBLIC")
 
 
 def test_owner_that_is_no_superuser_closes_and_opens_and_so_does_its_member(
