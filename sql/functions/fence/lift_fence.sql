@@ -52,9 +52,12 @@ BEGIN
         );
     END;
   END LOOP;
-  -- As the migration has made it.
-  EXECUTE 'CREATE OR REPLACE FUNCTION _is_open() RETURNS boolean LANGUAGE sql IMMUTABLE '
-    'PARALLEL SAFE RETURN true';
+  -- As the migration has made it. Dynamic, because its body is a constant.
+  EXECUTE format(
+    'CREATE OR REPLACE FUNCTION _is_open() RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE '
+    'RETURN boolean %L',
+    true
+  );
   DELETE FROM store_fence;
   PERFORM pg_notify(wake_channel(), '');
   RETURN true;
