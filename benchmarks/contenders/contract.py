@@ -56,7 +56,7 @@ class Contender(ABC):
     options: ClassVar[str] = ""
     """Options of its connections."""
     is_peer: ClassVar[bool] = True
-    count: ClassVar[str]
+    count: str
     """SQL: how many messages are stored; empty if it stores none."""
     find: ClassVar[str]
     """SQL: whether there is a message with this reference."""
