@@ -4,65 +4,25 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 import pgstore
-from pgstore import AsyncDirectory, AsyncMessageStore
+from pgstore import AsyncMessageStore
 from pgstore._compat.tasks import AsyncTask
 from pgstore._core.places import connected, place_of
+from tests.client._async.places import Servers
 from tests.client.messages import EventA
 
 pytestmark = pytest.mark.anyio
 
 
-class Servers:
-    """A store at two places, of which it is closed at the second, and a directory at a third."""
-
-    def __init__(self, first: str, second: str, third: str) -> None:
-        self.first, self.second = first, second
-        self.directory = AsyncDirectory(third)
-
-    async def close(self, conninfo: str, other: str) -> None:
-        await self._run(conninfo, "SELECT bank.fence_store(%s)", place_of(other))
-
-    async def open(self, conninfo: str) -> None:
-        await self._run(conninfo, "SELECT bank.lift_fence()")
-
-    async def streams(self, conninfo: str) -> list[str]:
-        rows = await self._run(conninfo, "SELECT stream FROM bank.all_messages ORDER BY 1")
-        return [stream for (stream,) in rows]
-
-    async def move(self) -> None:
-        """As `pgstore move`, but for the messages, of which there are none."""
-        await self.close(self.first, self.second)
-        await self.open(self.second)
-        await self.directory.put("bank", self.second)
-
-    async def _run(self, conninfo: str, statement: str, *parameters: str) -> list[Any]:
-        async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as conn:
-            return await (await conn.execute(statement.encode(), parameters)).fetchall()
-
-
 @pytest.fixture
 async def servers(conninfo: str) -> AsyncIterator[Servers]:
-    names = [f"place_{uuid4().hex[:12]}" for _ in range(3)]
-    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as conn:
-        for name in names:
-            await conn.execute(f"CREATE DATABASE {name}".encode())
-        first, second, third = (make_conninfo(conninfo, dbname=name) for name in names)
-        for place in (first, second):
-            pgstore.install(place, store="bank")
-        servers = Servers(first, second, third)
-        await servers.close(second, first)
-        await servers.directory.install()
-        await servers.directory.put("bank", first)
+    async with Servers.made(conninfo) as servers:
         yield servers
-        for name in names:
-            await conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @pytest.fixture

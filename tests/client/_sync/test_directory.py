@@ -6,63 +6,23 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 import pgstore
-from pgstore import Directory, MessageStore
+from pgstore import MessageStore
 from pgstore._compat.tasks import Task
 from pgstore._core.places import connected, place_of
+from tests.client._sync.places import Servers
 from tests.client.messages import EventA
-
-
-class Servers:
-    """A store at two places, of which it is closed at the second, and a directory at a third."""
-
-    def __init__(self, first: str, second: str, third: str) -> None:
-        self.first, self.second = first, second
-        self.directory = Directory(third)
-
-    def close(self, conninfo: str, other: str) -> None:
-        self._run(conninfo, "SELECT bank.fence_store(%s)", place_of(other))
-
-    def open(self, conninfo: str) -> None:
-        self._run(conninfo, "SELECT bank.lift_fence()")
-
-    def streams(self, conninfo: str) -> list[str]:
-        rows = self._run(conninfo, "SELECT stream FROM bank.all_messages ORDER BY 1")
-        return [stream for (stream,) in rows]
-
-    def move(self) -> None:
-        """As `pgstore move`, but for the messages, of which there are none."""
-        self.close(self.first, self.second)
-        self.open(self.second)
-        self.directory.put("bank", self.second)
-
-    def _run(self, conninfo: str, statement: str, *parameters: str) -> list[Any]:
-        with psycopg.Connection.connect(conninfo, autocommit=True) as conn:
-            return conn.execute(statement.encode(), parameters).fetchall()
 
 
 @pytest.fixture
 def servers(conninfo: str) -> Iterator[Servers]:
-    names = [f"place_{uuid4().hex[:12]}" for _ in range(3)]
-    with psycopg.Connection.connect(conninfo, autocommit=True) as conn:
-        for name in names:
-            conn.execute(f"CREATE DATABASE {name}".encode())
-        first, second, third = (make_conninfo(conninfo, dbname=name) for name in names)
-        for place in (first, second):
-            pgstore.install(place, store="bank")
-        servers = Servers(first, second, third)
-        servers.close(second, first)
-        servers.directory.install()
-        servers.directory.put("bank", first)
+    with Servers.made(conninfo) as servers:
         yield servers
-        for name in names:
-            conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @pytest.fixture

@@ -1,0 +1,374 @@
+"""Directories that are away, wrong or late, and stores that are closed for long."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+import pgstore
+from pgstore import AsyncDirectory, AsyncMessageStore
+from pgstore._async import database, entry
+from pgstore._core.places import place_of
+from tests.client._async.places import Servers
+from tests.client.messages import EventA
+from tests.client.parallel import AsyncParallel
+from tests.client.proxy import Proxy
+
+Store = AsyncMessageStore[EventA]
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def servers(conninfo: str) -> AsyncIterator[Servers]:
+    async with Servers.made(conninfo) as servers:
+        yield servers
+
+
+@pytest.fixture
+async def store(servers: Servers) -> AsyncIterator[Store]:
+    async with servers.directory.store("bank", messages=EventA) as store:
+        yield store
+
+
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the place that the closed store says tried soon, whatever the directory says."""
+    monkeypatch.setattr(entry, "_DIRECTORY_FIRST", 0.2)
+
+
+async def close_for_good(servers: Servers) -> None:
+    """Close the store where it is, and nowhere open it."""
+    await servers.close(servers.first, servers.second)
+
+
+async def test_running_store_follows_a_move_while_the_directory_is_away(
+    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.write("a-1", EventA(1))
+    soon(monkeypatch)
+    dbname = conninfo_to_dict(servers.third)["dbname"]
+    await servers.close(servers.first, servers.second)
+    await servers.open(servers.second)
+    async with await psycopg.AsyncConnection.connect(servers.first, autocommit=True) as conn:
+        await conn.execute(f"DROP DATABASE {dbname} WITH (FORCE)".encode())
+    await store.write("a-2", EventA(1))
+    assert await servers.streams(servers.second) == ["a-2"]
+    with pytest.raises(psycopg.OperationalError) as caught:
+        await servers.directory.store("bank", messages=EventA).stream_version("a-1")
+    assert str(caught.value).startswith("the directory of stores: ")
+    assert dbname in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM pgstore_directory.stores",
+        "UPDATE pgstore_directory.stores SET conninfo = 'neither'",
+        "UPDATE pgstore_directory.stores SET conninfo = 'host=127.0.0.1 port=1 dbname=d'",
+    ],
+)
+async def test_running_store_follows_a_move_though_its_entry_is_wrong(
+    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    await store.write("a-1", EventA(1))
+    soon(monkeypatch)
+    await servers.run(servers.third, change + " RETURNING 1")
+    await servers.close(servers.first, servers.second)
+    await servers.open(servers.second)
+    if "port=1" in change:  # the directory is believed first: a time-out of the pool, or two
+        store._database.source._pool.timeout = 1.0  # type: ignore[union-attr]
+        for _ in range(20):
+            try:
+                await store.write("a-2", EventA(1))
+                break
+            except psycopg.OperationalError:
+                await servers.directory.put("bank", servers.second)
+    else:
+        await store.write("a-2", EventA(1))
+    assert await servers.streams(servers.second) == ["a-2"]
+
+
+async def test_directory_that_is_locked_does_not_hold_a_store_up_for_ever(
+    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.write("a-1", EventA(1))
+    soon(monkeypatch)
+    limit = "SELECT set_config('statement_timeout', '100ms', true)"
+    monkeypatch.setattr(entry, "LIMIT", limit)
+    async with await psycopg.AsyncConnection.connect(servers.third) as conn:
+        await conn.execute("LOCK TABLE pgstore_directory.stores")
+        await servers.close(servers.first, servers.second)
+        await servers.open(servers.second)
+        await store.write("a-2", EventA(1))
+    assert await servers.streams(servers.second) == ["a-2"]
+
+
+async def test_error_of_a_new_store_says_what_the_directory_has(servers: Servers) -> None:
+    store = servers.directory.store("bank", messages=EventA)
+    await servers.directory.put("bank", servers.third)
+    with pytest.raises(pgstore.StoreNotInstalledError) as missing:
+        await store.stream_version("a-1")
+    assert f"is at {place_of(servers.third)}" in missing.value.__notes__[-1]
+    await servers.run(
+        servers.third, "UPDATE pgstore_directory.stores SET conninfo = 'neither' RETURNING 1"
+    )
+    with pytest.raises(pgstore.InvalidArgumentError, match="the place of store bank"):
+        await store.stream_version("a-1")
+    with pytest.raises(psycopg.errors.UndefinedTable) as caught:
+        await AsyncDirectory(servers.first).place("bank")
+    assert "Directory.install()" in caught.value.__notes__[0]
+
+
+async def test_directory_that_has_an_older_place_is_corrected_by_the_closed_store(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soon(monkeypatch)
+    await servers.close(servers.first, servers.second)
+    await servers.open(servers.second)
+    async with servers.directory.store("bank", messages=EventA) as store:
+        await store.write("a-1", EventA(1))
+        await store.write("a-2", EventA(1))
+    assert await servers.streams(servers.second) == ["a-1", "a-2"]
+
+
+async def test_places_that_say_one_another_are_tried_for_some_time(
+    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.write("a-1", EventA(1))
+    soon(monkeypatch)
+    monkeypatch.setattr(database, "_MOVES", 1.0)
+    await close_for_good(servers)
+    began = time.monotonic()
+    with pytest.raises(pgstore.StoreMovedError):
+        await store.write("a-2", EventA(1))
+    assert time.monotonic() - began >= 1.0
+    # The one that is opened then is found, although the directory has the other one.
+    await servers.open(servers.second)
+    await store.write("a-2", EventA(1))
+    assert await servers.streams(servers.second) == ["a-2"]
+
+
+async def test_directory_is_asked_once_for_all_tasks(
+    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.write("a-1", EventA(1))
+    questions: list[float] = []
+    place = entry.AsyncEntry.place
+
+    async def counted(self: entry.AsyncEntry) -> pgstore.Place:
+        questions.append(time.monotonic())
+        return await place(self)
+
+    monkeypatch.setattr(entry.AsyncEntry, "place", counted)
+    await close_for_good(servers)
+
+    async def write(number: int) -> None:
+        await store.write(f"b-{number}", EventA(1))
+
+    async with AsyncParallel() as parallel:
+        await parallel.start(*(lambda n=n: write(n) for n in range(8)))
+        await parallel.until(lambda: len(questions) > 10)
+        await servers.open(servers.second)
+        await servers.directory.put("bank", servers.second)
+        assert await parallel.results() == [None] * 8
+    pauses = [after - before for before, after in pairwise(questions)]
+    assert min(pauses) > 0.05
+    assert len(await servers.streams(servers.second)) == 8
+
+
+async def test_transaction_raises_when_the_store_is_open_again(
+    servers: Servers, store: Store
+) -> None:
+    await store.write("a-1", EventA(1))
+    await close_for_good(servers)
+
+    async def transfer() -> None:
+        with pytest.raises(pgstore.StoreMovedError):
+            async with store.transaction() as conn:
+                await store.write("a-2", EventA(1), conn=conn)
+        async with store.transaction() as conn:
+            await store.write("a-2", EventA(2), conn=conn)
+
+    async with AsyncParallel() as parallel:
+        await parallel.start(transfer)
+        await asyncio.sleep(0.2)
+        await servers.open(servers.second)
+        await servers.directory.put("bank", servers.second)
+        assert await parallel.results() == [None]
+    rows = await servers.run(servers.second, "SELECT data->>'num' FROM bank.all_messages")
+    assert rows == [("2",)]
+
+
+async def test_error_of_another_store_moves_nothing(
+    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a handler that writes to a store which has moved, and is of no directory."""
+    await store.write("a-1", EventA(1))
+    monkeypatch.setattr(entry, "_DIRECTORY_FIRST", -1.0)
+    pgstore.install(servers.first, store="shop")
+    await servers.run(servers.first, "SELECT shop.fence_store('dbname=elsewhere')")
+    with pytest.raises(pgstore.StoreMovedError) as caught:
+        async with store.transaction() as conn:
+            await conn.execute("SELECT shop.write_message('a-1', 'T', '1')")
+    assert caught.value.store == "shop"
+    assert not caught.value.followed
+    await store.write("a-2", EventA(1))
+    assert await servers.streams(servers.first) == ["a-1", "a-2"]
+
+
+async def test_run_and_follow_end_soon_while_the_store_is_closed(
+    servers: Servers, store: Store
+) -> None:
+    await store.write("a-1", EventA(1))
+    subscription = store.subscription("all")
+    seen: list[int] = []
+
+    @subscription.handler
+    async def handle(message: EventA) -> None:
+        seen.append(message.num)
+
+    async def follow() -> None:
+        async for stored in store.follow():
+            number = stored.global_position
+            seen.append(number)
+
+    async def follow_for_a_moment() -> None:
+        with pytest.raises(pgstore.StoreMovedError):
+            async for _ in store.follow(after_position=1, timeout=0.1):
+                pass
+
+    async with AsyncParallel() as parallel:
+        await parallel.start(lambda: store.run(subscription, signals=False), follow)
+        await parallel.until(lambda: len(seen) == 2)
+        await close_for_good(servers)
+        began = time.monotonic()
+        await follow_for_a_moment()
+        assert time.monotonic() - began < 20
+        began = time.monotonic()
+        store.stop()
+        await store.aclose()
+        assert await parallel.results() == [None, None]
+        assert time.monotonic() - began < 20
+
+
+async def test_write_that_waits_for_a_move_ends_when_the_store_is_closed(
+    servers: Servers, store: Store
+) -> None:
+    await store.write("a-1", EventA(1))
+    await close_for_good(servers)
+    async with AsyncParallel() as parallel:
+        await parallel.start(lambda: store.write("a-2", EventA(1)))
+        await asyncio.sleep(0.2)
+        await store.aclose()
+        (error,) = await parallel.results()
+    assert isinstance(error, psycopg.OperationalError | pgstore.StoreMovedError)
+
+
+async def test_connection_that_was_made_meanwhile_at_the_former_place_is_replaced(
+    servers: Servers, store: Store
+) -> None:
+    await store.write("a-1", EventA(1))
+    await servers.move()
+    # Its pool has a connection to the former place.
+    store._database.source.hosts = type(store._database.source.hosts)(
+        await entry.AsyncEntry(servers.third, "bank").find()
+    )
+    await store.write("a-2", EventA(1))
+    assert await servers.streams(servers.second) == ["a-2"]
+
+
+async def test_store_that_cannot_connect_looks_into_the_directory(
+    servers: Servers, store: Store
+) -> None:
+    """The server is gone, and another one has the store: no error says where it is."""
+    await store.write("a-1", EventA(1))
+    seen: list[str] = []
+
+    async def follow() -> None:
+        async for stored in store.follow():
+            seen.append(stored.stream)
+            if len(seen) == 2:
+                return
+
+    async with AsyncParallel() as parallel:
+        await parallel.start(follow)
+        await parallel.until(lambda: seen == ["a-1"])
+        await servers.open(servers.second)
+        await servers.run(servers.second, "SELECT bank.skip_positions(1)")
+        dbname = conninfo_to_dict(servers.first)["dbname"]
+        # The waiting connection stays where it is.
+        await servers.run(
+            servers.third,
+            "WITH closed AS MATERIALIZED (SELECT pg_terminate_backend(a.pid)"
+            " FROM pg_stat_activity AS a WHERE a.datname = %s"
+            " AND a.query !~ 'fall_asleep|horizon')"
+            " SELECT count(*) FROM closed",
+            dbname,
+        )
+        async with await psycopg.AsyncConnection.connect(servers.third, autocommit=True) as conn:
+            await conn.execute(f"ALTER DATABASE {dbname} ALLOW_CONNECTIONS false".encode())
+        await servers.directory.put("bank", servers.second)
+        await store.write("a-2", EventA(1))
+        assert await parallel.results() == [None]
+    assert seen == ["a-1", "a-2"]
+    assert await servers.streams(servers.second) == ["a-2"]
+
+
+async def test_entry_may_have_several_hosts(servers: Servers) -> None:
+    with Proxy.running(servers.first) as proxy:
+        parts = conninfo_to_dict(proxy.conninfo)
+        several = make_conninfo(
+            host=f"127.0.0.1,{parts['host']}",
+            port=f"1,{parts['port']}",
+            dbname=parts["dbname"],
+            target_session_attrs="read-write",
+        )
+        await servers.directory.put("bank", several)
+        assert conninfo_to_dict((await servers.directory.place("bank")).conninfo) == (
+            conninfo_to_dict(several)
+        )
+        async with servers.directory.store("bank", messages=EventA) as store:
+            await store.write("a-1", EventA(1))
+            await servers.move()
+            await store.write("a-2", EventA(1))
+    assert await servers.streams(servers.first) == ["a-1"]
+    assert await servers.streams(servers.second) == ["a-2"]
+
+
+async def test_directory_is_installed_by_several_at_once_and_read_by_any_role(
+    servers: Servers, conninfo: str
+) -> None:
+    directory = AsyncDirectory(servers.first)
+    async with AsyncParallel() as parallel:
+        async with await psycopg.AsyncConnection.connect(servers.first) as conn:
+            await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('x', 0))")
+            await conn.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended('pgstore_directory', 0))"
+            )
+            await parallel.start(directory.install, directory.install)
+            waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            rows: list[Any] = []
+
+            while rows != [(2,)]:
+                rows = await servers.run(servers.first, waiting)
+        assert await parallel.results() == [None, None]
+    role = f"reader_{conninfo_to_dict(servers.first)['dbname']}"
+    async with await psycopg.AsyncConnection.connect(servers.first, autocommit=True) as conn:
+        await conn.execute(f"CREATE ROLE {role} LOGIN".encode())
+        try:
+            reader = AsyncDirectory(make_conninfo(servers.first, user=role))
+            await reader.install()  # it is there
+            with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
+                await reader.places()
+            assert "USAGE on the schema" in caught.value.__notes__[0]
+            await conn.execute(f"GRANT USAGE ON SCHEMA pgstore_directory TO {role}".encode())
+            await conn.execute(f"GRANT SELECT ON pgstore_directory.stores TO {role}".encode())
+            assert await reader.places() == []
+        finally:
+            await conn.execute(f"DROP OWNED BY {role}".encode())
+            await conn.execute(f"DROP ROLE {role}".encode())

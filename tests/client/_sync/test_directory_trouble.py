@@ -1,0 +1,363 @@
+# Generated from tests/client/_async/test_directory_trouble.py by `python tools/unasync.py`.
+
+"""Directories that are away, wrong or late, and stores that are closed for long."""
+
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+import pgstore
+from pgstore import Directory, MessageStore
+from pgstore._core.places import place_of
+from pgstore._sync import database, entry
+from tests.client._sync.places import Servers
+from tests.client.messages import EventA
+from tests.client.parallel import Parallel
+from tests.client.proxy import Proxy
+
+Store = MessageStore[EventA]
+
+
+@pytest.fixture
+def servers(conninfo: str) -> Iterator[Servers]:
+    with Servers.made(conninfo) as servers:
+        yield servers
+
+
+@pytest.fixture
+def store(servers: Servers) -> Iterator[Store]:
+    with servers.directory.store("bank", messages=EventA) as store:
+        yield store
+
+
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the place that the closed store says tried soon, whatever the directory says."""
+    monkeypatch.setattr(entry, "_DIRECTORY_FIRST", 0.2)
+
+
+def close_for_good(servers: Servers) -> None:
+    """Close the store where it is, and nowhere open it."""
+    servers.close(servers.first, servers.second)
+
+
+def test_running_store_follows_a_move_while_the_directory_is_away(
+    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write("a-1", EventA(1))
+    soon(monkeypatch)
+    dbname = conninfo_to_dict(servers.third)["dbname"]
+    servers.close(servers.first, servers.second)
+    servers.open(servers.second)
+    with psycopg.Connection.connect(servers.first, autocommit=True) as conn:
+        conn.execute(f"DROP DATABASE {dbname} WITH (FORCE)".encode())
+    store.write("a-2", EventA(1))
+    assert servers.streams(servers.second) == ["a-2"]
+    with pytest.raises(psycopg.OperationalError) as caught:
+        servers.directory.store("bank", messages=EventA).stream_version("a-1")
+    assert str(caught.value).startswith("the directory of stores: ")
+    assert dbname in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM pgstore_directory.stores",
+        "UPDATE pgstore_directory.stores SET conninfo = 'neither'",
+        "UPDATE pgstore_directory.stores SET conninfo = 'host=127.0.0.1 port=1 dbname=d'",
+    ],
+)
+def test_running_store_follows_a_move_though_its_entry_is_wrong(
+    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    store.write("a-1", EventA(1))
+    soon(monkeypatch)
+    servers.run(servers.third, change + " RETURNING 1")
+    servers.close(servers.first, servers.second)
+    servers.open(servers.second)
+    if "port=1" in change:  # the directory is believed first: a time-out of the pool, or two
+        store._database.source._pool.timeout = 1.0  # type: ignore[union-attr]
+        for _ in range(20):
+            try:
+                store.write("a-2", EventA(1))
+                break
+            except psycopg.OperationalError:
+                servers.directory.put("bank", servers.second)
+    else:
+        store.write("a-2", EventA(1))
+    assert servers.streams(servers.second) == ["a-2"]
+
+
+def test_directory_that_is_locked_does_not_hold_a_store_up_for_ever(
+    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write("a-1", EventA(1))
+    soon(monkeypatch)
+    limit = "SELECT set_config('statement_timeout', '100ms', true)"
+    monkeypatch.setattr(entry, "LIMIT", limit)
+    with psycopg.Connection.connect(servers.third) as conn:
+        conn.execute("LOCK TABLE pgstore_directory.stores")
+        servers.close(servers.first, servers.second)
+        servers.open(servers.second)
+        store.write("a-2", EventA(1))
+    assert servers.streams(servers.second) == ["a-2"]
+
+
+def test_error_of_a_new_store_says_what_the_directory_has(servers: Servers) -> None:
+    store = servers.directory.store("bank", messages=EventA)
+    servers.directory.put("bank", servers.third)
+    with pytest.raises(pgstore.StoreNotInstalledError) as missing:
+        store.stream_version("a-1")
+    assert f"is at {place_of(servers.third)}" in missing.value.__notes__[-1]
+    servers.run(
+        servers.third, "UPDATE pgstore_directory.stores SET conninfo = 'neither' RETURNING 1"
+    )
+    with pytest.raises(pgstore.InvalidArgumentError, match="the place of store bank"):
+        store.stream_version("a-1")
+    with pytest.raises(psycopg.errors.UndefinedTable) as caught:
+        Directory(servers.first).place("bank")
+    assert "Directory.install()" in caught.value.__notes__[0]
+
+
+def test_directory_that_has_an_older_place_is_corrected_by_the_closed_store(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soon(monkeypatch)
+    servers.close(servers.first, servers.second)
+    servers.open(servers.second)
+    with servers.directory.store("bank", messages=EventA) as store:
+        store.write("a-1", EventA(1))
+        store.write("a-2", EventA(1))
+    assert servers.streams(servers.second) == ["a-1", "a-2"]
+
+
+def test_places_that_say_one_another_are_tried_for_some_time(
+    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write("a-1", EventA(1))
+    soon(monkeypatch)
+    monkeypatch.setattr(database, "_MOVES", 1.0)
+    close_for_good(servers)
+    began = time.monotonic()
+    with pytest.raises(pgstore.StoreMovedError):
+        store.write("a-2", EventA(1))
+    assert time.monotonic() - began >= 1.0
+    # The one that is opened then is found, although the directory has the other one.
+    servers.open(servers.second)
+    store.write("a-2", EventA(1))
+    assert servers.streams(servers.second) == ["a-2"]
+
+
+def test_directory_is_asked_once_for_all_tasks(
+    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write("a-1", EventA(1))
+    questions: list[float] = []
+    place = entry.Entry.place
+
+    def counted(self: entry.Entry) -> pgstore.Place:
+        questions.append(time.monotonic())
+        return place(self)
+
+    monkeypatch.setattr(entry.Entry, "place", counted)
+    close_for_good(servers)
+
+    def write(number: int) -> None:
+        store.write(f"b-{number}", EventA(1))
+
+    with Parallel() as parallel:
+        parallel.start(*(lambda n=n: write(n) for n in range(8)))
+        parallel.until(lambda: len(questions) > 10)
+        servers.open(servers.second)
+        servers.directory.put("bank", servers.second)
+        assert parallel.results() == [None] * 8
+    pauses = [after - before for before, after in pairwise(questions)]
+    assert min(pauses) > 0.05
+    assert len(servers.streams(servers.second)) == 8
+
+
+def test_transaction_raises_when_the_store_is_open_again(servers: Servers, store: Store) -> None:
+    store.write("a-1", EventA(1))
+    close_for_good(servers)
+
+    def transfer() -> None:
+        with pytest.raises(pgstore.StoreMovedError), store.transaction() as conn:
+            store.write("a-2", EventA(1), conn=conn)
+        with store.transaction() as conn:
+            store.write("a-2", EventA(2), conn=conn)
+
+    with Parallel() as parallel:
+        parallel.start(transfer)
+        time.sleep(0.2)
+        servers.open(servers.second)
+        servers.directory.put("bank", servers.second)
+        assert parallel.results() == [None]
+    rows = servers.run(servers.second, "SELECT data->>'num' FROM bank.all_messages")
+    assert rows == [("2",)]
+
+
+def test_error_of_another_store_moves_nothing(
+    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a handler that writes to a store which has moved, and is of no directory."""
+    store.write("a-1", EventA(1))
+    monkeypatch.setattr(entry, "_DIRECTORY_FIRST", -1.0)
+    pgstore.install(servers.first, store="shop")
+    servers.run(servers.first, "SELECT shop.fence_store('dbname=elsewhere')")
+    with pytest.raises(pgstore.StoreMovedError) as caught, store.transaction() as conn:
+        conn.execute("SELECT shop.write_message('a-1', 'T', '1')")
+    assert caught.value.store == "shop"
+    assert not caught.value.followed
+    store.write("a-2", EventA(1))
+    assert servers.streams(servers.first) == ["a-1", "a-2"]
+
+
+def test_run_and_follow_end_soon_while_the_store_is_closed(servers: Servers, store: Store) -> None:
+    store.write("a-1", EventA(1))
+    subscription = store.subscription("all")
+    seen: list[int] = []
+
+    @subscription.handler
+    def handle(message: EventA) -> None:
+        seen.append(message.num)
+
+    def follow() -> None:
+        for stored in store.follow():
+            number = stored.global_position
+            seen.append(number)
+
+    def follow_for_a_moment() -> None:
+        with pytest.raises(pgstore.StoreMovedError):
+            for _ in store.follow(after_position=1, timeout=0.1):
+                pass
+
+    with Parallel() as parallel:
+        parallel.start(lambda: store.run(subscription, signals=False), follow)
+        parallel.until(lambda: len(seen) == 2)
+        close_for_good(servers)
+        began = time.monotonic()
+        follow_for_a_moment()
+        assert time.monotonic() - began < 20
+        began = time.monotonic()
+        store.stop()
+        store.close()
+        assert parallel.results() == [None, None]
+        assert time.monotonic() - began < 20
+
+
+def test_write_that_waits_for_a_move_ends_when_the_store_is_closed(
+    servers: Servers, store: Store
+) -> None:
+    store.write("a-1", EventA(1))
+    close_for_good(servers)
+    with Parallel() as parallel:
+        parallel.start(lambda: store.write("a-2", EventA(1)))
+        time.sleep(0.2)
+        store.close()
+        (error,) = parallel.results()
+    assert isinstance(error, psycopg.OperationalError | pgstore.StoreMovedError)
+
+
+def test_connection_that_was_made_meanwhile_at_the_former_place_is_replaced(
+    servers: Servers, store: Store
+) -> None:
+    store.write("a-1", EventA(1))
+    servers.move()
+    # Its pool has a connection to the former place.
+    store._database.source.hosts = type(store._database.source.hosts)(
+        entry.Entry(servers.third, "bank").find()
+    )
+    store.write("a-2", EventA(1))
+    assert servers.streams(servers.second) == ["a-2"]
+
+
+def test_store_that_cannot_connect_looks_into_the_directory(servers: Servers, store: Store) -> None:
+    """The server is gone, and another one has the store: no error says where it is."""
+    store.write("a-1", EventA(1))
+    seen: list[str] = []
+
+    def follow() -> None:
+        for stored in store.follow():
+            seen.append(stored.stream)
+            if len(seen) == 2:
+                return
+
+    with Parallel() as parallel:
+        parallel.start(follow)
+        parallel.until(lambda: seen == ["a-1"])
+        servers.open(servers.second)
+        servers.run(servers.second, "SELECT bank.skip_positions(1)")
+        dbname = conninfo_to_dict(servers.first)["dbname"]
+        # The waiting connection stays where it is.
+        servers.run(
+            servers.third,
+            "WITH closed AS MATERIALIZED (SELECT pg_terminate_backend(a.pid)"
+            " FROM pg_stat_activity AS a WHERE a.datname = %s"
+            " AND a.query !~ 'fall_asleep|horizon')"
+            " SELECT count(*) FROM closed",
+            dbname,
+        )
+        with psycopg.Connection.connect(servers.third, autocommit=True) as conn:
+            conn.execute(f"ALTER DATABASE {dbname} ALLOW_CONNECTIONS false".encode())
+        servers.directory.put("bank", servers.second)
+        store.write("a-2", EventA(1))
+        assert parallel.results() == [None]
+    assert seen == ["a-1", "a-2"]
+    assert servers.streams(servers.second) == ["a-2"]
+
+
+def test_entry_may_have_several_hosts(servers: Servers) -> None:
+    with Proxy.running(servers.first) as proxy:
+        parts = conninfo_to_dict(proxy.conninfo)
+        several = make_conninfo(
+            host=f"127.0.0.1,{parts['host']}",
+            port=f"1,{parts['port']}",
+            dbname=parts["dbname"],
+            target_session_attrs="read-write",
+        )
+        servers.directory.put("bank", several)
+        assert conninfo_to_dict(servers.directory.place("bank").conninfo) == (
+            conninfo_to_dict(several)
+        )
+        with servers.directory.store("bank", messages=EventA) as store:
+            store.write("a-1", EventA(1))
+            servers.move()
+            store.write("a-2", EventA(1))
+    assert servers.streams(servers.first) == ["a-1"]
+    assert servers.streams(servers.second) == ["a-2"]
+
+
+def test_directory_is_installed_by_several_at_once_and_read_by_any_role(
+    servers: Servers, conninfo: str
+) -> None:
+    directory = Directory(servers.first)
+    with Parallel() as parallel:
+        with psycopg.Connection.connect(servers.first) as conn:
+            conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('x', 0))")
+            conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('pgstore_directory', 0))")
+            parallel.start(directory.install, directory.install)
+            waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            rows: list[Any] = []
+
+            while rows != [(2,)]:
+                rows = servers.run(servers.first, waiting)
+        assert parallel.results() == [None, None]
+    role = f"reader_{conninfo_to_dict(servers.first)['dbname']}"
+    with psycopg.Connection.connect(servers.first, autocommit=True) as conn:
+        conn.execute(f"CREATE ROLE {role} LOGIN".encode())
+        try:
+            reader = Directory(make_conninfo(servers.first, user=role))
+            reader.install()  # it is there
+            with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
+                reader.places()
+            assert "USAGE on the schema" in caught.value.__notes__[0]
+            conn.execute(f"GRANT USAGE ON SCHEMA pgstore_directory TO {role}".encode())
+            conn.execute(f"GRANT SELECT ON pgstore_directory.stores TO {role}".encode())
+            assert reader.places() == []
+        finally:
+            conn.execute(f"DROP OWNED BY {role}".encode())
+            conn.execute(f"DROP ROLE {role}".encode())
