@@ -17,7 +17,6 @@ from pgstore._core.coders import DecodeHook, Hook
 from pgstore._core.conninfo import checked, limits
 from pgstore._core.messages import E
 from pgstore._core.places import (
-    INSTALLED,
     INSTALLING,
     PLACES,
     PUT,
@@ -45,8 +44,6 @@ class AsyncDirectory:
         with of_the_directory():
             async with await self._connect() as conn, conn.transaction():
                 await run(conn, INSTALLING, ())  # others may be doing the same
-                if await run(conn, INSTALLED, ()) == [(True,)]:
-                    return  # also for a role that may only read it
                 for statement in sql_files.statements(sql_files.read("directory/install.sql")):
                     await conn.execute(statement.encode())
 
@@ -57,9 +54,9 @@ class AsyncDirectory:
         """
         await self._run(PUT, (name_of("store", store), place_of(conninfo), "open"))
 
-    async def remove(self, store: str) -> None:
-        """Forget a store; it stays where it is."""
-        await self._run(REMOVE, (name_of("store", store),))
+    async def remove(self, store: str) -> bool:
+        """Forget a store, which stays where it is; False if the directory does not have it."""
+        return bool(await self._run(REMOVE, (name_of("store", store),)))
 
     async def place(self, store: str) -> Place:
         """Where a store is.

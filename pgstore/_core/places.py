@@ -17,12 +17,6 @@ from pgstore.errors import InvalidArgumentError
 _OF_THE_PLACE = ("host", "hostaddr", "port", "dbname", "service", "target_session_attrs")
 
 INSTALLING = "SELECT pg_advisory_xact_lock(hashtextextended('pgstore_directory', 0))"
-INSTALLED = """
-SELECT EXISTS (
-  SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-  WHERE n.nspname = 'pgstore_directory' AND c.relname = 'stores'
-)
-"""
 # In the transaction of a question: another session can have locked the table.
 LIMIT = "SELECT set_config('statement_timeout', '5s', true)"
 PLACE = "SELECT p.store, p.conninfo, p.state, p.since FROM pgstore_directory.stores AS p"
@@ -98,8 +92,9 @@ def of_the_directory() -> Iterator[None]:
     except psycopg.errors.InsufficientPrivilege as error:
         # Instead of the note about the rights of stores.
         error.__notes__ = [
-            "a reader of the directory needs USAGE on the schema pgstore_directory, and SELECT on"
-            " its table stores"
+            error.diag.message_hint
+            or "to read the directory takes USAGE on the schema pgstore_directory and SELECT on its"
+            " table stores; to make it, CREATE in the database"
         ]
         raise
     except psycopg.OperationalError as error:

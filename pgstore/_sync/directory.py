@@ -15,7 +15,6 @@ from pgstore._core.coders import DecodeHook, Hook
 from pgstore._core.conninfo import checked, limits
 from pgstore._core.messages import E
 from pgstore._core.places import (
-    INSTALLED,
     INSTALLING,
     PLACES,
     PUT,
@@ -46,8 +45,6 @@ class Directory:
         """Make the table, if it is not there. Takes the right to create a schema."""
         with of_the_directory(), self._connect() as conn, conn.transaction():
             run(conn, INSTALLING, ())  # others may be doing the same
-            if run(conn, INSTALLED, ()) == [(True,)]:
-                return  # also for a role that may only read it
             for statement in sql_files.statements(sql_files.read("directory/install.sql")):
                 conn.execute(statement.encode())
 
@@ -58,9 +55,9 @@ class Directory:
         """
         self._run(PUT, (name_of("store", store), place_of(conninfo), "open"))
 
-    def remove(self, store: str) -> None:
-        """Forget a store; it stays where it is."""
-        self._run(REMOVE, (name_of("store", store),))
+    def remove(self, store: str) -> bool:
+        """Forget a store, which stays where it is; False if the directory does not have it."""
+        return bool(self._run(REMOVE, (name_of("store", store),)))
 
     def place(self, store: str) -> Place:
         """Where a store is.

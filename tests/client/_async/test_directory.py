@@ -46,7 +46,8 @@ async def test_directory_says_where_a_store_is_without_user_and_password(servers
     assert [each.store for each in await directory.places()] == ["bank", "shop"]
     await directory.put("shop", place.conninfo)
     assert await directory.place("shop") == place
-    await directory.remove("shop")
+    assert await directory.remove("shop")
+    assert not await directory.remove("shop")
     with pytest.raises(pgstore.StoreNotInDirectoryError) as caught:
         await directory.place("shop")
     assert caught.value.store == "shop"

@@ -46,7 +46,8 @@ def test_directory_says_where_a_store_is_without_user_and_password(servers: Serv
     assert [each.store for each in directory.places()] == ["bank", "shop"]
     directory.put("shop", place.conninfo)
     assert directory.place("shop") == place
-    directory.remove("shop")
+    assert directory.remove("shop")
+    assert not directory.remove("shop")
     with pytest.raises(pgstore.StoreNotInDirectoryError) as caught:
         directory.place("shop")
     assert caught.value.store == "shop"
