@@ -25,6 +25,7 @@ from pgstore._core.places import (
     of_the_directory,
     place_of,
 )
+from pgstore._core.quoting import Statements
 from pgstore._core.upcasters import Upcaster
 
 
@@ -52,7 +53,8 @@ class AsyncDirectory:
 
         User and password of the connection string are left out.
         """
-        await self._run(PUT, (name_of("store", store), place_of(conninfo), "open"))
+        name = Statements(name_of("store", store)).store  # refuses what cannot be one
+        await self._run(PUT, (name, place_of(conninfo), "open"))
 
     async def remove(self, store: str) -> bool:
         """Forget a store, which stays where it is; False if the directory does not have it."""

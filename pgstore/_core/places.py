@@ -17,6 +17,7 @@ from pgstore.errors import InvalidArgumentError
 _OF_THE_PLACE = ("host", "hostaddr", "port", "dbname", "service", "target_session_attrs")
 
 INSTALLING = "SELECT pg_advisory_xact_lock(hashtextextended('pgstore_directory', 0))"
+_MOST_BYTES = 2000  # in the directory, and in a fence
 # In the transaction of a question: another session can have locked the table.
 LIMIT = "SELECT set_config('statement_timeout', '5s', true)"
 PLACE = "SELECT p.store, p.conninfo, p.state, p.since FROM pgstore_directory.stores AS p"
@@ -53,7 +54,10 @@ def place_of(conninfo: str) -> str:
         parts = _outside() | parts
         if "dbname" not in parts:
             raise InvalidArgumentError("the place of a store names its database: dbname=…")
-    return make_conninfo(**parts)
+    place = make_conninfo(**parts)
+    if not 0 < len(place.encode()) <= _MOST_BYTES:
+        raise InvalidArgumentError(f"the place of a store has at most {_MOST_BYTES} bytes")
+    return place
 
 
 def _outside() -> dict[str, str]:

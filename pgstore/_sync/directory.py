@@ -23,6 +23,7 @@ from pgstore._core.places import (
     of_the_directory,
     place_of,
 )
+from pgstore._core.quoting import Statements
 from pgstore._core.upcasters import Upcaster
 from pgstore._sync.cursor import Parameters, run
 from pgstore._sync.entry import Entry
@@ -53,7 +54,8 @@ class Directory:
 
         User and password of the connection string are left out.
         """
-        self._run(PUT, (name_of("store", store), place_of(conninfo), "open"))
+        name = Statements(name_of("store", store)).store  # refuses what cannot be one
+        self._run(PUT, (name, place_of(conninfo), "open"))
 
     def remove(self, store: str) -> bool:
         """Forget a store, which stays where it is; False if the directory does not have it."""
