@@ -54,7 +54,7 @@ def place_of(conninfo: str) -> str:
         parts = _outside() | parts
         if "dbname" not in parts:
             raise InvalidArgumentError("the place of a store names its database: dbname=…")
-    place = make_conninfo(**parts)
+    place = make_conninfo(**{name: parts[name] for name in _OF_THE_PLACE if name in parts})
     if not 0 < len(place.encode()) <= _MOST_BYTES:
         raise InvalidArgumentError(f"the place of a store has at most {_MOST_BYTES} bytes")
     return place
