@@ -58,7 +58,7 @@ class AsyncOpening(AsyncDatabase):
         return await self.source.ready(self._closings)
 
     def waits_for_move(self, since: float) -> bool:
-        """As the database; what is to end waits long enough for most moves."""
+        """As the database; a worker that is to end waits as long as most moves take."""
         if self.ended or self.silence.stopping or left(self.until) == 0:
             return time.monotonic() - since < _LAST_MOVE
         return super().waits_for_move(since)

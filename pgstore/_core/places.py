@@ -46,7 +46,8 @@ class Place(msgspec.Struct, frozen=True):
 def place_of(conninfo: str) -> str:
     """The part of a connection string that says where the database is, for every program.
 
-    So what libpq's environment says here is in it, and the port: there it may say something else.
+    It has the host and the port that libpq's environment names here: a program on another machine
+    has another environment.
     """
     given: dict[str, Any] = conninfo_to_dict(checked(conninfo))
     parts = {name: given[name] for name in _OF_THE_PLACE if given.get(name)}
@@ -79,7 +80,7 @@ def connected(place: str, own: str) -> str:
     parts = {name: value for name, value in named.items() if name in _OF_THE_PLACE}
     rest: dict[str, Any] = conninfo_to_dict(own)
     for name in _OF_THE_PLACE:
-        # Its file may have user and password; what the place says goes before it.
+        # The service's file may have user and password, and the place goes before its host.
         if name != "service" or "service" in parts:
             rest.pop(name, None)
     return make_conninfo(**rest, **parts)
