@@ -28,7 +28,8 @@ class AsyncEntry:
     def __init__(self, directory: str, store: str) -> None:
         self.own = directory  # with the user, the password and the rest for the store too
         self.store = store
-        self.note = ""  # for errors at the place that the directory has
+        self._found: Place | None = None  # by the last question
+        self._late: Place | None = None  # the entry that a closed store has corrected
         self._said: str | None = None  # by the closed store, lately
         self._said_first = self._said_last = 0.0
 
@@ -45,20 +46,27 @@ class AsyncEntry:
                 rows = await run(conn, PLACE_OF, (self.store,))
         if not rows:
             raise StoreNotInDirectoryError(self.store)
-        place = Place(*rows[0])
-        self.note = f"by the directory, store {self.store} is at {place.conninfo}"
-        return place
+        self._found = Place(*rows[0])
+        return self._found
 
     async def find(self) -> str:
         """The connection string for the store, by the directory."""
         return self._address((await self.place()).conninfo)
 
     async def find_again(self) -> str | None:
-        """The connection string for the store; None if the directory does not say it now."""
+        """The connection string for the store; None if the directory says nothing new."""
         try:
-            return await self.find()
+            place = await self.place()
+            # Not back to where it was: that server may be gone by now.
+            return None if place == self._late else self._address(place.conninfo)
         except (psycopg.Error, OSError, PgstoreError):
             return None
+
+    @property
+    def note(self) -> str:
+        """For errors at the place that the directory has."""
+        place = "" if self._found is None else self._found.conninfo
+        return f"by the directory, store {self.store} is at {place}"
 
     def said(self, error: StoreMovedError) -> str | None:
         """The connection string for the place that a closed store has said; None if it is none."""
@@ -74,8 +82,9 @@ class AsyncEntry:
             self._said, self._said_first = said, now
         found = await self.find_again()
         self._said_last = time.monotonic()
-        late = self._said_last - self._said_first > _DIRECTORY_FIRST
-        return (self.said(error) if late else None) or found
+        if self._said_last - self._said_first > _DIRECTORY_FIRST:
+            self._late, found = self._found, self.said(error) or found
+        return found
 
     def _address(self, place: str) -> str:
         try:

@@ -6,7 +6,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 import psycopg
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import pgstore
 from pgstore import AsyncDirectory
@@ -36,9 +36,24 @@ class Servers:
         await self.open(self.second)
         await self.directory.put("bank", self.second)
 
+    async def shut(self, conninfo: str, which: str = "true") -> None:
+        """End the sessions in a database, and let none begin."""
+        dbname = str(conninfo_to_dict(conninfo)["dbname"])
+        async with await psycopg.AsyncConnection.connect(self.third, autocommit=True) as conn:
+            await conn.execute(f"ALTER DATABASE {dbname} ALLOW_CONNECTIONS false".encode())
+            await conn.execute(
+                "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity AS a"
+                f" WHERE a.datname = '{dbname}' AND {which}".encode()
+            )
+
+    async def reopen(self, conninfo: str) -> None:
+        dbname = str(conninfo_to_dict(conninfo)["dbname"])
+        await self.run(self.third, f"ALTER DATABASE {dbname} ALLOW_CONNECTIONS true")
+
     async def run(self, conninfo: str, statement: str, *parameters: str) -> list[Any]:
         async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as conn:
-            return await (await conn.execute(statement.encode(), parameters)).fetchall()
+            cursor = await conn.execute(statement.encode(), parameters or None)
+            return await cursor.fetchall() if cursor.description else []
 
     @classmethod
     @asynccontextmanager

@@ -8,7 +8,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 import psycopg
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import pgstore
 from pgstore import Directory
@@ -38,9 +38,24 @@ class Servers:
         self.open(self.second)
         self.directory.put("bank", self.second)
 
+    def shut(self, conninfo: str, which: str = "true") -> None:
+        """End the sessions in a database, and let none begin."""
+        dbname = str(conninfo_to_dict(conninfo)["dbname"])
+        with psycopg.Connection.connect(self.third, autocommit=True) as conn:
+            conn.execute(f"ALTER DATABASE {dbname} ALLOW_CONNECTIONS false".encode())
+            conn.execute(
+                "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity AS a"
+                f" WHERE a.datname = '{dbname}' AND {which}".encode()
+            )
+
+    def reopen(self, conninfo: str) -> None:
+        dbname = str(conninfo_to_dict(conninfo)["dbname"])
+        self.run(self.third, f"ALTER DATABASE {dbname} ALLOW_CONNECTIONS true")
+
     def run(self, conninfo: str, statement: str, *parameters: str) -> list[Any]:
         with psycopg.Connection.connect(conninfo, autocommit=True) as conn:
-            return conn.execute(statement.encode(), parameters).fetchall()
+            cursor = conn.execute(statement.encode(), parameters or None)
+            return cursor.fetchall() if cursor.description else []
 
     @classmethod
     @contextmanager

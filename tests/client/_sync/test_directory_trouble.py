@@ -76,7 +76,7 @@ def test_running_store_follows_a_move_though_its_entry_is_wrong(
 ) -> None:
     store.write("a-1", EventA(1))
     soon(monkeypatch)
-    servers.run(servers.third, change + " RETURNING 1")
+    servers.run(servers.third, change)
     servers.close(servers.first, servers.second)
     servers.open(servers.second)
     if "port=1" in change:  # the directory is believed first: a time-out of the pool, or two
@@ -113,9 +113,7 @@ def test_error_of_a_new_store_says_what_the_directory_has(servers: Servers) -> N
     with pytest.raises(pgstore.StoreNotInstalledError) as missing:
         store.stream_version("a-1")
     assert f"is at {place_of(servers.third)}" in missing.value.__notes__[-1]
-    servers.run(
-        servers.third, "UPDATE pgstore_directory.stores SET conninfo = 'neither' RETURNING 1"
-    )
+    servers.run(servers.third, "UPDATE pgstore_directory.stores SET conninfo = 'neither'")
     with pytest.raises(pgstore.InvalidArgumentError, match="the place of store bank"):
         store.stream_version("a-1")
     with pytest.raises(psycopg.errors.UndefinedTable) as caught:
@@ -291,23 +289,39 @@ def test_store_that_cannot_connect_looks_into_the_directory(servers: Servers, st
         parallel.until(lambda: seen == ["a-1"])
         servers.open(servers.second)
         servers.run(servers.second, "SELECT bank.skip_positions(1)")
-        dbname = str(conninfo_to_dict(servers.first)["dbname"])
-        # The waiting connection stays where it is.
-        servers.run(
-            servers.third,
-            "WITH closed AS MATERIALIZED (SELECT pg_terminate_backend(a.pid)"
-            " FROM pg_stat_activity AS a WHERE a.datname = %s"
-            " AND a.query !~ 'fall_asleep|horizon')"
-            " SELECT count(*) FROM closed",
-            dbname,
-        )
-        with psycopg.Connection.connect(servers.third, autocommit=True) as conn:
-            conn.execute(f"ALTER DATABASE {dbname} ALLOW_CONNECTIONS false".encode())
+        servers.shut(servers.first, "a.query !~ 'fall_asleep|horizon'")
         servers.directory.put("bank", servers.second)
         store.write("a-2", EventA(1))
         assert parallel.results() == [None]
     assert seen == ["a-1", "a-2"]
     assert servers.streams(servers.second) == ["a-2"]
+
+
+def test_store_that_has_corrected_the_directory_waits_where_it_is(
+    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The former server is gone, and the program that moved the store has changed no entry."""
+    soon(monkeypatch)
+    servers.close(servers.first, servers.second)
+    servers.open(servers.second)
+    store.write("a-1", EventA(1))
+    for place in (servers.first, servers.second):
+        servers.shut(place)
+    with Parallel() as parallel:
+        parallel.start(lambda: store.write("a-2", EventA(1)))
+        questions = entry.Entry.place
+        asked: list[int] = []
+
+        def counted(self: entry.Entry) -> pgstore.Place:
+            asked.append(1)
+            return questions(self)
+
+        monkeypatch.setattr(entry.Entry, "place", counted)
+        parallel.until(lambda: len(asked) > 1)
+        servers.reopen(servers.second)
+        (position,) = parallel.results()
+    assert position.version == 1
+    assert servers.streams(servers.second) == ["a-1", "a-2"]
 
 
 def test_entry_may_have_several_hosts(servers: Servers) -> None:
