@@ -1,9 +1,6 @@
-"""Directories that are away, wrong or late, and stores that are closed for long."""
+"""Directories that are away, wrong, late or locked."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
-from itertools import pairwise
 from typing import Any
 
 import psycopg
@@ -12,7 +9,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import pgstore
 from pgstore import AsyncDirectory, AsyncMessageStore
-from pgstore._async import database, entry
+from pgstore._async import entry
 from pgstore._core.places import place_of
 from tests.client._async.places import Servers
 from tests.client.messages import EventA
@@ -39,11 +36,6 @@ async def store(servers: Servers) -> AsyncIterator[Store]:
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the place that the closed store says tried soon, whatever the directory says."""
     monkeypatch.setattr(entry, "_DIRECTORY_FIRST", 0.2)
-
-
-async def close_for_good(servers: Servers) -> None:
-    """Close the store where it is, and nowhere open it."""
-    await servers.close(servers.first, servers.second)
 
 
 async def test_running_store_follows_a_move_while_the_directory_is_away(
@@ -132,152 +124,6 @@ async def test_directory_that_has_an_older_place_is_corrected_by_the_closed_stor
         await store.write("a-1", EventA(1))
         await store.write("a-2", EventA(1))
     assert await servers.streams(servers.second) == ["a-1", "a-2"]
-
-
-async def test_places_that_say_one_another_are_tried_for_some_time(
-    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await store.write("a-1", EventA(1))
-    soon(monkeypatch)
-    monkeypatch.setattr(database, "_MOVES", 1.0)
-    await close_for_good(servers)
-    began = time.monotonic()
-    with pytest.raises(pgstore.StoreMovedError):
-        await store.write("a-2", EventA(1))
-    assert time.monotonic() - began >= 1.0
-    # The one that is opened then is found, although the directory has the other one.
-    await servers.open(servers.second)
-    await store.write("a-2", EventA(1))
-    assert await servers.streams(servers.second) == ["a-2"]
-
-
-async def test_directory_is_asked_once_for_all_tasks(
-    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await store.write("a-1", EventA(1))
-    questions: list[float] = []
-    place = entry.AsyncEntry.place
-
-    async def counted(self: entry.AsyncEntry) -> pgstore.Place:
-        questions.append(time.monotonic())
-        return await place(self)
-
-    monkeypatch.setattr(entry.AsyncEntry, "place", counted)
-    await close_for_good(servers)
-
-    async def write(number: int) -> None:
-        await store.write(f"b-{number}", EventA(1))
-
-    async with AsyncParallel() as parallel:
-        await parallel.start(*(lambda n=n: write(n) for n in range(8)))
-        await parallel.until(lambda: len(questions) > 10)
-        await servers.open(servers.second)
-        await servers.directory.put("bank", servers.second)
-        assert await parallel.results() == [None] * 8
-    pauses = [after - before for before, after in pairwise(questions)]
-    assert min(pauses) > 0.05
-    assert len(await servers.streams(servers.second)) == 8
-
-
-async def test_transaction_raises_when_the_store_is_open_again(
-    servers: Servers, store: Store
-) -> None:
-    await store.write("a-1", EventA(1))
-    await close_for_good(servers)
-
-    async def transfer() -> None:
-        with pytest.raises(pgstore.StoreMovedError):
-            async with store.transaction() as conn:
-                await store.write("a-2", EventA(1), conn=conn)
-        async with store.transaction() as conn:
-            await store.write("a-2", EventA(2), conn=conn)
-
-    async with AsyncParallel() as parallel:
-        await parallel.start(transfer)
-        await asyncio.sleep(0.2)
-        await servers.open(servers.second)
-        await servers.directory.put("bank", servers.second)
-        assert await parallel.results() == [None]
-    rows = await servers.run(servers.second, "SELECT data->>'num' FROM bank.all_messages")
-    assert rows == [("2",)]
-
-
-async def test_error_of_another_store_moves_nothing(
-    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As of a handler that writes to a store which has moved, and is of no directory."""
-    await store.write("a-1", EventA(1))
-    monkeypatch.setattr(entry, "_DIRECTORY_FIRST", -1.0)
-    pgstore.install(servers.first, store="shop")
-    await servers.run(servers.first, "SELECT shop.fence_store('dbname=elsewhere')")
-    with pytest.raises(pgstore.StoreMovedError) as caught:
-        async with store.transaction() as conn:
-            await conn.execute("SELECT shop.write_message('a-1', 'T', '1')")
-    assert caught.value.store == "shop"
-    assert not caught.value.followed
-    await store.write("a-2", EventA(1))
-    assert await servers.streams(servers.first) == ["a-1", "a-2"]
-
-
-async def test_run_and_follow_end_soon_while_the_store_is_closed(
-    servers: Servers, store: Store
-) -> None:
-    await store.write("a-1", EventA(1))
-    subscription = store.subscription("all")
-    seen: list[int] = []
-
-    @subscription.handler
-    async def handle(message: EventA) -> None:
-        seen.append(message.num)
-
-    async def follow() -> None:
-        async for stored in store.follow():
-            number = stored.global_position
-            seen.append(number)
-
-    async def follow_for_a_moment() -> None:
-        with pytest.raises(pgstore.StoreMovedError):
-            async for _ in store.follow(after_position=1, timeout=0.1):
-                pass
-
-    async with AsyncParallel() as parallel:
-        await parallel.start(lambda: store.run(subscription, signals=False), follow)
-        await parallel.until(lambda: len(seen) == 2)
-        await close_for_good(servers)
-        began = time.monotonic()
-        await follow_for_a_moment()
-        assert time.monotonic() - began < 20
-        began = time.monotonic()
-        store.stop()
-        await store.aclose()
-        assert await parallel.results() == [None, None]
-        assert time.monotonic() - began < 20
-
-
-async def test_write_that_waits_for_a_move_ends_when_the_store_is_closed(
-    servers: Servers, store: Store
-) -> None:
-    await store.write("a-1", EventA(1))
-    await close_for_good(servers)
-    async with AsyncParallel() as parallel:
-        await parallel.start(lambda: store.write("a-2", EventA(1)))
-        await asyncio.sleep(0.2)
-        await store.aclose()
-        (error,) = await parallel.results()
-    assert isinstance(error, psycopg.OperationalError | pgstore.StoreMovedError)
-
-
-async def test_connection_that_was_made_meanwhile_at_the_former_place_is_replaced(
-    servers: Servers, store: Store
-) -> None:
-    await store.write("a-1", EventA(1))
-    await servers.move()
-    # Its pool has a connection to the former place.
-    store._database.source.hosts = type(store._database.source.hosts)(
-        await entry.AsyncEntry(servers.third, "bank").find()
-    )
-    await store.write("a-2", EventA(1))
-    assert await servers.streams(servers.second) == ["a-2"]
 
 
 async def test_store_that_cannot_connect_looks_into_the_directory(

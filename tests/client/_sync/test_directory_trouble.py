@@ -1,10 +1,8 @@
 # Generated from tests/client/_async/test_directory_trouble.py by `python tools/unasync.py`.
 
-"""Directories that are away, wrong or late, and stores that are closed for long."""
+"""Directories that are away, wrong, late or locked."""
 
-import time
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 import psycopg
@@ -14,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 import pgstore
 from pgstore import Directory, MessageStore
 from pgstore._core.places import place_of
-from pgstore._sync import database, entry
+from pgstore._sync import entry
 from tests.client._sync.places import Servers
 from tests.client.messages import EventA
 from tests.client.parallel import Parallel
@@ -38,11 +36,6 @@ def store(servers: Servers) -> Iterator[Store]:
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the place that the closed store says tried soon, whatever the directory says."""
     monkeypatch.setattr(entry, "_DIRECTORY_FIRST", 0.2)
-
-
-def close_for_good(servers: Servers) -> None:
-    """Close the store where it is, and nowhere open it."""
-    servers.close(servers.first, servers.second)
 
 
 def test_running_store_follows_a_move_while_the_directory_is_away(
@@ -131,146 +124,6 @@ def test_directory_that_has_an_older_place_is_corrected_by_the_closed_store(
         store.write("a-1", EventA(1))
         store.write("a-2", EventA(1))
     assert servers.streams(servers.second) == ["a-1", "a-2"]
-
-
-def test_places_that_say_one_another_are_tried_for_some_time(
-    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store.write("a-1", EventA(1))
-    soon(monkeypatch)
-    monkeypatch.setattr(database, "_MOVES", 1.0)
-    close_for_good(servers)
-    began = time.monotonic()
-    with pytest.raises(pgstore.StoreMovedError):
-        store.write("a-2", EventA(1))
-    assert time.monotonic() - began >= 1.0
-    # The one that is opened then is found, although the directory has the other one.
-    servers.open(servers.second)
-    store.write("a-2", EventA(1))
-    assert servers.streams(servers.second) == ["a-2"]
-
-
-def test_directory_is_asked_once_for_all_tasks(
-    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store.write("a-1", EventA(1))
-    questions: list[float] = []
-    place = entry.Entry.place
-
-    def counted(self: entry.Entry) -> pgstore.Place:
-        questions.append(time.monotonic())
-        return place(self)
-
-    monkeypatch.setattr(entry.Entry, "place", counted)
-    close_for_good(servers)
-
-    def write(number: int) -> None:
-        store.write(f"b-{number}", EventA(1))
-
-    with Parallel() as parallel:
-        parallel.start(*(lambda n=n: write(n) for n in range(8)))
-        parallel.until(lambda: len(questions) > 10)
-        servers.open(servers.second)
-        servers.directory.put("bank", servers.second)
-        assert parallel.results() == [None] * 8
-    pauses = [after - before for before, after in pairwise(questions)]
-    assert min(pauses) > 0.05
-    assert len(servers.streams(servers.second)) == 8
-
-
-def test_transaction_raises_when_the_store_is_open_again(servers: Servers, store: Store) -> None:
-    store.write("a-1", EventA(1))
-    close_for_good(servers)
-
-    def transfer() -> None:
-        with pytest.raises(pgstore.StoreMovedError), store.transaction() as conn:
-            store.write("a-2", EventA(1), conn=conn)
-        with store.transaction() as conn:
-            store.write("a-2", EventA(2), conn=conn)
-
-    with Parallel() as parallel:
-        parallel.start(transfer)
-        time.sleep(0.2)
-        servers.open(servers.second)
-        servers.directory.put("bank", servers.second)
-        assert parallel.results() == [None]
-    rows = servers.run(servers.second, "SELECT data->>'num' FROM bank.all_messages")
-    assert rows == [("2",)]
-
-
-def test_error_of_another_store_moves_nothing(
-    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As of a handler that writes to a store which has moved, and is of no directory."""
-    store.write("a-1", EventA(1))
-    monkeypatch.setattr(entry, "_DIRECTORY_FIRST", -1.0)
-    pgstore.install(servers.first, store="shop")
-    servers.run(servers.first, "SELECT shop.fence_store('dbname=elsewhere')")
-    with pytest.raises(pgstore.StoreMovedError) as caught, store.transaction() as conn:
-        conn.execute("SELECT shop.write_message('a-1', 'T', '1')")
-    assert caught.value.store == "shop"
-    assert not caught.value.followed
-    store.write("a-2", EventA(1))
-    assert servers.streams(servers.first) == ["a-1", "a-2"]
-
-
-def test_run_and_follow_end_soon_while_the_store_is_closed(servers: Servers, store: Store) -> None:
-    store.write("a-1", EventA(1))
-    subscription = store.subscription("all")
-    seen: list[int] = []
-
-    @subscription.handler
-    def handle(message: EventA) -> None:
-        seen.append(message.num)
-
-    def follow() -> None:
-        for stored in store.follow():
-            number = stored.global_position
-            seen.append(number)
-
-    def follow_for_a_moment() -> None:
-        with pytest.raises(pgstore.StoreMovedError):
-            for _ in store.follow(after_position=1, timeout=0.1):
-                pass
-
-    with Parallel() as parallel:
-        parallel.start(lambda: store.run(subscription, signals=False), follow)
-        parallel.until(lambda: len(seen) == 2)
-        close_for_good(servers)
-        began = time.monotonic()
-        follow_for_a_moment()
-        assert time.monotonic() - began < 20
-        began = time.monotonic()
-        store.stop()
-        store.close()
-        assert parallel.results() == [None, None]
-        assert time.monotonic() - began < 20
-
-
-def test_write_that_waits_for_a_move_ends_when_the_store_is_closed(
-    servers: Servers, store: Store
-) -> None:
-    store.write("a-1", EventA(1))
-    close_for_good(servers)
-    with Parallel() as parallel:
-        parallel.start(lambda: store.write("a-2", EventA(1)))
-        time.sleep(0.2)
-        store.close()
-        (error,) = parallel.results()
-    assert isinstance(error, psycopg.OperationalError | pgstore.StoreMovedError)
-
-
-def test_connection_that_was_made_meanwhile_at_the_former_place_is_replaced(
-    servers: Servers, store: Store
-) -> None:
-    store.write("a-1", EventA(1))
-    servers.move()
-    # Its pool has a connection to the former place.
-    store._database.source.hosts = type(store._database.source.hosts)(
-        entry.Entry(servers.third, "bank").find()
-    )
-    store.write("a-2", EventA(1))
-    assert servers.streams(servers.second) == ["a-2"]
 
 
 def test_store_that_cannot_connect_looks_into_the_directory(servers: Servers, store: Store) -> None:
