@@ -1,6 +1,5 @@
 """Stores that are closed, and open nowhere for a time: what waits, and for how long."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
@@ -102,7 +101,7 @@ async def test_transaction_raises_when_the_store_is_open_again(
 
     async with AsyncParallel() as parallel:
         await parallel.start(transfer)
-        await asyncio.sleep(0.2)
+        await parallel.until(lambda: store._database.source._looked > 0)
         await servers.open(servers.second)
         await servers.directory.put("bank", servers.second)
         assert await parallel.results() == [None]
@@ -192,7 +191,7 @@ async def test_write_that_waits_for_a_move_ends_when_the_store_is_closed(
     await close_for_good(servers)
     async with AsyncParallel() as parallel:
         await parallel.start(lambda: store.write("a-2", EventA(1)))
-        await asyncio.sleep(0.2)
+        await parallel.until(lambda: store._database.source._looked > 0)
         await store.aclose()
         (error,) = await parallel.results()
     assert isinstance(error, psycopg.OperationalError | pgstore.StoreMovedError)

@@ -1,5 +1,7 @@
 """Directories that are away, wrong, late or locked."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -112,6 +114,31 @@ async def test_error_of_a_new_store_says_what_the_directory_has(servers: Servers
     with pytest.raises(psycopg.errors.UndefinedTable) as caught:
         await AsyncDirectory(servers.first).place("bank")
     assert "Directory.install()" in caught.value.__notes__[0]
+
+
+async def test_directory_is_believed_before_the_closed_store(
+    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program that moves a store may reach its place by another name; also the second time."""
+    monkeypatch.setattr(entry, "_DIRECTORY_FIRST", 2.0)
+    await store.write("a-1", EventA(1))
+    other_name = "host=127.0.0.1 port=1 dbname=d"
+    async with AsyncParallel() as parallel:
+        await servers.run(servers.first, "SELECT bank.fence_store(%s)", other_name)
+        await parallel.start(lambda: store.write("a-2", EventA(1)))
+        await parallel.until(lambda: store._database.source._looked > 0)
+        await servers.open(servers.first)
+        assert [each.version for each in await parallel.results()] == [1]
+    await asyncio.sleep(2.1)  # the store has forgotten it
+    await servers.run(servers.first, "SELECT bank.fence_store(%s)", other_name)
+    await servers.open(servers.second)
+    await servers.directory.put("bank", servers.second)
+    began = time.monotonic()
+    await store.write("a-3", EventA(1))
+    assert time.monotonic() - began < 20
+    assert await servers.streams(servers.second) == ["a-3"]
+    # Wherever the place comes from, an attempt to connect and a silent server have limits.
+    assert conninfo_to_dict(store._database.source.conninfo)["connect_timeout"] == "5"
 
 
 async def test_directory_that_has_an_older_place_is_corrected_by_the_closed_store(

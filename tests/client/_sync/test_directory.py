@@ -14,9 +14,10 @@ from psycopg.conninfo import conninfo_to_dict
 import pgstore
 from pgstore import MessageStore
 from pgstore._compat.tasks import Task
-from pgstore._core.places import connected, place_of
+from pgstore._core.places import place_of
 from tests.client._sync.places import Servers
 from tests.client.messages import EventA
+from tests.client.parallel import Parallel
 
 
 @pytest.fixture
@@ -54,18 +55,6 @@ def test_directory_says_where_a_store_is_without_user_and_password(servers: Serv
     store = directory.store("shop", messages=EventA)
     with pytest.raises(pgstore.StoreNotInDirectoryError):
         store.write("a-1", EventA(1))
-
-
-def test_store_connects_with_all_that_is_not_the_place_of_the_directory() -> None:
-    own = "host=directory dbname=d user=me password=secret sslmode=require"
-    assert conninfo_to_dict(connected("host=db2 port=6000 dbname=shop", own)) == {
-        "host": "db2",
-        "port": "6000",
-        "dbname": "shop",
-        "user": "me",
-        "password": "secret",
-        "sslmode": "require",
-    }
 
 
 def test_operations_continue_at_the_new_place(
@@ -143,6 +132,30 @@ def test_store_without_a_directory_raises(servers: Servers) -> None:
             for _ in store.follow():
                 pass
     assert servers.streams(servers.second) == []
+
+
+def test_follower_that_waits_continues_at_the_new_place(
+    servers: Servers, store: MessageStore[EventA]
+) -> None:
+    seen: list[int] = []
+
+    def follow() -> None:
+        for stored in store.follow(types=[EventA]):
+            seen.append(stored.message.num)
+            if len(seen) == 2:
+                return
+
+    store.write("a-1", EventA(1))
+    task = Task(follow, "follower")
+    # It waits on the connection that it has borrowed.
+    Parallel.until(lambda: not store._waker.lending._returned.is_set())
+    servers.run(servers.second, "SELECT bank.lift_fence()")
+    servers.run(servers.second, "SELECT bank.write_message('a-0', 'EventA', '{\"num\": 0}')")
+    servers.run(servers.second, "SELECT bank.fence_store('host=elsewhere')")
+    servers.move()
+    store.write("a-2", EventA(2))
+    task.join()
+    assert seen == [1, 2]
 
 
 def test_worker_continues_at_the_new_place_and_blames_no_message(

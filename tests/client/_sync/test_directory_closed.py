@@ -98,7 +98,7 @@ def test_transaction_raises_when_the_store_is_open_again(servers: Servers, store
 
     with Parallel() as parallel:
         parallel.start(transfer)
-        time.sleep(0.2)
+        parallel.until(lambda: store._database.source._looked > 0)
         servers.open(servers.second)
         servers.directory.put("bank", servers.second)
         assert parallel.results() == [None]
@@ -185,7 +185,7 @@ def test_write_that_waits_for_a_move_ends_when_the_store_is_closed(
     close_for_good(servers)
     with Parallel() as parallel:
         parallel.start(lambda: store.write("a-2", EventA(1)))
-        time.sleep(0.2)
+        parallel.until(lambda: store._database.source._looked > 0)
         store.close()
         (error,) = parallel.results()
     assert isinstance(error, psycopg.OperationalError | pgstore.StoreMovedError)

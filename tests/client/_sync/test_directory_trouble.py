@@ -2,6 +2,7 @@
 
 """Directories that are away, wrong, late or locked."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -112,6 +113,31 @@ def test_error_of_a_new_store_says_what_the_directory_has(servers: Servers) -> N
     with pytest.raises(psycopg.errors.UndefinedTable) as caught:
         Directory(servers.first).place("bank")
     assert "Directory.install()" in caught.value.__notes__[0]
+
+
+def test_directory_is_believed_before_the_closed_store(
+    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program that moves a store may reach its place by another name; also the second time."""
+    monkeypatch.setattr(entry, "_DIRECTORY_FIRST", 2.0)
+    store.write("a-1", EventA(1))
+    other_name = "host=127.0.0.1 port=1 dbname=d"
+    with Parallel() as parallel:
+        servers.run(servers.first, "SELECT bank.fence_store(%s)", other_name)
+        parallel.start(lambda: store.write("a-2", EventA(1)))
+        parallel.until(lambda: store._database.source._looked > 0)
+        servers.open(servers.first)
+        assert [each.version for each in parallel.results()] == [1]
+    time.sleep(2.1)  # the store has forgotten it
+    servers.run(servers.first, "SELECT bank.fence_store(%s)", other_name)
+    servers.open(servers.second)
+    servers.directory.put("bank", servers.second)
+    began = time.monotonic()
+    store.write("a-3", EventA(1))
+    assert time.monotonic() - began < 20
+    assert servers.streams(servers.second) == ["a-3"]
+    # Wherever the place comes from, an attempt to connect and a silent server have limits.
+    assert conninfo_to_dict(store._database.source.conninfo)["connect_timeout"] == "5"
 
 
 def test_directory_that_has_an_older_place_is_corrected_by_the_closed_store(
