@@ -44,10 +44,11 @@ def connecting(owner: Noting, end: AsyncEvent) -> type[AsyncDirectConnection]:
                     except (psycopg.Error, OSError) as error:
                         owner.refusal = error
                         owner.outage.met(attempt, error)
+                        if passes(error):
+                            await owner.look_again()
                         if not passes(error) or await end.wait(PACE):
                             # psycopg_pool logs it, with the server's text.
                             raise psycopg.OperationalError(one_line(str(error))) from error
-                        await owner.look_again()
                     else:
                         owner.refusal = None
                         owner.outage.over(attempt)

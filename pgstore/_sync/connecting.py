@@ -46,10 +46,11 @@ def connecting(owner: Noting, end: Event) -> type[DirectConnection]:
                     except (psycopg.Error, OSError) as error:
                         owner.refusal = error
                         owner.outage.met(attempt, error)
+                        if passes(error):
+                            owner.look_again()
                         if not passes(error) or end.wait(PACE):
                             # psycopg_pool logs it, with the server's text.
                             raise psycopg.OperationalError(one_line(str(error))) from error
-                        owner.look_again()
                     else:
                         owner.refusal = None
                         owner.outage.over(attempt)
