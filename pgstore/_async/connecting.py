@@ -20,8 +20,8 @@ class Noting(Protocol):
     outage: Outage
     refusal: BaseException | None
 
-    async def look_again(self) -> None:
-        """See whether a directory has another place by now: then `hosts` are those."""
+    async def look_again(self) -> bool:
+        """Tell whether a directory has another place by now: then `hosts` are those."""
 
 
 def connecting(owner: Noting, end: AsyncEvent) -> type[AsyncDirectConnection]:
@@ -44,9 +44,8 @@ def connecting(owner: Noting, end: AsyncEvent) -> type[AsyncDirectConnection]:
                     except (psycopg.Error, OSError) as error:
                         owner.refusal = error
                         owner.outage.met(attempt, error)
-                        if passes(error):
-                            await owner.look_again()
-                        if not passes(error) or await end.wait(PACE):
+                        moved = await owner.look_again()
+                        if not (moved or passes(error)) or await end.wait(PACE):
                             # psycopg_pool logs it, with the server's text.
                             raise psycopg.OperationalError(one_line(str(error))) from error
                     else:

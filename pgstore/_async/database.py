@@ -114,6 +114,9 @@ class AsyncDatabase:
                     raise
                 await async_pause(delay)
                 delay = min(2 * delay, _CLOSED[1])
+            except psycopg.errors.InvalidSchemaName:
+                if not await self.source.look_again():  # it was dropped there after a move
+                    raise
             except psycopg.Error as error:
                 if is_elsewhere(error):
                     if elsewhere:  # it is the role that is read-only, or there is no primary yet
@@ -175,6 +178,9 @@ class AsyncDatabase:
                 began = time.monotonic()
                 try:
                     yield conn
+                except psycopg.errors.InvalidSchemaName:
+                    await self.source.look_again()
+                    raise
                 except psycopg.Error as error:
                     if is_elsewhere(error):
                         await self.source.renew(pool, began, elsewhere=True)

@@ -190,10 +190,12 @@ class AsyncSource:
             raise
         return pool
 
-    async def look_again(self) -> None:
-        """After an attempt to connect that failed: another place may be in the directory by now."""
-        if self._entry is not None:
-            await self._go_to(await self._entry.find_again())
+    async def look_again(self) -> bool:
+        """Go where the directory says that the store is by now; whether that is another place.
+
+        For a place that is gone, and says nothing of another one.
+        """
+        return self._entry is not None and await self._go_to(await self._entry.find_again())
 
     async def moved(self, error: Exception) -> bool:
         """Go where the store is by now, if it has moved and is of a directory; whether that is so.
@@ -214,13 +216,15 @@ class AsyncSource:
                 self._looked = time.monotonic()
         return True
 
-    async def _go_to(self, place: str | None, *, anyway: bool = False) -> None:
-        """Replace all connections, if the place is another one."""
-        if place is not None and place != self.conninfo:
-            self.hosts, anyway = AsyncHosts(place), True
-        if anyway and self._pool is not None and not self._pool.closed:
+    async def _go_to(self, place: str | None, *, anyway: bool = False) -> bool:
+        """Replace all connections, if the place is another one; whether it is."""
+        other = place is not None and place != self.conninfo
+        if place is not None and other:
+            self.hosts = AsyncHosts(place)
+        if (other or anyway) and self._pool is not None and not self._pool.closed:
             self.leave_server()
             await self._pool.drain()
+        return other
 
     async def renew(self, pool: Pool, began: float, *, elsewhere: bool = False) -> None:
         """Replace the pool's connections, unless that was done since then.

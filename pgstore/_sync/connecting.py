@@ -22,8 +22,8 @@ class Noting(Protocol):
     outage: Outage
     refusal: BaseException | None
 
-    def look_again(self) -> None:
-        """See whether a directory has another place by now: then `hosts` are those."""
+    def look_again(self) -> bool:
+        """Tell whether a directory has another place by now: then `hosts` are those."""
 
 
 def connecting(owner: Noting, end: Event) -> type[DirectConnection]:
@@ -46,9 +46,8 @@ def connecting(owner: Noting, end: Event) -> type[DirectConnection]:
                     except (psycopg.Error, OSError) as error:
                         owner.refusal = error
                         owner.outage.met(attempt, error)
-                        if passes(error):
-                            owner.look_again()
-                        if not passes(error) or end.wait(PACE):
+                        moved = owner.look_again()
+                        if not (moved or passes(error)) or end.wait(PACE):
                             # psycopg_pool logs it, with the server's text.
                             raise psycopg.OperationalError(one_line(str(error))) from error
                     else:

@@ -114,6 +114,9 @@ class Database:
                     raise
                 pause(delay)
                 delay = min(2 * delay, _CLOSED[1])
+            except psycopg.errors.InvalidSchemaName:
+                if not self.source.look_again():  # it was dropped there after a move
+                    raise
             except psycopg.Error as error:
                 if is_elsewhere(error):
                     if elsewhere:  # it is the role that is read-only, or there is no primary yet
@@ -173,6 +176,9 @@ class Database:
                 began = time.monotonic()
                 try:
                     yield conn
+                except psycopg.errors.InvalidSchemaName:
+                    self.source.look_again()
+                    raise
                 except psycopg.Error as error:
                     if is_elsewhere(error):
                         self.source.renew(pool, began, elsewhere=True)

@@ -192,10 +192,12 @@ class Source:
             raise
         return pool
 
-    def look_again(self) -> None:
-        """After an attempt to connect that failed: another place may be in the directory by now."""
-        if self._entry is not None:
-            self._go_to(self._entry.find_again())
+    def look_again(self) -> bool:
+        """Go where the directory says that the store is by now; whether that is another place.
+
+        For a place that is gone, and says nothing of another one.
+        """
+        return self._entry is not None and self._go_to(self._entry.find_again())
 
     def moved(self, error: Exception) -> bool:
         """Go where the store is by now, if it has moved and is of a directory; whether that is so.
@@ -216,13 +218,15 @@ class Source:
                 self._looked = time.monotonic()
         return True
 
-    def _go_to(self, place: str | None, *, anyway: bool = False) -> None:
-        """Replace all connections, if the place is another one."""
-        if place is not None and place != self.conninfo:
-            self.hosts, anyway = Hosts(place), True
-        if anyway and self._pool is not None and not self._pool.closed:
+    def _go_to(self, place: str | None, *, anyway: bool = False) -> bool:
+        """Replace all connections, if the place is another one; whether it is."""
+        other = place is not None and place != self.conninfo
+        if place is not None and other:
+            self.hosts = Hosts(place)
+        if (other or anyway) and self._pool is not None and not self._pool.closed:
             self.leave_server()
             self._pool.drain()
+        return other
 
     def renew(self, pool: Pool, began: float, *, elsewhere: bool = False) -> None:
         """Replace the pool's connections, unless that was done since then.

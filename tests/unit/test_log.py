@@ -129,7 +129,8 @@ def test_the_log_of_the_pool_is_legible(caplog: pytest.LogCaptureFixture) -> Non
         outage = Outage("bank")
         refusal: BaseException | None = None
 
-        def look_again(self) -> None: ...
+        def look_again(self) -> bool:
+            return False
 
     end = Event()
     end.set()

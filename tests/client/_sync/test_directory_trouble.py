@@ -203,6 +203,36 @@ def test_store_that_has_corrected_the_directory_waits_where_it_is(
     assert servers.streams(servers.second) == ["a-1", "a-2"]
 
 
+@pytest.mark.parametrize("what", ["SCHEMA bank CASCADE", "DATABASE {} WITH (FORCE)"])
+def test_store_that_was_idle_finds_its_place_after_the_former_one_is_gone(
+    servers: Servers, store: Store, what: str
+) -> None:
+    store.write("a-1", EventA(1))
+    servers.move()
+    dbname = conninfo_to_dict(servers.first)["dbname"]
+    place = servers.third if "DATABASE" in what else servers.first
+    servers.run(place, f"DROP {what.format(dbname)}")
+    if "DATABASE" not in what:
+        with pytest.raises(psycopg.errors.InvalidSchemaName), store.transaction() as conn:
+            store.write("a-2", EventA(1), conn=conn)
+        with store.transaction() as conn:
+            store.write("a-2", EventA(1), conn=conn)
+    store.write("a-3", EventA(1))
+    assert servers.streams(servers.second)[-1] == "a-3"
+    servers.run(servers.second, "DROP SCHEMA bank CASCADE")
+    with pytest.raises(psycopg.errors.InvalidSchemaName):
+        store.write("a-4", EventA(1))
+
+
+def test_store_that_was_idle_reads_after_the_former_place_is_gone(
+    servers: Servers, store: Store
+) -> None:
+    store.write("a-1", EventA(1))
+    servers.move()
+    servers.run(servers.first, "DROP SCHEMA bank CASCADE")
+    assert store.stream_version("a-1") == 0
+
+
 def test_entry_may_have_several_hosts(servers: Servers) -> None:
     with Proxy.running(servers.first) as proxy:
         parts = conninfo_to_dict(proxy.conninfo)
