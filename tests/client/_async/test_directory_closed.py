@@ -1,8 +1,11 @@
 """Stores that are closed, and open nowhere for a time: what waits, and for how long."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from itertools import pairwise
+from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -56,6 +59,76 @@ async def test_places_that_say_one_another_are_tried_for_some_time(
     await servers.open(servers.second)
     await store.write("a-2", EventA(1))
     assert await servers.streams(servers.second) == ["a-2"]
+
+
+async def test_each_operation_waits_and_is_done_once_at_the_new_place(
+    servers: Servers, store: Store
+) -> None:
+    await store.write("a-1", EventA(1))
+    query = pgstore.QueryItem(tags=["x"])
+    none_yet = await store.read_tagged(query)
+    decider: Any = store.decider(lambda state, _: state, state=int)
+    first, second = store.subscription("first"), store.subscription("second", start="end")
+
+    @second.handler
+    async def handle(message: EventA) -> None:
+        raise AssertionError
+
+    async def read() -> list[str]:
+        return [each.stream async for each in store.read("a-1")]
+
+    async def read_correlated() -> list[str]:
+        return [each.stream async for each in store.read_correlated("x")]
+
+    reads: list[Callable[[], Awaitable[Any]]] = [
+        read,
+        read_correlated,
+        lambda: store.last("a-1"),
+        lambda: store.stream_version("a-1"),
+        lambda: store.safe_position(),
+        lambda: store.wait_until_readable(0),
+        lambda: store.cancel(uuid4()),
+        lambda: store.deliver_scheduled(),
+    ]
+    due = timedelta(days=1)
+    writes: list[Callable[[], Awaitable[Any]]] = [
+        lambda: store.write("b-1", EventA(1), tags=["y"], unless=none_yet),
+        lambda: store.write_many("b-2", [EventA(1), EventA(2)]),
+        lambda: store.write("b-3", EventA(1), expected_version=0),
+        lambda: store.schedule("b-4", EventA(1), due),
+        lambda: decider.decide("b-5", lambda state: EventA(state)),
+        lambda: first.create(),
+        lambda: store.run_once(second),
+    ]
+    await close_for_good(servers)
+    for calls in (reads, writes):
+        async with AsyncParallel() as parallel:
+            await parallel.start(*calls)
+            if calls is reads:
+                await parallel.until(lambda: store._database.source._looked > 0)
+                await servers.open(servers.second)
+                await servers.directory.put("bank", servers.second)
+            results = await parallel.results()
+            assert [each for each in results if isinstance(each, BaseException)] == []
+        if calls is reads:
+            assert results == [[], [], None, 0, 0, None, False, 0]
+            await servers.close(servers.second, servers.first)
+            await servers.open(servers.first)
+            await servers.directory.put("bank", servers.first)
+    assert await servers.streams(servers.first) == ["a-1", "b-1", "b-2", "b-2", "b-3", "b-5"]
+    assert await servers.streams(servers.second) == []
+
+
+async def test_connection_of_the_callers_is_not_repeated_on(servers: Servers, store: Store) -> None:
+    await store.write("a-1", EventA(1))
+    async with await psycopg.AsyncConnection.connect(servers.first) as conn:
+        await servers.move()
+        for _ in range(2):
+            with pytest.raises(pgstore.StoreMovedError):
+                await store.write("a-2", EventA(1), conn=conn)
+            await conn.rollback()
+    await store.write("a-3", EventA(1))
+    assert await servers.streams(servers.second) == ["a-3"]
 
 
 async def test_directory_is_asked_once_for_all_tasks(

@@ -3,8 +3,11 @@
 """Stores that are closed, and open nowhere for a time: what waits, and for how long."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from itertools import pairwise
+from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -56,6 +59,76 @@ def test_places_that_say_one_another_are_tried_for_some_time(
     servers.open(servers.second)
     store.write("a-2", EventA(1))
     assert servers.streams(servers.second) == ["a-2"]
+
+
+def test_each_operation_waits_and_is_done_once_at_the_new_place(
+    servers: Servers, store: Store
+) -> None:
+    store.write("a-1", EventA(1))
+    query = pgstore.QueryItem(tags=["x"])
+    none_yet = store.read_tagged(query)
+    decider: Any = store.decider(lambda state, _: state, state=int)
+    first, second = store.subscription("first"), store.subscription("second", start="end")
+
+    @second.handler
+    def handle(message: EventA) -> None:
+        raise AssertionError
+
+    def read() -> list[str]:
+        return [each.stream for each in store.read("a-1")]
+
+    def read_correlated() -> list[str]:
+        return [each.stream for each in store.read_correlated("x")]
+
+    reads: list[Callable[[], Any]] = [
+        read,
+        read_correlated,
+        lambda: store.last("a-1"),
+        lambda: store.stream_version("a-1"),
+        lambda: store.safe_position(),
+        lambda: store.wait_until_readable(0),
+        lambda: store.cancel(uuid4()),
+        lambda: store.deliver_scheduled(),
+    ]
+    due = timedelta(days=1)
+    writes: list[Callable[[], Any]] = [
+        lambda: store.write("b-1", EventA(1), tags=["y"], unless=none_yet),
+        lambda: store.write_many("b-2", [EventA(1), EventA(2)]),
+        lambda: store.write("b-3", EventA(1), expected_version=0),
+        lambda: store.schedule("b-4", EventA(1), due),
+        lambda: decider.decide("b-5", lambda state: EventA(state)),
+        lambda: first.create(),
+        lambda: store.run_once(second),
+    ]
+    close_for_good(servers)
+    for calls in (reads, writes):
+        with Parallel() as parallel:
+            parallel.start(*calls)
+            if calls is reads:
+                parallel.until(lambda: store._database.source._looked > 0)
+                servers.open(servers.second)
+                servers.directory.put("bank", servers.second)
+            results = parallel.results()
+            assert [each for each in results if isinstance(each, BaseException)] == []
+        if calls is reads:
+            assert results == [[], [], None, 0, 0, None, False, 0]
+            servers.close(servers.second, servers.first)
+            servers.open(servers.first)
+            servers.directory.put("bank", servers.first)
+    assert servers.streams(servers.first) == ["a-1", "b-1", "b-2", "b-2", "b-3", "b-5"]
+    assert servers.streams(servers.second) == []
+
+
+def test_connection_of_the_callers_is_not_repeated_on(servers: Servers, store: Store) -> None:
+    store.write("a-1", EventA(1))
+    with psycopg.Connection.connect(servers.first) as conn:
+        servers.move()
+        for _ in range(2):
+            with pytest.raises(pgstore.StoreMovedError):
+                store.write("a-2", EventA(1), conn=conn)
+            conn.rollback()
+    store.write("a-3", EventA(1))
+    assert servers.streams(servers.second) == ["a-3"]
 
 
 def test_directory_is_asked_once_for_all_tasks(
