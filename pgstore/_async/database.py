@@ -122,6 +122,7 @@ class AsyncDatabase:
                     if elsewhere:  # it is the role that is read-only, or there is no primary yet
                         raise
                     elsewhere = True
+                    await self.source.look_again()
                 elif is_lost_connection(error):
                     tries -= 1
                 else:
@@ -178,10 +179,9 @@ class AsyncDatabase:
                 began = time.monotonic()
                 try:
                     yield conn
-                except psycopg.errors.InvalidSchemaName:
-                    await self.source.look_again()
-                    raise
                 except psycopg.Error as error:
+                    if isinstance(error, psycopg.errors.InvalidSchemaName) or is_elsewhere(error):
+                        await self.source.look_again()
                     if is_elsewhere(error):
                         await self.source.renew(pool, began, elsewhere=True)
                     raise

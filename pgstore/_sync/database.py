@@ -122,6 +122,7 @@ class Database:
                     if elsewhere:  # it is the role that is read-only, or there is no primary yet
                         raise
                     elsewhere = True
+                    self.source.look_again()
                 elif is_lost_connection(error):
                     tries -= 1
                 else:
@@ -176,10 +177,9 @@ class Database:
                 began = time.monotonic()
                 try:
                     yield conn
-                except psycopg.errors.InvalidSchemaName:
-                    self.source.look_again()
-                    raise
                 except psycopg.Error as error:
+                    if isinstance(error, psycopg.errors.InvalidSchemaName) or is_elsewhere(error):
+                        self.source.look_again()
                     if is_elsewhere(error):
                         self.source.renew(pool, began, elsewhere=True)
                     raise

@@ -41,10 +41,15 @@ class Servers:
         dbname = str(conninfo_to_dict(conninfo)["dbname"])
         async with await psycopg.AsyncConnection.connect(self.third, autocommit=True) as conn:
             await conn.execute(f"ALTER DATABASE {dbname} ALLOW_CONNECTIONS false".encode())
-            await conn.execute(
-                "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity AS a"
-                f" WHERE a.datname = '{dbname}' AND {which}".encode()
-            )
+        await self.end_sessions(conninfo, which)
+
+    async def end_sessions(self, conninfo: str, which: str = "true") -> None:
+        dbname = str(conninfo_to_dict(conninfo)["dbname"])
+        await self.run(
+            self.third,
+            "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity AS a"
+            f" WHERE a.datname = '{dbname}' AND {which}",
+        )
 
     async def reopen(self, conninfo: str) -> None:
         dbname = str(conninfo_to_dict(conninfo)["dbname"])

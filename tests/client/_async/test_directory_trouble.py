@@ -228,6 +228,35 @@ async def test_store_that_was_idle_finds_its_place_after_the_former_one_is_gone(
         await store.write("a-4", EventA(1))
 
 
+async def test_store_whose_place_is_read_only_looks_into_the_directory(
+    servers: Servers, store: Store
+) -> None:
+    """As of a former primary that answers, after a failover to another address."""
+    await store.write("a-1", EventA(1))
+    dbname = conninfo_to_dict(servers.first)["dbname"]
+    read_only = f"ALTER DATABASE {dbname} SET default_transaction_read_only = on"
+    await servers.run(servers.third, read_only)
+    await servers.end_sessions(servers.first)
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        await store.write("a-2", EventA(1))
+    await servers.open(servers.second)
+    await servers.directory.put("bank", servers.second)
+    await store.write("a-2", EventA(1))
+    assert await servers.streams(servers.second) == ["a-2"]
+    await servers.directory.put("bank", servers.first)
+    await servers.close(servers.second, servers.first)
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        await store.write("a-3", EventA(1))
+    await servers.run(servers.second, "SELECT bank.lift_fence()")
+    await servers.directory.put("bank", servers.second)
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        async with store.transaction() as conn:
+            await store.write("a-3", EventA(1), conn=conn)
+    async with store.transaction() as conn:
+        await store.write("a-3", EventA(1), conn=conn)
+    assert await servers.streams(servers.second) == ["a-2", "a-3"]
+
+
 async def test_store_that_was_idle_reads_after_the_former_place_is_gone(
     servers: Servers, store: Store
 ) -> None:

@@ -43,10 +43,15 @@ class Servers:
         dbname = str(conninfo_to_dict(conninfo)["dbname"])
         with psycopg.Connection.connect(self.third, autocommit=True) as conn:
             conn.execute(f"ALTER DATABASE {dbname} ALLOW_CONNECTIONS false".encode())
-            conn.execute(
-                "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity AS a"
-                f" WHERE a.datname = '{dbname}' AND {which}".encode()
-            )
+        self.end_sessions(conninfo, which)
+
+    def end_sessions(self, conninfo: str, which: str = "true") -> None:
+        dbname = str(conninfo_to_dict(conninfo)["dbname"])
+        self.run(
+            self.third,
+            "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity AS a"
+            f" WHERE a.datname = '{dbname}' AND {which}",
+        )
 
     def reopen(self, conninfo: str) -> None:
         dbname = str(conninfo_to_dict(conninfo)["dbname"])

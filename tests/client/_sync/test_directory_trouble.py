@@ -224,6 +224,34 @@ def test_store_that_was_idle_finds_its_place_after_the_former_one_is_gone(
         store.write("a-4", EventA(1))
 
 
+def test_store_whose_place_is_read_only_looks_into_the_directory(
+    servers: Servers, store: Store
+) -> None:
+    """As of a former primary that answers, after a failover to another address."""
+    store.write("a-1", EventA(1))
+    dbname = conninfo_to_dict(servers.first)["dbname"]
+    read_only = f"ALTER DATABASE {dbname} SET default_transaction_read_only = on"
+    servers.run(servers.third, read_only)
+    servers.end_sessions(servers.first)
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        store.write("a-2", EventA(1))
+    servers.open(servers.second)
+    servers.directory.put("bank", servers.second)
+    store.write("a-2", EventA(1))
+    assert servers.streams(servers.second) == ["a-2"]
+    servers.directory.put("bank", servers.first)
+    servers.close(servers.second, servers.first)
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        store.write("a-3", EventA(1))
+    servers.run(servers.second, "SELECT bank.lift_fence()")
+    servers.directory.put("bank", servers.second)
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), store.transaction() as conn:
+        store.write("a-3", EventA(1), conn=conn)
+    with store.transaction() as conn:
+        store.write("a-3", EventA(1), conn=conn)
+    assert servers.streams(servers.second) == ["a-2", "a-3"]
+
+
 def test_store_that_was_idle_reads_after_the_former_place_is_gone(
     servers: Servers, store: Store
 ) -> None:
