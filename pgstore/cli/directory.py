@@ -67,8 +67,8 @@ def stores(
     is the subscription that is furthest behind, in positions.
 
     \b
-      pgstore stores --directory postgresql://db0/places --add bank --conninfo postgresql://db1/shop
       pgstore stores --directory postgresql://db0/places
+      pgstore stores --add bank --conninfo postgresql://db1/shop
     """
     from pgstore import Directory
 

@@ -62,8 +62,8 @@ def move(
     is open at the new place, --abort takes it back.
 
     \b
-      pgstore move bank --to postgresql://db2/shop --directory postgresql://db0/places --dry-run
-      pgstore move bank --to postgresql://db2/shop --directory postgresql://db0/places
+      pgstore move bank --to postgresql://db2/shop --dry-run
+      pgstore move bank --to postgresql://db2/shop
     """
     import pgstore.transfer as transfer
     from pgstore import Directory
