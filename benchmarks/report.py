@@ -27,7 +27,8 @@ from pgstore._core.files import write_whole
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
 SIZING = ROOT / "docs" / "operations" / "sizing.md"
-PAGES = (PAGE, ROOT / "README.md", ROOT / "docs" / "choosing.md", SIZING)
+SERVERS = ROOT / "docs" / "operations" / "many-servers.md"
+PAGES = (PAGE, ROOT / "README.md", ROOT / "docs" / "choosing.md", SIZING, SERVERS)
 RESULTS = Path(__file__).parent / "results"
 FULL, GROWTH, HISTORY, BEFORE = (
     RESULTS / f"{name}.json" for name in ("full", "growth", "history", "before")
@@ -240,6 +241,24 @@ def choosing_table(record: Record) -> str:
     return table_of(["", *titles], rows)
 
 
+def one_server_table(record: Record) -> str:
+    """What pgstore does with the fewest and with the most messages that were measured."""
+    figures = [each for each in record.figures if each.workload == "growth"]
+    names = {name for each in figures for name in each.rounds if name.startswith("pgstore/")}
+    sizes = sorted(int(name.partition("/")[2]) for name in names)
+    ends = sizes[:1] + sizes[1:][-1:]
+    rows = []
+    for figure in figures:
+        what = figure.title.partition(", on so many")[0].removesuffix(", in so many")
+        cells = [
+            number(figure.median(name)) if (name := f"pgstore/{size}") in figure.rounds else ""
+            for size in ends
+        ]
+        if any(cells):
+            rows.append([f"{what}, {figure.unit}", *cells])
+    return table_of(["", *(f"{size:,} messages" for size in ends)], rows)
+
+
 def first(values: list[float] | None) -> str:
     return number(values[0]) if values else ""
 
@@ -275,6 +294,7 @@ PARTS: dict[str, Callable[[Record], str]] = {
     "choosing": choosing_table,
     "applications": lambda record: lines_table(),
     "conditions": lambda record: conditions_part(),
+    "one-server": one_server_table,
     "history": rates_part,
     "history-bytes": bytes_part,
     "history-upkeep": upkeep_part,

@@ -20,14 +20,15 @@ class Noting(Protocol):
     outage: Outage
     refusal: BaseException | None
 
-    async def look_again(self, conninfo: str) -> str:
-        """The connection string to try next: a directory may have another one by now."""
+    async def look_again(self) -> bool:
+        """Tell whether a directory has another place by now: then `hosts` are those."""
 
 
 def connecting(owner: Noting, end: AsyncEvent) -> type[AsyncDirectConnection]:
     """The class of connections that are made as soon as the server is there, until `end` is set.
 
-    psycopg_pool itself doubles its pauses, up to minutes, and logs each attempt.
+    psycopg_pool itself doubles its pauses, up to minutes, and logs each attempt. Its connection
+    string is the one with which it was made: the owner's hosts have the one of now.
     """
 
     class Persistent(AsyncDirectConnection):
@@ -36,16 +37,17 @@ def connecting(owner: Noting, end: AsyncEvent) -> type[AsyncDirectConnection]:
             attempt = object()
             try:
                 while True:
+                    hosts = owner.hosts
                     try:
-                        connect = partial(super().connect, conninfo, **options)
-                        conn = await owner.hosts.connect(connect)
+                        connect = partial(super().connect, hosts.conninfo, **options)
+                        conn = await hosts.connect(connect)
                     except (psycopg.Error, OSError) as error:
                         owner.refusal = error
                         owner.outage.met(attempt, error)
-                        if not passes(error) or await end.wait(PACE):
+                        moved = await owner.look_again()
+                        if not (moved or passes(error)) or await end.wait(PACE):
                             # psycopg_pool logs it, with the server's text.
                             raise psycopg.OperationalError(one_line(str(error))) from error
-                        conninfo = await owner.look_again(conninfo)
                     else:
                         owner.refusal = None
                         owner.outage.over(attempt)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import psycopg
 from psycopg import AsyncTransaction, Pipeline
@@ -14,7 +14,7 @@ from pgstore._async.joining import joined
 from pgstore._async.source import AsyncSource, Pool, PoolConnection
 from pgstore._compat.joining import AsyncConn
 from pgstore._compat.tasks import async_pause
-from pgstore._core.deadlines import deadline, left
+from pgstore._core import statements as s
 from pgstore._core.translation import is_elsewhere, is_lost_connection, refuse_failed
 from pgstore.errors import InvalidArgumentError, StoreMovedError
 
@@ -23,9 +23,9 @@ from pgstore.errors import InvalidArgumentError, StoreMovedError
 _DEAD_CONNECTIONS = 4
 
 # So long, in seconds, an operation waits for a store that moves to be open again: as long as for a
-# connection. And so often it looks.
+# connection. It tries after the first of these pauses, then less and less often.
 _MOVES = 30.0
-_UNTIL_OPEN = 0.02
+_CLOSED = (0.02, 0.25)
 
 
 class AsyncDatabase:
@@ -102,22 +102,27 @@ class AsyncDatabase:
     ) -> list[TupleRow]:
         pool = await self.ready()
         tries, elsewhere = _DEAD_CONNECTIONS if repeatable else 0, False
-        until = None
+        since, delay = None, _CLOSED[0]
         while True:
             began = time.monotonic()
             try:
                 rows = await self._run_on(pool, statement, parameters)
             except StoreMovedError as error:
                 # Nothing was done: also a statement that is not repeatable runs again.
-                until = until or deadline(_MOVES)
-                if not await self.source.moved(error) or left(until) == 0:
+                since = since or time.monotonic()
+                if not await self.source.moved(error) or not self.waits_for_move(since):
                     raise
-                await async_pause(_UNTIL_OPEN)
+                await async_pause(delay)
+                delay = min(2 * delay, _CLOSED[1])
+            except psycopg.errors.InvalidSchemaName:
+                if not await self.source.look_again():  # it was dropped there after a move
+                    raise
             except psycopg.Error as error:
                 if is_elsewhere(error):
                     if elsewhere:  # it is the role that is read-only, or there is no primary yet
                         raise
                     elsewhere = True
+                    await self.source.look_again()
                 elif is_lost_connection(error):
                     tries -= 1
                 else:
@@ -129,6 +134,10 @@ class AsyncDatabase:
                 if elsewhere:
                     self.source.leave_server()
                 return rows
+
+    def waits_for_move(self, since: float) -> bool:
+        """Whether an operation that met a closed store at a time waits for it to be open."""
+        return time.monotonic() - since < _MOVES
 
     async def _run_on(self, pool: Pool, statement: str, parameters: Parameters) -> list[TupleRow]:
         conn = await self.take(pool)
@@ -164,30 +173,41 @@ class AsyncDatabase:
                     await run(conn, self.statements[first[0]], first[1])
                 yield conn
             return
-        began = time.monotonic()
-        async with AsyncExitStack() as stack:
-            for _ in range(_DEAD_CONNECTIONS):
+        try:
+            async with AsyncExitStack() as stack:
+                conn = await self._begun(pool, stack, first)
+                began = time.monotonic()
                 try:
-                    conn = await self._begin(pool, stack, first)
-                    break
-                except psycopg.OperationalError as error:
-                    if not is_lost_connection(error):
-                        raise
-                    await stack.aclose()
-                    await self.source.renew(pool, began)
-                    began = time.monotonic()
-            else:
-                conn = await self._begin(pool, stack, first)
+                    yield conn
+                except psycopg.Error as error:
+                    if isinstance(error, psycopg.errors.InvalidSchemaName) or is_elsewhere(error):
+                        await self.source.look_again()
+                    if is_elsewhere(error):
+                        await self.source.renew(pool, began, elsewhere=True)
+                    raise
+                refuse_failed(conn)
+        except StoreMovedError as error:
+            if await self.source.moved(error):
+                # So the caller's next transaction is at the new place. A role that may not read
+                # meets the error again until the store is open there.
+                with suppress(psycopg.Error):
+                    await self.rows(s.HORIZON, ())
+            raise
+
+    async def _begun(
+        self, pool: Pool, stack: AsyncExitStack, first: tuple[str, Parameters] | None
+    ) -> PoolConnection:
+        """A connection in a transaction: dead ones are passed over."""
+        for _ in range(_DEAD_CONNECTIONS):
+            began = time.monotonic()
             try:
-                yield conn
-            except StoreMovedError as error:
-                await self.source.moved(error)  # the caller's next transaction is at the new place
-                raise
-            except psycopg.Error as error:
-                if is_elsewhere(error):
-                    await self.source.renew(pool, began, elsewhere=True)
-                raise
-            refuse_failed(conn)
+                return await self._begin(pool, stack, first)
+            except psycopg.OperationalError as error:
+                if not is_lost_connection(error):
+                    raise
+                await stack.aclose()
+                await self.source.renew(pool, began)
+        return await self._begin(pool, stack, first)
 
     async def _begin(
         self, pool: Pool, stack: AsyncExitStack, first: tuple[str, Parameters] | None

@@ -19,6 +19,7 @@ from pgstore._core.failures import TRIES, description, is_conflict, pause_after
 from pgstore._core.log import log
 from pgstore._core.metadata import current_context, enter_context, leave_context
 from pgstore._core.subscriptions import Batch, RunnerHooks
+from pgstore._core.text import one_line
 from pgstore._core.translation import is_lost_connection, is_of_the_server, refuse_failed
 from pgstore.errors import (
     LeaseLostError,
@@ -118,7 +119,9 @@ class AsyncDelivery:
         error = failure.__cause__
         assert error is not None
         if is_of_the_server(error):
-            raise psycopg.OperationalError("the server could not do what was asked") from error
+            # The log has this text: it may be another server, of a store that has moved.
+            text = f"the server could not do what was asked: {one_line(str(error))}"
+            raise psycopg.OperationalError(text) from error
         ((action,),) = await self._alone(
             s.FAIL_MESSAGE,
             (*lease.parameters, str(failure.position), description(error)),

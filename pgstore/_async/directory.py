@@ -16,7 +16,16 @@ from pgstore._core.arguments import name_of
 from pgstore._core.coders import DecodeHook, Hook
 from pgstore._core.conninfo import checked, limits
 from pgstore._core.messages import E
-from pgstore._core.places import PLACES, PUT, REMOVE, Place, place_of
+from pgstore._core.places import (
+    INSTALLING,
+    PLACES,
+    PUT,
+    REMOVE,
+    Place,
+    of_the_directory,
+    place_of,
+)
+from pgstore._core.quoting import Statements
 from pgstore._core.upcasters import Upcaster
 
 
@@ -33,17 +42,23 @@ class AsyncDirectory:
 
     async def install(self) -> None:
         """Make the table, if it is not there. Takes the right to create a schema."""
-        async with await self._connect() as conn, conn.transaction():
-            for statement in sql_files.statements(sql_files.read("directory/install.sql")):
-                await conn.execute(statement.encode())
+        with of_the_directory():
+            async with await self._connect() as conn, conn.transaction():
+                await run(conn, INSTALLING, ())  # others may be doing the same
+                for statement in sql_files.statements(sql_files.read("directory/install.sql")):
+                    await conn.execute(statement.encode())
 
     async def put(self, store: str, conninfo: str) -> None:
-        """Say where a store is. User and password of the connection string are left out."""
-        await self._run(PUT, (name_of("store", store), place_of(conninfo), "open"))
+        """Say where a store is: host, port and database, for every program.
 
-    async def remove(self, store: str) -> None:
-        """Forget a store; it stays where it is."""
-        await self._run(REMOVE, (name_of("store", store),))
+        User and password of the connection string are left out.
+        """
+        name = Statements(name_of("store", store)).store  # refuses what cannot be one
+        await self._run(PUT, (name, place_of(conninfo), "open"))
+
+    async def remove(self, store: str) -> bool:
+        """Forget a store, which stays where it is; False if the directory does not have it."""
+        return bool(await self._run(REMOVE, (name_of("store", store),)))
 
     async def place(self, store: str) -> Place:
         """Where a store is.
@@ -103,8 +118,9 @@ class AsyncDirectory:
         """Make a store that finds its place here when it is first used; see `MessageStore`.
 
         It looks again when the store is closed where it was, and repeats the operation at the
-        new place, unless that is part of a transaction: there StoreMovedError is raised, and the
-        next transaction is at the new place. `run` and `follow` continue there.
+        new place, unless that is part of a transaction: there StoreMovedError is raised, once the
+        store is open at the new place, where the next transaction is. `run` and `follow` continue
+        there. Reads are at that place too: a standby of a store does not move with it.
         """
         return AsyncMessageStore(
             AsyncEntry(self._conninfo, name_of("store", store)),
@@ -120,8 +136,9 @@ class AsyncDirectory:
         )
 
     async def _run(self, statement: str, parameters: Parameters) -> list[TupleRow]:
-        async with await self._connect() as conn:
-            return await run(conn, statement, parameters)
+        with of_the_directory():
+            async with await self._connect() as conn:
+                return await run(conn, statement, parameters)
 
     async def _connect(self) -> AsyncConnection[TupleRow]:
         return await AsyncConnection.connect(

@@ -1,5 +1,7 @@
 """The database for work that ends when the store is closed."""
 
+import time
+
 from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
@@ -17,6 +19,9 @@ from pgstore._core.translation import passes
 # with equal steps, callers that keep all connections in use would never let it have one. While the
 # pool cannot connect, nobody gets a connection, and the steps stay short.
 _SLICE = 0.5
+
+# So long a worker that is to end waits for a store that moves, to acknowledge what it has handled.
+_LAST_MOVE = 2.0
 
 
 class AsyncOpening(AsyncDatabase):
@@ -51,6 +56,12 @@ class AsyncOpening(AsyncDatabase):
     async def ready(self) -> Pool:
         """The open pool; PoolClosed after the store has been closed."""
         return await self.source.ready(self._closings)
+
+    def waits_for_move(self, since: float) -> bool:
+        """As the database; a worker that is to end waits as long as most moves take."""
+        if self.ended or self.silence.stopping or left(self.until) == 0:
+            return time.monotonic() - since < _LAST_MOVE
+        return super().waits_for_move(since)
 
     async def take(self, pool: Pool, handlers: bool = False) -> PoolConnection:
         """As the database; but nobody waits long for one that it needs no longer."""

@@ -22,14 +22,15 @@ class Noting(Protocol):
     outage: Outage
     refusal: BaseException | None
 
-    def look_again(self, conninfo: str) -> str:
-        """The connection string to try next: a directory may have another one by now."""
+    def look_again(self) -> bool:
+        """Tell whether a directory has another place by now: then `hosts` are those."""
 
 
 def connecting(owner: Noting, end: Event) -> type[DirectConnection]:
     """The class of connections that are made as soon as the server is there, until `end` is set.
 
-    psycopg_pool itself doubles its pauses, up to minutes, and logs each attempt.
+    psycopg_pool itself doubles its pauses, up to minutes, and logs each attempt. Its connection
+    string is the one with which it was made: the owner's hosts have the one of now.
     """
 
     class Persistent(DirectConnection):
@@ -38,16 +39,17 @@ def connecting(owner: Noting, end: Event) -> type[DirectConnection]:
             attempt = object()
             try:
                 while True:
+                    hosts = owner.hosts
                     try:
-                        connect = partial(super().connect, conninfo, **options)
-                        conn = owner.hosts.connect(connect)
+                        connect = partial(super().connect, hosts.conninfo, **options)
+                        conn = hosts.connect(connect)
                     except (psycopg.Error, OSError) as error:
                         owner.refusal = error
                         owner.outage.met(attempt, error)
-                        if not passes(error) or end.wait(PACE):
+                        moved = owner.look_again()
+                        if not (moved or passes(error)) or end.wait(PACE):
                             # psycopg_pool logs it, with the server's text.
                             raise psycopg.OperationalError(one_line(str(error))) from error
-                        conninfo = owner.look_again(conninfo)
                     else:
                         owner.refusal = None
                         owner.outage.over(attempt)

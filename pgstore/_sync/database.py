@@ -4,7 +4,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import psycopg
 from psycopg import Pipeline, Transaction
@@ -12,7 +12,7 @@ from psycopg.rows import TupleRow, tuple_row
 
 from pgstore._compat.joining import Conn
 from pgstore._compat.tasks import pause
-from pgstore._core.deadlines import deadline, left
+from pgstore._core import statements as s
 from pgstore._core.translation import is_elsewhere, is_lost_connection, refuse_failed
 from pgstore._sync.cursor import Parameters, StoreCursor, run
 from pgstore._sync.direct import DirectConnection
@@ -25,9 +25,9 @@ from pgstore.errors import InvalidArgumentError, StoreMovedError
 _DEAD_CONNECTIONS = 4
 
 # So long, in seconds, an operation waits for a store that moves to be open again: as long as for a
-# connection. And so often it looks.
+# connection. It tries after the first of these pauses, then less and less often.
 _MOVES = 30.0
-_UNTIL_OPEN = 0.02
+_CLOSED = (0.02, 0.25)
 
 
 class Database:
@@ -102,22 +102,27 @@ class Database:
     def _repeated(self, statement: str, parameters: Parameters, repeatable: bool) -> list[TupleRow]:
         pool = self.ready()
         tries, elsewhere = _DEAD_CONNECTIONS if repeatable else 0, False
-        until = None
+        since, delay = None, _CLOSED[0]
         while True:
             began = time.monotonic()
             try:
                 rows = self._run_on(pool, statement, parameters)
             except StoreMovedError as error:
                 # Nothing was done: also a statement that is not repeatable runs again.
-                until = until or deadline(_MOVES)
-                if not self.source.moved(error) or left(until) == 0:
+                since = since or time.monotonic()
+                if not self.source.moved(error) or not self.waits_for_move(since):
                     raise
-                pause(_UNTIL_OPEN)
+                pause(delay)
+                delay = min(2 * delay, _CLOSED[1])
+            except psycopg.errors.InvalidSchemaName:
+                if not self.source.look_again():  # it was dropped there after a move
+                    raise
             except psycopg.Error as error:
                 if is_elsewhere(error):
                     if elsewhere:  # it is the role that is read-only, or there is no primary yet
                         raise
                     elsewhere = True
+                    self.source.look_again()
                 elif is_lost_connection(error):
                     tries -= 1
                 else:
@@ -129,6 +134,10 @@ class Database:
                 if elsewhere:
                     self.source.leave_server()
                 return rows
+
+    def waits_for_move(self, since: float) -> bool:
+        """Whether an operation that met a closed store at a time waits for it to be open."""
+        return time.monotonic() - since < _MOVES
 
     def _run_on(self, pool: Pool, statement: str, parameters: Parameters) -> list[TupleRow]:
         conn = self.take(pool)
@@ -162,30 +171,41 @@ class Database:
                     run(conn, self.statements[first[0]], first[1])
                 yield conn
             return
-        began = time.monotonic()
-        with ExitStack() as stack:
-            for _ in range(_DEAD_CONNECTIONS):
+        try:
+            with ExitStack() as stack:
+                conn = self._begun(pool, stack, first)
+                began = time.monotonic()
                 try:
-                    conn = self._begin(pool, stack, first)
-                    break
-                except psycopg.OperationalError as error:
-                    if not is_lost_connection(error):
-                        raise
-                    stack.close()
-                    self.source.renew(pool, began)
-                    began = time.monotonic()
-            else:
-                conn = self._begin(pool, stack, first)
+                    yield conn
+                except psycopg.Error as error:
+                    if isinstance(error, psycopg.errors.InvalidSchemaName) or is_elsewhere(error):
+                        self.source.look_again()
+                    if is_elsewhere(error):
+                        self.source.renew(pool, began, elsewhere=True)
+                    raise
+                refuse_failed(conn)
+        except StoreMovedError as error:
+            if self.source.moved(error):
+                # So the caller's next transaction is at the new place. A role that may not read
+                # meets the error again until the store is open there.
+                with suppress(psycopg.Error):
+                    self.rows(s.HORIZON, ())
+            raise
+
+    def _begun(
+        self, pool: Pool, stack: ExitStack, first: tuple[str, Parameters] | None
+    ) -> PoolConnection:
+        """A connection in a transaction: dead ones are passed over."""
+        for _ in range(_DEAD_CONNECTIONS):
+            began = time.monotonic()
             try:
-                yield conn
-            except StoreMovedError as error:
-                self.source.moved(error)  # the caller's next transaction is at the new place
-                raise
-            except psycopg.Error as error:
-                if is_elsewhere(error):
-                    self.source.renew(pool, began, elsewhere=True)
-                raise
-            refuse_failed(conn)
+                return self._begin(pool, stack, first)
+            except psycopg.OperationalError as error:
+                if not is_lost_connection(error):
+                    raise
+                stack.close()
+                self.source.renew(pool, began)
+        return self._begin(pool, stack, first)
 
     def _begin(
         self, pool: Pool, stack: ExitStack, first: tuple[str, Parameters] | None

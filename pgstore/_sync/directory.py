@@ -14,7 +14,16 @@ from pgstore._core.arguments import name_of
 from pgstore._core.coders import DecodeHook, Hook
 from pgstore._core.conninfo import checked, limits
 from pgstore._core.messages import E
-from pgstore._core.places import PLACES, PUT, REMOVE, Place, place_of
+from pgstore._core.places import (
+    INSTALLING,
+    PLACES,
+    PUT,
+    REMOVE,
+    Place,
+    of_the_directory,
+    place_of,
+)
+from pgstore._core.quoting import Statements
 from pgstore._core.upcasters import Upcaster
 from pgstore._sync.cursor import Parameters, run
 from pgstore._sync.entry import Entry
@@ -35,17 +44,22 @@ class Directory:
 
     def install(self) -> None:
         """Make the table, if it is not there. Takes the right to create a schema."""
-        with self._connect() as conn, conn.transaction():
+        with of_the_directory(), self._connect() as conn, conn.transaction():
+            run(conn, INSTALLING, ())  # others may be doing the same
             for statement in sql_files.statements(sql_files.read("directory/install.sql")):
                 conn.execute(statement.encode())
 
     def put(self, store: str, conninfo: str) -> None:
-        """Say where a store is. User and password of the connection string are left out."""
-        self._run(PUT, (name_of("store", store), place_of(conninfo), "open"))
+        """Say where a store is: host, port and database, for every program.
 
-    def remove(self, store: str) -> None:
-        """Forget a store; it stays where it is."""
-        self._run(REMOVE, (name_of("store", store),))
+        User and password of the connection string are left out.
+        """
+        name = Statements(name_of("store", store)).store  # refuses what cannot be one
+        self._run(PUT, (name, place_of(conninfo), "open"))
+
+    def remove(self, store: str) -> bool:
+        """Forget a store, which stays where it is; False if the directory does not have it."""
+        return bool(self._run(REMOVE, (name_of("store", store),)))
 
     def place(self, store: str) -> Place:
         """Where a store is.
@@ -105,8 +119,9 @@ class Directory:
         """Make a store that finds its place here when it is first used; see `MessageStore`.
 
         It looks again when the store is closed where it was, and repeats the operation at the
-        new place, unless that is part of a transaction: there StoreMovedError is raised, and the
-        next transaction is at the new place. `run` and `follow` continue there.
+        new place, unless that is part of a transaction: there StoreMovedError is raised, once the
+        store is open at the new place, where the next transaction is. `run` and `follow` continue
+        there. Reads are at that place too: a standby of a store does not move with it.
         """
         return MessageStore(
             Entry(self._conninfo, name_of("store", store)),
@@ -122,7 +137,7 @@ class Directory:
         )
 
     def _run(self, statement: str, parameters: Parameters) -> list[TupleRow]:
-        with self._connect() as conn:
+        with of_the_directory(), self._connect() as conn:
             return run(conn, statement, parameters)
 
     def _connect(self) -> Connection[TupleRow]:

@@ -27,6 +27,7 @@ class Hosts:
     """The hosts of a connection string. The one that was the primary last is tried first."""
 
     def __init__(self, conninfo: str, given: Mapping[str, Any] | None = None) -> None:
+        self.conninfo = conninfo
         self._hosts = hosts_of(conninfo, given)
         self._first = 0
 

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, cast
 
@@ -43,6 +43,9 @@ Pool = ConnectionPool[Any]
 # still is: one that has become read-only keeps the connection, and nothing comes on it.
 _SOON = 1.0
 
+# While a store is closed, its new place is looked for so often.
+_LOOKS = 0.05
+
 # Of the store's own connections, whatever the connection string or the environment says.
 _OWN: dict[str, Any] = {"autocommit": True, "client_encoding": "utf8"}
 
@@ -66,12 +69,13 @@ class Source:
         self.refusal: BaseException | None = None  # why the pool cannot connect, while it cannot
         self._create = create
         self._own = {**_OWN, "prepare_threshold": prepare_threshold}
-        self.conninfo = checked(source) if isinstance(source, str) else ""
-        self.hosts = Hosts(self.conninfo)
+        own = isinstance(source, str) and entry is None
+        self.hosts = Hosts(checked(source) if own else "")
         self.leave: Callable[[], None] | None = None  # the server of the waiting connection
         self.rest = math.inf  # of the waiting connection, at most
         self._began_read_only = False  # the waiting connection
         self._entry = entry  # of a directory, which says where the store is
+        self._looked = -math.inf  # when it was asked where a closed store is
         self._lent = lent  # as a pool: a framework's connections
         given = None if source is None or isinstance(source, str) else source
         self._given: Pool | None = lent or given
@@ -84,6 +88,11 @@ class Source:
         self._closed = 0  # and done
         self._renewed = 0.0  # when the pool was drained
         self._end = Event()  # of the pool's attempts to connect
+
+    @property
+    def conninfo(self) -> str:
+        """The connection string of the store's own connections."""
+        return self.hosts.conninfo
 
     @property
     def owns_pool(self) -> bool:
@@ -153,15 +162,20 @@ class Source:
                         conn.set_autocommit(restore)
             return self._given
         if self._entry is not None:
-            self._go_to(self._entry.find())
+            self.hosts = Hosts(self._entry.find())
         options = limits(self.conninfo) | self._own
         # A plain connection first: a wrong address is an error now, not a time-out of the pool.
         connect = partial(Connection.connect, self.conninfo, **options)
-        with self.hosts.connect(connect) as conn:
-            ensure(conn, self.statements, create=self._create)
+        try:
+            with self.hosts.connect(connect) as conn:
+                ensure(conn, self.statements, create=self._create)
+        except (psycopg.Error, PgstoreError) as error:
+            if self._entry is not None:
+                error.add_note(self._entry.note)
+            raise
         self._end = Event()
         pool: Pool = ConnectionPool(
-            self.conninfo if self._entry is None else self._where,
+            self.conninfo,
             connection_class=connecting(self, self._end),
             kwargs=options,
             num_workers=1,  # which connects: a server that comes back is not to be overrun
@@ -178,35 +192,41 @@ class Source:
             raise
         return pool
 
-    def _where(self) -> str:
-        return self.conninfo
+    def look_again(self) -> bool:
+        """Go where the directory says that the store is by now; whether that is another place.
 
-    def _go_to(self, conninfo: str) -> None:
-        if conninfo != self.conninfo:
-            self.conninfo, self.hosts = conninfo, Hosts(conninfo)
-
-    def look_again(self, conninfo: str) -> str:
-        """The connection string to try next: a directory may have another one by now."""
-        if self._entry is not None:
-            with suppress(psycopg.Error, OSError):
-                conninfo = self._entry.find()
-                self._go_to(conninfo)
-        return conninfo
+        For a place that is gone, and says nothing of another one.
+        """
+        return self._entry is not None and self._go_to(self._entry.find_again())
 
     def moved(self, error: Exception) -> bool:
-        """Go where the store is by now, if it has moved, and a directory says so; else False."""
+        """Go where the store is by now, if it has moved and is of a directory; whether that is so.
+
+        Callers try again. Until the store is open at its new place they come here again and again,
+        from all tasks: only one of them asks the directory, and only so often.
+        """
         if self._entry is None or not isinstance(error, StoreMovedError):
+            return False
+        if error.store != self.name:  # of another store, to which a handler writes
             return False
         error.followed = True
         with self._lock:
-            place = self._entry.follow(error)
-            pool = self._pool
-            if pool is not None and place != self.conninfo:
-                self._go_to(place)
-                if self.leave is not None:
-                    self.leave()
-                pool.drain()
+            if time.monotonic() - self._looked > _LOOKS:
+                place = self._entry.follow(error)
+                # The latter is of a connection that was being made meanwhile.
+                self._go_to(place, anyway=self._entry.said(error) == self.conninfo)
+                self._looked = time.monotonic()
         return True
+
+    def _go_to(self, place: str | None, *, anyway: bool = False) -> bool:
+        """Replace all connections, if the place is another one; whether it is."""
+        other = place is not None and place != self.conninfo
+        if place is not None and other:
+            self.hosts = Hosts(place)
+        if (other or anyway) and self._pool is not None and not self._pool.closed:
+            self.leave_server()
+            self._pool.drain()
+        return other
 
     def renew(self, pool: Pool, began: float, *, elsewhere: bool = False) -> None:
         """Replace the pool's connections, unless that was done since then.
@@ -284,12 +304,13 @@ class Source:
                 yield conn
             return
         # Of a pool of the user's either may be a function: of a password that changes, for example.
-        conninfo = called(pool.conninfo) or ""
         kwargs = called(pool.kwargs) or {}
-        options = limits(conninfo, kwargs) | kwargs | {"autocommit": True}
+        hosts = self.hosts
+        if not self.owns_pool:
+            hosts = Hosts(called(pool.conninfo) or "", kwargs)
+        options = limits(hosts.conninfo, kwargs) | kwargs | {"autocommit": True}
         kind = DirectConnection if self.owns_pool else Connection
-        hosts = self.hosts if self.owns_pool else Hosts(conninfo, kwargs)
-        connect: Callable[..., Any] = partial(kind.connect, conninfo, **options)
+        connect: Callable[..., Any] = partial(kind.connect, hosts.conninfo, **options)
         with hosts.connect(connect) as conn:
             self._note(conn)
             yield conn

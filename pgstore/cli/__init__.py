@@ -28,7 +28,8 @@ SUBJECTS = {
     ],
     "doctor": ["doctor"],
     "transfer": ["export", "import"],
-    "moving": ["move", "stores"],
+    "moving": ["move"],
+    "directory": ["stores"],
     "verify": ["verify"],
     "administration": [
         *("retention", "truncate", "delete", "empty", "redact", "grants", "grant", "revoke"),

@@ -16,8 +16,18 @@ from pgstore.cli._errors import USAGE, format_usage, reported
 P = ParamSpec("P")
 
 COMMON = "Everywhere"
+SERVERS = "Several servers"
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+InDirectory = Annotated[
+    str | None,
+    typer.Option(
+        "--directory",
+        metavar="CONNINFO",
+        envvar="PGSTORE_DIRECTORY",
+        help="The database that has the directory of stores.",
+    ),
+]
 
 _Conninfo = Annotated[
     str | None,

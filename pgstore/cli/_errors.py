@@ -87,6 +87,9 @@ def format_error(error: Exception) -> str:
         case errors.StoreNotInstalledError() | errors.StoreOutdatedError():
             message, _, command = message.partition("; run: python -m ")
             hint = command
+        case errors.StoreMovedError():
+            message = f"{error.diag.message_primary} ({error.sqlstate})"
+            hint = f"it is at {error.conninfo}"
         case psycopg.Error():
             message = error.diag.message_primary or message
             hint = error.diag.message_hint or "; ".join(getattr(error, "__notes__", ()))

@@ -1,62 +1,24 @@
-"""Stores on several servers: the directory, and a move from one server to another."""
+"""Moving a store from one server to another."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import msgspec
 import typer
 
-from pgstore.cli._app import command, within
+from pgstore.cli._app import SERVERS, InDirectory, command, within
 from pgstore.cli._call import Call
 from pgstore.cli._errors import USAGE, CommandError
 from pgstore.cli._layout import Column
-from pgstore.cli._values import volume
 
-if TYPE_CHECKING:
-    from pgstore import Directory, Place
-
-PANEL = "Several servers"
-
-_PLACES = (
-    Column("store", least=12),
-    Column("state"),
-    Column("conninfo", title="place", least=24),
-    Column("since", rank=3),
-    Column("bytes", title="size", right=True, show=volume, rank=1),
-    Column("messages_per_second", title="messages/s", right=True, rank=1),
-    Column("behind", right=True, rank=2),
-    Column("problem", least=16, optional=True),
-)
 _FINDINGS = (
     Column("check", least=24),
     Column("found", least=16),
     Column("remedy", least=24, optional=True),
 )
 
-# The positions that were given in the last minute; the subscription that is furthest behind.
-_USE = """
-SELECT
-  (SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class AS c
-   WHERE c.relnamespace = {store}::regnamespace AND c.relkind = 'r'),
-  round(
-    (STORE.last_position() - STORE.position_before(now() - interval '1 minute')) / 60.0, 1
-  )::float,
-  (SELECT max(p.behind) FROM STORE.list_partitions() AS p)
-"""
 
-InDirectory = Annotated[
-    str | None,
-    typer.Option(
-        "--directory",
-        metavar="CONNINFO",
-        envvar="PGSTORE_DIRECTORY",
-        help="The database that has the directory of stores.",
-    ),
-]
-
-
-@command("move", panel=PANEL)
+@command("move", panel=SERVERS)
 def move(
     call: Call,
     moved: Annotated[str, typer.Argument(metavar="STORE", help="The store.")],
@@ -100,8 +62,8 @@ def move(
     is open at the new place, --abort takes it back.
 
     \b
-      pgstore move bank --to postgresql://db2/shop --directory postgresql://db0/places --dry-run
-      pgstore move bank --to postgresql://db2/shop --directory postgresql://db0/places
+      pgstore move bank --to postgresql://db2/shop --dry-run
+      pgstore move bank --to postgresql://db2/shop
     """
     import pgstore.transfer as transfer
     from pgstore import Directory
@@ -159,70 +121,6 @@ def _tell_findings(call: Call, findings: list[Any]) -> None:
     call.out.rows(rows, _FINDINGS)
     if wrong:
         raise CommandError(f"in the way of the move: {wrong[0].check}", hint=wrong[0].remedy)
-
-
-@command("stores", panel=PANEL)
-def stores(
-    call: Call,
-    directory: InDirectory = None,
-    add: Annotated[
-        str | None,
-        typer.Option("--add", metavar="STORE", help="Write down where a store is: at --conninfo."),
-    ] = None,
-) -> None:
-    """List the stores of a directory: where they are, how large, and how busy.
-
-    The directory is made by the first --add.
-
-    \b
-      pgstore stores --directory postgresql://db0/places --add bank --conninfo postgresql://db1/shop
-      pgstore stores --directory postgresql://db0/places
-    """
-    from pgstore import Directory
-
-    if directory is None:
-        raise CommandError("--directory says which database has the directory", code=USAGE)
-    listed = Directory(directory)
-    if add is not None:
-        listed.install()
-        listed.put(add, call.target.conninfo)
-        place = listed.place(add)
-        call.out.done(f"Store {add} is at {place.conninfo}.", store=add, conninfo=place.conninfo)
-        return
-    rows = (_row(directory, place) for place in _places(listed))
-    call.out.rows(rows, _PLACES, empty="The directory has no store.")
-
-
-def _places(directory: "Directory") -> "list[Place]":
-    import psycopg
-
-    try:
-        return directory.places()
-    except psycopg.errors.UndefinedTable:
-        raise CommandError(
-            "there is no directory in this database", hint="pgstore stores --add makes it"
-        ) from None
-
-
-def _row(directory: str, place: "Place") -> dict[str, Any]:
-    """A store's place, and the answer of its server, or the problem with that."""
-    import psycopg
-
-    from pgstore._core.conninfo import limits
-    from pgstore._core.places import connected
-    from pgstore._core.quoting import Statements
-    from pgstore.cli._errors import format_error
-
-    row: dict[str, Any] = msgspec.structs.asdict(place)
-    conninfo = connected(place.conninfo, directory)
-    size = rate = behind = problem = None
-    try:
-        with psycopg.connect(conninfo, autocommit=True, **limits(conninfo)) as conn:
-            statement = Statements(place.store)[_USE.replace("{store}", "quote_ident(%s)")]
-            ((size, rate, behind),) = conn.execute(statement.encode(), [place.store]).fetchall()
-    except psycopg.Error as error:
-        problem = format_error(error).partition("\n")[0]
-    return row | {"bytes": size, "messages_per_second": rate, "behind": behind, "problem": problem}
 
 
 @contextmanager

@@ -139,11 +139,20 @@ def test_a_workload_that_was_not_measured_says_so(record: Record) -> None:
 
 def test_the_page_of_the_docs_has_a_place_for_each_workload_and_plot(record: Record) -> None:
     page = PAGE.read_text()
-    elsewhere = {"choosing", "applications", "history-bytes", "history-upkeep"}
+    elsewhere = {"choosing", "applications", "history-bytes", "history-upkeep", "one-server"}
     for name in {*WORKLOADS, *PARTS, "targets", "before-after"} - elsewhere:
         assert f"<!-- {name} -->" in page, name
     page = filled(page, record)
     assert sorted(re.findall(r"\(performance/([\w-]+)\.svg\)", page)) == sorted(plots(record))
+
+
+def test_one_server_has_the_fewest_and_the_most_messages(record: Record) -> None:
+    assert PARTS["one-server"](record).splitlines() == [
+        "|  | 100 messages | 100,000 messages |",
+        "| --- | ---: | ---: |",
+        "| Title of growth/client, messages/s |  | 4,000 |",
+        "| Title of growth/writes, messages/s | 100 |  |",
+    ]
 
 
 def test_missing_contenders_are_named(record: Record) -> None:

@@ -17,7 +17,7 @@ from tests.sql.test_rights import relations, routines, statements
 KINDS = ["read", "write", "consume", "monitor", "admin"]
 
 # Functions that change rights: for the owner, whatever was granted.
-OWNERS = {"grant_access", "revoke_access", "repair_sequences"}
+OWNERS = {"grant_access", "revoke_access", "repair_sequences", "fence_store", "lift_fence"}
 
 
 @pytest.fixture

@@ -125,20 +125,18 @@ def test_what_others_log_is_legible_where_the_log_is_the_terminal() -> None:
 
 def test_the_log_of_the_pool_is_legible(caplog: pytest.LogCaptureFixture) -> None:
     class Owner:
-        hosts = Hosts("")
+        hosts = Hosts("host='/nowhere\x1b[2J\u202e'")
         outage = Outage("bank")
         refusal: BaseException | None = None
 
-        def look_again(self, conninfo: str) -> str:
-            return conninfo
+        def look_again(self) -> bool:
+            return False
 
     end = Event()
     end.set()
     kind = connecting(Owner(), end)
     with (
-        psycopg_pool.ConnectionPool(
-            "host='/nowhere\x1b[2J\u202e'", connection_class=kind, open=True, min_size=1
-        ) as pool,
+        psycopg_pool.ConnectionPool(connection_class=kind, open=True, min_size=1) as pool,
         pytest.raises(psycopg_pool.PoolTimeout),
     ):
         pool.wait(0.5)

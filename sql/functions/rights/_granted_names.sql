@@ -42,8 +42,8 @@ BEGIN
     WHEN 'monitor' THEN ARRAY[
       'safe_position', 'horizon', 'horizon_age', 'last_position', 'schema_version',
       'applied_migrations', 'needed_version',
-      'subscription_position', 'list_subscriptions', 'list_partitions', 'list_parked',
-      'list_retention', 'store_statistics', 'health', 'count_parked', 'list_stuck',
+      'subscription_position', 'position_before', 'list_subscriptions', 'list_partitions',
+      'list_parked', 'list_retention', 'store_statistics', 'health', 'count_parked', 'list_stuck',
       'count_scheduled',
       '_subscription_health', '_server_health', 'stream_statistics', 'category_statistics',
       'type_statistics', 'writers_in_flight', '_stream_lock_class', '_mark_lock_class',

@@ -39,7 +39,9 @@ BEGIN
       known_positions := string_to_array(split_part(decided_upon, '+', 2), ',')::bigint[];
     END IF;
     -- The last one is the highest, as read_tagged orders them.
-    IF greatest(after_position, known_positions[cardinality(known_positions)]) > _drawn_position()
+    IF _is_open()
+      AND greatest(after_position, known_positions[cardinality(known_positions)])
+        > _drawn_position()
     THEN
       PERFORM _refuse_position(
         greatest(after_position, known_positions[cardinality(known_positions)])

@@ -52,7 +52,7 @@ BEGIN
       AND a.version = k.n
     LIMIT 1
   ) AS m
-  WHERE m.message_id IS DISTINCT FROM k.message_id
+  WHERE m.message_id IS DISTINCT FROM k.message_id AND _is_open()
   ORDER BY k.n
   LIMIT 1;
   IF FOUND THEN

@@ -63,7 +63,8 @@ BEGIN
     ORDER BY m.version DESC
     LIMIT 1
   ) AS l ON true
-  WHERE s.stream = write_arrays.stream COLLATE "C";
+  -- A closed store's version is not the stream's.
+  WHERE s.stream = write_arrays.stream COLLATE "C" AND _is_open();
   IF NOT FOUND THEN
     PERFORM _refuse_target(stream, NULL);
     SELECT c.stream_id, c.category_key, bigint '0' AS version, false AS checked INTO target

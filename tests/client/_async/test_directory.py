@@ -4,65 +4,26 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 import pgstore
-from pgstore import AsyncDirectory, AsyncMessageStore
+from pgstore import AsyncMessageStore
 from pgstore._compat.tasks import AsyncTask
-from pgstore._core.places import connected, place_of
+from pgstore._core.places import place_of
+from tests.client._async.places import Servers
 from tests.client.messages import EventA
+from tests.client.parallel import AsyncParallel
 
 pytestmark = pytest.mark.anyio
 
 
-class Servers:
-    """A store at two places, of which it is closed at the second, and a directory at a third."""
-
-    def __init__(self, first: str, second: str, third: str) -> None:
-        self.first, self.second = first, second
-        self.directory = AsyncDirectory(third)
-
-    async def close(self, conninfo: str, other: str) -> None:
-        await self._run(conninfo, "SELECT bank.fence_store(%s)", place_of(other))
-
-    async def open(self, conninfo: str) -> None:
-        await self._run(conninfo, "SELECT bank.lift_fence()")
-
-    async def streams(self, conninfo: str) -> list[str]:
-        rows = await self._run(conninfo, "SELECT stream FROM bank.all_messages ORDER BY 1")
-        return [stream for (stream,) in rows]
-
-    async def move(self) -> None:
-        """As `pgstore move`, but for the messages, of which there are none."""
-        await self.close(self.first, self.second)
-        await self.open(self.second)
-        await self.directory.put("bank", self.second)
-
-    async def _run(self, conninfo: str, statement: str, *parameters: str) -> list[Any]:
-        async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as conn:
-            return await (await conn.execute(statement.encode(), parameters)).fetchall()
-
-
 @pytest.fixture
 async def servers(conninfo: str) -> AsyncIterator[Servers]:
-    names = [f"place_{uuid4().hex[:12]}" for _ in range(3)]
-    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as conn:
-        for name in names:
-            await conn.execute(f"CREATE DATABASE {name}".encode())
-        first, second, third = (make_conninfo(conninfo, dbname=name) for name in names)
-        for place in (first, second):
-            pgstore.install(place, store="bank")
-        servers = Servers(first, second, third)
-        await servers.close(second, first)
-        await servers.directory.install()
-        await servers.directory.put("bank", first)
+    async with Servers.made(conninfo) as servers:
         yield servers
-        for name in names:
-            await conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @pytest.fixture
@@ -86,25 +47,14 @@ async def test_directory_says_where_a_store_is_without_user_and_password(servers
     assert [each.store for each in await directory.places()] == ["bank", "shop"]
     await directory.put("shop", place.conninfo)
     assert await directory.place("shop") == place
-    await directory.remove("shop")
+    assert await directory.remove("shop")
+    assert not await directory.remove("shop")
     with pytest.raises(pgstore.StoreNotInDirectoryError) as caught:
         await directory.place("shop")
     assert caught.value.store == "shop"
     store = directory.store("shop", messages=EventA)
     with pytest.raises(pgstore.StoreNotInDirectoryError):
         await store.write("a-1", EventA(1))
-
-
-def test_store_connects_with_all_that_is_not_the_place_of_the_directory() -> None:
-    own = "host=directory dbname=d user=me password=secret sslmode=require"
-    assert conninfo_to_dict(connected("host=db2 port=6000 dbname=shop", own)) == {
-        "host": "db2",
-        "port": "6000",
-        "dbname": "shop",
-        "user": "me",
-        "password": "secret",
-        "sslmode": "require",
-    }
 
 
 async def test_operations_continue_at_the_new_place(
@@ -185,6 +135,30 @@ async def test_store_without_a_directory_raises(servers: Servers) -> None:
             async for _ in store.follow():
                 pass
     assert await servers.streams(servers.second) == []
+
+
+async def test_follower_that_waits_continues_at_the_new_place(
+    servers: Servers, store: AsyncMessageStore[EventA]
+) -> None:
+    seen: list[int] = []
+
+    async def follow() -> None:
+        async for stored in store.follow(types=[EventA]):
+            seen.append(stored.message.num)
+            if len(seen) == 2:
+                return
+
+    await store.write("a-1", EventA(1))
+    task = AsyncTask(follow, "follower")
+    # It waits on the connection that it has borrowed.
+    await AsyncParallel.until(lambda: not store._waker.lending._returned.is_set())
+    await servers.run(servers.second, "SELECT bank.lift_fence()")
+    await servers.run(servers.second, "SELECT bank.write_message('a-0', 'EventA', '{\"num\": 0}')")
+    await servers.run(servers.second, "SELECT bank.fence_store('host=elsewhere')")
+    await servers.move()
+    await store.write("a-2", EventA(2))
+    await task.join()
+    assert seen == [1, 2]
 
 
 async def test_worker_continues_at_the_new_place_and_blames_no_message(

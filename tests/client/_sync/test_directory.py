@@ -6,63 +6,24 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 import pgstore
-from pgstore import Directory, MessageStore
+from pgstore import MessageStore
 from pgstore._compat.tasks import Task
-from pgstore._core.places import connected, place_of
+from pgstore._core.places import place_of
+from tests.client._sync.places import Servers
 from tests.client.messages import EventA
-
-
-class Servers:
-    """A store at two places, of which it is closed at the second, and a directory at a third."""
-
-    def __init__(self, first: str, second: str, third: str) -> None:
-        self.first, self.second = first, second
-        self.directory = Directory(third)
-
-    def close(self, conninfo: str, other: str) -> None:
-        self._run(conninfo, "SELECT bank.fence_store(%s)", place_of(other))
-
-    def open(self, conninfo: str) -> None:
-        self._run(conninfo, "SELECT bank.lift_fence()")
-
-    def streams(self, conninfo: str) -> list[str]:
-        rows = self._run(conninfo, "SELECT stream FROM bank.all_messages ORDER BY 1")
-        return [stream for (stream,) in rows]
-
-    def move(self) -> None:
-        """As `pgstore move`, but for the messages, of which there are none."""
-        self.close(self.first, self.second)
-        self.open(self.second)
-        self.directory.put("bank", self.second)
-
-    def _run(self, conninfo: str, statement: str, *parameters: str) -> list[Any]:
-        with psycopg.Connection.connect(conninfo, autocommit=True) as conn:
-            return conn.execute(statement.encode(), parameters).fetchall()
+from tests.client.parallel import Parallel
 
 
 @pytest.fixture
 def servers(conninfo: str) -> Iterator[Servers]:
-    names = [f"place_{uuid4().hex[:12]}" for _ in range(3)]
-    with psycopg.Connection.connect(conninfo, autocommit=True) as conn:
-        for name in names:
-            conn.execute(f"CREATE DATABASE {name}".encode())
-        first, second, third = (make_conninfo(conninfo, dbname=name) for name in names)
-        for place in (first, second):
-            pgstore.install(place, store="bank")
-        servers = Servers(first, second, third)
-        servers.close(second, first)
-        servers.directory.install()
-        servers.directory.put("bank", first)
+    with Servers.made(conninfo) as servers:
         yield servers
-        for name in names:
-            conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 @pytest.fixture
@@ -86,25 +47,14 @@ def test_directory_says_where_a_store_is_without_user_and_password(servers: Serv
     assert [each.store for each in directory.places()] == ["bank", "shop"]
     directory.put("shop", place.conninfo)
     assert directory.place("shop") == place
-    directory.remove("shop")
+    assert directory.remove("shop")
+    assert not directory.remove("shop")
     with pytest.raises(pgstore.StoreNotInDirectoryError) as caught:
         directory.place("shop")
     assert caught.value.store == "shop"
     store = directory.store("shop", messages=EventA)
     with pytest.raises(pgstore.StoreNotInDirectoryError):
         store.write("a-1", EventA(1))
-
-
-def test_store_connects_with_all_that_is_not_the_place_of_the_directory() -> None:
-    own = "host=directory dbname=d user=me password=secret sslmode=require"
-    assert conninfo_to_dict(connected("host=db2 port=6000 dbname=shop", own)) == {
-        "host": "db2",
-        "port": "6000",
-        "dbname": "shop",
-        "user": "me",
-        "password": "secret",
-        "sslmode": "require",
-    }
 
 
 def test_operations_continue_at_the_new_place(
@@ -182,6 +132,30 @@ def test_store_without_a_directory_raises(servers: Servers) -> None:
             for _ in store.follow():
                 pass
     assert servers.streams(servers.second) == []
+
+
+def test_follower_that_waits_continues_at_the_new_place(
+    servers: Servers, store: MessageStore[EventA]
+) -> None:
+    seen: list[int] = []
+
+    def follow() -> None:
+        for stored in store.follow(types=[EventA]):
+            seen.append(stored.message.num)
+            if len(seen) == 2:
+                return
+
+    store.write("a-1", EventA(1))
+    task = Task(follow, "follower")
+    # It waits on the connection that it has borrowed.
+    Parallel.until(lambda: not store._waker.lending._returned.is_set())
+    servers.run(servers.second, "SELECT bank.lift_fence()")
+    servers.run(servers.second, "SELECT bank.write_message('a-0', 'EventA', '{\"num\": 0}')")
+    servers.run(servers.second, "SELECT bank.fence_store('host=elsewhere')")
+    servers.move()
+    store.write("a-2", EventA(2))
+    task.join()
+    assert seen == [1, 2]
 
 
 def test_worker_continues_at_the_new_place_and_blames_no_message(

@@ -1,0 +1,319 @@
+"""Directories that are away, wrong, late or locked."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+import pgstore
+from pgstore import AsyncDirectory, AsyncMessageStore
+from pgstore._async import entry
+from pgstore._core.places import place_of
+from tests.client._async.places import Servers
+from tests.client.messages import EventA
+from tests.client.parallel import AsyncParallel
+from tests.client.proxy import Proxy
+
+Store = AsyncMessageStore[EventA]
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def servers(conninfo: str) -> AsyncIterator[Servers]:
+    async with Servers.made(conninfo) as servers:
+        yield servers
+
+
+@pytest.fixture
+async def store(servers: Servers) -> AsyncIterator[Store]:
+    async with servers.directory.store("bank", messages=EventA) as store:
+        yield store
+
+
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the place that the closed store says tried soon, whatever the directory says."""
+    monkeypatch.setattr(entry, "_DIRECTORY_FIRST", 0.2)
+
+
+async def test_running_store_follows_a_move_while_the_directory_is_away(
+    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.write("a-1", EventA(1))
+    soon(monkeypatch)
+    dbname = str(conninfo_to_dict(servers.third)["dbname"])
+    await servers.close(servers.first, servers.second)
+    await servers.open(servers.second)
+    async with await psycopg.AsyncConnection.connect(servers.first, autocommit=True) as conn:
+        await conn.execute(f"DROP DATABASE {dbname} WITH (FORCE)".encode())
+    await store.write("a-2", EventA(1))
+    assert await servers.streams(servers.second) == ["a-2"]
+    with pytest.raises(psycopg.OperationalError) as caught:
+        await servers.directory.store("bank", messages=EventA).stream_version("a-1")
+    assert str(caught.value).startswith("the directory of stores: ")
+    assert dbname in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM pgstore_directory.stores",
+        "UPDATE pgstore_directory.stores SET conninfo = 'neither'",
+        "UPDATE pgstore_directory.stores SET conninfo = 'host=127.0.0.1 port=1 dbname=d'",
+    ],
+)
+async def test_running_store_follows_a_move_though_its_entry_is_wrong(
+    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    await store.write("a-1", EventA(1))
+    soon(monkeypatch)
+    await servers.run(servers.third, change)
+    await servers.close(servers.first, servers.second)
+    await servers.open(servers.second)
+    if "port=1" in change:  # the directory is believed first: a time-out of the pool, or two
+        store._database.source._pool.timeout = 1.0  # type: ignore[union-attr]
+        for _ in range(20):
+            try:
+                await store.write("a-2", EventA(1))
+                break
+            except psycopg.OperationalError:
+                await servers.directory.put("bank", servers.second)
+    else:
+        await store.write("a-2", EventA(1))
+    assert await servers.streams(servers.second) == ["a-2"]
+
+
+async def test_directory_that_is_locked_does_not_hold_a_store_up_for_ever(
+    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.write("a-1", EventA(1))
+    soon(monkeypatch)
+    limit = "SELECT set_config('statement_timeout', '100ms', true)"
+    monkeypatch.setattr(entry, "LIMIT", limit)
+    async with await psycopg.AsyncConnection.connect(servers.third) as conn:
+        await conn.execute("LOCK TABLE pgstore_directory.stores")
+        await servers.close(servers.first, servers.second)
+        await servers.open(servers.second)
+        await store.write("a-2", EventA(1))
+    assert await servers.streams(servers.second) == ["a-2"]
+
+
+async def test_error_of_a_new_store_says_what_the_directory_has(servers: Servers) -> None:
+    store = servers.directory.store("bank", messages=EventA)
+    await servers.directory.put("bank", servers.third)
+    with pytest.raises(pgstore.StoreNotInstalledError) as missing:
+        await store.stream_version("a-1")
+    assert f"is at {place_of(servers.third)}" in missing.value.__notes__[-1]
+    await servers.run(servers.third, "UPDATE pgstore_directory.stores SET conninfo = 'neither'")
+    with pytest.raises(pgstore.InvalidArgumentError, match="the place of store bank"):
+        await store.stream_version("a-1")
+    with pytest.raises(psycopg.errors.UndefinedTable) as caught:
+        await AsyncDirectory(servers.first).place("bank")
+    assert "Directory.install()" in caught.value.__notes__[0]
+
+
+async def test_directory_is_believed_before_the_closed_store(
+    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program that moves a store may reach its place by another name; also the second time."""
+    monkeypatch.setattr(entry, "_DIRECTORY_FIRST", 60.0)
+    await store.write("a-1", EventA(1))
+    other_name = "host=127.0.0.1 port=1 dbname=d"
+    async with AsyncParallel() as parallel:
+        await servers.run(servers.first, "SELECT bank.fence_store(%s)", other_name)
+        await parallel.start(lambda: store.write("a-2", EventA(1)))
+        await parallel.until(lambda: store._database.source._looked > 0)
+        await servers.open(servers.first)
+        assert [each.version for each in await parallel.results()] == [1]
+    # That was long ago.
+    asked: Any = store._database.source._entry
+    asked._said_first -= 1000
+    asked._said_last -= 1000
+    await servers.run(servers.first, "SELECT bank.fence_store(%s)", other_name)
+    await servers.open(servers.second)
+    await servers.directory.put("bank", servers.second)
+    await store.write("a-3", EventA(1))
+    assert await servers.streams(servers.second) == ["a-3"]
+    # Wherever the place comes from, an attempt to connect and a silent server have limits.
+    assert conninfo_to_dict(store._database.source.conninfo)["connect_timeout"] == "5"
+
+
+async def test_directory_that_has_an_older_place_is_corrected_by_the_closed_store(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soon(monkeypatch)
+    await servers.close(servers.first, servers.second)
+    await servers.open(servers.second)
+    async with servers.directory.store("bank", messages=EventA) as store:
+        await store.write("a-1", EventA(1))
+        await store.write("a-2", EventA(1))
+    assert await servers.streams(servers.second) == ["a-1", "a-2"]
+
+
+async def test_store_that_cannot_connect_looks_into_the_directory(
+    servers: Servers, store: Store
+) -> None:
+    """The server is gone, and another one has the store: no error says where it is."""
+    await store.write("a-1", EventA(1))
+    seen: list[str] = []
+
+    async def follow() -> None:
+        async for stored in store.follow():
+            seen.append(stored.stream)
+            if len(seen) == 2:
+                return
+
+    async with AsyncParallel() as parallel:
+        await parallel.start(follow)
+        await parallel.until(lambda: seen == ["a-1"])
+        await servers.open(servers.second)
+        await servers.run(servers.second, "SELECT bank.skip_positions(1)")
+        await servers.shut(servers.first, "a.query !~ 'fall_asleep|horizon'")
+        await servers.directory.put("bank", servers.second)
+        await store.write("a-2", EventA(1))
+        assert await parallel.results() == [None]
+    assert seen == ["a-1", "a-2"]
+    assert await servers.streams(servers.second) == ["a-2"]
+
+
+async def test_store_that_has_corrected_the_directory_waits_where_it_is(
+    servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The former server is gone, and the program that moved the store has changed no entry."""
+    soon(monkeypatch)
+    await servers.close(servers.first, servers.second)
+    await servers.open(servers.second)
+    await store.write("a-1", EventA(1))
+    for place in (servers.first, servers.second):
+        await servers.shut(place)
+    async with AsyncParallel() as parallel:
+        await parallel.start(lambda: store.write("a-2", EventA(1)))
+        questions = entry.AsyncEntry.place
+        asked: list[int] = []
+
+        async def counted(self: entry.AsyncEntry) -> pgstore.Place:
+            asked.append(1)
+            return await questions(self)
+
+        monkeypatch.setattr(entry.AsyncEntry, "place", counted)
+        await parallel.until(lambda: len(asked) > 1)
+        await servers.reopen(servers.second)
+        (position,) = await parallel.results()
+    assert position.version == 1
+    assert await servers.streams(servers.second) == ["a-1", "a-2"]
+
+
+@pytest.mark.parametrize("what", ["SCHEMA bank CASCADE", "DATABASE {} WITH (FORCE)"])
+async def test_store_that_was_idle_finds_its_place_after_the_former_one_is_gone(
+    servers: Servers, store: Store, what: str
+) -> None:
+    await store.write("a-1", EventA(1))
+    await servers.move()
+    dbname = conninfo_to_dict(servers.first)["dbname"]
+    place = servers.third if "DATABASE" in what else servers.first
+    await servers.run(place, f"DROP {what.format(dbname)}")
+    if "DATABASE" not in what:
+        with pytest.raises(psycopg.errors.InvalidSchemaName):
+            async with store.transaction() as conn:
+                await store.write("a-2", EventA(1), conn=conn)
+        async with store.transaction() as conn:
+            await store.write("a-2", EventA(1), conn=conn)
+    await store.write("a-3", EventA(1))
+    assert (await servers.streams(servers.second))[-1] == "a-3"
+    await servers.run(servers.second, "DROP SCHEMA bank CASCADE")
+    with pytest.raises(psycopg.errors.InvalidSchemaName):
+        await store.write("a-4", EventA(1))
+
+
+async def test_store_whose_place_is_read_only_looks_into_the_directory(
+    servers: Servers, store: Store
+) -> None:
+    """As of a former primary that answers, after a failover to another address."""
+    await store.write("a-1", EventA(1))
+    dbname = conninfo_to_dict(servers.first)["dbname"]
+    read_only = f"ALTER DATABASE {dbname} SET default_transaction_read_only = on"
+    await servers.run(servers.third, read_only)
+    await servers.end_sessions(servers.first)
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        await store.write("a-2", EventA(1))
+    await servers.open(servers.second)
+    await servers.directory.put("bank", servers.second)
+    await store.write("a-2", EventA(1))
+    assert await servers.streams(servers.second) == ["a-2"]
+    await servers.directory.put("bank", servers.first)
+    await servers.close(servers.second, servers.first)
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        await store.write("a-3", EventA(1))
+    await servers.run(servers.second, "SELECT bank.lift_fence()")
+    await servers.directory.put("bank", servers.second)
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        async with store.transaction() as conn:
+            await store.write("a-3", EventA(1), conn=conn)
+    async with store.transaction() as conn:
+        await store.write("a-3", EventA(1), conn=conn)
+    assert await servers.streams(servers.second) == ["a-2", "a-3"]
+
+
+async def test_store_that_was_idle_reads_after_the_former_place_is_gone(
+    servers: Servers, store: Store
+) -> None:
+    await store.write("a-1", EventA(1))
+    await servers.move()
+    await servers.run(servers.first, "DROP SCHEMA bank CASCADE")
+    assert await store.stream_version("a-1") == 0
+
+
+async def test_entry_may_have_several_hosts(servers: Servers) -> None:
+    with Proxy.running(servers.first) as proxy:
+        parts = conninfo_to_dict(proxy.conninfo)
+        several = make_conninfo(
+            host=f"127.0.0.1,{parts['host']}",
+            port=f"1,{parts['port']}",
+            dbname=parts["dbname"],
+            target_session_attrs="read-write",
+        )
+        await servers.directory.put("bank", several)
+        assert conninfo_to_dict((await servers.directory.place("bank")).conninfo) == (
+            conninfo_to_dict(several)
+        )
+        async with servers.directory.store("bank", messages=EventA) as store:
+            await store.write("a-1", EventA(1))
+            await servers.move()
+            await store.write("a-2", EventA(1))
+    assert await servers.streams(servers.first) == ["a-1"]
+    assert await servers.streams(servers.second) == ["a-2"]
+
+
+async def test_directory_is_installed_by_several_at_once_and_read_with_two_rights(
+    servers: Servers, conninfo: str
+) -> None:
+    directory = AsyncDirectory(servers.first)
+    async with AsyncParallel() as parallel:
+        async with await psycopg.AsyncConnection.connect(servers.first) as conn:
+            await conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('x', 0))")
+            await conn.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended('pgstore_directory', 0))"
+            )
+            await parallel.start(directory.install, directory.install)
+            waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            rows: list[Any] = []
+
+            while rows != [(2,)]:
+                rows = await servers.run(servers.first, waiting)
+        assert await parallel.results() == [None, None]
+    role = f"reader_{conninfo_to_dict(servers.first)['dbname']}"
+    async with await psycopg.AsyncConnection.connect(servers.first, autocommit=True) as conn:
+        await conn.execute(f"CREATE ROLE {role} LOGIN".encode())
+        try:
+            reader = AsyncDirectory(make_conninfo(servers.first, user=role))
+            with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
+                await reader.places()
+            assert "USAGE on the schema" in caught.value.__notes__[0]
+            await conn.execute(f"GRANT USAGE ON SCHEMA pgstore_directory TO {role}".encode())
+            await conn.execute(f"GRANT SELECT ON pgstore_directory.stores TO {role}".encode())
+            assert await reader.places() == []
+        finally:
+            await conn.execute(f"DROP OWNED BY {role}".encode())
+            await conn.execute(f"DROP ROLE {role}".encode())
