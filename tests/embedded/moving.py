@@ -100,7 +100,7 @@ class Load:
             ),
             "the writers do not go on",
         )
-        assert self.errors == []
+        self._raise_error()
 
     def settle(self) -> None:
         """End the writers, and wait until everybody has seen what they have written."""
@@ -113,7 +113,12 @@ class Load:
         end = self.followed[-1]
         for each in self._subscriptions:
             each.wait_until(end, timeout=PATIENCE)
-        assert self.errors == []
+        self._raise_error()
+
+    def _raise_error(self) -> None:
+        """Raise what has ended a program."""
+        for error in self.errors:
+            raise error
 
     def _open(self) -> MessageStore[Noted]:
         return self._opened.enter_context(self._directory.store(STORE, messages=Noted))
