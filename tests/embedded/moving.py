@@ -37,6 +37,39 @@ def rows(conninfo: str, statement: str, *parameters: object) -> list[Any]:
         return conn.execute(statement.encode(), parameters or None).fetchall()
 
 
+def left_behind(conninfo: str) -> list[str]:
+    """What a move makes in a database, and removes."""
+    return [
+        name
+        for (name,) in rows(
+            conninfo,
+            "SELECT pubname FROM pg_publication UNION ALL SELECT subname FROM pg_subscription"
+            " WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " UNION ALL SELECT slot_name FROM pg_replication_slots"
+            " WHERE database = current_database()",
+        )
+    ]
+
+
+def remove_left_behind(conninfo: str) -> None:
+    """Remove it, after a test that has failed: no database can be dropped with it."""
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        for (name,) in conn.execute(
+            "SELECT subname FROM pg_subscription WHERE subdbid ="
+            " (SELECT oid FROM pg_database WHERE datname = current_database())"
+        ).fetchall():
+            for words in ("ALTER {} DISABLE", "ALTER {} SET (slot_name = NONE)", "DROP {}"):
+                conn.execute(words.format(f"SUBSCRIPTION {name}").encode())
+        conn.execute(
+            "SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots"
+            " WHERE database = current_database() AND active_pid IS NOT NULL"
+        )
+        conn.execute(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+            " WHERE database = current_database()"
+        )
+
+
 class Load:
     """Four writers, a follower, and two subscriptions: effects here, and in another database."""
 

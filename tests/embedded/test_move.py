@@ -1,7 +1,7 @@
 """A store moves to another server, and back, while programs use it."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
@@ -13,7 +13,7 @@ from pgstore._core.places import place_of
 from pgstore.embedded import Server
 from pgstore.transfer import STEPS, Move, MoveError
 from tests.amounts import LONG, amount
-from tests.embedded.moving import EFFECTS, STORE, Load, Noted, rows
+from tests.embedded.moving import EFFECTS, STORE, Load, Noted, left_behind, remove_left_behind, rows
 
 _SETTINGS = {
     "wal_level": "logical",
@@ -73,11 +73,16 @@ def places(servers: tuple[Server, Server]) -> Iterator[Places]:
     directory = Directory(third)
     directory.install()
     directory.put(STORE, source)
-    yield Places(source, target, directory, third)
-    for server in servers:
-        with psycopg.connect(server.conninfo, autocommit=True) as conn:
-            for name in names:
-                conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    try:
+        yield Places(source, target, directory, third)
+    finally:
+        # Subscriptions first: a worker would use its slot again.
+        for each in (*found, *found):
+            remove_left_behind(each)
+        for server in servers:
+            with psycopg.connect(server.conninfo, autocommit=True) as conn:
+                for name in names:
+                    conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 def effects(conninfo: str) -> list[int]:
@@ -107,19 +112,6 @@ def verified(conninfo: str) -> None:
         assert [each for each in transfer.verify(conn, store=STORE) if each.wrong] == []
 
 
-def left_behind(conninfo: str) -> list[str]:
-    return [
-        name
-        for (name,) in rows(
-            conninfo,
-            "SELECT pubname FROM pg_publication UNION ALL SELECT subname FROM pg_subscription"
-            " WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            " UNION ALL SELECT slot_name FROM pg_replication_slots"
-            " WHERE database = current_database()",
-        )
-    ]
-
-
 def move(places: Places, **options: object) -> list[str]:
     """Move the store; the steps."""
     steps: list[str] = []
@@ -127,15 +119,13 @@ def move(places: Places, **options: object) -> list[str]:
     def told(step: str, detail: str) -> None:
         steps.append(step)
 
-    with Move(
-        places.source,
-        places.target,
-        store=STORE,
-        directory=places.directory,
-        progress=told,
-        replace_closed=True,
-        **options,  # type: ignore[arg-type]
-    ) as found:
+    given: dict[str, Any] = {
+        "store": STORE,
+        "directory": places.directory,
+        "progress": told,
+        "replace_closed": True,
+    }
+    with Move(places.source, places.target, **given | options) as found:
         found.run()
     return steps
 
@@ -280,13 +270,16 @@ def test_transaction_in_the_way_is_named_and_the_store_stays_open(places: Places
 def test_target_that_does_not_catch_up_leaves_the_store_open(places: Places) -> None:
     with store_of(places) as store, psycopg.connect(places.target) as target:
         store.write("note-1", Noted(1))
-        run_until(places, "fence")
-        # The row of the new stream waits for this one: the messages do not arrive.
-        target.execute("SET session_replication_role = replica")
-        target.execute("INSERT INTO bank.streams SELECT 2, 0, 'note-2', 'note', 0")
-        store.write("note-2", Noted(2))
+
+        def told(step: str, detail: str) -> None:
+            if step == "fence":
+                # The row of the new stream waits for this one: the messages do not arrive.
+                target.execute("SET session_replication_role = replica")
+                target.execute("INSERT INTO bank.streams SELECT 2, 0, 'note-2', 'note', 0")
+                store.write("note-2", Noted(2))
+
         with pytest.raises(MoveError, match="caught up"):
-            move(places, patience=0.2)
+            move(places, progress=told, patience=0.2)
         assert rows(places.source, "SELECT FROM bank.fence_of_store()") == []
         store.write("note-1", Noted(3))
         target.rollback()

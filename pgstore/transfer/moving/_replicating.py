@@ -101,13 +101,19 @@ class Replication:
         """Wait until the target has what is there, and keeps up."""
         self._step("copy", "")
         worked, before = time.monotonic(), (-1, 0)
+        here = self._source.value(q.BYTES, self._source.store) >> 20
         while True:
             ((tables, copied, works),) = self._target.rows(q.COPIED, self._name) or [(1, 0, False)]
             behind = self._source.value(q.BEHIND, self._name)
             errors = self._errors()
             if behind is None:
                 self._refuse_lost()
-            self._step("copy", f"{copied} of {tables} tables, {int(behind or 0) >> 10} kB behind")
+            there = self._target.value(q.BYTES, self._target.store) >> 20
+            self._step(
+                "copy",
+                f"{copied} of {tables} tables, {there} of {here} MB,"
+                f" {int(behind or 0) >> 10} kB behind",
+            )
             if copied == tables and works and behind is not None and behind < _CLOSE:
                 return
             if works:

@@ -89,6 +89,10 @@ JOIN pg_subscription_rel AS r ON r.srsubid = s.oid
 WHERE s.subname = %s
 GROUP BY s.subname
 """
+BYTES = """
+SELECT coalesce(sum(pg_relation_size(c.oid)), 0)::bigint FROM pg_class AS c
+WHERE c.relnamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %s)
+"""
 # Errors of the subscription's workers: PostgreSQL 15 and newer count them.
 ERRORS = """
 SELECT s.apply_error_count + s.sync_error_count

@@ -11,7 +11,7 @@ DECLARE
 BEGIN
   SELECT l.sequence, l.last_value, l.highest INTO behind
   FROM list_sequences() AS l
-  WHERE l.last_value < l.highest
+  WHERE _is_open() AND l.last_value < l.highest
   LIMIT 1;
   IF FOUND THEN
     RAISE EXCEPTION USING
