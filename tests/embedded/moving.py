@@ -5,12 +5,15 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 import psycopg
+import pytest
 
-from pgstore import Directory, MessageStore, StoreMovedError, Subscription
+import pgstore
+from pgstore import Directory, MessageStore, StoreMovedError, Subscription, transfer
+from pgstore.transfer import Move
 
 PATIENCE = 60.0
 # After each write: the subscriptions are to keep up on a busy machine.
@@ -51,23 +54,21 @@ def left_behind(conninfo: str) -> list[str]:
     ]
 
 
-def remove_left_behind(conninfo: str) -> None:
+def remove_left_behind(*conninfos: str) -> None:
     """Remove it, after a test that has failed: no database can be dropped with it."""
-    with psycopg.connect(conninfo, autocommit=True) as conn:
-        for (name,) in conn.execute(
-            "SELECT subname FROM pg_subscription WHERE subdbid ="
-            " (SELECT oid FROM pg_database WHERE datname = current_database())"
-        ).fetchall():
-            for words in ("ALTER {} DISABLE", "ALTER {} SET (slot_name = NONE)", "DROP {}"):
-                conn.execute(words.format(f"SUBSCRIPTION {name}").encode())
-        conn.execute(
-            "SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots"
-            " WHERE database = current_database() AND active_pid IS NOT NULL"
-        )
-        conn.execute(
-            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-            " WHERE database = current_database()"
-        )
+    # Subscriptions first: a worker would use its slot again.
+    for conninfo in conninfos:
+        with psycopg.connect(conninfo, autocommit=True) as conn:
+            for (name,) in conn.execute(
+                "SELECT subname FROM pg_subscription WHERE subdbid ="
+                " (SELECT oid FROM pg_database WHERE datname = current_database())"
+            ).fetchall():
+                for words in ("ALTER {} DISABLE", "ALTER {} SET (slot_name = NONE)", "DROP {}"):
+                    conn.execute(words.format(f"SUBSCRIPTION {name}").encode())
+    for conninfo in conninfos:
+        slots = "FROM pg_replication_slots WHERE database = current_database()"
+        rows(conninfo, f"SELECT pg_terminate_backend(active_pid, 10000) {slots} AND active")
+        rows(conninfo, f"SELECT pg_drop_replication_slot(slot_name) {slots}")
 
 
 class Load:
@@ -212,3 +213,64 @@ class Load:
         self._effects.execute(
             "INSERT INTO public.effects VALUES (%s) ON CONFLICT DO NOTHING", [message.number]
         )
+
+
+class Places(NamedTuple):
+    """Where the store is and where it is to go, a directory, and a database of effects."""
+
+    source: str
+    target: str
+    directory: Directory
+    elsewhere: str
+
+    def back(self) -> "Places":
+        return self._replace(source=self.target, target=self.source)
+
+
+def verified(conninfo: str) -> None:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        assert [each for each in transfer.verify(conn, store=STORE) if each.wrong] == []
+
+
+def move(places: Places, **options: object) -> list[str]:
+    """Move the store; the steps."""
+    steps: list[str] = []
+
+    def told(step: str, detail: str) -> None:
+        steps.append(step)
+
+    given: dict[str, Any] = {
+        "store": STORE,
+        "directory": places.directory,
+        "progress": told,
+        "replace_closed": True,
+    }
+    with Move(places.source, places.target, **given | options) as found:
+        found.run()
+    return steps
+
+
+class Ended(BaseException):
+    """Ends a move here."""
+
+
+def run_until(places: Places, last: str) -> None:
+    """As if the program had been killed before a step: nothing is done after that."""
+
+    def told(step: str, detail: str) -> None:
+        if step == last:
+            raise Ended
+
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        Move(
+            places.source, places.target, store=STORE, directory=places.directory, progress=told
+        ) as found,
+    ):
+        patch.setattr(found, "_open_again", lambda error, opens: None)
+        with pytest.raises(Ended):
+            found.run()
+
+
+def store_of(places: Places) -> pgstore.MessageStore[Noted]:
+    return places.directory.store(STORE, messages=Noted)

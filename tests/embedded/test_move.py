@@ -1,88 +1,32 @@
 """A store moves to another server, and back, while programs use it."""
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
-
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
 import pgstore
-from pgstore import Directory, transfer
 from pgstore._core.places import place_of
 from pgstore.embedded import Server
 from pgstore.transfer import STEPS, Move, MoveError
 from tests.amounts import LONG, amount
-from tests.embedded.moving import EFFECTS, STORE, Load, Noted, left_behind, remove_left_behind, rows
-
-_SETTINGS = {
-    "wal_level": "logical",
-    "fsync": "off",
-    # The small tables of a test are copied side by side.
-    "max_sync_workers_per_subscription": "8",
-    "max_logical_replication_workers": "12",
-    "max_worker_processes": "20",
-    "max_replication_slots": "20",
-    "max_wal_senders": "20",
-}
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[tuple[Server, Server]]:
-    with Server(settings=_SETTINGS) as one, Server(settings=_SETTINGS) as other:
-        yield one, other
-
+from tests.embedded.moving import (
+    STORE,
+    Load,
+    Noted,
+    Places,
+    left_behind,
+    move,
+    rows,
+    run_until,
+    store_of,
+    verified,
+)
 
 _OPEN = STEPS.index("open")
 
 
 def amount_of(short: tuple[str, ...], long: tuple[str, ...]) -> tuple[str, ...]:
     return long if LONG else short
-
-
-class Places(NamedTuple):
-    """Where the store is and where it is to go, a directory, and a database of effects."""
-
-    source: str
-    target: str
-    directory: Directory
-    elsewhere: str
-
-    def back(self) -> "Places":
-        return self._replace(source=self.target, target=self.source)
-
-
-_DATABASES = iter(range(1000))
-
-
-@pytest.fixture
-def places(servers: tuple[Server, Server]) -> Iterator[Places]:
-    """Databases of this test's own, on both servers."""
-    names = [f"{name}_{next(_DATABASES)}" for name in ("bank", "places")]
-    found = []
-    for server in servers:
-        with psycopg.connect(server.conninfo, autocommit=True) as conn:
-            for name in names:
-                conn.execute(f"CREATE DATABASE {name}".encode())
-                found.append(make_conninfo(server.conninfo, dbname=name))
-    source, third, target, _ = found
-    for each in (source, target, third):
-        with psycopg.connect(each, autocommit=True) as conn:
-            conn.execute(EFFECTS.encode())
-    pgstore.install(source, store=STORE)
-    directory = Directory(third)
-    directory.install()
-    directory.put(STORE, source)
-    try:
-        yield Places(source, target, directory, third)
-    finally:
-        # Subscriptions first: a worker would use its slot again.
-        for each in (*found, *found):
-            remove_left_behind(each)
-        for server in servers:
-            with psycopg.connect(server.conninfo, autocommit=True) as conn:
-                for name in names:
-                    conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 def effects(conninfo: str) -> list[int]:
@@ -105,29 +49,6 @@ def account(places: Places, load: Load) -> None:
     assert rows(places.target, "SELECT FROM bank.list_partitions() WHERE attempts > 0") == []
     verified(places.target)
     assert left_behind(places.source) == left_behind(places.target) == []
-
-
-def verified(conninfo: str) -> None:
-    with psycopg.connect(conninfo, autocommit=True) as conn:
-        assert [each for each in transfer.verify(conn, store=STORE) if each.wrong] == []
-
-
-def move(places: Places, **options: object) -> list[str]:
-    """Move the store; the steps."""
-    steps: list[str] = []
-
-    def told(step: str, detail: str) -> None:
-        steps.append(step)
-
-    given: dict[str, Any] = {
-        "store": STORE,
-        "directory": places.directory,
-        "progress": told,
-        "replace_closed": True,
-    }
-    with Move(places.source, places.target, **given | options) as found:
-        found.run()
-    return steps
 
 
 @pytest.mark.alone
@@ -153,28 +74,6 @@ def test_store_moves_and_comes_back_while_it_is_used(places: Places) -> None:
     assert places.directory.place(STORE).conninfo == place_of(places.target)
 
 
-class Ended(BaseException):
-    """Ends a move here."""
-
-
-def run_until(places: Places, last: str) -> None:
-    """As if the program had been killed before a step: nothing is done after that."""
-
-    def told(step: str, detail: str) -> None:
-        if step == last:
-            raise Ended
-
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        Move(
-            places.source, places.target, store=STORE, directory=places.directory, progress=told
-        ) as found,
-    ):
-        patch.setattr(found, "_open_again", lambda error, opens: None)
-        with pytest.raises(Ended):
-            found.run()
-
-
 def test_move_that_is_cut_off_at_each_step_continues(places: Places) -> None:
     """Cut off before each step, so after the one before; then twice at the same one."""
     with Load(places.directory, places.elsewhere) as load:
@@ -187,10 +86,6 @@ def test_move_that_is_cut_off_at_each_step_continues(places: Places) -> None:
         load.goes_on()
         load.settle()
         account(places, load)
-
-
-def store_of(places: Places) -> pgstore.MessageStore[Noted]:
-    return places.directory.store(STORE, messages=Noted)
 
 
 @pytest.mark.parametrize("last", amount_of(("publish", "drain"), STEPS[1 : _OPEN + 1]))

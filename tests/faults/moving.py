@@ -1,4 +1,4 @@
-"""A store moves while programs use it; the program that moves it is killed; the target fails over."""
+"""A store moves under load; the program that moves it is killed; the target fails over."""
 
 import os
 import random
