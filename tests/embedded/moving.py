@@ -40,6 +40,11 @@ def rows(conninfo: str, statement: str, *parameters: object) -> list[Any]:
         return conn.execute(statement.encode(), parameters or None).fetchall()
 
 
+def do(conninfo: str, statements: str) -> None:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        conn.execute(statements.encode())
+
+
 def left_behind(conninfo: str) -> list[str]:
     """What a move makes in a database, and removes."""
     return [
