@@ -71,6 +71,8 @@ def remove_left_behind(*conninfos: str) -> None:
                 for words in ("ALTER {} DISABLE", "ALTER {} SET (slot_name = NONE)", "DROP {}"):
                     conn.execute(words.format(f"SUBSCRIPTION {name}").encode())
     for conninfo in conninfos:
+        for (name,) in rows(conninfo, "SELECT pubname FROM pg_publication"):
+            do(conninfo, f"DROP PUBLICATION {name}")
         slots = "FROM pg_replication_slots WHERE database = current_database()"
         rows(conninfo, f"SELECT pg_terminate_backend(active_pid, 10000) {slots} AND active")
         rows(conninfo, f"SELECT pg_drop_replication_slot(slot_name) {slots}")
@@ -234,7 +236,8 @@ class Places(NamedTuple):
 
 def verified(conninfo: str) -> None:
     with psycopg.connect(conninfo, autocommit=True) as conn:
-        assert [each for each in transfer.verify(conn, store=STORE) if each.wrong] == []
+        wrong = [each for each in transfer.verify(conn, store=STORE) if each.wrong]
+    assert not wrong, wrong
 
 
 def move(places: Places, **options: object) -> list[str]:
