@@ -9,26 +9,12 @@ from psycopg.conninfo import make_conninfo
 import pgstore
 from pgstore import Directory
 from pgstore.embedded import Server
-from tests.embedded.moving import EFFECTS, STORE, Places, remove_left_behind
-
-_SETTINGS = {
-    "wal_level": "logical",
-    "fsync": "off",
-    # Nothing is flushed but by who waits for it.
-    "wal_writer_delay": "10s",
-    "wal_retrieve_retry_interval": "200ms",
-    # The small tables of a test are copied side by side.
-    "max_sync_workers_per_subscription": "8",
-    "max_logical_replication_workers": "12",
-    "max_worker_processes": "20",
-    "max_replication_slots": "20",
-    "max_wal_senders": "20",
-}
+from tests.embedded.moving import EFFECTS, SETTINGS, STORE, Places, remove_left_behind
 
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[Server, Server]]:
-    with Server(settings=_SETTINGS) as one, Server(settings=_SETTINGS) as other:
+    with Server(settings=SETTINGS) as one, Server(settings=SETTINGS) as other:
         yield one, other
 
 

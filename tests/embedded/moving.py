@@ -20,6 +20,20 @@ PATIENCE = 60.0
 _PAUSE = 0.01
 STORE = "bank"
 
+SETTINGS = {
+    "wal_level": "logical",
+    "fsync": "off",
+    # Nothing is flushed but by who waits for it.
+    "wal_writer_delay": "10s",
+    "wal_retrieve_retry_interval": "200ms",
+    # The small tables of a test are copied side by side.
+    "max_sync_workers_per_subscription": "8",
+    "max_logical_replication_workers": "12",
+    "max_worker_processes": "20",
+    "max_replication_slots": "20",
+    "max_wal_senders": "20",
+}
+
 # In both databases of the store, because the table of a handler does not move; and in a third.
 EFFECTS = "CREATE TABLE effects (number bigint PRIMARY KEY)"
 
@@ -282,3 +296,25 @@ def run_until(places: Places, last: str) -> None:
 
 def store_of(places: Places) -> pgstore.MessageStore[Noted]:
     return places.directory.store(STORE, messages=Noted)
+
+
+def effects(conninfo: str) -> list[int]:
+    return [number for (number,) in rows(conninfo, "SELECT number FROM public.effects")]
+
+
+def nothing_is_lost(places: Places, load: Load) -> None:
+    """Nothing is lost, nothing is there twice, and nobody has skipped anything."""
+    stored = rows(
+        places.target,
+        "SELECT global_position, (data ->> 'number')::bigint FROM bank.all_messages ORDER BY 1",
+    )
+    numbers = [number for _, number in stored]
+    assert sorted(numbers) == sorted(load.written)
+    assert load.followed == [position for position, _ in stored]
+    # Each effect is in the database in which its message was acknowledged: in one of them.
+    assert sorted(effects(places.source) + effects(places.target)) == sorted(numbers)
+    assert sorted(effects(places.elsewhere)) == sorted(numbers)
+    # No move counts as a failed attempt: after one the subscriptions would have stopped.
+    assert rows(places.target, "SELECT FROM bank.list_partitions() WHERE attempts > 0") == []
+    verified(places.target)
+    assert left_behind(places.source) == left_behind(places.target) == []

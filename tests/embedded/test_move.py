@@ -16,6 +16,7 @@ from tests.embedded.moving import (
     Places,
     left_behind,
     move,
+    nothing_is_lost,
     rows,
     run_until,
     store_of,
@@ -27,28 +28,6 @@ _OPEN = STEPS.index("open")
 
 def amount_of(short: tuple[str, ...], long: tuple[str, ...]) -> tuple[str, ...]:
     return long if LONG else short
-
-
-def effects(conninfo: str) -> list[int]:
-    return [number for (number,) in rows(conninfo, "SELECT number FROM public.effects")]
-
-
-def account(places: Places, load: Load) -> None:
-    """Nothing is lost, nothing is there twice, and nobody has skipped anything."""
-    stored = rows(
-        places.target,
-        "SELECT global_position, (data ->> 'number')::bigint FROM bank.all_messages ORDER BY 1",
-    )
-    numbers = [number for _, number in stored]
-    assert sorted(numbers) == sorted(load.written)
-    assert load.followed == [position for position, _ in stored]
-    # Each effect is in the database in which its message was acknowledged: in one of them.
-    assert sorted(effects(places.source) + effects(places.target)) == sorted(numbers)
-    assert sorted(effects(places.elsewhere)) == sorted(numbers)
-    # No move counts as a failed attempt: after one the subscriptions would have stopped.
-    assert rows(places.target, "SELECT FROM bank.list_partitions() WHERE attempts > 0") == []
-    verified(places.target)
-    assert left_behind(places.source) == left_behind(places.target) == []
 
 
 @pytest.mark.alone
@@ -64,7 +43,7 @@ def test_store_moves_and_comes_back_while_it_is_used(places: Places) -> None:
         move(places)
         load.goes_on()
         load.settle()
-        account(places, load)
+        nothing_is_lost(places, load)
         assert load.told > 0
         # Whatever is behind: no writer waits longer than that.
         assert load.stall < 2.0
@@ -85,7 +64,7 @@ def test_move_that_is_cut_off_at_each_step_continues(places: Places) -> None:
         move(places)
         load.goes_on()
         load.settle()
-        account(places, load)
+        nothing_is_lost(places, load)
 
 
 @pytest.mark.parametrize("last", amount_of(("publish", "drain"), STEPS[1 : _OPEN + 1]))

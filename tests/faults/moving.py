@@ -18,20 +18,13 @@ from psycopg.conninfo import make_conninfo
 import pgstore
 from pgstore import Directory
 from pgstore.transfer import STEPS
-from tests.embedded.moving import EFFECTS, STORE, Load, left_behind, rows
+from tests.embedded.moving import EFFECTS, SETTINGS, STORE, Load, effects, left_behind, rows
 from tests.faults.counts import Counts, Rounds
 from tests.faults.promotion import make_standby, promote, wait_for
 from tests.faults.servers import Durable, temporary_folder
 
-SETTINGS = {
-    "wal_level": "logical",
-    # The small tables of a test are copied side by side.
-    "max_sync_workers_per_subscription": "8",
-    "max_logical_replication_workers": "12",
-    "max_worker_processes": "20",
-    "max_replication_slots": "20",
-    "max_wal_senders": "20",
-}
+# Durable, as all servers that faults are tried on.
+_SETTINGS = {name: value for name, value in SETTINGS.items() if name != "fsync"}
 _PATIENCE = 120.0
 _OPEN = STEPS.index("open")
 
@@ -76,7 +69,7 @@ def move_failover(server: Durable, rounds: Rounds) -> Counts:
 def _fail_over(moving: "Moving", source: Durable, folder: Path, step: str) -> Durable:
     """Move the store to a pair of servers, of which one takes over meanwhile; the new place."""
     folder.mkdir(mode=0o711)
-    target, standby = (Durable(folder / name, **SETTINGS) for name in ("a", "b"))
+    target, standby = (Durable(folder / name, **_SETTINGS) for name in ("a", "b"))
     try:
         target.start()
         make_standby(target, standby)
@@ -232,10 +225,6 @@ def check(counts: Counts, load: Load, stored: list[tuple[int, int]]) -> None:
     counts.reordered += sum(one > next_one for one, next_one in pairwise(load.followed))
 
 
-def effects(conninfo: str) -> list[int]:
-    return [number for (number,) in rows(conninfo, "SELECT number FROM public.effects")]
-
-
 def _create_effects(conninfo: str) -> None:
     with psycopg.connect(conninfo, autocommit=True) as conn:
         conn.execute(EFFECTS.encode())
@@ -243,7 +232,7 @@ def _create_effects(conninfo: str) -> None:
 
 @contextmanager
 def _started(folder: Path) -> Iterator[Durable]:
-    server = Durable(folder, **SETTINGS)
+    server = Durable(folder, **_SETTINGS)
     server.start()
     try:
         yield server
