@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -301,7 +302,7 @@ def test_store_of_another_name_moves(places: Places) -> None:
 
 def test_place_without_a_host_is_refused(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each program would look for it on its own machine."""
-    parts = psycopg.conninfo.conninfo_to_dict(places.target)
+    parts: dict[str, Any] = psycopg.conninfo.conninfo_to_dict(places.target)
     monkeypatch.setenv("PGHOST", str(parts.pop("host")))
     assert "the place of the target" in wrong(places._replace(target=make_conninfo(**parts)))
 

@@ -86,7 +86,7 @@ class End:
             time.sleep(_POLL)
 
     def is_same(self, other: "End") -> bool:
-        """Whether both are one database, by whatever names: a lock of one is in the other's way."""
+        """Tell whether both are one database under two names: a lock of one stops the other."""
         key = f"pgstore:move:{uuid4().hex}"
         self.value(q.TRY_LOCK, key)
         same = not other.value(q.TRY_LOCK, key)

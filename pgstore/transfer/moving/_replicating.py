@@ -147,7 +147,7 @@ class Replication:
             )
 
     def _confirmed(self, end: str, patience: float, *, renewed: bool = False) -> bool:
-        """Wait so long, or so long after each step towards it, until the target has confirmed it."""
+        """Wait so long, or that long after each step, until the target has confirmed it."""
         until, before = time.monotonic() + patience, ""
         with self._target.connected() as flusher:
             while True:
@@ -199,7 +199,7 @@ class Replication:
 
 
 def lost() -> MoveError:
-    """The error of a slot that the source has lost: what it would have sent is gone."""
+    """The error of a slot that the source has lost, and with it changes."""
     return MoveError(
         "the slot at the source is gone or invalid, and the target has missed changes",
         hint="abort the move, and begin again",

@@ -1,4 +1,4 @@
-"""What roles may do at both ends: rights are no rows, so nothing replicates them."""
+"""The rights of roles at both ends: they are no rows, so nothing replicates them."""
 
 from psycopg import sql
 

@@ -27,7 +27,7 @@ SELECT NOT EXISTS (SELECT FROM STORE.streams) AND NOT EXISTS (SELECT FROM STORE.
   AND NOT EXISTS (SELECT FROM STORE.scheduled_messages)
 """
 
-# What is in a schema that is no store.
+# An object in a schema that has no store.
 ALIENS = """
 SELECT o.name FROM pg_namespace AS n
 CROSS JOIN LATERAL (
@@ -219,7 +219,7 @@ SELECT
   pg_is_in_recovery()
 FROM pg_roles AS r WHERE r.rolname = current_user
 """
-# What the store's owner may do at the target: be there, be acted for, make a schema.
+# Whether the current role acts for the store's owner, and the owner may make a schema.
 OWNER = """
 SELECT pg_has_role(r.oid, CASE WHEN current_setting('server_version_num')::integer >= 160000
     THEN 'SET' ELSE 'MEMBER' END),
