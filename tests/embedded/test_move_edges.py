@@ -138,6 +138,17 @@ def test_same_database_under_another_name_is_refused(places: Places) -> None:
         Move(places.source, make_conninfo(places.source, host=f"{host}/"), store=STORE)
 
 
+def test_store_is_open_while_a_move_continues_that_was_cut_off(places: Places) -> None:
+    """It would be closed as long as a large store takes to be compared."""
+    for step in ("drain", "open"):
+        run_until(places, step)
+        with pytest.raises(pgstore.StoreMovedError):
+            rows(places.source, "SELECT bank.last_position()")
+        run_until(places, "install")
+        assert rows(places.source, "SELECT bank.last_position()") == [(0,)]
+    move(places)
+
+
 def test_copy_answers_with_the_place_of_the_store(places: Places) -> None:
     """Its sequences are behind until the end: that is not what a writer is told."""
     rows(places.source, "SELECT bank.write_message('note-1', 'T', '1')")

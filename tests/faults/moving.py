@@ -195,6 +195,7 @@ class Moving:
             rows(self._place, "SELECT FROM bank.list_partitions() WHERE attempts > 0")
         )
         counts.slowest = round(self.load.stall, 2)
+        counts.noted["milliseconds of the longest stall"] = round(1000 * self.load.stall)
         return counts
 
     def _note(self, what: str) -> None:
