@@ -84,6 +84,7 @@ def test_move_is_taken_back_until_the_store_is_open_at_the_target(
         assert left_behind(places.source) == left_behind(places.target) == []
         verified(places.source)
         move(places)
+        assert places.directory.place(STORE).conninfo == place_of(places.target)
         store.write("note-1", Noted(3))
         assert [each.message.number for each in store.read_all()] == [1, 2, 3]
 

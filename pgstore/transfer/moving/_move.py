@@ -251,12 +251,9 @@ class Move:
     def _open_again(self, error: BaseException, opens: bool) -> None:
         """Open the source, as the target cannot take over; not if that may have been opened."""
         try:
-            if opens:
-                # The commit may have arrived, or may still arrive: a lost connection does not tell.
-                if self.target.conn.closed:
-                    raise MoveError("the connection to the target was lost while it was opened")
-                if self._is_open_there():
-                    return
+            # The commit may have arrived. A connection that was lost by it does not tell: it raises.
+            if opens and self._is_open_there():
+                return
             if self.source.conn.closed:
                 self.source.conn = self.source.connected()
             self.source.value(q.OPEN, f"{self._patience} s")
