@@ -77,7 +77,7 @@ FAULTS = {
         Fault("tokens", tokens, 50, "A decision from before a crash does not pass over a match"),
         Fault("prepared", prepared, 50, "A prepared write keeps its locks, marks and tokens"),
         Fault("move", move, 20, _ALL),
-        Fault("move-killed", move_killed, 27, f"{_ALL}, nothing is left behind", 4),
+        Fault("move-killed", move_killed, 36, f"{_ALL}, nothing is left behind", 4),
         Fault("move-failover", move_failover, 9, _ALL, 1),
         Fault("lock-table", full_lock_table, 20, "A call is refused (`53200`), or stored whole"),
     )

@@ -44,9 +44,9 @@ def move_killed(server: Durable, rounds: Rounds) -> Counts:
     with _two_servers() as (source, target), _moving(server, source) as moving:
         for number in rounds:
             moving.load.goes_on(5)
-            # Each step once, and again: those in which the store is closed come early.
+            # Each step in its turn; those in which the store is closed come early.
             moving.kill(target.conninfo, STEPS[(number * 5 + 4) % len(STEPS)])
-            if number % 2 and moving.take_back(target.conninfo):
+            if number // 2 % 2 and moving.take_back(target.conninfo):
                 continue
             moving.to(target.conninfo)
             source, target = target, source
