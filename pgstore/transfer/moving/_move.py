@@ -251,7 +251,7 @@ class Move:
     def _open_again(self, error: BaseException, opens: bool) -> None:
         """Open the source, as the target cannot take over; not if that may have been opened."""
         try:
-            # The commit may have arrived. A connection that was lost by it does not tell: it raises.
+            # The commit may have arrived. A connection that was lost by it raises.
             if opens and self._is_open_there():
                 return
             if self.source.conn.closed:
