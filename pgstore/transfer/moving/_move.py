@@ -1,5 +1,6 @@
 """A move, step by step. Each step finds out what is done, so a move that was cut off continues."""
 
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -36,6 +37,10 @@ STEPS = (
     "switch",
     "clean",
 )
+
+
+# Seconds for programs that have gone to the closed copy, to be told there where the store is.
+_LEAVING = 3.0
 
 
 class Move:
@@ -158,9 +163,11 @@ class Move:
         # opened while the target still says where it is. The publication tells that a move is taken
         # back, so an abort that is cut off can be run again.
         self._replication.end()
-        self.source.value(q.OPEN, f"{self._patience} s")
+        was_closed = self.source.value(q.OPEN, f"{self._patience} s")
         if self._directory is not None:
             self._directory.put(self.store, self.source.conninfo)
+        if copied and was_closed:
+            time.sleep(_LEAVING)
         if copied:
             self.target.do("DROP SCHEMA {store} CASCADE", store=self.store)
         self._replication.unpublish()
