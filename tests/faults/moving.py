@@ -169,12 +169,12 @@ class Moving:
             program.kill()
         self._note("movers killed")
 
-    def forget(self, place: Durable) -> None:
-        """A former place is given up."""
-        self._effects += effects(place.conninfo)
-        self._places.remove(place.conninfo) if place.conninfo in self._places else None
-        place.stop()
-        shutil.rmtree(place.folder)
+    def forget(self, server: Durable) -> None:
+        """Give up all former places, which that server was."""
+        self._effects += effects(server.conninfo)
+        self._places = [self._place]
+        server.stop()
+        shutil.rmtree(server.folder)
 
     def finish(self) -> Counts:
         """End the programs, and count."""
