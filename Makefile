@@ -31,7 +31,7 @@ test: $(READY) ## run the tests; ARGS='-k write -x' goes to pytest; WORKERS=0 fo
 
 # The ones whose result depends on the server's version.
 SERVER_TESTS := tests/sql tests/migrations tests/concurrency tests/plans \
-  tests/message_db/test_side_by_side.py
+  tests/message_db/test_side_by_side.py tests/embedded/test_move_versions.py
 
 .PHONY: test-versions
 test-versions: $(READY) ## run the tests on older PostgreSQL versions; VERSIONS='14 llvm' for some (needs npm)

@@ -10,6 +10,7 @@ ALLOWED = {
     "message_db": "npm cannot get @eventide/message-db",
     "message_db_py": "pip cannot get message-db-py 0.3.5",
     "depeche_db": "pip cannot get depeche-db 0.13.1",
+    "other_version": "no other version of PostgreSQL is named: see make test-versions",
     "nats": "there is no program nats-server here (Debian: nats-server)",
     "mount": "only root may mount the small file system that is filled",
     "patroni": "Patroni is not asked for, or not here: see make test-patroni",

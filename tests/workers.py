@@ -20,6 +20,7 @@ SPLIT = ("tests/faults/test_faults.py", "tests/stress/", "tests/embedded/test_em
 SLOW = (
     *SPLIT,
     "tests/embedded/test_high_availability.py",
+    "tests/embedded/test_move",
     "tests/cli/test_default_server.py",
     "tests/test_main.py",
     "tests/docs/test_examples.py",

@@ -1,5 +1,7 @@
 """Moving a store from one server to another."""
 
+import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -10,6 +12,9 @@ from pgstore.cli._app import SERVERS, InDirectory, command, within
 from pgstore.cli._call import Call
 from pgstore.cli._errors import USAGE, CommandError
 from pgstore.cli._layout import Column
+
+# Seconds between two lines of a step, where nobody watches.
+_RARELY = 30.0
 
 _FINDINGS = (
     Column("check", least=24),
@@ -58,8 +63,9 @@ def move(
     """Move a store to another server while it is used.
 
     The store stays open while it is copied. Then it is closed for some tenths of a second, and
-    opened at the new place. A move that was cut off continues when it is run again; until the store
-    is open at the new place, --abort takes it back.
+    opened at the new place. A move that ends before, by Ctrl-C or an error, leaves it open where it
+    was; one that was killed can leave it closed. It continues when it is run again; until the
+    store is open at the new place, --abort takes it back.
 
     \b
       pgstore move bank --to postgresql://db2/shop --dry-run
@@ -72,6 +78,7 @@ def move(
         raise CommandError("--dry-run and --abort exclude one another", code=USAGE)
     listed = None if directory is None else Directory(directory)
     with (
+        _interrupted(),
         _progress(call) as told,
         transfer.Move(
             call.target.conninfo,
@@ -124,20 +131,25 @@ def _tell_findings(call: Call, findings: list[Any]) -> None:
 
 
 @contextmanager
+def _interrupted() -> Iterator[None]:
+    """End by SIGTERM and by the loss of the terminal as by Ctrl-C: the store is opened again."""
+    kinds = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(each, signal.default_int_handler) for each in kinds]
+    try:
+        yield
+    finally:
+        for each, handler in zip(kinds, before, strict=True):
+            signal.signal(each, handler)
+
+
+@contextmanager
 def _progress(call: Call) -> Iterator[Callable[[str, str], None]]:
-    """Show the step of a move on stderr if that is a terminal, and a line a step otherwise."""
+    """Show the step of a move on stderr: a bar on a terminal, a line a step otherwise."""
     if call.out.json:
         yield lambda step, detail: None
         return
-    if not call.out.notes.is_terminal:
-        seen: list[str] = []
-
-        def tell(step: str, detail: str) -> None:
-            if step not in seen:
-                seen.append(step)
-                call.out.note(step)
-
-        yield tell
+    if not call.out.notes.is_terminal or call.out.notes.is_dumb_terminal:
+        yield _lines(call)
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -154,3 +166,16 @@ def _progress(call: Call) -> Iterator[Callable[[str, str], None]]:
         yield lambda step, detail: bar.update(
             task, description=step, completed=STEPS.index(step), detail=detail
         )
+
+
+def _lines(call: Call) -> Callable[[str, str], None]:
+    """A line when a step begins, and how far it is each half minute."""
+    last, told = "", 0.0
+
+    def tell(step: str, detail: str) -> None:
+        nonlocal last, told
+        if step != last or time.monotonic() > told + _RARELY:
+            call.out.note(f"{step}: {detail}" if step == last else step)
+            last, told = step, time.monotonic()
+
+    return tell

@@ -165,7 +165,7 @@ def verify(conn: Connection[object], *, store: str = "pgstore") -> list[Check]:
         *(Check(*row) for row in rows),
         _migrations(applied or {}),
         _bodies(conn, store),
-        _objects(conn, store),
+        objects_in_store(conn, store),
     ]
 
 
@@ -207,7 +207,7 @@ def _bodies(conn: Connection[object], store: str) -> Check:
     )
 
 
-def _objects(conn: Connection[object], store: str) -> Check:
+def objects_in_store(conn: Connection[object], store: str) -> Check:
     """All that the installer makes is as in a new store: tables, constraints, functions and all."""
     new = f"pgstore_verify_{uuid4().hex}"
     try:

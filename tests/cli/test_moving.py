@@ -1,5 +1,6 @@
 """`pgstore move` and `pgstore stores`, on two servers."""
 
+import signal
 import time
 from collections.abc import Iterator
 
@@ -11,6 +12,8 @@ from pgstore._core.places import place_of
 from pgstore.embedded import Server
 from pgstore.transfer import STEPS, Move
 from tests.cli.conftest import Command
+from tests.cli.terminal import Terminal, run
+from tests.embedded.moving import remove_left_behind
 
 _SETTINGS = {"wal_level": "logical", "fsync": "off"}
 
@@ -97,3 +100,58 @@ def test_store_that_does_not_answer_is_listed_with_its_problem(
     (listed,) = run_here("stores", *directory, "--json").rows
     assert (listed["store"], listed["bytes"]) == ("gone", None)
     assert "refused" in listed["problem"]
+
+
+@pytest.fixture
+def store(servers: tuple[str, str]) -> Iterator[str]:
+    """A store on the first server, which is gone from both afterwards."""
+    name = "shop"
+    pgstore.install(servers[0], store=name)
+    yield name
+    remove_left_behind(*servers)
+    for server in servers:
+        with psycopg.connect(server, autocommit=True) as conn:
+            conn.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE".encode())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_move_that_is_ended_while_the_store_is_closed_opens_it_again(
+    servers: tuple[str, str], store: str, number: signal.Signals
+) -> None:
+    source, target = servers
+    words = ("move", store, "--conninfo", source, "--to", target)
+    with (
+        psycopg.connect(source) as writer,
+        psycopg.connect(target) as other,
+        psycopg.connect(source, autocommit=True) as conn,
+        Terminal(*words, columns=120, env={}) as terminal,
+    ):
+        # The fence waits for this one, and then the end of the copy for the other one.
+        writer.execute("LOCK TABLE shop.messages IN ROW EXCLUSIVE MODE")
+        terminal.wait_for("fence")
+        writer.execute("SELECT shop.write_message('note-1', 'Noted', '{}')")
+        other.execute("SET session_replication_role = replica")
+        other.execute("INSERT INTO shop.streams SELECT 1, 0, 'note-1', 'note', 0")
+        writer.commit()
+        terminal.wait_for("drain")
+        with pytest.raises(pgstore.StoreMovedError):
+            conn.execute("SELECT shop.write_message('note-1', 'Noted', '{}')")
+        terminal.process.send_signal(number)
+        assert terminal.end() == 130
+        assert "Traceback" not in terminal.text
+        conn.execute("SELECT shop.write_message('note-1', 'Noted', '{}')")
+        other.rollback()
+    assert run(*words, env={}).returncode == 0
+
+
+def test_password_is_in_no_output(servers: tuple[str, str], store: str) -> None:
+    source, target = servers
+    secret = "pearl-in-an-oyster"
+    words = ("move", store, "--conninfo", source, "--to", f"{target}&password={secret}", "--debug")
+    wrong = f"host=/nowhere user=postgres dbname=postgres password={secret}"
+    done = run(*words, "--replicate-from", wrong, env={})
+    assert done.returncode == 1
+    assert "--replicate-from" in done.stderr
+    moved = run(*words, "--replicate-from", f"{source}&password={secret}", env={})
+    assert moved.returncode == 0
+    assert secret not in done.stdout + done.stderr + moved.stdout + moved.stderr

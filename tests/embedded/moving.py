@@ -5,17 +5,34 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 import psycopg
+import pytest
 
-from pgstore import Directory, MessageStore, StoreMovedError, Subscription
+import pgstore
+from pgstore import Directory, MessageStore, StoreMovedError, Subscription, transfer
+from pgstore.transfer import Move
 
 PATIENCE = 60.0
 # After each write: the subscriptions are to keep up on a busy machine.
 _PAUSE = 0.01
 STORE = "bank"
+
+SETTINGS = {
+    "wal_level": "logical",
+    "fsync": "off",
+    # Nothing is flushed but by who waits for it.
+    "wal_writer_delay": "10s",
+    "wal_retrieve_retry_interval": "200ms",
+    # The small tables of a test are copied side by side.
+    "max_sync_workers_per_subscription": "8",
+    "max_logical_replication_workers": "12",
+    "max_worker_processes": "20",
+    "max_replication_slots": "20",
+    "max_wal_senders": "20",
+}
 
 # In both databases of the store, because the table of a handler does not move; and in a third.
 EFFECTS = "CREATE TABLE effects (number bigint PRIMARY KEY)"
@@ -35,6 +52,44 @@ def until(condition: Callable[[], bool], what: str = "") -> None:
 def rows(conninfo: str, statement: str, *parameters: object) -> list[Any]:
     with psycopg.connect(conninfo, autocommit=True) as conn:
         return conn.execute(statement.encode(), parameters or None).fetchall()
+
+
+def do(conninfo: str, statements: str) -> None:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        conn.execute(statements.encode())
+
+
+def left_behind(conninfo: str) -> list[str]:
+    """What a move makes in a database, and removes."""
+    return [
+        name
+        for (name,) in rows(
+            conninfo,
+            "SELECT pubname FROM pg_publication UNION ALL SELECT subname FROM pg_subscription"
+            " WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " UNION ALL SELECT slot_name FROM pg_replication_slots"
+            " WHERE database = current_database()",
+        )
+    ]
+
+
+def remove_left_behind(*conninfos: str) -> None:
+    """Remove it, after a test that has failed: no database can be dropped with it."""
+    # Subscriptions first: a worker would use its slot again.
+    for conninfo in conninfos:
+        with psycopg.connect(conninfo, autocommit=True) as conn:
+            for (name,) in conn.execute(
+                "SELECT subname FROM pg_subscription WHERE subdbid ="
+                " (SELECT oid FROM pg_database WHERE datname = current_database())"
+            ).fetchall():
+                for words in ("ALTER {} DISABLE", "ALTER {} SET (slot_name = NONE)", "DROP {}"):
+                    conn.execute(words.format(f"SUBSCRIPTION {name}").encode())
+    for conninfo in conninfos:
+        for (name,) in rows(conninfo, "SELECT pubname FROM pg_publication"):
+            do(conninfo, f"DROP PUBLICATION {name}")
+        slots = "FROM pg_replication_slots WHERE database = current_database()"
+        rows(conninfo, f"SELECT pg_terminate_backend(active_pid, 10000) {slots} AND active")
+        rows(conninfo, f"SELECT pg_drop_replication_slot(slot_name) {slots}")
 
 
 class Load:
@@ -100,7 +155,7 @@ class Load:
             ),
             "the writers do not go on",
         )
-        assert self.errors == []
+        self._raise_error()
 
     def settle(self) -> None:
         """End the writers, and wait until everybody has seen what they have written."""
@@ -113,7 +168,12 @@ class Load:
         end = self.followed[-1]
         for each in self._subscriptions:
             each.wait_until(end, timeout=PATIENCE)
-        assert self.errors == []
+        self._raise_error()
+
+    def _raise_error(self) -> None:
+        """Raise what has ended a program."""
+        for error in self.errors:
+            raise error
 
     def _open(self) -> MessageStore[Noted]:
         return self._opened.enter_context(self._directory.store(STORE, messages=Noted))
@@ -174,3 +234,87 @@ class Load:
         self._effects.execute(
             "INSERT INTO public.effects VALUES (%s) ON CONFLICT DO NOTHING", [message.number]
         )
+
+
+class Places(NamedTuple):
+    """Where the store is and where it is to go, a directory, and a database of effects."""
+
+    source: str
+    target: str
+    directory: Directory
+    elsewhere: str
+
+    def back(self) -> "Places":
+        return self._replace(source=self.target, target=self.source)
+
+
+def verified(conninfo: str) -> None:
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        wrong = [each for each in transfer.verify(conn, store=STORE) if each.wrong]
+    assert not wrong, wrong
+
+
+def move(places: Places, **options: object) -> list[str]:
+    """Move the store; the steps."""
+    steps: list[str] = []
+
+    def told(step: str, detail: str) -> None:
+        steps.append(step)
+
+    given: dict[str, Any] = {
+        "store": STORE,
+        "directory": places.directory,
+        "progress": told,
+        "replace_closed": True,
+    }
+    with Move(places.source, places.target, **given | options) as found:
+        found.run()
+    return steps
+
+
+class Ended(BaseException):
+    """Ends a move here."""
+
+
+def run_until(places: Places, last: str) -> None:
+    """As if the program had been killed before a step: nothing is done after that."""
+
+    def told(step: str, detail: str) -> None:
+        if step == last:
+            raise Ended
+
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        Move(
+            places.source, places.target, store=STORE, directory=places.directory, progress=told
+        ) as found,
+    ):
+        patch.setattr(found, "_open_again", lambda error, opens: None)
+        with pytest.raises(Ended):
+            found.run()
+
+
+def store_of(places: Places) -> pgstore.MessageStore[Noted]:
+    return places.directory.store(STORE, messages=Noted)
+
+
+def effects(conninfo: str) -> list[int]:
+    return [number for (number,) in rows(conninfo, "SELECT number FROM public.effects")]
+
+
+def nothing_is_lost(places: Places, load: Load) -> None:
+    """Nothing is lost, nothing is there twice, and nobody has skipped anything."""
+    stored = rows(
+        places.target,
+        "SELECT global_position, (data ->> 'number')::bigint FROM bank.all_messages ORDER BY 1",
+    )
+    numbers = [number for _, number in stored]
+    assert sorted(numbers) == sorted(load.written)
+    assert load.followed == [position for position, _ in stored]
+    # Each effect is in the database in which its message was acknowledged: in one of them.
+    assert sorted(effects(places.source) + effects(places.target)) == sorted(numbers)
+    assert sorted(effects(places.elsewhere)) == sorted(numbers)
+    # No move counts as a failed attempt: after one the subscriptions would have stopped.
+    assert rows(places.target, "SELECT FROM bank.list_partitions() WHERE attempts > 0") == []
+    verified(places.target)
+    assert left_behind(places.source) == left_behind(places.target) == []

@@ -1,143 +1,33 @@
 """A store moves to another server, and back, while programs use it."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
-
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
 import pgstore
-from pgstore import Directory, transfer
 from pgstore._core.places import place_of
 from pgstore.embedded import Server
 from pgstore.transfer import STEPS, Move, MoveError
 from tests.amounts import LONG, amount
-from tests.embedded.moving import EFFECTS, STORE, Load, Noted, rows
-
-_SETTINGS = {
-    "wal_level": "logical",
-    "fsync": "off",
-    # The small tables of a test are copied side by side.
-    "max_sync_workers_per_subscription": "8",
-    "max_logical_replication_workers": "12",
-    "max_worker_processes": "20",
-    "max_replication_slots": "20",
-    "max_wal_senders": "20",
-}
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[tuple[Server, Server]]:
-    with Server(settings=_SETTINGS) as one, Server(settings=_SETTINGS) as other:
-        yield one, other
-
+from tests.embedded.moving import (
+    STORE,
+    Load,
+    Noted,
+    Places,
+    left_behind,
+    move,
+    nothing_is_lost,
+    rows,
+    run_until,
+    store_of,
+    verified,
+)
 
 _OPEN = STEPS.index("open")
 
 
 def amount_of(short: tuple[str, ...], long: tuple[str, ...]) -> tuple[str, ...]:
     return long if LONG else short
-
-
-class Places(NamedTuple):
-    """Where the store is and where it is to go, a directory, and a database of effects."""
-
-    source: str
-    target: str
-    directory: Directory
-    elsewhere: str
-
-    def back(self) -> "Places":
-        return self._replace(source=self.target, target=self.source)
-
-
-_DATABASES = iter(range(1000))
-
-
-@pytest.fixture
-def places(servers: tuple[Server, Server]) -> Iterator[Places]:
-    """Databases of this test's own, on both servers."""
-    names = [f"{name}_{next(_DATABASES)}" for name in ("bank", "places")]
-    found = []
-    for server in servers:
-        with psycopg.connect(server.conninfo, autocommit=True) as conn:
-            for name in names:
-                conn.execute(f"CREATE DATABASE {name}".encode())
-                found.append(make_conninfo(server.conninfo, dbname=name))
-    source, third, target, _ = found
-    for each in (source, target, third):
-        with psycopg.connect(each, autocommit=True) as conn:
-            conn.execute(EFFECTS.encode())
-    pgstore.install(source, store=STORE)
-    directory = Directory(third)
-    directory.install()
-    directory.put(STORE, source)
-    yield Places(source, target, directory, third)
-    for server in servers:
-        with psycopg.connect(server.conninfo, autocommit=True) as conn:
-            for name in names:
-                conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
-
-
-def effects(conninfo: str) -> list[int]:
-    return [number for (number,) in rows(conninfo, "SELECT number FROM public.effects")]
-
-
-def account(places: Places, load: Load) -> None:
-    """Nothing is lost, nothing is there twice, and nobody has skipped anything."""
-    stored = rows(
-        places.target,
-        "SELECT global_position, (data ->> 'number')::bigint FROM bank.all_messages ORDER BY 1",
-    )
-    numbers = [number for _, number in stored]
-    assert sorted(numbers) == sorted(load.written)
-    assert load.followed == [position for position, _ in stored]
-    # Each effect is in the database in which its message was acknowledged: in one of them.
-    assert sorted(effects(places.source) + effects(places.target)) == sorted(numbers)
-    assert sorted(effects(places.elsewhere)) == sorted(numbers)
-    # No move counts as a failed attempt: after one the subscriptions would have stopped.
-    assert rows(places.target, "SELECT FROM bank.list_partitions() WHERE attempts > 0") == []
-    verified(places.target)
-    assert left_behind(places.source) == left_behind(places.target) == []
-
-
-def verified(conninfo: str) -> None:
-    with psycopg.connect(conninfo, autocommit=True) as conn:
-        assert [each for each in transfer.verify(conn, store=STORE) if each.wrong] == []
-
-
-def left_behind(conninfo: str) -> list[str]:
-    return [
-        name
-        for (name,) in rows(
-            conninfo,
-            "SELECT pubname FROM pg_publication UNION ALL SELECT subname FROM pg_subscription"
-            " WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            " UNION ALL SELECT slot_name FROM pg_replication_slots"
-            " WHERE database = current_database()",
-        )
-    ]
-
-
-def move(places: Places, **options: object) -> list[str]:
-    """Move the store; the steps."""
-    steps: list[str] = []
-
-    def told(step: str, detail: str) -> None:
-        steps.append(step)
-
-    with Move(
-        places.source,
-        places.target,
-        store=STORE,
-        directory=places.directory,
-        progress=told,
-        replace_closed=True,
-        **options,  # type: ignore[arg-type]
-    ) as found:
-        found.run()
-    return steps
 
 
 @pytest.mark.alone
@@ -153,7 +43,7 @@ def test_store_moves_and_comes_back_while_it_is_used(places: Places) -> None:
         move(places)
         load.goes_on()
         load.settle()
-        account(places, load)
+        nothing_is_lost(places, load)
         assert load.told > 0
         # Whatever is behind: no writer waits longer than that.
         assert load.stall < 2.0
@@ -161,24 +51,6 @@ def test_store_moves_and_comes_back_while_it_is_used(places: Places) -> None:
         (place_of(places.target),)
     ]
     assert places.directory.place(STORE).conninfo == place_of(places.target)
-
-
-class Ended(BaseException):
-    """As if the program had been killed here: its connections close, and nothing else is done."""
-
-
-def run_until(places: Places, last: str) -> None:
-    def told(step: str, detail: str) -> None:
-        if step == last:
-            raise Ended
-
-    with (
-        pytest.raises(Ended),
-        Move(
-            places.source, places.target, store=STORE, directory=places.directory, progress=told
-        ) as found,
-    ):
-        found.run()
 
 
 def test_move_that_is_cut_off_at_each_step_continues(places: Places) -> None:
@@ -192,11 +64,7 @@ def test_move_that_is_cut_off_at_each_step_continues(places: Places) -> None:
         move(places)
         load.goes_on()
         load.settle()
-        account(places, load)
-
-
-def store_of(places: Places) -> pgstore.MessageStore[Noted]:
-    return places.directory.store(STORE, messages=Noted)
+        nothing_is_lost(places, load)
 
 
 @pytest.mark.parametrize("last", amount_of(("publish", "drain"), STEPS[1 : _OPEN + 1]))
@@ -216,6 +84,7 @@ def test_move_is_taken_back_until_the_store_is_open_at_the_target(
         assert left_behind(places.source) == left_behind(places.target) == []
         verified(places.source)
         move(places)
+        assert places.directory.place(STORE).conninfo == place_of(places.target)
         store.write("note-1", Noted(3))
         assert [each.message.number for each in store.read_all()] == [1, 2, 3]
 
@@ -276,13 +145,16 @@ def test_transaction_in_the_way_is_named_and_the_store_stays_open(places: Places
 def test_target_that_does_not_catch_up_leaves_the_store_open(places: Places) -> None:
     with store_of(places) as store, psycopg.connect(places.target) as target:
         store.write("note-1", Noted(1))
-        run_until(places, "fence")
-        # The row of the new stream waits for this one: the messages do not arrive.
-        target.execute("SET session_replication_role = replica")
-        target.execute("INSERT INTO bank.streams SELECT 2, 0, 'note-2', 'note', 0")
-        store.write("note-2", Noted(2))
+
+        def told(step: str, detail: str) -> None:
+            if step == "fence":
+                # The row of the new stream waits for this one: the messages do not arrive.
+                target.execute("SET session_replication_role = replica")
+                target.execute("INSERT INTO bank.streams SELECT 2, 0, 'note-2', 'note', 0")
+                store.write("note-2", Noted(2))
+
         with pytest.raises(MoveError, match="caught up"):
-            move(places, patience=0.2)
+            move(places, progress=told, patience=0.2)
         assert rows(places.source, "SELECT FROM bank.fence_of_store()") == []
         store.write("note-1", Noted(3))
         target.rollback()

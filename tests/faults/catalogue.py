@@ -17,6 +17,7 @@ from tests.faults.cuts import (
 from tests.faults.disks import disk_full
 from tests.faults.failovers import debians_version, patroni
 from tests.faults.locks import full_lock_table
+from tests.faults.moving import move
 from tests.faults.poolers import pooler
 from tests.faults.promotion import (
     promotion,
@@ -75,6 +76,7 @@ FAULTS = {
         Fault("lost-answers-of-racers", lost_answers_of_racers, 200, _RULE),
         Fault("tokens", tokens, 50, "A decision from before a crash does not pass over a match"),
         Fault("prepared", prepared, 50, "A prepared write keeps its locks, marks and tokens"),
+        Fault("move", move, 20, _ALL),
         Fault("lock-table", full_lock_table, 20, "A call is refused (`53200`), or stored whole"),
     )
 }

@@ -1,6 +1,9 @@
 """Checks of both servers, before a move begins."""
 
+from typing import Any
+
 import msgspec
+from psycopg.conninfo import conninfo_to_dict
 
 from pgstore._core import sql_files
 from pgstore._sync.directory import Directory
@@ -8,6 +11,8 @@ from pgstore._sync.installer import applied_migrations, problem_of
 from pgstore.errors import StoreNotInDirectoryError
 from pgstore.transfer.moving import _sql as q
 from pgstore.transfer.moving._place import End
+from pgstore.transfer.moving._rights import missing_roles
+from pgstore.transfer.verify import objects_in_store
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -20,7 +25,12 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def look(
-    source: End, target: End, directory: Directory | None, replaces_closed: bool
+    source: End,
+    target: End,
+    directory: Directory | None,
+    *,
+    replaces_closed: bool,
+    replicate_from: str,
 ) -> list[Finding]:
     """Look at both servers, and at the directory."""
     problem = problem_of(applied_migrations(source.conn, source.statements), source.store)
@@ -30,43 +40,85 @@ def look(
     ]
     if problem is not None:
         return found
-    place = source.fence
-    begun = place == target.place and source.has(q.PUBLICATION, name_of(source.store))
-    found.append(
-        Finding(
-            "the source is open",
-            "yes" if place is None else f"closed: it moves, or has moved, to {place}",
-            place is not None and not begun,
-            "move it from where it is",
-        )
-    )
+    begun = moves_to(source) == target.place
     return [
         *found,
-        *_of_source(source),
+        *_of_move(source, target, begun),
+        *_of_source(source, begun),
         *_of_target(source, target, replaces_closed),
+        *_of_roles(source, target, replicate_from),
         *_listed(source, directory),
     ]
 
 
-def _of_source(source: End) -> list[Finding]:
-    ((level, slots, senders, replicates, creates, owns, prepared, standby),) = source.rows(
-        q.SOURCE, source.store
+def moves_to(source: End) -> str | None:
+    """Where a move has begun to that was neither finished nor taken back; None if there is none."""
+    place: str | None = source.value(q.MOVES_TO, name_of(source.store))
+    return place
+
+
+def _of_move(source: End, target: End, begun: bool) -> list[Finding]:
+    place, other = source.fence, moves_to(source)
+    closed = place is not None and not (begun and place == target.place)
+    parts: dict[str, Any] = conninfo_to_dict(target.place)
+    lacking = " and ".join(
+        words
+        for words, names in (
+            ("host", ("host", "hostaddr", "service")),
+            ("dbname", ("dbname", "service")),
+        )
+        if not any(parts.get(name) for name in names)
     )
     return [
+        Finding(
+            "the source is open",
+            "yes" if place is None else f"closed: it moves, or has moved, to {place}",
+            closed,
+            "move it from where it is",
+        ),
+        Finding(
+            "another move of the store",
+            "none" if begun or other is None else f"to {other}",
+            other is not None and not begun,
+            "finish it, or take it back: pgstore move … --abort",
+        ),
+        # Programs elsewhere would look for it on their own machine, or in their own database.
+        Finding(
+            "the place of the target",
+            target.place or "not given",
+            bool(lacking),
+            f"write {lacking} into its connection string",
+        ),
+    ]
+
+
+def _of_source(source: End, begun: bool) -> list[Finding]:
+    ((level, slots, senders, replicates, creates, owns, _, prepared, standby),) = source.rows(
+        q.SOURCE, source.store, source.store
+    )
+    objects = objects_in_store(source.conn, source.store)
+    return [
+        Finding("the source is a primary", _yes(not standby), standby, "connect to the primary"),
         Finding(
             "wal_level of the source",
             level,
             level != "logical",
             "set wal_level = logical, and restart the server",
         ),
-        # One for the changes, and some for the tables that are copied at the same time.
+        # One for the changes, and some for the tables that are copied at the same time. A move that
+        # continues has them.
         Finding(
             "replication slots that are free",
             str(slots),
-            slots < 3,
+            slots < 3 and not begun,
             "raise max_replication_slots, or drop slots that nobody uses",
         ),
-        Finding("walsenders that are free", str(senders), senders < 3, "raise max_wal_senders"),
+        Finding(
+            "walsenders that are free",
+            str(senders),
+            senders < 3 and not begun,
+            "raise max_wal_senders",
+        ),
         Finding(
             "the role may replicate", _yes(replicates), not replicates, "ALTER ROLE … REPLICATION"
         ),
@@ -75,19 +127,22 @@ def _of_source(source: End) -> list[Finding]:
             "the role may publish", _yes(creates), not creates, "GRANT CREATE ON DATABASE … TO …"
         ),
         Finding(
+            "objects in the store's schema",
+            objects.example or "those of the store",
+            bool(objects.wrong),
+            "install this release there; move what is not the store's to another schema",
+        ),
+        Finding(
             "prepared transactions",
             str(prepared),
             False,
             "the fence waits for those that have written to the store",
         ),
-        Finding("the source is a primary", _yes(not standby), standby, "connect to the primary"),
     ]
 
 
 def _of_target(source: End, target: End, replaces_closed: bool) -> list[Finding]:
-    ((workers, subscribes, creates, standby),) = target.rows(q.TARGET)
-    roles = [role for role, _ in source.rows(q.GRANTS)]
-    missing = [role for (role,) in target.rows(q.MISSING_ROLES, roles)]
+    ((workers, subscribes, _, standby),) = target.rows(q.TARGET)
     state, wrong = _state(source, target, replaces_closed)
     return [
         Finding("the target is a primary", _yes(not standby), standby, "connect to the primary"),
@@ -104,7 +159,30 @@ def _of_target(source: End, target: End, replaces_closed: bool) -> list[Finding]
             "GRANT pg_create_subscription TO …, or a superuser before PostgreSQL 16",
         ),
         Finding(
-            "the role may create a schema",
+            "the store at the target",
+            state,
+            wrong,
+            "drop that schema, if nobody needs it (a closed one: --replace-closed)",
+        ),
+    ]
+
+
+def _of_roles(source: End, target: End, replicate_from: str) -> list[Finding]:
+    owner = owner_of(source)
+    acts, creates = (target.rows(q.OWNER, owner) or [(None, None)])[0]
+    missing = missing_roles(source, target)
+    # A superuser's subscription may use what the server has: a password file, a peer.
+    is_superuser = target.rows(q.TARGET)[0][2]
+    needs_password = not is_superuser and not conninfo_to_dict(replicate_from).get("password")
+    return [
+        Finding(
+            "the store's owner at the target",
+            f"{owner}: {'no such role' if acts is None else 'yes' if acts else 'another role'}",
+            not acts,
+            "create the role there, and connect as it, as a member of it, or as a superuser",
+        ),
+        Finding(
+            "the store's owner may create a schema",
             _yes(creates),
             not creates,
             "GRANT CREATE ON DATABASE … TO …",
@@ -116,12 +194,18 @@ def _of_target(source: End, target: End, replaces_closed: bool) -> list[Finding]
             "create them there",
         ),
         Finding(
-            "the store at the target",
-            state,
-            wrong,
-            "drop that schema, if nobody needs it (a closed one: --replace-closed)",
+            "a password for the replication",
+            "not given" if needs_password else "given, or not needed",
+            needs_password,
+            "PostgreSQL asks for one unless a superuser subscribes: --replicate-from",
         ),
     ]
+
+
+def owner_of(end: End) -> str:
+    """The role that owns the store."""
+    owner: str = end.rows(q.SOURCE, end.store, end.store)[0][6]
+    return owner
 
 
 def has_begun(source: End, target: End) -> bool:
@@ -133,16 +217,27 @@ def has_begun(source: End, target: End) -> bool:
 
 def _state(source: End, target: End, replaces_closed: bool) -> tuple[str, bool]:
     if not target.has(q.IS_THERE, target.store):
-        return "not there yet", False
+        alien = target.value(q.ALIENS, target.store)
+        if alien is None:
+            return "not there yet", False
+        return f"its schema is there, and has no store, but {alien}", True
     problem = problem_of(applied_migrations(target.conn, target.statements), target.store)
     if problem is not None:
         return str(problem), True
+    objects = objects_in_store(target.conn, target.store)
+    # The schema would be dropped if the move is taken back, and with it what is not the store's.
+    if objects.wrong:
+        return f"its schema has other objects: {objects.example}", True
     fence = target.fence
     if has_begun(source, target):
         return "a move has begun", False
+    if fence is not None and moves_to(source) == target.place:
+        return "a move was taken back, but not to the end: pgstore move … --abort", True
     if fence is not None:
         found = f"closed, with the messages of before it moved to {fence}"
         return found, not replaces_closed
+    if owner_of(target) != owner_of(source):
+        return f"it is owned by {owner_of(target)}", True
     if target.value(q.IS_NEW):
         return "new", False
     return "it has messages", True

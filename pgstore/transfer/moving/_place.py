@@ -1,7 +1,9 @@
 """One end of a move: a store on a server."""
 
+import time
 from collections.abc import Iterable
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 from psycopg import Connection, sql
@@ -11,7 +13,10 @@ from pgstore._core.conninfo import checked, limits
 from pgstore._core.places import place_of
 from pgstore._core.quoting import Statements
 from pgstore._sync.cursor import run
+from pgstore.transfer._errors import MoveError
 from pgstore.transfer.moving import _sql as q
+
+_POLL = 0.1
 
 
 class End:
@@ -22,37 +27,41 @@ class End:
         self.place = place_of(conninfo)
         self.store = store
         self.statements = Statements(store)
-        self.conn: Connection[TupleRow] = psycopg.connect(
-            self.conninfo, autocommit=True, **limits(self.conninfo)
-        )
-        self.rows(q.PLAIN)
+        self.conn = self.connected()
+
+    def connected(self) -> Connection[TupleRow]:
+        """A connection: its commits are on disk, and no limit of the role's ends what it does."""
+        conn = psycopg.connect(self.conninfo, autocommit=True, **limits(self.conninfo))
+        try:
+            run(conn, q.PLAIN, ())
+            run(conn, q.UNLIMITED, ())
+        except BaseException:
+            conn.close()
+            raise
+        return conn
 
     def rows(self, statement: str, *parameters: Any) -> list[TupleRow]:
         """Run a statement in which STORE is the store."""
         return run(self.conn, self.statements[statement], parameters)
 
     def value(self, statement: str, *parameters: Any) -> Any:
-        """The one value that a statement returns."""
-        ((value,),) = self.rows(statement, *parameters)
-        return value
+        """The one value that a statement returns; None if it returns no row."""
+        rows = self.rows(statement, *parameters)
+        return rows[0][0] if rows else None
 
     def do(self, statement: str, **names: Any) -> None:
         """Run a statement that takes no parameters: names and texts are quoted into it."""
-        quoted = {
-            name: sql.Literal(value.text) if isinstance(value, Text) else sql.Identifier(value)
-            for name, value in names.items()
-        }
-        self.conn.execute(sql.SQL(statement).format(**quoted))
+        self.conn.execute(quoted(statement, **names))
 
     def has(self, statement: str, *parameters: Any) -> bool:
         """Whether a statement returns any row."""
-        return bool(self.conn.execute(statement.encode(), parameters).rowcount)
+        return bool(self.rows(statement, *parameters))
 
     @property
     def fence(self) -> str | None:
         """Where the store is instead of here; None if it is open here."""
-        rows = self.rows(q.FENCE)
-        return rows[0][0] if rows else None
+        place: str | None = self.value(q.FENCE)
+        return place
 
     def names(self, statement: str) -> list[str]:
         """The names of tables or sequences of the store."""
@@ -62,9 +71,43 @@ class End:
         """Tables of the store, as a statement lists them."""
         return sql.SQL(", ").join(sql.Identifier(self.store, name) for name in names)
 
+    def take(self, patience: float) -> None:
+        """Be the only one that moves this store from or to here, until the connection is closed."""
+        key = f"pgstore:move:{self.store}"
+        until = time.monotonic() + patience
+        while not self.value(q.TRY_LOCK, key):
+            if time.monotonic() > until:
+                pid = self.value(q.LOCKED_BY, key)
+                raise MoveError(
+                    f"another program moves this store: the session with the pid {pid} at"
+                    f" {self.place}",
+                    hint="wait for it, or end it and run this again",
+                )
+            time.sleep(_POLL)
+
+    def is_same(self, other: "End") -> bool:
+        """Tell whether both are one database under two names: a lock of one stops the other."""
+        key = f"pgstore:move:{uuid4().hex}"
+        self.value(q.TRY_LOCK, key)
+        same = not other.value(q.TRY_LOCK, key)
+        self.value(q.UNLOCK, key)
+        if not same:
+            other.value(q.UNLOCK, key)
+        return same
+
 
 class Text:
     """A text for a statement that takes no parameters."""
 
     def __init__(self, text: str) -> None:
         self.text = text
+
+
+def quoted(statement: str, **names: Any) -> sql.Composed:
+    """A statement with names and texts quoted into it."""
+    return sql.SQL(statement).format(
+        **{
+            name: sql.Literal(value.text) if isinstance(value, Text) else sql.Identifier(value)
+            for name, value in names.items()
+        }
+    )

@@ -1,0 +1,201 @@
+"""The replication of a store's tables: publication and slot, subscription, and how far it is."""
+
+import time
+from collections.abc import Callable
+
+import psycopg
+from psycopg import sql
+
+from pgstore._sync.cursor import run
+from pgstore.transfer._errors import MoveError
+from pgstore.transfer.moving import _sql as q
+from pgstore.transfer.moving._checks import name_of
+from pgstore.transfer.moving._place import End, Text, quoted
+
+# Seconds between two looks: while tables are copied, and while everybody waits.
+_SLOW, _FAST = 0.2, 0.01
+# A target that is behind by less than that has caught up: the rest takes some milliseconds.
+_CLOSE = 1 << 20
+# Seconds without a worker of the subscription after which something is wrong, and errors of its
+# workers while no table is copied.
+_NO_WORKER = 60.0
+_ERRORS = 3
+_SEE_LOG = "its server's log says why: often it cannot connect to the source, or not read there"
+
+
+class Replication:
+    """Begins and ends the replication, and waits for it."""
+
+    def __init__(
+        self, source: End, target: End, patience: float, step: Callable[[str, str], None]
+    ) -> None:
+        self._source, self._target = source, target
+        self._patience = patience
+        self._step = step
+        self._name = name_of(source.store)
+
+    def begin(self, conninfo: str) -> None:
+        """Make publication, slot and subscription, as far as they are not there."""
+        if not self._source.has(q.MOVES_TO, self._name):
+            tables = self._source.listed(self._source.names(q.TABLES))
+            with self._source.conn.transaction():
+                self._source.conn.execute(
+                    sql.SQL("CREATE PUBLICATION {} FOR TABLE {}").format(
+                        sql.Identifier(self._name), tables
+                    )
+                )
+                self._source.do(
+                    "COMMENT ON PUBLICATION {name} IS {place}",
+                    name=self._name,
+                    place=Text(self._target.place),
+                )
+        if self._target.has(q.SUBSCRIPTION, self._name):
+            self._refuse_lost()
+            return
+        # A slot that a move has left which was cut off between the two.
+        self._drop_slot(self._name)
+        # Not by CREATE SUBSCRIPTION: between two databases of one server that waits for itself.
+        self._make_slot()
+        self._subscribe(conninfo)
+
+    def _make_slot(self) -> None:
+        """Make the slot: PostgreSQL waits for all transactions of the server that have written."""
+        try:
+            with self._source.conn.transaction():
+                self._source.rows(q.TIME_LIMIT, f"{self._patience} s")
+                self._source.rows(q.MAKE_SLOT, self._name)
+        except psycopg.errors.QueryCanceled:
+            open_ones = self._source.rows(q.WRITING)
+            raise MoveError(
+                f"transactions have been open for {self._patience:g} seconds:"
+                f" {', '.join(str(name) for (name,) in open_ones)}",
+                hint="end them, or move the store with more --patience; nothing was closed",
+            ) from None
+
+    def _subscribe(self, conninfo: str) -> None:
+        # Its commits do not wait for standbys: one after the other, they would fall behind the
+        # source's. What a failover of the target loses by that, the comparison finds.
+        statement = quoted(
+            "CREATE SUBSCRIPTION {name} CONNECTION {source} PUBLICATION {name}"
+            " WITH (create_slot = false, slot_name = {text}, synchronous_commit = off)",
+            name=self._name,
+            source=Text(conninfo),
+            text=Text(self._name),
+        )
+        try:
+            with self._target.conn.transaction():
+                self._target.rows(q.SET_SUBSCRIBE, statement.as_string())
+                self._target.conn.execute(q.SUBSCRIBE)
+        except psycopg.Error as error:
+            raise MoveError(
+                f"the target cannot subscribe: {error.diag.message_primary or error}",
+                hint="--replicate-from says how the target's server connects to the source",
+            ) from None
+
+    def wait_for_copy(self) -> None:
+        """Wait until the target has what is there, and keeps up."""
+        self._step("copy", "")
+        worked, before = time.monotonic(), (-1, 0)
+        here = self._source.value(q.BYTES, self._source.store) >> 20
+        while True:
+            ((tables, copied, works),) = self._target.rows(q.COPIED, self._name) or [(1, 0, False)]
+            behind = self._source.value(q.BEHIND, self._name)
+            errors = self._errors()
+            if behind is None:
+                self._refuse_lost()
+            there = self._target.value(q.BYTES, self._target.store) >> 20
+            self._step(
+                "copy",
+                f"{copied} of {tables} tables, {there} of {here} MB,"
+                f" {int(behind or 0) >> 10} kB behind",
+            )
+            if copied == tables and works and behind is not None and behind < _CLOSE:
+                return
+            if works:
+                worked = time.monotonic()
+            if copied != before[0]:
+                before = copied, errors
+            if time.monotonic() > worked + _NO_WORKER or errors >= before[1] + _ERRORS:
+                self._refuse_lost()
+                raise MoveError("the target does not replicate", hint=_SEE_LOG)
+            time.sleep(_SLOW)
+
+    def _errors(self) -> int:
+        if self._target.conn.info.server_version < 150000:
+            return 0
+        return int(self._target.value(q.ERRORS, self._name) or 0)
+
+    def follow(self) -> None:
+        """Wait until the target has what the source has by now, as long as it comes closer."""
+        if not self._confirmed(self._source.value(q.END_NOW), _NO_WORKER, renewed=True):
+            raise MoveError("the target does not replicate", hint=_SEE_LOG)
+
+    def drain(self) -> None:
+        """Wait until the target has confirmed all that was committed before the fence."""
+        # The source sends only the part of its log that is flushed. A read of the closed store may
+        # write too, when it prunes a page, and no commit follows that would flush it.
+        self._source.rows(q.FLUSH)
+        if not self._confirmed(self._source.value(q.END), self._patience):
+            raise MoveError(
+                f"the target has not caught up within {self._patience:g} seconds",
+                hint="move the store at a quieter time, or with more patience",
+            )
+
+    def _confirmed(self, end: str, patience: float, *, renewed: bool = False) -> bool:
+        """Wait so long, or that long after each step, until the target has confirmed it."""
+        until, before = time.monotonic() + patience, ""
+        with self._target.connected() as flusher:
+            while True:
+                rows = self._source.rows(q.HAS_PASSED, end, self._name)
+                if not rows:
+                    raise lost()
+                passed, confirmed = rows[0]
+                if passed or time.monotonic() > until:
+                    return bool(passed)
+                if renewed and confirmed != before:
+                    until, before = time.monotonic() + patience, confirmed
+                # The target confirms what it has flushed, the source sends what it has.
+                run(flusher, q.FLUSH, ())
+                self._source.rows(q.FLUSH)
+                time.sleep(_FAST)
+
+    def end(self) -> None:
+        """Remove the subscription and its slots."""
+        subscription = self._target.value(q.SUBSCRIPTION, self._name)
+        if subscription is not None:
+            self._target.do("ALTER SUBSCRIPTION {name} DISABLE", name=self._name)
+            # Otherwise DROP SUBSCRIPTION would drop the slot too, over a connection of its own.
+            self._target.do("ALTER SUBSCRIPTION {name} SET (slot_name = NONE)", name=self._name)
+            self._target.do("DROP SUBSCRIPTION {name}", name=self._name)
+            for (slot,) in self._source.rows(q.COPYING_SLOTS, subscription):
+                self._drop_slot(slot)
+        self._drop_slot(self._name)
+
+    def unpublish(self) -> None:
+        """Remove the publication: by that, a closed store without one has moved."""
+        if self._source.has(q.MOVES_TO, self._name):
+            self._source.do("DROP PUBLICATION {name}", name=self._name)
+
+    def _refuse_lost(self) -> None:
+        rows = self._source.rows(q.SLOT, self._name)
+        if not rows or rows[0][1]:
+            raise lost()
+
+    def _drop_slot(self, name: str) -> None:
+        """Drop a slot, and wait for the process that still uses it."""
+        until = time.monotonic() + self._patience
+        while self._source.has(q.SLOT, name):
+            try:
+                self._source.rows(q.DROP_SLOT, name)
+            except (psycopg.errors.ObjectInUse, psycopg.errors.UndefinedObject):
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_SLOW)
+
+
+def lost() -> MoveError:
+    """The error of a slot that the source has lost, and with it changes."""
+    return MoveError(
+        "the slot at the source is gone or invalid, and the target has missed changes",
+        hint="abort the move, and begin again",
+    )
