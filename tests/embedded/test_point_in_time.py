@@ -148,6 +148,7 @@ def let_writers_in(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         install(server.conninfo, store="bank")
         with psycopg.connect(server.conninfo, autocommit=True) as conn:
             conn.execute("SELECT bank.skip_positions()")
+        with psycopg.connect(server.conninfo, autocommit=True, options="") as conn:
             assert [each for each in transfer.verify(conn, store="bank") if each.wrong] == []
             conn.execute("ALTER SYSTEM RESET default_transaction_read_only")
             conn.execute("SELECT pg_reload_conf()")
