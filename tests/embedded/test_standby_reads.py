@@ -6,20 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgstore import (
     InvalidArgumentError,
     MessageStore,
+    QueryItem,
     StandbyBehindError,
     StandbyError,
-    StoreNotInstalledError,
-    install,
 )
 from pgstore.__main__ import main
 from pgstore._sync import publisher, standby, waker
@@ -84,13 +81,6 @@ def publishing(servers: tuple[Server, Server], name: str) -> Iterator[MessageSto
         yield store
 
 
-def _either(one: str, other: str, attributes: str) -> str:
-    hosts = [str(conninfo_to_dict(each)["host"]) for each in (one, other)]
-    return make_conninfo(
-        one, host=",".join(hosts), port="5432,5432", target_session_attrs=attributes
-    )
-
-
 def numbers(store: MessageStore[Noted], after: int = 0) -> list[int]:
     return [stored.message.number for stored in store.read_all(after_position=after)]
 
@@ -120,7 +110,7 @@ def test_reads_of_all_kinds_go_to_the_standby(
     with psycopg.connect(servers[1].conninfo, autocommit=True) as conn:
         conn.execute("SELECT pg_wal_replay_pause()")
         try:
-            store.write("note-1", Noted(2), metadata={"correlation_id": "c"})
+            store.write("note-1", Noted(2), metadata={"correlation_id": "c"}, tags=["one"])
             assert store.stream_version("note-1") == 2  # of the primary
             (stored,) = store.read("note-1")
             assert (stored.message, stored.global_position) == (Noted(1), position)
@@ -134,6 +124,11 @@ def test_reads_of_all_kinds_go_to_the_standby(
                 assert [each.version for each in store.read("note-1", conn=here)] == [1, 2]
                 assert [each.version for each in store.read_all(conn=here)] == [1, 2]
             assert [each.version for each in store.positions("note-1")] == [1, 2]
+            # A decision is made on the primary.
+            notes = store.decider(lambda state, message: message, Noted, initial=lambda: Noted(0))
+            assert notes.load("note-1") == (Noted(2), 2)
+            assert len(store.read_tagged(QueryItem(tags=["one"])).messages) == 1
+            assert store.safe_position() == position + 1
             with pytest.raises(TimeoutError, match=f"up to {position}"):
                 store.wait_until_readable(position + 1, timeout=0)
         finally:
@@ -148,53 +143,6 @@ def test_another_object_of_the_same_store_reads_there_too(
     assert [each.message.data for each in store.raw.read_all()] == [b'{"number": 1}']
     with pytest.raises(InvalidArgumentError, match="read_conninfo"):
         MessageStore[Noted](store, messages=Noted, read_conninfo="")
-
-
-@pytest.mark.parametrize(
-    "wrong", ["host=a b", "postgresql://ada@db:port", "postgresql+asyncpg://db", 7, object()]
-)
-def test_an_error_about_the_standbys_address_names_the_argument(wrong: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"^read_conninfo: ") as caught:
-        MessageStore[Noted]("", read_conninfo=wrong, messages=Noted)
-    assert "ada" not in str(caught.value)
-
-
-@pytest.mark.parametrize("create", [True, False])
-def test_nothing_is_installed_where_reads_go(
-    servers: tuple[Server, Server], name: str, create: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An empty store in a wrong database would answer every read with nothing."""
-    monkeypatch.setattr(standby, "PATIENCE", 0.2)
-    wrong = make_conninfo(servers[0].conninfo, dbname="template1")
-    install(servers[0].conninfo, store=name)
-    with MessageStore[Noted](
-        servers[0].conninfo, read_conninfo=wrong, messages=Noted, store=name, create=create
-    ) as store:
-        store.write("note-1", Noted(1))
-        with pytest.raises(StoreNotInstalledError) as caught:
-            list(store.read_all())
-    assert ("read_conninfo" in str(caught.value)) == create
-
-
-def test_reads_prefer_a_standby_and_fall_back_to_the_primary(
-    servers: tuple[Server, Server], name: str
-) -> None:
-    """With `prefer-standby`; where there is no standby the primary answers."""
-    primary, there = servers
-    several = _either(primary.conninfo, there.conninfo, "prefer-standby")
-    nowhere = _either(primary.conninfo, "host=/nowhere", "prefer-standby")
-    with (
-        MessageStore[Noted](
-            primary.conninfo, read_conninfo=nowhere, messages=Noted, store=name
-        ) as alone,
-        MessageStore[Noted](
-            primary.conninfo, read_conninfo=several, messages=Noted, store=name
-        ) as store,
-    ):
-        alone.write("note-1", Noted(1))
-        assert numbers(alone) == [1]  # nothing was published
-        with pytest.raises(StandbyError):
-            numbers(store)
 
 
 def test_follow_waits_for_messages_on_a_standby(
