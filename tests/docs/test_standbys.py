@@ -1,4 +1,4 @@
-"""The page on reads from standbys, followed on embedded servers."""
+"""The pages on standbys and on high availability, followed on embedded servers."""
 
 import os
 import shutil
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
@@ -13,41 +14,73 @@ from pgstore.embedded import account
 from tests.docs.following import Followed, commands_in, wait_until
 from tests.docs.test_examples import ROOT, blocks_of, matches
 
-PAGE = ROOT / "docs" / "operations" / "standbys.md"
+STANDBYS, AVAILABILITY = (
+    ROOT / "docs" / "operations" / f"{name}.md" for name in ("standbys", "high-availability")
+)
 STOP = "pgstore server stop"
 
 
+class Guide:
+    """A terminal in which the commands of a page are given."""
+
+    def __init__(self, folder: Path) -> None:
+        environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        self.terminal = Followed(STANDBYS, folder, environment)
+        self.programs = ExitStack()
+        self._last: Popen[str] | None = None
+
+    def follow(self, page: Path, until: str = "") -> None:
+        """Give the commands of a page up to one that begins so."""
+        for block in blocks_of(page):
+            for command, said in commands_in(block):
+                if until and command.startswith(until):
+                    return
+                self._give(command, said)
+
+    def _give(self, command: str, said: str) -> None:
+        if command.startswith("export "):
+            name, value = command.removeprefix("export ").split("=", 1)
+            found = self.terminal.done(f"printf %s {value}").stdout
+            assert found, command
+            self.terminal.environment[name] = found
+        elif command.endswith(" &"):
+            shown = f"{command.removesuffix(' &')} > shown.txt"
+            self._last = self.programs.enter_context(self.terminal.started(shown))
+        elif command.startswith("kill "):
+            self.programs.close()
+        elif command.startswith("pgstore tail"):
+            assert self._last is not None
+            wait_until(lambda: matches(self.terminal.done(command).stdout, said), self._last)
+        elif not command.startswith("pip"):
+            self.terminal.run(command, said)
+            if "pg_basebackup" in command:
+                _hand_over(self.terminal.folder / "standby")
+
+    def shows(self, text: str) -> None:
+        """Wait until the program that was started last has shown this."""
+        assert self._last is not None
+        file = self.terminal.folder / "shown.txt"
+        wait_until(lambda: text in file.read_text(), self._last)
+
+
 @pytest.fixture
-def guide() -> Iterator[Followed]:
-    folder = account.temporary_folder()
-    environment = {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PGSTORE_HOME": str(folder / "primary"),
-    }
-    guide = Followed(PAGE, folder, environment)
-    yield guide
-    for command in (f"PGSTORE_HOME=standby {STOP}", STOP):  # if a step before them has failed
-        guide.done(command)
-    shutil.rmtree(folder)
+def guide() -> Iterator[Guide]:
+    guide = Guide(account.temporary_folder())
+    with guide.programs:
+        yield guide
+    for name in ("primary", "standby"):  # if a step before the last has failed
+        guide.terminal.done(f"PGSTORE_HOME={name} {STOP}")
+    shutil.rmtree(guide.terminal.folder)
 
 
-def test_the_page_is_followed_on_embedded_servers(guide: Followed) -> None:
-    with ExitStack() as programs:
-        for command, said in (each for block in blocks_of(PAGE) for each in commands_in(block)):
-            if command.startswith("export "):
-                name, value = command.removeprefix("export ").split("=", 1)
-                guide.environment[name] = guide.done(f"printf %s {value}").stdout
-                assert guide.environment[name], command
-            elif command.endswith(" &"):
-                publisher = programs.enter_context(guide.started(command.removesuffix(" &")))
-            elif "tail" in command:
-                wait_until(lambda c=command, s=said: matches(guide.done(c).stdout, s), publisher)  # type: ignore[misc]
-            elif command == "kill %1":
-                programs.close()
-            elif not command.startswith("pip"):
-                guide.run(command, said)
-                if "pg_basebackup" in command:
-                    _hand_over(guide.folder / "standby")
+def test_a_standby_is_made_and_read(guide: Guide) -> None:
+    guide.follow(STANDBYS)
+
+
+def test_the_standby_takes_over(guide: Guide) -> None:
+    guide.follow(STANDBYS, until="kill")
+    guide.follow(AVAILABILITY, until="kill")
+    guide.shows('{"amount": 10}')
 
 
 def _hand_over(folder: Path) -> None:
