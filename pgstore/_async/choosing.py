@@ -17,7 +17,7 @@ from pgstore.errors import InvalidArgumentError
 def source_of(
     conninfo: AsyncConnections | AsyncEntry | None,
     store: str,
-    create: bool,
+    create: bool | None,
     wakeup: WakeUp,
     prepare_threshold: int | None,
     group_writes: bool,
@@ -51,3 +51,19 @@ def source_of(
             " each thread has a transaction of its own: leave it out"
         )
     return AsyncSource(given, name_of("store", store), create, prepare_threshold, lent, entry)
+
+
+def reading_source(
+    read_conninfo: AsyncConnections,
+    store: str,
+    create: bool,
+    wakeup: WakeUp,
+    prepare_threshold: int | None,
+) -> AsyncSource:
+    """The source of reads from a standby, which gets the store from its primary."""
+    try:
+        return source_of(
+            read_conninfo, store, None if create else False, wakeup, prepare_threshold, False
+        )
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"read_conninfo: {error}") from None

@@ -216,7 +216,8 @@ class AsyncGlobalReader(AsyncReader[E]):
             if remaining == 0:
                 raise TimeoutError(
                     f"position {position} cannot be read in {timeout:g} s, but up to {safe}: a"
-                    " writer is in flight before it, or the standby is behind"
+                    " writer is in flight before it, the standby is behind, or no program publishes"
+                    " the horizon on its primary (pgstore publish)"
                 )
             await waker.wait_beyond(safe, seen, remaining)
 

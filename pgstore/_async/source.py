@@ -55,7 +55,7 @@ class AsyncSource:
         self,
         source: str | Pool | None,
         name: str,
-        create: bool,
+        create: bool | None,
         prepare_threshold: int | None = 5,
         lent: Any = None,
         entry: AsyncEntry | None = None,

@@ -6,7 +6,7 @@ from datetime import datetime
 from types import TracebackType, UnionType
 from typing import Any, Literal, Self, overload
 
-from pgstore._async.choosing import source_of
+from pgstore._async.choosing import reading_source, source_of
 from pgstore._async.database import AsyncDatabase
 from pgstore._async.deciding import AsyncDecidingStore
 from pgstore._async.entry import AsyncEntry
@@ -155,7 +155,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
             super().__init__(database, codec, waker, grouping)
             runners = set()
             if read_conninfo is not None:
-                there = source_of(read_conninfo, store, create, wakeup, prepare_threshold, False)
+                there = reading_source(read_conninfo, store, create, wakeup, prepare_threshold)
                 self._standby = AsyncStandby(there, wakeup)
         self._runners: set[AsyncRunner] = runners
         self._hooks = (enc_hook, dec_hook)

@@ -218,7 +218,8 @@ class GlobalReader(Reader[E]):
             if remaining == 0:
                 raise TimeoutError(
                     f"position {position} cannot be read in {timeout:g} s, but up to {safe}: a"
-                    " writer is in flight before it, or the standby is behind"
+                    " writer is in flight before it, the standby is behind, or no program publishes"
+                    " the horizon on its primary (pgstore publish)"
                 )
             waker.wait_beyond(safe, seen, remaining)
 

@@ -25,8 +25,11 @@ from pgstore.errors import (
 )
 
 
-def ensure(conn: Connection[object], statements: Statements, *, create: bool) -> None:
+def ensure(conn: Connection[object], statements: Statements, *, create: bool | None) -> None:
     """Make sure that this package can use the store; with `create`, install or upgrade it.
+
+    `create` None is for a server that is to be a standby: the primary has to do it. If the server
+    is another primary by mistake, an empty store there would hide that from readers for ever.
 
     A newer store is used as it is, unless a migration that this package does not know is breaking.
     The connection is in autocommit mode. A role that may not install, and a standby, get the error
@@ -39,6 +42,9 @@ def ensure(conn: Connection[object], statements: Statements, *, create: bool) ->
     if isinstance(problem, StoreTooNewError) and _fits(conn, statements, applied or {}):
         return
     if not create and not isinstance(problem, StoreError):
+        if create is None and isinstance(problem, StoreNotInstalledError | StoreOutdatedError):
+            problem.args = (f"{problem}, on the primary: read_conninfo is to lead to its standby",)
+            problem.on_standby = True
         if problem is not None:
             raise problem
         return

@@ -57,7 +57,7 @@ class Source:
         self,
         source: str | Pool | None,
         name: str,
-        create: bool,
+        create: bool | None,
         prepare_threshold: int | None = 5,
         lent: Any = None,
         entry: Entry | None = None,

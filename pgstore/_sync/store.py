@@ -27,7 +27,7 @@ from pgstore._core.metadata import Metadata
 from pgstore._core.parameters import DEFAULT_LEASE
 from pgstore._core.subscriptions import GuardedHooks, RunnerHooks
 from pgstore._core.upcasters import Upcaster
-from pgstore._sync.choosing import source_of
+from pgstore._sync.choosing import reading_source, source_of
 from pgstore._sync.database import Database
 from pgstore._sync.deciding import DecidingStore
 from pgstore._sync.entry import Entry
@@ -157,7 +157,7 @@ class MessageStore(DecidingStore[E]):
             super().__init__(database, codec, waker, grouping)
             runners = set()
             if read_conninfo is not None:
-                there = source_of(read_conninfo, store, create, wakeup, prepare_threshold, False)
+                there = reading_source(read_conninfo, store, create, wakeup, prepare_threshold)
                 self._standby = Standby(there, wakeup)
         self._runners: set[Runner] = runners
         self._hooks = (enc_hook, dec_hook)

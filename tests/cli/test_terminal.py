@@ -16,6 +16,7 @@ from psycopg.conninfo import make_conninfo
 
 import pgstore
 from tests.cli.terminal import PROGRAM, Terminal, clean, run
+from tests.sql.store import wait_until
 
 Store = pgstore.MessageStore[pgstore.RawMessage]
 Environment = dict[str, str]
@@ -275,6 +276,29 @@ def test_run_handles_messages_until_it_is_told_to_end(
     assert process.returncode == 0
     assert said.endswith("Ended.\n")
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("command", [("publish",), ("run", "bank:balances", "--publish")])
+def test_the_horizon_is_published_until_the_program_is_told_to_end(
+    command: tuple[str, ...], program: Path, store: Store, environment: Environment, schema: str
+) -> None:
+    last = store.write("account-9", pgstore.RawMessage("Opened", b"{}")).global_position
+    process = subprocess.Popen(
+        [*PROGRAM, *command],
+        env=clean(environment) | {"PYTHONPATH": os.pathsep.join([str(Path.cwd())])},
+        cwd=program,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    published = f"SELECT FROM {schema}.store_horizon WHERE safe_position = {last}"
+    with process:
+        assert process.stderr is not None
+        with store.transaction() as tx:
+            wait_until(lambda: tx.execute(published.encode()).rowcount == 1)
+        process.send_signal(signal.SIGTERM)
+        said = process.stderr.read()
+    assert (process.returncode, said.endswith("Ended.\n")) == (0, True)
 
 
 @pytest.mark.parametrize("place", ["bank", "bank:none", "none:x", "bank:nothing", "bank:number"])

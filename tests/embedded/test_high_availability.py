@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 import pgstore
 from pgstore import MessageNotFoundError, MessageStore, PositionBeyondEndError
@@ -13,6 +14,7 @@ from tests.faults.programs import Kept
 from tests.faults.promotion import make_standby, wait_for
 from tests.faults.returning import KINDS, WHAT, either, measure, read_only
 from tests.faults.servers import Durable, temporary_folder
+from tests.pgbouncer import pgbouncer
 
 # The sequence of positions notes 32 ahead in the write-ahead log. More are lost here.
 _LOST = 50
@@ -33,6 +35,23 @@ def pair() -> Iterator[tuple[Durable, Durable]]:
             yield primary, standby
         finally:
             standby.stop()
+
+
+def test_a_pooler_takes_its_server_for_a_standby_until_it_connects_anew(
+    pair: tuple[Durable, Durable],
+) -> None:
+    _, standby = pair
+    with pgbouncer(standby.conninfo, "transaction") as through:
+        writing = make_conninfo(through, target_session_attrs="read-write")
+        with psycopg.connect(standby.conninfo, autocommit=True) as conn:
+            conn.execute("SELECT pg_promote()")
+        with psycopg.connect(through) as conn:
+            assert conn.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+        with pytest.raises(psycopg.OperationalError, match="read-only"):
+            psycopg.connect(writing)
+        with psycopg.connect(make_conninfo(through, dbname="pgbouncer"), autocommit=True) as admin:
+            admin.execute("RECONNECT")
+        psycopg.connect(writing).close()
 
 
 def test_a_promotion_that_loses_messages_is_noticed(pair: tuple[Durable, Durable]) -> None:

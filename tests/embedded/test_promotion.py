@@ -1,11 +1,8 @@
 """An address that leads to a standby, which becomes the primary later."""
 
-import shutil
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import msgspec
 import psycopg
@@ -13,48 +10,25 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from pgstore import MessageStore, PositionBeyondEndError
-from pgstore.embedded import Server, account
+from pgstore.embedded import Server
 from tests.client.proxy import Proxy
-
-_PATIENCE = 30.0
-_FAST = {"fsync": "off", "max_connections": "20"}
+from tests.standbys import FAST, PATIENCE, standby_of, until
 
 
 class Noted(msgspec.Struct):
     number: int
 
 
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + _PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 @pytest.fixture
 def primary() -> Iterator[Server]:
-    with Server(settings=_FAST) as server:
+    with Server(settings=FAST) as server:
         yield server
 
 
 @pytest.fixture
 def standby(primary: Server) -> Iterator[Server]:
-    place = account.temporary_folder()
-    folder = place / "standby"
-    folder.mkdir(mode=0o711)
-    data = folder / "data"
-    data.mkdir(mode=0o700)
-    account.hand_over(data)
-    binaries = account.reachable_binaries(primary.bin, place / "install")
-    backup: list[str | Path] = [binaries / "pg_basebackup", "-d", primary.conninfo, "-D", data]
-    options = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
-    identity = account.identity()
-    try:
-        subprocess.run([*backup, *options], **identity, cwd="/", check=True, timeout=60)
-        with Server(folder, settings=_FAST) as server:
-            yield server
-    finally:
-        shutil.rmtree(place)
+    with standby_of(primary) as server:
+        yield server
 
 
 @pytest.mark.alone
@@ -103,7 +77,7 @@ def test_what_runs_on_waits_until_the_address_leads_to_a_primary(
         follower.stop()
         assert store.stop() == 1
         for thread in threads:
-            thread.join(_PATIENCE)
+            thread.join(PATIENCE)
     told = [each.getMessage() for each in caplog.records if each.name == "pgstore"]
     assert len(told) == 2
     assert "works again" in told[1]
@@ -151,7 +125,7 @@ def test_a_server_that_is_read_only_for_a_while_ends_nothing(
         until(lambda: handled == [1, 2])
         until(lambda: any("works again" in each.getMessage() for each in caplog.records))
         assert store.stop() == 1
-        thread.join(_PATIENCE)
+        thread.join(PATIENCE)
     told = [each.getMessage() for each in caplog.records if each.name == "pgstore"]
     assert len(told) == 2
 
@@ -226,4 +200,4 @@ def test_a_role_that_only_reads_costs_waiting_readers_no_connection(primary: Ser
             until(lambda: len(conn.execute(waiting).fetchall()) == 1)
             assert conn.execute(waiting).fetchall() == before
             follower.stop()
-            thread.join(_PATIENCE)
+            thread.join(PATIENCE)

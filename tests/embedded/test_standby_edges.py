@@ -13,7 +13,7 @@ from pgstore import MessageStore, ReadIsolationError, install
 from pgstore._sync import runner, standby
 from pgstore.embedded import Server
 from tests.sql.store import Store
-from tests.standbys import PATIENCE, pair, until
+from tests.standbys import FAST, PATIENCE, pair, until
 
 
 class Noted(msgspec.Struct):
@@ -117,6 +117,25 @@ def test_a_read_that_a_standby_cancels_for_its_replay_is_repeated(
     answers.append(kind())
     with pytest.raises(kind):
         standby.once_there(read)
+
+
+def test_a_publisher_waits_for_no_synchronous_standby() -> None:
+    """Otherwise it would hang where there is none, and wait for a round trip where there is."""
+    with (
+        Server(settings=FAST) as server,
+        MessageStore[Noted](server.conninfo, messages=Noted) as store,
+        psycopg.connect(server.conninfo, autocommit=True) as conn,
+    ):
+        last = store.write("note-1", Noted(1)).global_position
+        conn.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        conn.execute("SELECT pg_reload_conf()")
+        until(lambda: conn.execute("SHOW synchronous_standby_names").fetchone() != ("",))
+        thread = threading.Thread(target=lambda: store.run(publish=True, signals=False))
+        thread.start()
+        published = "SELECT FROM pgstore.store_horizon WHERE safe_position = %s"
+        until(lambda: conn.execute(published, [last]).rowcount)
+        store.stop()
+        thread.join()
 
 
 def test_a_run_that_only_publishes_does_not_ask_how_far_subscriptions_are(

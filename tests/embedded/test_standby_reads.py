@@ -14,6 +14,7 @@ import pytest
 from pgstore import (
     InvalidArgumentError,
     MessageStore,
+    QueryItem,
     StandbyBehindError,
     StandbyError,
 )
@@ -109,7 +110,7 @@ def test_reads_of_all_kinds_go_to_the_standby(
     with psycopg.connect(servers[1].conninfo, autocommit=True) as conn:
         conn.execute("SELECT pg_wal_replay_pause()")
         try:
-            store.write("note-1", Noted(2), metadata={"correlation_id": "c"})
+            store.write("note-1", Noted(2), metadata={"correlation_id": "c"}, tags=["one"])
             assert store.stream_version("note-1") == 2  # of the primary
             (stored,) = store.read("note-1")
             assert (stored.message, stored.global_position) == (Noted(1), position)
@@ -123,6 +124,11 @@ def test_reads_of_all_kinds_go_to_the_standby(
                 assert [each.version for each in store.read("note-1", conn=here)] == [1, 2]
                 assert [each.version for each in store.read_all(conn=here)] == [1, 2]
             assert [each.version for each in store.positions("note-1")] == [1, 2]
+            # A decision is made on the primary.
+            notes = store.decider(lambda state, message: message, Noted, initial=lambda: Noted(0))
+            assert notes.load("note-1") == (Noted(2), 2)
+            assert len(store.read_tagged(QueryItem(tags=["one"])).messages) == 1
+            assert store.safe_position() == position + 1
             with pytest.raises(TimeoutError, match=f"up to {position}"):
                 store.wait_until_readable(position + 1, timeout=0)
         finally:

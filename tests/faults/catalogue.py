@@ -18,7 +18,7 @@ from tests.faults.disks import disk_full
 from tests.faults.failovers import debians_version, patroni
 from tests.faults.locks import full_lock_table
 from tests.faults.moving import move
-from tests.faults.poolers import pooler
+from tests.faults.poolers import pooler, pooler_promotion
 from tests.faults.promotion import (
     promotion,
     promotion_beside,
@@ -70,6 +70,7 @@ FAULTS = {
         Fault("restore", restore, 20, "A copy continues where it was; a position ahead fails", 1),
         Fault("anew", anew, 20, "A position of another store is an error, not silence"),
         Fault("pooler", pooler, 50, _ALL),
+        Fault("pooler-promotion", pooler_promotion, 20, _ALL, 1),
         Fault("crash-racers", crash_racers, 100, _RULE),
         Fault("promotion-racers", promotion_racers, 20, _RULE, 1),
         Fault("terminated-racers", terminated_racers, 200, _RULE),

@@ -1,17 +1,20 @@
-"""PgBouncer in transaction mode ends and comes back under everything that uses it."""
+"""PgBouncer in transaction mode ends, or what is behind it fails over, under what uses it."""
 
 import random
 import shutil
 import signal
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pgstore.embedded import account
+from tests.client.proxy import Proxy
 from tests.faults.counts import Counts, Rounds
+from tests.faults.promotion import either, to_and_fro
 from tests.faults.servers import Durable, temporary_folder
 from tests.faults.traffic import Traffic
 
@@ -28,6 +31,7 @@ auth_type = any
 pool_mode = transaction
 max_client_conn = 200
 default_pool_size = 40
+server_login_retry = 1
 """
 
 
@@ -37,11 +41,9 @@ class NoPooler(Exception):
 
 def pooler(server: Durable, rounds: Rounds) -> Counts:
     """End PgBouncer, at once or by signal 9, and start it again."""
-    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
-    if program is None:
-        raise NoPooler
+    program = _program()
     with temporary_folder() as folder:
-        configuration = _configure(folder, server)
+        configuration = _configure(folder, server.conninfo)
         process = _start(program, configuration)
         try:
             conninfo = make_conninfo(server.conninfo, host=str(configuration.parent), port=6432)
@@ -58,10 +60,42 @@ def pooler(server: Durable, rounds: Rounds) -> Counts:
             _end(process, signal.SIGKILL)
 
 
-def _configure(folder: Path, server: Durable) -> Path:
+def pooler_promotion(_server: Durable, rounds: Rounds) -> Counts:
+    """Kill the primary behind PgBouncer and promote its standby; one address leads to either."""
+    program = _program()
+    with ExitStack() as stack:
+        proxies: list[Proxy] = []
+
+        def begin(primary: Durable, standby: Durable, name: str) -> Traffic:
+            proxies.append(stack.enter_context(Proxy.running(primary.conninfo)))
+            folder = stack.enter_context(temporary_folder())
+            configuration = _configure(folder, proxies[0].conninfo)
+            stack.callback(_end, _start(program, configuration), signal.SIGKILL)
+            through = make_conninfo(primary.conninfo, host=str(configuration.parent), port=6432)
+            return Traffic(through, name, direct=either(primary, standby), pooled=True)
+
+        def take_away(primary: Durable) -> None:
+            proxies[0].go_down()
+            primary.crash()
+
+        def lead_to(primary: Durable) -> None:
+            proxies[0].lead_to(primary.conninfo)
+            proxies[0].come_up()
+
+        return to_and_fro(rounds, "pooler_promotion", begin, take_away, lead_to)
+
+
+def _program() -> str:
+    found = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    if found is None:
+        raise NoPooler
+    return found
+
+
+def _configure(folder: Path, conninfo: str) -> Path:
     place = folder / "pooler"
     place.mkdir(mode=0o700)
-    known = conninfo_to_dict(server.conninfo)
+    known = conninfo_to_dict(conninfo)
     configuration = place / "pgbouncer.ini"
     configuration.write_text(
         _CONFIGURATION.format(host=known["host"], port=known["port"], folder=place)

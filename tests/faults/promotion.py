@@ -2,60 +2,70 @@
 
 import random
 import shutil
-import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import AbstractContextManager
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from pgstore.embedded import account
 from tests.faults.counts import Counts, Rounds
 from tests.faults.racing import Racing
 from tests.faults.servers import Durable, temporary_folder
 from tests.faults.traffic import Traffic
+from tests.standbys import base_backup
 
 _PATIENCE = 30.0
 
 
 def promotion(_server: Durable, rounds: Rounds) -> Counts:
     """Kill the primary and promote its synchronous standby, to and fro."""
-    return _to_and_fro(rounds, "promotion", Traffic, Durable.crash)
+    return to_and_fro(rounds, "promotion", _by_hosts(Traffic), Durable.crash)
 
 
 def promotion_stopped(_server: Durable, rounds: Rounds) -> Counts:
     """Shut the primary down, as for maintenance, and promote its synchronous standby."""
-    return _to_and_fro(rounds, "promotion_stopped", Traffic, Durable.stop)
+    return to_and_fro(rounds, "promotion_stopped", _by_hosts(Traffic), Durable.stop)
 
 
 def promotion_beside(_server: Durable, rounds: Rounds) -> Counts:
     """Make the primary read-only, and promote its synchronous standby beside it."""
-    return _to_and_fro(rounds, "promotion_beside", Traffic, fence)
+    return to_and_fro(rounds, "promotion_beside", _by_hosts(Traffic), fence)
 
 
 def promotion_racers(_server: Durable, rounds: Rounds) -> Counts:
     """Kill the primary under racers, and promote its synchronous standby, to and fro."""
-    return _to_and_fro(rounds, "promotion_racers", Racing, Durable.crash)
+    return to_and_fro(rounds, "promotion_racers", _by_hosts(Racing), Durable.crash)
 
 
-def _to_and_fro(
+# What runs on a primary and its standby, by the name of a store.
+Begin = Callable[[Durable, Durable, str], AbstractContextManager[Traffic | Racing]]
+
+
+def _by_hosts(programs: type[Traffic | Racing]) -> Begin:
+    return lambda primary, standby, name: programs(either(primary, standby), name)
+
+
+def to_and_fro(
     rounds: Rounds,
     name: str,
-    programs: type[Traffic | Racing],
+    begin: Begin,
     take_away: Callable[[Durable], None],
+    lead_to: Callable[[Durable], None] = lambda _: None,
 ) -> Counts:
+    """Take the primary away and promote its standby, again and again, under what is begun."""
     with temporary_folder() as folder, Durable(folder / "a") as primary:
         standby = Durable(folder / "b")
         make_standby(primary, standby)
         try:
-            with programs(_either(primary, standby), name) as running:
+            with begin(primary, standby, name) as running:
                 for _ in rounds:
                     running.wait_until_back()
                     time.sleep(random.uniform(0.1, 0.8))
                     take_away(primary)
                     promote(standby, name)
+                    lead_to(standby)
                     running.wait_until_back()
                     primary.stop()  # if that was not it
                     primary, standby = standby, primary
@@ -91,7 +101,8 @@ def fence(primary: Durable) -> None:
         )
 
 
-def _either(primary: Durable, standby: Durable) -> str:
+def either(primary: Durable, standby: Durable) -> str:
+    """A connection string that names both, and leads to the primary."""
     hosts = [str(conninfo_to_dict(each.conninfo)["host"]) for each in (primary, standby)]
     return make_conninfo(
         primary.conninfo, host=",".join(hosts), port="5432,5432", target_session_attrs="read-write"
@@ -101,18 +112,7 @@ def _either(primary: Durable, standby: Durable) -> str:
 def make_standby(primary: Durable, standby: Durable, *, synchronous: bool = True) -> None:
     """Copy the primary, start the copy, and have writers wait for it from now on if synchronous."""
     standby.folder.mkdir(mode=0o711)
-    data = standby.folder / "data"
-    data.mkdir(mode=0o700)
-    account.hand_over(data)
-    binaries = account.reachable_binaries(primary.bin, standby.folder / "install")
-    backup: list[str | Path] = [binaries / "pg_basebackup", "-d", primary.conninfo, "-D", data]
-    subprocess.run(
-        [*backup, "--write-recovery-conf", "--checkpoint=fast"],
-        **account.identity(),
-        cwd="/",
-        check=True,
-        timeout=60,
-    )
+    base_backup(primary, standby.folder, "--write-recovery-conf")
     standby.start()
     with psycopg.connect(primary.conninfo, autocommit=True) as conn:
         if synchronous:

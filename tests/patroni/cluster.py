@@ -129,6 +129,14 @@ class Cluster:
         """Have another node take over, as for maintenance."""
         self._post(name, "/switchover", {"leader": name})
 
+    def patronictl(self, *words: str) -> str:
+        """What Patroni's command prints, with the files of a node."""
+        command = ["patronictl", "-c", str(self._node_folder(NAMES[0]) / "patroni.yml"), *words]
+        environment = {"PATH": PATH, "LANG": "C.UTF-8", **self._environment("node.env", NAMES[0])}
+        return subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=60
+        ).stdout
+
     def wait_for_another(self, than: str) -> float:
         """Wait until another node can be written to; how long it took."""
         begun = time.monotonic()
@@ -203,7 +211,7 @@ class Cluster:
         return text
 
     def _environment(self, file: str, name: str) -> dict[str, str]:
-        text = (HERE / file).read_text()
+        text = (HERE / file).read_text().replace("//10.0.0.1:", "//a.example:")
         text = text.replace("_NAME=a\n", f"_NAME={name}\n")
         lines = []
         for line in text.splitlines():
