@@ -39,7 +39,7 @@ STEPS = (
 )
 
 
-# Seconds for programs that have gone to the closed copy, to be told there where the store is.
+# Seconds for programs that have gone to the closed copy: it answers with the place of the store.
 _LEAVING = 3.0
 
 

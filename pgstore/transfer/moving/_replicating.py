@@ -74,7 +74,7 @@ class Replication:
 
     def _subscribe(self, conninfo: str) -> None:
         # Its commits do not wait for standbys: one after the other, they would fall behind the
-        # source's. What a failover of the target loses by that, the comparison finds.
+        # source's. The comparison finds what a failover of the target loses by that.
         statement = quoted(
             "CREATE SUBSCRIPTION {name} CONNECTION {source} PUBLICATION {name}"
             " WITH (create_slot = false, slot_name = {text}, synchronous_commit = off)",
