@@ -29,6 +29,7 @@ SUBJECTS = {
     "doctor": ["doctor"],
     "transfer": ["export", "import"],
     "verify": ["verify"],
+    "console": ["ui"],
     "administration": [
         *("retention", "truncate", "delete", "empty", "redact", "grants", "grant", "revoke"),
         "audit",
