@@ -63,3 +63,61 @@ ORDER BY r.last_position DESC
 STREAM_PAGE = (
     f"SELECT {_BRIEF} FROM STORE.read_stream(%s::text, %s::bigint, %s::bigint, %s::boolean)"
 )
+
+# Search, newest first: the messages of a window of positions that match, the oldest first, and a
+# last row without an id if there are fewer than asked for.
+WINDOW = f"""
+SELECT {_BRIEF}
+FROM STORE.read_matching(
+  %s::jsonb, %s::bigint, %s::bigint, %s::text[], %s::text[], %s::text,
+  up_to_position => %s::bigint, max_looked => %s::bigint, tags_filter => %s::text[]
+)
+"""
+HORIZON = "SELECT safe_position FROM STORE.horizon()"
+# The global position of the last message before the first one that was added at a time or later, by
+# bisection, as the function position_before does it for other roles.
+POSITION_BEFORE = """
+WITH RECURSIVE halves (low, high) AS (
+  SELECT bigint '0', STORE.last_position()
+  UNION ALL
+  SELECT
+    CASE WHEN p.added_at < %s::timestamptz AND p.global_position <= h.high
+      THEN p.global_position ELSE h.low END,
+    CASE WHEN p.added_at < %s::timestamptz AND p.global_position <= h.high
+      THEN h.high ELSE (h.low + h.high) / 2 END
+  FROM halves AS h
+  LEFT JOIN LATERAL (
+    SELECT a.added_at, a.global_position
+    FROM STORE.all_messages AS a
+    WHERE a.global_position > (h.low + h.high) / 2
+    ORDER BY a.global_position
+    LIMIT 1
+  ) AS p ON true
+  WHERE h.low < h.high
+)
+SELECT h.low FROM halves AS h WHERE h.low >= h.high LIMIT 1
+"""
+
+_STORED = (
+    "message_id, stream, version, global_position, type, data::text, metadata::text, added_at,"
+    " array_to_json(tags)::text"
+)
+# A message by its id, its place in a stream, or its position.
+BY_ID = f"SELECT {_STORED} FROM STORE.get_message(%s::uuid)"
+BY_VERSION = (
+    f"SELECT {_STORED} FROM STORE.read_stream(%s::text, %s::bigint, 1) WHERE version = %s::bigint"
+)
+BY_POSITION = f"SELECT {_STORED} FROM STORE.all_messages WHERE global_position = %s::bigint"
+# The last message of the same type before a version of a stream, among so many before it.
+PREVIOUS_OF_TYPE = f"""
+SELECT {_STORED}
+FROM STORE.all_messages AS a
+WHERE a.stream = %s::text AND a.type = %s::text
+  AND a.version < %s::bigint AND a.version >= %s::bigint
+ORDER BY a.version DESC
+LIMIT 1
+"""
+# The messages of a correlation id, in global order.
+CORRELATED = f"SELECT {_STORED} FROM STORE.read_correlated(%s::text, %s::bigint, %s::bigint)"
+# Messages by ids, an array.
+BY_IDS = f"SELECT {_STORED} FROM STORE.get_messages(%s::uuid[])"

@@ -35,8 +35,9 @@
 
   async function copy(button) {
     const from = document.getElementById(button.dataset.copy);
-    const text = button.dataset.text ?? from?.textContent ?? "";
     try {
+      const fetched = button.dataset.fetch && await (await fetch(button.dataset.fetch)).text();
+      const text = button.dataset.text ?? fetched ?? from?.textContent ?? "";
       await navigator.clipboard.writeText(text);
       say("Copied");
       button.dataset.label ??= button.textContent;
@@ -64,7 +65,7 @@
   });
 
   document.addEventListener("click", (event) => {
-    const button = event.target.closest("button[data-copy], button[data-text], button[data-fold]");
+    const button = event.target.closest("button:is([data-copy], [data-text], [data-fetch], [data-fold])");
     if (!button) return;
     if (button.dataset.fold !== undefined) {
       const open = button.dataset.fold === "open";

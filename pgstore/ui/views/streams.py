@@ -35,16 +35,19 @@ async def streams(page: Page) -> Response:
     """The streams whose names begin with a text, or those that were written to last."""
     prefix, after = page.exact("prefix"), page.exact("after")
     if prefix or after or page.text("order") == "name":
-        start = max(prefix, after, key=str.encode)
-        found = await page.console.read(
-            Stream, queries.STREAMS, start, after, prefix, prefix, _PAGE + 1
-        )
+        found = await rows_of(page, prefix, after, _PAGE + 1)
         more = found[-2].stream if len(found) > _PAGE else None
         return page.render(
             "streams.html", streams=found[:_PAGE], prefix=prefix, more=more, recent=False
         )
     found = await page.console.read(Stream, queries.RECENT_STREAMS, _LAST_MESSAGES, _PAGE)
     return page.render("streams.html", streams=found, prefix="", more=None, recent=True)
+
+
+async def rows_of(page: Page, prefix: str, after: str, most: int) -> list[Stream]:
+    """Streams whose names begin with a text, in the order of their names, after one."""
+    start = max(prefix, after, key=lambda name: name.encode(errors="replace"))
+    return await page.console.read(Stream, queries.STREAMS, start, after, prefix, prefix, most)
 
 
 async def stream(page: Page) -> Response:
