@@ -56,6 +56,7 @@ class Console:
         self.read_only = read_only
         self.deciders = deciders
         self.sections = sections
+        self.feeds = 0  # that browsers read at this moment
         self._database: AsyncDatabase = store._database
         self._rights: tuple[float, Rights] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}

@@ -1,5 +1,6 @@
 """Values as pages show them."""
 
+import zlib
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -63,8 +64,14 @@ def cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
+def hue(name: str) -> int:
+    """One of eight colours, the same for a name each time."""
+    return zlib.crc32(name.encode(errors="replace")) % 8
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "cut": cut,
+    "hue": hue,
     "iso": iso,
     "number": number,
     "size": size,

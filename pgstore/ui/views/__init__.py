@@ -3,9 +3,9 @@
 
 from pgstore.ui.console import Section
 from pgstore.ui.pages import View
-from pgstore.ui.views import login, messages, streams
+from pgstore.ui.views import live, login, messages, streams, trace
 
-_MODULES = (messages, streams, login)
+_MODULES = (messages, streams, live, trace, login)
 
 VIEWS: list[View] = [view for module in _MODULES for view in module.VIEWS]
-SECTIONS: list[Section] = [module.SECTION for module in (messages, streams)]
+SECTIONS: list[Section] = [module.SECTION for module in (messages, streams, live, trace)]

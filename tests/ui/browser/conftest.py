@@ -1,4 +1,4 @@
-"""A real browser, Debian's Chromium, on a console; PGSTORE_TEST_UI asks for it, see `make test-ui`."""
+"""Debian's Chromium on a console; PGSTORE_TEST_UI asks for it, see `make test-ui`."""
 
 import os
 import shutil

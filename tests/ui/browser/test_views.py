@@ -12,6 +12,9 @@ PATHS = {
     "streams": "/streams",
     "stream": "/stream?stream=order-0007",
     "message": "/message?stream=order-0007&version=2",
+    "trace": "/trace?correlation=request-0007",
+    "trace-none": "/trace",
+    "live": "/live",
     "missing": "/stream?stream=nowhere",
 }
 
