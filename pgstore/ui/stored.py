@@ -40,6 +40,11 @@ class Stored(msgspec.Struct, frozen=True):
     tags: str | None
 
     @property
+    def summary(self) -> str:
+        """The beginning of the payload in a line."""
+        return payloads.summary(self.data)
+
+    @property
     def names(self) -> list[str]:
         """Its tags."""
         return msgspec.json.decode(self.tags, type=list[str]) if self.tags else []

@@ -153,6 +153,14 @@ def _uuid(text: str) -> UUID:
         raise Refusal.of_argument(f"{printable(text[:100])} is no message id.") from None
 
 
+async def payload(page: Page) -> Response:
+    """The payload of a message, for a row that is unfolded."""
+    found = await _message(page)
+    if not page.is_fragment:
+        return page.redirect("/message", id=found.message_id)
+    return page.render("payload_part.html", message=found, data=payloads.tree(found.data))
+
+
 async def raw(page: Page) -> Response:
     """The payload or the metadata of a message, as it is stored."""
     found = await _message(page)
@@ -214,6 +222,7 @@ SECTION = Section("Messages", "/", _READ)
 VIEWS = [
     View("/", messages, needs=_READ),
     View("/message", message, needs=_READ),
+    View("/message/payload", payload, needs=_READ),
     View("/message/raw", raw, needs=_READ),
     View("/state", state, needs=(*_READ, "load_stream")),
     View("/go", go, needs=_READ),
