@@ -77,7 +77,12 @@
   // Forms leave out what is empty, so that addresses stay short.
   document.addEventListener("submit", (event) => {
     if (event.target.method !== "get") return;
-    for (const each of event.target.elements) if (each.name && !each.value) each.disabled = true;
+    const fields = [...event.target.elements];
+    const hasTime = fields.some((each) => each.type === "datetime-local" && each.value);
+    for (const each of fields) {
+      const isEmpty = each.dataset.zone === undefined ? !each.value : !hasTime;
+      if (each.name && isEmpty) each.disabled = true;
+    }
     setTimeout(() => { for (const each of event.target.elements) each.disabled = false; });
   });
   addEventListener("pageshow", (event) => {
