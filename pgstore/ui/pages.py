@@ -73,13 +73,13 @@ class Page:
 
     def url(self, path: str, **query: object) -> str:
         """An address of the console; values that are None or empty are left out."""
-        root = self.request.scope.get("root_path", "")
+        root = self.request.state.root
         given = {name: each for name, each in query.items() if each not in (None, "")}
         return f"{root}{path}" + (f"?{urlencode(given, quote_via=quote)}" if given else "")
 
     def again(self, **changes: object) -> str:
         """The address of this page with other values."""
-        path = self.request.scope["path"].removeprefix(self.request.scope.get("root_path", ""))
+        path = self.request.scope["path"].removeprefix(self.request.state.root)
         return self.url(path, **(dict(self.request.query_params) | changes))
 
     @property
@@ -144,7 +144,7 @@ class Page:
 
     def asset(self, name: str) -> str:
         """The address of a file in static/."""
-        return str(self.request.scope.get("root_path", "")) + versioned(HERE / "static", name)
+        return str(self.request.state.root) + versioned(HERE / "static", name)
 
     @property
     def now(self) -> datetime:

@@ -89,7 +89,12 @@ class Guard:
         scope = self._as_proxied(scope)
         request = Request(scope, receive)
         session, is_new = _session_of(request)
-        scope["state"] = scope.get("state", {}) | {"session": session, "rules": self._rules}
+        # A mount within the console changes the root of the scope.
+        scope["state"] = scope.get("state", {}) | {
+            "session": session,
+            "rules": self._rules,
+            "root": scope.get("root_path", ""),
+        }
         answer = self._refusal(request, own_name) or self._entry(request)
 
         async def send_guarded(message: Message) -> None:
@@ -156,7 +161,7 @@ class Guard:
             return None
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
             asked = path + (f"?{request.url.query}" if request.url.query else "")
-            root = request.scope.get("root_path", "")
+            root = request.state.root
             return RedirectResponse(f"{root}/login?next={quote(asked, safe='')}", 303)
         response = self._problem(
             request,
@@ -176,7 +181,7 @@ class Guard:
 
 def cookie(request: Request, name: str, value: str) -> str:
     """A cookie that scripts do not see, and that the browser sends to this console alone."""
-    path = request.scope.get("root_path", "") or "/"
+    path = request.state.root or "/"
     secure = "; Secure" if request.url.scheme == "https" else ""
     return f"{name}={value}; Path={path}; HttpOnly; SameSite=Strict{secure}"
 
@@ -190,7 +195,7 @@ def _session_of(request: Request) -> tuple[str, bool]:
 
 def _path_of(request: Request) -> str:
     path: str = request.scope["path"]
-    return path.removeprefix(request.scope.get("root_path", ""))
+    return path.removeprefix(request.state.root)
 
 
 def _hostname(host: str) -> str:

@@ -19,7 +19,7 @@ def form_token(page: httpx.Response) -> str:
 
 
 async def test_every_answer_has_the_policy(opened: Opened) -> None:
-    for path in ("/streams", "/nowhere", "/static/console.css"):
+    for path in ("/streams", "/nowhere", "/static/console.css", "/static/nowhere"):
         headers = (await opened(hosts=["localhost"]).get(path)).headers
         policy = dict(
             each.strip().split(" ", 1) for each in headers["content-security-policy"].split(";")
@@ -137,10 +137,16 @@ async def test_proxy_names_the_user_and_the_address(opened: Opened) -> None:
 async def test_console_works_below_a_path(opened: Opened, store: Raw) -> None:
     await write(store, "account-1", "Opened")
     client = opened(at="/tools/console")
+    for path in ("/streams", "/nowhere", "/static/nowhere"):
+        page = await client.get(path)
+        links = re.findall(r'(?:href|src|action)="([^"#]*)"', page.text)
+        assert links
+        assert [
+            each
+            for each in links
+            if not each.startswith("/tools/console/") or "static/static" in each
+        ] == []
     page = await client.get("/streams")
-    links = re.findall(r'(?:href|src|action)="([^"#]*)"', page.text)
-    assert links
-    assert [each for each in links if not each.startswith("/tools/console/")] == []
     assert (await client.get("/stream", params={"stream": "account-1"})).status_code == 200
     css = re.search(r'href="/tools/console(/static/console[^"]*)"', page.text)
     assert css is not None

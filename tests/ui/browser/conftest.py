@@ -128,6 +128,7 @@ def open_site(chromium: Any, conninfo: str, stores: Stores) -> Iterator[Open]:
                 locale="en-GB",
                 reduced_motion="reduce",
             )
+            context.set_default_timeout(20_000)
             stack.callback(context.close)
             sites.append(Site(store, address, context.new_page()))
             return sites[-1]
