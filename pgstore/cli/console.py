@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _NAMES = ("localhost", "127.0.0.1", "[::1]")
 
-# Feeds of browsers that are open would keep it from ending.
-_PATIENCE = 2
-
 
 @command("ui", panel="Operations")
 def ui(
@@ -74,8 +71,6 @@ def ui(
     import asyncio
 
     try:
-        from uvicorn import Config
-
         from pgstore import ui as console
     except ImportError as error:
         raise CommandError(
@@ -94,50 +89,39 @@ def ui(
     names = list(host_name or ())
     if host in _LOOPBACK or behind_proxy or names:
         names += _NAMES
-    options: dict[str, Any] = {
-        "read_only": read_only,
-        "token": token,
-        "hosts": names or None,
-        "behind_proxy": behind_proxy,
-        "deciders": deciders,
-    }
     listening = _listening(host, port)
     where = f"http://{_shown(host)}:{listening.getsockname()[1]}"
 
     def made(store: Any) -> "Starlette":
-        return console.app(store, **options)
-
-    def config(application: "Starlette") -> Config:
-        return Config(
-            application,
-            log_level="warning",
-            access_log=False,
-            proxy_headers=False,  # the console reads them itself, if it is to
-            server_header=False,
-            ws="none",
-            lifespan="on",
-            timeout_graceful_shutdown=_PATIENCE,
+        return console.app(
+            store,
+            read_only=read_only,
+            token=token,
+            hosts=names or None,
+            behind_proxy=behind_proxy,
+            deciders=deciders,
         )
 
+    def ready() -> None:
+        call.out.note(f"The console of {call.store} is at {where}; Ctrl-C ends it.")
+        if not no_open and _has_screen():
+            webbrowser.open(where)  # the socket listens: the page waits until it is served
+
     with listening:
-        asyncio.run(_serve(call, made, config, listening, where, open_page=not no_open))
+        asyncio.run(_serve(call, made, listening, ready))
     call.out.note("Ended.")
 
 
 async def _serve(
     call: Call,
     made: Callable[[Any], "Starlette"],
-    config: "Callable[[Starlette], Any]",
     listening: socket.socket,
-    where: str,
-    *,
-    open_page: bool,
+    ready: Callable[[], None],
 ) -> None:
-    from uvicorn import Server
-
     from pgstore._async.store import AsyncMessageStore
     from pgstore._core.messages import RawMessage
     from pgstore.errors import StandbyError
+    from pgstore.ui import serve
 
     store = AsyncMessageStore[RawMessage](
         call.target.conninfo,
@@ -145,15 +129,11 @@ async def _serve(
         store=call.store,
         create=call.target.embedded,
     )
+    application = made(store)  # refuses what was given wrong before it connects
     async with store:
         with suppress(StandbyError):  # pages tell
             await store.safe_position()  # an error here is the command's
-        server = Server(config(made(store)))
-        call.out.note(f"The console of {call.store} is at {where}; Ctrl-C ends it.")
-        if open_page and _has_screen():
-            webbrowser.open(where)  # the socket listens: the page waits until it is served
-        with suppress(KeyboardInterrupt):  # uvicorn has ended, and tells why
-            await server.serve(sockets=[listening])
+        await serve(application, listening, ready)
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -72,7 +72,7 @@ def app(
         finally:
             await console.aclose()
 
-    return Starlette(
+    application = Starlette(
         routes=[
             *(_route(console, view) for view in VIEWS),
             Mount("/static", Assets(STATIC), name="static"),
@@ -81,6 +81,8 @@ def app(
         exception_handlers={HTTPException: _handler(console)},
         lifespan=lifespan,
     )
+    application.state.end_feeds = console.end_feeds
+    return application
 
 
 def _route(console: Console, view: View) -> Route:

@@ -12,6 +12,7 @@ from pgstore._async.store import AsyncMessageStore
 from pgstore._core.log import log
 from pgstore._core.messages import RawMessage
 from pgstore.ui import queries
+from pgstore.ui.feeds import Feed
 from pgstore.ui.states import States
 
 T = TypeVar("T")
@@ -56,7 +57,7 @@ class Console:
         self.read_only = read_only
         self.deciders = deciders
         self.sections = sections
-        self.feeds = 0  # that browsers read at this moment
+        self.feeds: set[Feed] = set()  # that browsers read at this moment
         self._database: AsyncDatabase = store._database
         self._rights: tuple[float, Rights] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -99,6 +100,11 @@ class Console:
             self._tasks[name] = asyncio.create_task(
                 _logged(name, work()), name=f"pgstore ui {name}"
             )
+
+    def end_feeds(self) -> None:
+        """End the feeds of all browsers, which end with nothing else: the server is to stop."""
+        for feed in self.feeds:
+            feed.end()
 
     async def aclose(self) -> None:
         """End the tasks in the background."""

@@ -46,6 +46,12 @@ class Feed:
         self._count = 0
         self._came = asyncio.Event()
         self._sent = asyncio.Event()
+        self._ended = False
+
+    def end(self) -> None:
+        """Send no further event."""
+        self._ended = True
+        self._came.set()
 
     async def events(self, has_left: Callable[[], Awaitable[bool]]) -> AsyncIterator[bytes]:
         """Events until the browser has left, or reading has failed."""
@@ -55,6 +61,8 @@ class Feed:
             while not await has_left():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._came.wait(), _BEAT)
+                if self._ended:
+                    return
                 if pump.done():
                     yield self._end(pump)
                     return

@@ -22,7 +22,7 @@ async def live(page: Page) -> Response:
 
 async def events(page: Page) -> Response:
     console = page.console
-    if console.feeds >= MOST:
+    if len(console.feeds) >= MOST:
         raise Refusal(
             Problem(
                 503,
@@ -43,12 +43,12 @@ async def events(page: Page) -> Response:
     )
 
     async def content() -> AsyncIterator[bytes]:
-        console.feeds += 1
+        console.feeds.add(feed)
         try:
             async for event in feed.events(page.request.is_disconnected):
                 yield event
         finally:
-            console.feeds -= 1
+            console.feeds.discard(feed)
 
     # A proxy that gathers what it sends on would hold events back.
     headers = {"X-Accel-Buffering": "no"}
