@@ -48,7 +48,7 @@ test-patroni: $(READY) ## let Patroni and etcd fail over, under load (needs Debi
 .PHONY: test-ui
 test-ui: $(READY) ## drive the console in a browser (needs Debian's chromium, and npm for the tests' library)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group browser
-	@[ -f .cache/ui/vendor.json ] || $(BIN)/python tools/vendor.py --tests
+	@[ -f .cache/ui/axe.min.js ] || $(BIN)/python tools/vendor.py --tests
 	@PGSTORE_TEST_UI=1 $(BIN)/python -m pytest -q tests/ui $(ARGS)
 
 # The ones that use tests/amounts.py, or hypothesis.

@@ -139,10 +139,11 @@ def test_ui_refuses_a_program_that_has_no_decider(
     assert run_here("ui", "--app", "nowhere:accounts").code == 2
 
 
-def test_ui_without_its_packages_says_what_to_install(
-    run_here: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
-    done = run_here("ui")
-    assert done.code == 1
-    assert "pip install 'pgstore[ui]'" in done.err
+def test_ui_without_its_packages_says_what_to_install() -> None:
+    program = (
+        "import sys; sys.modules['starlette'] = None\n"
+        "from pgstore.__main__ import main; sys.exit(main(['ui']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "pip install 'pgstore[ui]'" in done.stderr

@@ -18,7 +18,7 @@ from tests.ui.serving import served
 ROOT = Path(__file__).parents[3]
 AXE = ROOT / ".cache" / "ui" / "axe.min.js"
 
-# Screenshots that the guide shows are made anew with PGSTORE_TEST_UI=pictures.
+# Screenshots that the guide and the README show are made anew with PGSTORE_TEST_UI=pictures.
 PICTURES = ROOT / "docs" / "guides" / "ui"
 
 WIDE, PHONE = (1280, 800), (390, 844)
@@ -59,11 +59,10 @@ class Site:
         """Write a message of a type with a payload of JSON."""
         return self.store.write(stream, RawMessage(type, data.encode()), **options)
 
-    def picture(self, name: str) -> None:
-        """Make a screenshot."""
-        folder = ROOT / ".cache" / "ui" / "pictures"
-        if os.environ.get("PGSTORE_TEST_UI") == "pictures":
-            folder = PICTURES
+    def picture(self, name: str, *, shown: bool = False) -> None:
+        """Make a screenshot, into .cache/ui, or for the docs if it is shown there."""
+        wanted = shown and os.environ.get("PGSTORE_TEST_UI") == "pictures"
+        folder = PICTURES if wanted else ROOT / ".cache" / "ui" / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=str(folder / f"{name}.png"))
 
@@ -114,9 +113,13 @@ def open_site(chromium: Any, conninfo: str, stores: Stores) -> Iterator[Open]:
     with ExitStack() as stack:
 
         def open_site(
-            *, size: tuple[int, int] = WIDE, scheme: str = "light", **options: Any
+            *,
+            size: tuple[int, int] = WIDE,
+            scheme: str = "light",
+            name: str | None = None,
+            **options: Any,
         ) -> Site:
-            name = stack.enter_context(stores.taken())
+            name = name or stack.enter_context(stores.taken())
             store = stack.enter_context(
                 pgstore.MessageStore(conninfo, store=name, messages=RawMessage)
             )

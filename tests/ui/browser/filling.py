@@ -11,6 +11,20 @@ NAMES = ["Ada Lovelace", "Grace Hopper", "Alan Turing", "Katherine Johnson", "Ed
 BOOKS = ["Kindred", "Emma", "Beloved", "Jazz", "Orlando", "Middlemarch", "Dune", "Ulysses"]
 
 
+def evolve(state: dict[str, Any], message: RawMessage) -> dict[str, Any]:
+    """The state of a stock: its last count, and how often it was counted."""
+    times: int = state.get("times_counted", 0)
+    return state | json.loads(message.data) | {"times_counted": times + 1}
+
+
+# A program that makes states; its store is never connected.
+STOCKS = {
+    "stock": MessageStore[RawMessage]("host=nowhere.invalid", messages=RawMessage).decider(
+        evolve, dict
+    )
+}
+
+
 def fill(store: MessageStore[RawMessage], orders: int = 40) -> None:
     """Write orders, payments and parcels, each with the message that caused it."""
     drawn = random.Random(7)
@@ -55,6 +69,9 @@ def fill(store: MessageStore[RawMessage], orders: int = 40) -> None:
             correlation,
             paid,
         )
+        count = {"warehouse": drawn.randint(0, 90), "shop": drawn.randint(0, 5)}
+        stock = {"book": book, "counts": count, "by": drawn.choice(NAMES[:2]), "price": price}
+        _write(store, f"stock-{book.lower()}", "StockCounted", stock, correlation, placed)
         if drawn.random() < 0.6:
             _write(
                 store,

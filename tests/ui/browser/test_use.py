@@ -1,7 +1,7 @@
 """A person uses the console: keys, links, copying, the token, the viewer's zone."""
 
 from tests.ui.browser.conftest import Open, Site
-from tests.ui.browser.filling import fill
+from tests.ui.browser.filling import STOCKS, fill
 
 
 def test_keys_lead_to_the_next_and_the_previous(site: Site) -> None:
@@ -58,6 +58,23 @@ def test_payload_is_folded_unfolded_and_copied(site: Site) -> None:
     site.page.get_by_text("Copied").first.wait_for()
     copied = site.page.evaluate("() => navigator.clipboard.readText()")
     assert copied == '{"n": 1.50, "owner": {"name": "Ada"}}'
+
+
+def test_state_comes_with_the_message(open_site: Open) -> None:
+    site = open_site(deciders=STOCKS)
+    fill(site.store, orders=20)
+    site.open("/message?stream=stock-kindred&version=2")
+    site.page.locator("#state", has_text="times_counted: 2").wait_for()
+    assert site.violations() == []
+
+
+def test_row_unfolds_into_its_payload(site: Site) -> None:
+    site.write("account-1", "Opened", '{"owner": {"name": "Ada"}}')
+    for path in ("/", "/stream?stream=account-1"):
+        site.open(path)
+        site.page.locator("details.fold > summary").click()
+        site.page.get_by_text("“Ada”").wait_for()
+        assert site.violations() == []
 
 
 def test_whole_console_can_be_used_without_a_mouse(site: Site) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.ui.browser.conftest import PHONE, WIDE, Open, Site
-from tests.ui.browser.filling import fill
+from tests.ui.browser.filling import STOCKS, fill
 
 PATHS = {
     "messages": "/",
@@ -12,6 +12,8 @@ PATHS = {
     "streams": "/streams",
     "stream": "/stream?stream=order-0007",
     "message": "/message?stream=order-0007&version=2",
+    "changed": "/message?stream=stock-kindred&version=2",
+    "state": "/state?stream=stock-kindred&version=2",
     "trace": "/trace?correlation=request-0007",
     "trace-none": "/trace",
     "live": "/live",
@@ -22,7 +24,7 @@ PATHS = {
 @pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_views_are_for_everybody(open_site: Open, size: tuple[int, int], scheme: str) -> None:
-    site = open_site(size=size, scheme=scheme)
+    site = open_site(size=size, scheme=scheme, deciders=STOCKS)
     fill(site.store)
     found = []
     for name, path in PATHS.items():
