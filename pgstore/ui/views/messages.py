@@ -99,7 +99,7 @@ def _moment(page: Page, name: str) -> datetime | None:
 
 
 async def message(page: Page) -> Response:
-    """A message: its payload, its metadata, and what has changed since the last of its type."""
+    """A message: its payload, its metadata, and the differences from the last of its type."""
     found = await _message(page)
     (stream,) = await page.console.read(Stream, queries.STREAM, found.stream)
     earlier: list[Stored] = await page.console.read(
@@ -201,7 +201,7 @@ def _states(page: Page, category: str) -> Any:
 
 
 async def go(page: Page) -> Response:
-    """Lead to what a text names: a message by its id or position, or streams."""
+    """Lead to the message or the streams that a text names."""
     given = page.exact("q").strip()
     if not given:
         return page.redirect("/")
