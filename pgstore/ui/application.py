@@ -1,7 +1,8 @@
 """The console as an ASGI application."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from pgstore.ui.states import Deciders, deciders_of
 from pgstore.ui.views import SECTIONS, VIEWS
 
 STATIC = Path(__file__).parent / "static"
+
+# Seconds for a page. The pool waits for longer while the server is away.
+_PATIENCE = 15.0
 
 
 def app(
@@ -96,7 +100,9 @@ def _route(console: Console, view: View) -> Route:
                 _refuse_action(page, view)
             if missing := [name for name in view.needs if not page.rights.may(name)]:
                 raise Refusal.of_rights(missing)
-            return await view.endpoint(page)
+            # An action is not cancelled: whether it was done would not be known.
+            async with asyncio.timeout(None if view.action else _PATIENCE):
+                return await view.endpoint(page)
         except Exception as error:
             if isinstance(error, HTTPException):
                 raise
@@ -115,9 +121,12 @@ def _refuse_action(page: Page, view: View) -> None:
         raise Refusal.of_form()
 
 
-def _handler(console: Console) -> Callable[[Request, Exception], Response]:
-    def respond(request: Request, error: Exception) -> Response:
+def _handler(console: Console) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def respond(request: Request, error: Exception) -> Response:
         page = Page(console, request)
+        if not request.url.path.startswith(f"{request.state.root}/static/"):  # open to everybody
+            with suppress(Exception):  # without its sections the page says as much
+                page.rights = await console.rights()
         return page.problem(problem_of(error, console.name))
 
     return respond

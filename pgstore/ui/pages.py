@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 # Of a form: a subscription's name and some numbers.
 _LARGEST_FORM = 65536
 
-_LARGEST = 2**63 - 1
+_LARGEST, _DIGITS = 2**63 - 1, 19
 
 
 class View(msgspec.Struct, frozen=True):
@@ -67,7 +67,8 @@ class Page:
         given = self.text(name)
         if not given:
             return default
-        if not given.isascii() or not given.isdecimal() or int(given) > _LARGEST:
+        is_number = given.isascii() and given.isdecimal() and len(given) <= _DIGITS
+        if not is_number or int(given) > _LARGEST:
             raise Refusal.of_argument(f"{name} is a number from 0 on, not {printable(given[:100])}")
         return int(given)
 

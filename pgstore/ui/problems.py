@@ -168,6 +168,13 @@ def problem_of(error: Exception, store: str) -> Problem:
             return Problem(404, "There is no such page", "The address leads nowhere here.")
         case HTTPException():
             return Problem(error.status_code, "This request does not fit", error.detail)
+        case TimeoutError():
+            return Problem(
+                504,
+                "The database has taken too long",
+                "The console does not wait for longer.",
+                "Try again, or narrow the search. pgstore doctor looks for reasons.",
+            )
         case PoolTimeout() | PoolClosed():
             return Problem(503, _NO_SERVER[0], one_line(str(error)), _NO_SERVER[1])
         case psycopg.errors.InsufficientPrivilege():

@@ -39,7 +39,6 @@ HEADERS = {
 }
 
 SESSION = "pgstore_session"
-PASS = "pgstore_pass"
 
 # These need no token: the page that asks for it, and the files that it loads.
 _OPEN = ("/login", "/static/")
@@ -54,6 +53,11 @@ class Rules(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Rules(hosts={self.hosts!r})"  # without the token
+
+    @property
+    def pass_name(self) -> str:
+        """The name of that cookie: consoles on other ports of this host have others."""
+        return f"pgstore_pass_{hashlib.sha256(self.pass_value.encode()).hexdigest()[:8]}"
 
     @property
     def pass_value(self) -> str:
@@ -157,7 +161,7 @@ class Guard:
         rules, path = self._rules, _path_of(request)
         if rules.token is None or path.startswith(_OPEN) or _bearer_fits(request, rules):
             return None
-        if same_token(request.cookies.get(PASS, ""), rules.pass_value):
+        if same_token(request.cookies.get(rules.pass_name, ""), rules.pass_value):
             return None
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
             asked = path + (f"?{request.url.query}" if request.url.query else "")

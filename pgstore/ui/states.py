@@ -4,12 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import psycopg
+from psycopg_pool import PoolTimeout
 
 from pgstore._async.decider import AsyncDecider
 from pgstore._async.store import AsyncMessageStore
 from pgstore._async.writer import AsyncWriter
 from pgstore._core.arguments import describe
-from pgstore.errors import InvalidArgumentError
+from pgstore._core.text import one_line
+from pgstore.errors import InvalidArgumentError, PgstoreError
+from pgstore.ui.problems import Problem, Refusal
 
 # Deciders and repositories of either color, one for all streams or one for each category.
 Deciders = Any
@@ -28,7 +32,19 @@ class States:
 
     async def at(self, stream: str, version: int) -> str:
         """The state of a stream at a version, as JSON."""
-        state, _ = await self._decider.load(stream, at_version=version)
+        try:
+            state, _ = await self._decider.load(stream, at_version=version)
+        except (PgstoreError, psycopg.Error, PoolTimeout, OSError):
+            raise
+        except Exception as error:  # of the program's own functions
+            raise Refusal(
+                Problem(
+                    422,
+                    "The program makes no state of this",
+                    one_line(f"{type(error).__name__}: {error}"),
+                    "This is an error of the program that was given with --app.",
+                )
+            ) from error
         return msgspec.json.encode(state, enc_hook=_plain, order="sorted").decode()
 
 

@@ -5,7 +5,7 @@ import asyncio
 from starlette.responses import Response
 
 from pgstore.ui.pages import Page, View
-from pgstore.ui.security import PASS, cookie, same_token
+from pgstore.ui.security import cookie, same_token
 
 # A program that guesses tokens waits so long for each answer.
 _PAUSE = 0.5
@@ -23,7 +23,7 @@ async def enter(page: Page) -> Response:
         await asyncio.sleep(_PAUSE)
         return page.render("login.html", 403, next=next, wrong=True)
     response = page.redirect(next)
-    response.headers.append("Set-Cookie", cookie(page.request, PASS, rules.pass_value))
+    response.headers.append("Set-Cookie", cookie(page.request, rules.pass_name, rules.pass_value))
     return response
 
 

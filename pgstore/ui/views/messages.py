@@ -78,7 +78,7 @@ def _metadata(text: str) -> dict[str, object] | None:
         return {key.strip(): value.strip()}
     try:
         return {key[:-1].strip(): msgspec.json.decode(value.encode())}
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise Refusal.of_argument(f"After {printable(key)}= comes JSON.") from None
 
 

@@ -14,7 +14,8 @@ BOOKS = ["Kindred", "Emma", "Beloved", "Jazz", "Orlando", "Middlemarch", "Dune",
 def evolve(state: dict[str, Any], message: RawMessage) -> dict[str, Any]:
     """The state of a stock: its last count, and how often it was counted."""
     times: int = state.get("times_counted", 0)
-    return state | json.loads(message.data) | {"times_counted": times + 1}
+    counted: dict[str, Any] = json.loads(message.data)
+    return state | counted | {"times_counted": times + 1}
 
 
 # A program that makes states; its store is never connected.
