@@ -30,33 +30,53 @@ _STREAM = (
     "t.stream, t.category, t.messages, t.first_version, t.version, t.first_position,"
     " t.last_position, t.first_added_at, t.last_added_at"
 )
-# Streams by name: from a name on, which does not count if it is the second parameter, with a
-# prefix. Without the upper bound the server would look at every later name.
+# Streams by name: from a name on, which does not count if it is the second parameter, up to the last
+# name with a prefix. Name by name: a plan for all of them at once could sort a hundred thousand.
+_UP_TO = "t.stream <= %s::text || chr(1114111)"
+_COLUMNS = _STREAM.replace("t.", "f.")
 STREAMS = f"""
-SELECT {_STREAM}
-FROM STORE.stream_statistics AS t
-WHERE t.stream >= %s::text AND t.stream <> %s::text
-  AND starts_with(t.stream, %s::text) AND t.stream <= %s::text || chr(1114111)
-ORDER BY t.stream
-LIMIT %s::bigint
+WITH RECURSIVE found AS (
+  (
+    SELECT 1 AS number, {_STREAM}
+    FROM STORE.stream_statistics AS t
+    WHERE t.stream >= %s::text AND t.stream <> %s::text AND {_UP_TO}
+    ORDER BY t.stream
+    LIMIT 1
+  )
+  UNION ALL
+  SELECT f.number + 1, n.*
+  FROM found AS f
+  CROSS JOIN LATERAL (
+    SELECT {_STREAM}
+    FROM STORE.stream_statistics AS t
+    WHERE t.stream > f.stream AND {_UP_TO}
+    ORDER BY t.stream
+    LIMIT 1
+  ) AS n
+  WHERE f.number < %s::bigint
+)
+SELECT {_COLUMNS} FROM found AS f ORDER BY f.number
 """
 STREAM = f"SELECT {_STREAM} FROM STORE.stream_statistics AS t WHERE t.stream = %s::text"
 # The streams of the last messages, the one that was written to last first.
 RECENT_STREAMS = f"""
-SELECT {_STREAM}
+SELECT {_COLUMNS}
 FROM (
   SELECT m.stream, max(m.global_position) AS last_position
   FROM (
     SELECT a.stream, a.global_position
     FROM STORE.all_messages AS a
     ORDER BY a.global_position DESC
-    LIMIT %s::bigint
+    LIMIT 1000
   ) AS m
   GROUP BY m.stream
   ORDER BY max(m.global_position) DESC
-  LIMIT %s::bigint
+  LIMIT 50
 ) AS r
-JOIN STORE.stream_statistics AS t USING (stream)
+-- Each by itself: a join of all could read the whole table of streams.
+CROSS JOIN LATERAL (
+  SELECT {_STREAM} FROM STORE.stream_statistics AS t WHERE t.stream = r.stream LIMIT 1
+) AS f
 ORDER BY r.last_position DESC
 """
 # A page of a stream: in the order of versions, or backward.

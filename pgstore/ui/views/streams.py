@@ -13,9 +13,6 @@ from pgstore.ui.stored import Brief
 
 _PAGE = 50
 
-# Recent streams are those of so many messages.
-_LAST_MESSAGES = 1000
-
 
 class Stream(msgspec.Struct, frozen=True):
     """A row of the view stream_statistics."""
@@ -40,7 +37,7 @@ async def streams(page: Page) -> Response:
         return page.render(
             "streams.html", streams=found[:_PAGE], prefix=prefix, more=more, recent=False
         )
-    found = await page.console.read(Stream, queries.RECENT_STREAMS, _LAST_MESSAGES, _PAGE)
+    found = await page.console.read(Stream, queries.RECENT_STREAMS)
     return page.render("streams.html", streams=found, prefix="", more=None, recent=True)
 
 
