@@ -49,7 +49,7 @@ test-patroni: $(READY) ## let Patroni and etcd fail over, under load (needs Debi
 test-ui: $(READY) ## drive the console in a browser (needs Debian's chromium, and npm for the tests' library)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group browser
 	@[ -f .cache/ui/axe.min.js ] || $(BIN)/python tools/vendor.py --tests
-	@PGSTORE_TEST_UI=1 $(BIN)/python -m pytest -q tests/ui $(ARGS)
+	@PGSTORE_TEST_UI=1 $(BIN)/python -m pytest -q tests/ui/browser $(ARGS)
 
 # The ones that use tests/amounts.py, or hypothesis.
 LONG_TESTS := tests/stress tests/concurrency tests/codec tests/fuzz tests/transfer/test_names.py \

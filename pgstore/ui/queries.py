@@ -30,8 +30,8 @@ _STREAM = (
     "t.stream, t.category, t.messages, t.first_version, t.version, t.first_position,"
     " t.last_position, t.first_added_at, t.last_added_at"
 )
-# Streams by name: from a name on, which does not count if it is the second parameter, up to the last
-# name with a prefix. Name by name: a plan for all of them at once could sort a hundred thousand.
+# Streams by name: from a name on, which does not count if it is the second parameter, up to the
+# last name with a prefix. Name by name: a plan for all of them at once could sort every stream.
 _UP_TO = "t.stream <= %s::text || chr(1114111)"
 _COLUMNS = _STREAM.replace("t.", "f.")
 STREAMS = f"""

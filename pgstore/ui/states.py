@@ -58,6 +58,11 @@ def deciders_of(given: Deciders | None, store: AsyncMessageStore[Any]) -> dict[s
     return {category: States(_decider_of(each), store) for category, each in several.items()}
 
 
+def states_of(deciders: Mapping[str | None, States], category: str) -> States | None:
+    """The maker of the states of a category's streams, if there is one."""
+    return deciders.get(category) or deciders.get(None)
+
+
 def _category_of(given: Any) -> str | None:
     category = getattr(given, "_category", None)
     return category if isinstance(category, str) else None

@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
 from pgstore import AsyncMessageStore, RawMessage, ui
 from pgstore.ui.serving import Serving
 
@@ -29,15 +32,20 @@ async def serving(store: AsyncMessageStore[RawMessage], **options: Any) -> Async
 
 
 @contextmanager
-def served(conninfo: str, name: str, **options: Any) -> Iterator[str]:
-    """Serve a console of a store in a thread of its own; give its address."""
+def served(conninfo: str, name: str, *, at: str = "", **options: Any) -> Iterator[str]:
+    """Serve a console of a store in a thread of its own, below a path; give its address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         began = threading.Event()
         servers: list[Serving] = []
 
         async def serve() -> None:
             async with AsyncMessageStore(conninfo, store=name, messages=RawMessage) as store:
-                servers.append(Serving(ui.app(store, **options), signals=False))
+                console = ui.app(store, **options)
+                served = console
+                if at:
+                    served = Starlette(routes=[Mount(at, console)])
+                    served.state.end_feeds = console.state.end_feeds
+                servers.append(Serving(served, signals=False))
                 began.set()
                 await servers[0].serve(sockets=[listening])
 
@@ -45,7 +53,7 @@ def served(conninfo: str, name: str, **options: Any) -> Iterator[str]:
         thread.start()
         assert began.wait(20)
         try:
-            yield _address(listening)
+            yield _address(listening) + at
         finally:
             servers[0].should_exit = True
             thread.join(20)

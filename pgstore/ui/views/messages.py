@@ -1,7 +1,6 @@
 """Search for messages, and a message with all that it has."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -13,6 +12,7 @@ from pgstore.ui.console import Section
 from pgstore.ui.pages import Page, View
 from pgstore.ui.problems import Refusal
 from pgstore.ui.searching import Query, position_before, search
+from pgstore.ui.states import states_of
 from pgstore.ui.stored import Stored
 from pgstore.ui.views.streams import Stream, rows_of
 
@@ -120,7 +120,7 @@ async def message(page: Page) -> Response:
         earlier=earlier[0] if earlier else None,
         changes=changes,
         more_changes=more,
-        has_state=_states(page, stream.category) is not None,
+        has_state=states_of(page.console.deciders, stream.category) is not None,
     )
 
 
@@ -172,7 +172,7 @@ async def state(page: Page) -> Response:
     """The state of a stream at a version, and the places that its last message has changed."""
     name, version = page.exact("stream"), page.number("version")
     found = await page.console.read(Stream, queries.STREAM, name)
-    states = _states(page, found[0].category) if found else None
+    states = states_of(page.console.deciders, found[0].category) if found else None
     if states is None or version is None:
         raise Refusal.of_absence(
             "There is no state to show",
@@ -193,11 +193,6 @@ async def state(page: Page) -> Response:
         changes=changes,
         more_changes=more,
     )
-
-
-def _states(page: Page, category: str) -> Any:
-    deciders = page.console.deciders
-    return deciders.get(category) or deciders.get(None)
 
 
 async def go(page: Page) -> Response:

@@ -9,6 +9,7 @@ from pgstore.ui import queries
 from pgstore.ui.console import Section
 from pgstore.ui.pages import Page, View
 from pgstore.ui.problems import Refusal
+from pgstore.ui.states import states_of
 from pgstore.ui.stored import Brief
 
 _PAGE = 50
@@ -67,6 +68,7 @@ async def stream(page: Page) -> Response:
         stream=found[0],
         messages=shown,
         forward=forward,
+        has_state=states_of(page.console.deciders, found[0].category) is not None,
         next=messages[_PAGE].version if len(messages) > _PAGE else None,
         previous=_before(shown, found[0], forward),
     )

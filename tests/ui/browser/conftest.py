@@ -1,4 +1,8 @@
-"""Debian's Chromium on a console; PGSTORE_TEST_UI asks for it, see `make test-ui`."""
+"""Debian's Chromium on a console; PGSTORE_TEST_UI asks for it, see `make test-ui`.
+
+They run in a process of their own: Playwright has an event loop in the main thread until it ends,
+and pytest-asyncio cannot run another one there.
+"""
 
 import os
 import shutil

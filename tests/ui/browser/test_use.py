@@ -77,6 +77,20 @@ def test_row_unfolds_into_its_payload(site: Site) -> None:
         assert site.violations() == []
 
 
+def test_console_works_below_a_path(open_site: Open) -> None:
+    site = open_site(at="/tools/console")
+    site.write("account-1", "Opened", '{"owner": "Ada"}')
+    site.open("/")
+    site.page.locator("details.fold > summary").click()
+    site.page.get_by_text("“Ada”").wait_for()
+    site.page.get_by_role("link", name="account-1").click()
+    site.page.get_by_role("link", name="Live").last.click()
+    site.page.locator("#feed-state", has_text="Live").wait_for()
+    site.write("account-1", "Deposited")
+    site.page.locator("#feed tbody tr").wait_for()
+    assert "/tools/console/live" in site.page.url
+
+
 def test_whole_console_can_be_used_without_a_mouse(site: Site) -> None:
     site.write("account-1", "Opened")
     site.open("/")
