@@ -19,7 +19,7 @@ from pgstore.ui.stored import Brief
 PAGE = 50
 
 # Seconds after which no further window begins, and positions of the first window and the largest.
-_TIME = 0.05
+_TIME = 0.04
 _FIRST, _LARGEST = 200, 200_000
 
 
