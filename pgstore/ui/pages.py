@@ -72,13 +72,13 @@ class Page:
             raise Refusal.of_argument(f"{name} is a number from 0 on, not {printable(given[:100])}")
         return int(given)
 
-    def url(self, path: str, **query: object) -> str:
+    def url(self, path: str, /, **query: object) -> str:
         """An address of the console; values that are None or empty are left out."""
         root = self.request.state.root
         given = {name: each for name, each in query.items() if each not in (None, "")}
         return f"{root}{path}" + (f"?{urlencode(given, quote_via=quote)}" if given else "")
 
-    def again(self, **changes: object) -> str:
+    def again(self, /, **changes: object) -> str:
         """The address of this page with other values."""
         path = self.request.scope["path"].removeprefix(self.request.state.root)
         return self.url(path, **(dict(self.request.query_params) | changes))
@@ -127,7 +127,7 @@ class Page:
         )
         return HTMLResponse(html, status)
 
-    def redirect(self, path: str, **query: object) -> Response:
+    def redirect(self, path: str, /, **query: object) -> Response:
         """Send the browser to another page, after an action or to a better address."""
         address = self.url(path, **query)
         if self.is_fragment:

@@ -60,6 +60,16 @@ async def test_no_address_makes_the_console_fail(
     assert broken.status_code < 500
 
 
+@pytest.mark.parametrize("path", ["/", "/stream", "/streams"])
+async def test_links_keep_what_the_address_says(
+    client: httpx.AsyncClient, store: Raw, path: str
+) -> None:
+    await store.write_many("account-1", [RawMessage("Opened", b"{}")] * 60)
+    for name in ("path", "self", "changes", "query", "request"):
+        page = await client.get(path, params={"stream": "account-1", name: "x"})
+        assert page.status_code == 200, name
+
+
 @pytest.mark.parametrize(
     "path", ["/nowhere", "/message/x", "/static/nowhere", "/static/%2e%2e/console.py"]
 )
