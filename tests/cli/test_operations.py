@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 
 import pgstore
 from pgstore import embedded
-from pgstore._core import sql_files
+from pgstore._core import findings, sql_files
 from pgstore.cli import _target, doctor
 from pgstore.cli.subscriptions import Sampler
 from tests.cli.conftest import Command
@@ -502,10 +502,7 @@ def test_doctor_names_commands_and_has_no_remedy_for_what_is_fine(
     # Nor does any other remedy name a function of the store, but one that no command calls.
     health = sql.SQL("SELECT name, 'warn', value, remedy FROM {}.health()")
     rows = admin.execute(health.format(sql.Identifier(schema))).fetchall()
-    remedies = [
-        doctor._health(dict(zip(("name", "status", "value", "remedy"), row, strict=True))).remedy
-        for row in rows
-    ]
+    remedies = [findings.of_health(*row).remedy for row in rows]
     functions = {
         name
         for (name,) in admin.execute(
