@@ -13,9 +13,10 @@ from pgstore.transfer.files import FileSource, is_stdout, open_file
 from pgstore.transfer.importing import Imported, Positions, Source, import_from
 from pgstore.transfer.peers.depeche import DepecheSource
 from pgstore.transfer.peers.message_db import MessageDbSource
-from pgstore.transfer.verify import Check, verify
+from pgstore.transfer.verify import PARTS, Check, verify
 
 __all__ = [
+    "PARTS",
     "Check",
     "DepecheSource",
     "Exported",

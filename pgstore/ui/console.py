@@ -13,7 +13,9 @@ from pgstore._core.log import log
 from pgstore._core.messages import RawMessage
 from pgstore.ui import queries
 from pgstore.ui.feeds import Feed
+from pgstore.ui.samples import Samples
 from pgstore.ui.states import States
+from pgstore.ui.verifying import Verification
 
 T = TypeVar("T")
 
@@ -58,6 +60,8 @@ class Console:
         self.deciders = deciders
         self.sections = sections
         self.feeds: set[Feed] = set()  # that browsers read at this moment
+        self.samples = Samples()
+        self.verification = Verification()
         self._database: AsyncDatabase = store._database
         self._rights: tuple[float, Rights] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -80,6 +84,12 @@ class Console:
         """Run a statement that changes something, once: not again after a lost connection."""
         rows = await self._database.rows(statement, _texts(parameters), repeatable=False)
         return rows[0][0] if rows else None
+
+    async def like_connections(self) -> dict[str, Any]:
+        """The parameters of a connection of its own, as those of the pool are connected."""
+        pool = await self._database.ready()
+        async with self._database.taken(pool) as conn:
+            return {**conn.info.get_parameters(), "password": conn.info.password}
 
     async def rights(self) -> Rights:
         """The rights of the role, a few seconds old at most."""

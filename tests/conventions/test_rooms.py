@@ -22,7 +22,7 @@ ROOMS = {
     "testing": {"_core", "_compat", "_async", "_sync", "_install", "errors"},
     "pytest_plugin": {"embedded", "testing"},
     "demo": {"__init__", "embedded"},
-    "ui": {"_core", "_async", "errors"},
+    "ui": {"_core", "_async", "errors", "transfer"},
     "cli": {
         *{"__init__", "_core", "_compat", "_async", "_sync", "demo", "embedded"},
         *{"errors", "transfer", "ui"},
