@@ -69,6 +69,11 @@ def hue(name: str) -> int:
     return zlib.crc32(name.encode(errors="replace")) % 8
 
 
+def visible_lines(text: str) -> str:
+    """A text of several lines; of other characters as `visible`."""
+    return "\n".join(map(printable, text.splitlines()))
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "cut": cut,
     "hue": hue,
@@ -79,4 +84,5 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "utc": utc,
     # Characters that steer the direction of text, or that nobody sees, are spelled out.
     "visible": printable,
+    "visible_lines": visible_lines,
 }

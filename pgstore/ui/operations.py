@@ -147,25 +147,36 @@ JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = %s::text AND c.relkind = 'r'
 ORDER BY 2 DESC, 1
 """
-# Messages at places that are evenly apart: what most of a store is, without reading it.
-_SAMPLE = """
-FROM (
-  SELECT DISTINCT g.place * h.last_position / %s::bigint AS after_position
-  FROM (SELECT STORE.last_position() AS last_position) AS h
-  CROSS JOIN generate_series(0, %s::bigint - 1) AS g (place)
-) AS w
-CROSS JOIN LATERAL (
-  SELECT m.stream, m.type, m.added_at
-  FROM STORE.all_messages AS m
-  WHERE m.global_position > w.after_position
-  ORDER BY m.global_position
-  LIMIT %s::bigint
-) AS m
-"""
-SAMPLE = f"""
-SELECT grouping(m.type, m.stream), coalesce(m.type, m.stream), count(*)
-{_SAMPLE}
-GROUP BY GROUPING SETS ((m.type), (m.stream), ())
+# Messages at places that are evenly apart: what most of a store is, without reading it. Rows for
+# categories and types, and for the streams of which most were found.
+SAMPLE = """
+WITH found AS MATERIALIZED (
+  SELECT m.stream, m.type
+  FROM (
+    SELECT DISTINCT g.place * h.last_position / %s::bigint AS after_position
+    FROM (SELECT STORE.last_position() AS last_position) AS h
+    CROSS JOIN generate_series(0, %s::bigint - 1) AS g (place)
+  ) AS w
+  CROSS JOIN LATERAL (
+    SELECT a.global_position, a.stream, a.type
+    FROM STORE.all_messages AS a
+    WHERE a.global_position > w.after_position
+    ORDER BY a.global_position
+    LIMIT %s::bigint
+  ) AS m
+  -- Where a store is small, the places overlap.
+  GROUP BY m.global_position, m.stream, m.type
+)
+SELECT 'category', split_part(f.stream, '-', 1) AS name, count(*) AS found
+FROM found AS f GROUP BY 2
+UNION ALL
+SELECT 'type', f.type, count(*) FROM found AS f GROUP BY f.type
+UNION ALL
+(
+  SELECT 'stream', f.stream, count(*) FROM found AS f
+  GROUP BY f.stream ORDER BY count(*) DESC, f.stream LIMIT %s::bigint
+)
+ORDER BY found DESC, name
 """
 # The streams of a list, with what each holds.
 STREAMS_OF = """

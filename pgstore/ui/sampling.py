@@ -48,8 +48,6 @@ async def take_sample(console: Console) -> None:
         for safe, _, last in rows:
             kept.add_store(kept.now(), Figures(last, safe))
     if rights.may("list_partitions"):
-        statement = (
-            operations.PLACES if rights.may("all_messages") else operations.PLACES_ALONE
-        )
+        statement = operations.PLACES if rights.may("all_messages") else operations.PLACES_ALONE
         places = await console.read(Place, statement, samples.PARTITIONS)
         kept.add_places(kept.now(), places)

@@ -46,9 +46,7 @@ class Subscription(msgspec.Struct, frozen=True):
     @property
     def filters(self) -> Filters:
         """What it reads."""
-        return Filters(
-            self.categories, self.types, self.stream_pattern, self.metadata, self.tags
-        )
+        return Filters(self.categories, self.types, self.stream_pattern, self.metadata, self.tags)
 
     @property
     def reads(self) -> str:
@@ -169,9 +167,7 @@ async def horizon_of(page: Page) -> Horizon | None:
     if not page.may("horizon", "last_position"):
         return None
     try:
-        ((safe, in_flight, last),) = await page.console.read(
-            lambda *row: row, operations.HORIZON
-        )
+        ((safe, in_flight, last),) = await page.console.read(lambda *row: row, operations.HORIZON)
     except StandbyError as error:
         return Horizon(None, None, None, problem=str(error))
     writers = None

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from threading import Event
 from typing import Any, Literal
@@ -17,6 +18,9 @@ State = Literal["none", "running", "done", "stopped", "failed"]
 
 # Seconds from one try to cancel to the next: one that comes between two statements has no effect.
 _PATIENCE = 0.2
+
+
+_AS_ROLE = "SELECT set_config('role', %s::text, false) WHERE current_user <> %s::text"
 
 
 class _StoppedError(Exception):
@@ -36,6 +40,11 @@ class Report(msgspec.Struct, frozen=True):
     def wrong(self) -> list[transfer.Check]:
         """The checks that found something wrong."""
         return [each for each in self.checks if each.wrong]
+
+    @property
+    def right(self) -> list[transfer.Check]:
+        """The others."""
+        return [each for each in self.checks if not each.wrong]
 
 
 class Verification:
@@ -84,20 +93,21 @@ class Verification:
         try:
             while not work.done():
                 await asyncio.wait([work], timeout=_PATIENCE)
-                self._cancel()
+                await self._cancel()
         finally:
             # The application ends: so does the statement, and its thread with it.
             self._stop.set()
             while not work.done():
-                self._cancel()
+                await self._cancel()
                 await asyncio.wait([work], timeout=_PATIENCE)
             self.report = work.result()
             self.started = None
 
-    def _cancel(self) -> None:
+    async def _cancel(self) -> None:
         conn = self._conn
-        if self._stop.is_set() and conn is not None and not conn.closed:
-            conn.cancel()
+        if self._stop.is_set() and conn is not None:
+            with suppress(psycopg.Error):  # it has ended meanwhile, or the server is gone
+                await asyncio.to_thread(conn.cancel_safe, timeout=2.0)
 
     def _verify(self, connection: Mapping[str, Any], role: str, store: str) -> Report:
         """In the thread: verify, and report whatever happens."""
@@ -114,9 +124,7 @@ class Verification:
             error = "" if stopped else one_line(str(failure))
         return Report(state, datetime.now(UTC), self.seconds, checks, error)
 
-    def _checks(
-        self, connection: Mapping[str, Any], role: str, store: str
-    ) -> list[transfer.Check]:
+    def _checks(self, connection: Mapping[str, Any], role: str, store: str) -> list[transfer.Check]:
         with psycopg.connect(
             **connection | {"application_name": "pgstore ui verify"},
             autocommit=True,
@@ -125,7 +133,7 @@ class Verification:
             self._conn = conn
             try:
                 # The console's connections may have set a role of fewer rights.
-                conn.execute("SELECT set_config('role', %s, false) WHERE current_user <> %s", (role, role))
+                conn.execute(_AS_ROLE, (role, role))
                 return transfer.verify(conn, store=store, begin=self._begin)
             finally:
                 self._conn = None

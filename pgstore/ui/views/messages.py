@@ -26,7 +26,7 @@ _STREAMS = 8
 async def messages(page: Page) -> Response:
     """The newest messages that match what is asked for."""
     query = _query(page)
-    since, until = _moment(page, "since"), _moment(page, "until")
+    since, until = moment_of(page, "since"), moment_of(page, "until")
     correlation = page.text("correlation")
     if correlation and query == Query() and not (since or until):
         return page.redirect("/trace", correlation=correlation)
@@ -82,7 +82,7 @@ def _metadata(text: str) -> dict[str, object] | None:
         raise Refusal.of_argument(f"After {printable(key)}= comes JSON.") from None
 
 
-def _moment(page: Page, name: str) -> datetime | None:
+def moment_of(page: Page, name: str) -> datetime | None:
     """A time in the address: with an offset, or in the zone whose minutes the page has sent."""
     if not (given := page.text(name)):
         return None

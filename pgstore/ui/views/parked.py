@@ -45,9 +45,7 @@ async def parked(page: Page) -> Response:
 
 
 async def _one(page: Page, name: str, position: int) -> Parked:
-    found = await page.console.read(
-        Parked, operations.PARKED, name, 0, position, position, 1
-    )
+    found = await page.console.read(Parked, operations.PARKED, name, 0, position, position, 1)
     if not found:
         raise _absent()
     return found[0]
@@ -71,9 +69,7 @@ def _name_of(message: Parked) -> str:
 
 async def _until(page: Page, name: str) -> tuple[int, datetime | None]:
     """How many are parked, and when the last of them was."""
-    ((count, until),) = await page.console.read(
-        lambda *row: row, operations.PARKED_UNTIL, name
-    )
+    ((count, until),) = await page.console.read(lambda *row: row, operations.PARKED_UNTIL, name)
     if not count:
         raise _absent()
     return count, until
@@ -103,9 +99,7 @@ async def ask_replay(page: Page) -> Response:
     facts.append("One that fails again stays parked.")
     if found.paused:
         facts.append("The subscription is paused: that happens when it is resumed.")
-    return ask(
-        page, _question(page, title, facts, "Replay", "replay", error, position=position)
-    )
+    return ask(page, _question(page, title, facts, "Replay", "replay", error, position=position))
 
 
 async def replay(page: Page) -> Response:

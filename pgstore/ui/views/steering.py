@@ -28,11 +28,11 @@ class Question(msgspec.Struct, frozen=True):
     is_dangerous: bool = False
 
 
-def ask(page: Page, question: Question) -> Response:
+def ask(page: Page, question: Question, section: str = "Subscriptions") -> Response:
     """Ask before an action; a read-only console does not."""
     if page.console.read_only:
         raise Refusal.of_actions()
-    return page.render("confirm.html", question=question)
+    return page.render("confirm.html", question=question, section=section)
 
 
 def of_partitions(number: int) -> str:
@@ -156,9 +156,7 @@ async def ask_rewind(page: Page) -> Response:
     if moment is not None:
         to = int(await page.console.value(operations.PLACE_OF_TIME, moment.isoformat()))
     if to is not None and to > safe:
-        raise Refusal.of_argument(
-            f"The position is at most the safe one, {safe:,}, not {to:,}."
-        )
+        raise Refusal.of_argument(f"The position is at most the safe one, {safe:,}, not {to:,}.")
     again = skipped = coming = None
     if to is not None and page.may("read_matching"):
         if to < highest:

@@ -1,13 +1,15 @@
 """Subscriptions: how far each is, its partitions, and charts of the last hour."""
 
+from datetime import UTC, datetime
+
 import msgspec
 from starlette.responses import Response
 
 from pgstore.ui import operations, samples
 from pgstore.ui.console import Section
 from pgstore.ui.pages import Page, View
-from pgstore.ui.sampling import keep_sampling
 from pgstore.ui.samples import INTERVAL, Place, Series
+from pgstore.ui.sampling import keep_sampling
 from pgstore.ui.subscribed import (
     Overview,
     horizon_of,
@@ -39,9 +41,7 @@ async def subscriptions(page: Page) -> Response:
     keep_sampling(page.console)
     found = await page.console.read(
         Overview,
-        operations.overview(
-            reads=page.may("all_messages"), monitors=page.may("count_parked")
-        ),
+        operations.overview(reads=page.may("all_messages"), monitors=page.may("count_parked")),
         _MOST + 1,
     )
     kept = page.console.samples
@@ -64,7 +64,6 @@ async def subscriptions(page: Page) -> Response:
         rows=rows,
         more=len(found) > _MOST,
         horizon=await horizon_of(page),
-        done="dropped" if page.text("done") == "dropped" else "",
     )
 
 
@@ -88,18 +87,25 @@ async def subscription(page: Page) -> Response:
         partitions=partitions,
         rates=rates,
         left={each.partition: left(each.behind, rates[each.partition]) for each in partitions},
-        state=worst([each.state for each in partitions]),
+        state_name=worst([each.state for each in partitions]),
         tally=tally([each.state for each in partitions]),
         position=min(each.checkpoint for each in partitions),
         behind=max(each.behind for each in partitions),
         seconds=max(known, default=None),
-        rate=sum(shares) / len(shares) if shares else None,
+        mean=sum(shares) / len(shares) if shares else None,
+        failed=any(each.can_retry for each in partitions),
         parked=parked,
         horizon=await horizon_of(page),
         series=list(series.rows(_EVERY)) if series else [],
         is_left_out=series is None and kept.left_out,
+        at=at,
         done=_DONE.get(page.text("done"), ""),
     )
+
+
+def at(moment: float) -> datetime:
+    """The time of a sample."""
+    return datetime.fromtimestamp(moment, UTC)
 
 
 async def figures(page: Page) -> Response:
@@ -112,9 +118,7 @@ async def figures(page: Page) -> Response:
 def columns(page: Page, series: Series | None) -> Response:
     """Samples as JSON: a list for each figure."""
     after = (page.number("after", 0) or 0) / 1000
-    content = {} if series is None else {
-        name: series.column(name, after) for name in series.names
-    }
+    content = {} if series is None else {name: series.column(name, after) for name in series.names}
     body = {"since": page.console.samples.started, "every": samples.INTERVAL, "columns": content}
     return Response(msgspec.json.encode(body), media_type="application/json")
 

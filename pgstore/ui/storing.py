@@ -1,0 +1,165 @@
+"""The store's figures, its contents by samples, and its checks, as pages show them."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg import AsyncConnection
+
+from pgstore._async.installer import problem_of
+from pgstore._core import findings, statements
+from pgstore._core.findings import Finding
+from pgstore._core.parameters import array
+from pgstore.ui import operations
+from pgstore.ui.console import Console
+from pgstore.ui.pages import Page
+
+# Messages are looked at in so many places, so many at each.
+PLACES, AT_EACH = 20, 250
+
+# Streams that are found there and looked at.
+_STREAMS = 25
+
+
+class Statistics(msgspec.Struct, frozen=True):
+    """The row of `store_statistics`."""
+
+    safe_position: int | None
+    last_position: int
+    in_flight: bool | None
+    streams_estimate: int | None
+    messages_estimate: int | None
+    dead_messages: int | None
+    table_bytes: int
+    index_bytes: int
+    subscriptions: int
+    parked_messages: int
+    last_vacuum_at: datetime | None
+
+
+class Table(msgspec.Struct, frozen=True):
+    """The files of a table."""
+
+    name: str
+    bytes: int
+    index_bytes: int
+    rows: int | None
+
+
+class StoredStream(msgspec.Struct, frozen=True):
+    """A stream with the number of its messages."""
+
+    stream: str
+    messages: int
+    version: int | None
+    last_added_at: datetime | None
+
+
+class Share(msgspec.Struct, frozen=True):
+    """A category or type, and how many of the messages that were looked at have it."""
+
+    name: str
+    found: int
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """What messages at places that are evenly apart say of the store."""
+
+    looked: int
+    categories: list[Share]
+    types: list[Share]
+    streams: list[StoredStream]
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """A row of `list_retention`."""
+
+    category: str
+    max_age: float | None
+    max_age_text: str | None
+    max_count: int | None
+    keep_unhandled: bool
+    reached: int
+    handled: int | None
+    waits: bool
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """An entry of the audit."""
+
+    id: int
+    at: datetime
+    session_role: str
+    acting_role: str
+    action: str
+    subject: str | None
+    reason: str | None
+    detail: str | None
+
+
+async def contents_of(page: Page) -> Contents:
+    """The categories, types and biggest streams of the messages that are looked at."""
+    rows = await page.console.read(
+        lambda *row: row, operations.SAMPLE, PLACES, PLACES, AT_EACH, _STREAMS
+    )
+    kinds: dict[str, list[Share]] = {"category": [], "type": [], "stream": []}
+    for kind, name, found in rows:
+        kinds[kind].append(Share(name, found))
+    streams: list[StoredStream] = []
+    if page.may("stream_statistics"):
+        names = array([each.name for each in kinds["stream"]])
+        streams = await page.console.read(StoredStream, operations.STREAMS_OF, names)
+    return Contents(
+        sum(each.found for each in kinds["type"]), kinds["category"], kinds["type"], streams
+    )
+
+
+async def findings_of(page: Page) -> list[Finding]:
+    """The findings of doctor, by connections as an application would have them."""
+    console = page.console
+    checks = [*findings.of_package()]
+    connection = await console.like_connections()
+    async with (
+        await AsyncConnection.connect(**connection, autocommit=True) as conn,
+        await AsyncConnection.connect(**connection) as other,
+    ):
+        checks += findings.of_session(await _session(conn))
+        checks.append(await _pooling(conn, other))
+    applied = await _applied(console)
+    checks.append(findings.of_migrations(applied, problem_of(applied, console.name), console.name))
+    if page.may("health"):
+        checks += await console.read(findings.of_health, statements.HEALTH)
+    else:
+        checks.append(findings.of_missing_right(page.rights.role, console.name))
+    order = {"fail": 0, "warn": 1, "ok": 2}
+    return sorted(checks, key=lambda each: order[each.status])
+
+
+async def _applied(console: Console) -> dict[int, str] | None:
+    try:
+        return dict(
+            await console.read(lambda *row: row, statements.APPLIED_MIGRATIONS, console.name)
+        )
+    except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
+        return None
+
+
+async def _session(conn: AsyncConnection[Any]) -> dict[str, Any]:
+    cursor = await conn.execute(findings.SESSION)
+    (row,) = await cursor.fetchall()
+    assert cursor.description is not None
+    return dict(zip((each.name for each in cursor.description), row, strict=True))
+
+
+async def _pooling(conn: AsyncConnection[Any], other: AsyncConnection[Any]) -> Finding:
+    answers = []
+    for each, statement in (
+        (conn, findings.MARK),
+        (other, findings.LOOK),
+        (conn, findings.LOOK),
+    ):
+        answers += await (await each.execute(statement)).fetchall()
+    await other.rollback()
+    mark, theirs, look = answers
+    return findings.of_pooling(mark, theirs, look, conn.info.backend_pid)
