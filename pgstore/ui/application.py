@@ -21,6 +21,7 @@ from pgstore.ui.assets import Assets
 from pgstore.ui.console import Console
 from pgstore.ui.pages import Page, View
 from pgstore.ui.problems import Refusal, problem_of
+from pgstore.ui.sampling import keep_sampling
 from pgstore.ui.security import Guard, Rules, same_token
 from pgstore.ui.states import Deciders, deciders_of
 from pgstore.ui.views import SECTIONS, VIEWS
@@ -71,6 +72,7 @@ def app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        keep_sampling(console)
         try:
             yield
         finally:
@@ -95,9 +97,12 @@ def _route(console: Console, view: View) -> Route:
         try:
             if view.needs_store:
                 page.rights = await console.rights()
+            if page.console.read_only and (view.asks or (view.action and view.changes)):
+                raise Refusal.of_actions()
             if view.action:
                 page.form = await page.read_form()
-                _refuse_action(page, view)
+                if not same_token(page.form.get("form_token", ""), page.form_token):
+                    raise Refusal.of_form()
             if missing := [name for name in view.needs if not page.rights.may(name)]:
                 raise Refusal.of_rights(missing)
             # An action is not cancelled: whether it was done would not be known.
@@ -112,13 +117,6 @@ def _route(console: Console, view: View) -> Route:
             return page.problem(problem)
 
     return Route(view.path, respond, methods=["POST" if view.action else "GET"])
-
-
-def _refuse_action(page: Page, view: View) -> None:
-    if page.console.read_only and view.changes:
-        raise Refusal.of_actions()
-    if not same_token(page.form.get("form_token", ""), page.form_token):
-        raise Refusal.of_form()
 
 
 def _handler(console: Console) -> Callable[[Request, Exception], Awaitable[Response]]:

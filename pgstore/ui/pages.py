@@ -32,7 +32,8 @@ class View(msgspec.Struct, frozen=True):
 
     `needs` names the functions and views of the store that it uses: a role that may not use them
     gets a page that says so, and no link leads there. An `action` is a form that was sent: its
-    token is compared, and a read-only console refuses it unless it `changes` nothing.
+    token is compared, and a read-only console refuses it unless it `changes` nothing. A page that
+    `asks` whether to do one is refused with it.
     """
 
     path: str
@@ -40,6 +41,7 @@ class View(msgspec.Struct, frozen=True):
     needs: tuple[str, ...] = ()
     action: bool = False
     changes: bool = True
+    asks: bool = False
     needs_store: bool = True
 
 

@@ -161,6 +161,8 @@ class Samples:
             return 0.0
         if place.seconds is not None:
             return place.seconds
+        if not self._safe.column("time"):
+            return None
         passed = self._safe.first_above("position", place.checkpoint)
         if passed is None:
             return 0.0

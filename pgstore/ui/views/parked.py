@@ -188,8 +188,8 @@ def _question(
 _NEEDS = ("list_subscriptions", "list_parked")
 VIEWS = [
     View("/subscription/parked", parked, needs=_NEEDS),
-    View("/subscription/parked/replay", ask_replay, needs=(*_NEEDS, "replay_parked")),
+    View("/subscription/parked/replay", ask_replay, needs=(*_NEEDS, "replay_parked"), asks=True),
     View("/subscription/parked/replay", replay, needs=("replay_parked",), action=True),
-    View("/subscription/parked/drop", ask_drop, needs=(*_NEEDS, "drop_parked")),
+    View("/subscription/parked/drop", ask_drop, needs=(*_NEEDS, "drop_parked"), asks=True),
     View("/subscription/parked/drop", drop, needs=("drop_parked", "list_parked"), action=True),
 ]

@@ -29,9 +29,7 @@ class Question(msgspec.Struct, frozen=True):
 
 
 def ask(page: Page, question: Question, section: str = "Subscriptions") -> Response:
-    """Ask before an action; a read-only console does not."""
-    if page.console.read_only:
-        raise Refusal.of_actions()
+    """Ask before an action."""
     return page.render("confirm.html", question=question, section=section)
 
 
@@ -143,8 +141,6 @@ def _failed(partitions: list[Partition], number: int | None) -> Partition:
 
 async def ask_rewind(page: Page) -> Response:
     """Ask where to, or show what a rewind to there does."""
-    if page.console.read_only:
-        raise Refusal.of_actions()
     name = page.exact("subscription")
     found = await subscription_of(page, name)
     lowest, highest, behind, working = (
@@ -222,12 +218,12 @@ _PAUSE = ("pause_subscription",)
 _RESUME = ("resume_subscription",)
 _REWIND = ("rewind_subscription",)
 VIEWS = [
-    View("/subscription/pause", ask_pause, needs=_NEEDS + _PAUSE),
+    View("/subscription/pause", ask_pause, needs=_NEEDS + _PAUSE, asks=True),
     View("/subscription/pause", pause, needs=_PAUSE, action=True),
-    View("/subscription/resume", ask_resume, needs=_NEEDS + _RESUME),
+    View("/subscription/resume", ask_resume, needs=_NEEDS + _RESUME, asks=True),
     View("/subscription/resume", resume, needs=_RESUME, action=True),
-    View("/subscription/retry", ask_retry, needs=_NEEDS + _RESUME),
+    View("/subscription/retry", ask_retry, needs=_NEEDS + _RESUME, asks=True),
     View("/subscription/retry", retry, needs=_RESUME, action=True),
-    View("/subscription/rewind", ask_rewind, needs=(*_NEEDS, *_REWIND, "horizon")),
+    View("/subscription/rewind", ask_rewind, needs=(*_NEEDS, *_REWIND, "horizon"), asks=True),
     View("/subscription/rewind", rewind, needs=_REWIND, action=True),
 ]

@@ -1,5 +1,6 @@
 """The store: its sizes and rates, what is in it, retention and the audit, its checks."""
 
+import asyncio
 from collections import Counter
 
 from starlette.responses import Response
@@ -153,6 +154,7 @@ async def verify(page: Page) -> Response:
         )
     connection, role = await console.like_connections(), page.rights.role
     console.keep_running("verify", lambda: console.verification.run(connection, role, console.name))
+    await asyncio.sleep(0)  # the task begins: the next page shows that it runs
     return page.redirect("/store/checks")
 
 
@@ -171,7 +173,7 @@ VIEWS = [
     View("/store/audit", audit, needs=("list_audit",)),
     View("/store/checks", checks, needs=("applied_migrations",)),
     View("/store/verification", progress, needs=_VERIFY),
-    View("/store/verify", ask_verify, needs=_VERIFY),
+    View("/store/verify", ask_verify, needs=_VERIFY, asks=True),
     View("/store/verify", verify, needs=_VERIFY, action=True),
     View("/store/verify/stop", stop, needs=_VERIFY, action=True),
 ]
