@@ -149,8 +149,7 @@ class Samples:
                 if len(self.subscriptions) >= SUBSCRIPTIONS:
                     continue
                 series = self.subscriptions[name] = Series("behind", "seconds", "rate")
-            late = [self.seconds(each) for each in group]
-            seconds = max((each for each in late if each is not None), default=None)
+            seconds = latest(self.seconds(each) for each in group)
             rate = None if before is None else _mean_pace(group, before, moment)
             series.add(moment, max(each.behind for each in group), seconds, rate)
 
@@ -177,6 +176,13 @@ class Samples:
             return None
         (first, start), (last, end) = known[0], known[-1]
         return pace(end - start, last - first)
+
+
+def latest(seconds: Iterable[float | None]) -> float | None:
+    """How late the last of several partitions is; None if that of one is not known."""
+    found = list(seconds)
+    known = [each for each in found if each is not None]
+    return max(known) if known and len(known) == len(found) else None
 
 
 def _all(by_name: dict[str, list[Place]]) -> Iterator[Place]:

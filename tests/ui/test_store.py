@@ -80,10 +80,12 @@ async def test_retention_shows_policies_and_what_waits(
     client: httpx.AsyncClient, store: Raw, conninfo: str
 ) -> None:
     assert "Messages are kept for ever" in text_of(await client.get("/store/retention"))
-    await fail(store)
-    await set_retention(conninfo, store, 0)
+    await store.subscription("late").create()
+    await fill(store)
+    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as conn:
+        await conn.execute(f"SELECT {store.name}.set_retention('account', max_age => '0')")
     text = text_of(await client.get("/store/retention"))
-    assert "account any time 0 stays" in text
+    assert "account 00:00:00 any number stays" in text
     assert "waits for a subscription" in text
 
 

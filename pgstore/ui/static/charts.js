@@ -3,6 +3,9 @@
 
 (() => {
   const HOUR = 3600;
+  const SHORTEST = 300;
+  // Of positions there are no parts.
+  const WHOLE = Array.from({ length: 48 }, (_, n) => [1, 2, 5][n % 3] * 10 ** Math.floor(n / 3));
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
   const parts = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
@@ -41,12 +44,19 @@
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 }, sync: { key: "hour" } },
       scales: {
-        x: { range: () => [Date.now() / 1000 - HOUR, Date.now() / 1000] },
-        y: { range: (_, low, high) => [Math.min(figure.dataset.from === "low" ? low : 0, low), high > low || high ? high * 1.08 : 1] },
+        // As long as the samples reach, but some minutes at least.
+        x: { range: (shown) => {
+          const now = Date.now() / 1000;
+          return [Math.max(now - HOUR, Math.min(shown.data[0][0] ?? now, now - SHORTEST)), now];
+        } },
+        // Sizes are far from 0, and change little.
+        y: { range: (_, low, high) => (figure.dataset.unit === "bytes"
+          ? [low - Math.max((high - low) * 0.1, high * 0.001), high + Math.max((high - low) * 0.1, high * 0.001)]
+          : [0, high ? high * 1.08 : 1]) },
       },
       axes: [
         { ...axis, grid: { show: false }, size: 22, space: 70, values: [[60, "{HH}:{mm}", null, null, null, null, null, null, 1]] },
-        { ...axis, grid, size: 54, space: 34, values: (_, ticks) => ticks.map(format) },
+        { ...axis, grid, size: 54, space: 34, values: (_, ticks) => ticks.map(format), ...(figure.dataset.unit === "positions" && { incrs: WHOLE }) },
       ],
       series: [{}, { stroke: colour("--accent"), width: 1.5, fill: colour("--accent-soft"), points: { show: false }, spanGaps: false }],
       hooks: {

@@ -107,9 +107,9 @@ async def ask_retry(page: Page) -> Response:
         facts[1] = "The subscription is paused: a worker tries it again when that ends."
     question = _question(
         page,
-        f"Try again in {_shown(name)}?",
+        f"Retry partition {failed.partition} of {_shown(name)}?",
         facts,
-        "Try again",
+        "Retry",
         "retry",
         name,
         partition=failed.partition,

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from pgstore.ui import operations, samples
 from pgstore.ui.console import Section
 from pgstore.ui.pages import Page, View
-from pgstore.ui.samples import INTERVAL, Place, Series
+from pgstore.ui.samples import INTERVAL, Place, Series, latest
 from pgstore.ui.sampling import keep_sampling
 from pgstore.ui.subscribed import (
     Overview,
@@ -79,7 +79,6 @@ async def subscription(page: Page) -> Response:
     parked = None
     if page.may("count_parked"):
         parked = await page.console.value(operations.PARKED_COUNT, name)
-    known = [each.seconds for each in partitions if each.seconds is not None]
     shares = [rate for rate in rates.values() if rate is not None]
     return page.render(
         "subscription.html",
@@ -91,7 +90,7 @@ async def subscription(page: Page) -> Response:
         tally=tally([each.state for each in partitions]),
         position=min(each.checkpoint for each in partitions),
         behind=max(each.behind for each in partitions),
-        seconds=max(known, default=None),
+        seconds=latest(each.seconds for each in partitions),
         mean=sum(shares) / len(shares) if shares else None,
         failed=any(each.can_retry for each in partitions),
         parked=parked,
