@@ -121,6 +121,7 @@ def open_site(chromium: Any, conninfo: str, stores: Stores) -> Iterator[Open]:
             size: tuple[int, int] = WIDE,
             scheme: str = "light",
             name: str | None = None,
+            scripts: bool = True,
             **options: Any,
         ) -> Site:
             name = name or stack.enter_context(stores.taken())
@@ -134,6 +135,7 @@ def open_site(chromium: Any, conninfo: str, stores: Stores) -> Iterator[Open]:
                 timezone_id="Europe/Vienna",
                 locale="en-GB",
                 reduced_motion="reduce",
+                java_script_enabled=scripts,
             )
             context.set_default_timeout(20_000)
             stack.callback(context.close)

@@ -1,5 +1,7 @@
 """Subscriptions and the store in a browser: for everybody, and what the buttons do."""
 
+from typing import Any
+
 import pytest
 
 from pgstore import MessageStore, RawMessage
@@ -81,7 +83,7 @@ def test_page_of_a_subscription_follows_its_workers(open_site: Open) -> None:
     retry = site.page.locator(f"#retry-{partition}")
     retry.focus()
     assert site.page.locator("#live .state-stopped").count() == 4
-    site.store.subscription("invoices").resume()
+    site.store.subscription("invoices", category="order", partitions=4).resume()
     site.page.wait_for_selector("#live .state-waiting")
     assert site.page.locator("#live .state-stopped").count() == 0
     assert site.page.locator("#summary .state-waiting").count() == 1
