@@ -123,6 +123,20 @@ FROM STORE.read_matching(
 ) AS r
 """
 
+# The same for each of some partitions, from its checkpoint on: the rows have its number, the count
+# and the position up to which it has counted.
+TO_COME = """
+SELECT q.partition, (
+    SELECT count(r.message_id)
+    FROM STORE.read_matching(
+      %s::jsonb, q.checkpoint, q.window + 1, %s::text[], %s::text[], %s::text,
+      CASE WHEN %s::bigint > 1 THEN q.partition END, CASE WHEN %s::bigint > 1 THEN %s::bigint END,
+      %s::text, q.checkpoint + q.window, q.window, %s::text[]
+    ) AS r
+  ), q.checkpoint + q.window
+FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS q (partition, checkpoint, "window")
+"""
+
 # How far the store can be read, and its last position.
 HORIZON = "SELECT h.safe_position, h.in_flight, STORE.last_position() FROM STORE.horizon() AS h"
 WRITERS = """

@@ -1,6 +1,7 @@
 """Subscriptions: how far they are, what holds them, and what the buttons do."""
 
 import asyncio
+import re
 from typing import Any
 
 import httpx
@@ -70,6 +71,34 @@ async def test_lag_is_the_age_of_the_first_message_that_waits(
         )
     text = text_of(await client.get("/subscription", params=ONE))
     assert "3 h" in text.partition("Late by")[2].partition("Rate")[0]
+
+
+async def test_messages_that_wait_are_counted_in_each_partition(
+    client: httpx.AsyncClient, store: Raw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscription = await subscribe(store, "balances", category="account", partitions=3)
+    await subscription.create()
+    for number in range(40):
+        await write(store, f"account-{number}", "Good")
+        await write(store, f"other-{number}", "Good")
+
+    async def counts() -> list[str]:
+        page = await client.get("/subscription", params=ONE)
+        rows = re.findall(r"<tr>(.*?)</tr>", page.text.partition('id="live"')[2], re.S)
+        cells = [re.findall(r"<td[^>]*>(.*?)</td>", row, re.S) for row in rows]
+        return [re.sub("<[^>]*>", "", row[3]).strip() for row in cells if len(row) > 3]
+
+    found = await counts()
+    assert len(found) == 3
+    assert sum(map(int, found)) == 40
+    await store.run_once(subscription)
+    assert await counts() == ["0", "0", "0"]
+    await subscription.rewind(0)
+    monkeypatch.setattr("pgstore.ui.counting._ALL", 30)
+    monkeypatch.setattr("pgstore.ui.counting._EACH", 10)
+    bounded = await counts()
+    assert all(each.startswith("\u2265 ") for each in bounded)
+    assert sum(int(each[2:]) for each in bounded) == 5
 
 
 async def test_pause_and_resume_after_a_question(client: httpx.AsyncClient, store: Raw) -> None:

@@ -3,7 +3,7 @@
 
 (() => {
   const HOUR = 3600;
-  const SHORTEST = 300;
+  const SHORTEST = 120;
   // Of positions there are no parts.
   const WHOLE = Array.from({ length: 48 }, (_, n) => [1, 2, 5][n % 3] * 10 ** Math.floor(n / 3));
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();

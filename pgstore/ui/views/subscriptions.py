@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from pgstore.ui import operations, samples
 from pgstore.ui.console import Section
+from pgstore.ui.counting import Count, count_to_come
 from pgstore.ui.pages import Page, View
 from pgstore.ui.samples import INTERVAL, Place, Series, latest
 from pgstore.ui.sampling import keep_sampling
@@ -76,6 +77,14 @@ async def subscription(page: Page) -> Response:
     kept = page.console.samples
     rates = {each.partition: kept.rate(name, each.partition) for each in partitions}
     series = kept.subscriptions.get(name)
+    coming: dict[int, Count] = {}
+    if page.may("read_matching"):
+        coming = await count_to_come(
+            page.console,
+            found.filters,
+            (found.partitions, found.partition_by),
+            [(each.partition, each.checkpoint, each.behind) for each in partitions],
+        )
     parked = None
     if page.may("count_parked"):
         parked = await page.console.value(operations.PARKED_COUNT, name)
@@ -92,6 +101,7 @@ async def subscription(page: Page) -> Response:
         behind=max(each.behind for each in partitions),
         seconds=latest(each.seconds for each in partitions),
         mean=sum(shares) / len(shares) if shares else None,
+        coming=coming,
         failed=any(each.can_retry for each in partitions),
         parked=parked,
         horizon=await horizon_of(page),
