@@ -64,7 +64,7 @@ class Series:
             if len(column) > self._kept:
                 del column[0]
 
-    def column(self, name: str, after: float = 0.0) -> list[float | None]:
+    def column(self, name: str, after: float = -math.inf) -> list[float | None]:
         """The values of a figure after a time; None where there is none."""
         start = bisect.bisect_right(self._columns["time"], after)
         return [None if math.isnan(each) else each for each in self._columns[name][start:]]
