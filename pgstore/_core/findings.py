@@ -114,7 +114,7 @@ def of_pooling(
 ) -> Finding:
     """The pooler, from the answers to MARK, to the other connection's LOOK, and to LOOK.
 
-    `client_pid` is the process that the first connection was told when it was opened.
+    `client_pid` is the process that the server named when the first connection was opened.
     """
     (_, before), (theirs, during), (ours, after) = mark, other, look
     if theirs == "here" or ours != "here" or before != after or before == during:
@@ -132,7 +132,7 @@ def of_pooling(
 def of_migrations(
     applied: Mapping[int, str] | None, problem: Exception | None, store: str
 ) -> Finding:
-    """The store's version, from its migrations and what keeps this package from using it."""
+    """The store's version, from its migrations and the error that keeps this package from using it."""
     if not applied:
         return Finding("store", "fail", f"{store} is not installed", _command(store, "install"))
     newest = sql_files.migrations()[-1].number

@@ -1,4 +1,4 @@
-"""What a subscription reads, and how fast positions rise."""
+"""The filters of subscriptions in words, and how fast positions rise."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -154,8 +154,8 @@ def verify(
     """Check a store. `verify_store()` does most of it; the package's own files are compared here.
 
     It reads the whole store, and makes an empty one to compare with, which is rolled back. Nobody
-    has to wait for it. `begin` is called with the name of each of PARTS before it; what it raises
-    ends the verification.
+    has to wait for it. `begin` is called with the name of each of PARTS before it; an error that
+    it raises ends the verification.
 
     Raises:
         StoreNotInstalledError: there is no such store.

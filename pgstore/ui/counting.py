@@ -21,7 +21,7 @@ _ALL, _EACH = 8000, 200
 
 
 class Filters(msgspec.Struct, frozen=True):
-    """What a subscription reads."""
+    """The filters of a subscription."""
 
     categories: list[str] | None
     types: list[str] | None
@@ -68,7 +68,7 @@ async def count_to_come(
 ) -> dict[int, Count]:
     """Count the messages that wait in partitions, each in a window from its checkpoint on.
 
-    `division` is the number of partitions and what they are divided by; a place is a partition, its
+    `division` is the number of partitions and their `partition_by`; a place is a partition, its
     checkpoint, and how many positions it is behind. As many are counted as the windows allow.
     """
     late = sorted((each for each in places if each[2]), key=lambda each: -each[2])

@@ -161,7 +161,7 @@ JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = %s::text AND c.relkind = 'r'
 ORDER BY 2 DESC, 1
 """
-# Messages at places that are evenly apart: what most of a store is, without reading it. Rows for
+# Messages at places that are evenly apart: a store is not read to learn what it holds. Rows for
 # categories and types, and for the streams of which most were found.
 SAMPLE = """
 WITH found AS MATERIALIZED (

@@ -44,7 +44,7 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 class Series:
-    """The last values of several figures at the same times: a ring of columns."""
+    """The last values of several figures at the same times: columns that lose their first rows."""
 
     def __init__(self, *names: str, kept: int = KEPT, gaps: bool = True) -> None:
         self._columns = {name: array("d") for name in ("time", *names)}

@@ -64,7 +64,7 @@ class Share(msgspec.Struct, frozen=True):
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """What messages at places that are evenly apart say of the store."""
+    """The contents of the store, by messages at places that are evenly apart."""
 
     looked: int
     categories: list[Share]

@@ -45,12 +45,12 @@ class Subscription(msgspec.Struct, frozen=True):
 
     @property
     def filters(self) -> Filters:
-        """What it reads."""
+        """Its filters."""
         return Filters(self.categories, self.types, self.stream_pattern, self.metadata, self.tags)
 
     @property
     def reads(self) -> str:
-        """What it reads, in words."""
+        """Its filters, in words."""
         return reads(msgspec.structs.asdict(self.filters))
 
 
@@ -124,7 +124,7 @@ class Writer(msgspec.Struct, frozen=True):
 
 
 class Horizon(msgspec.Struct, frozen=True):
-    """How far the store can be read in its order, and what holds that back."""
+    """How far the store can be read in its order, and the transactions that hold that back."""
 
     safe: int | None
     last: int | None

@@ -48,7 +48,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Verification:
-    """The job, and what the last one has found."""
+    """The job, and the findings of the last one."""
 
     def __init__(self) -> None:
         self.report: Report | None = None
@@ -66,7 +66,7 @@ class Verification:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it was told to end, and has not yet."""
+        """Whether somebody has stopped it, and it has not ended yet."""
         return self.is_running and self._stop.is_set()
 
     @property

@@ -16,7 +16,7 @@ _NEEDS = ("list_subscriptions", "list_partitions")
 
 
 class Question(msgspec.Struct, frozen=True):
-    """What is asked before an action, and what its form sends."""
+    """The question before an action, and the fields of its form."""
 
     title: str
     facts: list[str]

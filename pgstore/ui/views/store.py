@@ -108,7 +108,7 @@ async def audit(page: Page) -> Response:
 
 
 async def checks(page: Page) -> Response:
-    """What doctor finds, and the last verification."""
+    """The findings of doctor, and the last verification."""
     found = await findings_of(page)
     return _render(
         page,

@@ -8,6 +8,7 @@ import pytest
 
 from tests.ui.browser.conftest import PHONE, PICTURES, ROOT, WIDE, Open, Site
 from tests.ui.browser.filling import STOCKS, fill
+from tests.ui.browser.test_operations import subscribe
 
 STORE = "bookshop"
 
@@ -18,6 +19,8 @@ SHOWN = {
     "trace": ("/trace?correlation=request-0009", WIDE, "dark"),
     "live": ("/live", WIDE, "light"),
     "phone": ("/", PHONE, "dark"),
+    "subscription": ("/subscription?subscription=invoices", WIDE, "light"),
+    "store": ("/store", WIDE, "light"),
 }
 
 
@@ -31,7 +34,10 @@ def bookshop(conninfo: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_picture_of_the_guide_is_made(open_site: Open, bookshop: str, name: str) -> None:
+def test_picture_of_the_guide_is_made(
+    open_site: Open, bookshop: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgstore.ui.samples.INTERVAL", 0.2)
     path, size, scheme = SHOWN[name]
     site = open_site(size=size, scheme=scheme, name=bookshop, deciders=STOCKS)
     if name == "live":
@@ -39,6 +45,8 @@ def test_picture_of_the_guide_is_made(open_site: Open, bookshop: str, name: str)
     else:
         fill(site.store)
         site.open(path)
+    if name in ("subscription", "store"):
+        _be_sampled(site, path)
     if name == "message":
         site.page.locator("#state").wait_for()
     site.picture(name, shown=True)
@@ -50,6 +58,19 @@ def _come_alive(site: Site, path: str) -> None:
     fill(site.store, orders=8)
     site.page.locator("#feed tbody tr").nth(20).wait_for()
     site.page.wait_for_timeout(1200)  # until the figures have been shown
+
+
+def _be_sampled(site: Site, path: str) -> None:
+    """Let a subscription work for a while, so that the charts have something to show."""
+    for number in range(12):
+        fill(site.store, orders=1 + number % 5)
+        subscribe(
+            site.store, "invoices", "Grace" if number == 9 else "", category="order", partitions=4
+        )
+        site.page.wait_for_timeout(400)
+    site.open(path)
+    site.page.wait_for_selector(".uplot canvas")
+    site.page.wait_for_timeout(1200)
 
 
 def test_guide_shows_every_picture() -> None:
