@@ -132,7 +132,7 @@ def of_pooling(
 def of_migrations(
     applied: Mapping[int, str] | None, problem: Exception | None, store: str
 ) -> Finding:
-    """The store's version, from its migrations and the error that keeps this package from using it."""
+    """The store's version, from its migrations and the error that they mean for this package."""
     if not applied:
         return Finding("store", "fail", f"{store} is not installed", _command(store, "install"))
     newest = sql_files.migrations()[-1].number

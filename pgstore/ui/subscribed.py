@@ -137,12 +137,17 @@ async def subscription_of(page: Page, name: str) -> Subscription:
     """The subscription of a name; a page that says so if there is none."""
     found = await page.console.read(Subscription, operations.SUBSCRIPTION, name)
     if not found:
-        raise Refusal.of_absence(
-            "There is no such subscription",
-            "It may have been dropped, or its program has not run yet.",
-            "Look at the list of subscriptions.",
-        )
+        raise absent()
     return found[0]
+
+
+def absent() -> Refusal:
+    """There is no subscription of this name, or no more."""
+    return Refusal.of_absence(
+        "There is no such subscription",
+        "It may have been dropped, or its program has not run yet.",
+        "Look at the list of subscriptions.",
+    )
 
 
 async def partitions_of(page: Page, name: str) -> list[Partition]:
@@ -150,6 +155,8 @@ async def partitions_of(page: Page, name: str) -> list[Partition]:
     reads = page.may("all_messages")
     statement = operations.PARTITIONS if reads else operations.PARTITIONS_ALONE
     found = await page.console.read(Partition, statement, name, samples.PARTITIONS)
+    if not found:  # it was dropped a moment ago
+        raise absent()
     kept = page.console.samples
     return [
         msgspec.structs.replace(

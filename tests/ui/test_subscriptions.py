@@ -8,9 +8,8 @@ import httpx
 import psycopg
 import pytest
 
-from pgstore import MessageStore, RawMessage
 from pgstore.ui import samples
-from tests.ui.conftest import Opened, Raw, write
+from tests.ui.conftest import Raw, write
 from tests.ui.steering import fail, post, send_form, subscribe, text_of
 
 ONE = {"subscription": "balances"}
@@ -324,17 +323,27 @@ async def test_samples_of_a_subscription_are_kept(
     assert all(each >= last for each in later.json()["columns"]["time"])
 
 
-async def test_refusal_of_the_database_is_a_sentence(
-    opened: Opened, store: Raw, conninfo: str, store_name: str
-) -> None:
-    """A right of everybody does not count for what steers subscriptions."""
-    with MessageStore(conninfo, store=store_name, messages=RawMessage):
-        pass
-    client = opened()
+async def test_refusal_of_the_database_is_a_sentence(client: httpx.AsyncClient, store: Raw) -> None:
     await store.run_once(await subscribe(store, "balances"))
     gone = await post(client, "/subscription/pause", subscription="nobody")
     assert gone.status_code == 404
     assert "MS021" in gone.text
+    assert "There is no such subscription" in text_of(gone)
     wrong = await post(client, "/subscription/retry", partition=7, **ONE)
     assert wrong.status_code == 400
     assert "must be one of 0 to" in text_of(wrong)
+    none = await post(client, "/subscription/rewind", to="x", **ONE)
+    assert none.status_code == 400
+    assert "This is no number from 0 on" in text_of(none)
+
+
+async def test_of_very_many_partitions_those_in_need_are_shown(
+    client: httpx.AsyncClient, store: Raw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgstore.ui.views.subscriptions._MOST", 2)
+    await fail(store, partitions=16)
+    page = await client.get("/subscription", params=ONE)
+    text = text_of(page)
+    assert "And 14 more partitions" in text
+    assert page.text.count('class="with-error"') == 1
+    assert "15 idle" in text

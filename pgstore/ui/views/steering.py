@@ -9,7 +9,7 @@ from pgstore.ui import operations
 from pgstore.ui.counting import Count, count_matching
 from pgstore.ui.pages import Page, View
 from pgstore.ui.problems import Problem, Refusal
-from pgstore.ui.subscribed import Partition, partitions_of, subscription_of, tally
+from pgstore.ui.subscribed import Partition, absent, partitions_of, subscription_of, tally
 from pgstore.ui.views.messages import moment_of
 
 _NEEDS = ("list_subscriptions", "list_partitions")
@@ -146,6 +146,8 @@ async def ask_rewind(page: Page) -> Response:
     lowest, highest, behind, working = (
         await page.console.read(lambda *row: row, operations.EXTENT, name)
     )[0]
+    if lowest is None:  # it was dropped a moment ago
+        raise absent()
     safe = await page.console.value(operations.SAFE_POSITION)
     to = page.number("to")
     moment = moment_of(page, "time")

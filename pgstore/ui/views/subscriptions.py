@@ -12,7 +12,9 @@ from pgstore.ui.pages import Page, View
 from pgstore.ui.samples import INTERVAL, Place, Series, latest
 from pgstore.ui.sampling import keep_sampling
 from pgstore.ui.subscribed import (
+    STATES,
     Overview,
+    Partition,
     horizon_of,
     left,
     line,
@@ -22,7 +24,7 @@ from pgstore.ui.subscribed import (
     worst,
 )
 
-# A list of more is cut off.
+# A list of more subscriptions, or partitions, is cut off.
 _MOST = 200
 
 # The table beside a chart has a row for each minute.
@@ -41,7 +43,9 @@ async def subscriptions(page: Page) -> Response:
     """All subscriptions, each in a line."""
     keep_sampling(page.console)
     found = await page.console.read(
+        STATES,
         Overview,
+        Partition,
         operations.overview(reads=page.may("all_messages"), monitors=page.may("count_parked")),
         _MOST + 1,
     )
@@ -92,7 +96,8 @@ async def subscription(page: Page) -> Response:
     return page.render(
         "subscription.html",
         subscription=found,
-        partitions=partitions,
+        partitions=shown(partitions),
+        more=max(len(partitions) - _MOST, 0),
         rates=rates,
         left={each.partition: left(each.behind, rates[each.partition]) for each in partitions},
         state_name=worst([each.state for each in partitions]),
@@ -110,6 +115,14 @@ async def subscription(page: Page) -> Response:
         at=at,
         done=_DONE.get(page.text("done"), ""),
     )
+
+
+def shown(partitions: list[Partition]) -> list[Partition]:
+    """The partitions of a page: of very many those that need attention most."""
+    if len(partitions) <= _MOST:
+        return partitions
+    order = {state: place for place, state in enumerate(STATES)}
+    return sorted(partitions, key=lambda each: (order[each.state], -each.behind))[:_MOST]
 
 
 def at(moment: float) -> datetime:
