@@ -43,9 +43,7 @@ async def subscriptions(page: Page) -> Response:
     """All subscriptions, each in a line."""
     keep_sampling(page.console)
     found = await page.console.read(
-        STATES,
         Overview,
-        Partition,
         operations.overview(reads=page.may("all_messages"), monitors=page.may("count_parked")),
         _MOST + 1,
     )
