@@ -1,10 +1,12 @@
 """Subscriptions: how far each is, its partitions, and charts of the last hour."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import msgspec
 from starlette.responses import Response
 
+from pgstore.errors import StandbyError
 from pgstore.ui import operations, samples
 from pgstore.ui.console import Section
 from pgstore.ui.counting import Count, count_to_come
@@ -81,12 +83,13 @@ async def subscription(page: Page) -> Response:
     series = kept.subscriptions.get(name)
     coming: dict[int, Count] = {}
     if page.may("read_matching"):
-        coming = await count_to_come(
-            page.console,
-            found.filters,
-            (found.partitions, found.partition_by),
-            [(each.partition, each.checkpoint, each.behind) for each in partitions],
-        )
+        with suppress(StandbyError):  # the horizon's card says so
+            coming = await count_to_come(
+                page.console,
+                found.filters,
+                (found.partitions, found.partition_by),
+                [(each.partition, each.checkpoint, each.behind) for each in partitions],
+            )
     parked = None
     if page.may("count_parked"):
         parked = await page.console.value(operations.PARKED_COUNT, name)
