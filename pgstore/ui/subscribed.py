@@ -208,6 +208,8 @@ def line(values: list[float | None], width: int = 96, height: int = 22) -> str:
     )
 
 
-def left(behind: int, rate: float | None) -> float | None:
-    """Seconds until a partition has caught up, at its rate."""
-    return time_left(behind, rate if rate and rate >= 0.05 else None)
+def left(partition: Partition, rate: float | None) -> float | None:
+    """Seconds until a partition has caught up at its rate, if nothing holds it."""
+    if partition.state not in ("working", "waiting") or rate is None or rate < 0.05:
+        return None
+    return time_left(partition.behind, rate)

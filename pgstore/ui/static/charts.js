@@ -55,7 +55,7 @@
           : [0, high ? high * 1.08 : 1]) },
       },
       axes: [
-        { ...axis, grid: { show: false }, size: 22, space: 70, values: [[60, "{HH}:{mm}", null, null, null, null, null, null, 1]] },
+        { ...axis, grid: { show: false }, size: 22, space: 60, incrs: [60, 300, 600, 900, 1800], values: [[60, "{HH}:{mm}", null, null, null, null, null, null, 1]] },
         { ...axis, grid, size: 54, space: 34, values: (_, ticks) => ticks.map(format), ...(figure.dataset.unit === "positions" && { incrs: WHOLE }) },
       ],
       series: [{}, { stroke: colour("--accent"), width: 1.5, fill: colour("--accent-soft"), points: { show: false }, spanGaps: false }],

@@ -100,7 +100,7 @@ async def subscription(page: Page) -> Response:
         partitions=shown(partitions),
         more=max(len(partitions) - _MOST, 0),
         rates=rates,
-        left={each.partition: left(each.behind, rates[each.partition]) for each in partitions},
+        left={each.partition: left(each, rates[each.partition]) for each in partitions},
         state_name=worst([each.state for each in partitions]),
         tally=tally([each.state for each in partitions]),
         position=min(each.checkpoint for each in partitions),

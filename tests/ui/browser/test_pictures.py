@@ -1,11 +1,13 @@
 """The screenshots of docs/guides/ui.md: PGSTORE_TEST_UI=pictures makes them anew."""
 
 import re
+import time
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 
+from pgstore.ui.samples import Samples, Series
 from tests.ui.browser.conftest import PHONE, PICTURES, ROOT, WIDE, Open, Site
 from tests.ui.browser.filling import STOCKS, fill
 from tests.ui.browser.test_operations import subscribe
@@ -35,9 +37,14 @@ def bookshop(conninfo: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_picture_of_the_guide_is_made(
-    open_site: Open, bookshop: str, name: str, monkeypatch: pytest.MonkeyPatch
+    open_site: Open, bookshop: str, conninfo: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    began, scale = time.monotonic(), 330
     monkeypatch.setattr("pgstore.ui.samples.INTERVAL", 0.2)
+    monkeypatch.setattr(
+        Samples, "now", lambda _: time.time() + (time.monotonic() - began) * scale - 10 * scale
+    )
+    monkeypatch.setattr(Series, "add", Series._add)
     path, size, scheme = SHOWN[name]
     site = open_site(size=size, scheme=scheme, name=bookshop, deciders=STOCKS)
     if name == "live":
@@ -46,7 +53,7 @@ def test_picture_of_the_guide_is_made(
         fill(site.store)
         site.open(path)
     if name in ("subscription", "store"):
-        _be_sampled(site, path)
+        _be_sampled(site, path, conninfo)
     if name == "message":
         site.page.locator("#state").wait_for()
     site.picture(name, shown=True)
@@ -60,14 +67,16 @@ def _come_alive(site: Site, path: str) -> None:
     site.page.wait_for_timeout(1200)  # until the figures have been shown
 
 
-def _be_sampled(site: Site, path: str) -> None:
-    """Let a subscription work for a while, so that the charts have something to show."""
-    for number in range(12):
-        fill(site.store, orders=1 + number % 5)
-        subscribe(
-            site.store, "invoices", "Grace" if number == 9 else "", category="order", partitions=4
-        )
-        site.page.wait_for_timeout(400)
+def _be_sampled(site: Site, path: str, conninfo: str) -> None:
+    """Let a subscription work for some seconds, which the charts take for most of an hour."""
+    for number in range(24):
+        fill(site.store, orders=1 + 2 * (number % 4))
+        if number % 3 == 0 or number > 18:
+            bad = "Grace" if number > 18 else ""
+            subscribe(site.store, "invoices", bad, category="order", partitions=4)
+        site.page.wait_for_timeout(250)
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        conn.execute(f"ANALYZE {STORE}.messages, {STORE}.streams")
     site.open(path)
     site.page.wait_for_selector(".uplot canvas")
     site.page.wait_for_timeout(1200)
