@@ -1,6 +1,7 @@
 """Subscriptions: how far they are, what holds them, and what the buttons do."""
 
 import asyncio
+import itertools
 import re
 from typing import Any
 
@@ -9,10 +10,12 @@ import psycopg
 import pytest
 
 from pgstore.ui import samples
+from pgstore.ui.views import VIEWS
 from tests.ui.conftest import Raw, write
 from tests.ui.steering import fail, post, send_form, subscribe, text_of
 
 ONE = {"subscription": "balances"}
+ACTIONS = [each for each in VIEWS if each.action and "/sub" in each.path]
 
 
 async def state(store: Raw, name: str = "balances") -> list[tuple[str, int]]:
@@ -347,3 +350,39 @@ async def test_of_very_many_partitions_those_in_need_are_shown(
     assert "And 14 more partitions" in text
     assert page.text.count('class="with-error"') == 1
     assert "15 idle" in text
+
+
+HOSTILE = (
+    *("", " ", "\x00", "-1", "1" * 5000, "9223372036854775807", "9223372036854775808", "\u0661"),
+    *(
+        "9999-12-31T23:59:59",
+        "0001-01-01T00:00+14:00",
+        "2026-W01-1",
+        "<script>",
+        "\u202e",
+        "\ud800",
+    ),
+)
+FIELDS = ("subscription", "partition", "position", "to", "time", "zone", "after", "until", "count")
+
+
+@pytest.mark.parametrize("path", sorted({each.path for each in VIEWS if "/sub" in each.path}))
+async def test_no_value_makes_the_console_fail(
+    client: httpx.AsyncClient, store: Raw, path: str
+) -> None:
+    await park(store)
+    for name, value in itertools.product(FIELDS, HOSTILE):
+        given = ONE | {name: value.encode(errors="replace").decode()}
+        page = await client.get(path, params=given)
+        assert page.status_code < 500, (name, value[:40], text_of(page))
+
+
+@pytest.mark.parametrize("path", sorted(each.path for each in ACTIONS))
+async def test_no_form_makes_the_console_fail(
+    client: httpx.AsyncClient, store: Raw, path: str
+) -> None:
+    await park(store)
+    for name, value in itertools.product(FIELDS, HOSTILE):
+        given = ONE | {name: value.encode(errors="replace").decode()}
+        page = await post(client, path, **given)
+        assert page.status_code < 500, (name, value[:40], text_of(page))

@@ -1,6 +1,6 @@
 """Messages that a subscription has put aside: the list, and what to do with them."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from starlette.responses import Response
 
@@ -149,13 +149,17 @@ async def drop(page: Page) -> Response:
         if not count:
             raise _absent()
     else:
-        until = page.form.get("until", "")
-        try:
-            datetime.fromisoformat(until)
-        except ValueError:
-            raise Refusal.of_argument("The form says not until when.") from None
-        count = await page.console.act(operations.DROP_UNTIL, name, name, until)
+        count = await page.console.act(operations.DROP_UNTIL, name, name, _until_of(page))
     return page.redirect("/subscription/parked", subscription=name, done="dropped", count=count)
+
+
+def _until_of(page: Page) -> str:
+    """The time in the form up to which messages were parked."""
+    try:
+        moment = datetime.fromisoformat(page.form.get("until", ""))
+        return moment.astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
+        raise Refusal.of_argument("The form does not say until when.") from None
 
 
 def _position(page: Page) -> int | None:

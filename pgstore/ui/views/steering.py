@@ -194,7 +194,7 @@ async def rewind(page: Page) -> Response:
 
 def number_of(given: str) -> int:
     """A number of a form."""
-    if not given.isascii() or not given.isdecimal() or len(given) > 19:
+    if not given.isascii() or not given.isdecimal() or len(given) > 18:
         raise Refusal.of_argument(f"This is no number from 0 on: {printable(given[:100])}")
     return int(given)
 
