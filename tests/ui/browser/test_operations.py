@@ -82,11 +82,23 @@ def test_page_of_a_subscription_follows_its_workers(open_site: Open) -> None:
     site.open("/subscription?subscription=invoices")
     retry = site.page.locator(f"#retry-{partition}")
     retry.focus()
-    assert site.page.locator("#live .state-stopped").count() == 4
+    with site.page.expect_response("**/subscription?**"):
+        pass
+    site.page.wait_for_timeout(100)  # until it is settled
+    assert site.page.evaluate("document.activeElement.id") == f"retry-{partition}"
+    assert site.page.locator("#live .state-stopped").count() > 0
     site.store.subscription("invoices", category="order", partitions=4).resume()
     site.page.wait_for_selector("#live .state-waiting")
     assert site.page.locator("#live .state-stopped").count() == 0
     assert site.page.locator("#summary .state-waiting").count() == 1
+
+
+def test_page_of_a_subscription_that_is_dropped_says_so(site: Site) -> None:
+    prepare(site)
+    site.open("/subscription?subscription=mails")
+    site.store.subscription("mails", category="parcel").drop()
+    site.page.wait_for_selector(".problem")
+    assert "There is no such subscription" in site.page.locator(".problem").inner_text()
 
 
 def test_page_that_is_held_is_not_renewed(site: Site) -> None:
