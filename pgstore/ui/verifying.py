@@ -126,7 +126,7 @@ class Verification:
 
     def _checks(self, connection: Mapping[str, Any], role: str, store: str) -> list[transfer.Check]:
         with psycopg.connect(
-            **connection | {"application_name": "pgstore ui verify"},
+            **{**connection, "application_name": "pgstore ui verify"},
             autocommit=True,
             prepare_threshold=None,  # a pooler may give each transaction another session
         ) as conn:

@@ -120,7 +120,7 @@ async def test_preview_of_a_large_rewind_ends_and_says_how_far_it_came(
     rewound = f"SELECT {name}.rewind_subscription('everything', {TOTAL})"
     conn.execute(rewound.encode())
     conn.commit()
-    asked = {"subscription": "everything", "to": 0}
+    asked = {"subscription": "everything", "to": "0"}
     text = text_of(await client.get("/subscription/rewind", params=asked))
     assert "at least" in text
     assert "counted up to position" in text

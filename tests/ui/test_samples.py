@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+import pgstore
 from pgstore import ui
 from pgstore.ui import samples, sampling
 from pgstore.ui.console import Console
@@ -108,7 +109,7 @@ async def test_samples_begin_with_the_server_and_outlive_a_failure(
     async def take_sample(console: Console) -> None:
         taken.append(len(taken))
         if len(taken) < 4:
-            raise sampling.StandbyError("no horizon")
+            raise pgstore.StandbyError("no horizon")
         enough.set()
 
     monkeypatch.setattr(sampling, "take_sample", take_sample)

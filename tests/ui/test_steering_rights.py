@@ -9,13 +9,13 @@ from tests.ui.steering import fail, post, send_form, text_of
 from tests.ui.test_rights import AsRole
 
 ONE = {"subscription": "balances"}
-ACTIONS = (
+ACTIONS: tuple[tuple[str, dict[str, str]], ...] = (
     ("/subscription/pause", {}),
     ("/subscription/resume", {}),
-    ("/subscription/retry", {"partition": 0}),
-    ("/subscription/rewind", {"to": 0}),
+    ("/subscription/retry", {"partition": "0"}),
+    ("/subscription/rewind", {"to": "0"}),
     ("/subscription/parked/replay", {}),
-    ("/subscription/parked/drop", {"position": 5}),
+    ("/subscription/parked/drop", {"position": "5"}),
 )
 BUTTONS = (
     "Pause…",
