@@ -52,8 +52,22 @@ PAGES = {
     "a trace": "/trace?correlation=c7",
     "live, before the feed": "/live",
     "subscriptions": "/subscriptions",
+    "a subscription, all of its 16 partitions behind": "/subscription?subscription=everything",
+    "a subscription with a rare tag": "/subscription?subscription=tagged",
+    "the preview of a rewind": "/subscription/rewind?subscription=everything&to=0",
     "the store": "/store",
+    "the store's contents": "/store/contents",
+    "the store's retention": "/store/retention",
+    "the store's audit": "/store/audit",
+    "the store's checks": "/store/checks",
 }
+
+# Subscriptions that have handled nothing yet.
+SUBSCRIBED = """
+SELECT create_subscription('everything', partitions => 16);
+SELECT create_subscription('of a category', categories => '{rare}', partitions => 4);
+SELECT create_subscription('tagged', tags => '{rare}', partitions => 2);
+"""
 
 
 def processor_time(processes: list[int]) -> float:
@@ -109,6 +123,7 @@ async def run(conninfo: str, messages: int, rounds: int) -> str:
             conn.execute("SET search_path = pgstore")
             fill(conn, messages)
             conn.execute("VACUUM ANALYZE")
+            conn.execute(SUBSCRIBED)
             return await measured(store, conn, rounds)
 
 

@@ -15,12 +15,6 @@ from pgstore.ui import operations
 from pgstore.ui.console import Console
 from pgstore.ui.pages import Page
 
-# Messages are looked at in so many places, so many at each.
-PLACES, AT_EACH = 20, 250
-
-# Streams that are found there and looked at.
-_STREAMS = 25
-
 
 class Statistics(msgspec.Struct, frozen=True):
     """The row of `store_statistics`."""
@@ -100,9 +94,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 async def contents_of(page: Page) -> Contents:
     """The categories, types and biggest streams of the messages that are looked at."""
-    rows = await page.console.read(
-        lambda *row: row, operations.SAMPLE, PLACES, PLACES, AT_EACH, _STREAMS
-    )
+    rows = await page.console.read(lambda *row: row, operations.SAMPLE)
     kinds: dict[str, list[Share]] = {"category": [], "type": [], "stream": []}
     for kind, name, found in rows:
         kinds[kind].append(Share(name, found))

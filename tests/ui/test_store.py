@@ -10,7 +10,7 @@ import pytest
 
 import pgstore.transfer as transfer
 from pgstore import ui
-from pgstore.ui import samples
+from pgstore.ui import operations, samples
 from tests.ui.conftest import Opened, Raw, write
 from tests.ui.steering import fail, post, send_form, text_of
 from tests.ui.test_subscriptions import figures
@@ -61,8 +61,11 @@ async def test_contents_of_a_large_store_are_those_of_all_its_places(
     client: httpx.AsyncClient, store: Raw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(store)
-    monkeypatch.setattr("pgstore.ui.storing.PLACES", 4)
-    monkeypatch.setattr("pgstore.ui.storing.AT_EACH", 2)
+    fewer = operations.SAMPLE
+    for before, after in (("/ 20", "/ 4"), ("(0, 19)", "(0, 3)"), ("LIMIT 250", "LIMIT 2")):
+        assert before in fewer
+        fewer = fewer.replace(before, after)
+    monkeypatch.setattr(operations, "SAMPLE", fewer)
     text = text_of(await client.get("/store/contents"))
     assert "Of 8 messages that were looked at" in text
     assert "account 75.0 %" in text

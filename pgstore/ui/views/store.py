@@ -12,8 +12,6 @@ from pgstore.ui.problems import Problem, Refusal
 from pgstore.ui.samples import INTERVAL
 from pgstore.ui.sampling import keep_sampling
 from pgstore.ui.storing import (
-    AT_EACH,
-    PLACES,
     Entry,
     Policy,
     Statistics,
@@ -83,8 +81,8 @@ async def contents(page: Page) -> Response:
         "contents.html",
         contents=await contents_of(page),
         estimate=estimate,
-        places=PLACES,
-        at_each=AT_EACH,
+        places=operations.PLACES_OF_SAMPLE,
+        at_each=operations.AT_EACH,
     )
 
 
