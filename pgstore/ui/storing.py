@@ -1,5 +1,6 @@
 """The store's figures, its contents by samples, and its checks, as pages show them."""
 
+import asyncio
 from datetime import datetime
 from typing import Any
 
@@ -108,24 +109,31 @@ async def contents_of(page: Page) -> Contents:
 
 
 async def findings_of(page: Page) -> list[Finding]:
-    """The findings of doctor, by connections as an application would have them."""
+    """The findings of doctor, those that hurt first."""
     console = page.console
-    checks = [*findings.of_package()]
+    probed, applied, health = await asyncio.gather(
+        _probed(console), _applied(console), _health(page)
+    )
+    here = findings.of_migrations(applied, problem_of(applied, console.name), console.name)
+    order = {"fail": 0, "warn": 1, "ok": 2}
+    checks = [*findings.of_package(), *probed, here, *health]
+    return sorted(checks, key=lambda each: order[each.status])
+
+
+async def _probed(console: Console) -> list[Finding]:
+    """The server and the pooler, by connections as an application would have them."""
     connection = await console.like_connections()
     async with (
         await AsyncConnection.connect(**connection, autocommit=True) as conn,
         await AsyncConnection.connect(**connection) as other,
     ):
-        checks += findings.of_session(await _session(conn))
-        checks.append(await _pooling(conn, other))
-    applied = await _applied(console)
-    checks.append(findings.of_migrations(applied, problem_of(applied, console.name), console.name))
+        return [*findings.of_session(await _session(conn)), await _pooling(conn, other)]
+
+
+async def _health(page: Page) -> list[Finding]:
     if page.may("health"):
-        checks += await console.read(findings.of_health, statements.HEALTH)
-    else:
-        checks.append(findings.of_missing_right(page.rights.role, console.name))
-    order = {"fail": 0, "warn": 1, "ok": 2}
-    return sorted(checks, key=lambda each: order[each.status])
+        return await page.console.read(findings.of_health, statements.HEALTH)
+    return [findings.of_missing_right(page.rights.role, page.console.name)]
 
 
 async def _applied(console: Console) -> dict[int, str] | None:
