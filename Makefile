@@ -45,6 +45,12 @@ test-upgraded: $(READY) ## run the tests of the SQL functions on stores that wer
 test-patroni: $(READY) ## let Patroni and etcd fail over, under load (needs Debian's packages of both, haproxy and a server)
 	@PGSTORE_TEST_PATRONI=1 $(BIN)/python -m pytest -q tests/patroni tests/faults/test_faults.py -k patroni $(ARGS)
 
+.PHONY: test-ui
+test-ui: $(READY) ## drive the console in a browser (needs Debian's chromium, and npm for the tests' library)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group browser
+	@[ -f .cache/ui/axe.min.js ] || $(BIN)/python tools/vendor.py --tests
+	@PGSTORE_TEST_UI=1 $(BIN)/python -m pytest -q tests/ui/browser $(ARGS)
+
 # The ones that use tests/amounts.py, or hypothesis.
 LONG_TESTS := tests/stress tests/concurrency tests/codec tests/fuzz tests/transfer/test_names.py \
   tests/client/test_killed_workers.py tests/plans/test_large_store.py \
@@ -151,5 +157,5 @@ $(READY): pyproject.toml
 	"$$found" -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	@$(BIN)/python -m pip uninstall --quiet --yes setuptools 2>/dev/null
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev --editable '.[cli,embedded,otel,pydantic]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev --editable '.[cli,embedded,otel,pydantic,ui]'
 	@touch $@

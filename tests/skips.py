@@ -7,6 +7,7 @@ import pytest
 from tests.languages.drivers import LANGUAGES, why_not
 
 ALLOWED = {
+    "browser": "a browser is not asked for, or not here: see make test-ui",
     "message_db": "npm cannot get @eventide/message-db",
     "message_db_py": "pip cannot get message-db-py 0.3.5",
     "depeche_db": "pip cannot get depeche-db 0.13.1",

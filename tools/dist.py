@@ -62,6 +62,17 @@ store.close()
 """
 
 
+# With the extra ui: its templates and files are in the wheel.
+UI = """
+import importlib.resources, pgstore, pgstore.ui
+store = pgstore.AsyncMessageStore("host=localhost", store="bank", messages=pgstore.RawMessage)
+pgstore.ui.app(store)
+here = importlib.resources.files("pgstore.ui")
+for name in ("templates/base.html", "static/console.css", "static/vendor/htmx.min.js"):
+    assert here.joinpath(name).is_file(), name
+"""
+
+
 class DistError(Exception):
     """What is wrong with an archive."""
 
@@ -225,12 +236,13 @@ def install_alone(archive: Path, python: str) -> None:
 def tell_the_story(wheel: Path, version: str, python: str, name: str, resolution: str) -> None:
     """Run the demo from the wheel, and what else of the extras runs without a server."""
     began = time.monotonic()
-    extras = f"pgstore[cli,embedded,otel,pydantic] @ {wheel.as_uri()}"
+    extras = f"pgstore[cli,embedded,otel,pydantic,ui] @ {wheel.as_uri()}"
     # Named here too: only what is named counts as direct.
     options = ["--resolution", resolution, extras, *requirements()]
     inside = fresh(f"{version}-{name}", python, *options)
     run(inside, "-I", "-W", "error", "-c", PYDANTIC)
     run(inside, "-I", "-W", "error", "-c", OTEL)
+    run(inside, "-I", "-W", "error", "-c", UI)
     run(inside.parent / "pgstore", "--help")
     if project()["version"] not in run(inside.parent / "pgstore", "--version"):
         raise DistError(f"{wheel.name}: pgstore --version does not say {project()['version']}")

@@ -31,6 +31,7 @@ SUBJECTS = {
     "moving": ["move"],
     "directory": ["stores"],
     "verify": ["verify"],
+    "console": ["ui"],
     "administration": [
         *("retention", "truncate", "delete", "empty", "redact", "grants", "grant", "revoke"),
         "audit",

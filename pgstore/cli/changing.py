@@ -6,13 +6,14 @@ import msgspec
 import typer
 
 from pgstore._core import statements as s
+from pgstore._core.progress import reads
 from pgstore.cli._app import Yes, command, within
 from pgstore.cli._call import Call
 from pgstore.cli._errors import FAILED, USAGE, CommandError
 from pgstore.cli._layout import Column
 from pgstore.cli.reading import Category, Metadata, Tag, Type
 from pgstore.cli.running import imported
-from pgstore.cli.subscriptions import Name, reads
+from pgstore.cli.subscriptions import Name
 
 if TYPE_CHECKING:
     from pgstore._async.store import AsyncMessageStore

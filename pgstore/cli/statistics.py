@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from pgstore._core import statements as s
+from pgstore._core.progress import pace
 from pgstore.cli._app import command, within
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import categories as category_names
@@ -166,7 +167,7 @@ class _Meter:
         rate = None
         if self._before is not None:
             position, then = self._before
-            rate = (row["last_position"] - position) / (now - then)
+            rate = pace(row["last_position"] - position, now - then)
         self._before = (row["last_position"], now)
         running = self._subscriptions.rows()
         document = {

@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from pgstore._core import statements as s
+from pgstore._core.progress import pace, reads, time_left
 from pgstore.cli._app import Yes, command, group
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import subscriptions as names
@@ -104,8 +105,8 @@ class Sampler:
         for row in rows:
             name, position = row["subscription"], row["position"]
             then = self._before.get(name)
-            row["rate"] = then and max(position - then[0], 0) / (now - then[1])
-            row["left"] = row["behind"] / row["rate"] if row["behind"] and row["rate"] else None
+            row["rate"] = then and pace(position - then[0], now - then[1])
+            row["left"] = time_left(row["behind"], row["rate"])
             row["reads"] = reads(row)
             if row["metadata"] is not None:
                 row["metadata"] = msgspec.Raw(row["metadata"].encode())
@@ -353,18 +354,6 @@ def summary(rows: list[Row], width: int) -> "list[Text]":
 def _partitions(session: Session, name: str) -> list[Row]:
     session.value(s.SUBSCRIPTION_POSITION, [name])  # raises if there is none
     return list(session.rows(s.LIST_PARTITIONS, [name]))
-
-
-def reads(row: Row) -> str:
-    """The filters of a subscription, in words."""
-    parts = [
-        "everything" if row["categories"] is None else ", ".join(row["categories"]),
-        *([f"types {', '.join(row['types'])}"] if row["types"] is not None else []),
-        *([f"streams like {row['stream_pattern']}"] if row["stream_pattern"] else []),
-        *([f"metadata with {row['metadata']}"] if row["metadata"] is not None else []),
-        *([f"tags {', '.join(row['tags'])}"] if row["tags"] is not None else []),
-    ]
-    return "; ".join(parts)
 
 
 def _place(to: str) -> tuple[int | None, datetime | None]:

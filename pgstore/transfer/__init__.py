@@ -14,9 +14,10 @@ from pgstore.transfer.importing import Imported, Positions, Source, import_from
 from pgstore.transfer.moving import STEPS, Finding, Move, MoveError
 from pgstore.transfer.peers.depeche import DepecheSource
 from pgstore.transfer.peers.message_db import MessageDbSource
-from pgstore.transfer.verify import Check, verify
+from pgstore.transfer.verify import PARTS, Check, verify
 
 __all__ = [
+    "PARTS",
     "STEPS",
     "Check",
     "DepecheSource",

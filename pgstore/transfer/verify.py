@@ -1,5 +1,6 @@
 """Verify: every promise checked against the data, and the store against this package."""
 
+from collections.abc import Callable
 from hashlib import sha256
 from itertools import count
 from uuid import uuid4
@@ -141,11 +142,20 @@ class Check(msgspec.Struct, frozen=True):
     example: str | None
 
 
-def verify(conn: Connection[object], *, store: str = "pgstore") -> list[Check]:
+PARTS = ("messages and tables", "migrations", "functions", "objects")
+
+
+def verify(
+    conn: Connection[object],
+    *,
+    store: str = "pgstore",
+    begin: Callable[[str], None] = lambda part: None,
+) -> list[Check]:
     """Check a store. `verify_store()` does most of it; the package's own files are compared here.
 
     It reads the whole store, and makes an empty one to compare with, which is rolled back. Nobody
-    has to wait for it.
+    has to wait for it. `begin` is called with the name of each of PARTS before it; an error that
+    it raises ends the verification.
 
     Raises:
         StoreNotInstalledError: there is no such store.
@@ -157,16 +167,19 @@ def verify(conn: Connection[object], *, store: str = "pgstore") -> list[Check]:
     problem = problem_of(applied, store)
     if isinstance(problem, StoreNotInstalledError):
         raise problem
+    begin("messages and tables")
     try:
         rows = run(conn, statements[s.VERIFY_STORE], ())
     except psycopg.errors.UndefinedFunction as error:  # of an older store
         raise problem or error from None
-    return [
-        *(Check(*row) for row in rows),
-        _migrations(applied or {}),
-        _bodies(conn, store),
-        objects_in_store(conn, store),
-    ]
+    checks = [Check(*row) for row in rows]
+    begin("migrations")
+    checks.append(_migrations(applied or {}))
+    begin("functions")
+    checks.append(_bodies(conn, store))
+    begin("objects")
+    checks.append(objects_in_store(conn, store))
+    return checks
 
 
 def _migrations(applied: dict[int, str]) -> Check:

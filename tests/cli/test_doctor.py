@@ -10,6 +10,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 import pgstore
+from pgstore._core import findings
 from pgstore.cli import doctor
 from tests.cli.conftest import Command
 
@@ -69,10 +70,7 @@ def test_doctor_names_commands_and_has_no_remedy_for_what_is_fine(
     # Nor does any other remedy name a function of the store, but one that no command calls.
     health = sql.SQL("SELECT name, 'warn', value, remedy FROM {}.health()")
     rows = admin.execute(health.format(sql.Identifier(schema))).fetchall()
-    remedies = [
-        doctor._health(dict(zip(("name", "status", "value", "remedy"), row, strict=True))).remedy
-        for row in rows
-    ]
+    remedies = [findings.of_health(*row).remedy for row in rows]
     functions = {
         name
         for (name,) in admin.execute(

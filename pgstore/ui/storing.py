@@ -1,0 +1,173 @@
+"""The store's figures, its contents by samples, and its checks, as pages show them."""
+
+import asyncio
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg import AsyncConnection
+
+from pgstore._async.installer import problem_of
+from pgstore._core import findings, statements
+from pgstore._core.findings import Finding
+from pgstore._core.parameters import array
+from pgstore.errors import StoreMovedError
+from pgstore.ui import operations
+from pgstore.ui.console import Console
+from pgstore.ui.pages import Page
+
+
+class Statistics(msgspec.Struct, frozen=True):
+    """The row of `store_statistics`."""
+
+    safe_position: int | None
+    last_position: int
+    in_flight: bool | None
+    streams_estimate: int | None
+    messages_estimate: int | None
+    dead_messages: int | None
+    table_bytes: int
+    index_bytes: int
+    subscriptions: int
+    parked_messages: int
+    last_vacuum_at: datetime | None
+
+
+class Table(msgspec.Struct, frozen=True):
+    """The files of a table."""
+
+    name: str
+    bytes: int
+    index_bytes: int
+    rows: int | None
+
+
+class StoredStream(msgspec.Struct, frozen=True):
+    """A stream with the number of its messages."""
+
+    stream: str
+    messages: int
+    version: int | None
+    last_added_at: datetime | None
+
+
+class Share(msgspec.Struct, frozen=True):
+    """A category or type, and how many of the messages that were looked at have it."""
+
+    name: str
+    found: int
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """The contents of the store, by messages at places that are evenly apart."""
+
+    looked: int
+    categories: list[Share]
+    types: list[Share]
+    streams: list[StoredStream]
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """A row of `list_retention`."""
+
+    category: str
+    max_age: float | None
+    max_age_text: str | None
+    max_count: int | None
+    keep_unhandled: bool
+    reached: int
+    handled: int | None
+    waits: bool
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """An entry of the audit."""
+
+    id: int
+    at: datetime
+    session_role: str
+    acting_role: str
+    action: str
+    subject: str | None
+    reason: str | None
+    detail: str | None
+
+
+async def contents_of(page: Page) -> Contents:
+    """The categories, types and biggest streams of the messages that are looked at."""
+    rows = await page.console.read(lambda *row: row, operations.SAMPLE)
+    kinds: dict[str, list[Share]] = {"category": [], "type": [], "stream": []}
+    for kind, name, found in rows:
+        kinds[kind].append(Share(name, found))
+    streams: list[StoredStream] = []
+    if page.may("stream_statistics"):
+        names = array([each.name for each in kinds["stream"]])
+        streams = await page.console.read(StoredStream, operations.STREAMS_OF, names)
+    return Contents(
+        sum(each.found for each in kinds["type"]), kinds["category"], kinds["type"], streams
+    )
+
+
+async def findings_of(page: Page) -> list[Finding]:
+    """The findings of doctor, those that hurt first."""
+    console = page.console
+    probed, applied, health = await asyncio.gather(
+        _probed(console), _applied(console), _health(page)
+    )
+    here = findings.of_migrations(applied, problem_of(applied, console.name), console.name)
+    order = {"fail": 0, "warn": 1, "ok": 2}
+    checks = [*findings.of_package(), *probed, here, *health]
+    return sorted(checks, key=lambda each: order[each.status])
+
+
+async def _probed(console: Console) -> list[Finding]:
+    """The server and the pooler, by connections as an application would have them."""
+    connection = await console.like_connections()
+    async with (
+        await AsyncConnection.connect(**connection, autocommit=True) as conn,
+        await AsyncConnection.connect(**connection) as other,
+    ):
+        found = findings.of_session(await _session(conn))
+        found.append(await _pooling(conn, other))
+        ((level,),) = await (await conn.execute(findings.WAL_LEVEL)).fetchall()
+        moves = await (await conn.execute(findings.MOVES)).fetchall()
+        return found + findings.of_moves(level, moves)
+
+
+async def _health(page: Page) -> list[Finding]:
+    if page.may("health"):
+        try:
+            return await page.console.read(findings.of_health, statements.HEALTH)
+        except StoreMovedError as error:
+            return [findings.of_closed(error.conninfo)]
+    return [findings.of_missing_right(page.rights.role, page.console.name)]
+
+
+async def _applied(console: Console) -> dict[int, str] | None:
+    try:
+        return dict(
+            await console.read(lambda *row: row, statements.APPLIED_MIGRATIONS, console.name)
+        )
+    except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
+        return None
+
+
+async def _session(conn: AsyncConnection[Any]) -> dict[str, Any]:
+    cursor = await conn.execute(findings.SESSION)
+    (row,) = await cursor.fetchall()
+    assert cursor.description is not None
+    return dict(zip((each.name for each in cursor.description), row, strict=True))
+
+
+async def _pooling(conn: AsyncConnection[Any], other: AsyncConnection[Any]) -> Finding:
+    answers = []
+    for each, statement in (
+        (conn, findings.MARK),
+        (other, findings.LOOK),
+        (conn, findings.LOOK),
+    ):
+        answers += await (await each.execute(statement)).fetchall()
+    await other.rollback()
+    mark, theirs, look = answers
+    return findings.of_pooling(mark, theirs, look, conn.info.backend_pid)

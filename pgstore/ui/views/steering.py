@@ -1,0 +1,231 @@
+"""Actions on subscriptions, each after a page that names what will happen."""
+
+import msgspec
+from starlette.responses import Response
+
+from pgstore._core import statements
+from pgstore._core.text import printable
+from pgstore.ui import operations
+from pgstore.ui.counting import Count, count_matching
+from pgstore.ui.pages import Page, View
+from pgstore.ui.problems import Problem, Refusal
+from pgstore.ui.subscribed import Partition, absent, partitions_of, subscription_of, tally
+from pgstore.ui.views.messages import moment_of
+
+_NEEDS = ("list_subscriptions", "list_partitions")
+
+
+class Question(msgspec.Struct, frozen=True):
+    """The question before an action, and the fields of its form."""
+
+    title: str
+    facts: list[str]
+    button: str
+    path: str
+    fields: dict[str, object]
+    back: str
+    error: str | None = None
+    is_dangerous: bool = False
+
+
+def ask(page: Page, question: Question, section: str = "Subscriptions") -> Response:
+    """Ask before an action."""
+    return page.render("confirm.html", question=question, section=section)
+
+
+def of_partitions(number: int) -> str:
+    """So many partitions."""
+    return f"{number} partition" if number == 1 else f"{number:,} partitions"
+
+
+def of_messages(number: int) -> str:
+    """So many messages."""
+    return f"{number} message" if number == 1 else f"{number:,} messages"
+
+
+async def ask_pause(page: Page) -> Response:
+    name = page.exact("subscription")
+    found = await subscription_of(page, name)
+    counts = dict(tally([each.state for each in await partitions_of(page, name)]))
+    working = counts.get("working", 0)
+    facts = [
+        f"Workers get no new batches of its {of_partitions(found.partitions)}.",
+        f"Batches that have begun are finished: {of_partitions(working)} at work now."
+        if working
+        else "No worker is at work on it now.",
+        "It stays paused, and its messages wait, until it is resumed.",
+    ]
+    if found.paused:
+        facts = ["It is paused already: nothing changes."]
+    return ask(page, _question(page, f"Pause {_shown(name)}?", facts, "Pause", "pause", name))
+
+
+async def pause(page: Page) -> Response:
+    name = page.form.get("subscription", "")
+    await page.console.act(statements.PAUSE_SUBSCRIPTION, name)
+    return page.redirect("/subscription", subscription=name, done="paused")
+
+
+async def ask_resume(page: Page) -> Response:
+    name = page.exact("subscription")
+    found = await subscription_of(page, name)
+    failed = [each for each in await partitions_of(page, name) if each.can_retry]
+    facts = ["The pause ends: workers get batches again."] if found.paused else []
+    if failed:
+        numbers = ", ".join(str(each.partition) for each in failed[:20])
+        more = f" and {len(failed) - 20} more" if len(failed) > 20 else ""
+        facts.append(
+            f"Of {of_partitions(len(failed))} ({numbers}{more}) the message that has failed is"
+            " tried again at once, as if for the first time."
+        )
+    if not facts:
+        facts = ["It is neither paused nor stopped: nothing changes."]
+    return ask(page, _question(page, f"Resume {_shown(name)}?", facts, "Resume", "resume", name))
+
+
+async def resume(page: Page) -> Response:
+    name = page.form.get("subscription", "")
+    await page.console.act(statements.RESUME_SUBSCRIPTION, name, None)
+    return page.redirect("/subscription", subscription=name, done="resumed")
+
+
+async def ask_retry(page: Page) -> Response:
+    name, number = page.exact("subscription"), page.number("partition")
+    found = await subscription_of(page, name)
+    failed = _failed(await partitions_of(page, name), number)
+    attempts = "attempt" if failed.attempts == 1 else "attempts"
+    end = "the message is parked" if found.on_failure == "park" else "the partition stops"
+    facts = [
+        f"Partition {failed.partition} has failed at the message at position"
+        f" {failed.failed_position:,}, after {failed.attempts} {attempts}.",
+        "A worker tries it again at once, as if for the first time.",
+        f"If it fails {found.max_attempts} times, {end} again."
+        if found.max_attempts > 1
+        else f"If it fails, {end}.",
+    ]
+    if found.paused:
+        facts[1] = "The subscription is paused: a worker tries it again when that ends."
+    question = _question(
+        page,
+        f"Retry partition {failed.partition} of {_shown(name)}?",
+        facts,
+        "Retry",
+        "retry",
+        name,
+        partition=failed.partition,
+    )
+    return ask(page, msgspec.structs.replace(question, error=failed.error))
+
+
+async def retry(page: Page) -> Response:
+    name = page.form.get("subscription", "")
+    await page.console.act(
+        statements.RESUME_SUBSCRIPTION, name, number_of(page.form.get("partition", ""))
+    )
+    return page.redirect("/subscription", subscription=name, done="retried")
+
+
+def _failed(partitions: list[Partition], number: int | None) -> Partition:
+    for each in partitions:
+        if each.partition == number and each.can_retry:
+            return each
+    raise Refusal(
+        Problem(
+            409,
+            "Nothing waits for another attempt",
+            "The partition holds no message that has failed. It may have been handled meanwhile.",
+            "Load the page of the subscription again.",
+        )
+    )
+
+
+async def ask_rewind(page: Page) -> Response:
+    """Ask where to, or show what a rewind to there does."""
+    name = page.exact("subscription")
+    found = await subscription_of(page, name)
+    lowest, highest, behind, working = (
+        await page.console.read(lambda *row: row, operations.EXTENT, name)
+    )[0]
+    if lowest is None:  # it was dropped a moment ago
+        raise absent()
+    safe = await page.console.value(operations.SAFE_POSITION)
+    to = page.number("to")
+    moment = moment_of(page, "time")
+    if moment is not None:
+        to = int(await page.console.value(operations.PLACE_OF_TIME, moment.isoformat()))
+    if to is not None and to > safe:
+        raise Refusal.of_argument(f"The position is at most the safe one, {safe:,}, not {to:,}.")
+    again = skipped = coming = None
+    if to is not None and page.may("read_matching"):
+        if to < highest:
+            again = await count_matching(page.console, found.filters, to, highest)
+        if to > lowest:
+            skipped = await count_matching(page.console, found.filters, lowest, to)
+        coming = await count_matching(page.console, found.filters, to, safe)
+    return page.render(
+        "rewind.html",
+        subscription=found,
+        to=to,
+        moment=moment,
+        lowest=lowest,
+        highest=highest,
+        behind=behind,
+        working=working,
+        safe=safe,
+        again=again,
+        skipped=skipped,
+        coming=coming,
+        said=_said,
+    )
+
+
+def _said(count: Count) -> str:
+    """A count in words, and how far it has looked."""
+    if count.is_all:
+        return of_messages(count.messages)
+    return f"at least {of_messages(count.messages)} (counted up to position {count.reached:,})"
+
+
+async def rewind(page: Page) -> Response:
+    name, to = page.form.get("subscription", ""), number_of(page.form.get("to", ""))
+    await page.console.act(statements.REWIND_SUBSCRIPTION, name, to, None)
+    return page.redirect("/subscription", subscription=name, done="rewound")
+
+
+def number_of(given: str) -> int:
+    """A number of a form."""
+    if not given.isascii() or not given.isdecimal() or len(given) > 18:
+        raise Refusal.of_argument(f"This is no number from 0 on: {printable(given[:100])}")
+    return int(given)
+
+
+def _shown(name: str) -> str:
+    return printable(name if len(name) <= 60 else f"{name[:59]}…")
+
+
+def _question(
+    page: Page, title: str, facts: list[str], button: str, action: str, name: str, **fields: object
+) -> Question:
+    return Question(
+        title,
+        facts,
+        button,
+        f"/subscription/{action}",
+        {"subscription": name, **fields},
+        page.url("/subscription", subscription=name),
+    )
+
+
+_PAUSE = ("pause_subscription",)
+_RESUME = ("resume_subscription",)
+_REWIND = ("rewind_subscription",)
+VIEWS = [
+    View("/subscription/pause", ask_pause, needs=_NEEDS + _PAUSE, asks=True),
+    View("/subscription/pause", pause, needs=_PAUSE, action=True),
+    View("/subscription/resume", ask_resume, needs=_NEEDS + _RESUME, asks=True),
+    View("/subscription/resume", resume, needs=_RESUME, action=True),
+    View("/subscription/retry", ask_retry, needs=_NEEDS + _RESUME, asks=True),
+    View("/subscription/retry", retry, needs=_RESUME, action=True),
+    View("/subscription/rewind", ask_rewind, needs=(*_NEEDS, *_REWIND, "horizon"), asks=True),
+    View("/subscription/rewind", rewind, needs=_REWIND, action=True),
+]

@@ -1,0 +1,177 @@
+"""The store: its sizes and rates, what is in it, retention and the audit, its checks."""
+
+import asyncio
+from collections import Counter
+
+from starlette.responses import Response
+
+from pgstore.ui import operations
+from pgstore.ui.console import Section
+from pgstore.ui.pages import Page, View
+from pgstore.ui.problems import Problem, Refusal
+from pgstore.ui.samples import INTERVAL
+from pgstore.ui.sampling import keep_sampling
+from pgstore.ui.storing import (
+    Entry,
+    Policy,
+    Statistics,
+    Table,
+    contents_of,
+    findings_of,
+)
+from pgstore.ui.subscribed import horizon_of
+from pgstore.ui.views.steering import Question, ask
+from pgstore.ui.views.subscriptions import at, columns
+
+_EVERY = round(60 / INTERVAL)
+
+# Entries of the audit on a page.
+_ENTRIES = 50
+
+_CONTENTS = ("last_position", "all_messages")
+_TABS = (
+    ("Figures", "/store", ("horizon", "last_position")),
+    ("Contents", "/store/contents", _CONTENTS),
+    ("Retention", "/store/retention", ("list_retention",)),
+    ("Audit", "/store/audit", ("list_audit",)),
+    ("Checks", "/store/checks", ("applied_migrations",)),
+)
+
+
+def _render(page: Page, template: str, **values: object) -> Response:
+    tabs = [(title, path) for title, path, needs in _TABS if page.may(*needs)]
+    return page.render(template, tabs=tabs, **values)
+
+
+async def figures(page: Page) -> Response:
+    """Positions, sizes, rates and growth."""
+    keep_sampling(page.console)
+    kept = page.console.samples
+    statistics = None
+    if page.may("store_statistics"):
+        (statistics,) = await page.console.read(Statistics, operations.STATISTICS)
+    rates = kept.store.column("rate")
+    return _render(
+        page,
+        "store.html",
+        statistics=statistics,
+        tables=await page.console.read(Table, operations.TABLES, page.console.name),
+        horizon=await horizon_of(page),
+        rate_now=rates[-1] if rates else None,
+        growth=kept.store.growth("bytes"),
+        series=list(kept.store.rows(_EVERY)),
+        at=at,
+    )
+
+
+async def samples(page: Page) -> Response:
+    """The samples of the store after a time, for its charts."""
+    keep_sampling(page.console)
+    return columns(page, page.console.samples.store)
+
+
+async def contents(page: Page) -> Response:
+    """Categories, types and the biggest streams, by samples of the messages."""
+    estimate = None
+    if page.may("store_statistics"):
+        (statistics,) = await page.console.read(Statistics, operations.STATISTICS)
+        estimate = statistics.messages_estimate or None
+    return _render(
+        page,
+        "contents.html",
+        contents=await contents_of(page),
+        estimate=estimate,
+        places=operations.PLACES_OF_SAMPLE,
+        at_each=operations.AT_EACH,
+    )
+
+
+async def retention(page: Page) -> Response:
+    """The policies of retention."""
+    policies = await page.console.read(Policy, operations.RETENTION)
+    return _render(page, "retention.html", policies=policies)
+
+
+async def audit(page: Page) -> Response:
+    """The changes of stored messages and of rights, the latest first."""
+    before = page.number("before")
+    entries = await page.console.read(Entry, operations.AUDIT, _ENTRIES + 1, before)
+    return _render(
+        page,
+        "audit.html",
+        entries=entries[:_ENTRIES],
+        next=entries[_ENTRIES - 1].id if len(entries) > _ENTRIES else None,
+        first=before is None,
+    )
+
+
+async def checks(page: Page) -> Response:
+    """The findings of doctor, and the last verification."""
+    found = await findings_of(page)
+    return _render(
+        page,
+        "checks.html",
+        findings=found,
+        counts=Counter(each.status for each in found),
+        verification=page.console.verification,
+    )
+
+
+async def progress(page: Page) -> Response:
+    """The verification alone, for the page that shows its progress."""
+    return page.render("verification.html", verification=page.console.verification)
+
+
+async def ask_verify(page: Page) -> Response:
+    last = page.console.verification.report
+    facts = [
+        "PostgreSQL reads all messages of the store several times: a large one takes minutes, and"
+        " the disk is busy meanwhile.",
+        "No session has to wait for it. It makes an empty store to compare with, which is rolled"
+        " back.",
+        "It runs on the console's server, one at a time, and can be stopped.",
+    ]
+    if last is not None and last.state == "done":
+        facts.append(f"The last one took {last.seconds:.0f} seconds.")
+    question = Question(
+        "Verify the store?", facts, "Verify", "/store/verify", {}, page.url("/store/checks")
+    )
+    return ask(page, question, "Store")
+
+
+async def verify(page: Page) -> Response:
+    console = page.console
+    if console.verification.is_running:
+        raise Refusal(
+            Problem(
+                409,
+                "A verification runs already",
+                "The console runs one at a time.",
+                "Wait for it, or stop it, on the page of checks.",
+            )
+        )
+    connection, role = await console.like_connections(), page.rights.role
+    console.keep_running("verify", lambda: console.verification.run(connection, role, console.name))
+    await asyncio.sleep(0)  # the task begins: the next page shows that it runs
+    return page.redirect("/store/checks")
+
+
+async def stop(page: Page) -> Response:
+    page.console.verification.stop()
+    return page.redirect("/store/checks")
+
+
+SECTION = Section("Store", "/store", ("horizon", "last_position"))
+_VERIFY = ("verify_store",)
+VIEWS = [
+    View("/store", figures, needs=("horizon", "last_position")),
+    View("/store/figures", samples, needs=("horizon", "last_position")),
+    View("/store/contents", contents, needs=_CONTENTS),
+    View("/store/retention", retention, needs=("list_retention",)),
+    View("/store/audit", audit, needs=("list_audit",)),
+    View("/store/checks", checks, needs=("applied_migrations",)),
+    View("/store/verification", progress, needs=_VERIFY),
+    View("/store/verify", ask_verify, needs=_VERIFY, asks=True),
+    View("/store/verify", verify, needs=_VERIFY, action=True),
+    View("/store/verify/stop", stop, needs=_VERIFY, action=True),
+]
