@@ -156,7 +156,7 @@ def of_pooling(
 
 
 def of_moves(wal_level: str, moves: Sequence[tuple[str, bool]]) -> list[Finding]:
-    """Whether a store can move away, and what moves have left behind: WAL_LEVEL, and MOVES."""
+    """Moves from here: the level they need, and the rest of others; of WAL_LEVEL and MOVES."""
     left = [found for found, active in moves if not active]
     level = wal_level if wal_level == "logical" else f"{wal_level}; pgstore move needs logical"
     return [
