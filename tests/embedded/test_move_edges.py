@@ -9,6 +9,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 import pgstore
+from pgstore._core.places import place_of
 from pgstore.embedded import Server
 from pgstore.transfer import Move, MoveError
 from pgstore.transfer.moving import _sql as q
@@ -182,15 +183,21 @@ def test_abort_that_is_cut_off_is_run_again(places: Places) -> None:
 def test_slot_that_is_gone_is_told(places: Places) -> None:
     run_until(places, "fence")
     _, slot = left_behind(places.source)
-    until(
-        lambda: rows(
-            places.source,
-            "SELECT pg_terminate_backend(active_pid, 10000) IS NOT NULL,"
-            " pg_drop_replication_slot(slot_name)"
-            " FROM pg_replication_slots WHERE slot_name = %s",
-            slot,
-        )
-    )
+
+    def drops() -> bool:
+        try:
+            rows(
+                places.source,
+                "SELECT pg_terminate_backend(active_pid, 10000) IS NOT NULL,"
+                " pg_drop_replication_slot(slot_name)"
+                " FROM pg_replication_slots WHERE slot_name = %s",
+                slot,
+            )
+        except psycopg.errors.ObjectInUse:  # the subscription is back already
+            return False
+        return True
+
+    until(drops)
     with pytest.raises(MoveError, match="slot"):
         move(places)
     with Move(places.source, places.target, store=STORE) as found:
@@ -312,10 +319,14 @@ def test_store_of_another_name_moves(places: Places) -> None:
 
 
 def test_place_without_a_host_is_refused(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each program would look for it on its own machine."""
+    """Each program would look for it on its own machine. PGHOST names one for all of them."""
     parts: dict[str, Any] = psycopg.conninfo.conninfo_to_dict(places.target)
-    monkeypatch.setenv("PGHOST", str(parts.pop("host")))
-    assert "the place of the target" in wrong(places._replace(target=make_conninfo(**parts)))
+    monkeypatch.setenv("PGHOST", host := str(parts.pop("host")))
+    lacking = places._replace(target=make_conninfo(**parts))
+    assert host in place_of(lacking.target)
+    assert not wrong(lacking)
+    monkeypatch.setattr("pgstore._core.places._outside", dict)  # as if there were no PGHOST
+    assert "the place of the target" in wrong(lacking)
 
 
 @pytest.fixture

@@ -61,14 +61,7 @@ def _of_move(source: End, target: End, begun: bool) -> list[Finding]:
     place, other = source.fence, moves_to(source)
     closed = place is not None and not (begun and place == target.place)
     parts: dict[str, Any] = conninfo_to_dict(target.place)
-    lacking = " and ".join(
-        words
-        for words, names in (
-            ("host", ("host", "hostaddr", "service")),
-            ("dbname", ("dbname", "service")),
-        )
-        if not any(parts.get(name) for name in names)
-    )
+    has_host = any(parts.get(name) for name in ("host", "hostaddr", "service"))
     return [
         Finding(
             "the source is open",
@@ -82,12 +75,12 @@ def _of_move(source: End, target: End, begun: bool) -> list[Finding]:
             other is not None and not begun,
             "finish it, or take it back: pgstore move … --abort",
         ),
-        # Programs elsewhere would look for it on their own machine, or in their own database.
+        # Programs elsewhere would look for it on their own machine.
         Finding(
             "the place of the target",
-            target.place or "not given",
-            bool(lacking),
-            f"write {lacking} into its connection string",
+            target.place,
+            not has_host,
+            "write its host into the connection string, or into PGHOST",
         ),
     ]
 

@@ -231,7 +231,7 @@ BEGIN
         ELSE (
           g.tgenabled = 'O' AND g.tgtype = 62 AND g.tgqual IS NULL
           -- The arguments of a trigger end with a zero byte each.
-          AND g.tgargs = convert_to(c.new_conninfo, 'UTF8') || bytea '\x00'
+          AND g.tgargs = convert_to(c.new_conninfo, 'UTF8') || decode('00', 'hex')
         ) IS NOT TRUE
       END OR g.tgfoid <> to_regproc('_keep_closed') AS wrong
     FROM _fenced_tables() AS f (name)
