@@ -95,18 +95,10 @@ def _route(console: Console, view: View) -> Route:
     async def respond(request: Request) -> Response:
         page = Page(console, request)
         try:
-            if view.needs_store:
-                page.rights = await console.rights()
-            if page.console.read_only and (view.asks or (view.action and view.changes)):
-                raise Refusal.of_actions()
-            if view.action:
-                page.form = await page.read_form()
-                if not same_token(page.form.get("form_token", ""), page.form_token):
-                    raise Refusal.of_form()
-            if missing := [name for name in view.needs if not page.rights.may(name)]:
-                raise Refusal.of_rights(missing)
-            # An action is not cancelled: whether it was done would not be known.
-            async with asyncio.timeout(None if view.action else _PATIENCE):
+            async with asyncio.timeout(_PATIENCE) as limit:
+                await _admit(page, view)
+                if view.action:  # not cancelled: whether it was done would not be known
+                    limit.reschedule(None)
                 return await view.endpoint(page)
         except Exception as error:
             if isinstance(error, HTTPException):
@@ -119,12 +111,27 @@ def _route(console: Console, view: View) -> Route:
     return Route(view.path, respond, methods=["POST" if view.action else "GET"])
 
 
+async def _admit(page: Page, view: View) -> None:
+    """Refuse what the console, the form or the role does not allow."""
+    if view.needs_store:
+        page.rights = await page.console.rights()
+    if page.console.read_only and (view.asks or (view.action and view.changes)):
+        raise Refusal.of_actions()
+    if view.action:
+        page.form = await page.read_form()
+        if not same_token(page.form.get("form_token", ""), page.form_token):
+            raise Refusal.of_form()
+    if missing := [name for name in view.needs if not page.rights.may(name)]:
+        raise Refusal.of_rights(missing)
+
+
 def _handler(console: Console) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def respond(request: Request, error: Exception) -> Response:
         page = Page(console, request)
-        if not request.url.path.startswith(f"{request.state.root}/static/"):  # open to everybody
+        if not request.state.is_open:
             with suppress(Exception):  # without its sections the page says as much
-                page.rights = await console.rights()
+                async with asyncio.timeout(_PATIENCE):
+                    page.rights = await console.rights()
         return page.problem(problem_of(error, console.name))
 
     return respond

@@ -64,6 +64,8 @@ class Console:
         self.verification = Verification()
         self._database: AsyncDatabase = store._database
         self._rights: tuple[float, Rights] | None = None
+        # Of pages that make connections of their own: many at once could use up the server's.
+        self.connecting = asyncio.Lock()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def read(

@@ -1,7 +1,7 @@
 """Checks before every page: headers, host names, tokens, and requests of other sites.
 
 Three things keep other sites out. A browser says where a request comes from: `Sec-Fetch-Site`, or
-`Origin`. The session's cookie is `SameSite=Strict`. And each form has a token made of that cookie,
+`Origin`. The session's cookie is `SameSite=Lax`: it comes with no form of another site. And each form has a token made of that cookie,
 which no other site can read. The name in `Host` keeps out sites that let a name of theirs lead to
 this machine.
 """
@@ -39,9 +39,6 @@ HEADERS = {
 }
 
 SESSION = "pgstore_session"
-
-# These need no token: the page that asks for it, and the files that it loads.
-_OPEN = ("/login", "/static/")
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -98,6 +95,7 @@ class Guard:
             "session": session,
             "rules": self._rules,
             "root": scope.get("root_path", ""),
+            "is_open": False,
         }
         answer = self._refusal(request, own_name) or self._entry(request)
 
@@ -159,7 +157,11 @@ class Guard:
     def _entry(self, request: Request) -> Response | None:
         """The answer to a browser that has not shown the token."""
         rules, path = self._rules, _path_of(request)
-        if rules.token is None or path.startswith(_OPEN) or _bearer_fits(request, rules):
+        # These need no token, and tell nothing of the store.
+        if path == "/login" or path.startswith("/static/"):
+            request.state.is_open = True
+            return None
+        if rules.token is None or _bearer_fits(request, rules):
             return None
         if same_token(request.cookies.get(rules.pass_name, ""), rules.pass_value):
             return None
@@ -184,10 +186,14 @@ class Guard:
 
 
 def cookie(request: Request, name: str, value: str) -> str:
-    """A cookie that scripts do not see, and that the browser sends to this console alone."""
+    """A cookie that scripts do not see, and that the browser sends to this console alone.
+
+    With links of other sites too: a colleague's link would ask for the token each time, and begin
+    another session, in which the forms of open pages do not fit. No GET changes anything.
+    """
     path = request.state.root or "/"
     secure = "; Secure" if request.url.scheme == "https" else ""
-    return f"{name}={value}; Path={path}; HttpOnly; SameSite=Strict{secure}"
+    return f"{name}={value}; Path={path}; HttpOnly; SameSite=Lax{secure}"
 
 
 def _session_of(request: Request) -> tuple[str, bool]:

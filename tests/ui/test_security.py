@@ -54,6 +54,22 @@ async def test_without_the_token_nothing_is_shown(opened: Opened, store: Raw) ->
     assert "secret-1" in (await client.get("/streams", headers=headers)).text
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/loginx"), ("GET", "/login/x"), ("DELETE", "/login"), ("GET", "/static/x")],
+)
+async def test_errors_tell_nothing_of_the_store_without_the_token(
+    opened: Opened, store: Raw, method: str, path: str
+) -> None:
+    headers = {"Origin": "http://localhost"}
+    page = await opened(token=TOKEN).request(method, path, headers=headers)
+    assert store.name not in page.text
+    assert "Streams" not in page.text
+    known = {"Authorization": f"Bearer {TOKEN}"}
+    page = await opened(token=TOKEN).request("GET", "/nowhere", headers=known)
+    assert store.name in page.text
+
+
 async def test_browser_that_knows_the_token_gets_a_cookie(opened: Opened, store: Raw) -> None:
     await write(store, "secret-1", "Opened")
     client = opened(token=TOKEN)
@@ -66,7 +82,7 @@ async def test_browser_that_knows_the_token_gets_a_cookie(opened: Opened, store:
     assert right.headers["location"] == "/streams?prefix=s"
     (cookie,) = [each for each in right.headers.get_list("set-cookie") if "pass" in each]
     assert "HttpOnly" in cookie
-    assert "SameSite=Strict" in cookie
+    assert "SameSite=Lax" in cookie
     assert TOKEN not in cookie
     assert "secret-1" in (await client.get("/streams")).text
 
