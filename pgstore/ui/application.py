@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route
 from pgstore._async.store import AsyncMessageStore
 from pgstore._core.arguments import describe
 from pgstore._core.log import log
+from pgstore._core.text import printable
 from pgstore.errors import InvalidArgumentError
 from pgstore.ui.assets import Assets
 from pgstore.ui.console import Console
@@ -99,7 +100,10 @@ def _route(console: Console, view: View) -> Route:
                 await _admit(page, view)
                 if view.action:  # not cancelled: whether it was done would not be known
                     limit.reschedule(None)
-                return await view.endpoint(page)
+                response = await view.endpoint(page)
+            if view.action and view.changes:
+                _tell(page, view)
+            return response
         except Exception as error:
             if isinstance(error, HTTPException):
                 raise
@@ -121,8 +125,21 @@ async def _admit(page: Page, view: View) -> None:
         page.form = await page.read_form()
         if not same_token(page.form.get("form_token", ""), page.form_token):
             raise Refusal.of_form()
+        if view.changes and (once := page.form.get("once")):
+            if once in page.console.taken:
+                raise Refusal.of_second_time()
+            page.console.taken.append(once)
     if missing := [name for name in view.needs if not page.rights.may(name)]:
         raise Refusal.of_rights(missing)
+
+
+def _tell(page: Page, view: View) -> None:
+    """Have the log say what was done, and for whom: the database knows the console's role alone."""
+    user = "its user"
+    if page.request.state.rules.behind_proxy:
+        user = page.request.headers["x-forwarded-user"]
+    fields = {name: page.form[name] for name in page.form if name not in ("form_token", "once")}
+    log.info("the console did %s %s for %s", view.path, fields, printable(user))
 
 
 def _handler(console: Console) -> Callable[[Request, Exception], Awaitable[Response]]:

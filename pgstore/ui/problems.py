@@ -67,6 +67,18 @@ class Refusal(Exception):
         )
 
     @classmethod
+    def of_second_time(cls) -> "Refusal":
+        """The form was sent before: a rewind that is done twice undoes what was handled since."""
+        return cls(
+            Problem(
+                409,
+                "This form was sent before",
+                "What it asks for was not done a second time.",
+                "See what the first time has done. To do it again, ask for it again.",
+            )
+        )
+
+    @classmethod
     def of_argument(cls, text: str) -> "Refusal":
         """A value in the address or the form is wrong."""
         return cls(Problem(400, "This value does not fit", text, "Correct it, and try again."))

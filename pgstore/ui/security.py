@@ -90,11 +90,14 @@ class Guard:
         scope = self._as_proxied(scope)
         request = Request(scope, receive)
         session, is_new = _session_of(request)
-        # A mount within the console changes the root of the scope.
+        # A mount within the console changes the root of the scope. A mount's path may have
+        # parameters: as it is, a visitor's link could add attributes to the cookies.
+        root = scope.get("root_path", "")
         scope["state"] = scope.get("state", {}) | {
             "session": session,
             "rules": self._rules,
-            "root": scope.get("root_path", ""),
+            "root": quote(root),
+            "path": scope["path"].removeprefix(root),
             "is_open": False,
         }
         answer = self._refusal(request, own_name) or self._entry(request)
@@ -105,7 +108,7 @@ class Guard:
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", "no-store")
-                if is_new and answer is None and not _path_of(request).startswith("/static/"):
+                if is_new and answer is None and not request.state.path.startswith("/static/"):
                     headers.append("Set-Cookie", cookie(request, SESSION, session))
             await send(message)
 
@@ -156,7 +159,7 @@ class Guard:
 
     def _entry(self, request: Request) -> Response | None:
         """The answer to a browser that has not shown the token."""
-        rules, path = self._rules, _path_of(request)
+        rules, path = self._rules, request.state.path
         # These need no token, and tell nothing of the store.
         if path == "/login" or path.startswith("/static/"):
             request.state.is_open = True
@@ -201,11 +204,6 @@ def _session_of(request: Request) -> tuple[str, bool]:
     if len(given) == 43 and given.isascii() and given.replace("-", "").replace("_", "").isalnum():
         return given, False
     return secrets.token_urlsafe(32), True
-
-
-def _path_of(request: Request) -> str:
-    path: str = request.scope["path"]
-    return path.removeprefix(request.state.root)
 
 
 def _hostname(host: str) -> str:

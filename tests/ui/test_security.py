@@ -1,6 +1,7 @@
 """Who comes in: names of hosts, tokens, other sites, headers."""
 
 import re
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -169,6 +170,19 @@ async def test_console_works_below_a_path(opened: Opened, store: Raw) -> None:
     style = await client.get(css[1])
     assert style.status_code == 200
     assert "immutable" in style.headers["cache-control"]
+
+
+async def test_path_of_a_mount_adds_nothing_to_cookies(opened: Opened, store: Raw) -> None:
+    await write(store, "account-1", "Opened")
+    client = opened(at="/{tenant}/a console")
+    for tenant in ("x; Domain=example.com", "x\r\nX-Made: 1", "é"):
+        path = f"http://localhost/{quote(tenant)}/a%20console"
+        page = await client.get(f"{path}/streams")
+        assert page.status_code == 200
+        (cookie,) = page.headers.get_list("set-cookie")
+        assert f"; Path=/{quote(tenant)}/a%20console; HttpOnly" in cookie
+        links = re.findall(r'href="([^"#]*)"', page.text)
+        assert {each.startswith(f"/{quote(tenant)}/a%20console/") for each in links} == {True}
 
 
 def test_token_of_few_characters_is_refused(store: Raw) -> None:
