@@ -59,28 +59,6 @@ def summary(text: str, longest: int = 160) -> str:
     return printable(cut if len(cut) <= longest else cut[: longest - 1] + "…")
 
 
-def pretty(text: str) -> str:
-    """A document with its items in lines of their own, as it is written otherwise."""
-    return "".join(_lines(parsed(text), "\n"))
-
-
-def _lines(value: Any, line: str) -> Iterator[str]:
-    if isinstance(value, dict | list) and value:
-        opening, closing = "{}" if isinstance(value, dict) else "[]"
-        yield opening
-        items = value.items() if isinstance(value, dict) else ((None, each) for each in value)
-        separator = ""
-        for name, each in items:
-            yield separator + line + "  "
-            if name is not None:
-                yield json.dumps(name, ensure_ascii=False) + ": "
-            yield from _lines(each, line + "  ")
-            separator = ","
-        yield line + closing
-    else:
-        yield scalar(value)
-
-
 def scalar(value: Any) -> str:
     """A value without items as JSON."""
     if isinstance(value, Number):

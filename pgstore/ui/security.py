@@ -21,8 +21,6 @@ from pgstore.ui.console import Console
 from pgstore.ui.pages import Page
 from pgstore.ui.problems import Problem
 
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
     " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
