@@ -37,8 +37,8 @@ class Refusal(Exception):
                 403,
                 "The role may not see this",
                 f"The database role of this console may not use {', '.join(names)}.",
-                "Ask the store's owner for a right that has them: pgstore grant read, monitor, consume"
-                " or admin.",
+                "Ask the store's owner for a right that has them: pgstore grant read, monitor,"
+                " consume or admin.",
                 "42501",
             )
         )

@@ -1,9 +1,9 @@
 """Checks before every page: headers, host names, tokens, and requests of other sites.
 
 Three things keep other sites out. A browser says where a request comes from: `Sec-Fetch-Site`, or
-`Origin`. The session's cookie is `SameSite=Lax`: it comes with no form of another site. And each form has a token made of that cookie,
-which no other site can read. The name in `Host` keeps out sites that let a name of theirs lead to
-this machine.
+`Origin`. The session's cookie is `SameSite=Lax`: it comes with no form of another site. And each
+form has a token made of that cookie, which no other site can read. The name in `Host` keeps out
+sites that let a name of theirs lead to this machine.
 """
 
 import hashlib

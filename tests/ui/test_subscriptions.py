@@ -121,9 +121,7 @@ async def test_pause_and_resume_after_a_question(client: httpx.AsyncClient, stor
     assert {each for each, _ in await state(store)} == {"idle"}
 
 
-async def test_form_that_is_sent_twice_is_done_once(
-    client: httpx.AsyncClient, store: Raw
-) -> None:
+async def test_form_that_is_sent_twice_is_done_once(client: httpx.AsyncClient, store: Raw) -> None:
     await fail(store)
     preview = await client.get("/subscription/rewind", params={"subscription": "balances", "to": 0})
     assert (await send_form(client, preview)).status_code == 303

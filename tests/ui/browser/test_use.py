@@ -1,5 +1,7 @@
 """A person uses the console: keys, links, copying, the token, the viewer's zone."""
 
+import pytest
+
 from tests.ui.browser.conftest import Open, Site
 from tests.ui.browser.filling import STOCKS, fill
 from tests.ui.browser.test_operations import subscribe
@@ -105,6 +107,18 @@ def test_whole_console_can_be_used_without_a_mouse(site: Site) -> None:
             break
     site.page.keyboard.press("Enter")
     site.page.wait_for_url("**/message?id=*")
+
+
+@pytest.mark.parametrize("path", ["/store/checks", "/subscriptions", "/"])
+def test_current_section_is_in_sight_on_a_phone(open_site: Open, path: str) -> None:
+    site = open_site(size=(360, 740))
+    site.open(path)
+    for link in site.page.locator("nav [aria-current='page']").all():
+        box = link.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 360
+    assert site.page.evaluate("() => scrollY") == 0
+    assert site.overflow() <= 0
 
 
 def test_token_is_asked_for_once(open_site: Open) -> None:
