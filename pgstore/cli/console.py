@@ -13,7 +13,7 @@ import typer
 from pgstore.cli._app import command, within
 from pgstore.cli._call import Call
 from pgstore.cli._errors import USAGE, CommandError
-from pgstore.cli.running import imported
+from pgstore.cli.running import imported, log_on_stderr
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -85,6 +85,7 @@ def ui(
             code=USAGE,
             hint="set PGSTORE_UI_TOKEN, or give --behind-proxy",
         )
+    log_on_stderr()
     deciders = None if app is None else imported(app)
     names = list(host_name or ())
     if host in _LOOPBACK or behind_proxy or names:

@@ -68,7 +68,7 @@ def run(
     """
     import asyncio
 
-    _log_on_stderr()
+    log_on_stderr()
     options: dict[str, Any]
     options = {"workers": workers, "lease": lease, "scheduled": scheduled}
     if publish:  # otherwise where the program's store reads from a standby
@@ -95,14 +95,14 @@ def publish(call: Call) -> None:
     \b
       pgstore publish
     """
-    _log_on_stderr()
+    log_on_stderr()
     with call.messages() as store:
         call.out.note(f"Publishing the horizon of {call.store} …")
         store.run(publish=True)
     call.out.note("Ended.")
 
 
-def _log_on_stderr() -> None:
+def log_on_stderr() -> None:
     on_stderr = logging.StreamHandler()
     on_stderr.setFormatter(Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[on_stderr])

@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route
 from pgstore._async.store import AsyncMessageStore
 from pgstore._core.arguments import describe
 from pgstore._core.log import log
+from pgstore._core.text import printable
 from pgstore.errors import InvalidArgumentError
 from pgstore.ui.assets import Assets
 from pgstore.ui.console import Console
@@ -95,19 +96,14 @@ def _route(console: Console, view: View) -> Route:
     async def respond(request: Request) -> Response:
         page = Page(console, request)
         try:
-            if view.needs_store:
-                page.rights = await console.rights()
-            if page.console.read_only and (view.asks or (view.action and view.changes)):
-                raise Refusal.of_actions()
-            if view.action:
-                page.form = await page.read_form()
-                if not same_token(page.form.get("form_token", ""), page.form_token):
-                    raise Refusal.of_form()
-            if missing := [name for name in view.needs if not page.rights.may(name)]:
-                raise Refusal.of_rights(missing)
-            # An action is not cancelled: whether it was done would not be known.
-            async with asyncio.timeout(None if view.action else _PATIENCE):
-                return await view.endpoint(page)
+            async with asyncio.timeout(_PATIENCE) as limit:
+                await _admit(page, view)
+                if view.action:  # not cancelled: whether it was done would not be known
+                    limit.reschedule(None)
+                response = await view.endpoint(page)
+            if view.action and view.changes:
+                _tell(page, view)
+            return response
         except Exception as error:
             if isinstance(error, HTTPException):
                 raise
@@ -119,12 +115,40 @@ def _route(console: Console, view: View) -> Route:
     return Route(view.path, respond, methods=["POST" if view.action else "GET"])
 
 
+async def _admit(page: Page, view: View) -> None:
+    """Refuse what the console, the form or the role does not allow."""
+    if view.needs_store:
+        page.rights = await page.console.rights()
+    if page.console.read_only and (view.asks or (view.action and view.changes)):
+        raise Refusal.of_actions()
+    if view.action:
+        page.form = await page.read_form()
+        if not same_token(page.form.get("form_token", ""), page.form_token):
+            raise Refusal.of_form()
+        if view.changes and (once := page.form.get("once")):
+            if once in page.console.taken:
+                raise Refusal.of_second_time()
+            page.console.taken.append(once)
+    if missing := [name for name in view.needs if not page.rights.may(name)]:
+        raise Refusal.of_rights(missing)
+
+
+def _tell(page: Page, view: View) -> None:
+    """Have the log say what was done, and for whom: the database knows the console's role alone."""
+    user = "its user"
+    if page.request.state.rules.behind_proxy:
+        user = page.request.headers["x-forwarded-user"]
+    fields = {name: page.form[name] for name in page.form if name not in ("form_token", "once")}
+    log.info("the console did %s %s for %s", view.path, fields, printable(user))
+
+
 def _handler(console: Console) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def respond(request: Request, error: Exception) -> Response:
         page = Page(console, request)
-        if not request.url.path.startswith(f"{request.state.root}/static/"):  # open to everybody
+        if not request.state.is_open:
             with suppress(Exception):  # without its sections the page says as much
-                page.rights = await console.rights()
+                async with asyncio.timeout(_PATIENCE):
+                    page.rights = await console.rights()
         return page.problem(problem_of(error, console.name))
 
     return respond

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -21,6 +22,9 @@ T = TypeVar("T")
 
 # Rights can be granted and revoked while the console runs.
 _SECONDS_OF_RIGHTS = 5.0
+
+# Forms that were sent are known so long; a second click comes at once.
+_FORMS = 1000
 
 
 class Section(msgspec.Struct, frozen=True):
@@ -60,10 +64,13 @@ class Console:
         self.deciders = deciders
         self.sections = sections
         self.feeds: set[Feed] = set()  # that browsers read at this moment
+        self.taken: deque[str] = deque(maxlen=_FORMS)  # the last forms that were sent
         self.samples = Samples()
         self.verification = Verification()
         self._database: AsyncDatabase = store._database
         self._rights: tuple[float, Rights] | None = None
+        # Of pages that make connections of their own: many at once could use up the server's.
+        self.connecting = asyncio.Lock()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def read(

@@ -33,8 +33,8 @@ _TURN = 200
 
 _encode = msgspec.json.Encoder().encode
 
-# At most so many at once: each has a task, and asks the database when a message comes.
-MOST = 100
+# At most so many at once: each reads every message, and together they take the pages' time.
+MOST = 25
 
 
 class Feed:

@@ -1,6 +1,7 @@
 """Views, and the page that a view gets and answers with."""
 
 import hmac
+import secrets
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import cache
@@ -82,8 +83,7 @@ class Page:
 
     def again(self, /, **changes: object) -> str:
         """The address of this page with other values."""
-        path = self.request.scope["path"].removeprefix(self.request.state.root)
-        return self.url(path, **(dict(self.request.query_params) | changes))
+        return self.url(self.request.state.path, **(dict(self.request.query_params) | changes))
 
     @property
     def is_fragment(self) -> bool:
@@ -97,6 +97,11 @@ class Page:
         """The value that each form of this browser's session carries."""
         session = self.request.state.session
         return hmac.digest(session.encode(), b"pgstore ui form", "sha256").hex()
+
+    @property
+    def once(self) -> str:
+        """A value that no other form has: the console takes a form once."""
+        return secrets.token_urlsafe(12)
 
     async def read_form(self) -> dict[str, str]:
         """The fields of a form that was sent."""

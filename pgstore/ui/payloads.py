@@ -14,7 +14,7 @@ from pgstore._core.text import printable
 # A page stays quick with so many values; the rest is in the raw form.
 _NODES = 1000
 _LONGEST_TEXT = 4000
-_CHANGES = 200
+_CHANGES, _LONGEST_VALUE = 200, 500
 
 
 class Number(str):
@@ -57,28 +57,6 @@ def summary(text: str, longest: int = 160) -> str:
     """The beginning of a document in a line."""
     cut = text[: longest + 1]
     return printable(cut if len(cut) <= longest else cut[: longest - 1] + "…")
-
-
-def pretty(text: str) -> str:
-    """A document with its items in lines of their own, as it is written otherwise."""
-    return "".join(_lines(parsed(text), "\n"))
-
-
-def _lines(value: Any, line: str) -> Iterator[str]:
-    if isinstance(value, dict | list) and value:
-        opening, closing = "{}" if isinstance(value, dict) else "[]"
-        yield opening
-        items = value.items() if isinstance(value, dict) else ((None, each) for each in value)
-        separator = ""
-        for name, each in items:
-            yield separator + line + "  "
-            if name is not None:
-                yield json.dumps(name, ensure_ascii=False) + ": "
-            yield from _lines(each, line + "  ")
-            separator = ","
-        yield line + closing
-    else:
-        yield scalar(value)
 
 
 def scalar(value: Any) -> str:
@@ -124,26 +102,31 @@ def _changes(before: Any, after: Any, path: str) -> Iterator[Change]:
         for name in [*before, *(each for each in after if each not in before)]:
             inside = f"{path}.{name}" if path else name
             if name not in after:
-                yield Change(printable(inside), _compact(before[name]), None)
+                yield Change(_place(inside), _compact(before[name]), None)
             elif name not in before:
-                yield Change(printable(inside), None, _compact(after[name]))
+                yield Change(_place(inside), None, _compact(after[name]))
             else:
                 yield from _changes(before[name], after[name], inside)
     elif isinstance(before, list) and isinstance(after, list):
         for index in range(max(len(before), len(after))):
             inside = f"{path}[{index}]"
             if index >= len(after):
-                yield Change(printable(inside), _compact(before[index]), None)
+                yield Change(_place(inside), _compact(before[index]), None)
             elif index >= len(before):
-                yield Change(printable(inside), None, _compact(after[index]))
+                yield Change(_place(inside), None, _compact(after[index]))
             else:
                 yield from _changes(before[index], after[index], inside)
     elif type(before) is not type(after) or before != after:
-        yield Change(printable(path) or "(all)", _compact(before), _compact(after))
+        yield Change(_place(path) or "(all)", _compact(before), _compact(after))
+
+
+def _place(path: str) -> str:
+    """A path of which the end is shown: names can have megabytes, and each change has one."""
+    return printable(path if len(path) <= _LONGEST_VALUE else "…" + path[1 - _LONGEST_VALUE :])
 
 
 def _compact(value: Any) -> str:
-    return summary("".join(_flat(value)), 500)
+    return summary("".join(_flat(value)), _LONGEST_VALUE)
 
 
 def _flat(value: Any) -> Iterator[str]:

@@ -37,7 +37,8 @@ class Refusal(Exception):
                 403,
                 "The role may not see this",
                 f"The database role of this console may not use {', '.join(names)}.",
-                "Ask the store's owner for the right, for example: pgstore grant read ROLE.",
+                "Ask the store's owner for a right that has them: pgstore grant read, monitor,"
+                " consume or admin.",
                 "42501",
             )
         )
@@ -63,6 +64,18 @@ class Refusal(Exception):
                 "This form is out of date",
                 "It was not made for this browser's session. Nothing was done.",
                 "Load the page again, and repeat the action.",
+            )
+        )
+
+    @classmethod
+    def of_second_time(cls) -> "Refusal":
+        """The form was sent before: a rewind that is done twice undoes what was handled since."""
+        return cls(
+            Problem(
+                409,
+                "This form was sent before",
+                "What it asks for was not done a second time.",
+                "See what the first time has done. To do it again, ask for it again.",
             )
         )
 

@@ -137,7 +137,8 @@ WHERE a.stream = %s::text AND a.type = %s::text
 ORDER BY a.version DESC
 LIMIT 1
 """
-# The messages of a correlation id, in global order.
-CORRELATED = f"SELECT {_STORED} FROM STORE.read_correlated(%s::text, %s::bigint, %s::bigint)"
+# Many messages, with the beginnings of their payloads. Those of a correlation id, in global order.
+_TRACED = _STORED.replace(" data::text", " left(data::text, 200)")
+CORRELATED = f"SELECT {_TRACED} FROM STORE.read_correlated(%s::text, %s::bigint, %s::bigint)"
 # Messages by ids, an array.
-BY_IDS = f"SELECT {_STORED} FROM STORE.get_messages(%s::uuid[])"
+BY_IDS = f"SELECT {_TRACED} FROM STORE.get_messages(%s::uuid[])"

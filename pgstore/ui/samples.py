@@ -101,9 +101,9 @@ class Samples:
     """The samples of the store and of its subscriptions."""
 
     def __init__(self) -> None:
-        self.started = datetime.now(UTC)
         # Of one clock: the machine's time can be set while the server runs.
         self._epoch = time.time() - time.monotonic()
+        self.started = datetime.fromtimestamp(self.now(), UTC)
         self.store = Series("rate", "bytes", "held_back")
         self.subscriptions: dict[str, Series] = {}
         self.left_out = False

@@ -1,9 +1,9 @@
 """Checks before every page: headers, host names, tokens, and requests of other sites.
 
 Three things keep other sites out. A browser says where a request comes from: `Sec-Fetch-Site`, or
-`Origin`. The session's cookie is `SameSite=Strict`. And each form has a token made of that cookie,
-which no other site can read. The name in `Host` keeps out sites that let a name of theirs lead to
-this machine.
+`Origin`. The session's cookie is `SameSite=Lax`: it comes with no form of another site. And each
+form has a token made of that cookie, which no other site can read. The name in `Host` keeps out
+sites that let a name of theirs lead to this machine.
 """
 
 import hashlib
@@ -21,8 +21,6 @@ from pgstore.ui.console import Console
 from pgstore.ui.pages import Page
 from pgstore.ui.problems import Problem
 
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
     " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -39,9 +37,6 @@ HEADERS = {
 }
 
 SESSION = "pgstore_session"
-
-# These need no token: the page that asks for it, and the files that it loads.
-_OPEN = ("/login", "/static/")
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -93,11 +88,15 @@ class Guard:
         scope = self._as_proxied(scope)
         request = Request(scope, receive)
         session, is_new = _session_of(request)
-        # A mount within the console changes the root of the scope.
+        # A mount within the console changes the root of the scope. A mount's path may have
+        # parameters: as it is, a visitor's link could add attributes to the cookies.
+        root = scope.get("root_path", "")
         scope["state"] = scope.get("state", {}) | {
             "session": session,
             "rules": self._rules,
-            "root": scope.get("root_path", ""),
+            "root": quote(root),
+            "path": scope["path"].removeprefix(root),
+            "is_open": False,
         }
         answer = self._refusal(request, own_name) or self._entry(request)
 
@@ -107,7 +106,7 @@ class Guard:
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
                 headers.setdefault("Cache-Control", "no-store")
-                if is_new and answer is None and not _path_of(request).startswith("/static/"):
+                if is_new and answer is None and not request.state.path.startswith("/static/"):
                     headers.append("Set-Cookie", cookie(request, SESSION, session))
             await send(message)
 
@@ -158,8 +157,12 @@ class Guard:
 
     def _entry(self, request: Request) -> Response | None:
         """The answer to a browser that has not shown the token."""
-        rules, path = self._rules, _path_of(request)
-        if rules.token is None or path.startswith(_OPEN) or _bearer_fits(request, rules):
+        rules, path = self._rules, request.state.path
+        # These need no token, and tell nothing of the store.
+        if path == "/login" or path.startswith("/static/"):
+            request.state.is_open = True
+            return None
+        if rules.token is None or _bearer_fits(request, rules):
             return None
         if same_token(request.cookies.get(rules.pass_name, ""), rules.pass_value):
             return None
@@ -184,10 +187,14 @@ class Guard:
 
 
 def cookie(request: Request, name: str, value: str) -> str:
-    """A cookie that scripts do not see, and that the browser sends to this console alone."""
+    """A cookie that scripts do not see, and that the browser sends to this console alone.
+
+    With links of other sites too: a colleague's link would ask for the token each time, and begin
+    another session, in which the forms of open pages do not fit. No GET changes anything.
+    """
     path = request.state.root or "/"
     secure = "; Secure" if request.url.scheme == "https" else ""
-    return f"{name}={value}; Path={path}; HttpOnly; SameSite=Strict{secure}"
+    return f"{name}={value}; Path={path}; HttpOnly; SameSite=Lax{secure}"
 
 
 def _session_of(request: Request) -> tuple[str, bool]:
@@ -195,11 +202,6 @@ def _session_of(request: Request) -> tuple[str, bool]:
     if len(given) == 43 and given.isascii() and given.replace("-", "").replace("_", "").isalnum():
         return given, False
     return secrets.token_urlsafe(32), True
-
-
-def _path_of(request: Request) -> str:
-    path: str = request.scope["path"]
-    return path.removeprefix(request.state.root)
 
 
 def _hostname(host: str) -> str:

@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 import psycopg
-from psycopg_pool import PoolTimeout
 
 from pgstore._async.decider import AsyncDecider
 from pgstore._async.store import AsyncMessageStore
@@ -34,9 +33,10 @@ class States:
         """The state of a stream at a version, as JSON."""
         try:
             state, _ = await self._decider.load(stream, at_version=version)
-        except (PgstoreError, psycopg.Error, PoolTimeout, OSError):
+            return msgspec.json.encode(state, enc_hook=_plain, order="sorted").decode()
+        except (PgstoreError, psycopg.Error, TimeoutError):
             raise
-        except Exception as error:  # of the program's own functions
+        except Exception as error:  # of the program's functions, or a state that is no JSON
             raise Refusal(
                 Problem(
                     422,
@@ -45,7 +45,6 @@ class States:
                     "This is an error of the program that was given with --app.",
                 )
             ) from error
-        return msgspec.json.encode(state, enc_hook=_plain, order="sorted").decode()
 
 
 def deciders_of(given: Deciders | None, store: AsyncMessageStore[Any]) -> dict[str | None, States]:

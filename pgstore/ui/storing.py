@@ -125,6 +125,7 @@ async def _probed(console: Console) -> list[Finding]:
     """The server and the pooler, by connections as an application would have them."""
     connection = await console.like_connections()
     async with (
+        console.connecting,
         await AsyncConnection.connect(**connection, autocommit=True) as conn,
         await AsyncConnection.connect(**connection) as other,
     ):

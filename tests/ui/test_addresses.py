@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from pgstore import AsyncMessageStore, RawMessage, ui
+from pgstore.ui.console import Console, Rights
 from pgstore.ui.problems import problem_of
 from pgstore.ui.views import VIEWS
 from tests.ui.conftest import Opened, Raw, write
@@ -112,6 +113,19 @@ async def test_server_that_is_away_is_a_page_that_says_so(
         page = await asyncio.wait_for(client.get("/"), 20)
     assert page.status_code in (503, 504)
     assert "database" in page.text
+
+
+@pytest.mark.parametrize("path", ["/", "/nowhere"])
+async def test_page_waits_no_longer_for_the_rights_of_the_role(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    async def never(_: Console) -> Rights:
+        return await asyncio.Future[Rights]()
+
+    monkeypatch.setattr("pgstore.ui.application._PATIENCE", 0.1)
+    monkeypatch.setattr(Console, "rights", never)
+    page = await asyncio.wait_for(client.get(path), 20)
+    assert page.status_code == (504 if path == "/" else 404)
 
 
 def _client(store: AsyncMessageStore[RawMessage]) -> httpx.AsyncClient:

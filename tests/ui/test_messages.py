@@ -169,6 +169,16 @@ async def test_raw_payload_is_as_it_is_stored(client: httpx.AsyncClient, store: 
     assert "12345678901234567890.10" in page.text
 
 
+async def test_differences_of_a_long_name_are_cut(client: httpx.AsyncClient, store: Raw) -> None:
+    name = "k" * 100_000
+    for value in (1, 2):
+        inside = ",".join(f'"c{number}": {value}' for number in range(300))
+        await write(store, "account-1", "Opened", f'{{"{name}": {{{inside}}}}}')
+    page = await client.get("/message", params={"position": "2"})
+    assert "kkk.c199" in page.text
+    assert len(page.text) < 300_000
+
+
 async def test_large_payload_is_cut_and_says_so(opened: Opened, store: Raw) -> None:
     many = ",".join(f'"{number}"' for number in range(5000))
     await write(store, "account-1", "Opened", f'{{"many": [{many}], "long": "{"x" * 9000}"}}')

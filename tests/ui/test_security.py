@@ -1,6 +1,7 @@
 """Who comes in: names of hosts, tokens, other sites, headers."""
 
 import re
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -54,6 +55,22 @@ async def test_without_the_token_nothing_is_shown(opened: Opened, store: Raw) ->
     assert "secret-1" in (await client.get("/streams", headers=headers)).text
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/loginx"), ("GET", "/login/x"), ("DELETE", "/login"), ("GET", "/static/x")],
+)
+async def test_errors_tell_nothing_of_the_store_without_the_token(
+    opened: Opened, store: Raw, method: str, path: str
+) -> None:
+    headers = {"Origin": "http://localhost"}
+    page = await opened(token=TOKEN).request(method, path, headers=headers)
+    assert store.name not in page.text
+    assert "Streams" not in page.text
+    known = {"Authorization": f"Bearer {TOKEN}"}
+    page = await opened(token=TOKEN).request("GET", "/nowhere", headers=known)
+    assert store.name in page.text
+
+
 async def test_browser_that_knows_the_token_gets_a_cookie(opened: Opened, store: Raw) -> None:
     await write(store, "secret-1", "Opened")
     client = opened(token=TOKEN)
@@ -66,7 +83,7 @@ async def test_browser_that_knows_the_token_gets_a_cookie(opened: Opened, store:
     assert right.headers["location"] == "/streams?prefix=s"
     (cookie,) = [each for each in right.headers.get_list("set-cookie") if "pass" in each]
     assert "HttpOnly" in cookie
-    assert "SameSite=Strict" in cookie
+    assert "SameSite=Lax" in cookie
     assert TOKEN not in cookie
     assert "secret-1" in (await client.get("/streams")).text
 
@@ -153,6 +170,19 @@ async def test_console_works_below_a_path(opened: Opened, store: Raw) -> None:
     style = await client.get(css[1])
     assert style.status_code == 200
     assert "immutable" in style.headers["cache-control"]
+
+
+async def test_path_of_a_mount_adds_nothing_to_cookies(opened: Opened, store: Raw) -> None:
+    await write(store, "account-1", "Opened")
+    client = opened(at="/{tenant}/a console")
+    for tenant in ("x; Domain=example.com", "x\r\nX-Made: 1", "é"):
+        path = f"http://localhost/{quote(tenant)}/a%20console"
+        page = await client.get(f"{path}/streams")
+        assert page.status_code == 200
+        (cookie,) = page.headers.get_list("set-cookie")
+        assert f"; Path=/{quote(tenant)}/a%20console; HttpOnly" in cookie
+        links = re.findall(r'href="([^"#]*)"', page.text)
+        assert {each.startswith(f"/{quote(tenant)}/a%20console/") for each in links} == {True}
 
 
 def test_token_of_few_characters_is_refused(store: Raw) -> None:

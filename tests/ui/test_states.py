@@ -1,6 +1,7 @@
 """States of streams, by deciders and repositories of a program, from the console's store."""
 
 import datetime
+from typing import Any
 
 import httpx
 import msgspec
@@ -87,6 +88,36 @@ async def test_without_a_program_there_is_no_state(
     page = await client.get("/message", params={"stream": "account-1", "version": "2"})
     assert "State at version" not in page.text
     assert "--app" in (await state_of(client, "account-1", 2)).text
+
+
+def turning(state: Any, message: Deposited) -> Any:
+    """A state that holds itself."""
+    made = Account("1")
+    made.changes = [made]  # type: ignore[list-item]
+    return made
+
+
+def reading(state: Any, message: Deposited) -> Any:
+    raise FileNotFoundError("prices.csv")
+
+
+@pytest.mark.parametrize(
+    ("evolve", "said"),
+    [
+        (lambda *_: {(1, 2): 3}, "TypeError"),
+        (turning, "RecursionError"),
+        (reading, "prices.csv"),
+    ],
+    ids=["no key of JSON", "circle", "file"],
+)
+async def test_state_that_cannot_be_shown_is_an_error_of_the_program(
+    opened: Opened, accounts: Raw, evolve: Any, said: str
+) -> None:
+    client = opened(deciders=PROGRAM.decider(evolve, dict))
+    page = await state_of(client, "account-1", 1)
+    assert page.status_code == 422
+    assert "The program makes no state of this" in page.text
+    assert said in page.text
 
 
 async def test_program_that_does_not_know_a_type_is_an_error_that_says_so(

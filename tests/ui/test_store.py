@@ -116,6 +116,29 @@ async def test_doctor_lists_what_hurts_first(client: httpx.AsyncClient, store: R
     assert "at schema version" in text
 
 
+async def test_many_pages_of_checks_make_few_connections(
+    client: httpx.AsyncClient, store: Raw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_now: list[int] = []
+
+    class Counted(psycopg.AsyncConnection[Any]):
+        @classmethod
+        async def connect(cls, *args: Any, **options: Any) -> Any:
+            named = options | {"application_name": store.name}
+            conn = await super().connect(*args, **named)
+            asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
+            found = await (await conn.execute(asked, [store.name])).fetchone()
+            await conn.rollback()
+            assert found is not None
+            open_now.append(found[0])
+            return conn
+
+    monkeypatch.setattr("pgstore.ui.storing.AsyncConnection", Counted)
+    pages = await asyncio.gather(*(client.get("/store/checks") for _ in range(5)))
+    assert {page.status_code for page in pages} == {200}
+    assert max(open_now) <= 3  # one that is closed may still be listed
+
+
 async def verified(client: httpx.AsyncClient) -> str:
     """What the page says when no verification runs."""
     async with asyncio.timeout(60):

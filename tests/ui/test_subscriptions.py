@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import re
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from pgstore.ui import samples
 from pgstore.ui.views import VIEWS
-from tests.ui.conftest import Raw, write
+from tests.ui.conftest import Opened, Raw, write
 from tests.ui.steering import fail, post, send_form, subscribe, text_of
 
 ONE = {"subscription": "balances"}
@@ -118,6 +119,33 @@ async def test_pause_and_resume_after_a_question(client: httpx.AsyncClient, stor
     assert "The pause ends" in text_of(question)
     await send_form(client, question)
     assert {each for each, _ in await state(store)} == {"idle"}
+
+
+async def test_form_that_is_sent_twice_is_done_once(client: httpx.AsyncClient, store: Raw) -> None:
+    await fail(store)
+    preview = await client.get("/subscription/rewind", params={"subscription": "balances", "to": 0})
+    assert (await send_form(client, preview)).status_code == 303
+    await write(store, "account-2", "Good")
+    await store.run_once(await subscribe(store, "balances", partitions=2), raise_errors=False)
+    handled = await state(store)
+    assert max(checkpoint for _, checkpoint in handled) > 0
+    again = await send_form(client, preview)
+    assert again.status_code == 409
+    assert "This form was sent before" in again.text
+    assert await state(store) == handled
+
+
+async def test_log_says_what_was_done_and_for_whom(
+    opened: Opened, store: Raw, caplog: pytest.LogCaptureFixture
+) -> None:
+    await fail(store)
+    client = opened(behind_proxy=True)
+    client.headers["X-Forwarded-User"] = "ada"
+    asked = {"subscription": "balances"}
+    with caplog.at_level(logging.INFO, "pgstore"):
+        await send_form(client, await client.get("/subscription/pause", params=asked))
+    assert "did /subscription/pause {'subscription': 'balances'} for ada" in caplog.text
+    assert "token" not in caplog.text
 
 
 async def test_retry_names_the_message_and_tries_it_again(

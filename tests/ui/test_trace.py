@@ -6,7 +6,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import pytest
 
+from pgstore.ui.causes import Step, steps_of
+from pgstore.ui.stored import Stored
 from tests.ui.conftest import Raw, write
 
 
@@ -88,6 +91,25 @@ async def test_long_chain_is_shown_in_pages(client: httpx.AsyncClient, store: Ra
     # The cause of the first one is shown too.
     rest = await client.get(html.unescape(link[1]))
     assert [level for level, _ in tree_in(rest)] == [1, 2, 3, 4]
+
+
+async def test_payloads_of_a_trace_are_not_read_whole(
+    client: httpx.AsyncClient, store: Raw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = '{"note": "' + "x" * 100_000 + '"}'
+    await write(store, "order-1", "Placed", data, metadata={"correlation_id": "r"})
+    stored = await store.last("order-1")
+    assert stored is not None
+    seen: list[int] = []
+
+    def kept(messages: list[Stored]) -> list[Step]:
+        seen.extend(len(each.data) for each in messages)
+        return steps_of(messages)
+
+    monkeypatch.setattr("pgstore.ui.views.trace.steps_of", kept)
+    await client.get("/trace", params={"correlation": "r"})
+    await client.get("/trace", params={"message": str(stored.message_id)})
+    assert seen == [200, 200]
 
 
 async def test_unknown_correlation_id_says_so(client: httpx.AsyncClient) -> None:

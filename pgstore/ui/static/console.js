@@ -89,7 +89,11 @@
     if (event.persisted) for (const each of document.querySelectorAll(":disabled[name]")) each.disabled = false;
   });
 
-  document.addEventListener("DOMContentLoaded", () => showTimes(document));
+  document.addEventListener("DOMContentLoaded", () => {
+    showTimes(document);
+    // On a phone the sections are wider than the window.
+    for (const each of document.querySelectorAll("nav [aria-current='page']")) each.scrollIntoView({ block: "nearest", inline: "center" });
+  });
   document.addEventListener("htmx:load", (event) => showTimes(event.target));
 
   window.pgstore = { localTime, showTimes, say };

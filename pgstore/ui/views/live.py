@@ -21,7 +21,7 @@ async def live(page: Page) -> Response:
 
 
 async def events(page: Page) -> Response:
-    console = page.console
+    console, start = page.console, await _start(page)
     if len(console.feeds) >= MOST:
         raise Refusal(
             Problem(
@@ -35,7 +35,7 @@ async def events(page: Page) -> Response:
     stream = page.exact("stream")
     feed = Feed(
         console.store.follow(
-            after_position=await _start(page),
+            after_position=start,
             category=page.exact("category") or None,
             stream_pattern=like(stream) if stream else None,
             types=types or None,

@@ -1,8 +1,10 @@
 """The screenshots of docs/guides/ui.md: PGSTORE_TEST_UI=pictures makes them anew."""
 
 import re
-import time
+from array import array
+from collections import deque
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -39,11 +41,9 @@ def bookshop(conninfo: str) -> Iterator[str]:
 def test_picture_of_the_guide_is_made(
     open_site: Open, bookshop: str, conninfo: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    began, scale = time.monotonic(), 330
+    samples = Samples()
+    monkeypatch.setattr("pgstore.ui.console.Samples", lambda: samples)
     monkeypatch.setattr("pgstore.ui.samples.INTERVAL", 0.2)
-    monkeypatch.setattr(
-        Samples, "now", lambda _: time.time() + (time.monotonic() - began) * scale - 10 * scale
-    )
     monkeypatch.setattr(Series, "add", Series._add)
     path, size, scheme = SHOWN[name]
     site = open_site(size=size, scheme=scheme, name=bookshop, deciders=STOCKS)
@@ -53,7 +53,11 @@ def test_picture_of_the_guide_is_made(
         fill(site.store)
         site.open(path)
     if name in ("subscription", "store"):
-        _be_sampled(site, path, conninfo)
+        _be_sampled(site, samples, conninfo)
+        monkeypatch.undo()  # the next sample comes after the picture
+        site.open(path)
+        site.page.wait_for_selector(".uplot canvas")
+        site.page.wait_for_timeout(1200)
     if name == "message":
         site.page.locator("#state").wait_for()
     site.picture(name, shown=True)
@@ -67,8 +71,8 @@ def _come_alive(site: Site, path: str) -> None:
     site.page.wait_for_timeout(1200)  # until the figures have been shown
 
 
-def _be_sampled(site: Site, path: str, conninfo: str) -> None:
-    """Let a subscription work for some seconds, which the charts take for most of an hour."""
+def _be_sampled(site: Site, samples: Samples, conninfo: str) -> None:
+    """Let a subscription work for some seconds, which the page takes for most of an hour."""
     for number in range(24):
         fill(site.store, orders=1 + 2 * (number % 4))
         if number % 3 == 0 or number > 18:
@@ -77,9 +81,21 @@ def _be_sampled(site: Site, path: str, conninfo: str) -> None:
         site.page.wait_for_timeout(250)
     with psycopg.connect(conninfo, autocommit=True) as conn:
         conn.execute(f"ANALYZE {STORE}.messages, {STORE}.streams")
-    site.open(path)
-    site.page.wait_for_selector(".uplot canvas")
-    site.page.wait_for_timeout(1200)
+    _stretch(samples, 55 * 60)
+
+
+def _stretch(samples: Samples, seconds: float) -> None:
+    """Let the samples be those of so long a time, and say so."""
+    now = samples.now()
+    scale = seconds / (now - samples.started.timestamp())
+    samples.started = datetime.fromtimestamp(now - seconds, UTC)
+    recent = [(now - (now - then) * scale, places) for then, places in list(samples._recent)]
+    samples._recent = deque(recent, samples._recent.maxlen)
+    for series in (samples.store, *samples.subscriptions.values()):
+        times, rates = series._columns["time"], series._columns["rate"]
+        end = len(times)  # the task may add another one meanwhile
+        times[:end] = array("d", (now - (now - each) * scale for each in times[:end]))
+        rates[:end] = array("d", (each / scale for each in rates[:end]))
 
 
 def test_guide_shows_every_picture() -> None:

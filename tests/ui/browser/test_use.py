@@ -1,7 +1,10 @@
 """A person uses the console: keys, links, copying, the token, the viewer's zone."""
 
+import pytest
+
 from tests.ui.browser.conftest import Open, Site
 from tests.ui.browser.filling import STOCKS, fill
+from tests.ui.browser.test_operations import subscribe
 
 
 def test_keys_lead_to_the_next_and_the_previous(site: Site) -> None:
@@ -106,6 +109,18 @@ def test_whole_console_can_be_used_without_a_mouse(site: Site) -> None:
     site.page.wait_for_url("**/message?id=*")
 
 
+@pytest.mark.parametrize("path", ["/store/checks", "/subscriptions", "/"])
+def test_current_section_is_in_sight_on_a_phone(open_site: Open, path: str) -> None:
+    site = open_site(size=(360, 740))
+    site.open(path)
+    for link in site.page.locator("nav [aria-current='page']").all():
+        box = link.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 360
+    assert site.page.evaluate("() => scrollY") == 0
+    assert site.overflow() <= 0
+
+
 def test_token_is_asked_for_once(open_site: Open) -> None:
     token = "a token of the test, which is long"
     site = open_site(token=token)
@@ -121,6 +136,25 @@ def test_token_is_asked_for_once(open_site: Open) -> None:
     site.page.wait_for_url("**/streams?prefix=a")
     assert site.page.get_by_role("link", name="account-1").is_visible()
     assert site.page.evaluate("() => document.cookie") == ""
+
+
+def test_link_of_another_site_asks_for_no_token_and_leaves_forms_as_they_are(
+    open_site: Open,
+) -> None:
+    token = "a token of the test, which is long"
+    site = open_site(token=token)
+    site.write("account-1", "Opened")
+    subscribe(site.store, "balances")
+    site.open("/subscription/pause?subscription=balances")
+    site.page.get_by_label("Token").fill(token)
+    site.page.get_by_role("button", name="Log in").click()
+    site.page.get_by_role("button", name="Pause").wait_for()
+    other = site.page.context.new_page()
+    other.goto(f'data:text/html,<a href="{site.address}/streams?prefix=a">look</a>')
+    other.get_by_text("look").click()
+    other.get_by_role("link", name="account-1").wait_for()
+    site.page.get_by_role("button", name="Pause").click()
+    site.page.get_by_text("It is paused.").wait_for()
 
 
 def test_without_scripts_everything_can_be_read(open_site: Open, chromium: object) -> None:
