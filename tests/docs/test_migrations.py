@@ -95,14 +95,14 @@ def test_alembic_does_not_want_to_drop_the_store(guide: Followed, options: str) 
 
 def test_alembic_upgrades_an_older_store(guide: Followed) -> None:
     guide.follow(until="## Django", leave_out=["alembic upgrade", "pgstore upgrade"])
-    guide.write("migrations/shop_12.sql", OLDER_SCRIPT)
+    guide.write("migrations/shop_13.sql", OLDER_SCRIPT)
     assert guide.done("alembic upgrade 0001").returncode == 0
     assert version(guide) == OLDER_VERSION
-    refused = guide.done("alembic upgrade head")  # made for version 12
+    refused = guide.done("alembic upgrade head")  # made for version 13
     assert "this script is for store" in refused.stderr
     assert len(refused.stderr) < 20_000  # and not all of the script
     script = guide.done(f"pgstore sql --store shop --no-transaction --from {OLDER_VERSION}").stdout
-    guide.write("migrations/shop_13.sql", script)
+    guide.write("migrations/shop_14.sql", script)
     assert guide.done("alembic upgrade head").returncode == 0
     assert version(guide) == NEWEST
 
@@ -112,13 +112,13 @@ def test_django_upgrades_a_store(guide: Followed, older: bool) -> None:
     django = guide.with_page(GUIDES / "django.md")
     django.follow(leave_out=[*OF_DJANGO, "python manage.py migrate", "python manage.py test"])
     if older:
-        guide.write("orders/migrations/store_12.sql", OLDER_SCRIPT)
+        guide.write("orders/migrations/store_13.sql", OLDER_SCRIPT)
     django.run_all("python manage.py migrate")
     assert version(guide) == (OLDER_VERSION if older else NEWEST)
     guide.follow(since="## Django", leave_out=["python manage.py migrate"])
     if older:
         made = guide.done(f"pgstore sql --store shop --no-transaction --from {OLDER_VERSION}")
-        guide.write("orders/migrations/store_13.sql", made.stdout)
+        guide.write("orders/migrations/store_14.sql", made.stdout)
     guide.run_all("python manage.py migrate")
     assert version(guide) == NEWEST
     django.run_all("python manage.py test")
