@@ -15,7 +15,7 @@ from pgstore._async.source import AsyncSource, Pool, PoolConnection
 from pgstore._compat.joining import AsyncConn
 from pgstore._compat.tasks import async_pause
 from pgstore._core import statements as s
-from pgstore._core.translation import is_elsewhere, is_lost_connection, refuse_failed
+from pgstore._core.translation import is_elsewhere, is_gone, is_lost_connection, refuse_failed
 from pgstore.errors import InvalidArgumentError, StoreMovedError
 
 # So many may come out of a pool in a row before an operation gives up: those that the pool was
@@ -114,10 +114,9 @@ class AsyncDatabase:
                     raise
                 await async_pause(delay)
                 delay = min(2 * delay, _CLOSED[1])
-            except psycopg.errors.InvalidSchemaName:
-                if not await self.source.look_again():  # it was dropped there after a move
-                    raise
             except psycopg.Error as error:
+                if is_gone(error) and await self.source.look_again():
+                    continue  # a move has been taken back, or the former place was dropped
                 if is_elsewhere(error):
                     if elsewhere:  # it is the role that is read-only, or there is no primary yet
                         raise
@@ -180,7 +179,7 @@ class AsyncDatabase:
                 try:
                     yield conn
                 except psycopg.Error as error:
-                    if isinstance(error, psycopg.errors.InvalidSchemaName) or is_elsewhere(error):
+                    if is_gone(error) or is_elsewhere(error):
                         await self.source.look_again()
                     if is_elsewhere(error):
                         await self.source.renew(pool, began, elsewhere=True)

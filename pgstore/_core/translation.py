@@ -25,6 +25,9 @@ _LOST = {"57P01", "57P02", "57P05"}
 
 _ELSEWHERE = {"25006", "MS005"}
 
+# The schema of the store is gone, or goes while a statement runs: then it is an internal error.
+_GONE = {"3F000", "42883", "42P01", "XX000"}
+
 # Not 57P04: the database was dropped.
 _PASSING = _ELSEWHERE | {"55006", "55P03", "57014", "57P01", "57P02", "57P03", "57P05", "26000"}
 # Connections, rolled back transactions, resources, the system around the server, and its internal
@@ -172,6 +175,11 @@ def is_lost_connection(error: BaseException) -> bool:
     if error.sqlstate is None:
         return not _is_refused(error)
     return error.sqlstate in _LOST
+
+
+def is_gone(error: psycopg.Error) -> bool:
+    """Whether the store may have been dropped here: of a directory, it can be at another place."""
+    return error.sqlstate in _GONE
 
 
 def is_elsewhere(error: BaseException) -> bool:

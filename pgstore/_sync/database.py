@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow, tuple_row
 from pgstore._compat.joining import Conn
 from pgstore._compat.tasks import pause
 from pgstore._core import statements as s
-from pgstore._core.translation import is_elsewhere, is_lost_connection, refuse_failed
+from pgstore._core.translation import is_elsewhere, is_gone, is_lost_connection, refuse_failed
 from pgstore._sync.cursor import Parameters, StoreCursor, run
 from pgstore._sync.direct import DirectConnection
 from pgstore._sync.joining import joined
@@ -114,10 +114,9 @@ class Database:
                     raise
                 pause(delay)
                 delay = min(2 * delay, _CLOSED[1])
-            except psycopg.errors.InvalidSchemaName:
-                if not self.source.look_again():  # it was dropped there after a move
-                    raise
             except psycopg.Error as error:
+                if is_gone(error) and self.source.look_again():
+                    continue  # a move has been taken back, or the former place was dropped
                 if is_elsewhere(error):
                     if elsewhere:  # it is the role that is read-only, or there is no primary yet
                         raise
@@ -178,7 +177,7 @@ class Database:
                 try:
                     yield conn
                 except psycopg.Error as error:
-                    if isinstance(error, psycopg.errors.InvalidSchemaName) or is_elsewhere(error):
+                    if is_gone(error) or is_elsewhere(error):
                         self.source.look_again()
                     if is_elsewhere(error):
                         self.source.renew(pool, began, elsewhere=True)

@@ -224,6 +224,26 @@ def test_store_that_was_idle_finds_its_place_after_the_former_one_is_gone(
         store.write("a-4", EventA(1))
 
 
+@pytest.mark.parametrize("sqlstate", ["XX000", "42P01", "42883"])
+def test_statement_that_runs_while_its_place_is_dropped_is_repeated_at_the_other(
+    servers: Servers, store: Store, sqlstate: str
+) -> None:
+    """PostgreSQL then has several errors, "could not open relation with OID" among them."""
+    store.write("a-1", EventA(1))
+    servers.run(
+        servers.first,
+        "CREATE FUNCTION bank.gone() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$BEGIN RAISE EXCEPTION 'gone' USING ERRCODE = '{sqlstate}'; END$$;"
+        " CREATE TRIGGER gone BEFORE INSERT ON bank.messages EXECUTE FUNCTION bank.gone()",
+    )
+    with pytest.raises(psycopg.Error, match="gone"):
+        store.write("a-2", EventA(1))
+    servers.open(servers.second)
+    servers.directory.put("bank", servers.second)
+    store.write("a-2", EventA(1))
+    assert servers.streams(servers.second) == ["a-2"]
+
+
 def test_store_whose_place_is_read_only_looks_into_the_directory(
     servers: Servers, store: Store
 ) -> None:
