@@ -1,7 +1,7 @@
 """A closed store compares neither versions nor ids nor positions: its own are of before."""
 
 from contextlib import suppress
-from uuid import uuid4
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import Connect
 from tests.sql.store import Store
 
-_ID = f"'{uuid4()}'::uuid"
+_ID = f"'{UUID(int=7)}'::uuid"
 _BATCH = """'a-1', '[{"type": "T", "data": 1}]'"""
 _ARRAYS = "'a-1', '{T}', '{1}'"
 _TAGS = """'[{"tags": ["t"]}]'"""
