@@ -11,7 +11,7 @@ from psycopg import Connection
 
 from pgstore._core import sql_files
 from pgstore._core import statements as s
-from pgstore._core.arguments import refuse_other
+from pgstore._core.arguments import refuse_no_function, refuse_other
 from pgstore._core.quoting import Statements
 from pgstore._sync.cursor import run
 from pgstore._sync.installer import applied_migrations, install, problem_of
@@ -149,7 +149,7 @@ def verify(
     conn: Connection[object],
     *,
     store: str = "pgstore",
-    begin: Callable[[str], None] = lambda part: None,
+    begin: Callable[[str], None] | None = None,
 ) -> list[Check]:
     """Check a store. `verify_store()` does most of it; the package's own files are compared here.
 
@@ -162,22 +162,24 @@ def verify(
         StoreOutdatedError: it is too old to be verified by this package.
     """
     refuse_other(conn, Connection)
+    refuse_no_function("begin", begin, optional=True)
     statements = Statements(store)
     applied = applied_migrations(conn, statements)
     problem = problem_of(applied, store)
     if isinstance(problem, StoreNotInstalledError):
         raise problem
-    begin("messages and tables")
+    tell = begin or (lambda part: None)
+    tell("messages and tables")
     try:
         rows = run(conn, statements[s.VERIFY_STORE], ())
     except psycopg.errors.UndefinedFunction as error:  # of an older store
         raise problem or error from None
     checks = [Check(*row) for row in rows]
-    begin("migrations")
+    tell("migrations")
     checks.append(_migrations(applied or {}))
-    begin("functions")
+    tell("functions")
     checks.append(_bodies(conn, store))
-    begin("objects")
+    tell("objects")
     checks.append(objects_in_store(conn, store))
     return checks
 

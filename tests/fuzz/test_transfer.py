@@ -40,6 +40,7 @@ def test_transfer_raises_what_is_documented(
             "after": st.just(0),
             "overwrite": st.just(True),
             "on_progress": st.none(),
+            "begin": st.none(),
             "positions": st.sampled_from(["auto", "new"]),
             "batch_messages": st.just(100),
             "max_bytes": st.just(1000),

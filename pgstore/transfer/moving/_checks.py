@@ -1,18 +1,20 @@
 """Checks of both servers, before a move begins."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from psycopg.conninfo import conninfo_to_dict
 
 from pgstore._core import sql_files
-from pgstore._sync.directory import Directory
 from pgstore._sync.installer import applied_migrations, problem_of
 from pgstore.errors import StoreNotInDirectoryError
 from pgstore.transfer.moving import _sql as q
 from pgstore.transfer.moving._place import End
 from pgstore.transfer.moving._rights import missing_roles
 from pgstore.transfer.verify import objects_in_store
+
+if TYPE_CHECKING:
+    from pgstore._sync.directory import Directory
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -27,7 +29,7 @@ class Finding(msgspec.Struct, frozen=True):
 def look(
     source: End,
     target: End,
-    directory: Directory | None,
+    directory: "Directory | None",
     *,
     replaces_closed: bool,
     replicate_from: str,
@@ -236,7 +238,7 @@ def _state(source: End, target: End, replaces_closed: bool) -> tuple[str, bool]:
     return "it has messages", True
 
 
-def _listed(source: End, directory: Directory | None) -> list[Finding]:
+def _listed(source: End, directory: "Directory | None") -> list[Finding]:
     if directory is None:
         return []
     try:

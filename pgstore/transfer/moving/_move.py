@@ -3,14 +3,13 @@
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import psycopg
 from psycopg import sql
 
 from pgstore._core.conninfo import checked
 from pgstore._core.places import PUT
-from pgstore._sync.directory import Directory
 from pgstore._sync.installer import install
 from pgstore.transfer._errors import MoveError
 from pgstore.transfer.moving import _rights
@@ -25,6 +24,9 @@ from pgstore.transfer.moving._checks import (
 from pgstore.transfer.moving._comparing import Comparison
 from pgstore.transfer.moving._place import End
 from pgstore.transfer.moving._replicating import Replication
+
+if TYPE_CHECKING:
+    from pgstore._sync.directory import Directory
 
 STEPS = (
     "install",
@@ -52,7 +54,7 @@ class Move:
         target: str,
         *,
         store: str = "pgstore",
-        directory: Directory | None = None,
+        directory: "Directory | None" = None,
         replicate_from: str | None = None,
         replace_closed: bool = False,
         patience: float = 10.0,

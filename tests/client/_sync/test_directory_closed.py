@@ -69,7 +69,7 @@ def test_each_operation_waits_and_is_done_once_at_the_new_place(
     query = pgstore.QueryItem(tags=["x"])
     none_yet = store.read_tagged(query)
     decider: Any = store.decider(lambda state, _: state, state=int)
-    first, second = store.subscription("first"), store.subscription("second", start="end")
+    first, second = store.subscription("first"), store.subscription("second", category="c")
 
     @second.handler
     def handle(message: EventA) -> None:
