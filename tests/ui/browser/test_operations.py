@@ -212,3 +212,30 @@ def test_hostile_names_and_errors_have_no_effect(site: Site) -> None:
     for path in ("/store/contents", "/store/checks"):
         site.open(path)
     assert site.page.locator("main img, main script").count() == 0
+
+
+def test_console_that_only_reads_has_no_action_and_refuses_each(open_site: Open) -> None:
+    site = open_site(read_only=True)
+    prepare(site)
+    for path in ("/subscription?subscription=invoices", "/subscription/parked?subscription=mails"):
+        site.open(path)
+        names = [*site.page.get_by_role("link").all_inner_texts(), *buttons(site)]
+        assert [name for name in names if name.endswith("…")] == []
+    for action in ("pause", "rewind", "drop"):
+        site.open(PATHS[action])
+        assert "This console is read-only" in site.page.locator("main").inner_text()
+        assert buttons(site) == []
+
+
+def test_action_that_the_store_refuses_says_why(open_site: Open) -> None:
+    site = open_site()
+    prepare(site)
+    site.open(PATHS["pause"])
+    site.store.subscription("invoices", category="order", partitions=4).drop()
+    site.page.get_by_role("button", name="Pause").press("Enter")
+    site.page.get_by_role("heading", name="There is no such subscription").wait_for()
+    assert "MS021" in site.page.locator("main").inner_text()
+
+
+def buttons(site: Site) -> list[str]:
+    return list(site.page.locator("main").get_by_role("button").all_inner_texts())
