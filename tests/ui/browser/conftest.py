@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 import pgstore
 from pgstore import MessageStore, RawMessage
@@ -122,13 +123,15 @@ def open_site(chromium: Any, conninfo: str, stores: Stores) -> Iterator[Open]:
             scheme: str = "light",
             name: str | None = None,
             scripts: bool = True,
+            role: str | None = None,
             **options: Any,
         ) -> Site:
             name = name or stack.enter_context(stores.taken())
             store = stack.enter_context(
                 pgstore.MessageStore(conninfo, store=name, messages=RawMessage)
             )
-            address = stack.enter_context(served(conninfo, name, **options))
+            connects = conninfo if role is None else make_conninfo(conninfo, user=role)
+            address = stack.enter_context(served(connects, name, **options))
             context = chromium.new_context(
                 viewport={"width": size[0], "height": size[1]},
                 color_scheme=scheme,

@@ -1,7 +1,9 @@
 """Subscriptions and the store in a browser: for everybody, and what the buttons do."""
 
 from typing import Any
+from uuid import uuid4
 
+import psycopg
 import pytest
 
 from pgstore import MessageStore, RawMessage
@@ -225,6 +227,42 @@ def test_console_that_only_reads_has_no_action_and_refuses_each(open_site: Open)
         site.open(PATHS[action])
         assert "This console is read-only" in site.page.locator("main").inner_text()
         assert buttons(site) == []
+
+
+def test_role_sees_and_does_what_it_may(open_site: Open, conninfo: str) -> None:
+    role = f"ui_{uuid4().hex[:12]}"
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        conn.execute(f"CREATE ROLE {role} LOGIN".encode())
+        try:
+            site = open_site(role=role)
+            prepare(site)
+            schema = site.store.name
+
+            def granted(kind: str) -> None:
+                conn.execute(f"SELECT {schema}.grant_access('{role}', '{kind}')".encode())
+
+            def shows(path: str, text: str) -> None:
+                """Rights are asked for every few seconds."""
+                for _ in range(60):
+                    site.open(path)
+                    if text in site.page.locator("main").inner_text():
+                        return
+                    site.page.wait_for_timeout(500)
+                raise AssertionError(site.page.locator("main").inner_text())
+
+            shows(PATHS["subscription"], "The role may not do this")
+            granted("monitor")
+            shows(PATHS["subscription"], "Partitions")
+            assert site.page.get_by_role("link", name="Pause…").count() == 0
+            shows(PATHS["pause"], "The role may not see this")
+            assert buttons(site) == []
+            granted("admin")
+            shows(PATHS["subscription"], "Pause…")
+            shows(PATHS["pause"], "Pause invoices?")
+        finally:
+            for kind in ("monitor", "admin"):
+                conn.execute(f"SELECT {schema}.revoke_access('{role}', '{kind}')".encode())
+            conn.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
 
 
 def test_action_that_the_store_refuses_says_why(open_site: Open) -> None:
