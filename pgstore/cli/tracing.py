@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from pgstore._core import statements as s
+from pgstore._core.causes import in_tree
 from pgstore.cli._app import command
 from pgstore.cli._call import Call, Session
 from pgstore.cli._errors import NOT_FOUND, CommandError
@@ -25,6 +26,9 @@ _COLUMNS = (
     Column("data", least=16, rank=5),
     Column("message_id", rank=4),
 )
+
+
+_RAILS = {"end": "└─ ", "branch": "├─ ", "line": "│  ", "none": "   "}
 
 
 class _Ids(msgspec.Struct):
@@ -64,7 +68,7 @@ def trace(
         known = {row["message_id"] for row in found}
         causes = {_cause(row) for row in found} - known - {None}
         found += session.rows(s.GET_MESSAGES, ["\n".join(map(str, causes))]) if causes else []
-    rows = _drawn(sorted(found, key=lambda row: row["global_position"]))
+    rows = _drawn(found)
     if call.out.json:
         rows = ({key: row[key] for key in row if key != "tree"} for row in rows)
     call.out.rows(rows, _COLUMNS)
@@ -104,21 +108,10 @@ def _uuid(value: object) -> UUID | None:
 
 def _drawn(rows: list[dict[str, Any]]) -> Iterator[Row]:
     """Rows in the order of the tree, with its lines before the types."""
-    places = {row["message_id"]: row["global_position"] for row in rows}
-    effects: dict[UUID | None, list[dict[str, Any]]] = {}
-    for row in rows:
-        cause = _cause(row)
-        # A cause is stored before its effects. Anything else that metadata says could be a circle.
-        if places.get(cause, row["global_position"]) >= row["global_position"]:
-            cause = None
-        effects.setdefault(cause, []).append(row)
-    waiting = [(row, "", "", 0) for row in reversed(effects[None])]
-    while waiting:
-        row, before, below, depth = waiting.pop()
-        yield {"depth": depth, "tree": before + row["type"], **as_stored(row)}
-        found = effects.get(row["message_id"], [])[::-1]
-        ends = [("└─ ", "   "), *[("├─ ", "│  ")] * len(found)]
-        waiting += [
-            (effect, below + branch, below + line, depth + 1)
-            for effect, (branch, line) in zip(found, ends, strict=False)
-        ]
+    for row, _, rails in in_tree(rows, _facts):
+        lines = "".join(map(_RAILS.__getitem__, rails))
+        yield {"depth": len(rails), "tree": lines + row["type"], **as_stored(row)}
+
+
+def _facts(row: Row) -> tuple[UUID, int, UUID | None]:
+    return row["message_id"], row["global_position"], _cause(row)

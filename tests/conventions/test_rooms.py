@@ -60,6 +60,16 @@ def test_every_room_is_listed() -> None:
     assert {room for room, _ in modules()} == ROOMS.keys()
 
 
+def test_readme_of_a_room_names_its_modules() -> None:
+    missing = [
+        str(module.relative_to(PACKAGE))
+        for readme in PACKAGE.glob("*/README.md")
+        for module in sorted(readme.parent.glob("*.py"))
+        if module.name != "__init__.py" and f"`{module.name}`" not in readme.read_text()
+    ]
+    assert missing == []
+
+
 def test_rooms_import_only_the_rooms_below_them() -> None:
     wrong = [
         f"{path.relative_to(PACKAGE)} imports {module}"
