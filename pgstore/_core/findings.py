@@ -36,9 +36,16 @@ SELECT 'slot ' || s.slot_name || coalesce(', for which ' || pg_size_pretty(
       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
       s.restart_lsn
     )
-  ) || ' of WAL are kept', '') AS found, s.active
-FROM pg_replication_slots AS s
+  ) || ' of WAL are kept', '') AS found,
+  s.active OR s.is_of_copy AND bool_or(s.active) OVER ()
+FROM (
+  SELECT s.*, s.slot_name ~ '^pg_[0-9]+_sync_' AS is_of_copy FROM pg_replication_slots AS s
+) AS s
 WHERE starts_with(s.slot_name, 'pgstore_move_')
+  -- A table that is copied has a slot of its own meanwhile.
+  OR s.is_of_copy AND s.database = current_database() AND EXISTS (
+    SELECT FROM pg_publication AS p WHERE starts_with(p.pubname, 'pgstore_move_')
+  )
 UNION ALL
 SELECT 'publication ' || p.pubname, EXISTS (
     SELECT FROM pg_replication_slots AS s WHERE s.slot_name = p.pubname AND s.active

@@ -13,9 +13,6 @@ from pgstore.cli._call import Call, Session
 from pgstore.cli._errors import FAILED
 
 if TYPE_CHECKING:
-    from psycopg import Connection
-    from psycopg.rows import TupleRow
-
     from pgstore._core.findings import Finding
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -35,14 +32,15 @@ def doctor(call: Call) -> None:
     import psycopg
 
     from pgstore._core import findings
+    from pgstore._sync.pooling import pooling
 
     checks = [*findings.of_package()]
     conninfo = call.target.conninfo
     # As an application would connect: with the encoding and time zone that it would get.
     with psycopg.connect(conninfo, autocommit=True) as conn:
         checks += findings.of_session(Session(conn, call.statements).row(findings.SESSION))
-        with psycopg.connect(conninfo) as other:
-            checks.append(_pooling(conn, other))
+        with psycopg.connect(conninfo, autocommit=True) as other:
+            checks.append(pooling(conn, other))
     with call.connect(check=False) as session:
         checks += _moving(session)
         checks += _store(call, session)
@@ -53,17 +51,6 @@ def doctor(call: Call) -> None:
         _tell(call, checks)
     if any(check.status == "fail" for check in checks):
         raise typer.Exit(FAILED)
-
-
-def _pooling(conn: "Connection[TupleRow]", other: "Connection[TupleRow]") -> "Finding":
-    """Whether a pooler gives a server session to each transaction."""
-    from pgstore._core import findings
-
-    (mark,) = conn.execute(findings.MARK)
-    (theirs,) = other.execute(findings.LOOK)
-    (look,) = conn.execute(findings.LOOK)
-    other.rollback()
-    return findings.of_pooling(mark, theirs, look, conn.info.backend_pid)
 
 
 def _moving(session: Session) -> "list[Finding]":

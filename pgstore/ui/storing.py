@@ -9,6 +9,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 from pgstore._async.installer import problem_of
+from pgstore._async.pooling import pooling
 from pgstore._core import findings, statements
 from pgstore._core.findings import Finding
 from pgstore._core.parameters import array
@@ -127,10 +128,10 @@ async def _probed(console: Console) -> list[Finding]:
     async with (
         console.connecting,
         await AsyncConnection.connect(**connection, autocommit=True) as conn,
-        await AsyncConnection.connect(**connection) as other,
+        await AsyncConnection.connect(**connection, autocommit=True) as other,
     ):
         found = findings.of_session(await _session(conn))
-        found.append(await _pooling(conn, other))
+        found.append(await pooling(conn, other))
         ((level,),) = await (await conn.execute(findings.WAL_LEVEL)).fetchall()
         moves = await (await conn.execute(findings.MOVES)).fetchall()
         return found + findings.of_moves(level, moves)
@@ -159,16 +160,3 @@ async def _session(conn: AsyncConnection[Any]) -> dict[str, Any]:
     (row,) = await cursor.fetchall()
     assert cursor.description is not None
     return dict(zip((each.name for each in cursor.description), row, strict=True))
-
-
-async def _pooling(conn: AsyncConnection[Any], other: AsyncConnection[Any]) -> Finding:
-    answers = []
-    for each, statement in (
-        (conn, findings.MARK),
-        (other, findings.LOOK),
-        (conn, findings.LOOK),
-    ):
-        answers += await (await each.execute(statement)).fetchall()
-    await other.rollback()
-    mark, theirs, look = answers
-    return findings.of_pooling(mark, theirs, look, conn.info.backend_pid)

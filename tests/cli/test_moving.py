@@ -87,6 +87,11 @@ def test_doctor_tells_a_move_that_is_under_way_from_one_that_was_cut_off(
         while moves(source)[0] != "warn" or moves(target)[0] != "warn":
             assert time.monotonic() < end_of_worker
         assert name in moves(source)[1]
+        # As the copy of a table leaves it behind, if the target is gone for good.
+        with psycopg.connect(source, autocommit=True) as conn:
+            conn.execute("SELECT pg_create_logical_replication_slot('pg_1_sync_2_3', 'pgoutput')")
+            assert "slot pg_1_sync_2_3" in moves(source)[1]
+            conn.execute("SELECT pg_drop_replication_slot('pg_1_sync_2_3')")
         move.abort()
     assert moves(source) == ("ok", "none")
 

@@ -42,6 +42,12 @@ def look(
     ]
     if problem is not None:
         return found
+    owns = source.rows(q.SOURCE, source.store, source.store)[0][5]
+    found.append(
+        Finding("the role is the store's owner", _yes(owns), not owns, "connect as its owner")
+    )
+    if not owns:
+        return found
     begun = moves_to(source) == target.place
     return [
         *found,
@@ -88,7 +94,7 @@ def _of_move(source: End, target: End, begun: bool) -> list[Finding]:
 
 
 def _of_source(source: End, begun: bool) -> list[Finding]:
-    ((level, slots, senders, replicates, creates, owns, _, prepared, standby),) = source.rows(
+    ((level, slots, senders, replicates, creates, _, _, prepared, standby),) = source.rows(
         q.SOURCE, source.store, source.store
     )
     objects = objects_in_store(source.conn, source.store)
@@ -117,7 +123,6 @@ def _of_source(source: End, begun: bool) -> list[Finding]:
         Finding(
             "the role may replicate", _yes(replicates), not replicates, "ALTER ROLE … REPLICATION"
         ),
-        Finding("the role is the store's owner", _yes(owns), not owns, "connect as its owner"),
         Finding(
             "the role may publish", _yes(creates), not creates, "GRANT CREATE ON DATABASE … TO …"
         ),

@@ -13,6 +13,7 @@ from pgstore._core.conninfo import checked, limits
 from pgstore._core.places import place_of
 from pgstore._core.quoting import Statements
 from pgstore._sync.cursor import run
+from pgstore._sync.pooling import pooling
 from pgstore.transfer._errors import MoveError
 from pgstore.transfer.moving import _sql as q
 
@@ -28,6 +29,18 @@ class End:
         self.store = store
         self.statements = Statements(store)
         self.conn = self.connected()
+        try:
+            with self.connected() as other:
+                pooler = pooling(self.conn, other)
+            if pooler.status != "ok":
+                # The lock that lets one program move the store would be another session's.
+                raise MoveError(
+                    f"a pooler leads to {self.place}: {pooler.value}",
+                    hint="connect to the server itself, or in session mode",
+                )
+        except BaseException:
+            self.conn.close()
+            raise
 
     def connected(self) -> Connection[TupleRow]:
         """A connection: its commits are on disk, and no limit of the role's ends what it does."""
