@@ -22,7 +22,7 @@ def source() -> Iterator[str]:
 
 
 def test_move_continues_at_the_standby_that_has_taken_over(source: str) -> None:
-    """For kills under load, see `python -m tests.faults.moving move_failover 9`."""
+    """For kills under load, see `python -m tests.faults move-failover --rounds 9`."""
     with pair(**SETTINGS) as (target, standby):
         do(target.conninfo, "ALTER SYSTEM SET synchronous_standby_names = '*'")
         do(target.conninfo, "SELECT pg_reload_conf()")

@@ -21,7 +21,7 @@ from pgstore.transfer import STEPS
 from tests.embedded.moving import EFFECTS, SETTINGS, STORE, Load, effects, left_behind, rows
 from tests.faults.counts import Counts, Rounds
 from tests.faults.promotion import make_standby, promote, wait_for
-from tests.faults.servers import Durable, durable_server, temporary_folder
+from tests.faults.servers import Durable, temporary_folder
 
 # Durable, as all servers that faults are tried on.
 _SETTINGS = {name: value for name, value in SETTINGS.items() if name != "fsync"}
@@ -271,18 +271,3 @@ def _moving(server: Durable, source: Durable) -> Iterator[Moving]:
         finally:
             with suppress(psycopg.Error):
                 conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
-
-
-def main() -> int:
-    """Try one of them by itself: `python -m tests.faults.moving move_killed 9`."""
-    kinds = {each.__name__: each for each in (move, move_killed, move_failover)}
-    rounds = Rounds(int(sys.argv[2]), float("inf"))
-    with durable_server() as server:
-        counts = kinds[sys.argv[1]](server, rounds)
-    said = f"{rounds.made} rounds, {counts.acknowledged} acknowledged, {counts.noted}"
-    sys.stdout.write(f"{said}: {counts.wrong or 'promise kept'}\n")
-    return 1 if counts.wrong else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
