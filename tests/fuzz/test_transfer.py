@@ -8,8 +8,9 @@ import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg.conninfo import make_conninfo
 
-from pgstore import transfer
+from pgstore import Directory, transfer
 from tests.fuzz.judging import check_documented, fuzzed
 from tests.fuzz.values import Given, arguments
 
@@ -71,3 +72,29 @@ def test_transfer_raises_what_is_documented(
                     conn.rollback()
 
         check()
+
+
+def test_a_move_is_made_or_refused(fuzz_conninfo: str) -> None:
+    other = make_conninfo(fuzz_conninfo, dbname="template1")
+    Directory(fuzz_conninfo).install()
+    expected = {
+        "source": st.just(fuzz_conninfo),
+        "target": st.just(other),
+        "store": st.just("pgstore"),
+        "directory": st.sampled_from([None, Directory(fuzz_conninfo)]),
+        "replicate_from": st.none(),
+        "replace_closed": st.booleans(),
+        "patience": st.just(1.0),
+        "progress": st.just(print),
+    }
+
+    @fuzzed(60)
+    @given(arguments(transfer.Move, expected))
+    def check(given: Given) -> None:
+        try:
+            with transfer.Move(**given.named) as move:
+                move.check()
+        except Exception as error:
+            check_documented(error)
+
+    check()

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Self
 import psycopg
 from psycopg import sql
 
+from pgstore._core.arguments import describe, refuse_no_function, seconds
 from pgstore._core.conninfo import checked
 from pgstore._core.places import PUT
 from pgstore._sync.installer import install
+from pgstore.errors import InvalidArgumentError
 from pgstore.transfer._errors import MoveError
 from pgstore.transfer.moving import _rights
 from pgstore.transfer.moving import _sql as q
@@ -43,6 +45,8 @@ STEPS = (
 
 # Seconds for programs that have gone to the closed copy: it answers with the place of the store.
 _LEAVING = 3.0
+# Seconds of patience that the fence allows.
+_LONGEST = 86_400
 
 
 class Move:
@@ -71,7 +75,18 @@ class Move:
             patience: seconds to wait for open transactions, and for the last messages to arrive,
                 before the store is opened again where it was.
             progress: called with the name of a step when it begins, and with what there is to tell.
+
+        Raises:
+            InvalidArgumentError: an argument that cannot be used.
+            MoveError: both are the same database, or a pooler leads to one.
         """
+        if not 0 < seconds("patience", patience) <= _LONGEST:
+            raise InvalidArgumentError(f"patience must be more than 0, a day at most: {patience}")
+        refuse_no_function("progress", progress)
+        if directory is not None and not callable(getattr(directory, "put", None)):
+            raise InvalidArgumentError(
+                f"directory must be a pgstore.Directory, not {describe(directory)}"
+            )
         # The target's server connects by it: a wrong one would be an error in its log only.
         self._replicate_from = checked(replicate_from or source)
         self.source = End(source, store)
