@@ -30,7 +30,7 @@ TITLE = "A store as it grows: its figures, as shares of those of the smallest on
 
 
 def rates_part(record: Record) -> str:
-    """The chart, and the rates with the share of the smallest store's that the largest reaches."""
+    """The rates, and the worst share of the smallest store's."""
     found = figures(record, RATES)
     if not found:
         return NOTHING
@@ -43,7 +43,7 @@ def rates_part(record: Record) -> str:
         rows.append([f"{figure.title}, {figure.unit}", *cells(figure, sizes), told])
     head = ["", *(f"{size:,} messages" for size in sizes), "the worst, of the first"]
     how = f"`{run.command}`, {run.at}, {run.seconds / 60:.0f} minutes."
-    return f"![{TITLE}](performance/history.svg)\n\n{table_of(head, rows)}\n\n{how}"
+    return f"{table_of(head, rows)}\n\n{how}"
 
 
 def bytes_part(record: Record) -> str:

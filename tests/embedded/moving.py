@@ -95,7 +95,9 @@ def remove_left_behind(*conninfos: str) -> None:
 class Load:
     """Four writers, a follower, and two subscriptions: effects here, and in another database."""
 
-    def __init__(self, directory: Directory, elsewhere: str) -> None:
+    def __init__(self, directory: Directory, elsewhere: str, after: int = 0) -> None:
+        """Readers begin after a position; what is before it is nobody's."""
+        self.after = after
         self.acknowledged: list[list[int]] = [[] for _ in range(4)]
         self.followed: list[int] = []
         self.stall = 0.0  # the longest time between two acknowledgements of a writer
@@ -118,6 +120,8 @@ class Load:
         outside = self._store.subscription("outside", max_attempts=1)
         outside.handler(self._count_outside)
         self._subscriptions = [inside, outside]
+        for each in self._subscriptions if self.after else []:
+            each.rewind(self.after)
         for number in range(4):
             # One of them writes two streams in a transaction each time.
             write = self._write_together if number == 0 else self._write
@@ -220,7 +224,7 @@ class Load:
             time.sleep(_PAUSE)
 
     def _follow(self) -> None:
-        for stored in self._readers.follow():
+        for stored in self._readers.follow(after_position=self.after):
             self.followed.append(stored.global_position)
 
     def _readers_run(self, subscription: Subscription[Noted]) -> Callable[[], None]:

@@ -17,7 +17,7 @@ from tests.faults.cuts import (
 from tests.faults.disks import disk_full
 from tests.faults.failovers import debians_version, patroni
 from tests.faults.locks import full_lock_table
-from tests.faults.moving import move, move_failover, move_killed
+from tests.faults.moving import move, move_failover, move_killed, move_large
 from tests.faults.poolers import pooler, pooler_promotion
 from tests.faults.promotion import (
     promotion,
@@ -78,6 +78,7 @@ FAULTS = {
         Fault("tokens", tokens, 50, "A decision from before a crash does not pass over a match"),
         Fault("prepared", prepared, 50, "A prepared write keeps its locks, marks and tokens"),
         Fault("move", move, 20, _ALL),
+        Fault("move-large", move_large, 10, _ALL, 1),
         Fault("move-killed", move_killed, 18, _ALL, 1),
         Fault("move-failover", move_failover, 9, _ALL, 1),
         Fault("lock-table", full_lock_table, 20, "A call is refused (`53200`), or stored whole"),

@@ -26,12 +26,26 @@ from tests.faults.servers import Durable, temporary_folder
 # Durable, as all servers that faults are tried on.
 _SETTINGS = {name: value for name, value in SETTINGS.items() if name != "fsync"}
 _PATIENCE = 120.0
-_OPEN = STEPS.index("open")
+_OLDER = 300_000
+_FILL = """
+SELECT bank.write_arrays(%s, array_agg('Old'::text), array_agg(jsonb_build_object('number', n)))
+FROM generate_series(1, 100) AS n
+"""
 
 
 def move(server: Durable, rounds: Rounds) -> Counts:
     """Move the store to the other one of two servers."""
     with _two_servers() as (source, target), _moving(server, source) as moving:
+        for _ in rounds:
+            moving.load.goes_on()
+            moving.to(target.conninfo)
+            source, target = target, source
+        return moving.finish()
+
+
+def move_large(server: Durable, rounds: Rounds) -> Counts:
+    """Move a store of 300,000 older messages to the other one of two servers."""
+    with _two_servers() as (source, target), _moving(server, source, _OLDER) as moving:
         for _ in rounds:
             moving.load.goes_on()
             moving.to(target.conninfo)
@@ -182,8 +196,11 @@ class Moving:
         counts = self._counts
         stored = rows(
             self._place,
-            "SELECT global_position, (data ->> 'number')::bigint FROM bank.all_messages ORDER BY 1",
+            "SELECT global_position, (data ->> 'number')::bigint FROM bank.all_messages"
+            f" WHERE global_position > {self.load.after} ORDER BY 1",
         )
+        older = f"SELECT count(*) FROM bank.messages WHERE global_position <= {self.load.after}"
+        counts.lost += self.load.after - int(rows(self._place, older)[0][0])
         check(counts, self.load, [(position, number) for position, number in stored])
         inside = self._effects + [each for place in self._places for each in effects(place)]
         numbers = Counter(number for _, number in stored)
@@ -253,7 +270,7 @@ def _two_servers() -> Iterator[tuple[Durable, Durable]]:
 
 
 @contextmanager
-def _moving(server: Durable, source: Durable) -> Iterator[Moving]:
+def _moving(server: Durable, source: Durable, older: int = 0) -> Iterator[Moving]:
     """A store on a server, whose directory and whose effects are on another one."""
     name = f"places_{os.getpid()}_{time.monotonic_ns()}"
     with psycopg.connect(server.conninfo, autocommit=True) as conn:
@@ -263,10 +280,14 @@ def _moving(server: Durable, source: Durable) -> Iterator[Moving]:
             for each in (source.conninfo, elsewhere):
                 _create_effects(each)
             pgstore.install(source.conninfo, store=STORE)
+            with psycopg.connect(source.conninfo, autocommit=True) as filling:
+                filling.execute("SET synchronous_commit = off")
+                for number in range(older // 100):
+                    filling.execute(_FILL, [f"old-{number}"])
             directory = Directory(elsewhere)
             directory.install()
             directory.put(STORE, source.conninfo)
-            with Load(directory, elsewhere) as load:
+            with Load(directory, elsewhere, older) as load:
                 yield Moving(load, source.conninfo, elsewhere)
         finally:
             with suppress(psycopg.Error):
