@@ -20,6 +20,7 @@ from tests.faults.disks import CannotMount
 from tests.faults.failovers import NoPatroni
 from tests.faults.poolers import NoPooler
 from tests.faults.servers import Durable, durable_server
+from tests.other_version import NoOtherVersion
 
 _SHORT = 3
 # No round of a fault begins after so many seconds.
@@ -40,7 +41,7 @@ def main(words: list[str] | None = None) -> int:
         try:
             with durable_server() as server:
                 results[name] = _try(FAULTS[name], server, Rounds(rounds, arguments.limit))
-        except (CannotMount, NoPatroni, NoPooler) as error:
+        except (CannotMount, NoOtherVersion, NoPatroni, NoPooler) as error:
             print(f"{name}: left out: {error.__doc__}", flush=True)
             continue
         print(f"{name}, {results[name].counts.rounds} rounds: ", end="")

@@ -17,7 +17,14 @@ from tests.faults.cuts import (
 from tests.faults.disks import disk_full
 from tests.faults.failovers import debians_version, patroni
 from tests.faults.locks import full_lock_table
-from tests.faults.moving import move, move_failover, move_killed, move_large
+from tests.faults.moving import (
+    both_versions,
+    move,
+    move_failover,
+    move_killed,
+    move_large,
+    move_versions,
+)
 from tests.faults.poolers import pooler, pooler_promotion
 from tests.faults.promotion import (
     promotion,
@@ -79,6 +86,7 @@ FAULTS = {
         Fault("prepared", prepared, 50, "A prepared write keeps its locks, marks and tokens"),
         Fault("move", move, 20, _ALL),
         Fault("move-large", move_large, 10, _ALL, 1),
+        Fault("move-versions", move_versions, 20, _ALL, 1, both_versions),
         Fault("move-killed", move_killed, 18, _ALL, 1),
         Fault("move-failover", move_failover, 9, _ALL, 1),
         Fault("lock-table", full_lock_table, 20, "A call is refused (`53200`), or stored whole"),

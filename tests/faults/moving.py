@@ -21,7 +21,8 @@ from pgstore.transfer import STEPS
 from tests.embedded.moving import EFFECTS, SETTINGS, STORE, Load, effects, left_behind, rows
 from tests.faults.counts import Counts, Rounds
 from tests.faults.promotion import make_standby, promote, wait_for
-from tests.faults.servers import Durable, temporary_folder
+from tests.faults.servers import Durable, temporary_folder, version_of
+from tests.other_version import OtherVersion, version
 
 # Durable, as all servers that faults are tried on.
 _SETTINGS = {name: value for name, value in SETTINGS.items() if name != "fsync"}
@@ -46,6 +47,16 @@ def move(server: Durable, rounds: Rounds) -> Counts:
 def move_large(server: Durable, rounds: Rounds) -> Counts:
     """Move a store of 300,000 older messages to the other one of two servers."""
     with _two_servers() as (source, target), _moving(server, source, _OLDER) as moving:
+        for _ in rounds:
+            moving.load.goes_on()
+            moving.to(target.conninfo)
+            source, target = target, source
+        return moving.finish()
+
+
+def move_versions(server: Durable, rounds: Rounds) -> Counts:
+    """Move the store to a server of another version of PostgreSQL, to and fro."""
+    with _two_servers(OtherDurable) as (source, target), _moving(server, source) as moving:
         for _ in rounds:
             moving.load.goes_on()
             moving.to(target.conninfo)
@@ -119,6 +130,14 @@ def _promote(standby: Durable) -> None:
             wait_for(conn, "SELECT NOT pg_is_in_recovery()")
             conn.execute("ALTER SYSTEM RESET synchronous_standby_names")
             conn.execute("SELECT pg_reload_conf()")
+
+
+class OtherDurable(OtherVersion, Durable):
+    """A server of the other version."""
+
+
+def both_versions(server: Durable) -> str:
+    return f"{version_of(server)}, {version()}"
 
 
 class Moving:
@@ -249,8 +268,8 @@ def _create_effects(conninfo: str) -> None:
 
 
 @contextmanager
-def _started(folder: Path) -> Iterator[Durable]:
-    server = Durable(folder, **_SETTINGS)
+def _started(folder: Path, kind: type[Durable] = Durable) -> Iterator[Durable]:
+    server = kind(folder, **_SETTINGS)
     server.start()
     try:
         yield server
@@ -259,11 +278,11 @@ def _started(folder: Path) -> Iterator[Durable]:
 
 
 @contextmanager
-def _two_servers() -> Iterator[tuple[Durable, Durable]]:
+def _two_servers(kind: type[Durable] = Durable) -> Iterator[tuple[Durable, Durable]]:
     with (
         temporary_folder() as folder,
         _started(folder / "one") as one,
-        _started(folder / "other") as other,
+        _started(folder / "other", kind) as other,
     ):
         _create_effects(other.conninfo)
         yield one, other

@@ -9,6 +9,7 @@ from tests.faults.counts import Rounds
 from tests.faults.disks import CannotMount
 from tests.faults.poolers import NoPooler
 from tests.faults.servers import Durable, durable_server
+from tests.other_version import NoOtherVersion
 from tests.patroni.packages import asked_for
 from tests.skips import skip
 
@@ -30,6 +31,8 @@ def test_promise_is_kept(server: Durable, name: str) -> None:
         counts = FAULTS[name].run(server, rounds)
     except CannotMount:
         skip("mount")
+    except NoOtherVersion:
+        skip("other_version")
     except NoPooler:
         skip("pgbouncer")
     assert counts.wrong == {}
