@@ -76,7 +76,7 @@ bench-growth: $(READY) ## measure on up to ten million messages and by up to 64 
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.report
 
 .PHONY: bench-history
-bench-history: $(READY) ## measure on up to thirty million messages, for an hour; 25 GB of disk
+bench-history: $(READY) ## measure on up to thirty million messages, for up to an hour; 25 GB of disk
 	@$(BIN)/python -m benchmarks --history $(ARGS)
 	@[ -n "$(ARGS)" ] || $(BIN)/python -m benchmarks.report
 
