@@ -29,6 +29,12 @@ UPKEEP = ("vacuum-first", "analyze", "vacuum")
 TITLE = "A store as it grows: its figures, as shares of those of the smallest one"
 
 
+def chart_part(record: Record) -> str:
+    """The chart and the rates, for the page on performance."""
+    found = rates_part(record)
+    return found if found == NOTHING else f"![{TITLE}](performance/history.svg)\n\n{found}"
+
+
 def rates_part(record: Record) -> str:
     """The rates, and the worst share of the smallest store's."""
     found = figures(record, RATES)

@@ -16,7 +16,7 @@ from benchmarks.charts import CHARTS, PLOTS, charts, drawn_figure, image, plots
 from benchmarks.compare import before_and_after, loads_table
 from benchmarks.conditions.tables import conditions_part
 from benchmarks.figures import Figure
-from benchmarks.history import bytes_part, rates_part, upkeep_part
+from benchmarks.history import bytes_part, chart_part, rates_part, upkeep_part
 from benchmarks.labels import kind_of, title_of
 from benchmarks.plots import number
 from benchmarks.record import Record, Run
@@ -295,7 +295,8 @@ PARTS: dict[str, Callable[[Record], str]] = {
     "applications": lambda record: lines_table(),
     "conditions": lambda record: conditions_part(),
     "one-server": one_server_table,
-    "history": rates_part,
+    "history": chart_part,
+    "history-rates": rates_part,
     "history-bytes": bytes_part,
     "history-upkeep": upkeep_part,
 }

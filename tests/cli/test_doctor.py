@@ -11,7 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 import pgstore
 from pgstore._core import findings
-from pgstore.cli import doctor
+from pgstore._sync.pooling import pooling
 from tests.cli.conftest import Command
 
 Store = pgstore.MessageStore[pgstore.RawMessage]
@@ -44,12 +44,12 @@ def test_doctor_tells_what_hurts_in_a_session_and_the_remedy(
 def test_doctor_finds_a_pooler_that_gives_a_session_to_each_transaction(conninfo: str) -> None:
     with (
         psycopg.connect(conninfo, autocommit=True) as one,
-        psycopg.connect(conninfo) as another,
+        psycopg.connect(conninfo, autocommit=True) as another,
         psycopg.connect(conninfo, autocommit=True) as shared,
     ):
-        assert doctor._pooling(one, another).status == "ok"
+        assert pooling(one, another).status == "ok"
         # To such a pooler's clients, two connections can be one session.
-        assert doctor._pooling(shared, shared).status == "warn"
+        assert pooling(shared, shared).status == "warn"
 
 
 def test_doctor_names_commands_and_has_no_remedy_for_what_is_fine(
