@@ -206,13 +206,15 @@ class Move:
         )
 
     def _is_open_there(self) -> bool:
-        """Whether the store was opened at the target: from then on there is no way back."""
-        return (
-            self._has_store(self.source)
-            and self._has_store(self.target)
-            and self.source.fence == self.target.place
-            and self.target.fence is None
-        )
+        """Whether the store was opened at the target: from then on there is no way back.
+
+        Somebody may have dropped the closed one since: the publication of the move is still there.
+        """
+        if not self._has_store(self.target) or self.target.fence is not None:
+            return False
+        if self._has_store(self.source):
+            return self.source.fence == self.target.place
+        return moves_to(self.source) == self.target.place
 
     def _install(self) -> None:
         """Make the store at the target, closed: nobody is to read what is not complete."""

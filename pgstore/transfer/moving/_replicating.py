@@ -20,6 +20,13 @@ _CLOSE = 1 << 20
 # workers while no table is copied.
 _NO_WORKER = 60.0
 _ERRORS = 3
+# Its commits do not wait for standbys: one after the other, they would fall behind the source's. The
+# comparison finds what a failover of the target loses by that.
+_SUBSCRIBE = (
+    "CREATE SUBSCRIPTION {name} CONNECTION {source} PUBLICATION {name}"
+    " WITH (create_slot = false, slot_name = {text}, synchronous_commit = off)"
+)
+_REPLICATE_FROM = "--replicate-from says how the target's server connects to the source"
 _SEE_LOG = "its server's log says why: often it cannot connect to the source, or not read there"
 
 
@@ -37,26 +44,31 @@ class Replication:
     def begin(self, conninfo: str) -> None:
         """Make publication, slot and subscription, as far as they are not there."""
         if not self._source.has(q.MOVES_TO, self._name):
-            tables = self._source.listed(self._source.names(q.TABLES))
-            with self._source.conn.transaction():
-                self._source.conn.execute(
-                    sql.SQL("CREATE PUBLICATION {} FOR TABLE {}").format(
-                        sql.Identifier(self._name), tables
-                    )
-                )
-                self._source.do(
-                    "COMMENT ON PUBLICATION {name} IS {place}",
-                    name=self._name,
-                    place=Text(self._target.place),
-                )
+            self._publish()
         if self._target.has(q.SUBSCRIPTION, self._name):
             self._refuse_lost()
+            # The address or the password may be another one since, or was a mistake.
+            self._subscribe("ALTER SUBSCRIPTION {name} CONNECTION {source}", conninfo)
             return
         # A slot that a move has left which was cut off between the two.
         self._drop_slot(self._name)
         # Not by CREATE SUBSCRIPTION: between two databases of one server that waits for itself.
         self._make_slot()
-        self._subscribe(conninfo)
+        self._subscribe(_SUBSCRIBE, conninfo)
+
+    def _publish(self) -> None:
+        tables = self._source.listed(self._source.names(q.TABLES))
+        with self._source.conn.transaction():
+            self._source.conn.execute(
+                sql.SQL("CREATE PUBLICATION {} FOR TABLE {}").format(
+                    sql.Identifier(self._name), tables
+                )
+            )
+            self._source.do(
+                "COMMENT ON PUBLICATION {name} IS {place}",
+                name=self._name,
+                place=Text(self._target.place),
+            )
 
     def _make_slot(self) -> None:
         """Make the slot: PostgreSQL waits for all transactions of the server that have written."""
@@ -72,24 +84,22 @@ class Replication:
                 hint="end them, or move the store with more --patience; nothing was closed",
             ) from None
 
-    def _subscribe(self, conninfo: str) -> None:
-        # Its commits do not wait for standbys: one after the other, they would fall behind the
-        # source's. The comparison finds what a failover of the target loses by that.
-        statement = quoted(
-            "CREATE SUBSCRIPTION {name} CONNECTION {source} PUBLICATION {name}"
-            " WITH (create_slot = false, slot_name = {text}, synchronous_commit = off)",
-            name=self._name,
-            source=Text(conninfo),
-            text=Text(self._name),
-        )
+    def _subscribe(self, words: str, conninfo: str) -> None:
+        statement = quoted(words, name=self._name, source=Text(conninfo), text=Text(self._name))
         try:
             with self._target.conn.transaction():
                 self._target.rows(q.SET_SUBSCRIBE, statement.as_string())
                 self._target.conn.execute(q.SUBSCRIBE)
+                # PostgreSQL only warns that a database has no such publication.
+                if not self._target.has(q.COPIED, self._name):
+                    raise MoveError(
+                        "the connection for the replication does not lead to the source",
+                        hint=_REPLICATE_FROM,
+                    )
         except psycopg.Error as error:
             raise MoveError(
                 f"the target cannot subscribe: {error.diag.message_primary or error}",
-                hint="--replicate-from says how the target's server connects to the source",
+                hint=_REPLICATE_FROM,
             ) from None
 
     def wait_for_copy(self) -> None:
