@@ -14,13 +14,13 @@ def test_move_that_was_not_cleaned_up_is_finished_before_the_next_one(places: Pl
     """Its subscription would make the next but one take the closed store for a copy."""
     run_until(places, "clean")
     rows(places.target, WRITE)
-    with pytest.raises(MoveError, match="another move of the store: .*not finished") as caught:
-        move(places.back(), replace_closed=True)
+    with pytest.raises(MoveError, match="the one to here is not finished") as caught:
+        move(places.back())
     assert "again" in str(caught.value.hint)
     move(places)
     assert left_behind(places.source) == left_behind(places.target) == []
-    move(places.back(), replace_closed=True)
-    move(places, replace_closed=True)
+    move(places.back())
+    move(places)
     assert rows(places.target, COUNT) == [(1,)]
 
 
@@ -40,17 +40,22 @@ def test_move_is_finished_though_the_closed_store_was_dropped(places: Places) ->
     assert rows(places.source, COUNT) == [(1,)]
 
 
-def test_publication_that_a_move_has_left_is_made_anew(places: Places) -> None:
+def test_publication_that_a_move_has_left_is_taken_back(places: Places) -> None:
     """It has lost its tables with the closed store that was replaced."""
+    rows(places.source, WRITE)
     run_until(places, "clean")
     with psycopg.connect(places.target, autocommit=True) as conn:
         ((name,),) = conn.execute("SELECT subname FROM pg_subscription").fetchall()
         for words in ("ALTER {} DISABLE", "ALTER {} SET (slot_name = NONE)", "DROP {}"):
             conn.execute(words.format(f"SUBSCRIPTION {name}").encode())
-    move(places.back(), replace_closed=True)
+    move(places.back())
+    with Move(places.source, places.target, store=STORE, directory=places.directory) as found:
+        with pytest.raises(MoveError, match="--abort"):
+            found.run()
+        found.abort()
     rows(places.source, WRITE)
-    move(places, replace_closed=True)
-    assert rows(places.target, COUNT) == [(1,)]
+    move(places)
+    assert rows(places.target, COUNT) == [(2,)]
     assert left_behind(places.source) == left_behind(places.target) == []
 
 

@@ -7,7 +7,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pgstore._core import sql_files
 from pgstore._sync.installer import applied_migrations, problem_of
-from pgstore.errors import StoreNotInDirectoryError
+from pgstore.errors import StoreNotInDirectoryError, StoreNotInstalledError
 from pgstore.transfer.moving import _sql as q
 from pgstore.transfer.moving._place import End
 from pgstore.transfer.moving._rights import missing_roles
@@ -43,9 +43,11 @@ def look(
     """Look at both servers, and at the directory."""
     problem = problem_of(applied_migrations(source.conn, source.statements), source.store)
     version = f"schema version {sql_files.migrations()[-1].number}"
-    found = [
-        Finding("store", str(problem or version), problem is not None, "install this release there")
-    ]
+    said, remedy = str(problem or version), "install this release there"
+    if isinstance(problem, StoreNotInstalledError):
+        # Its advice is to install one.
+        said, remedy = said.partition(";")[0], "look at the store's name, and at its database"
+    found = [Finding("store", said, problem is not None, remedy)]
     if problem is not None:
         return found
     owns = source.rows(q.SOURCE, source.store, source.store)[0][5]

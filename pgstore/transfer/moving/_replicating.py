@@ -20,8 +20,8 @@ _CLOSE = 1 << 20
 # workers while no table is copied.
 _NO_WORKER = 60.0
 _ERRORS = 3
-# Its commits do not wait for standbys: one after the other, they would fall behind the source's. The
-# comparison finds what a failover of the target loses by that.
+# Its commits do not wait for standbys: one after the other, they would fall behind the source's.
+# The comparison finds what a failover of the target loses by that.
 _SUBSCRIBE = (
     "CREATE SUBSCRIPTION {name} CONNECTION {source} PUBLICATION {name}"
     " WITH (create_slot = false, slot_name = {text}, synchronous_commit = off)"
