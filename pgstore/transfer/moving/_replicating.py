@@ -16,10 +16,10 @@ from pgstore.transfer.moving._place import End, Text, quoted
 _SLOW, _FAST = 0.2, 0.01
 # A target that is behind by less than that has caught up: the rest takes some milliseconds.
 _CLOSE = 1 << 20
-# Seconds without a worker of the subscription after which something is wrong, and errors of its
-# workers while no table is copied.
+# Seconds without a worker of the subscription after which something is wrong; and errors of its
+# workers, and seconds, in which no table is copied: one that begins again finds its slot in use.
 _NO_WORKER = 60.0
-_ERRORS = 3
+_ERRORS, _FAILING = 3, 10.0
 # Its commits do not wait for standbys: one after the other, they would fall behind the source's.
 # The comparison finds what a failover of the target loses by that.
 _SUBSCRIBE = (
@@ -41,14 +41,18 @@ class Replication:
         self._step = step
         self._name = name_of(source.store)
 
-    def begin(self, conninfo: str) -> None:
-        """Make publication, slot and subscription, as far as they are not there."""
+    def begin(self, conninfo: str, *, anew: bool) -> None:
+        """Make publication, slot and subscription, as far as they are not there.
+
+        A subscription that is there connects as `conninfo` says if `anew`: a password has changed,
+        or the first one was a mistake.
+        """
         if not self._source.has(q.MOVES_TO, self._name):
             self._publish()
         if self._target.has(q.SUBSCRIPTION, self._name):
             self._refuse_lost()
-            # The address or the password may be another one since, or was a mistake.
-            self._subscribe("ALTER SUBSCRIPTION {name} CONNECTION {source}", conninfo)
+            if anew:
+                self._subscribe("ALTER SUBSCRIPTION {name} CONNECTION {source}", conninfo)
             return
         # A slot that a move has left which was cut off between the two.
         self._drop_slot(self._name)
@@ -105,7 +109,8 @@ class Replication:
     def wait_for_copy(self) -> None:
         """Wait until the target has what is there, and keeps up."""
         self._step("copy", "")
-        worked, before = time.monotonic(), (-1, 0)
+        worked = time.monotonic()
+        before = -1, 0, worked
         here = self._source.value(q.BYTES, self._source.store) >> 20
         while True:
             ((tables, copied, works),) = self._target.rows(q.COPIED, self._name) or [(1, 0, False)]
@@ -124,8 +129,9 @@ class Replication:
             if works:
                 worked = time.monotonic()
             if copied != before[0]:
-                before = copied, errors
-            if time.monotonic() > worked + _NO_WORKER or errors >= before[1] + _ERRORS:
+                before = copied, errors, time.monotonic()
+            fails = errors >= before[1] + _ERRORS and time.monotonic() > before[2] + _FAILING
+            if fails or time.monotonic() > worked + _NO_WORKER:
                 self._refuse_lost()
                 raise MoveError("the target does not replicate", hint=_SEE_LOG)
             time.sleep(_SLOW)
