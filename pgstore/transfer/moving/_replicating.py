@@ -27,7 +27,10 @@ _SUBSCRIBE = (
     " WITH (create_slot = false, slot_name = {text}, synchronous_commit = off)"
 )
 _REPLICATE_FROM = "--replicate-from says how the target's server connects to the source"
-_SEE_LOG = "its server's log says why: often it cannot connect to the source, or not read there"
+_SEE_LOG = (
+    "its server's log says why: often it cannot connect to the source (--replicate-from says how),"
+    " or not read there"
+)
 
 
 class Replication:
