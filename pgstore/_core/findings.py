@@ -216,9 +216,10 @@ def of_missing_right(role: str, store: str) -> Finding:
     )
 
 
-def of_closed(conninfo: str) -> Finding:
+def of_closed(conninfo: str, store: str) -> Finding:
     """In the place of the rows of health(), of a store that has moved to another place."""
-    remedy = f"connect there: pgstore doctor --conninfo {shlex.quote(conninfo)}"
+    command = _command(store, f"doctor --conninfo {shlex.quote(conninfo)}")
+    remedy = f"connect there: {command}"
     return Finding("open", "fail", f"closed; the store is at {conninfo}", remedy)
 
 

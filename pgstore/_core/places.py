@@ -92,14 +92,18 @@ def of_the_directory() -> Iterator[None]:
     try:
         yield
     except psycopg.errors.UndefinedTable as error:
-        error.add_note("there is no directory in this database: Directory.install() makes it")
+        error.add_note(
+            "there is no directory in this database: Directory.install() makes it, and pgstore"
+            " stores --add"
+        )
         raise
     except psycopg.errors.InsufficientPrivilege as error:
         # Instead of the note about the rights of stores.
         error.__notes__ = [
             error.diag.message_hint
             or "to read the directory takes USAGE on the schema pgstore_directory and SELECT on its"
-            " table stores; to make it, CREATE in the database"
+            " table stores; to change it, INSERT, UPDATE and DELETE too; to make it, CREATE in the"
+            " database"
         ]
         raise
     except psycopg.OperationalError as error:

@@ -1,5 +1,6 @@
 """Errors in one line, and the meaning of the exit codes."""
 
+import json
 import os
 import re
 import sys
@@ -93,6 +94,8 @@ def format_error(error: Exception) -> str:
         case psycopg.Error():
             message = error.diag.message_primary or message
             hint = error.diag.message_hint or "; ".join(getattr(error, "__notes__", ()))
+            if isinstance(error, psycopg.errors.LockNotAvailable):
+                message += _transactions(error.diag.message_detail)
             if error.sqlstate:
                 message = f"{message} ({error.sqlstate})"
             elif message.count("\n\t") == 1:  # libpq's advice: Is the server running …?
@@ -114,6 +117,19 @@ def format_error(error: Exception) -> str:
             hint = "--debug shows where"
     line = f"error: {one_line(message)}"
     return f"{line}\nhint: {one_line(hint)}" if hint else line
+
+
+def _transactions(detail: str | None) -> str:
+    """The transactions in the way of a fence, from the error's DETAIL: its hint is about them."""
+    try:
+        found = json.loads(detail or "{}")["transactions"] or []
+    except (ValueError, LookupError):
+        return ""
+    named = [
+        f"{'gid' if one['pid'] is None else 'pid'} {one['pid'] or one['gid']} ({one['role']})"
+        for one in found
+    ]
+    return ": " + ", ".join(named) if named else ""
 
 
 def format_usage(error: Any) -> str:

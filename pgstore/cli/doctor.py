@@ -81,7 +81,7 @@ def _store(call: Call, session: Session) -> "list[Finding]":
     except InsufficientPrivilege:
         return [here, findings.of_missing_right(session.conn.info.user, call.store)]
     except StoreMovedError as error:
-        return [here, findings.of_closed(error.conninfo)]
+        return [here, findings.of_closed(error.conninfo, call.store)]
 
 
 def _tell(call: Call, checks: "list[Finding]") -> None:

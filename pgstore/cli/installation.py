@@ -27,6 +27,8 @@ FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relkind = 'r'
 """
 
+_FENCE = "SELECT f.new_conninfo FROM STORE.fence_of_store() AS f"
+
 # The store that Message DB's interface is over, by the catalog: a function in a schema of that name
 # may be a stranger's.
 _INTERFACE = """
@@ -132,6 +134,8 @@ def status(call: Call) -> None:
         state = "up to date" if applied == sql_files.checksums() else "run pgstore upgrade"
         if max(applied) > newest:
             state = "newer than this package"
+        if place := _fence(session):
+            state = f"closed; the store is at {place}"
         call.out.record(
             {
                 "store": call.store,
@@ -341,6 +345,16 @@ def _tell_whether_current(call: Call, applied: dict[int, str], *, current: bool)
         behind = f"has the functions of another release of schema version {newest}"
     call.out.done(f"Store {call.store} {behind}.", **fields)
     raise typer.Exit(WRONG_STORE)
+
+
+def _fence(session: Session) -> str | None:
+    """Where a closed store is instead; None also for a role, or a store, that cannot tell."""
+    from psycopg.errors import InsufficientPrivilege, UndefinedFunction
+
+    try:
+        return next((row["new_conninfo"] for row in session.rows(_FENCE)), None)
+    except (InsufficientPrivilege, UndefinedFunction):
+        return None
 
 
 def _applied(

@@ -77,9 +77,10 @@ def move(
     if dry_run and abort:
         raise CommandError("--dry-run and --abort exclude one another", code=USAGE)
     listed = None if directory is None else Directory(directory)
+    steps: set[str] = set()
     with (
         _interrupted(),
-        _progress(call) as told,
+        _progress(call, steps) as told,
         transfer.Move(
             call.target.conninfo,
             to,
@@ -90,6 +91,7 @@ def move(
             patience=patience,
             progress=told,
         ) as found,
+        _unfinished(call, found, steps),
     ):
         if dry_run:
             _tell_findings(call, found.check())
@@ -143,7 +145,39 @@ def _interrupted() -> Iterator[None]:
 
 
 @contextmanager
-def _progress(call: Call) -> Iterator[Callable[[str, str], None]]:
+def _unfinished(call: Call, found: Any, steps: set[str]) -> Iterator[None]:
+    """Say what to do about a move that has begun and ends before its end."""
+    try:
+        yield
+    except BaseException:
+        if "switch" in steps:
+            call.out.note(
+                f"Store {found.store} is open at {found.target.place}. The move is not finished:"
+                " run it again."
+            )
+        elif steps:
+            call.out.note(
+                f"The move of store {found.store} is not finished: it continues when it is run"
+                " again, and --abort takes it back. Until then the source can keep its write-ahead"
+                " log for it."
+            )
+        raise
+
+
+@contextmanager
+def _progress(call: Call, steps: set[str]) -> Iterator[Callable[[str, str], None]]:
+    """Show the step of a move, and note those that have begun."""
+    with _shown(call) as shown:
+
+        def tell(step: str, detail: str) -> None:
+            steps.add(step)
+            shown(step, detail)
+
+        yield tell
+
+
+@contextmanager
+def _shown(call: Call) -> Iterator[Callable[[str, str], None]]:
     """Show the step of a move on stderr: a bar on a terminal, a line a step otherwise."""
     if call.out.json:
         yield lambda step, detail: None

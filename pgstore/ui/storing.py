@@ -142,7 +142,7 @@ async def _health(page: Page) -> list[Finding]:
         try:
             return await page.console.read(findings.of_health, statements.HEALTH)
         except StoreMovedError as error:
-            return [findings.of_closed(error.conninfo)]
+            return [findings.of_closed(error.conninfo, page.console.name)]
     return [findings.of_missing_right(page.rights.role, page.console.name)]
 
 

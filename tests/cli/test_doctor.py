@@ -3,6 +3,7 @@
 import re
 import shlex
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -92,9 +93,35 @@ def test_doctor_tells_where_a_closed_store_is(
     assert done.code == 1
     assert found["status"] == "fail"
     assert place in found["value"]
-    assert shlex.quote(place) in found["remedy"]
+    assert f"{shlex.quote(place)} --store {schema}" in found["remedy"]
     admin.execute(sql.SQL("SELECT {}.lift_fence()").format(sql.Identifier(schema)))
     assert "open" not in {row["name"] for row in run_here("doctor", "--json").rows}
+
+
+def test_status_tells_where_a_closed_store_is(
+    store: Store, admin: psycopg.Connection[Any], schema: str, conninfo: str, run_here: Command
+) -> None:
+    def state(*arguments: str) -> str:
+        (row,) = run_here("status", "--json", *arguments).rows
+        return str(row["state"])
+
+    assert state() == "up to date"
+    admin.execute(sql.SQL("SELECT {}.fence_store('host=other')").format(sql.Identifier(schema)))
+    assert state() == "closed; the store is at host=other"
+    # A role that may read, and no more, may not know.
+    role = f"role_{uuid4().hex[:12]}"
+    admin.execute(
+        sql.SQL("CREATE ROLE {0}; GRANT USAGE ON SCHEMA {1} TO {0}").format(
+            sql.Identifier(role), sql.Identifier(schema)
+        )
+    )
+    try:
+        grant = "GRANT EXECUTE ON FUNCTION {0}.applied_migrations, {0}.needed_version TO {1}"
+        admin.execute(sql.SQL(grant).format(sql.Identifier(schema), sql.Identifier(role)))
+        as_role = make_conninfo(conninfo, options=f"-c role={role}")
+        assert state("--conninfo", as_role) == "up to date"
+    finally:
+        admin.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(sql.Identifier(role)))
 
 
 def test_doctor_finds_what_a_move_has_left_behind(

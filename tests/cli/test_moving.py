@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 import pgstore
 from pgstore._core.places import place_of
@@ -147,6 +148,42 @@ def test_move_that_is_ended_while_the_store_is_closed_opens_it_again(
         conn.execute("SELECT shop.write_message('note-1', 'Noted', '{}')")
         other.rollback()
     assert run(*words, env={}).returncode == 0
+
+
+def test_move_that_ends_before_its_end_says_how_to_continue(
+    servers: tuple[str, str], store: str, run_here: Command
+) -> None:
+    source, target = servers
+    words = ("move", store, "--conninfo", source, "--to", target)
+    # Nothing has begun.
+    assert "--abort" not in run_here(*words[:-1], make_conninfo(target, dbname="none")).err
+    missing = run_here("move", "shpo", *words[2:])
+    assert "install" not in missing.err
+    assert "no store 'shpo'" in missing.err
+    with psycopg.connect(source) as writer:
+        _end_at(servers, store, "fence")
+        writer.execute("SELECT shop.write_message('note-1', 'Noted', '{}')")
+        done = run_here(*words, "--patience", "0.2")
+        assert done.code == 1
+        # The hint says how to end them.
+        assert f"pid {writer.info.backend_pid} ({writer.info.user})" in done.err
+        assert "continues when it is run again, and --abort takes it back" in done.err
+        assert "--abort" in run_here(*words, "--patience", "0.2", "--json").err
+    _end_at(servers, store, "switch")
+    # There is no directory.
+    done = run_here(*words, "--directory", make_conninfo(target, dbname="template1"))
+    assert done.code == 1
+    assert f"is open at {place_of(target)}" in done.err
+    assert run_here(*words).code == 0
+
+
+def _end_at(servers: tuple[str, str], store: str, last: str) -> None:
+    def told(step: str, detail: str) -> None:
+        if step == last:
+            raise InterruptedError(step)
+
+    with Move(*servers, store=store, progress=told) as found, pytest.raises(InterruptedError):
+        found.run()
 
 
 def test_password_is_in_no_output(servers: tuple[str, str], store: str) -> None:

@@ -7,7 +7,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pgstore._core import sql_files
 from pgstore._sync.installer import applied_migrations, problem_of
-from pgstore.errors import StoreNotInDirectoryError
+from pgstore.errors import StoreNotInDirectoryError, StoreNotInstalledError
 from pgstore.transfer.moving import _sql as q
 from pgstore.transfer.moving._place import End
 from pgstore.transfer.moving._rights import missing_roles
@@ -15,6 +15,12 @@ from pgstore.transfer.verify import objects_in_store
 
 if TYPE_CHECKING:
     from pgstore._sync.directory import Directory
+
+_FINISH = "finish it, or take it back: pgstore move … --abort"
+_FINISH_FORMER = (
+    "run that move again: it removes what it has left; if the former server is gone, drop the"
+    " subscription"
+)
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -37,9 +43,11 @@ def look(
     """Look at both servers, and at the directory."""
     problem = problem_of(applied_migrations(source.conn, source.statements), source.store)
     version = f"schema version {sql_files.migrations()[-1].number}"
-    found = [
-        Finding("store", str(problem or version), problem is not None, "install this release there")
-    ]
+    said, remedy = str(problem or version), "install this release there"
+    if isinstance(problem, StoreNotInstalledError):
+        # Its advice is to install one.
+        said, remedy = said.partition(";")[0], "look at the store's name, and at its database"
+    found = [Finding("store", said, problem is not None, remedy)]
     if problem is not None:
         return found
     owns = source.rows(q.SOURCE, source.store, source.store)[0][5]
@@ -68,6 +76,10 @@ def moves_to(source: End) -> str | None:
 def _of_move(source: End, target: End, begun: bool) -> list[Finding]:
     place, other = source.fence, moves_to(source)
     closed = place is not None and not (begun and place == target.place)
+    move, remedy = "none" if begun or other is None else f"to {other}", _FINISH
+    # With its subscription the next move to here would take the closed store for its copy.
+    if place is None and source.has(q.SUBSCRIPTION, name_of(source.store)):
+        move, remedy = "the one to here is not finished", _FINISH_FORMER
     parts: dict[str, Any] = conninfo_to_dict(target.place)
     has_host = any(parts.get(name) for name in ("host", "hostaddr", "service"))
     return [
@@ -79,9 +91,9 @@ def _of_move(source: End, target: End, begun: bool) -> list[Finding]:
         ),
         Finding(
             "another move of the store",
-            "none" if begun or other is None else f"to {other}",
-            other is not None and not begun,
-            "finish it, or take it back: pgstore move … --abort",
+            move,
+            move != "none",
+            remedy,
         ),
         # Programs elsewhere would look for it on their own machine.
         Finding(
@@ -202,9 +214,9 @@ def _of_roles(source: End, target: End, replicate_from: str) -> list[Finding]:
     ]
 
 
-def owner_of(end: End) -> str:
-    """The role that owns the store."""
-    owner: str = end.rows(q.SOURCE, end.store, end.store)[0][6]
+def owner_of(end: End) -> str | None:
+    """The role that owns the store's schema; None if there is no such schema."""
+    owner: str | None = end.rows(q.SOURCE, end.store, end.store)[0][6]
     return owner
 
 
@@ -218,9 +230,12 @@ def has_begun(source: End, target: End) -> bool:
 def _state(source: End, target: End, replaces_closed: bool) -> tuple[str, bool]:
     if not target.has(q.IS_THERE, target.store):
         alien = target.value(q.ALIENS, target.store)
-        if alien is None:
-            return "not there yet", False
-        return f"its schema is there, and has no store, but {alien}", True
+        if alien is not None:
+            return f"its schema is there, and has no store, but {alien}", True
+        # An empty one is used, if it is the owner's.
+        if owner_of(target) not in (None, owner_of(source)):
+            return f"its schema is owned by {owner_of(target)}", True
+        return "not there yet", False
     problem = problem_of(applied_migrations(target.conn, target.statements), target.store)
     if problem is not None:
         return str(problem), True
@@ -252,7 +267,10 @@ def _listed(source: End, directory: "Directory | None") -> list[Finding]:
         return [Finding("directory", str(error), False)]
     return [
         Finding(
-            "directory", place, place != source.place, "give the source as the directory has it"
+            "directory",
+            place,
+            place != source.place,
+            "give the source as the directory has it, or correct that: pgstore stores --add",
         )
     ]
 

@@ -70,7 +70,7 @@ class Move:
             source, target: connection strings of the databases, for the store's owner.
             directory: where to write down the new place.
             replicate_from: how the target's server connects to the source's: with the right to
-                replicate. Without it, as `source`.
+                replicate. Without it, as `source`, or as before where a move continues.
             replace_closed: drop the store that is closed at the target since it moved from there.
             patience: seconds to wait for open transactions, and for the last messages to arrive,
                 before the store is opened again where it was.
@@ -89,6 +89,7 @@ class Move:
             )
         # The target's server connects by it: a wrong one would be an error in its log only.
         self._replicate_from = checked(replicate_from or source)
+        self._replicates_anew = replicate_from is not None
         self.source = End(source, store)
         try:
             self.target = End(target, store)
@@ -206,13 +207,15 @@ class Move:
         )
 
     def _is_open_there(self) -> bool:
-        """Whether the store was opened at the target: from then on there is no way back."""
-        return (
-            self._has_store(self.source)
-            and self._has_store(self.target)
-            and self.source.fence == self.target.place
-            and self.target.fence is None
-        )
+        """Whether the store was opened at the target: from then on there is no way back.
+
+        Somebody may have dropped the closed one since: the publication of the move is still there.
+        """
+        if not self._has_store(self.target) or self.target.fence is not None:
+            return False
+        if self._has_store(self.source):
+            return self.source.fence == self.target.place
+        return moves_to(self.source) == self.target.place
 
     def _install(self) -> None:
         """Make the store at the target, closed: nobody is to read what is not complete."""
@@ -236,7 +239,7 @@ class Move:
         self._step("publish", "")
         if self._directory is not None:
             self._directory._run(PUT, (self.store, self.source.place, "moving"))
-        self._replication.begin(self._replicate_from)
+        self._replication.begin(self._replicate_from, anew=self._replicates_anew)
 
     def _compare(self) -> None:
         """Compare what takes long, and give rights, while the store is open."""

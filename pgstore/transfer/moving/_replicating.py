@@ -16,11 +16,21 @@ from pgstore.transfer.moving._place import End, Text, quoted
 _SLOW, _FAST = 0.2, 0.01
 # A target that is behind by less than that has caught up: the rest takes some milliseconds.
 _CLOSE = 1 << 20
-# Seconds without a worker of the subscription after which something is wrong, and errors of its
-# workers while no table is copied.
+# Seconds without a worker of the subscription after which something is wrong; and errors of its
+# workers, and seconds, in which no table is copied: one that begins again finds its slot in use.
 _NO_WORKER = 60.0
-_ERRORS = 3
-_SEE_LOG = "its server's log says why: often it cannot connect to the source, or not read there"
+_ERRORS, _FAILING = 3, 10.0
+# Its commits do not wait for standbys: one after the other, they would fall behind the source's.
+# The comparison finds what a failover of the target loses by that.
+_SUBSCRIBE = (
+    "CREATE SUBSCRIPTION {name} CONNECTION {source} PUBLICATION {name}"
+    " WITH (create_slot = false, slot_name = {text}, synchronous_commit = off)"
+)
+_REPLICATE_FROM = "--replicate-from says how the target's server connects to the source"
+_SEE_LOG = (
+    "its server's log says why: often it cannot connect to the source (--replicate-from says how),"
+    " or not read there"
+)
 
 
 class Replication:
@@ -34,29 +44,38 @@ class Replication:
         self._step = step
         self._name = name_of(source.store)
 
-    def begin(self, conninfo: str) -> None:
-        """Make publication, slot and subscription, as far as they are not there."""
+    def begin(self, conninfo: str, *, anew: bool) -> None:
+        """Make publication, slot and subscription, as far as they are not there.
+
+        A subscription that is there connects as `conninfo` says if `anew`: a password has changed,
+        or the first one was a mistake.
+        """
         if not self._source.has(q.MOVES_TO, self._name):
-            tables = self._source.listed(self._source.names(q.TABLES))
-            with self._source.conn.transaction():
-                self._source.conn.execute(
-                    sql.SQL("CREATE PUBLICATION {} FOR TABLE {}").format(
-                        sql.Identifier(self._name), tables
-                    )
-                )
-                self._source.do(
-                    "COMMENT ON PUBLICATION {name} IS {place}",
-                    name=self._name,
-                    place=Text(self._target.place),
-                )
+            self._publish()
         if self._target.has(q.SUBSCRIPTION, self._name):
             self._refuse_lost()
+            if anew:
+                self._subscribe("ALTER SUBSCRIPTION {name} CONNECTION {source}", conninfo)
             return
         # A slot that a move has left which was cut off between the two.
         self._drop_slot(self._name)
         # Not by CREATE SUBSCRIPTION: between two databases of one server that waits for itself.
         self._make_slot()
-        self._subscribe(conninfo)
+        self._subscribe(_SUBSCRIBE, conninfo)
+
+    def _publish(self) -> None:
+        tables = self._source.listed(self._source.names(q.TABLES))
+        with self._source.conn.transaction():
+            self._source.conn.execute(
+                sql.SQL("CREATE PUBLICATION {} FOR TABLE {}").format(
+                    sql.Identifier(self._name), tables
+                )
+            )
+            self._source.do(
+                "COMMENT ON PUBLICATION {name} IS {place}",
+                name=self._name,
+                place=Text(self._target.place),
+            )
 
     def _make_slot(self) -> None:
         """Make the slot: PostgreSQL waits for all transactions of the server that have written."""
@@ -72,30 +91,29 @@ class Replication:
                 hint="end them, or move the store with more --patience; nothing was closed",
             ) from None
 
-    def _subscribe(self, conninfo: str) -> None:
-        # Its commits do not wait for standbys: one after the other, they would fall behind the
-        # source's. The comparison finds what a failover of the target loses by that.
-        statement = quoted(
-            "CREATE SUBSCRIPTION {name} CONNECTION {source} PUBLICATION {name}"
-            " WITH (create_slot = false, slot_name = {text}, synchronous_commit = off)",
-            name=self._name,
-            source=Text(conninfo),
-            text=Text(self._name),
-        )
+    def _subscribe(self, words: str, conninfo: str) -> None:
+        statement = quoted(words, name=self._name, source=Text(conninfo), text=Text(self._name))
         try:
             with self._target.conn.transaction():
                 self._target.rows(q.SET_SUBSCRIBE, statement.as_string())
                 self._target.conn.execute(q.SUBSCRIBE)
+                # PostgreSQL only warns that a database has no such publication.
+                if not self._target.has(q.COPIED, self._name):
+                    raise MoveError(
+                        "the connection for the replication does not lead to the source",
+                        hint=_REPLICATE_FROM,
+                    )
         except psycopg.Error as error:
             raise MoveError(
                 f"the target cannot subscribe: {error.diag.message_primary or error}",
-                hint="--replicate-from says how the target's server connects to the source",
+                hint=_REPLICATE_FROM,
             ) from None
 
     def wait_for_copy(self) -> None:
         """Wait until the target has what is there, and keeps up."""
         self._step("copy", "")
-        worked, before = time.monotonic(), (-1, 0)
+        worked = time.monotonic()
+        before = -1, 0, worked
         here = self._source.value(q.BYTES, self._source.store) >> 20
         while True:
             ((tables, copied, works),) = self._target.rows(q.COPIED, self._name) or [(1, 0, False)]
@@ -114,8 +132,9 @@ class Replication:
             if works:
                 worked = time.monotonic()
             if copied != before[0]:
-                before = copied, errors
-            if time.monotonic() > worked + _NO_WORKER or errors >= before[1] + _ERRORS:
+                before = copied, errors, time.monotonic()
+            fails = errors >= before[1] + _ERRORS and time.monotonic() > before[2] + _FAILING
+            if fails or time.monotonic() > worked + _NO_WORKER:
                 self._refuse_lost()
                 raise MoveError("the target does not replicate", hint=_SEE_LOG)
             time.sleep(_SLOW)
