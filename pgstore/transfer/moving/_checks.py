@@ -61,7 +61,7 @@ def look(
 
 def moves_to(source: End) -> str | None:
     """Where a move has begun to that was neither finished nor taken back; None if there is none."""
-    place: str | None = source.value(q.MOVES_TO, name_of(source.store))
+    place: str | None = source.value(q.MOVES_TO, name_of(source))
     return place
 
 
@@ -211,7 +211,7 @@ def owner_of(end: End) -> str:
 def has_begun(source: End, target: End) -> bool:
     """Whether a move to there was cut off. The store may also have moved from there before."""
     return target.fence == source.place and (
-        target.has(q.SUBSCRIPTION, name_of(target.store)) or bool(target.value(q.IS_NEW))
+        target.has(q.SUBSCRIPTION, name_of(source)) or bool(target.value(q.IS_NEW))
     )
 
 
@@ -261,8 +261,12 @@ def _yes(value: bool | None) -> str:
     return "yes" if value else "no"
 
 
-def name_of(store: str) -> str:
-    """The name of publication, slot and subscription: one move of a store at a time."""
+def name_of(source: End) -> str:
+    """The name of publication, slot and subscription: one move of a store at a time.
+
+    The database is part of it, because a slot's name is one of the whole server.
+    """
     from hashlib import sha256
 
-    return "pgstore_move_" + sha256(store.encode()).hexdigest()[:16]
+    both = f"{source.value(q.DATABASE)}\0{source.store}"
+    return "pgstore_move_" + sha256(both.encode()).hexdigest()[:16]

@@ -32,7 +32,7 @@ class Replication:
         self._source, self._target = source, target
         self._patience = patience
         self._step = step
-        self._name = name_of(source.store)
+        self._name = name_of(source)
 
     def begin(self, conninfo: str) -> None:
         """Make publication, slot and subscription, as far as they are not there."""
