@@ -7,10 +7,11 @@ import pytest
 
 import pgstore
 from pgstore._core.places import place_of
+from pgstore.embedded import Server
 from pgstore.transfer import Move, MoveError
 from pgstore.transfer.moving import _move
 from pgstore.transfer.moving import _sql as q
-from tests.embedded.moving import STORE, Places, do, left_behind, move, rows, run_until
+from tests.embedded.moving import SETTINGS, STORE, Places, do, left_behind, move, rows, run_until
 from tests.embedded.test_move_edges import FENCES, at, wrong
 from tests.standbys import until
 
@@ -157,3 +158,78 @@ def test_copy_answers_for_a_time_after_a_move_was_taken_back(
         found.abort()
     assert len(waits) == 1
     do(places.target, "CREATE SCHEMA bank")  # the copy is gone
+
+
+def test_slot_that_the_source_has_given_up_is_told(places: Places) -> None:
+    """The target has missed changes: PostgreSQL keeps the slot, and sends nothing."""
+    run_until(places, "fence")
+    ((name,),) = rows(places.target, "SELECT subname FROM pg_subscription WHERE subenabled")
+    do(places.target, f"ALTER SUBSCRIPTION {name} DISABLE")
+    do(places.source, "ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
+    try:
+        rows(places.source, "SELECT pg_reload_conf()")
+
+        def is_lost() -> bool:
+            rows(places.source, "SELECT pg_logical_emit_message(true, 'x', 'x'), pg_switch_wal()")
+            do(places.source, "CHECKPOINT")
+            found = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND wal_status = 'lost'"
+            return rows(places.source, found, name) != []
+
+        until(is_lost)
+    finally:
+        do(places.source, "ALTER SYSTEM RESET max_slot_wal_keep_size")
+        rows(places.source, "SELECT pg_reload_conf()")
+    with pytest.raises(MoveError, match="slot at the source is gone or invalid"):
+        move(places)
+    with Move(places.source, places.target, store=STORE) as found:
+        found.abort()
+    assert left_behind(places.source) == left_behind(places.target) == []
+
+
+def test_rights_that_were_revoked_by_hand_do_not_come_back_by_a_move(
+    places: Places, servers: tuple[Server, Server]
+) -> None:
+    for server in servers:
+        do(server.conninfo, "CREATE ROLE former")
+    try:
+        rows(places.source, "SELECT bank.grant_access('former', 'read')")
+        do(places.source, "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA bank FROM former")
+        move(places)
+        granted = "SELECT has_function_privilege('former', 'bank.last_position()', 'EXECUTE')"
+        assert rows(places.source, granted) == rows(places.target, granted) == [(False,)]
+    finally:
+        for place, server in zip((places.source, places.target), servers, strict=True):
+            do(place, "DROP OWNED BY former")
+            do(server.conninfo, "DROP ROLE former")
+
+
+@pytest.mark.parametrize("patience", [0, -1, 86_401])
+def test_patience_of_a_move_is_more_than_nothing_and_at_most_a_day(
+    places: Places, patience: float
+) -> None:
+    """The fence refuses a longer one, after all was copied."""
+    with pytest.raises(pgstore.InvalidArgumentError, match="patience"):
+        Move(places.source, places.target, store=STORE, patience=patience)
+
+
+def test_move_takes_a_slot_for_each_table_that_is_copied_at_a_time(places: Places) -> None:
+    """With fewer, workers of the target fail again and again."""
+    names = [f"other_{number}" for number in range(12)]
+    for name in names:
+        rows(places.source, "SELECT pg_create_physical_replication_slot(%s)", name)
+    try:
+        assert wrong(places) == {"replication slots that are free": "8; it takes 9"}
+        rows(places.source, "SELECT pg_drop_replication_slot(%s)", names.pop())
+        assert wrong(places) == {}
+        move(places)
+    finally:
+        for name in names:
+            rows(places.source, "SELECT pg_drop_replication_slot(%s)", name)
+
+
+def test_target_that_copies_no_tables_is_named(places: Places) -> None:
+    """The move would wait for ever."""
+    with Server(settings=SETTINGS | {"max_sync_workers_per_subscription": "0"}) as server:
+        assert wrong(places._replace(target=server.conninfo)) == {
+            "workers for replication at the target": "12, for 0 tables at a time"
+        }

@@ -52,7 +52,7 @@ def look(
     return [
         *found,
         *_of_move(source, target, begun),
-        *_of_source(source, begun),
+        *_of_source(source, target, begun),
         *_of_target(source, target, replaces_closed),
         *_of_roles(source, target, replicate_from),
         *_listed(source, directory),
@@ -93,11 +93,14 @@ def _of_move(source: End, target: End, begun: bool) -> list[Finding]:
     ]
 
 
-def _of_source(source: End, begun: bool) -> list[Finding]:
+def _of_source(source: End, target: End, begun: bool) -> list[Finding]:
     ((level, slots, senders, replicates, creates, _, _, prepared, standby),) = source.rows(
         q.SOURCE, source.store, source.store
     )
     objects = objects_in_store(source.conn, source.store)
+    # One for the changes, and one for each table that is copied at the same time. A move that
+    # continues has them.
+    needed = 0 if begun else 1 + max(1, target.rows(q.TARGET)[0][4])
     return [
         Finding("the source is a primary", _yes(not standby), standby, "connect to the primary"),
         Finding(
@@ -106,18 +109,16 @@ def _of_source(source: End, begun: bool) -> list[Finding]:
             level != "logical",
             "set wal_level = logical, and restart the server",
         ),
-        # One for the changes, and some for the tables that are copied at the same time. A move that
-        # continues has them.
         Finding(
             "replication slots that are free",
-            str(slots),
-            slots < 3 and not begun,
+            f"{slots}; it takes {needed}",
+            slots < needed,
             "raise max_replication_slots, or drop slots that nobody uses",
         ),
         Finding(
             "walsenders that are free",
-            str(senders),
-            senders < 3 and not begun,
+            f"{senders}; it takes {needed}",
+            senders < needed,
             "raise max_wal_senders",
         ),
         Finding(
@@ -142,15 +143,15 @@ def _of_source(source: End, begun: bool) -> list[Finding]:
 
 
 def _of_target(source: End, target: End, replaces_closed: bool) -> list[Finding]:
-    ((workers, subscribes, _, standby),) = target.rows(q.TARGET)
+    ((workers, subscribes, _, standby, copying),) = target.rows(q.TARGET)
     state, wrong = _state(source, target, replaces_closed)
     return [
         Finding("the target is a primary", _yes(not standby), standby, "connect to the primary"),
         Finding(
             "workers for replication at the target",
-            str(workers),
-            workers < 2,
-            "raise max_logical_replication_workers",
+            f"{workers}, for {copying} tables at a time",
+            workers < 2 or copying < 1,
+            "raise max_logical_replication_workers, or max_sync_workers_per_subscription",
         ),
         Finding(
             "the role may subscribe",

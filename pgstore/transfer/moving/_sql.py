@@ -220,7 +220,12 @@ SELECT
   r.rolsuper OR CASE WHEN current_setting('server_version_num')::integer >= 160000
     THEN pg_has_role('pg_create_subscription', 'USAGE') ELSE false END,
   r.rolsuper,
-  pg_is_in_recovery()
+  pg_is_in_recovery(),
+  -- How many tables are copied at a time: one worker is for the changes.
+  least(
+    current_setting('max_sync_workers_per_subscription')::integer,
+    current_setting('max_logical_replication_workers')::integer - 1
+  )
 FROM pg_roles AS r WHERE r.rolname = current_user
 """
 # Whether the current role acts for the store's owner, and the owner may make a schema.
