@@ -31,10 +31,10 @@ def lift(owner: Session) -> None:
     assert owner.run("SELECT lift_fence('20 seconds')") == [(True,)]
 
 
-def named(session: Session) -> list[dict[str, object]]:
+def named(session: Session, call: str = IMPATIENT) -> list[dict[str, object]]:
     """The transactions that an impatient fence names, of the lock that it could not have."""
     try:
-        session.run(IMPATIENT)
+        session.run(call)
     except psycopg.errors.LockNotAvailable as error:
         found = json.loads(error.diag.message_detail or "")["transactions"]
         assert isinstance(found, list)
@@ -70,6 +70,22 @@ def test_fence_waits_for_a_transaction_that_has_written(
         assert count(owner, stream) == 3
     finally:
         lift(owner)
+
+
+def test_fence_and_its_end_wait_as_long_as_they_are_told_and_name_the_transaction(
+    session: Open, owner: Session
+) -> None:
+    writer = session("writer")
+    # Shorter than the patience of a call that is told none.
+    owner.run("SET statement_timeout = '8s'")
+    for call in (IMPATIENT, "SELECT lift_fence('1 ms')"):
+        writer.begin()
+        writer.run("LOCK TABLE messages IN ROW EXCLUSIVE MODE")
+        assert [found["pid"] for found in named(owner, call)] == [writer.pid]
+        writer.rollback()
+        if call == IMPATIENT:
+            owner.run(FENCE)
+    lift(owner)
 
 
 @pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])

@@ -84,6 +84,27 @@ def test_store_of_another_schema_version_is_named(source: str, target: str) -> N
     assert wrong(source, target) == ["store"]
 
 
+def test_store_at_the_target_of_another_version_or_owner_is_named(source: str, target: str) -> None:
+    pgstore.install(target, store=STORE)
+    try:
+        newest = f"SELECT max(number) FROM {STORE}.migrations"
+        do(target, f"DELETE FROM {STORE}.migrations WHERE number = ({newest})")
+        assert wrong(source, target) == [*_OF_SERVERS, "the store at the target"]
+        do(target, f"DROP SCHEMA {STORE} CASCADE")
+        with lookout(source):
+            ((database,),) = rows(target, "SELECT quote_ident(current_database())")
+            do(target, f"GRANT CREATE ON DATABASE {database} TO lookout")
+            as_lookout = make_conninfo(target, user="lookout")
+            pgstore.install(as_lookout, store=STORE)
+            assert wrong(source, target) == [*_OF_SERVERS, "the store at the target"]
+            with Move(source, as_lookout, store=STORE) as move:
+                found = {each.check: each.found for each in move.check() if each.wrong}
+            assert found["the store's owner at the target"].endswith(": another role")
+            do(target, "DROP OWNED BY lookout CASCADE")
+    finally:
+        do(target, f"DROP SCHEMA IF EXISTS {STORE} CASCADE")
+
+
 def test_role_that_is_not_the_owner_is_told_so(source: str, target: str) -> None:
     with lookout(source):
         assert wrong(make_conninfo(source, user="lookout"), target) == [

@@ -174,6 +174,9 @@ def test_abort_that_is_cut_off_is_run_again(places: Places) -> None:
             found.abort()
     # Open where it was; and there is nobody who could open it at the target.
     assert rows(places.source, FENCES) == []
+    # Also a move that would drop the copy of another one begins after that.
+    (found_there,) = wrong(places, replace_closed=True).values()
+    assert "--abort" in found_there
     with Move(places.source, places.target, store=STORE) as found:
         found.abort()
     assert left_behind(places.source) == left_behind(places.target) == []

@@ -10,7 +10,7 @@ import pytest
 from pgstore.embedded import Server, account
 from pgstore.transfer import Move, MoveError
 from pgstore.transfer.moving import _comparing
-from tests.embedded.moving import STORE, Load, Noted, Places, do, move, rows, store_of
+from tests.embedded.moving import STORE, Load, Noted, Places, do, move, rows, store_of, until
 
 # Of each place alone, each for a reason that docs/operations/move.md gives.
 LOCAL = (
@@ -158,6 +158,60 @@ def test_large_tables_are_compared_before_the_store_is_closed(places: Places) ->
             taken_back(places)
         move(places)
         assert [each.message.number for each in store.read_all()] == list(range(300))
+
+
+@pytest.mark.usefixtures("by_parts")
+@pytest.mark.parametrize(
+    ("step", "statement", "said"),
+    [
+        # Rows that do not come to rest are compared at the end; the copy may have more of them.
+        ("compare", "UPDATE bank.streams SET floor = 7 WHERE stream_id = 1", "streams"),
+        ("compare", "INSERT INTO bank.streams SELECT 99, 0, 'z-1', 'z', 0", "streams"),
+        ("compare", "INSERT INTO bank.streams SELECT -99, 0, 'z-1', 'z', 0", "streams"),
+        # Messages that came after the comparison.
+        ("fence", "DELETE FROM bank.messages WHERE version = 2", "messages"),
+    ],
+)
+def test_rows_of_large_tables_that_are_left_for_the_end_are_compared_then(
+    places: Places, step: str, statement: str, said: str
+) -> None:
+    rows(places.source, "SELECT bank.write_message('note-1', 'Noted', '1')")
+    alter = altered(places, step, statement)
+    seen: list[str] = []
+
+    def told(at: str, detail: str) -> None:
+        if at == "fence":
+            rows(places.source, "SELECT bank.write_message('note-1', 'Noted', '1')")
+            arrived = "SELECT FROM bank.messages WHERE version = 2"
+            until(lambda: rows(places.target, arrived) != [])
+        alter(at, detail)
+        seen.append(at)
+
+    with pytest.raises(MoveError, match=f"not the same at both places: {said}"):
+        move(places, progress=told)
+    assert seen[-1] == "drain"
+    assert rows(places.source, "SELECT FROM bank.fence_of_store()") == []
+
+
+@pytest.mark.usefixtures("by_parts")
+def test_many_rows_that_do_not_come_to_rest_end_a_move_while_the_store_is_open(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To compare all of them at the end would keep the store closed."""
+    monkeypatch.setattr(_comparing, "_RESTLESS", 3)
+    with store_of(places) as store:
+        for number in range(5):
+            store.write(f"note-{number}", Noted(number))
+    steps: list[str] = []
+    alter = altered(places, "compare", "UPDATE bank.streams SET floor = 7")
+
+    def told(step: str, detail: str) -> None:
+        alter(step, detail)
+        steps.append(step)
+
+    with pytest.raises(MoveError, match=r"streams .* stream_id \d"):
+        move(places, progress=told)
+    assert steps[-1] == "compare"
 
 
 @pytest.mark.parametrize(

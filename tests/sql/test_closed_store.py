@@ -132,6 +132,21 @@ _ALSO = [
     ("write_message", f"'a-1', 'T', '1', message_id => {_ID}"),
     ("write_message", "'a-1', 'T', '1', tags => '{x}'"),
     ("write_message", "'a-1', 'T', '1', expected_version => 77"),
+    # The new place may have the stream, and at that version.
+    ("delete_stream", "'new-1'"),
+    ("delete_stream", "'a-1', 77"),
+    ("truncate_stream", "'new-1', 1"),
+    ("truncate_stream", "'a-1', 77"),
+    ("redact_message", f"{_ID}, '{{}}', 'why'"),
+    ("save_snapshot", "'new-1', 'sums', 77, 1, '{}', 0"),
+    ("save_snapshot", "'a-1', 'sums', 77, 1, '{}', 0"),
+    ("set_retention", "'never', max_count => 5"),
+    ("drop_subscription", "'never'"),
+    ("pause_subscription", "'never'"),
+    ("drop_retention", "'never'"),
+    ("cancel_message", f"'{_STORED}'"),
+    ("replay_parked", "'never'"),
+    ("rewind_subscription", "'never', 1"),
 ]
 # For the owner.
 _OWNERS = {"fence_store", "grant_access", "repair_sequences", "revoke_access"}

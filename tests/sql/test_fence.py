@@ -162,6 +162,24 @@ def test_directory_takes_no_password_either(store: Store) -> None:
         assert [place for place in ODD if refused(place)] == []
 
 
+def test_directory_takes_what_a_program_can_use(store: Store) -> None:
+    """People change it by SQL, too."""
+    rows = [
+        ("", "host=x", "open", "stores_store_check"),
+        ("x" * 64, "host=x", "open", "stores_store_check"),
+        ("s", "", "open", "stores_conninfo_check"),
+        ("s", "x" * 2001, "open", "stores_conninfo_check"),
+        ("s", "host=x", "closed", "stores_state_check"),
+    ]
+    with store.conn.transaction(force_rollback=True):
+        for statement in sql_files.statements(sql_files.read("directory/install.sql")):
+            store.query(statement)
+        for *row, constraint in rows:
+            with pytest.raises(psycopg.errors.CheckViolation) as caught, store.conn.transaction():
+                store.query("INSERT INTO pgstore_directory.stores VALUES (%s, %s, %s)", row)
+            assert caught.value.diag.constraint_name == constraint
+
+
 def test_directory_of_another_role_is_not_used(store: Store) -> None:
     """Its owner could put triggers there, or places that ask for passwords."""
     with new_role(store) as role, store.conn.transaction(force_rollback=True):

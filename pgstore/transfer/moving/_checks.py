@@ -60,7 +60,7 @@ def look(
     return [
         *found,
         *_of_move(source, target, begun),
-        *_of_source(source, begun),
+        *_of_source(source, target, begun),
         *_of_target(source, target, replaces_closed),
         *_of_roles(source, target, replicate_from),
         *_listed(source, directory),
@@ -69,7 +69,7 @@ def look(
 
 def moves_to(source: End) -> str | None:
     """Where a move has begun to that was neither finished nor taken back; None if there is none."""
-    place: str | None = source.value(q.MOVES_TO, name_of(source.store))
+    place: str | None = source.value(q.MOVES_TO, name_of(source))
     return place
 
 
@@ -105,11 +105,14 @@ def _of_move(source: End, target: End, begun: bool) -> list[Finding]:
     ]
 
 
-def _of_source(source: End, begun: bool) -> list[Finding]:
+def _of_source(source: End, target: End, begun: bool) -> list[Finding]:
     ((level, slots, senders, replicates, creates, _, _, prepared, standby),) = source.rows(
         q.SOURCE, source.store, source.store
     )
     objects = objects_in_store(source.conn, source.store)
+    # One for the changes, and one for each table that is copied at the same time. A move that
+    # continues has them.
+    needed = 0 if begun else 1 + max(1, target.rows(q.TARGET)[0][4])
     return [
         Finding("the source is a primary", _yes(not standby), standby, "connect to the primary"),
         Finding(
@@ -118,18 +121,16 @@ def _of_source(source: End, begun: bool) -> list[Finding]:
             level != "logical",
             "set wal_level = logical, and restart the server",
         ),
-        # One for the changes, and some for the tables that are copied at the same time. A move that
-        # continues has them.
         Finding(
             "replication slots that are free",
-            str(slots),
-            slots < 3 and not begun,
+            f"{slots}; it takes {needed}",
+            slots < needed,
             "raise max_replication_slots, or drop slots that nobody uses",
         ),
         Finding(
             "walsenders that are free",
-            str(senders),
-            senders < 3 and not begun,
+            f"{senders}; it takes {needed}",
+            senders < needed,
             "raise max_wal_senders",
         ),
         Finding(
@@ -154,15 +155,15 @@ def _of_source(source: End, begun: bool) -> list[Finding]:
 
 
 def _of_target(source: End, target: End, replaces_closed: bool) -> list[Finding]:
-    ((workers, subscribes, _, standby),) = target.rows(q.TARGET)
+    ((workers, subscribes, _, standby, copying),) = target.rows(q.TARGET)
     state, wrong = _state(source, target, replaces_closed)
     return [
         Finding("the target is a primary", _yes(not standby), standby, "connect to the primary"),
         Finding(
             "workers for replication at the target",
-            str(workers),
-            workers < 2,
-            "raise max_logical_replication_workers",
+            f"{workers}, for {copying} tables at a time",
+            workers < 2 or copying < 1,
+            "raise max_logical_replication_workers, or max_sync_workers_per_subscription",
         ),
         Finding(
             "the role may subscribe",
@@ -223,7 +224,7 @@ def owner_of(end: End) -> str | None:
 def has_begun(source: End, target: End) -> bool:
     """Whether a move to there was cut off. The store may also have moved from there before."""
     return target.fence == source.place and (
-        target.has(q.SUBSCRIPTION, name_of(target.store)) or bool(target.value(q.IS_NEW))
+        target.has(q.SUBSCRIPTION, name_of(source)) or bool(target.value(q.IS_NEW))
     )
 
 
@@ -279,8 +280,12 @@ def _yes(value: bool | None) -> str:
     return "yes" if value else "no"
 
 
-def name_of(store: str) -> str:
-    """The name of publication, slot and subscription: one move of a store at a time."""
+def name_of(source: End) -> str:
+    """The name of publication, slot and subscription: one move of a store at a time.
+
+    The database is part of it, because a slot's name is one of the whole server.
+    """
     from hashlib import sha256
 
-    return "pgstore_move_" + sha256(store.encode()).hexdigest()[:16]
+    both = f"{source.value(q.DATABASE)}\0{source.store}"
+    return "pgstore_move_" + sha256(both.encode()).hexdigest()[:16]

@@ -231,7 +231,6 @@ class Move:
                 # Its functions run as their owner, with its rights.
                 self.target.do("SET LOCAL ROLE {owner}", owner=owner_of(self.source))
                 install(self.target.conn, self.store)
-                self.target.rows(q.PLAIN)
                 self.target.do("RESET ROLE")
             self.target.value(q.CLOSE, self.source.place, f"{self._patience} s")
 

@@ -42,7 +42,7 @@ class Replication:
         self._source, self._target = source, target
         self._patience = patience
         self._step = step
-        self._name = name_of(source.store)
+        self._name = name_of(source)
 
     def begin(self, conninfo: str, *, anew: bool) -> None:
         """Make publication, slot and subscription, as far as they are not there.

@@ -50,6 +50,7 @@ WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
   AND ((l.classid::bigint << 32) | l.objid::bigint) = hashtextextended(%s, 0)
 """
 
+DATABASE = "SELECT current_database()"
 # Its comment says where the store moves to: another move finds that, and leaves it alone.
 MOVES_TO = """
 SELECT coalesce(obj_description(p.oid, 'pg_publication'), '')
@@ -82,12 +83,12 @@ WHERE s.subname = %s
 # How many tables there are, how many are copied, and whether the worker runs.
 COPIED = """
 SELECT count(*), count(*) FILTER (WHERE r.srsubstate = 'r'),
-  (SELECT pid IS NOT NULL FROM pg_stat_subscription WHERE subname = s.subname AND relid IS NULL
+  (SELECT pid IS NOT NULL FROM pg_stat_subscription WHERE subid = s.oid AND relid IS NULL
    LIMIT 1)
 FROM pg_subscription AS s
 JOIN pg_subscription_rel AS r ON r.srsubid = s.oid
 WHERE s.subname = %s
-GROUP BY s.subname
+GROUP BY s.oid
 """
 BYTES = """
 SELECT coalesce(sum(pg_relation_size(c.oid)), 0)::bigint FROM pg_class AS c
@@ -95,8 +96,11 @@ WHERE c.relnamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %s
 """
 # Errors of the subscription's workers: PostgreSQL 15 and newer count them.
 ERRORS = """
-SELECT s.apply_error_count + s.sync_error_count
-FROM pg_stat_subscription_stats AS s WHERE s.subname = %s
+SELECT e.apply_error_count + e.sync_error_count
+FROM pg_stat_subscription_stats AS e
+JOIN pg_subscription AS s ON s.oid = e.subid
+WHERE s.subname = %s
+  AND s.subdbid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
 """
 # The statement with the password is nowhere but in a variable: an error would write it to the log.
 SUBSCRIBE = """
@@ -216,7 +220,12 @@ SELECT
   r.rolsuper OR CASE WHEN current_setting('server_version_num')::integer >= 160000
     THEN pg_has_role('pg_create_subscription', 'USAGE') ELSE false END,
   r.rolsuper,
-  pg_is_in_recovery()
+  pg_is_in_recovery(),
+  -- How many tables are copied at a time: one worker is for the changes.
+  least(
+    current_setting('max_sync_workers_per_subscription')::integer,
+    current_setting('max_logical_replication_workers')::integer - 1
+  )
 FROM pg_roles AS r WHERE r.rolname = current_user
 """
 # Whether the current role acts for the store's owner, and the owner may make a schema.

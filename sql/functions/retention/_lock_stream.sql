@@ -31,7 +31,8 @@ BEGIN
     ORDER BY m.version DESC
     LIMIT 1
   ) AS l ON true
-  WHERE s.stream = _lock_stream.stream COLLATE "C";
+  -- A closed store raises here: another stream, or another version, may be at its new place.
+  WHERE _is_open() AND s.stream = _lock_stream.stream COLLATE "C";
   IF NOT FOUND THEN
     PERFORM _refuse_value(
       'stream', 'must be the name of a stream that was written to', to_jsonb(stream)

@@ -85,6 +85,18 @@ async def test_running_store_follows_a_move_though_its_entry_is_wrong(
     assert await servers.streams(servers.second) == ["a-2"]
 
 
+async def test_closed_store_that_names_no_place_is_found_by_the_directory(
+    servers: Servers, store: Store
+) -> None:
+    """Its owner may have written there what programs cannot read."""
+    await store.write("a-1", EventA(1))
+    await servers.run(servers.first, "SELECT bank.fence_store('ask the operators')")
+    await servers.open(servers.second)
+    await servers.directory.put("bank", servers.second)
+    await store.write("a-2", EventA(1))
+    assert await servers.streams(servers.second) == ["a-2"]
+
+
 async def test_directory_that_is_locked_does_not_hold_a_store_up_for_ever(
     servers: Servers, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
