@@ -78,7 +78,7 @@ def _of_move(source: End, target: End, begun: bool) -> list[Finding]:
     closed = place is not None and not (begun and place == target.place)
     move, remedy = "none" if begun or other is None else f"to {other}", _FINISH
     # With its subscription the next move to here would take the closed store for its copy.
-    if place is None and source.has(q.SUBSCRIPTION, name_of(source.store)):
+    if place is None and source.has(q.FORMER, name_of(source), source.store):
         move, remedy = "the one to here is not finished", _FINISH_FORMER
     parts: dict[str, Any] = conninfo_to_dict(target.place)
     has_host = any(parts.get(name) for name in ("host", "hostaddr", "service"))

@@ -80,6 +80,22 @@ FROM pg_subscription AS s
 WHERE s.subname = %s
   AND s.subdbid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
 """
+# Of a move to here that was not finished: named as one from here, or with tables of the store.
+FORMER = """
+SELECT FROM pg_subscription AS s
+WHERE s.subdbid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+  AND starts_with(s.subname, 'pgstore_move_')
+  AND (
+    s.subname = %s
+    OR EXISTS (
+      SELECT
+      FROM pg_subscription_rel AS r
+      JOIN pg_class AS c ON c.oid = r.srrelid
+      WHERE r.srsubid = s.oid
+        AND c.relnamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = %s)
+    )
+  )
+"""
 # How many tables there are, how many are copied, and whether the worker runs.
 COPIED = """
 SELECT count(*), count(*) FILTER (WHERE r.srsubstate = 'r'),
