@@ -6,12 +6,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import pgstore
+from pgstore._core.places import place_of
 from pgstore.embedded import Server, account
 from tests.docs.following import commands_in
 from tests.docs.test_examples import ROOT, blocks_of, matches
+from tests.embedded.moving import SETTINGS
 
 PAGE = ROOT / "docs" / "operations" / "move.md"
 NEXT = "@@ next"
@@ -63,3 +67,18 @@ def test_example_with_two_servers_is_as_it_says(folder: Path) -> None:
             assert matches(found, "…" + said), f"{command}\n{found}"
         else:
             assert "error" not in found, f"{command}\n{found}"
+
+
+def test_store_is_moved_from_python_as_the_page_says() -> None:
+    (block,) = [each for each in blocks_of(PAGE) if "def move_bank" in each.code]
+    names: dict[str, Any] = {"pgstore": pgstore}
+    exec(block.code, names)
+    with Server(settings=SETTINGS) as one, Server(settings=SETTINGS) as two:
+        pgstore.install(one.conninfo, store="bank")
+        directory = pgstore.Directory(one.conninfo)
+        directory.install()
+        directory.put("bank", one.conninfo)
+        names["move_bank"](one.conninfo, two.conninfo, directory)
+        assert directory.place("bank").conninfo == place_of(two.conninfo)
+        with pytest.raises(SystemExit):  # it is not there any more
+            names["move_bank"](one.conninfo, two.conninfo, directory)
