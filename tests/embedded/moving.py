@@ -2,10 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple, Self
+from unittest.mock import patch
 
 import msgspec
 import psycopg
@@ -14,6 +15,7 @@ import pytest
 import pgstore
 from pgstore import Directory, MessageStore, StoreMovedError, Subscription, transfer
 from pgstore.transfer import Move
+from pgstore.transfer.moving._place import End
 
 PATIENCE = 60.0
 # After each write: the subscriptions are to keep up on a busy machine.
@@ -33,6 +35,8 @@ SETTINGS = {
     "max_replication_slots": "20",
     "max_wal_senders": "20",
 }
+
+FENCES = "SELECT new_conninfo FROM bank.fence_of_store()"
 
 # In both databases of the store, because the table of a handler does not move; and in a third.
 EFFECTS = "CREATE TABLE effects (number bigint PRIMARY KEY)"
@@ -274,6 +278,36 @@ def move(places: Places, **options: object) -> list[str]:
     with Move(places.source, places.target, **given | options) as found:
         found.run()
     return steps
+
+
+@contextmanager
+def cut_off_at(end: End, method: str, words: str) -> Iterator[None]:
+    """Ctrl-C, instead of the statement that begins with these words."""
+    really = getattr(end, method)
+
+    def cut_off(statement: str, *parameters: object, **names: object) -> object:
+        if statement.startswith(words):
+            raise KeyboardInterrupt
+        return really(statement, *parameters, **names)
+
+    with patch.object(end, method, cut_off), pytest.raises(KeyboardInterrupt):
+        yield
+
+
+def wrong(places: Places, **options: object) -> dict[str, str]:
+    """The checks that are in the way of a move, with what they have found."""
+    with Move(places.source, places.target, store=STORE, **options) as found:  # type: ignore[arg-type]
+        return {each.check: each.found for each in found.check() if each.wrong}
+
+
+def at(places: Places, step: str, act: Callable[[], object]) -> None:
+    """Move the store, and do something when a step begins."""
+
+    def told(said: str, detail: str) -> None:
+        if said == step and not detail:
+            act()
+
+    move(places, progress=told)
 
 
 class Ended(BaseException):

@@ -1,4 +1,4 @@
-"""What a move finds at servers, roles and connections that it cannot use."""
+"""The checks of a move: servers, roles and connections that it cannot use."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -14,10 +14,13 @@ from pgstore.embedded import Server
 from pgstore.transfer import Move, MoveError
 from pgstore.transfer.moving import _sql as q
 from tests.embedded.moving import (
+    FENCES,
     STORE,
     Load,
     Noted,
     Places,
+    at,
+    cut_off_at,
     do,
     left_behind,
     move,
@@ -25,26 +28,9 @@ from tests.embedded.moving import (
     run_until,
     store_of,
     verified,
+    wrong,
 )
 from tests.standbys import until
-
-FENCES = "SELECT new_conninfo FROM bank.fence_of_store()"
-
-
-def wrong(places: Places, **options: object) -> dict[str, str]:
-    """The checks that are in the way of a move, with what they have found."""
-    with Move(places.source, places.target, store=STORE, **options) as found:  # type: ignore[arg-type]
-        return {each.check: each.found for each in found.check() if each.wrong}
-
-
-def at(places: Places, step: str, act: Callable[[], object]) -> None:
-    """Move the store, and do something when a step begins."""
-
-    def told(said: str, detail: str) -> None:
-        if said == step and not detail:
-            act()
-
-    move(places, progress=told)
 
 
 def raiser(error: BaseException) -> Callable[[], None]:
@@ -161,17 +147,11 @@ def test_copy_answers_with_the_place_of_the_store(places: Places) -> None:
 def test_abort_that_is_cut_off_is_run_again(places: Places) -> None:
     rows(places.source, "SELECT bank.write_message('note-1', 'T', '1')")
     run_until(places, "open")
-    with Move(places.source, places.target, store=STORE) as found:
-        really = found.target.do
-
-        def cut_off(statement: str, **names: object) -> None:
-            if statement.startswith("DROP SCHEMA"):
-                raise KeyboardInterrupt
-            really(statement, **names)
-
-        found.target.do = cut_off  # type: ignore[method-assign]
-        with pytest.raises(KeyboardInterrupt):
-            found.abort()
+    with (
+        Move(places.source, places.target, store=STORE) as found,
+        cut_off_at(found.target, "do", "DROP SCHEMA"),
+    ):
+        found.abort()
     # Open where it was; and there is nobody who could open it at the target.
     assert rows(places.source, FENCES) == []
     # Also a move that would drop the copy of another one begins after that.

@@ -11,9 +11,18 @@ import pgstore
 from pgstore._core.places import place_of
 from pgstore.embedded import Server
 from pgstore.transfer import Move, MoveError
-from tests.embedded.moving import STORE, Places, do, left_behind, move, rows, run_until
+from tests.embedded.moving import (
+    FENCES,
+    STORE,
+    Places,
+    at,
+    do,
+    left_behind,
+    move,
+    rows,
+    run_until,
+)
 from tests.embedded.moving import remove_left_behind as remove
-from tests.embedded.test_move_edges import FENCES, at
 
 
 def third_of(places: Places) -> str:

@@ -11,8 +11,20 @@ from pgstore.embedded import Server
 from pgstore.transfer import Move, MoveError
 from pgstore.transfer.moving import _move
 from pgstore.transfer.moving import _sql as q
-from tests.embedded.moving import SETTINGS, STORE, Places, do, left_behind, move, rows, run_until
-from tests.embedded.test_move_edges import FENCES, at, wrong
+from tests.embedded.moving import (
+    FENCES,
+    SETTINGS,
+    STORE,
+    Places,
+    at,
+    cut_off_at,
+    do,
+    left_behind,
+    move,
+    rows,
+    run_until,
+    wrong,
+)
 from tests.standbys import until
 
 WRITE = "SELECT bank.write_message('note-1', 'T', '1')"
@@ -110,30 +122,18 @@ def test_slot_that_is_lost_while_the_store_is_closed_opens_it_again(places: Plac
 
 def test_what_a_cut_off_move_has_made_at_the_source_is_made_as_a_whole(places: Places) -> None:
     """A publication that does not say where the store moves to would stop each move."""
-    with Move(places.source, places.target, store=STORE) as found:
-        do_really = found.source.do
-
-        def cut_off(statement: str, **names: object) -> None:
-            if statement.startswith("COMMENT ON PUBLICATION"):
-                raise KeyboardInterrupt
-            do_really(statement, **names)
-
-        found.source.do = cut_off  # type: ignore[method-assign]
-        with pytest.raises(KeyboardInterrupt):
-            found.run()
+    with (
+        Move(places.source, places.target, store=STORE) as found,
+        cut_off_at(found.source, "do", "COMMENT ON PUBLICATION"),
+    ):
+        found.run()
     assert left_behind(places.source) == []
     # Cut off between the slot and the subscription.
-    with Move(places.source, places.target, store=STORE) as found:
-        rows_really = found.target.rows
-
-        def ends(statement: str, *parameters: object) -> list[psycopg.rows.TupleRow]:
-            if statement == q.SET_SUBSCRIBE:
-                raise KeyboardInterrupt
-            return rows_really(statement, *parameters)
-
-        found.target.rows = ends  # type: ignore[method-assign]
-        with pytest.raises(KeyboardInterrupt):
-            found.run()
+    with (
+        Move(places.source, places.target, store=STORE) as found,
+        cut_off_at(found.target, "rows", q.SET_SUBSCRIBE),
+    ):
+        found.run()
     assert len(left_behind(places.source)) == 2
     rows(places.source, WRITE)
     move(places)

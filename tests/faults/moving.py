@@ -27,7 +27,6 @@ from tests.other_version import OtherVersion, version
 # Durable, as all servers that faults are tried on.
 _SETTINGS = {name: value for name, value in SETTINGS.items() if name != "fsync"}
 _PATIENCE = 120.0
-_OLDER = 300_000
 _FILL = """
 SELECT bank.write_arrays(%s, array_agg('Old'::text), array_agg(jsonb_build_object('number', n)))
 FROM generate_series(1, 100) AS n
@@ -36,27 +35,23 @@ FROM generate_series(1, 100) AS n
 
 def move(server: Durable, rounds: Rounds) -> Counts:
     """Move the store to the other one of two servers."""
-    with _two_servers() as (source, target), _moving(server, source) as moving:
-        for _ in rounds:
-            moving.load.goes_on()
-            moving.to(target.conninfo)
-            source, target = target, source
-        return moving.finish()
+    return _to_and_fro(server, rounds)
 
 
 def move_large(server: Durable, rounds: Rounds) -> Counts:
     """Move a store of 300,000 older messages to the other one of two servers."""
-    with _two_servers() as (source, target), _moving(server, source, _OLDER) as moving:
-        for _ in rounds:
-            moving.load.goes_on()
-            moving.to(target.conninfo)
-            source, target = target, source
-        return moving.finish()
+    return _to_and_fro(server, rounds, older=300_000)
 
 
 def move_versions(server: Durable, rounds: Rounds) -> Counts:
     """Move the store to a server of another version of PostgreSQL, to and fro."""
-    with _two_servers(OtherDurable) as (source, target), _moving(server, source) as moving:
+    return _to_and_fro(server, rounds, other=OtherDurable)
+
+
+def _to_and_fro(
+    server: Durable, rounds: Rounds, *, other: type[Durable] = Durable, older: int = 0
+) -> Counts:
+    with _two_servers(other) as (source, target), _moving(server, source, older) as moving:
         for _ in rounds:
             moving.load.goes_on()
             moving.to(target.conninfo)

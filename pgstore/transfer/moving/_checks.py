@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _FINISH = "finish it, or take it back: pgstore move … --abort"
 _FINISH_FORMER = (
-    "run that move again: it removes what it has left; if the former server is gone, drop the"
-    " subscription"
+    "run that move again, which removes its subscription; drop that by hand if the former server is"
+    " gone"
 )
 
 
@@ -50,7 +50,7 @@ def look(
     found = [Finding("store", said, problem is not None, remedy)]
     if problem is not None:
         return found
-    owns = source.rows(q.SOURCE, source.store, source.store)[0][5]
+    ((_, owns),) = source.rows(q.OWNED, source.store)
     found.append(
         Finding("the role is the store's owner", _yes(owns), not owns, "connect as its owner")
     )
@@ -106,13 +106,11 @@ def _of_move(source: End, target: End, begun: bool) -> list[Finding]:
 
 
 def _of_source(source: End, target: End, begun: bool) -> list[Finding]:
-    ((level, slots, senders, replicates, creates, _, _, prepared, standby),) = source.rows(
-        q.SOURCE, source.store, source.store
-    )
+    ((level, slots, senders, replicates, creates, prepared, standby),) = source.rows(q.SOURCE)
     objects = objects_in_store(source.conn, source.store)
     # One for the changes, and one for each table that is copied at the same time. A move that
     # continues has them.
-    needed = 0 if begun else 1 + max(1, target.rows(q.TARGET)[0][4])
+    needed = 0 if begun else 1 + max(1, target.value(q.COPIES))
     return [
         Finding("the source is a primary", _yes(not standby), standby, "connect to the primary"),
         Finding(
@@ -155,14 +153,15 @@ def _of_source(source: End, target: End, begun: bool) -> list[Finding]:
 
 
 def _of_target(source: End, target: End, replaces_closed: bool) -> list[Finding]:
-    ((workers, subscribes, _, standby, copying),) = target.rows(q.TARGET)
+    ((workers, subscribes, _, standby),) = target.rows(q.TARGET)
+    copies = target.value(q.COPIES)
     state, wrong = _state(source, target, replaces_closed)
     return [
         Finding("the target is a primary", _yes(not standby), standby, "connect to the primary"),
         Finding(
             "workers for replication at the target",
-            f"{workers}, for {copying} tables at a time",
-            workers < 2 or copying < 1,
+            f"{workers}, for {copies} tables at a time",
+            copies < 1,
             "raise max_logical_replication_workers, or max_sync_workers_per_subscription",
         ),
         Finding(
@@ -217,7 +216,7 @@ def _of_roles(source: End, target: End, replicate_from: str) -> list[Finding]:
 
 def owner_of(end: End) -> str | None:
     """The role that owns the store's schema; None if there is no such schema."""
-    owner: str | None = end.rows(q.SOURCE, end.store, end.store)[0][6]
+    owner: str | None = end.value(q.OWNED, end.store)
     return owner
 
 

@@ -216,6 +216,11 @@ SELECT text 'TABLE', count(*), coalesce(sum(hashtextextended(t::text, 0)::numeri
 FROM STORE.TABLE AS t WHERE CONDITION
 """
 
+# The owner of a schema, and whether the current role acts for it; no row without the schema.
+OWNED = """
+SELECT pg_get_userbyid(n.nspowner)::text, pg_has_role(n.nspowner, 'USAGE')
+FROM pg_namespace AS n WHERE n.nspname = %s
+"""
 SOURCE = """
 SELECT
   current_setting('wal_level'),
@@ -225,8 +230,6 @@ SELECT
     - (SELECT count(*) FROM pg_stat_replication),
   (SELECT r.rolsuper OR r.rolreplication FROM pg_roles AS r WHERE r.rolname = current_user),
   has_database_privilege(current_database(), 'CREATE'),
-  (SELECT pg_has_role(n.nspowner, 'USAGE') FROM pg_namespace AS n WHERE n.nspname = %s),
-  (SELECT pg_get_userbyid(n.nspowner)::text FROM pg_namespace AS n WHERE n.nspname = %s),
   (SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database()),
   pg_is_in_recovery()
 """
@@ -236,13 +239,15 @@ SELECT
   r.rolsuper OR CASE WHEN current_setting('server_version_num')::integer >= 160000
     THEN pg_has_role('pg_create_subscription', 'USAGE') ELSE false END,
   r.rolsuper,
-  pg_is_in_recovery(),
-  -- How many tables are copied at a time: one worker is for the changes.
-  least(
-    current_setting('max_sync_workers_per_subscription')::integer,
-    current_setting('max_logical_replication_workers')::integer - 1
-  )
+  pg_is_in_recovery()
 FROM pg_roles AS r WHERE r.rolname = current_user
+"""
+# How many tables a target copies at a time: one worker is for the changes.
+COPIES = """
+SELECT least(
+  current_setting('max_sync_workers_per_subscription')::integer,
+  current_setting('max_logical_replication_workers')::integer - 1
+)
 """
 # Whether the current role acts for the store's owner, and the owner may make a schema.
 OWNER = """
