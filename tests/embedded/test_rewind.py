@@ -68,7 +68,6 @@ def lose(primary: Server, standby: Server, store: MessageStore[Noted]) -> Stored
     for number in range(_LOST):
         store.write("note-1", Noted(1000 + number))
     *_, last = store.read("note-1")
-    primary.stop()
     return last
 
 
@@ -124,6 +123,7 @@ def test_readers_of_a_primary_that_was_rewound_skip_nothing(pair: Pair) -> None:
         store.run_once(subscription)
         last = lose(former, new, alone)
         until(lambda: len(followed) == _LOST + 1)
+        former.stop()
         promote(new, skip=True)
         with publishing(new):
             rewind(former, new)
@@ -151,6 +151,7 @@ def test_a_reader_ahead_of_a_rewound_primary_waits_and_then_skips(
     with MessageStore[Noted](former.conninfo, messages=Noted, store="bank") as reader:
         reader.write("note-1", Noted(1))
         last = lose(former, new, reader)
+        former.stop()
         promote(new, skip=False)
         with publishing(new) as store:
             rewind(former, new)
