@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -37,16 +38,10 @@ class Settings(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Settings(store={self.store!r})"  # without the password
 
-    def changed(
-        self, *, conninfo: str | None, store: str | None, json: bool, debug: bool
-    ) -> "Settings":
+    def changed(self, **given: Any) -> "Settings":
         """The same with the options that were given after the command."""
-        return Settings(
-            conninfo=self.conninfo if conninfo is None else conninfo,
-            store=self.store if store is None else store,
-            json=self.json or json,
-            debug=self.debug or debug,
-        )
+        later = {name: value for name, value in given.items() if value not in (None, False)}
+        return msgspec.structs.replace(self, **later)
 
 
 class Call:
@@ -60,14 +55,11 @@ class Call:
         self.store = store_name(settings.store)
         self.statements = Statements(self.store)  # refuses what cannot be a name
         self._conninfo = settings.conninfo
-        self._target: Target | None = None
 
-    @property
+    @cached_property
     def target(self) -> Target:
         """The server; the embedded one is started by the first use."""
-        if self._target is None:
-            self._target = find_target(self._conninfo, self.out)
-        return self._target
+        return find_target(self._conninfo, self.out)
 
     @contextmanager
     def connect(self, *, check: bool = True, create: bool = False) -> Iterator["Session"]:

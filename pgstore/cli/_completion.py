@@ -30,9 +30,7 @@ def _names(ctx: typer.Context, statement: str, prefix: str) -> list[str]:
         settings = Settings()
         for each in (ctx.parent, ctx):
             given = each.params if each is not None else {}
-            settings = settings.changed(
-                conninfo=given.get("conninfo"), store=given.get("store"), json=False, debug=False
-            )
+            settings = settings.changed(conninfo=given.get("conninfo"), store=given.get("store"))
         store = store_name(settings.store)
         with psycopg.connect(
             _conninfo(settings.conninfo),

@@ -4,22 +4,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from pgstore.cli._app import within
+from pgstore.cli._app import option
 from pgstore.cli._call import Call
 from pgstore.cli._layout import Row
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-Interval = Annotated[
-    float, typer.Option(callback=within(0.1), metavar="SECONDS", help="How often it is drawn.")
-]
-Times = Annotated[
-    int | None,
-    typer.Option(callback=within(1), metavar="N", help="So many times; otherwise until Ctrl-C."),
-]
+Interval = Annotated[float, option("SECONDS", "How often it is drawn.", least=0.1)]
+Times = Annotated[int | None, option("N", "So many times; otherwise until Ctrl-C.", least=1)]
 
 # The content of a view: rows for programs, lines for people.
 View = tuple[Sequence[Row], "Sequence[Text]"]

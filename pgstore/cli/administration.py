@@ -5,10 +5,9 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
-import typer
 
 from pgstore._core import statements as s
-from pgstore.cli._app import Yes, command, group, within
+from pgstore.cli._app import Yes, argument, command, flag, group, option
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import categories as category_names
 from pgstore.cli._completion import streams as stream_names
@@ -18,13 +17,9 @@ from pgstore.cli._values import counted
 
 PANEL = "Administration"
 
-Category = Annotated[
-    str, typer.Argument(metavar="CATEGORY", autocompletion=category_names, help="The category.")
-]
-Stream = Annotated[
-    str, typer.Argument(metavar="STREAM", autocompletion=stream_names, help="The stream.")
-]
-Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.")]
+Category = Annotated[str, argument("CATEGORY", "The category.", complete=category_names)]
+Stream = Annotated[str, argument("STREAM", "The stream.", complete=stream_names)]
+Reason = Annotated[str | None, option("TEXT", "Why, for the audit.")]
 Kind = Literal["read", "write", "consume", "monitor", "admin"]
 
 _POLICIES = (
@@ -70,15 +65,11 @@ def retention_set(
     call: Call,
     category: Category,
     max_age: Annotated[
-        str | None,
-        typer.Option(metavar="INTERVAL", help="PostgreSQL's: '90 days', '1 year 6 months', P90D."),
+        str | None, option("INTERVAL", "PostgreSQL's: '90 days', '1 year 6 months', P90D.")
     ] = None,
-    max_count: Annotated[
-        int | None, typer.Option(metavar="N", help="Keep the newest N of the category.")
-    ] = None,
+    max_count: Annotated[int | None, option("N", "Keep the newest N of the category.")] = None,
     unhandled: Annotated[
-        bool,
-        typer.Option("--delete-unhandled", help="Also what a subscription has not handled yet."),
+        bool, flag("Also what a subscription has not handled yet.", "--delete-unhandled")
     ] = False,
     reason: Reason = None,
 ) -> None:
@@ -117,16 +108,9 @@ def retention_drop(call: Call, category: Category, reason: Reason = None) -> Non
 @command("apply", of=retention)
 def retention_apply(
     call: Call,
-    batch: Annotated[
-        int,
-        typer.Option(callback=within(1, 10_000), metavar="N", help="Messages in a transaction."),
-    ] = 1000,
-    pause: Annotated[
-        float, typer.Option(callback=within(0), metavar="SECONDS", help="Between transactions.")
-    ] = 0.05,
-    max_count: Annotated[
-        int | None, typer.Option(callback=within(1), metavar="N", help="The most messages, about.")
-    ] = None,
+    batch: Annotated[int, option("N", "Messages in a transaction.", least=1, most=10_000)] = 1000,
+    pause: Annotated[float, option("SECONDS", "Between transactions.", least=0)] = 0.05,
+    max_count: Annotated[int | None, option("N", "The most messages, about.", least=1)] = None,
 ) -> None:
     """Delete what the policies say, in small transactions, until nothing more is due.
 
@@ -153,9 +137,7 @@ def retention_apply(
 def truncate(
     call: Call,
     stream: Stream,
-    before: Annotated[
-        int, typer.Option("--before", metavar="VERSION", help="Keep from this version on.")
-    ],
+    before: Annotated[int, option("VERSION", "Keep from this version on.")],
     reason: Reason = None,
     yes: Yes = False,
 ) -> None:
@@ -180,7 +162,7 @@ def delete(
     call: Call,
     stream: Stream,
     expected_version: Annotated[
-        int | None, typer.Option(metavar="N", help="Only if the stream is at this version.")
+        int | None, option("N", "Only if the stream is at this version.")
     ] = None,
     reason: Reason = None,
     yes: Yes = False,
@@ -224,15 +206,12 @@ def empty(call: Call, reason: Reason = None, yes: Yes = False) -> None:
 @command("redact", panel=PANEL)
 def redact(
     call: Call,
-    message_id: Annotated[UUID, typer.Argument(metavar="ID", help="Its message_id.")],
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.")],
-    data: Annotated[str, typer.Option("--data", metavar="JSON", help="The new payload.")] = "null",
-    metadata: Annotated[
-        str | None, typer.Option("--metadata", metavar="JSON", help="The new metadata.")
-    ] = None,
+    message_id: Annotated[UUID, argument("ID", "Its message_id.")],
+    reason: Annotated[str, option("TEXT", "Why, for the audit.")],
+    data: Annotated[str, option("JSON", "The new payload.")] = "null",
+    metadata: Annotated[str | None, option("JSON", "The new metadata.")] = None,
     remove_tag: Annotated[
-        list[str] | None,
-        typer.Option("--remove-tag", metavar="TAG", help="A tag to remove; may be repeated."),
+        list[str] | None, option("TAG", "A tag to remove; may be repeated.")
     ] = None,
     yes: Yes = False,
 ) -> None:
@@ -266,17 +245,12 @@ def grants(call: Call) -> None:
 @command("grant", panel=PANEL)
 def grant(
     call: Call,
-    kind: Annotated[
-        Kind, typer.Argument(metavar="KIND", help="read, write, consume, monitor or admin.")
-    ],
-    role: Annotated[str, typer.Argument(metavar="ROLE", help="The role.")],
+    kind: Annotated[Kind, argument("KIND", "read, write, consume, monitor or admin.")],
+    role: Annotated[str, argument("ROLE", "The role.")],
     category: Annotated[
         list[str] | None,
-        typer.Option(
-            "--category",
-            metavar="NAME",
-            autocompletion=category_names,
-            help="With write: only to this category; may be repeated.",
+        option(
+            "NAME", "With write: only to this category; may be repeated.", complete=category_names
         ),
     ] = None,
 ) -> None:
@@ -307,10 +281,8 @@ def grant(
 @command("revoke", panel=PANEL)
 def revoke(
     call: Call,
-    kind: Annotated[
-        Kind, typer.Argument(metavar="KIND", help="read, write, consume, monitor or admin.")
-    ],
-    role: Annotated[str, typer.Argument(metavar="ROLE", help="The role.")],
+    kind: Annotated[Kind, argument("KIND", "read, write, consume, monitor or admin.")],
+    role: Annotated[str, argument("ROLE", "The role.")],
 ) -> None:
     """Take from a role what grant gave it.
 
@@ -327,12 +299,8 @@ def revoke(
 @command("audit", panel=PANEL)
 def audit(
     call: Call,
-    max_count: Annotated[
-        int, typer.Option(callback=within(1), metavar="N", help="The most entries.")
-    ] = 100,
-    before: Annotated[
-        int | None, typer.Option(metavar="ID", help="Only entries before this one.")
-    ] = None,
+    max_count: Annotated[int, option("N", "The most entries.", least=1)] = 100,
+    before: Annotated[int | None, option("ID", "Only entries before this one.")] = None,
 ) -> None:
     """Show the changes of stored messages and of rights.
 

@@ -7,7 +7,7 @@ import typer
 
 from pgstore._core import statements as s
 from pgstore._core.progress import reads
-from pgstore.cli._app import Yes, command, within
+from pgstore.cli._app import Yes, argument, command, option
 from pgstore.cli._call import Call
 from pgstore.cli._errors import FAILED, USAGE, CommandError
 from pgstore.cli._layout import Column
@@ -36,16 +36,16 @@ def refilter(
     category: Category = None,
     type: Type = None,
     stream_pattern: Annotated[
-        str | None, typer.Option(metavar="PATTERN", help="Only streams whose name is LIKE this.")
+        str | None, option("PATTERN", "Only streams whose name is LIKE this.")
     ] = None,
     metadata: Metadata = None,
     tag: Tag = None,
     after: Annotated[
         int | None,
-        typer.Option(
-            callback=within(0),
-            metavar="POSITION",
-            help="It gains messages after this position; otherwise after its checkpoints.",
+        option(
+            "POSITION",
+            "It gains messages after this position; otherwise after its checkpoints.",
+            least=0,
         ),
     ] = None,
     yes: Yes = False,
@@ -82,20 +82,11 @@ def refilter(
 @command("check-messages", panel="The store")
 def check_messages(
     call: Call,
-    place: Annotated[
-        str,
-        typer.Argument(metavar="MODULE:OBJECT", help="Your store, or a function that returns it."),
-    ],
+    place: Annotated[str, argument("MODULE:OBJECT", "Your store, or a function that returns it.")],
     against: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Messages of `pgstore export` or `pgstore read --json`."),
+        str | None, option("FILE", "Messages of `pgstore export` or `pgstore read --json`.")
     ] = None,
-    last: Annotated[
-        int,
-        typer.Option(
-            callback=within(1), metavar="N", help="Of each type in the store, the last N."
-        ),
-    ] = 100,
+    last: Annotated[int, option("N", "Of each type in the store, the last N.", least=1)] = 100,
 ) -> None:
     """Decode stored messages by your code, and list those that it cannot read.
 

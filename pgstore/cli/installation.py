@@ -9,7 +9,7 @@ import typer
 from pgstore._core import sql_files
 from pgstore._core import statements as s
 from pgstore._core.version import package_version
-from pgstore.cli._app import Yes, command, group, within
+from pgstore.cli._app import Yes, command, flag, group, option
 from pgstore.cli._call import Call, Session
 from pgstore.cli._errors import NOT_FOUND, USAGE, WRONG_STORE, CommandError
 from pgstore.cli._script import script
@@ -46,8 +46,7 @@ SELECT (
 def install(
     call: Call,
     message_db: Annotated[
-        bool,
-        typer.Option("--message-db", help="Install Message DB's interface over the store too."),
+        bool, flag("Install Message DB's interface over the store too.", "--message-db")
     ] = False,
 ) -> None:
     """Install a store, or upgrade it; safe to repeat.
@@ -74,12 +73,9 @@ def install(
 @command("upgrade", panel=PANEL)
 def upgrade(
     call: Call,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the SQL, change nothing.")
-    ] = False,
+    dry_run: Annotated[bool, flag("Print the SQL, change nothing.", "--dry-run")] = False,
     check: Annotated[
-        bool,
-        typer.Option("--check", help="Change nothing; exit with 6 if there is something to do."),
+        bool, flag("Change nothing; exit with 6 if there is something to do.", "--check")
     ] = False,
 ) -> None:
     """Bring a store to this package's schema version.
@@ -154,20 +150,17 @@ def status(call: Call) -> None:
 def print_sql(
     call: Call,
     applied: Annotated[
-        int,
-        typer.Option(
-            "--from", callback=within(0), metavar="VERSION", help="The store's schema version."
-        ),
+        int, option("VERSION", "The store's schema version.", "--from", least=0)
     ] = 0,
     transaction: Annotated[
         bool,
-        typer.Option(
+        flag(
+            "With BEGIN and COMMIT; without, for a tool that opens a transaction itself.",
             "--transaction/--no-transaction",
-            help="With BEGIN and COMMIT; without, for a tool that opens a transaction itself.",
         ),
     ] = True,
     message_db: Annotated[
-        bool, typer.Option("--message-db", help="With Message DB's interface over the store.")
+        bool, flag("With Message DB's interface over the store.", "--message-db")
     ] = False,
 ) -> None:
     """Print the store as one SQL script, for migration tools.
@@ -202,8 +195,7 @@ def sql_path(call: Call) -> None:
 def uninstall(
     call: Call,
     message_db: Annotated[
-        bool,
-        typer.Option("--message-db", help="Only Message DB's interface; no message is lost."),
+        bool, flag("Only Message DB's interface; no message is lost.", "--message-db")
     ] = False,
     yes: Yes = False,
 ) -> None:

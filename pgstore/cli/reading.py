@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from pgstore._core import statements as s
-from pgstore.cli._app import command, within
+from pgstore.cli._app import argument, command, flag, option
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import categories, streams, types
 from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
@@ -25,21 +25,10 @@ _COLOURS = ("green", "cyan", "yellow", "magenta", "blue", "red")
 
 Category = Annotated[
     list[str] | None,
-    typer.Option(
-        "--category",
-        metavar="NAME",
-        autocompletion=categories,
-        help="Only streams of this category; may be repeated.",
-    ),
+    option("NAME", "Only streams of this category; may be repeated.", complete=categories),
 ]
 Type = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--type",
-        metavar="NAME",
-        autocompletion=types,
-        help="Only messages of this type; may be repeated.",
-    ),
+    list[str] | None, option("NAME", "Only messages of this type; may be repeated.", complete=types)
 ]
 
 
@@ -55,22 +44,13 @@ def _object(text: str | None) -> str | None:
 
 Metadata = Annotated[
     str | None,
-    typer.Option(
-        "--metadata",
-        callback=_object,
-        metavar="JSON",
-        help="Only messages whose metadata contains this object.",
-    ),
+    option("JSON", "Only messages whose metadata contains this object.", callback=_object),
 ]
 
 
 Tag = Annotated[
     list[str] | None,
-    typer.Option(
-        "--tag",
-        metavar="TAG",
-        help="Only messages with this tag; may be repeated: with all of them.",
-    ),
+    option("TAG", "Only messages with this tag; may be repeated: with all of them."),
 ]
 
 
@@ -114,38 +94,30 @@ def read(
     call: Call,
     stream: Annotated[
         str | None,
-        typer.Argument(
-            metavar="STREAM",
-            autocompletion=streams,
-            help="The stream, or --category, or --all, or --query.",
-        ),
+        argument("STREAM", "The stream, or --category, or --all, or --query.", complete=streams),
     ] = None,
     from_version: Annotated[
-        int | None, typer.Option(metavar="N", help="Of a stream: the first version to read.")
+        int | None, option("N", "Of a stream: the first version to read.")
     ] = None,
     backward: Annotated[
-        bool, typer.Option("--backward", help="Of a stream: from high versions to low ones.")
+        bool, flag("Of a stream: from high versions to low ones.", "--backward")
     ] = False,
     category: Category = None,
-    all: Annotated[bool, typer.Option("--all", help="Read all streams, in global order.")] = False,
+    all: Annotated[bool, flag("Read all streams, in global order.", "--all")] = False,
     query: Annotated[
         str | None,
-        typer.Option(
-            "--query",
-            metavar="JSON",
-            help="Read what any item of this array looks for, and the token for write --condition.",
+        option(
+            "JSON",
+            "Read what any item of this array looks for, and the token for write --condition.",
         ),
     ] = None,
     type: Type = None,
     metadata: Metadata = None,
     tag: Tag = None,
     after: Annotated[
-        int | None,
-        typer.Option(metavar="POSITION", help="Across streams: only after this global position."),
+        int | None, option("POSITION", "Across streams: only after this global position.")
     ] = None,
-    max_count: Annotated[
-        int | None, typer.Option(callback=within(0), metavar="N", help="The most messages.")
-    ] = None,
+    max_count: Annotated[int | None, option("N", "The most messages.", least=0)] = None,
 ) -> None:
     """Read a stream, a category, everything, or what a query looks for.
 
@@ -185,23 +157,15 @@ def read(
 def tail(
     call: Call,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with the messages to come, until Ctrl-C.")
+        bool, flag("Go on with the messages to come, until Ctrl-C.", "--follow", "-f")
     ] = False,
-    count: Annotated[
-        int,
-        typer.Option(
-            "--lines", "-n", callback=within(0), metavar="N", help="Begin with the last N."
-        ),
-    ] = 10,
+    count: Annotated[int, option("N", "Begin with the last N.", "--lines", "-n", least=0)] = 10,
     category: Category = None,
     type: Type = None,
     metadata: Metadata = None,
     tag: Tag = None,
     poll: Annotated[
-        bool,
-        typer.Option(
-            "--poll", help="Look once a second, where a pooler allows no waiting session."
-        ),
+        bool, flag("Look once a second, where a pooler allows no waiting session.", "--poll")
     ] = False,
 ) -> None:
     """Show the last messages, and with -f those to come.
@@ -247,9 +211,7 @@ def tail(
 
 
 @command("message", panel=PANEL)
-def message(
-    call: Call, message_id: Annotated[UUID, typer.Argument(metavar="ID", help="Its message_id.")]
-) -> None:
+def message(call: Call, message_id: Annotated[UUID, argument("ID", "Its message_id.")]) -> None:
     """Show all that is stored of a message.
 
     \b

@@ -8,11 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from pgstore._core.log import Formatter
 from pgstore._core.parameters import DEFAULT_LEASE
-from pgstore.cli._app import command, within
+from pgstore.cli._app import argument, command, flag, option
 from pgstore.cli._call import Call
 from pgstore.cli._errors import USAGE, CommandError
 
@@ -28,30 +26,17 @@ def run(
     call: Call,
     place: Annotated[
         str,
-        typer.Argument(
-            metavar="MODULE:OBJECT",
-            help="A subscription, several, or a function that answers with them.",
-        ),
+        argument("MODULE:OBJECT", "A subscription, several, or a function that answers with them."),
     ],
-    workers: Annotated[
-        int,
-        typer.Option(
-            callback=within(1), metavar="N", help="How many partitions to work on at once."
-        ),
-    ] = 1,
+    workers: Annotated[int, option("N", "How many partitions to work on at once.", least=1)] = 1,
     lease: Annotated[
-        float,
-        typer.Option(
-            metavar="SECONDS", help="After which others take over from a process that died."
-        ),
+        float, option("SECONDS", "After which others take over from a process that died.")
     ] = DEFAULT_LEASE,
     scheduled: Annotated[
-        bool,
-        typer.Option("--scheduled", help="Write scheduled messages too, when they are due."),
+        bool, flag("Write scheduled messages too, when they are due.", "--scheduled")
     ] = False,
     publish: Annotated[
-        bool,
-        typer.Option("--publish", help="Publish the horizon too, for reads from standbys."),
+        bool, flag("Publish the horizon too, for reads from standbys.", "--publish")
     ] = False,
 ) -> None:
     """Run the handlers of subscriptions.

@@ -4,11 +4,9 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
-
 from pgstore._core import statements as s
 from pgstore._core.progress import pace
-from pgstore.cli._app import command, within
+from pgstore.cli._app import command, option
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import categories as category_names
 from pgstore.cli._layout import Column, Row
@@ -56,16 +54,12 @@ _ORDERINGS = {
 def streams(
     call: Call,
     category: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", autocompletion=category_names, help="Only of this category."),
+        str | None, option("NAME", "Only of this category.", complete=category_names)
     ] = None,
     sort: Annotated[
-        Literal["name", "messages", "recent"],
-        typer.Option(metavar="name|messages|recent", help="What comes first."),
+        Literal["name", "messages", "recent"], option("name|messages|recent", "What comes first.")
     ] = "name",
-    max_count: Annotated[
-        int, typer.Option(callback=within(0), metavar="N", help="The most streams; 0 for all.")
-    ] = 100,
+    max_count: Annotated[int, option("N", "The most streams; 0 for all.", least=0)] = 100,
 ) -> None:
     """List streams, with how many messages each holds.
 

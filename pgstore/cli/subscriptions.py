@@ -5,11 +5,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-import typer
 
 from pgstore._core import statements as s
 from pgstore._core.progress import pace, reads, time_left
-from pgstore.cli._app import Yes, command, group
+from pgstore.cli._app import Yes, argument, command, flag, group, option
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import subscriptions as names
 from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
@@ -23,12 +22,9 @@ if TYPE_CHECKING:
 
 PANEL = "Subscriptions"
 
-Name = Annotated[
-    str, typer.Argument(metavar="NAME", autocompletion=names, help="The subscription.")
-]
+Name = Annotated[str, argument("NAME", "The subscription.", complete=names)]
 Position = Annotated[
-    int | None,
-    typer.Argument(metavar="POSITION", help="Global position of one message; otherwise all."),
+    int | None, argument("POSITION", "Global position of one message; otherwise all.")
 ]
 
 _COLOURS = {
@@ -117,12 +113,9 @@ class Sampler:
 @command("subscriptions", panel=PANEL)
 def subscriptions(
     call: Call,
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="NAME", autocompletion=names, help="Show its partitions."),
-    ] = None,
+    name: Annotated[str | None, argument("NAME", "Show its partitions.", complete=names)] = None,
     watching: Annotated[
-        bool, typer.Option("--watch", "-w", help="Draw it again and again, until Ctrl-C.")
+        bool, flag("Draw it again and again, until Ctrl-C.", "--watch", "-w")
     ] = False,
     interval: Interval = 2.0,
     times: Times = None,
@@ -167,9 +160,7 @@ def pause(call: Call, name: Name) -> None:
 def resume(
     call: Call,
     name: Name,
-    partition: Annotated[
-        int | None, typer.Option(metavar="N", help="Only this stopped partition.")
-    ] = None,
+    partition: Annotated[int | None, option("N", "Only this stopped partition.")] = None,
 ) -> None:
     """End a pause, and resume stopped partitions.
 
@@ -197,11 +188,7 @@ def rewind(
     call: Call,
     name: Name,
     to: Annotated[
-        str,
-        typer.Argument(
-            metavar="TO",
-            help="A global position, or a time: 2026-03-01T12:00 (local), …Z, …+02:00.",
-        ),
+        str, argument("TO", "A global position, or a time: 2026-03-01T12:00 (local), …Z, …+02:00.")
     ],
     yes: Yes = False,
 ) -> None:
@@ -232,7 +219,7 @@ def rewind(
 def repartition(
     call: Call,
     name: Name,
-    partitions: Annotated[int, typer.Argument(metavar="PARTITIONS", help="How many.")],
+    partitions: Annotated[int, argument("PARTITIONS", "How many.")],
 ) -> None:
     """Change the number of partitions.
 
@@ -283,7 +270,7 @@ def parked_list(call: Call, name: Name) -> None:
 def parked_show(
     call: Call,
     name: Name,
-    position: Annotated[int, typer.Argument(metavar="POSITION", help="Its global position.")],
+    position: Annotated[int, argument("POSITION", "Its global position.")],
 ) -> None:
     """Show a parked message: its error and its content.
 

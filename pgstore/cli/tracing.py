@@ -5,11 +5,10 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-import typer
 
 from pgstore._core import statements as s
 from pgstore._core.causes import in_tree
-from pgstore.cli._app import command
+from pgstore.cli._app import argument, command
 from pgstore.cli._call import Call, Session
 from pgstore.cli._errors import NOT_FOUND, CommandError
 from pgstore.cli._layout import Column, Row
@@ -45,8 +44,7 @@ _ids = msgspec.json.Decoder(_Ids).decode
 def trace(
     call: Call,
     correlation_id: Annotated[
-        str,
-        typer.Argument(metavar="ID", help="The correlation id, or the id of a message with one."),
+        str, argument("ID", "The correlation id, or the id of a message with one.")
     ],
 ) -> None:
     """Show the messages of a correlation id, each below the message that caused it.

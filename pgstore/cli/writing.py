@@ -7,11 +7,10 @@ from typing import IO, Annotated
 from uuid import UUID
 
 import msgspec
-import typer
 
 from pgstore._core import statements as s
 from pgstore._core.ids import new_message_id
-from pgstore.cli._app import command, within
+from pgstore.cli._app import argument, command, flag, option
 from pgstore.cli._call import Call
 from pgstore.cli._completion import streams, types
 from pgstore.cli._errors import USAGE, CommandError
@@ -25,64 +24,47 @@ def write(
     call: Call,
     stream: Annotated[
         str,
-        typer.Argument(
-            metavar="STREAM",
-            autocompletion=streams,
-            help="Its category is what stands before the first minus: account of account-1.",
+        argument(
+            "STREAM",
+            "Its category is what stands before the first minus: account of account-1.",
+            complete=streams,
         ),
     ],
-    type: Annotated[
-        str | None, typer.Argument(metavar="TYPE", autocompletion=types, help="Name of the type.")
-    ] = None,
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="JSON; - for standard input, @FILE for a file.")
-    ] = "{}",
+    type: Annotated[str | None, argument("TYPE", "Name of the type.", complete=types)] = None,
+    data: Annotated[str, argument("DATA", "JSON; - for standard input, @FILE for a file.")] = "{}",
     expected_version: Annotated[
         int | None,
-        typer.Option(
-            callback=within(0),
-            metavar="N",
-            help="Only if the stream is at this version; 0: only if it is empty.",
-        ),
+        option("N", "Only if the stream is at this version; 0: only if it is empty.", least=0),
     ] = None,
     metadata: Annotated[
-        str | None, typer.Option(metavar="JSON", help="A JSON object to keep beside the message.")
+        str | None, option("JSON", "A JSON object to keep beside the message.")
     ] = None,
     message_id: Annotated[
         UUID | None,
-        typer.Option(
-            metavar="UUID",
-            help="The message's id. Written again to the same place, it is stored once.",
-        ),
+        option("UUID", "The message's id. Written again to the same place, it is stored once."),
     ] = None,
     tag: Annotated[
-        list[str] | None,
-        typer.Option("--tag", metavar="TAG", help="A tag of the message; may be repeated."),
+        list[str] | None, option("TAG", "A tag of the message; may be repeated.")
     ] = None,
     condition: Annotated[
         str | None,
-        typer.Option(
-            metavar="JSON",
-            help="Only if no message has come that this query looks for, since --decided-upon.",
+        option(
+            "JSON", "Only if no message has come that this query looks for, since --decided-upon."
         ),
     ] = None,
-    decided_upon: Annotated[
-        str | None, typer.Option(metavar="TOKEN", help="The token of read --query.")
-    ] = None,
+    decided_upon: Annotated[str | None, option("TOKEN", "The token of read --query.")] = None,
     lines: Annotated[
         bool,
-        typer.Option(
-            "--lines",
-            help="Write several messages, all or none: a line of DATA each. With TYPE a line is the"
+        flag(
+            "Write several messages, all or none: a line of DATA each. With TYPE a line is the"
             " data; without, an object with type, data, metadata, message_id and tags.",
+            "--lines",
         ),
     ] = False,
     any_json: Annotated[
-        bool, typer.Option("--any-json", help="DATA may be JSON that is no object, as 5 or [1, 2].")
+        bool, flag("DATA may be JSON that is no object, as 5 or [1, 2].", "--any-json")
     ] = False,
-    create: Annotated[
-        bool, typer.Option("--create", help="Install the store if it is missing.")
-    ] = False,
+    create: Annotated[bool, flag("Install the store if it is missing.", "--create")] = False,
 ) -> None:
     """Append a message to a stream.
 
