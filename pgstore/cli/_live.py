@@ -1,7 +1,8 @@
 """Views that are drawn again and again."""
 
+import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from pgstore.cli._app import option
@@ -26,43 +27,27 @@ def watch(call: Call, view: Callable[[], View], *, interval: float, times: int |
     """
     from rich.console import Group
     from rich.live import Live
-
-    if not call.out.live:
-        _repeat(interval, times, lambda: _print(call, view))
-        return
-    lines: Sequence[Text] = ()
-
-    def draw() -> None:
-        nonlocal lines
-        _, lines = view()
-        live.update(Group(*lines), refresh=True)
-
-    with Live(console=call.out.console, screen=True, auto_refresh=False) as live:
-        _repeat(interval, times, draw)
-    for line in lines:
-        call.out.line(line)
-
-
-def _print(call: Call, view: Callable[[], View]) -> None:
     from rich.text import Text
 
-    rows, lines = view()
-    if call.out.json:
-        for row in rows:
-            call.out.document(row)
-    else:
-        for line in (*lines, Text("")):
-            call.out.line(line)
-    call.out.flush()
+    views = _repeated(view, interval, times)
+    if not call.out.live:
+        for rows, lines in views:
+            if call.out.json:
+                call.out.documents(rows)
+            else:
+                call.out.lines([*lines, Text("")])
+        return
+    with Live(console=call.out.console, screen=True, auto_refresh=False) as live:
+        for _, lines in views:
+            live.update(Group(*lines), refresh=True)
+    call.out.lines(lines)
 
 
-def _repeat(interval: float, times: int | None, action: Callable[[], None]) -> None:
+def _repeated(view: Callable[[], View], interval: float, times: int | None) -> Iterator[View]:
     due = time.monotonic()
-    while times is None or times > 0:
-        action()
-        if times is not None:
-            times -= 1
-            if not times:
-                return
+    for number in itertools.count(1):
+        yield view()
+        if number == times:
+            return
         due = max(due + interval, time.monotonic())  # no hurry to make up for slow views
         time.sleep(max(due - time.monotonic(), 0))

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 @command("ui", panel="Operations")
@@ -78,7 +77,7 @@ def ui(
     deciders = None if app is None else imported(app)
     names = list(host_name or ())
     if host in _LOOPBACK or behind_proxy or names:
-        names += _NAMES
+        names += map(_shown, _LOOPBACK)
     listening = _listening(host, port)
     where = f"http://{_shown(host)}:{listening.getsockname()[1]}"
 

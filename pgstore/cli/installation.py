@@ -13,7 +13,6 @@ from pgstore.cli._app import Yes, command, flag, group, option
 from pgstore.cli._call import Call, Session
 from pgstore.cli._errors import NOT_FOUND, USAGE, WRONG_STORE, CommandError
 from pgstore.cli._script import script
-from pgstore.cli._target import where
 from pgstore.cli._values import volume
 
 if TYPE_CHECKING:
@@ -122,7 +121,9 @@ def status(call: Call) -> None:
       pgstore status --store bank
     """
     with call.connect(check=False) as session:
-        connection = session.conn.info
+        # Nothing secret.
+        shown = ("host", "port", "dbname", "user")
+        parts = [(name, getattr(session.conn.info, name)) for name in shown]
         applied = _applied(call, session)
         size = session.value(_SIZE, [call.store])
         version = session.value("SELECT current_setting('server_version')")
@@ -139,7 +140,7 @@ def status(call: Call) -> None:
                 "package": f"pgstore {package_version()}, schema version {newest}",
                 "state": state,
                 "server": f"PostgreSQL {version}",
-                "connection": where(connection),
+                "connection": " ".join(f"{name}={value}" for name, value in parts if value),
                 "found_by": call.target.found_by,
                 "size": size if call.out.json else volume(size),
             }

@@ -1,6 +1,5 @@
 """Reading messages."""
 
-import sys
 import zlib
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -314,10 +313,7 @@ def _last(
 
 def _show(call: Call, layout: Layout, rows: list[Row]) -> None:
     if call.out.json:
-        for row in rows:
-            call.out.document(row)
-        sys.stdout.flush()
+        call.out.documents(rows)
         return
     layout.grow(rows)
-    for row in rows:
-        call.out.line(layout.line(row))
+    call.out.lines(map(layout.line, rows))
