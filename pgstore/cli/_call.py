@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pgstore._core.statements import SUBSCRIPTION_NAMES
+from pgstore._core.statements import GET_MESSAGES, STREAM_VERSION, SUBSCRIPTION_NAMES
 from pgstore.cli._errors import NOT_FOUND, CommandError
 from pgstore.cli._output import Output
 from pgstore.cli._target import Target, find_target, store_name
@@ -17,6 +17,8 @@ from pgstore.cli._target import Target, find_target, store_name
 _NAMES = 10
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from psycopg import Connection
     from psycopg.rows import DictRow
 
@@ -156,3 +158,18 @@ class Session:
         """Run a statement that answers with one value."""
         (value,) = self.row(statement, parameters).values()
         return value
+
+    def version(self, stream: str) -> int:
+        """A stream's version; an error if there is no such stream."""
+        version: int = self.value(STREAM_VERSION, [stream])
+        if not version:
+            raise CommandError(f"there is no stream {stream}", code=NOT_FOUND)
+        return version
+
+    def message(self, message_id: "UUID") -> "DictRow":
+        """A message by its id; an error if there is none."""
+        from pgstore.errors import MessageNotFoundError
+
+        for row in self.rows(GET_MESSAGES, [message_id]):
+            return row
+        raise MessageNotFoundError(message_id)

@@ -8,7 +8,7 @@ import msgspec
 
 from pgstore._core import statements as s
 from pgstore.cli._app import Yes, argument, command, flag, group, option
-from pgstore.cli._call import Call, Session
+from pgstore.cli._call import Call, Parameters
 from pgstore.cli._completion import categories as category_names
 from pgstore.cli._completion import streams as stream_names
 from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
@@ -20,7 +20,11 @@ PANEL = "Administration"
 Category = Annotated[str, argument("CATEGORY", "The category.", complete=category_names)]
 Stream = Annotated[str, argument("STREAM", "The stream.", complete=stream_names)]
 Reason = Annotated[str | None, option("TEXT", "Why, for the audit.")]
-Kind = Literal["read", "write", "consume", "monitor", "admin"]
+Kind = Annotated[
+    Literal["read", "write", "consume", "monitor", "admin"],
+    argument("KIND", "read, write, consume, monitor or admin."),
+]
+Role = Annotated[str, argument("ROLE", "The role.")]
 
 _POLICIES = (
     Column("category", least=16),
@@ -148,13 +152,8 @@ def truncate(
     \b
       pgstore truncate account-1 --before 100 --reason 'snapshot at 100'
     """
-    with call.connect() as session:
-        question = f"Its messages before version {before} will be deleted."
-        _confirm(call, session, stream, question, yes=yes)
-        deleted = session.value(s.TRUNCATE_STREAM, [stream, before, reason])
-    call.out.done(
-        f"{counted(deleted, 'message')} of stream {stream} deleted.", stream=stream, deleted=deleted
-    )
+    question = f"Its messages before version {before} will be deleted."
+    _delete(call, stream, question, s.TRUNCATE_STREAM, [stream, before, reason], yes=yes)
 
 
 @command("delete", panel=PANEL)
@@ -174,12 +173,8 @@ def delete(
     \b
       pgstore delete account-1 --expected-version 12 --reason 'asked by its owner'
     """
-    with call.connect() as session:
-        _confirm(call, session, stream, "All its messages will be deleted.", yes=yes)
-        deleted = session.value(s.DELETE_STREAM, [stream, expected_version, reason])
-    call.out.done(
-        f"{counted(deleted, 'message')} of stream {stream} deleted.", stream=stream, deleted=deleted
-    )
+    question = "All its messages will be deleted."
+    _delete(call, stream, question, s.DELETE_STREAM, [stream, expected_version, reason], yes=yes)
 
 
 @command("empty", panel=PANEL)
@@ -224,12 +219,8 @@ def redact(
       pgstore redact 0197f0c2-5a3e-7d1c-9b1e-3f6f0a2b4c5d --reason "GDPR 17"
     """
     with call.connect() as session:
-        found = session.rows(s.GET_MESSAGES, [message_id])
-        if not found:
-            from pgstore.errors import MessageNotFoundError
-
-            raise MessageNotFoundError(message_id)
-        place = "version {version} of stream {stream}, a {type}".format(**found[0])
+        found = session.message(message_id)
+        place = "version {version} of stream {stream}, a {type}".format(**found)
         call.out.confirm(f"The payload of {place}, will be lost.", yes=yes)
         session.value(s.REDACT_MESSAGE, [message_id, data, reason, metadata, remove_tag])
     call.out.done(f"Message {message_id} is redacted.", message_id=message_id)
@@ -245,8 +236,8 @@ def grants(call: Call) -> None:
 @command("grant", panel=PANEL)
 def grant(
     call: Call,
-    kind: Annotated[Kind, argument("KIND", "read, write, consume, monitor or admin.")],
-    role: Annotated[str, argument("ROLE", "The role.")],
+    kind: Kind,
+    role: Role,
     category: Annotated[
         list[str] | None,
         option(
@@ -269,21 +260,17 @@ def grant(
 
     with call.connect() as session:
         try:
-            session.value(s.GRANT_ACCESS, [role, kind, category or None])
+            session.value(s.GRANT_ACCESS, [role, kind, category])
         except InvalidArgumentError as error:
             if error.argument != "role":
                 raise
             raise CommandError(f"there is no role {role}", code=NOT_FOUND) from error
     of = f" to {', '.join(category)}" if category else ""
-    call.out.done(f"Role {role} may {kind}{of}.", role=role, kind=kind, categories=category or None)
+    call.out.done(f"Role {role} may {kind}{of}.", role=role, kind=kind, categories=category)
 
 
 @command("revoke", panel=PANEL)
-def revoke(
-    call: Call,
-    kind: Annotated[Kind, argument("KIND", "read, write, consume, monitor or admin.")],
-    role: Annotated[str, argument("ROLE", "The role.")],
-) -> None:
+def revoke(call: Call, kind: Kind, role: Role) -> None:
     """Take from a role what grant gave it.
 
     \b
@@ -313,9 +300,14 @@ def audit(
     call.out.rows(rows, _AUDIT, empty="Nothing was done.")
 
 
-def _confirm(call: Call, session: Session, stream: str, question: str, *, yes: bool) -> None:
-    """Ask about a stream, which has to be there."""
-    version = session.value(s.STREAM_VERSION, [stream])
-    if not version:
-        raise CommandError(f"there is no stream {stream}", code=NOT_FOUND)
-    call.out.confirm(f"Stream {stream} is at version {version}. {question}", yes=yes)
+def _delete(
+    call: Call, stream: str, question: str, statement: str, parameters: Parameters, *, yes: bool
+) -> None:
+    """Ask about a stream, which has to be there, and delete messages of it."""
+    with call.connect() as session:
+        version = session.version(stream)
+        call.out.confirm(f"Stream {stream} is at version {version}. {question}", yes=yes)
+        deleted = session.value(statement, parameters)
+    call.out.done(
+        f"{counted(deleted, 'message')} of stream {stream} deleted.", stream=stream, deleted=deleted
+    )

@@ -61,11 +61,11 @@ def refilter(
         session.value(s.SUBSCRIPTION_POSITION, [name])  # raises if there is none
         (before,) = [row for row in session.rows(s.SUBSCRIPTIONS) if row["subscription"] == name]
         filters = {
-            "categories": category or None,
-            "types": type or None,
+            "categories": category,
+            "types": type,
             "stream_pattern": stream_pattern,
             "metadata": metadata,
-            "tags": tag or None,
+            "tags": tag,
         }
         call.out.confirm(
             f"Subscription {name} reads {reads(before)}, and will read {reads(filters)}.", yes=yes

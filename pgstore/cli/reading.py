@@ -12,7 +12,7 @@ from pgstore._core import statements as s
 from pgstore.cli._app import argument, command, flag, option
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import categories, streams, types
-from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
+from pgstore.cli._errors import USAGE, CommandError
 from pgstore.cli._layout import Column, Layout, Row
 from pgstore.cli._values import moment
 
@@ -145,10 +145,10 @@ def read(
         elif stream is not None:
             rows = _of_stream(session, stream, from_version, backward, max_count)
             if not call.out.rows(rows, _OF_A_STREAM):
-                _tell_why_none(call, session, stream)
+                version = session.version(stream)
+                call.out.note(f"There is no such message: stream {stream} is at version {version}.")
         else:
-            chosen = (type or None, category or None, metadata, tag or None)
-            rows = _across(session, after or 0, chosen, max_count)
+            rows = _across(session, after or 0, (type, category, metadata, tag), max_count)
             call.out.rows(rows, _OF_ALL, empty="There is no such message.")
 
 
@@ -177,7 +177,7 @@ def tail(
     """
     with call.connect() as session:
         safe = session.value(s.SAFE_POSITION)
-        rows = _last(session, safe, count, (type or None, category or None, metadata, tag or None))
+        rows = _last(session, safe, count, (type, category, metadata, tag))
     layout = Layout(_OF_ALL, call.out.width, titles=False)
     _show(call, layout, rows)
     if not follow:
@@ -188,10 +188,10 @@ def tail(
         call.messages(poll=poll, prepare_threshold=None) as store,
         store.follow(
             after_position=safe,
-            types=type or None,
-            categories=category or None,
+            types=type,
+            categories=category,
             metadata=None if metadata is None else msgspec.json.decode(metadata),
-            tags=tag or None,
+            tags=tag,
         ) as new,
     ):
         for stored in new:
@@ -217,12 +217,7 @@ def message(call: Call, message_id: Annotated[UUID, argument("ID", "Its message_
       pgstore message 0197f0c2-5a3e-7d1c-9b1e-3f6f0a2b4c5d
     """
     with call.connect() as session:
-        found = list(map(as_stored, session.rows(s.GET_MESSAGES, [message_id])))
-    if not found:
-        from pgstore.errors import MessageNotFoundError
-
-        raise MessageNotFoundError(message_id)
-    (row,) = found
+        row = as_stored(session.message(message_id))
     if not call.out.json:
         row["added_at"] = moment(row["added_at"])
     call.out.record(row)
@@ -257,13 +252,6 @@ def _of_query(call: Call, session: Session, query: str, after: int) -> None:
     call.out.rows(map(as_stored, rows), _OF_ALL, empty="There is no such message.")
     token = last["decided_upon"]
     call.out.done(f"decided upon: {token}", decided_upon=token)
-
-
-def _tell_why_none(call: Call, session: Session, stream: str) -> None:
-    version = session.value(s.STREAM_VERSION, [stream])
-    if not version:
-        raise CommandError(f"there is no stream {stream}", code=NOT_FOUND)
-    call.out.note(f"There is no such message: stream {stream} is at version {version}.")
 
 
 def _across(

@@ -103,7 +103,7 @@ def write(
                 metadata,
                 expected_version,
                 message_id or new_message_id(),
-                tag or None,
+                tag,
                 condition,
                 decided_upon,
             )
