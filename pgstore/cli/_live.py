@@ -15,12 +15,16 @@ if TYPE_CHECKING:
 Interval = Annotated[float, option("SECONDS", "How often it is drawn.", least=0.1)]
 Times = Annotated[int | None, option("N", "So many times; otherwise until Ctrl-C.", least=1)]
 
-# The content of a view: rows for programs, lines for people.
-View = tuple[Sequence[Row], "Sequence[Text]"]
 
-
-def watch(call: Call, view: Callable[[], View], *, interval: float, times: int | None) -> None:
-    """Show a view every so many seconds, so many times or until Ctrl-C.
+def watch(
+    call: Call,
+    read: Callable[[], Sequence[Row]],
+    drawn: "Callable[[Sequence[Row]], Sequence[Text]]",
+    *,
+    interval: float,
+    times: int | None,
+) -> None:
+    """Show rows, as they are drawn, every so many seconds, so many times or until Ctrl-C.
 
     On a terminal it is drawn in its place. Ctrl-C leaves the screen as it was before; after so many
     times the last view stays. Elsewhere each view follows the one before.
@@ -29,24 +33,27 @@ def watch(call: Call, view: Callable[[], View], *, interval: float, times: int |
     from rich.live import Live
     from rich.text import Text
 
-    views = _repeated(view, interval, times)
+    reads = _repeated(read, interval, times)
     if not call.out.live:
-        for rows, lines in views:
+        for rows in reads:
             if call.out.json:
                 call.out.documents(rows)
             else:
-                call.out.lines([*lines, Text("")])
+                call.out.lines([*drawn(rows), Text("")])
         return
     with Live(console=call.out.console, screen=True, auto_refresh=False) as live:
-        for _, lines in views:
+        for rows in reads:
+            lines = drawn(rows)
             live.update(Group(*lines), refresh=True)
     call.out.lines(lines)
 
 
-def _repeated(view: Callable[[], View], interval: float, times: int | None) -> Iterator[View]:
+def _repeated(
+    read: Callable[[], Sequence[Row]], interval: float, times: int | None
+) -> Iterator[Sequence[Row]]:
     due = time.monotonic()
     for number in itertools.count(1):
-        yield view()
+        yield read()
         if number == times:
             return
         due = max(due + interval, time.monotonic())  # no hurry to make up for slow views

@@ -324,20 +324,20 @@ def _tell_sql(call: Call, text: str) -> None:
 def _tell_whether_current(call: Call, applied: dict[int, str], *, current: bool) -> None:
     newest = sql_files.migrations()[-1].number
     version = max(applied)
-    fields = {
-        "store": call.store,
-        "schema_version": version,
-        "newest_schema_version": newest,
-        "current": current,
-    }
-    if current:
-        call.out.done(f"Store {call.store} is up to date.", **fields)
-        return
-    behind = f"is at schema version {version}, this package brings {newest}"
-    if version == newest:
-        behind = f"has the functions of another release of schema version {newest}"
-    call.out.done(f"Store {call.store} {behind}.", **fields)
-    raise typer.Exit(WRONG_STORE)
+    said = "is up to date"
+    if version != newest:
+        said = f"is at schema version {version}, this package brings {newest}"
+    elif not current:
+        said = f"has the functions of another release of schema version {newest}"
+    call.out.done(
+        f"Store {call.store} {said}.",
+        store=call.store,
+        schema_version=version,
+        newest_schema_version=newest,
+        current=current,
+    )
+    if not current:
+        raise typer.Exit(WRONG_STORE)
 
 
 def _fence(session: Session) -> str | None:

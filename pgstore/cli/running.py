@@ -60,7 +60,8 @@ def run(
         options["publish"] = True
     found = imported(place)
     if callable(found) and not _is_subscription(found):
-        if _parameters(found):
+        parameters = inspect.signature(found).parameters.values()
+        if any(each.default is each.empty for each in parameters):
             with call.messages() as store:
                 _run(_several(place, found(store)), call, options)
             return
@@ -113,13 +114,6 @@ def imported(place: str) -> Any:
         except AttributeError:
             raise CommandError(f"{module_name} has no {attribute!r}", code=USAGE) from None
     return found
-
-
-def _parameters(function: Any) -> int:
-    return sum(
-        each.default is inspect.Parameter.empty
-        for each in inspect.signature(function).parameters.values()
-    )
 
 
 def _several(place: str, found: Any) -> "list[Found]":

@@ -1,6 +1,7 @@
 """Watching and steering subscriptions."""
 
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import subscriptions as names
 from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
 from pgstore.cli._layout import Column, Row, table
-from pgstore.cli._live import Interval, Times, View, watch
+from pgstore.cli._live import Interval, Times, watch
 from pgstore.cli._values import counted, moment
 from pgstore.cli.reading import as_stored
 
@@ -132,20 +133,21 @@ def subscriptions(
     """
     with call.connect() as session:
         sampler = Sampler(session)
+        columns = COLUMNS if name is None else _PARTITIONS
 
-        def view() -> View:
-            if name is not None:
-                rows = _partitions(session, name)
-                return rows, table(rows, _PARTITIONS, call.out.width)
-            rows = sampler.rows()
-            return rows, summary(rows, call.out.width)
+        def read() -> list[Row]:
+            return sampler.rows() if name is None else _partitions(session, name)
 
         if watching:
-            watch(call, view, interval=interval, times=times)
-        elif name is None:
-            call.out.rows(sampler.rows(), COLUMNS, empty=_NONE)
+            watch(
+                call,
+                read,
+                lambda rows: summary(rows, call.out.width, columns),
+                interval=interval,
+                times=times,
+            )
         else:
-            call.out.rows(_partitions(session, name), _PARTITIONS)
+            call.out.rows(read(), columns, empty=_NONE)
 
 
 @command("pause", panel=PANEL)
@@ -278,12 +280,10 @@ def parked_show(
       pgstore parked show balances 1042
     """
     with call.connect() as session:
-        found = [
-            row for row in session.rows(s.LIST_PARKED, [name]) if row["global_position"] == position
-        ]
-        if not found:
+        of_name = session.rows(s.LIST_PARKED, [name])
+        row = next((each for each in of_name if each["global_position"] == position), None)
+        if row is None:
             raise _not_parked(name, position)
-        (row,) = found
         found = [*map(as_stored, session.rows(s.GET_MESSAGES, [row["message_id"]]))]
     if found:
         (stored,) = found
@@ -331,11 +331,13 @@ def parked_drop(call: Call, name: Name, position: Position = None, yes: Yes = Fa
     call.out.done(f"{counted(count, 'message')} forgotten.", subscription=name, count=count)
 
 
-def summary(rows: list[Row], width: int) -> "list[Text]":
+def summary(
+    rows: Sequence[Row], width: int, columns: Sequence[Column] = COLUMNS
+) -> "Sequence[Text]":
     """The table of subscriptions, for views."""
     from rich.text import Text
 
-    return table(rows, COLUMNS, width) if rows else [Text(_NONE)]
+    return table(rows, columns, width) if rows else [Text(_NONE)]
 
 
 def _partitions(session: Session, name: str) -> list[Row]:

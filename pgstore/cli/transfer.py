@@ -219,24 +219,17 @@ def _progress(call: Call, title: str) -> Iterator[Callable[[int, int, int | None
     if call.out.json or not call.out.notes.is_terminal:
         yield lambda *_: None
         return
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich import progress
 
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[messages]} messages"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        progress.TextColumn("{task.fields[messages]} messages"),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
     )
-    with Progress(*columns, console=call.out.notes, transient=True) as bar:
+    with progress.Progress(*columns, console=call.out.notes, transient=True) as bar:
         task = bar.add_task(title, total=None, messages=0)
         yield lambda messages, done, total: bar.update(
             task, completed=done, total=total, messages=messages

@@ -94,35 +94,25 @@ def write(
 
     for name in {each.type for each in batch} | ({type} - {None}):
         refuse_type(name)
+    content: tuple[object, ...]
+    ids: object
+    tags: object
+    if lines:
+        statement = s.WRITE_ARRAYS_TAGGED
+        content = (
+            [each.type for each in batch],
+            [bytes(each.data).decode() for each in batch],
+            [_text(each.metadata) for each in batch],
+        )
+        ids = [each.message_id or new_message_id() for each in batch]
+        tags = [_text(each.tags) for each in batch]
+    else:
+        statement, content = s.WRITE_TAGGED, (type, text, metadata)
+        ids, tags = message_id or new_message_id(), tag
     with call.connect(create=create) as session:
-        if type is not None and not lines:
-            parameters = (
-                stream,
-                type,
-                text,
-                metadata,
-                expected_version,
-                message_id or new_message_id(),
-                tag,
-                condition,
-                decided_upon,
-            )
-            row = session.row(s.WRITE_TAGGED, parameters)
-        else:
-            row = session.row(
-                s.WRITE_ARRAYS_TAGGED,
-                (
-                    stream,
-                    [each.type for each in batch],
-                    [bytes(each.data).decode() for each in batch],
-                    [_text(each.metadata) for each in batch],
-                    expected_version,
-                    [each.message_id or new_message_id() for each in batch],
-                    [_text(each.tags) for each in batch],
-                    condition,
-                    decided_upon,
-                ),
-            )
+        row = session.row(
+            statement, (stream, *content, expected_version, ids, tags, condition, decided_upon)
+        )
     written = f"{len(batch)} messages" if lines else type
     call.out.done(
         f"{stream} is at version {row['version']}: {written} at position {row['global_position']}.",
