@@ -82,8 +82,7 @@ class Call:
             prepare_threshold=None,  # a pooler may give each transaction another session
         ) as conn:
             if check:
-                create = create or self.target.embedded
-                ensure(conn, self.statements, create=create)
+                ensure(conn, self.statements, create=create or self.target.embedded)
             try:
                 yield Session(conn, self.statements)
             except KeyboardInterrupt:

@@ -113,10 +113,7 @@ async def _serve(
     from pgstore.ui import serve
 
     store = AsyncMessageStore[RawMessage](
-        call.target.conninfo,
-        messages=RawMessage,
-        store=call.store,
-        create=call.target.embedded,
+        call.target.conninfo, messages=RawMessage, store=call.store, create=call.target.embedded
     )
     application = made(store)  # refuses what was given wrong before it connects
     async with store:

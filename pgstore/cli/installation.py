@@ -91,26 +91,26 @@ def upgrade(
     with call.connect(check=False) as session:
         applied = _applied(call, session)
         current = applied == sql_files.checksums()
-        if check or dry_run:
-            problem = installer.problem_of(applied, call.store)
-            if isinstance(problem, StoreError):
-                raise problem
-        if check:
-            _tell_whether_current(call, applied, current=current)
-        elif dry_run:
-            done = f"-- Store {call.store} is up to date.".replace("\n", " ") + "\n"
-            has_interface = session.value(_INTERFACE) == call.store
-            todo = script(call.store, applied=max(applied), message_db=has_interface)
-            _tell_sql(call, done if current else todo)
-        else:
+        if not (check or dry_run):
             version = installer.install(session.conn, call.store)
-            said = f"is at schema version {version}" if not current else "is up to date"
+            said = "is up to date" if current else f"is at schema version {version}"
             call.out.done(
                 f"Store {call.store} {said}.",
                 store=call.store,
                 schema_version=version,
                 changed=not current,
             )
+            return
+        problem = installer.problem_of(applied, call.store)
+        if isinstance(problem, StoreError):
+            raise problem
+        if check:
+            _tell_whether_current(call, applied, current=current)
+        elif current:
+            _tell_sql(call, f"-- Store {call.store} is up to date.".replace("\n", " ") + "\n")
+        else:
+            has_interface = session.value(_INTERFACE) == call.store
+            _tell_sql(call, script(call.store, applied=max(applied), message_db=has_interface))
 
 
 @command("status", panel=PANEL)

@@ -75,17 +75,8 @@ _POSITION = Column("global_position", title="position", right=True, rank=3)
 _ID = Column("message_id", rank=5)
 
 _OF_A_STREAM = (_VERSION, _TYPE, _DATA, _METADATA, _TAGS, _ADDED_AT, _POSITION, _ID)
-_OF_ALL = (
-    msgspec.structs.replace(_POSITION, rank=0),
-    _ADDED_AT,
-    _TYPE,
-    _STREAM,
-    _VERSION,
-    _DATA,
-    _METADATA,
-    _TAGS,
-    _ID,
-)
+_FIRST = msgspec.structs.replace(_POSITION, rank=0)
+_OF_ALL = (_FIRST, _ADDED_AT, _TYPE, _STREAM, _VERSION, _DATA, _METADATA, _TAGS, _ID)
 
 
 @command("read", panel=PANEL)
@@ -255,11 +246,7 @@ def _of_query(call: Call, session: Session, query: str, after: int) -> None:
 
 
 def _across(
-    session: Session,
-    after: int,
-    chosen: _Chosen,
-    max_count: int | None,
-    up_to: int | None = None,
+    session: Session, after: int, chosen: _Chosen, max_count: int | None, up_to: int | None = None
 ) -> Iterator[Row]:
     types, categories, metadata, tags = chosen
     while max_count is None or max_count > 0:
@@ -282,12 +269,7 @@ def _across(
             max_count = None if max_count is None else max_count - 1
 
 
-def _last(
-    session: Session,
-    safe: int,
-    count: int,
-    chosen: _Chosen,
-) -> list[Row]:
+def _last(session: Session, safe: int, count: int, chosen: _Chosen) -> list[Row]:
     """The last messages up to a position: in windows before it, each larger than the one before."""
     window = max(4 * count, 100)
     found: list[Row] = []

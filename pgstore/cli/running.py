@@ -13,6 +13,7 @@ from pgstore._core.parameters import DEFAULT_LEASE
 from pgstore.cli._app import argument, command, flag, option
 from pgstore.cli._call import Call
 from pgstore.cli._errors import USAGE, CommandError
+from pgstore.cli._values import counted
 
 if TYPE_CHECKING:
     from pgstore._async.subscription import AsyncSubscription
@@ -145,8 +146,7 @@ def _run(subscriptions: "list[Found]", call: Call, options: dict[str, Any]) -> N
     from pgstore._compat import signals
 
     names = ", ".join(each.name for each in subscriptions)
-    workers = options["workers"]
-    call.out.note(f"Running {names} with {workers} worker{'s' * (workers > 1)} …")
+    call.out.note(f"Running {names} with {counted(options['workers'], 'worker')} …")
     store: Any = subscriptions[0].store
     if isinstance(subscriptions[0], AsyncSubscription):
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

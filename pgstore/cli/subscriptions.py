@@ -219,9 +219,7 @@ def rewind(
 
 @command("repartition", panel=PANEL)
 def repartition(
-    call: Call,
-    name: Name,
-    partitions: Annotated[int, argument("PARTITIONS", "How many.")],
+    call: Call, name: Name, partitions: Annotated[int, argument("PARTITIONS", "How many.")]
 ) -> None:
     """Change the number of partitions.
 
@@ -270,9 +268,7 @@ def parked_list(call: Call, name: Name) -> None:
 
 @command("show", of=parked)
 def parked_show(
-    call: Call,
-    name: Name,
-    position: Annotated[int, argument("POSITION", "Its global position.")],
+    call: Call, name: Name, position: Annotated[int, argument("POSITION", "Its global position.")]
 ) -> None:
     """Show a parked message: its error and its content.
 
