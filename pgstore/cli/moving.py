@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
+import msgspec
+
 from pgstore.cli._app import SERVERS, InDirectory, argument, command, flag, option
 from pgstore.cli._call import Call
 from pgstore.cli._errors import USAGE, CommandError
@@ -86,33 +88,26 @@ def move(
             return
         if abort:
             found.abort()
-            call.out.done(
-                f"Store {moved} is open at {found.source.place}; what was copied is gone.",
-                store=moved,
-                conninfo=found.source.place,
-                moved=False,
-            )
-            return
-        found.run()
+        else:
+            found.run()
+    source, target = found.source.place, found.target.place
+    said = f"is at {target}; it stays closed at {source}"
+    if abort:
+        said = f"is open at {source}; what was copied is gone"
     call.out.done(
-        f"Store {moved} is at {found.target.place}; it stays closed at {found.source.place}.",
+        f"Store {moved} {said}.",
         store=moved,
-        conninfo=found.target.place,
-        moved=True,
+        conninfo=source if abort else target,
+        moved=not abort,
     )
-    if listed is None:
+    if listed is None and not abort:
         call.out.note("No directory was given: tell the programs of the store its new place.")
 
 
 def _tell_findings(call: Call, findings: list[Any]) -> None:
     wrong = [each for each in findings if each.wrong]
     rows = [
-        {
-            "check": each.check,
-            "found": each.found,
-            "wrong": each.wrong,
-            "remedy": each.remedy if each.wrong else None,
-        }
+        msgspec.structs.asdict(each) | {"remedy": each.remedy if each.wrong else None}
         for each in findings
     ]
     call.out.rows(rows, _FINDINGS)
