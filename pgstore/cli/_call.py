@@ -169,6 +169,7 @@ class Session:
         """A message by its id; an error if there is none."""
         from pgstore.errors import MessageNotFoundError
 
-        for row in self.rows(GET_MESSAGES, [message_id]):
-            return row
-        raise MessageNotFoundError(message_id)
+        found = self.rows(GET_MESSAGES, [message_id])
+        if not found:
+            raise MessageNotFoundError(message_id)
+        return found[0]

@@ -88,31 +88,29 @@ def write(
         data, type = type, None  # it is DATA: TYPE was left out
     text = _content("-" if lines and data == "{}" else data)
     batch = _messages_of(text, type) if lines else []
+    texts = [bytes(each.data).decode() for each in batch] if lines else [text]
     if not any_json:
-        _refuse_no_object("DATA", [text] if not lines else [bytes(each.data) for each in batch])
+        _refuse_no_object(texts)
     from pgstore._core.shapes import refuse_type
 
     for name in {each.type for each in batch} | ({type} - {None}):
         refuse_type(name)
-    content: tuple[object, ...]
-    ids: object
-    tags: object
+    values: tuple[object, ...]
     if lines:
         statement = s.WRITE_ARRAYS_TAGGED
-        content = (
+        values = (
             [each.type for each in batch],
-            [bytes(each.data).decode() for each in batch],
+            texts,
             [_text(each.metadata) for each in batch],
+            expected_version,
+            [each.message_id or new_message_id() for each in batch],
+            [_text(each.tags) for each in batch],
         )
-        ids = [each.message_id or new_message_id() for each in batch]
-        tags = [_text(each.tags) for each in batch]
     else:
-        statement, content = s.WRITE_TAGGED, (type, text, metadata)
-        ids, tags = message_id or new_message_id(), tag
+        statement = s.WRITE_TAGGED
+        values = (type, text, metadata, expected_version, message_id or new_message_id(), tag)
     with call.connect(create=create) as session:
-        row = session.row(
-            statement, (stream, *content, expected_version, ids, tags, condition, decided_upon)
-        )
+        row = session.row(statement, (stream, *values, condition, decided_upon))
     written = f"{len(batch)} messages" if lines else type
     call.out.done(
         f"{stream} is at version {row['version']}: {written} at position {row['global_position']}.",
@@ -173,14 +171,13 @@ def _messages_of(text: str, type: str | None) -> list[_Line]:
     return found
 
 
-def _refuse_no_object(place: str, several: Sequence[str | bytes]) -> None:
+def _refuse_no_object(texts: Sequence[str]) -> None:
     """Refuse what does not begin as an object; whether the rest is JSON, the server says."""
     from pgstore._core.arguments import describe
 
-    for number, each in enumerate(several, start=1):
-        text = each if isinstance(each, str) else each.decode()
+    for number, text in enumerate(texts, start=1):
         if not text.lstrip(" \t\r\n").startswith("{"):
-            where = f"{place} of message {number}" if len(several) > 1 else place
+            where = f"DATA of message {number}" if len(texts) > 1 else "DATA"
             raise CommandError(
                 f"{where} is no JSON object: {describe(text)}",
                 code=USAGE,
