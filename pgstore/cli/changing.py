@@ -1,6 +1,6 @@
 """Messages and filters that change: see docs/guides/change-events.md."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -14,10 +14,6 @@ from pgstore.cli._layout import Column
 from pgstore.cli.reading import Category, Metadata, Tag, Type
 from pgstore.cli.running import imported
 from pgstore.cli.subscriptions import Name
-
-if TYPE_CHECKING:
-    from pgstore._async.store import AsyncMessageStore
-    from pgstore._core.checking import UnreadableMessage
 
 _COLUMNS = (
     Column("line", right=True, optional=True),
@@ -109,17 +105,15 @@ def check_messages(
         with found:
             unreadable = found.check_messages(against, last=last)
     elif isinstance(found, AsyncMessageStore):
-        unreadable = asyncio.run(_checked(found, against, last))
+
+        async def checked() -> Any:
+            async with found:
+                return await found.check_messages(against, last=last)
+
+        unreadable = asyncio.run(checked())
     else:
         raise CommandError(f"{place} is no message store: {describe(found)}", code=USAGE)
     rows = [msgspec.structs.asdict(each) for each in unreadable]
     call.out.rows(rows, _COLUMNS, empty="Your code can read all of them.")
     if unreadable:
         raise typer.Exit(FAILED)
-
-
-async def _checked(
-    store: "AsyncMessageStore[Any]", against: str | None, last: int
-) -> "list[UnreadableMessage]":
-    async with store:
-        return await store.check_messages(against, last=last)

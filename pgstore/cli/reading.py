@@ -45,8 +45,6 @@ Metadata = Annotated[
     str | None,
     option("JSON", "Only messages whose metadata contains this object.", callback=_object),
 ]
-
-
 Tag = Annotated[
     list[str] | None,
     option("TAG", "Only messages with this tag; may be repeated: with all of them."),
