@@ -274,7 +274,6 @@ def main() -> int:
     try:
         with without_libpq_environment():
             tell_story()
-        sys.stdout.flush()
     except (EmbeddedServerError, UnexpectedResultError) as error:
         sys.stdout.flush()
         print(f"\nerror: {error}", file=sys.stderr)
@@ -282,9 +281,6 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\ninterrupted; the server of this demo is stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of the output has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     return 0
 
 

@@ -4,7 +4,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, Concatenate, ParamSpec
+from typing import Annotated, Any, Concatenate, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -13,55 +13,61 @@ from pgstore._core.version import package_version
 from pgstore.cli._call import Call, Settings
 from pgstore.cli._errors import USAGE, format_usage, reported
 
-P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[Concatenate[Call, ...], None])
 
 COMMON = "Everywhere"
 SERVERS = "Several servers"
 
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Completion = Callable[[typer.Context, str], list[str]]
+
+
+def _within(least: float, most: float | None = None) -> Callable[[Any], Any]:
+    """Refuse numbers outside of these bounds: a callback, as Typer's own would be in the help."""
+
+    def check(value: Any) -> Any:
+        if value is not None and not (value >= least and (most is None or value <= most)):
+            bounds = f"at least {least}" if most is None else f"{least} to {most}"
+            raise typer.BadParameter(f"must be {bounds}, not {value}")
+        return value
+
+    return check
+
+
+def argument(metavar: str, help: str, *, complete: Completion | None = None) -> Any:
+    """An argument of a command; `complete` offers its values to a shell."""
+    return typer.Argument(metavar=metavar, help=help, autocompletion=complete)
+
+
+def option(
+    metavar: str,
+    help: str,
+    *names: str,
+    least: float | None = None,
+    most: float | None = None,
+    complete: Completion | None = None,
+    **more: Any,
+) -> Any:
+    """An option with a value; a number may have bounds.
+
+    Without `names` it has that of its parameter. `more` is Typer's.
+    """
+    if least is not None:
+        more["callback"] = _within(least, most)
+    return typer.Option(*names, metavar=metavar, help=help, autocompletion=complete, **more)
+
+
+def flag(help: str, *names: str, **more: Any) -> Any:
+    """An option without a value. Typer would add a --no-… to a name that it makes itself."""
+    return typer.Option(*names, help=help, **more)
+
+
+Yes = Annotated[bool, flag("Do not ask.", "--yes")]
 InDirectory = Annotated[
     str | None,
-    typer.Option(
-        "--directory",
-        metavar="CONNINFO",
-        envvar="PGSTORE_DIRECTORY",
-        help="The database that has the directory of stores.",
+    option(
+        "CONNINFO", "The database that has the directory of stores.", envvar="PGSTORE_DIRECTORY"
     ),
 ]
-
-_Conninfo = Annotated[
-    str | None,
-    typer.Option(
-        "--conninfo",
-        metavar="CONNINFO",
-        help="Connection string of the database. Otherwise PGSTORE_CONNINFO, then libpq's"
-        " environment (PGHOST, PGSERVICE, …), then an embedded server in your data folder.",
-        rich_help_panel=COMMON,
-    ),
-]
-_Store = Annotated[
-    str | None,
-    typer.Option(
-        "--store",
-        metavar="NAME",
-        help="The store: a schema's name. Otherwise PGSTORE_STORE, then pgstore.",
-        rich_help_panel=COMMON,
-    ),
-]
-_Json = Annotated[
-    bool,
-    typer.Option("--json", help="For programs: one JSON document a line.", rich_help_panel=COMMON),
-]
-_Debug = Annotated[
-    bool,
-    typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=COMMON),
-]
-_COMMON: dict[str, tuple[object, object]] = {
-    "conninfo": (_Conninfo, None),
-    "store": (_Store, None),
-    "json": (_Json, False),
-    "debug": (_Debug, False),
-}
 
 
 class _AsGiven:
@@ -170,7 +176,6 @@ app = typer.Typer(
     name="pgstore",
     cls=_Commands,
     no_args_is_help=True,
-    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -185,30 +190,44 @@ def _tell_version(wanted: bool) -> None:
 @app.callback(help=_flowing(_HELP))
 def _pgstore(
     ctx: typer.Context,
-    conninfo: _Conninfo = None,
-    store: _Store = None,
-    json: _Json = False,
-    debug: _Debug = False,
+    conninfo: Annotated[
+        str | None,
+        option(
+            "CONNINFO",
+            "Connection string of the database. Otherwise PGSTORE_CONNINFO, then libpq's"
+            " environment (PGHOST, PGSERVICE, …), then an embedded server in your data folder.",
+            rich_help_panel=COMMON,
+        ),
+    ] = None,
+    store: Annotated[
+        str | None,
+        option(
+            "NAME",
+            "The store: a schema's name. Otherwise PGSTORE_STORE, then pgstore.",
+            rich_help_panel=COMMON,
+        ),
+    ] = None,
+    json: Annotated[
+        bool, flag("For programs: one JSON document a line.", "--json", rich_help_panel=COMMON)
+    ] = False,
+    debug: Annotated[
+        bool, flag("Show the traceback of an error.", "--debug", rich_help_panel=COMMON)
+    ] = False,
     version: Annotated[
-        bool,
-        typer.Option("--version", is_eager=True, callback=_tell_version, help="Show the version."),
+        bool, flag("Show the version.", "--version", is_eager=True, callback=_tell_version)
     ] = False,
 ) -> None:
     """Keep the options that stand before the command."""
     ctx.obj = Settings().changed(conninfo=conninfo, store=store, json=json, debug=debug)
 
 
-def command(
-    name: str, *, panel: str | None = None, of: typer.Typer = app
-) -> Callable[[Callable[Concatenate[Call, P], None]], Callable[Concatenate[Call, P], None]]:
+def command(name: str, *, panel: str | None = None, of: typer.Typer = app) -> Callable[[F], F]:
     """Make a command of a function whose first parameter is the `Call`.
 
     The command takes the options that are everywhere too, and tells errors in one line.
     """
 
-    def register(
-        function: Callable[Concatenate[Call, P], None],
-    ) -> Callable[Concatenate[Call, P], None]:
+    def register(function: F) -> F:
         help = _flowing(inspect.getdoc(function) or "")
         of.command(name, cls=_Command, rich_help_panel=panel, help=help)(
             _with_common_options(function)
@@ -220,27 +239,9 @@ def command(
 
 def group(name: str, *, panel: str, help: str) -> typer.Typer:
     """Make a command that has commands."""
-    made = typer.Typer(
-        cls=_Group,
-        no_args_is_help=True,
-        help=help,
-        rich_markup_mode="rich",
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
+    made = typer.Typer(cls=_Group, no_args_is_help=True, help=help)
     app.add_typer(made, name=name, rich_help_panel=panel)
     return made
-
-
-def within(least: float, most: float | None = None) -> Callable[[Any], Any]:
-    """Refuse numbers outside of these bounds: a callback, as Typer's own would be in the help."""
-
-    def check(value: Any) -> Any:
-        if value is not None and not (value >= least and (most is None or value <= most)):
-            bounds = f"at least {least}" if most is None else f"{least} to {most}"
-            raise typer.BadParameter(f"must be {bounds}, not {value}")
-        return value
-
-    return check
 
 
 def _refuse_long_numbers(ctx: typer.Context, values: dict[str, Any]) -> None:
@@ -254,26 +255,21 @@ def _refuse_long_numbers(ctx: typer.Context, values: dict[str, Any]) -> None:
 
 
 def _with_common_options(function: Callable[..., None]) -> Callable[..., None]:
-    signature = inspect.signature(function, eval_str=True)
-    own = list(signature.parameters.values())[1:]
+    """The command of a function: it takes the options of `_pgstore`, too, but for --version."""
+    _, *own = inspect.signature(function, eval_str=True).parameters.values()
+    context, *common, _ = inspect.signature(_pgstore).parameters.values()
 
     @functools.wraps(function)
     def run(ctx: typer.Context, **values: Any) -> None:
         _refuse_long_numbers(ctx, values)
-        common = {name: values.pop(name) for name in _COMMON}
-        settings: Settings = ctx.obj.changed(**common)
+        settings: Settings = ctx.obj.changed(
+            **{each.name: values.pop(each.name) for each in common}
+        )
         with reported(settings.debug):
             function(Call(settings), **values)
 
-    extra = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-        for name, (kind, default) in _COMMON.items()
-    ]
-    context = inspect.Parameter(
-        "ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
-    )
-    parameters = [context, *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own), *extra]
+    parameters = [context, *own, *common]
     # Both: which of them Typer reads depends on its version.
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
     return run

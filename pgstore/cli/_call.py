@@ -3,11 +3,12 @@
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pgstore._core.statements import SUBSCRIPTION_NAMES
+from pgstore._core.statements import GET_MESSAGES, STREAM_VERSION, SUBSCRIPTION_NAMES
 from pgstore.cli._errors import NOT_FOUND, CommandError
 from pgstore.cli._output import Output
 from pgstore.cli._target import Target, find_target, store_name
@@ -16,6 +17,8 @@ from pgstore.cli._target import Target, find_target, store_name
 _NAMES = 10
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from psycopg import Connection
     from psycopg.rows import DictRow
 
@@ -37,16 +40,10 @@ class Settings(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Settings(store={self.store!r})"  # without the password
 
-    def changed(
-        self, *, conninfo: str | None, store: str | None, json: bool, debug: bool
-    ) -> "Settings":
+    def changed(self, **given: Any) -> "Settings":
         """The same with the options that were given after the command."""
-        return Settings(
-            conninfo=self.conninfo if conninfo is None else conninfo,
-            store=self.store if store is None else store,
-            json=self.json or json,
-            debug=self.debug or debug,
-        )
+        later = {name: value for name, value in given.items() if value not in (None, False)}
+        return msgspec.structs.replace(self, **later)
 
 
 class Call:
@@ -60,14 +57,11 @@ class Call:
         self.store = store_name(settings.store)
         self.statements = Statements(self.store)  # refuses what cannot be a name
         self._conninfo = settings.conninfo
-        self._target: Target | None = None
 
-    @property
+    @cached_property
     def target(self) -> Target:
         """The server; the embedded one is started by the first use."""
-        if self._target is None:
-            self._target = find_target(self._conninfo, self.out)
-        return self._target
+        return find_target(self._conninfo, self.out)
 
     @contextmanager
     def connect(self, *, check: bool = True, create: bool = False) -> Iterator["Session"]:
@@ -88,8 +82,7 @@ class Call:
             prepare_threshold=None,  # a pooler may give each transaction another session
         ) as conn:
             if check:
-                create = create or self.target.embedded
-                ensure(conn, self.statements, create=create)
+                ensure(conn, self.statements, create=create or self.target.embedded)
             try:
                 yield Session(conn, self.statements)
             except KeyboardInterrupt:
@@ -164,3 +157,19 @@ class Session:
         """Run a statement that answers with one value."""
         (value,) = self.row(statement, parameters).values()
         return value
+
+    def version(self, stream: str) -> int:
+        """A stream's version; an error if there is no such stream."""
+        version: int = self.value(STREAM_VERSION, [stream])
+        if not version:
+            raise CommandError(f"there is no stream {stream}", code=NOT_FOUND)
+        return version
+
+    def message(self, message_id: "UUID") -> "DictRow":
+        """A message by its id; an error if there is none."""
+        from pgstore.errors import MessageNotFoundError
+
+        found = self.rows(GET_MESSAGES, [message_id])
+        if not found:
+            raise MessageNotFoundError(message_id)
+        return found[0]

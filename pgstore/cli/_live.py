@@ -1,75 +1,60 @@
 """Views that are drawn again and again."""
 
+import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from pgstore.cli._app import within
+from pgstore.cli._app import option
 from pgstore.cli._call import Call
 from pgstore.cli._layout import Row
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-Interval = Annotated[
-    float, typer.Option(callback=within(0.1), metavar="SECONDS", help="How often it is drawn.")
-]
-Times = Annotated[
-    int | None,
-    typer.Option(callback=within(1), metavar="N", help="So many times; otherwise until Ctrl-C."),
-]
-
-# The content of a view: rows for programs, lines for people.
-View = tuple[Sequence[Row], "Sequence[Text]"]
+Interval = Annotated[float, option("SECONDS", "How often it is drawn.", least=0.1)]
+Times = Annotated[int | None, option("N", "So many times; otherwise until Ctrl-C.", least=1)]
 
 
-def watch(call: Call, view: Callable[[], View], *, interval: float, times: int | None) -> None:
-    """Show a view every so many seconds, so many times or until Ctrl-C.
+def watch(
+    call: Call,
+    read: Callable[[], Sequence[Row]],
+    drawn: "Callable[[Sequence[Row]], Sequence[Text]]",
+    *,
+    interval: float,
+    times: int | None,
+) -> None:
+    """Show rows, as they are drawn, every so many seconds, so many times or until Ctrl-C.
 
     On a terminal it is drawn in its place. Ctrl-C leaves the screen as it was before; after so many
     times the last view stays. Elsewhere each view follows the one before.
     """
     from rich.console import Group
     from rich.live import Live
-
-    if not call.out.live:
-        _repeat(interval, times, lambda: _print(call, view))
-        return
-    lines: Sequence[Text] = ()
-
-    def draw() -> None:
-        nonlocal lines
-        _, lines = view()
-        live.update(Group(*lines), refresh=True)
-
-    with Live(console=call.out.console, screen=True, auto_refresh=False) as live:
-        _repeat(interval, times, draw)
-    for line in lines:
-        call.out.line(line)
-
-
-def _print(call: Call, view: Callable[[], View]) -> None:
     from rich.text import Text
 
-    rows, lines = view()
-    if call.out.json:
-        for row in rows:
-            call.out.document(row)
-    else:
-        for line in (*lines, Text("")):
-            call.out.line(line)
-    call.out.flush()
+    reads = _repeated(read, interval, times)
+    if not call.out.live:
+        for rows in reads:
+            if call.out.json:
+                call.out.documents(rows)
+            else:
+                call.out.lines([*drawn(rows), Text("")])
+        return
+    with Live(console=call.out.console, screen=True, auto_refresh=False) as live:
+        for rows in reads:
+            lines = drawn(rows)
+            live.update(Group(*lines), refresh=True)
+    call.out.lines(lines)
 
 
-def _repeat(interval: float, times: int | None, action: Callable[[], None]) -> None:
+def _repeated(
+    read: Callable[[], Sequence[Row]], interval: float, times: int | None
+) -> Iterator[Sequence[Row]]:
     due = time.monotonic()
-    while times is None or times > 0:
-        action()
-        if times is not None:
-            times -= 1
-            if not times:
-                return
+    for number in itertools.count(1):
+        yield read()
+        if number == times:
+            return
         due = max(due + interval, time.monotonic())  # no hurry to make up for slow views
         time.sleep(max(due - time.monotonic(), 0))

@@ -4,9 +4,9 @@ import itertools
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pgstore._core.text import masked, printable
 from pgstore.cli._errors import USAGE, CommandError
@@ -64,6 +64,11 @@ class Output:
         """Print a line for people."""
         self.console.print(text)
 
+    def lines(self, several: "Iterable[str | Text]") -> None:
+        """Print lines for people."""
+        for each in several:
+            self.line(each)
+
     def note(self, text: str) -> None:
         """Print on stderr, in a line, what is not a result."""
         self.notes.print(printable(masked(text)))
@@ -79,8 +84,10 @@ class Output:
         """Print a JSON document in a line."""
         sys.stdout.write(encoded(row) + "\n")
 
-    def flush(self) -> None:
-        """Let who reads have what was printed."""
+    def documents(self, rows: Iterable[Row]) -> None:
+        """Print documents, and let a reader have them at once."""
+        for row in rows:
+            self.document(row)
         sys.stdout.flush()
 
     def rows(self, rows: Iterable[Row], columns: Sequence[Column], *, empty: str = "") -> bool:
@@ -95,13 +102,13 @@ class Output:
                 first = False
             return not first
         layout = Layout(columns, self.width)
-        for batch in _batched(rows):
+        remaining = iter(rows)
+        while batch := list(itertools.islice(remaining, _SAMPLE)):
             layout.grow(batch)
             if first:
                 self.line(layout.head())
                 first = False
-            for row in batch:
-                self.line(layout.line(row))
+            self.lines(map(layout.line, batch))
         if first and empty:
             self.note(empty)
         return not first
@@ -133,9 +140,3 @@ class Output:
         self.notes.print(f"{printable(question)} Type {answer!r} to go on: ", end="")
         if sys.stdin.readline().strip() != answer:
             raise CommandError("nothing was changed")
-
-
-def _batched(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    remaining: Iterator[Any] = iter(rows)
-    while batch := list(itertools.islice(remaining, _SAMPLE)):
-        yield batch

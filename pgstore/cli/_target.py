@@ -1,14 +1,10 @@
 """Where the server is."""
 
 import os
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from pgstore.cli._output import Output
-
-if TYPE_CHECKING:
-    from psycopg import ConnectionInfo
 
 # If one of these is set, libpq knows where to connect to.
 _LIBPQ = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE")
@@ -51,14 +47,3 @@ def find_given(given: str | None) -> Target | None:
     if found := [name for name in _LIBPQ if os.environ.get(name)]:
         return Target("", False, ", ".join(found))
     return None
-
-
-def where(connection: "ConnectionInfo") -> str:
-    """A connection to show: nothing secret."""
-    parts = {
-        "host": connection.host,
-        "port": connection.port,
-        "dbname": connection.dbname,
-        "user": connection.user,
-    }
-    return " ".join(f"{key}={value}" for key, value in parts.items() if value)

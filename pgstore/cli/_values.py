@@ -21,8 +21,6 @@ def shown(value: object) -> str:
             return "yes" if value else "no"
         case datetime():
             return value.astimezone().isoformat(" ", "seconds")
-        case timedelta():
-            return duration(value)
         case list() | tuple():
             return ", ".join(map(shown, value))
         case dict() | msgspec.Raw():
@@ -68,7 +66,7 @@ def volume(count: int) -> str:
 
 
 def encoded(value: object) -> str:
-    """JSON in a line; times in UTC, lengths of time in seconds."""
+    """JSON in a line; times in UTC."""
     text = msgspec.json.encode(_plain(value)).decode()
     # Within strings only: JSON has these nowhere else.
     return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
@@ -78,8 +76,6 @@ def _plain(value: object) -> object:
     match value:
         case datetime():
             return value.astimezone(UTC)
-        case timedelta():
-            return value.total_seconds()
         case Mapping():
             return {key: _plain(each) for key, each in value.items()}
         case list() | tuple():

@@ -5,11 +5,10 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 import msgspec
-import typer
 
 from pgstore._core import statements as s
-from pgstore.cli._app import Yes, command, group, within
-from pgstore.cli._call import Call, Session
+from pgstore.cli._app import Yes, argument, command, flag, group, option
+from pgstore.cli._call import Call, Parameters
 from pgstore.cli._completion import categories as category_names
 from pgstore.cli._completion import streams as stream_names
 from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
@@ -18,14 +17,14 @@ from pgstore.cli._values import counted
 
 PANEL = "Administration"
 
-Category = Annotated[
-    str, typer.Argument(metavar="CATEGORY", autocompletion=category_names, help="The category.")
+Category = Annotated[str, argument("CATEGORY", "The category.", complete=category_names)]
+Stream = Annotated[str, argument("STREAM", "The stream.", complete=stream_names)]
+Reason = Annotated[str | None, option("TEXT", "Why, for the audit.")]
+Kind = Annotated[
+    Literal["read", "write", "consume", "monitor", "admin"],
+    argument("KIND", "read, write, consume, monitor or admin."),
 ]
-Stream = Annotated[
-    str, typer.Argument(metavar="STREAM", autocompletion=stream_names, help="The stream.")
-]
-Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.")]
-Kind = Literal["read", "write", "consume", "monitor", "admin"]
+Role = Annotated[str, argument("ROLE", "The role.")]
 
 _POLICIES = (
     Column("category", least=16),
@@ -70,15 +69,11 @@ def retention_set(
     call: Call,
     category: Category,
     max_age: Annotated[
-        str | None,
-        typer.Option(metavar="INTERVAL", help="PostgreSQL's: '90 days', '1 year 6 months', P90D."),
+        str | None, option("INTERVAL", "PostgreSQL's: '90 days', '1 year 6 months', P90D.")
     ] = None,
-    max_count: Annotated[
-        int | None, typer.Option(metavar="N", help="Keep the newest N of the category.")
-    ] = None,
+    max_count: Annotated[int | None, option("N", "Keep the newest N of the category.")] = None,
     unhandled: Annotated[
-        bool,
-        typer.Option("--delete-unhandled", help="Also what a subscription has not handled yet."),
+        bool, flag("Also what a subscription has not handled yet.", "--delete-unhandled")
     ] = False,
     reason: Reason = None,
 ) -> None:
@@ -117,16 +112,9 @@ def retention_drop(call: Call, category: Category, reason: Reason = None) -> Non
 @command("apply", of=retention)
 def retention_apply(
     call: Call,
-    batch: Annotated[
-        int,
-        typer.Option(callback=within(1, 10_000), metavar="N", help="Messages in a transaction."),
-    ] = 1000,
-    pause: Annotated[
-        float, typer.Option(callback=within(0), metavar="SECONDS", help="Between transactions.")
-    ] = 0.05,
-    max_count: Annotated[
-        int | None, typer.Option(callback=within(1), metavar="N", help="The most messages, about.")
-    ] = None,
+    batch: Annotated[int, option("N", "Messages in a transaction.", least=1, most=10_000)] = 1000,
+    pause: Annotated[float, option("SECONDS", "Between transactions.", least=0)] = 0.05,
+    max_count: Annotated[int | None, option("N", "The most messages, about.", least=1)] = None,
 ) -> None:
     """Delete what the policies say, in small transactions, until nothing more is due.
 
@@ -153,9 +141,7 @@ def retention_apply(
 def truncate(
     call: Call,
     stream: Stream,
-    before: Annotated[
-        int, typer.Option("--before", metavar="VERSION", help="Keep from this version on.")
-    ],
+    before: Annotated[int, option("VERSION", "Keep from this version on.")],
     reason: Reason = None,
     yes: Yes = False,
 ) -> None:
@@ -166,13 +152,8 @@ def truncate(
     \b
       pgstore truncate account-1 --before 100 --reason 'snapshot at 100'
     """
-    with call.connect() as session:
-        question = f"Its messages before version {before} will be deleted."
-        _confirm(call, session, stream, question, yes=yes)
-        deleted = session.value(s.TRUNCATE_STREAM, [stream, before, reason])
-    call.out.done(
-        f"{counted(deleted, 'message')} of stream {stream} deleted.", stream=stream, deleted=deleted
-    )
+    question = f"Its messages before version {before} will be deleted."
+    _delete(call, stream, question, s.TRUNCATE_STREAM, [stream, before, reason], yes=yes)
 
 
 @command("delete", panel=PANEL)
@@ -180,7 +161,7 @@ def delete(
     call: Call,
     stream: Stream,
     expected_version: Annotated[
-        int | None, typer.Option(metavar="N", help="Only if the stream is at this version.")
+        int | None, option("N", "Only if the stream is at this version.")
     ] = None,
     reason: Reason = None,
     yes: Yes = False,
@@ -192,12 +173,8 @@ def delete(
     \b
       pgstore delete account-1 --expected-version 12 --reason 'asked by its owner'
     """
-    with call.connect() as session:
-        _confirm(call, session, stream, "All its messages will be deleted.", yes=yes)
-        deleted = session.value(s.DELETE_STREAM, [stream, expected_version, reason])
-    call.out.done(
-        f"{counted(deleted, 'message')} of stream {stream} deleted.", stream=stream, deleted=deleted
-    )
+    question = "All its messages will be deleted."
+    _delete(call, stream, question, s.DELETE_STREAM, [stream, expected_version, reason], yes=yes)
 
 
 @command("empty", panel=PANEL)
@@ -224,15 +201,12 @@ def empty(call: Call, reason: Reason = None, yes: Yes = False) -> None:
 @command("redact", panel=PANEL)
 def redact(
     call: Call,
-    message_id: Annotated[UUID, typer.Argument(metavar="ID", help="Its message_id.")],
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the audit.")],
-    data: Annotated[str, typer.Option("--data", metavar="JSON", help="The new payload.")] = "null",
-    metadata: Annotated[
-        str | None, typer.Option("--metadata", metavar="JSON", help="The new metadata.")
-    ] = None,
+    message_id: Annotated[UUID, argument("ID", "Its message_id.")],
+    reason: Annotated[str, option("TEXT", "Why, for the audit.")],
+    data: Annotated[str, option("JSON", "The new payload.")] = "null",
+    metadata: Annotated[str | None, option("JSON", "The new metadata.")] = None,
     remove_tag: Annotated[
-        list[str] | None,
-        typer.Option("--remove-tag", metavar="TAG", help="A tag to remove; may be repeated."),
+        list[str] | None, option("TAG", "A tag to remove; may be repeated.")
     ] = None,
     yes: Yes = False,
 ) -> None:
@@ -245,12 +219,8 @@ def redact(
       pgstore redact 0197f0c2-5a3e-7d1c-9b1e-3f6f0a2b4c5d --reason "GDPR 17"
     """
     with call.connect() as session:
-        found = session.rows(s.GET_MESSAGES, [message_id])
-        if not found:
-            from pgstore.errors import MessageNotFoundError
-
-            raise MessageNotFoundError(message_id)
-        place = "version {version} of stream {stream}, a {type}".format(**found[0])
+        found = session.message(message_id)
+        place = "version {version} of stream {stream}, a {type}".format(**found)
         call.out.confirm(f"The payload of {place}, will be lost.", yes=yes)
         session.value(s.REDACT_MESSAGE, [message_id, data, reason, metadata, remove_tag])
     call.out.done(f"Message {message_id} is redacted.", message_id=message_id)
@@ -266,17 +236,12 @@ def grants(call: Call) -> None:
 @command("grant", panel=PANEL)
 def grant(
     call: Call,
-    kind: Annotated[
-        Kind, typer.Argument(metavar="KIND", help="read, write, consume, monitor or admin.")
-    ],
-    role: Annotated[str, typer.Argument(metavar="ROLE", help="The role.")],
+    kind: Kind,
+    role: Role,
     category: Annotated[
         list[str] | None,
-        typer.Option(
-            "--category",
-            metavar="NAME",
-            autocompletion=category_names,
-            help="With write: only to this category; may be repeated.",
+        option(
+            "NAME", "With write: only to this category; may be repeated.", complete=category_names
         ),
     ] = None,
 ) -> None:
@@ -295,23 +260,17 @@ def grant(
 
     with call.connect() as session:
         try:
-            session.value(s.GRANT_ACCESS, [role, kind, category or None])
+            session.value(s.GRANT_ACCESS, [role, kind, category])
         except InvalidArgumentError as error:
             if error.argument != "role":
                 raise
             raise CommandError(f"there is no role {role}", code=NOT_FOUND) from error
     of = f" to {', '.join(category)}" if category else ""
-    call.out.done(f"Role {role} may {kind}{of}.", role=role, kind=kind, categories=category or None)
+    call.out.done(f"Role {role} may {kind}{of}.", role=role, kind=kind, categories=category)
 
 
 @command("revoke", panel=PANEL)
-def revoke(
-    call: Call,
-    kind: Annotated[
-        Kind, typer.Argument(metavar="KIND", help="read, write, consume, monitor or admin.")
-    ],
-    role: Annotated[str, typer.Argument(metavar="ROLE", help="The role.")],
-) -> None:
+def revoke(call: Call, kind: Kind, role: Role) -> None:
     """Take from a role what grant gave it.
 
     \b
@@ -327,12 +286,8 @@ def revoke(
 @command("audit", panel=PANEL)
 def audit(
     call: Call,
-    max_count: Annotated[
-        int, typer.Option(callback=within(1), metavar="N", help="The most entries.")
-    ] = 100,
-    before: Annotated[
-        int | None, typer.Option(metavar="ID", help="Only entries before this one.")
-    ] = None,
+    max_count: Annotated[int, option("N", "The most entries.", least=1)] = 100,
+    before: Annotated[int | None, option("ID", "Only entries before this one.")] = None,
 ) -> None:
     """Show the changes of stored messages and of rights.
 
@@ -345,9 +300,14 @@ def audit(
     call.out.rows(rows, _AUDIT, empty="Nothing was done.")
 
 
-def _confirm(call: Call, session: Session, stream: str, question: str, *, yes: bool) -> None:
-    """Ask about a stream, which has to be there."""
-    version = session.value(s.STREAM_VERSION, [stream])
-    if not version:
-        raise CommandError(f"there is no stream {stream}", code=NOT_FOUND)
-    call.out.confirm(f"Stream {stream} is at version {version}. {question}", yes=yes)
+def _delete(
+    call: Call, stream: str, question: str, statement: str, parameters: Parameters, *, yes: bool
+) -> None:
+    """Ask about a stream, which has to be there, and delete messages of it."""
+    with call.connect() as session:
+        version = session.version(stream)
+        call.out.confirm(f"Stream {stream} is at version {version}. {question}", yes=yes)
+        deleted = session.value(statement, parameters)
+    call.out.done(
+        f"{counted(deleted, 'message')} of stream {stream} deleted.", stream=stream, deleted=deleted
+    )

@@ -1,23 +1,19 @@
 """Messages and filters that change: see docs/guides/change-events.md."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
 from pgstore._core import statements as s
 from pgstore._core.progress import reads
-from pgstore.cli._app import Yes, command, within
+from pgstore.cli._app import Yes, argument, command, option
 from pgstore.cli._call import Call
 from pgstore.cli._errors import FAILED, USAGE, CommandError
 from pgstore.cli._layout import Column
 from pgstore.cli.reading import Category, Metadata, Tag, Type
 from pgstore.cli.running import imported
 from pgstore.cli.subscriptions import Name
-
-if TYPE_CHECKING:
-    from pgstore._async.store import AsyncMessageStore
-    from pgstore._core.checking import UnreadableMessage
 
 _COLUMNS = (
     Column("line", right=True, optional=True),
@@ -36,16 +32,16 @@ def refilter(
     category: Category = None,
     type: Type = None,
     stream_pattern: Annotated[
-        str | None, typer.Option(metavar="PATTERN", help="Only streams whose name is LIKE this.")
+        str | None, option("PATTERN", "Only streams whose name is LIKE this.")
     ] = None,
     metadata: Metadata = None,
     tag: Tag = None,
     after: Annotated[
         int | None,
-        typer.Option(
-            callback=within(0),
-            metavar="POSITION",
-            help="It gains messages after this position; otherwise after its checkpoints.",
+        option(
+            "POSITION",
+            "It gains messages after this position; otherwise after its checkpoints.",
+            least=0,
         ),
     ] = None,
     yes: Yes = False,
@@ -61,11 +57,11 @@ def refilter(
         session.value(s.SUBSCRIPTION_POSITION, [name])  # raises if there is none
         (before,) = [row for row in session.rows(s.SUBSCRIPTIONS) if row["subscription"] == name]
         filters = {
-            "categories": category or None,
-            "types": type or None,
+            "categories": category,
+            "types": type,
             "stream_pattern": stream_pattern,
             "metadata": metadata,
-            "tags": tag or None,
+            "tags": tag,
         }
         call.out.confirm(
             f"Subscription {name} reads {reads(before)}, and will read {reads(filters)}.", yes=yes
@@ -82,20 +78,11 @@ def refilter(
 @command("check-messages", panel="The store")
 def check_messages(
     call: Call,
-    place: Annotated[
-        str,
-        typer.Argument(metavar="MODULE:OBJECT", help="Your store, or a function that returns it."),
-    ],
+    place: Annotated[str, argument("MODULE:OBJECT", "Your store, or a function that returns it.")],
     against: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Messages of `pgstore export` or `pgstore read --json`."),
+        str | None, option("FILE", "Messages of `pgstore export` or `pgstore read --json`.")
     ] = None,
-    last: Annotated[
-        int,
-        typer.Option(
-            callback=within(1), metavar="N", help="Of each type in the store, the last N."
-        ),
-    ] = 100,
+    last: Annotated[int, option("N", "Of each type in the store, the last N.", least=1)] = 100,
 ) -> None:
     """Decode stored messages by your code, and list those that it cannot read.
 
@@ -118,17 +105,15 @@ def check_messages(
         with found:
             unreadable = found.check_messages(against, last=last)
     elif isinstance(found, AsyncMessageStore):
-        unreadable = asyncio.run(_checked(found, against, last))
+
+        async def checked() -> Any:
+            async with found:
+                return await found.check_messages(against, last=last)
+
+        unreadable = asyncio.run(checked())
     else:
         raise CommandError(f"{place} is no message store: {describe(found)}", code=USAGE)
     rows = [msgspec.structs.asdict(each) for each in unreadable]
     call.out.rows(rows, _COLUMNS, empty="Your code can read all of them.")
     if unreadable:
         raise typer.Exit(FAILED)
-
-
-async def _checked(
-    store: "AsyncMessageStore[Any]", against: str | None, last: int
-) -> "list[UnreadableMessage]":
-    async with store:
-        return await store.check_messages(against, last=last)

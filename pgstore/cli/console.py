@@ -8,9 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from pgstore.cli._app import command, within
+from pgstore.cli._app import command, flag, option
 from pgstore.cli._call import Call
 from pgstore.cli._errors import USAGE, CommandError
 from pgstore.cli.running import imported, log_on_stderr
@@ -19,43 +17,33 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 @command("ui", panel="Operations")
 def ui(
     call: Call,
-    host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="The address to listen on.")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(metavar="PORT", callback=within(0, 65535), help="0 for any that is free.")
-    ] = 7654,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse every action.")] = False,
+    host: Annotated[str, option("ADDRESS", "The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, option("PORT", "0 for any that is free.", least=0, most=65535)] = 7654,
+    read_only: Annotated[bool, flag("Refuse every action.", "--read-only")] = False,
     app: Annotated[
         str | None,
-        typer.Option(
-            metavar="MODULE:OBJECT",
-            help="A decider or repository of your program, or a dict of them by category: shows"
+        option(
+            "MODULE:OBJECT",
+            "A decider or repository of your program, or a dict of them by category: shows"
             " the states of streams.",
         ),
     ] = None,
     token: Annotated[
         str | None,
-        typer.Option(
-            metavar="TOKEN",
-            help="The secret that a browser has to know; better in PGSTORE_UI_TOKEN.",
-        ),
+        option("TOKEN", "The secret that a browser has to know; better in PGSTORE_UI_TOKEN."),
     ] = None,
     behind_proxy: Annotated[
-        bool,
-        typer.Option("--behind-proxy", help="Believe the X-Forwarded headers of your proxy."),
+        bool, flag("Believe the X-Forwarded headers of your proxy.", "--behind-proxy")
     ] = False,
     host_name: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Another name in the address that it answers to."),
+        list[str] | None, option("NAME", "Another name in the address that it answers to.")
     ] = None,
-    no_open: Annotated[bool, typer.Option("--no-open", help="Open no browser.")] = False,
+    no_open: Annotated[bool, flag("Open no browser.", "--no-open")] = False,
 ) -> None:
     """Open a web console on the store, until Ctrl-C.
 
@@ -89,7 +77,7 @@ def ui(
     deciders = None if app is None else imported(app)
     names = list(host_name or ())
     if host in _LOOPBACK or behind_proxy or names:
-        names += _NAMES
+        names += map(_shown, _LOOPBACK)
     listening = _listening(host, port)
     where = f"http://{_shown(host)}:{listening.getsockname()[1]}"
 
@@ -125,10 +113,7 @@ async def _serve(
     from pgstore.ui import serve
 
     store = AsyncMessageStore[RawMessage](
-        call.target.conninfo,
-        messages=RawMessage,
-        store=call.store,
-        create=call.target.embedded,
+        call.target.conninfo, messages=RawMessage, store=call.store, create=call.target.embedded
     )
     application = made(store)  # refuses what was given wrong before it connects
     async with store:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-import typer
 
-from pgstore.cli._app import SERVERS, InDirectory, command
+from pgstore.cli._app import SERVERS, InDirectory, command, option
 from pgstore.cli._call import Call
 from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError, format_error
 from pgstore.cli._layout import Column
@@ -53,12 +52,10 @@ def stores(
     call: Call,
     directory: InDirectory = None,
     add: Annotated[
-        str | None,
-        typer.Option("--add", metavar="STORE", help="Write down where a store is: at --conninfo."),
+        str | None, option("STORE", "Write down where a store is: at --conninfo.")
     ] = None,
     remove: Annotated[
-        str | None,
-        typer.Option("--remove", metavar="STORE", help="Forget a store, which stays where it is."),
+        str | None, option("STORE", "Forget a store, which stays where it is.")
     ] = None,
 ) -> None:
     """List the stores of a directory: where they are, how large, and how busy.

@@ -42,23 +42,18 @@ def doctor(call: Call) -> None:
         with psycopg.connect(conninfo, autocommit=True) as other:
             checks.append(pooling(conn, other))
     with call.connect(check=False) as session:
-        checks += _moving(session)
+        # Whether a store can move away from here, and whether a move has left anything behind.
+        moves = [
+            (found, active) for found, active in map(dict.values, session.rows(findings.MOVES))
+        ]
+        checks += findings.of_moves(session.value(findings.WAL_LEVEL), moves)
         checks += _store(call, session)
     if call.out.json:
-        for check in checks:
-            call.out.document(msgspec.structs.asdict(check))
+        call.out.documents(map(msgspec.structs.asdict, checks))
     else:
         _tell(call, checks)
     if any(check.status == "fail" for check in checks):
         raise typer.Exit(FAILED)
-
-
-def _moving(session: Session) -> "list[Finding]":
-    """Whether a store can move away from here, and whether a move has left anything behind."""
-    from pgstore._core import findings
-
-    level = session.row(findings.WAL_LEVEL)["level"]
-    return findings.of_moves(level, [(*row.values(),) for row in session.rows(findings.MOVES)])
 
 
 def _store(call: Call, session: Session) -> "list[Finding]":
@@ -102,5 +97,4 @@ def _tell(call: Call, checks: "list[Finding]") -> None:
                 break_long_words=False,
                 break_on_hyphens=False,
             )
-            for line in lines:
-                call.out.line(line)
+            call.out.lines(lines)

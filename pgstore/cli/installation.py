@@ -9,11 +9,10 @@ import typer
 from pgstore._core import sql_files
 from pgstore._core import statements as s
 from pgstore._core.version import package_version
-from pgstore.cli._app import Yes, command, group, within
+from pgstore.cli._app import Yes, command, flag, group, option
 from pgstore.cli._call import Call, Session
 from pgstore.cli._errors import NOT_FOUND, USAGE, WRONG_STORE, CommandError
 from pgstore.cli._script import script
-from pgstore.cli._target import where
 from pgstore.cli._values import volume
 
 if TYPE_CHECKING:
@@ -46,8 +45,7 @@ SELECT (
 def install(
     call: Call,
     message_db: Annotated[
-        bool,
-        typer.Option("--message-db", help="Install Message DB's interface over the store too."),
+        bool, flag("Install Message DB's interface over the store too.", "--message-db")
     ] = False,
 ) -> None:
     """Install a store, or upgrade it; safe to repeat.
@@ -74,12 +72,9 @@ def install(
 @command("upgrade", panel=PANEL)
 def upgrade(
     call: Call,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the SQL, change nothing.")
-    ] = False,
+    dry_run: Annotated[bool, flag("Print the SQL, change nothing.", "--dry-run")] = False,
     check: Annotated[
-        bool,
-        typer.Option("--check", help="Change nothing; exit with 6 if there is something to do."),
+        bool, flag("Change nothing; exit with 6 if there is something to do.", "--check")
     ] = False,
 ) -> None:
     """Bring a store to this package's schema version.
@@ -96,26 +91,26 @@ def upgrade(
     with call.connect(check=False) as session:
         applied = _applied(call, session)
         current = applied == sql_files.checksums()
-        if check or dry_run:
-            problem = installer.problem_of(applied, call.store)
-            if isinstance(problem, StoreError):
-                raise problem
-        if check:
-            _tell_whether_current(call, applied, current=current)
-        elif dry_run:
-            done = f"-- Store {call.store} is up to date.".replace("\n", " ") + "\n"
-            has_interface = session.value(_INTERFACE) == call.store
-            todo = script(call.store, applied=max(applied), message_db=has_interface)
-            _tell_sql(call, done if current else todo)
-        else:
+        if not (check or dry_run):
             version = installer.install(session.conn, call.store)
-            said = f"is at schema version {version}" if not current else "is up to date"
+            said = "is up to date" if current else f"is at schema version {version}"
             call.out.done(
                 f"Store {call.store} {said}.",
                 store=call.store,
                 schema_version=version,
                 changed=not current,
             )
+            return
+        problem = installer.problem_of(applied, call.store)
+        if isinstance(problem, StoreError):
+            raise problem
+        if check:
+            _tell_whether_current(call, applied, current=current)
+        elif current:
+            _tell_sql(call, f"-- Store {call.store} is up to date.".replace("\n", " ") + "\n")
+        else:
+            has_interface = session.value(_INTERFACE) == call.store
+            _tell_sql(call, script(call.store, applied=max(applied), message_db=has_interface))
 
 
 @command("status", panel=PANEL)
@@ -126,7 +121,9 @@ def status(call: Call) -> None:
       pgstore status --store bank
     """
     with call.connect(check=False) as session:
-        connection = session.conn.info
+        # Nothing secret.
+        shown = ("host", "port", "dbname", "user")
+        parts = [(name, getattr(session.conn.info, name)) for name in shown]
         applied = _applied(call, session)
         size = session.value(_SIZE, [call.store])
         version = session.value("SELECT current_setting('server_version')")
@@ -143,7 +140,7 @@ def status(call: Call) -> None:
                 "package": f"pgstore {package_version()}, schema version {newest}",
                 "state": state,
                 "server": f"PostgreSQL {version}",
-                "connection": where(connection),
+                "connection": " ".join(f"{name}={value}" for name, value in parts if value),
                 "found_by": call.target.found_by,
                 "size": size if call.out.json else volume(size),
             }
@@ -154,20 +151,17 @@ def status(call: Call) -> None:
 def print_sql(
     call: Call,
     applied: Annotated[
-        int,
-        typer.Option(
-            "--from", callback=within(0), metavar="VERSION", help="The store's schema version."
-        ),
+        int, option("VERSION", "The store's schema version.", "--from", least=0)
     ] = 0,
     transaction: Annotated[
         bool,
-        typer.Option(
+        flag(
+            "With BEGIN and COMMIT; without, for a tool that opens a transaction itself.",
             "--transaction/--no-transaction",
-            help="With BEGIN and COMMIT; without, for a tool that opens a transaction itself.",
         ),
     ] = True,
     message_db: Annotated[
-        bool, typer.Option("--message-db", help="With Message DB's interface over the store.")
+        bool, flag("With Message DB's interface over the store.", "--message-db")
     ] = False,
 ) -> None:
     """Print the store as one SQL script, for migration tools.
@@ -202,8 +196,7 @@ def sql_path(call: Call) -> None:
 def uninstall(
     call: Call,
     message_db: Annotated[
-        bool,
-        typer.Option("--message-db", help="Only Message DB's interface; no message is lost."),
+        bool, flag("Only Message DB's interface; no message is lost.", "--message-db")
     ] = False,
     yes: Yes = False,
 ) -> None:
@@ -331,20 +324,20 @@ def _tell_sql(call: Call, text: str) -> None:
 def _tell_whether_current(call: Call, applied: dict[int, str], *, current: bool) -> None:
     newest = sql_files.migrations()[-1].number
     version = max(applied)
-    fields = {
-        "store": call.store,
-        "schema_version": version,
-        "newest_schema_version": newest,
-        "current": current,
-    }
-    if current:
-        call.out.done(f"Store {call.store} is up to date.", **fields)
-        return
-    behind = f"is at schema version {version}, this package brings {newest}"
-    if version == newest:
-        behind = f"has the functions of another release of schema version {newest}"
-    call.out.done(f"Store {call.store} {behind}.", **fields)
-    raise typer.Exit(WRONG_STORE)
+    said = "is up to date"
+    if version != newest:
+        said = f"is at schema version {version}, this package brings {newest}"
+    elif not current:
+        said = f"has the functions of another release of schema version {newest}"
+    call.out.done(
+        f"Store {call.store} {said}.",
+        store=call.store,
+        schema_version=version,
+        newest_schema_version=newest,
+        current=current,
+    )
+    if not current:
+        raise typer.Exit(WRONG_STORE)
 
 
 def _fence(session: Session) -> str | None:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-import typer
+import msgspec
 
-from pgstore.cli._app import SERVERS, InDirectory, command, within
+from pgstore.cli._app import SERVERS, InDirectory, argument, command, flag, option
 from pgstore.cli._call import Call
 from pgstore.cli._errors import USAGE, CommandError
 from pgstore.cli._layout import Column
@@ -26,39 +26,29 @@ _FINDINGS = (
 @command("move", panel=SERVERS)
 def move(
     call: Call,
-    moved: Annotated[str, typer.Argument(metavar="STORE", help="The store.")],
-    to: Annotated[
-        str,
-        typer.Option("--to", metavar="CONNINFO", help="The database to move it to, for its owner."),
-    ],
+    moved: Annotated[str, argument("STORE", "The store.")],
+    to: Annotated[str, option("CONNINFO", "The database to move it to, for its owner.")],
     directory: InDirectory = None,
     replicate_from: Annotated[
         str | None,
-        typer.Option(
-            metavar="CONNINFO",
-            help="How the target's server connects to the source's; as --conninfo by itself.",
+        option(
+            "CONNINFO", "How the target's server connects to the source's; as --conninfo by itself."
         ),
     ] = None,
     replace_closed: Annotated[
-        bool,
-        typer.Option(
-            "--replace-closed", help="Drop the store that is closed there since it moved away."
-        ),
+        bool, flag("Drop the store that is closed there since it moved away.", "--replace-closed")
     ] = False,
     patience: Annotated[
         float,
-        typer.Option(
-            callback=within(0.1, 600),
-            metavar="SECONDS",
-            help="How long to wait for open transactions, and for the last messages.",
+        option(
+            "SECONDS",
+            "How long to wait for open transactions, and for the last messages.",
+            least=0.1,
+            most=600,
         ),
     ] = 10.0,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what is in the way, change nothing.")
-    ] = False,
-    abort: Annotated[
-        bool, typer.Option("--abort", help="Take a move back that was cut off.")
-    ] = False,
+    dry_run: Annotated[bool, flag("Say what is in the way, change nothing.", "--dry-run")] = False,
+    abort: Annotated[bool, flag("Take a move back that was cut off.", "--abort")] = False,
 ) -> None:
     """Move a store to another server while it is used.
 
@@ -98,33 +88,26 @@ def move(
             return
         if abort:
             found.abort()
-            call.out.done(
-                f"Store {moved} is open at {found.source.place}; what was copied is gone.",
-                store=moved,
-                conninfo=found.source.place,
-                moved=False,
-            )
-            return
-        found.run()
+        else:
+            found.run()
+    source, target = found.source.place, found.target.place
+    said = f"is at {target}; it stays closed at {source}"
+    if abort:
+        said = f"is open at {source}; what was copied is gone"
     call.out.done(
-        f"Store {moved} is at {found.target.place}; it stays closed at {found.source.place}.",
+        f"Store {moved} {said}.",
         store=moved,
-        conninfo=found.target.place,
-        moved=True,
+        conninfo=source if abort else target,
+        moved=not abort,
     )
-    if listed is None:
+    if listed is None and not abort:
         call.out.note("No directory was given: tell the programs of the store its new place.")
 
 
 def _tell_findings(call: Call, findings: list[Any]) -> None:
     wrong = [each for each in findings if each.wrong]
     rows = [
-        {
-            "check": each.check,
-            "found": each.found,
-            "wrong": each.wrong,
-            "remedy": each.remedy if each.wrong else None,
-        }
+        msgspec.structs.asdict(each) | {"remedy": each.remedy if each.wrong else None}
         for each in findings
     ]
     call.out.rows(rows, _FINDINGS)

@@ -1,6 +1,5 @@
 """Reading messages."""
 
-import sys
 import zlib
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -10,10 +9,10 @@ import msgspec
 import typer
 
 from pgstore._core import statements as s
-from pgstore.cli._app import command, within
+from pgstore.cli._app import argument, command, flag, option
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import categories, streams, types
-from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
+from pgstore.cli._errors import USAGE, CommandError
 from pgstore.cli._layout import Column, Layout, Row
 from pgstore.cli._values import moment
 
@@ -25,21 +24,10 @@ _COLOURS = ("green", "cyan", "yellow", "magenta", "blue", "red")
 
 Category = Annotated[
     list[str] | None,
-    typer.Option(
-        "--category",
-        metavar="NAME",
-        autocompletion=categories,
-        help="Only streams of this category; may be repeated.",
-    ),
+    option("NAME", "Only streams of this category; may be repeated.", complete=categories),
 ]
 Type = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--type",
-        metavar="NAME",
-        autocompletion=types,
-        help="Only messages of this type; may be repeated.",
-    ),
+    list[str] | None, option("NAME", "Only messages of this type; may be repeated.", complete=types)
 ]
 
 
@@ -55,22 +43,11 @@ def _object(text: str | None) -> str | None:
 
 Metadata = Annotated[
     str | None,
-    typer.Option(
-        "--metadata",
-        callback=_object,
-        metavar="JSON",
-        help="Only messages whose metadata contains this object.",
-    ),
+    option("JSON", "Only messages whose metadata contains this object.", callback=_object),
 ]
-
-
 Tag = Annotated[
     list[str] | None,
-    typer.Option(
-        "--tag",
-        metavar="TAG",
-        help="Only messages with this tag; may be repeated: with all of them.",
-    ),
+    option("TAG", "Only messages with this tag; may be repeated: with all of them."),
 ]
 
 
@@ -96,17 +73,8 @@ _POSITION = Column("global_position", title="position", right=True, rank=3)
 _ID = Column("message_id", rank=5)
 
 _OF_A_STREAM = (_VERSION, _TYPE, _DATA, _METADATA, _TAGS, _ADDED_AT, _POSITION, _ID)
-_OF_ALL = (
-    msgspec.structs.replace(_POSITION, rank=0),
-    _ADDED_AT,
-    _TYPE,
-    _STREAM,
-    _VERSION,
-    _DATA,
-    _METADATA,
-    _TAGS,
-    _ID,
-)
+_FIRST = msgspec.structs.replace(_POSITION, rank=0)
+_OF_ALL = (_FIRST, _ADDED_AT, _TYPE, _STREAM, _VERSION, _DATA, _METADATA, _TAGS, _ID)
 
 
 @command("read", panel=PANEL)
@@ -114,38 +82,30 @@ def read(
     call: Call,
     stream: Annotated[
         str | None,
-        typer.Argument(
-            metavar="STREAM",
-            autocompletion=streams,
-            help="The stream, or --category, or --all, or --query.",
-        ),
+        argument("STREAM", "The stream, or --category, or --all, or --query.", complete=streams),
     ] = None,
     from_version: Annotated[
-        int | None, typer.Option(metavar="N", help="Of a stream: the first version to read.")
+        int | None, option("N", "Of a stream: the first version to read.")
     ] = None,
     backward: Annotated[
-        bool, typer.Option("--backward", help="Of a stream: from high versions to low ones.")
+        bool, flag("Of a stream: from high versions to low ones.", "--backward")
     ] = False,
     category: Category = None,
-    all: Annotated[bool, typer.Option("--all", help="Read all streams, in global order.")] = False,
+    all: Annotated[bool, flag("Read all streams, in global order.", "--all")] = False,
     query: Annotated[
         str | None,
-        typer.Option(
-            "--query",
-            metavar="JSON",
-            help="Read what any item of this array looks for, and the token for write --condition.",
+        option(
+            "JSON",
+            "Read what any item of this array looks for, and the token for write --condition.",
         ),
     ] = None,
     type: Type = None,
     metadata: Metadata = None,
     tag: Tag = None,
     after: Annotated[
-        int | None,
-        typer.Option(metavar="POSITION", help="Across streams: only after this global position."),
+        int | None, option("POSITION", "Across streams: only after this global position.")
     ] = None,
-    max_count: Annotated[
-        int | None, typer.Option(callback=within(0), metavar="N", help="The most messages.")
-    ] = None,
+    max_count: Annotated[int | None, option("N", "The most messages.", least=0)] = None,
 ) -> None:
     """Read a stream, a category, everything, or what a query looks for.
 
@@ -174,10 +134,10 @@ def read(
         elif stream is not None:
             rows = _of_stream(session, stream, from_version, backward, max_count)
             if not call.out.rows(rows, _OF_A_STREAM):
-                _tell_why_none(call, session, stream)
+                version = session.version(stream)
+                call.out.note(f"There is no such message: stream {stream} is at version {version}.")
         else:
-            chosen = (type or None, category or None, metadata, tag or None)
-            rows = _across(session, after or 0, chosen, max_count)
+            rows = _across(session, after or 0, (type, category, metadata, tag), max_count)
             call.out.rows(rows, _OF_ALL, empty="There is no such message.")
 
 
@@ -185,23 +145,15 @@ def read(
 def tail(
     call: Call,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with the messages to come, until Ctrl-C.")
+        bool, flag("Go on with the messages to come, until Ctrl-C.", "--follow", "-f")
     ] = False,
-    count: Annotated[
-        int,
-        typer.Option(
-            "--lines", "-n", callback=within(0), metavar="N", help="Begin with the last N."
-        ),
-    ] = 10,
+    count: Annotated[int, option("N", "Begin with the last N.", "--lines", "-n", least=0)] = 10,
     category: Category = None,
     type: Type = None,
     metadata: Metadata = None,
     tag: Tag = None,
     poll: Annotated[
-        bool,
-        typer.Option(
-            "--poll", help="Look once a second, where a pooler allows no waiting session."
-        ),
+        bool, flag("Look once a second, where a pooler allows no waiting session.", "--poll")
     ] = False,
 ) -> None:
     """Show the last messages, and with -f those to come.
@@ -214,7 +166,7 @@ def tail(
     """
     with call.connect() as session:
         safe = session.value(s.SAFE_POSITION)
-        rows = _last(session, safe, count, (type or None, category or None, metadata, tag or None))
+        rows = _last(session, safe, count, (type, category, metadata, tag))
     layout = Layout(_OF_ALL, call.out.width, titles=False)
     _show(call, layout, rows)
     if not follow:
@@ -225,10 +177,10 @@ def tail(
         call.messages(poll=poll, prepare_threshold=None) as store,
         store.follow(
             after_position=safe,
-            types=type or None,
-            categories=category or None,
+            types=type,
+            categories=category,
             metadata=None if metadata is None else msgspec.json.decode(metadata),
-            tags=tag or None,
+            tags=tag,
         ) as new,
     ):
         for stored in new:
@@ -247,21 +199,14 @@ def tail(
 
 
 @command("message", panel=PANEL)
-def message(
-    call: Call, message_id: Annotated[UUID, typer.Argument(metavar="ID", help="Its message_id.")]
-) -> None:
+def message(call: Call, message_id: Annotated[UUID, argument("ID", "Its message_id.")]) -> None:
     """Show all that is stored of a message.
 
     \b
       pgstore message 0197f0c2-5a3e-7d1c-9b1e-3f6f0a2b4c5d
     """
     with call.connect() as session:
-        found = list(map(as_stored, session.rows(s.GET_MESSAGES, [message_id])))
-    if not found:
-        from pgstore.errors import MessageNotFoundError
-
-        raise MessageNotFoundError(message_id)
-    (row,) = found
+        row = as_stored(session.message(message_id))
     if not call.out.json:
         row["added_at"] = moment(row["added_at"])
     call.out.record(row)
@@ -298,19 +243,8 @@ def _of_query(call: Call, session: Session, query: str, after: int) -> None:
     call.out.done(f"decided upon: {token}", decided_upon=token)
 
 
-def _tell_why_none(call: Call, session: Session, stream: str) -> None:
-    version = session.value(s.STREAM_VERSION, [stream])
-    if not version:
-        raise CommandError(f"there is no stream {stream}", code=NOT_FOUND)
-    call.out.note(f"There is no such message: stream {stream} is at version {version}.")
-
-
 def _across(
-    session: Session,
-    after: int,
-    chosen: _Chosen,
-    max_count: int | None,
-    up_to: int | None = None,
+    session: Session, after: int, chosen: _Chosen, max_count: int | None, up_to: int | None = None
 ) -> Iterator[Row]:
     types, categories, metadata, tags = chosen
     while max_count is None or max_count > 0:
@@ -333,12 +267,7 @@ def _across(
             max_count = None if max_count is None else max_count - 1
 
 
-def _last(
-    session: Session,
-    safe: int,
-    count: int,
-    chosen: _Chosen,
-) -> list[Row]:
+def _last(session: Session, safe: int, count: int, chosen: _Chosen) -> list[Row]:
     """The last messages up to a position: in windows before it, each larger than the one before."""
     window = max(4 * count, 100)
     found: list[Row] = []
@@ -352,10 +281,7 @@ def _last(
 
 def _show(call: Call, layout: Layout, rows: list[Row]) -> None:
     if call.out.json:
-        for row in rows:
-            call.out.document(row)
-        sys.stdout.flush()
+        call.out.documents(rows)
         return
     layout.grow(rows)
-    for row in rows:
-        call.out.line(layout.line(row))
+    call.out.lines(map(layout.line, rows))

@@ -8,13 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from pgstore._core.log import Formatter
 from pgstore._core.parameters import DEFAULT_LEASE
-from pgstore.cli._app import command, within
+from pgstore.cli._app import argument, command, flag, option
 from pgstore.cli._call import Call
 from pgstore.cli._errors import USAGE, CommandError
+from pgstore.cli._values import counted
 
 if TYPE_CHECKING:
     from pgstore._async.subscription import AsyncSubscription
@@ -28,30 +27,17 @@ def run(
     call: Call,
     place: Annotated[
         str,
-        typer.Argument(
-            metavar="MODULE:OBJECT",
-            help="A subscription, several, or a function that answers with them.",
-        ),
+        argument("MODULE:OBJECT", "A subscription, several, or a function that answers with them."),
     ],
-    workers: Annotated[
-        int,
-        typer.Option(
-            callback=within(1), metavar="N", help="How many partitions to work on at once."
-        ),
-    ] = 1,
+    workers: Annotated[int, option("N", "How many partitions to work on at once.", least=1)] = 1,
     lease: Annotated[
-        float,
-        typer.Option(
-            metavar="SECONDS", help="After which others take over from a process that died."
-        ),
+        float, option("SECONDS", "After which others take over from a process that died.")
     ] = DEFAULT_LEASE,
     scheduled: Annotated[
-        bool,
-        typer.Option("--scheduled", help="Write scheduled messages too, when they are due."),
+        bool, flag("Write scheduled messages too, when they are due.", "--scheduled")
     ] = False,
     publish: Annotated[
-        bool,
-        typer.Option("--publish", help="Publish the horizon too, for reads from standbys."),
+        bool, flag("Publish the horizon too, for reads from standbys.", "--publish")
     ] = False,
 ) -> None:
     """Run the handlers of subscriptions.
@@ -75,7 +61,8 @@ def run(
         options["publish"] = True
     found = imported(place)
     if callable(found) and not _is_subscription(found):
-        if _parameters(found):
+        parameters = inspect.signature(found).parameters.values()
+        if any(each.default is each.empty for each in parameters):
             with call.messages() as store:
                 _run(_several(place, found(store)), call, options)
             return
@@ -130,13 +117,6 @@ def imported(place: str) -> Any:
     return found
 
 
-def _parameters(function: Any) -> int:
-    return sum(
-        each.default is inspect.Parameter.empty
-        for each in inspect.signature(function).parameters.values()
-    )
-
-
 def _several(place: str, found: Any) -> "list[Found]":
     several = [found] if _is_subscription(found) else found
     if not isinstance(several, list | tuple) or not all(map(_is_subscription, several)):
@@ -166,8 +146,7 @@ def _run(subscriptions: "list[Found]", call: Call, options: dict[str, Any]) -> N
     from pgstore._compat import signals
 
     names = ", ".join(each.name for each in subscriptions)
-    workers = options["workers"]
-    call.out.note(f"Running {names} with {workers} worker{'s' * (workers > 1)} …")
+    call.out.note(f"Running {names} with {counted(options['workers'], 'worker')} …")
     store: Any = subscriptions[0].store
     if isinstance(subscriptions[0], AsyncSubscription):
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

@@ -1,18 +1,18 @@
 """The numbers and sizes of a store, and how fast they grow."""
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-import typer
 
 from pgstore._core import statements as s
 from pgstore._core.progress import pace
-from pgstore.cli._app import command, within
+from pgstore.cli._app import command, option
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import categories as category_names
 from pgstore.cli._layout import Column, Row
-from pgstore.cli._live import Interval, Times, View, watch
+from pgstore.cli._live import Interval, Times, watch
 from pgstore.cli._values import duration, shown, volume
 from pgstore.cli.subscriptions import Sampler, summary
 
@@ -56,16 +56,12 @@ _ORDERINGS = {
 def streams(
     call: Call,
     category: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", autocompletion=category_names, help="Only of this category."),
+        str | None, option("NAME", "Only of this category.", complete=category_names)
     ] = None,
     sort: Annotated[
-        Literal["name", "messages", "recent"],
-        typer.Option(metavar="name|messages|recent", help="What comes first."),
+        Literal["name", "messages", "recent"], option("name|messages|recent", "What comes first.")
     ] = "name",
-    max_count: Annotated[
-        int, typer.Option(callback=within(0), metavar="N", help="The most streams; 0 for all.")
-    ] = 100,
+    max_count: Annotated[int, option("N", "The most streams; 0 for all.", least=0)] = 100,
 ) -> None:
     """List streams, with how many messages each holds.
 
@@ -148,7 +144,7 @@ def top(call: Call, interval: Interval = 2.0, times: Times = None) -> None:
     """
     with call.connect() as session:
         meter = _Meter(session)
-        watch(call, lambda: meter.view(call), interval=interval, times=times)
+        watch(call, meter.rows, partial(_drawn, call), interval=interval, times=times)
 
 
 class _Meter:
@@ -159,9 +155,8 @@ class _Meter:
         self._subscriptions = Sampler(session)
         self._before: tuple[int, float] | None = None
 
-    def view(self, call: Call) -> View:
-        from rich.text import Text
-
+    def rows(self) -> list[Row]:
+        """One: the figures of the store, with those of its subscriptions."""
         row: dict[str, Any] = self._session.row(s.STORE_STATISTICS)
         now = time.monotonic()
         rate = None
@@ -169,22 +164,15 @@ class _Meter:
             position, then = self._before
             rate = pace(row["last_position"] - position, now - then)
         self._before = (row["last_position"], now)
-        running = self._subscriptions.rows()
-        document = {
-            "at": datetime.now(UTC),
-            "messages_per_second": rate,
-            **row,
-            "subscriptions": running,
-        }
-        if call.out.json:
-            return [document], []
-        lines = [*_head(call, row, rate), Text(""), *summary(running, call.out.width)]
-        return [document], lines
+        figures = {"at": datetime.now(UTC), "messages_per_second": rate, **row}
+        return [figures | {"subscriptions": self._subscriptions.rows()}]
 
 
-def _head(call: Call, row: Row, rate: float | None) -> "list[Text]":
+def _drawn(call: Call, rows: Sequence[Row]) -> "list[Text]":
     from rich.text import Text
 
+    (row,) = rows
+    rate = row["messages_per_second"]
     safe = _UNKNOWN if row["safe_position"] is None else row["safe_position"]
     fields = {
         "messages/s": "…" if rate is None else f"{rate:.1f}",
@@ -195,10 +183,11 @@ def _head(call: Call, row: Row, rate: float | None) -> "list[Text]":
         "size": f"tables {volume(row['table_bytes'])}, indexes {volume(row['index_bytes'])},"
         f" {row['dead_messages']} dead messages",
     }
-    title = Text.assemble(("store ", "bold"), shown(call.store), "   ", shown(datetime.now(UTC)))
     return [
-        title,
+        Text.assemble(("store ", "bold"), shown(call.store), "   ", shown(row["at"])),
         *(Text.assemble((name.ljust(12), "bold"), value) for name, value in fields.items()),
+        Text(""),
+        *summary(row["subscriptions"], call.out.width),
     ]
 
 

@@ -1,20 +1,20 @@
 """Watching and steering subscriptions."""
 
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
-import typer
 
 from pgstore._core import statements as s
 from pgstore._core.progress import pace, reads, time_left
-from pgstore.cli._app import Yes, command, group
+from pgstore.cli._app import Yes, argument, command, flag, group, option
 from pgstore.cli._call import Call, Session
 from pgstore.cli._completion import subscriptions as names
 from pgstore.cli._errors import NOT_FOUND, USAGE, CommandError
 from pgstore.cli._layout import Column, Row, table
-from pgstore.cli._live import Interval, Times, View, watch
+from pgstore.cli._live import Interval, Times, watch
 from pgstore.cli._values import counted, moment
 from pgstore.cli.reading import as_stored
 
@@ -23,12 +23,9 @@ if TYPE_CHECKING:
 
 PANEL = "Subscriptions"
 
-Name = Annotated[
-    str, typer.Argument(metavar="NAME", autocompletion=names, help="The subscription.")
-]
+Name = Annotated[str, argument("NAME", "The subscription.", complete=names)]
 Position = Annotated[
-    int | None,
-    typer.Argument(metavar="POSITION", help="Global position of one message; otherwise all."),
+    int | None, argument("POSITION", "Global position of one message; otherwise all.")
 ]
 
 _COLOURS = {
@@ -117,12 +114,9 @@ class Sampler:
 @command("subscriptions", panel=PANEL)
 def subscriptions(
     call: Call,
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="NAME", autocompletion=names, help="Show its partitions."),
-    ] = None,
+    name: Annotated[str | None, argument("NAME", "Show its partitions.", complete=names)] = None,
     watching: Annotated[
-        bool, typer.Option("--watch", "-w", help="Draw it again and again, until Ctrl-C.")
+        bool, flag("Draw it again and again, until Ctrl-C.", "--watch", "-w")
     ] = False,
     interval: Interval = 2.0,
     times: Times = None,
@@ -139,20 +133,21 @@ def subscriptions(
     """
     with call.connect() as session:
         sampler = Sampler(session)
+        columns = COLUMNS if name is None else _PARTITIONS
 
-        def view() -> View:
-            if name is not None:
-                rows = _partitions(session, name)
-                return rows, table(rows, _PARTITIONS, call.out.width)
-            rows = sampler.rows()
-            return rows, summary(rows, call.out.width)
+        def read() -> list[Row]:
+            return sampler.rows() if name is None else _partitions(session, name)
 
         if watching:
-            watch(call, view, interval=interval, times=times)
-        elif name is None:
-            call.out.rows(sampler.rows(), COLUMNS, empty=_NONE)
+            watch(
+                call,
+                read,
+                lambda rows: summary(rows, call.out.width, columns),
+                interval=interval,
+                times=times,
+            )
         else:
-            call.out.rows(_partitions(session, name), _PARTITIONS)
+            call.out.rows(read(), columns, empty=_NONE)
 
 
 @command("pause", panel=PANEL)
@@ -167,9 +162,7 @@ def pause(call: Call, name: Name) -> None:
 def resume(
     call: Call,
     name: Name,
-    partition: Annotated[
-        int | None, typer.Option(metavar="N", help="Only this stopped partition.")
-    ] = None,
+    partition: Annotated[int | None, option("N", "Only this stopped partition.")] = None,
 ) -> None:
     """End a pause, and resume stopped partitions.
 
@@ -197,11 +190,7 @@ def rewind(
     call: Call,
     name: Name,
     to: Annotated[
-        str,
-        typer.Argument(
-            metavar="TO",
-            help="A global position, or a time: 2026-03-01T12:00 (local), …Z, …+02:00.",
-        ),
+        str, argument("TO", "A global position, or a time: 2026-03-01T12:00 (local), …Z, …+02:00.")
     ],
     yes: Yes = False,
 ) -> None:
@@ -230,9 +219,7 @@ def rewind(
 
 @command("repartition", panel=PANEL)
 def repartition(
-    call: Call,
-    name: Name,
-    partitions: Annotated[int, typer.Argument(metavar="PARTITIONS", help="How many.")],
+    call: Call, name: Name, partitions: Annotated[int, argument("PARTITIONS", "How many.")]
 ) -> None:
     """Change the number of partitions.
 
@@ -281,9 +268,7 @@ def parked_list(call: Call, name: Name) -> None:
 
 @command("show", of=parked)
 def parked_show(
-    call: Call,
-    name: Name,
-    position: Annotated[int, typer.Argument(metavar="POSITION", help="Its global position.")],
+    call: Call, name: Name, position: Annotated[int, argument("POSITION", "Its global position.")]
 ) -> None:
     """Show a parked message: its error and its content.
 
@@ -291,12 +276,10 @@ def parked_show(
       pgstore parked show balances 1042
     """
     with call.connect() as session:
-        found = [
-            row for row in session.rows(s.LIST_PARKED, [name]) if row["global_position"] == position
-        ]
-        if not found:
+        of_name = session.rows(s.LIST_PARKED, [name])
+        row = next((each for each in of_name if each["global_position"] == position), None)
+        if row is None:
             raise _not_parked(name, position)
-        (row,) = found
         found = [*map(as_stored, session.rows(s.GET_MESSAGES, [row["message_id"]]))]
     if found:
         (stored,) = found
@@ -344,11 +327,13 @@ def parked_drop(call: Call, name: Name, position: Position = None, yes: Yes = Fa
     call.out.done(f"{counted(count, 'message')} forgotten.", subscription=name, count=count)
 
 
-def summary(rows: list[Row], width: int) -> "list[Text]":
+def summary(
+    rows: Sequence[Row], width: int, columns: Sequence[Column] = COLUMNS
+) -> "Sequence[Text]":
     """The table of subscriptions, for views."""
     from rich.text import Text
 
-    return table(rows, COLUMNS, width) if rows else [Text(_NONE)]
+    return table(rows, columns, width) if rows else [Text(_NONE)]
 
 
 def _partitions(session: Session, name: str) -> list[Row]:

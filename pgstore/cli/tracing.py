@@ -5,11 +5,10 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
-import typer
 
 from pgstore._core import statements as s
 from pgstore._core.causes import in_tree
-from pgstore.cli._app import command
+from pgstore.cli._app import argument, command
 from pgstore.cli._call import Call, Session
 from pgstore.cli._errors import NOT_FOUND, CommandError
 from pgstore.cli._layout import Column, Row
@@ -45,8 +44,7 @@ _ids = msgspec.json.Decoder(_Ids).decode
 def trace(
     call: Call,
     correlation_id: Annotated[
-        str,
-        typer.Argument(metavar="ID", help="The correlation id, or the id of a message with one."),
+        str, argument("ID", "The correlation id, or the id of a message with one.")
     ],
 ) -> None:
     """Show the messages of a correlation id, each below the message that caused it.
@@ -58,9 +56,7 @@ def trace(
       pgstore trace 0197f0c2-5a3e-7d1c-9b1e-3f6f0a2b4c5d
     """
     with call.connect() as session:
-        found = list(_correlated(session, correlation_id))
-        if not found:
-            found = _of_message(session, correlation_id)
+        found = _correlated(session, correlation_id) or _of_message(session, correlation_id)
         if not found:
             raise CommandError(
                 f"no message has the correlation id {correlation_id}", code=NOT_FOUND
@@ -74,13 +70,14 @@ def trace(
     call.out.rows(rows, _COLUMNS)
 
 
-def _correlated(session: Session, correlation_id: str) -> Iterator[dict[str, Any]]:
+def _correlated(session: Session, correlation_id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
     position = 0
     while True:
         rows = session.rows(s.READ_CORRELATED, (correlation_id, position, _PAGE))
-        yield from rows
+        found += rows
         if len(rows) < _PAGE:
-            return
+            return found
         position = rows[-1]["global_position"]
 
 
@@ -91,7 +88,7 @@ def _of_message(session: Session, message_id: str) -> list[dict[str, Any]]:
     for row in session.rows(s.GET_MESSAGES, [str(known)]):
         found = row["metadata"] and _ids(row["metadata"]).correlation_id
         if isinstance(found, str):
-            return list(_correlated(session, found))
+            return _correlated(session, found)
     return []
 
 

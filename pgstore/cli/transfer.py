@@ -6,11 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
 from pgstore._core import statements as s
 from pgstore._core.files import MAX_BYTES
-from pgstore.cli._app import command, within
+from pgstore.cli._app import argument, command, flag, option
 from pgstore.cli._call import Call
 from pgstore.cli._completion import categories, streams
 from pgstore.cli._errors import USAGE, CommandError
@@ -29,32 +27,22 @@ From = Literal["file", "message-db", "depeche"]
 def export(
     call: Call,
     file: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE", help="JSON Lines; .gz and .zst are compressed, - is standard output."
-        ),
+        str, argument("FILE", "JSON Lines; .gz and .zst are compressed, - is standard output.")
     ],
     category: Annotated[
-        str | None,
-        typer.Option(
-            "--category", metavar="NAME", autocompletion=categories, help="Only this category."
-        ),
+        str | None, option("NAME", "Only this category.", complete=categories)
     ] = None,
-    stream: Annotated[
-        str | None,
-        typer.Option("--stream", metavar="NAME", autocompletion=streams, help="Only this stream."),
-    ] = None,
+    stream: Annotated[str | None, option("NAME", "Only this stream.", complete=streams)] = None,
     after: Annotated[
         int,
-        typer.Option(
-            "--after",
-            callback=within(0),
-            metavar="POSITION",
-            help="Only what comes after this global position: where an earlier export ended.",
+        option(
+            "POSITION",
+            "Only what comes after this global position: where an earlier export ended.",
+            least=0,
         ),
     ] = 0,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace FILE if it is there, once all is written.")
+        bool, flag("Replace FILE if it is there, once all is written.", "--force")
     ] = False,
 ) -> None:
     """Write all messages to a file, or those of a category or a stream.
@@ -111,58 +99,37 @@ def import_(
     call: Call,
     source: Annotated[
         str,
-        typer.Argument(
-            metavar="FILE|CONNINFO",
-            help="An export, - for standard input; or the other store's connection string.",
+        argument(
+            "FILE|CONNINFO",
+            "An export, - for standard input; or the other store's connection string.",
         ),
     ],
     kind: Annotated[
-        From,
-        typer.Option(
-            "--from", metavar="file|message-db|depeche", help="What the messages come from."
-        ),
+        From, option("file|message-db|depeche", "What the messages come from.", "--from")
     ] = "file",
     positions: Annotated[
         Literal["auto", "keep", "new"],
-        typer.Option(
-            "--positions",
-            metavar="auto|keep|new",
-            help="Global positions: kept in a store that is empty (auto), kept or refused (keep),"
+        option(
+            "auto|keep|new",
+            "Global positions: kept in a store that is empty (auto), kept or refused (keep),"
             " or given anew (new).",
         ),
     ] = "auto",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, import nothing.")
-    ] = False,
-    source_store: Annotated[
-        str | None,
-        typer.Option("--source-store", metavar="NAME", help="depeche: the store's name."),
-    ] = None,
+    dry_run: Annotated[bool, flag("Check everything, import nothing.", "--dry-run")] = False,
+    source_store: Annotated[str | None, option("NAME", "depeche: the store's name.")] = None,
     source_schema: Annotated[
-        str | None,
-        typer.Option(
-            "--source-schema",
-            metavar="NAME",
-            help="The schema of its tables; message_store for message-db.",
-        ),
+        str | None, option("NAME", "The schema of its tables; message_store for message-db.")
     ] = None,
     time_zone: Annotated[
-        str,
-        typer.Option(
-            "--time-zone", metavar="NAME", help="depeche: of the sessions that wrote its times."
-        ),
+        str, option("NAME", "depeche: of the sessions that wrote its times.")
     ] = "UTC",
     type_key: Annotated[
-        str,
-        typer.Option("--type-key", metavar="KEY", help="depeche: where a message names its type."),
+        str, option("KEY", "depeche: where a message names its type.")
     ] = "__typename__",
     max_bytes: Annotated[
         int,
-        typer.Option(
-            "--max-bytes",
-            callback=within(1),
-            metavar="N",
-            help="The longest line that is read, or the largest message of another store.",
+        option(
+            "N", "The longest line that is read, or the largest message of another store.", least=1
         ),
     ] = MAX_BYTES,
 ) -> None:
@@ -252,24 +219,17 @@ def _progress(call: Call, title: str) -> Iterator[Callable[[int, int, int | None
     if call.out.json or not call.out.notes.is_terminal:
         yield lambda *_: None
         return
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich import progress
 
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[messages]} messages"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        progress.TextColumn("{task.fields[messages]} messages"),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
     )
-    with Progress(*columns, console=call.out.notes, transient=True) as bar:
+    with progress.Progress(*columns, console=call.out.notes, transient=True) as bar:
         task = bar.add_task(title, total=None, messages=0)
         yield lambda messages, done, total: bar.update(
             task, completed=done, total=total, messages=messages

@@ -7,11 +7,10 @@ from typing import IO, Annotated
 from uuid import UUID
 
 import msgspec
-import typer
 
 from pgstore._core import statements as s
 from pgstore._core.ids import new_message_id
-from pgstore.cli._app import command, within
+from pgstore.cli._app import argument, command, flag, option
 from pgstore.cli._call import Call
 from pgstore.cli._completion import streams, types
 from pgstore.cli._errors import USAGE, CommandError
@@ -25,64 +24,47 @@ def write(
     call: Call,
     stream: Annotated[
         str,
-        typer.Argument(
-            metavar="STREAM",
-            autocompletion=streams,
-            help="Its category is what stands before the first minus: account of account-1.",
+        argument(
+            "STREAM",
+            "Its category is what stands before the first minus: account of account-1.",
+            complete=streams,
         ),
     ],
-    type: Annotated[
-        str | None, typer.Argument(metavar="TYPE", autocompletion=types, help="Name of the type.")
-    ] = None,
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="JSON; - for standard input, @FILE for a file.")
-    ] = "{}",
+    type: Annotated[str | None, argument("TYPE", "Name of the type.", complete=types)] = None,
+    data: Annotated[str, argument("DATA", "JSON; - for standard input, @FILE for a file.")] = "{}",
     expected_version: Annotated[
         int | None,
-        typer.Option(
-            callback=within(0),
-            metavar="N",
-            help="Only if the stream is at this version; 0: only if it is empty.",
-        ),
+        option("N", "Only if the stream is at this version; 0: only if it is empty.", least=0),
     ] = None,
     metadata: Annotated[
-        str | None, typer.Option(metavar="JSON", help="A JSON object to keep beside the message.")
+        str | None, option("JSON", "A JSON object to keep beside the message.")
     ] = None,
     message_id: Annotated[
         UUID | None,
-        typer.Option(
-            metavar="UUID",
-            help="The message's id. Written again to the same place, it is stored once.",
-        ),
+        option("UUID", "The message's id. Written again to the same place, it is stored once."),
     ] = None,
     tag: Annotated[
-        list[str] | None,
-        typer.Option("--tag", metavar="TAG", help="A tag of the message; may be repeated."),
+        list[str] | None, option("TAG", "A tag of the message; may be repeated.")
     ] = None,
     condition: Annotated[
         str | None,
-        typer.Option(
-            metavar="JSON",
-            help="Only if no message has come that this query looks for, since --decided-upon.",
+        option(
+            "JSON", "Only if no message has come that this query looks for, since --decided-upon."
         ),
     ] = None,
-    decided_upon: Annotated[
-        str | None, typer.Option(metavar="TOKEN", help="The token of read --query.")
-    ] = None,
+    decided_upon: Annotated[str | None, option("TOKEN", "The token of read --query.")] = None,
     lines: Annotated[
         bool,
-        typer.Option(
-            "--lines",
-            help="Write several messages, all or none: a line of DATA each. With TYPE a line is the"
+        flag(
+            "Write several messages, all or none: a line of DATA each. With TYPE a line is the"
             " data; without, an object with type, data, metadata, message_id and tags.",
+            "--lines",
         ),
     ] = False,
     any_json: Annotated[
-        bool, typer.Option("--any-json", help="DATA may be JSON that is no object, as 5 or [1, 2].")
+        bool, flag("DATA may be JSON that is no object, as 5 or [1, 2].", "--any-json")
     ] = False,
-    create: Annotated[
-        bool, typer.Option("--create", help="Install the store if it is missing.")
-    ] = False,
+    create: Annotated[bool, flag("Install the store if it is missing.", "--create")] = False,
 ) -> None:
     """Append a message to a stream.
 
@@ -106,41 +88,29 @@ def write(
         data, type = type, None  # it is DATA: TYPE was left out
     text = _content("-" if lines and data == "{}" else data)
     batch = _messages_of(text, type) if lines else []
+    texts = [bytes(each.data).decode() for each in batch] if lines else [text]
     if not any_json:
-        _refuse_no_object("DATA", [text] if not lines else [bytes(each.data) for each in batch])
+        _refuse_no_object(texts)
     from pgstore._core.shapes import refuse_type
 
     for name in {each.type for each in batch} | ({type} - {None}):
         refuse_type(name)
+    values: tuple[object, ...]
+    if lines:
+        statement = s.WRITE_ARRAYS_TAGGED
+        values = (
+            [each.type for each in batch],
+            texts,
+            [_text(each.metadata) for each in batch],
+            expected_version,
+            [each.message_id or new_message_id() for each in batch],
+            [_text(each.tags) for each in batch],
+        )
+    else:
+        statement = s.WRITE_TAGGED
+        values = (type, text, metadata, expected_version, message_id or new_message_id(), tag)
     with call.connect(create=create) as session:
-        if type is not None and not lines:
-            parameters = (
-                stream,
-                type,
-                text,
-                metadata,
-                expected_version,
-                message_id or new_message_id(),
-                tag or None,
-                condition,
-                decided_upon,
-            )
-            row = session.row(s.WRITE_TAGGED, parameters)
-        else:
-            row = session.row(
-                s.WRITE_ARRAYS_TAGGED,
-                (
-                    stream,
-                    [each.type for each in batch],
-                    [bytes(each.data).decode() for each in batch],
-                    [_text(each.metadata) for each in batch],
-                    expected_version,
-                    [each.message_id or new_message_id() for each in batch],
-                    [_text(each.tags) for each in batch],
-                    condition,
-                    decided_upon,
-                ),
-            )
+        row = session.row(statement, (stream, *values, condition, decided_upon))
     written = f"{len(batch)} messages" if lines else type
     call.out.done(
         f"{stream} is at version {row['version']}: {written} at position {row['global_position']}.",
@@ -201,14 +171,13 @@ def _messages_of(text: str, type: str | None) -> list[_Line]:
     return found
 
 
-def _refuse_no_object(place: str, several: Sequence[str | bytes]) -> None:
+def _refuse_no_object(texts: Sequence[str]) -> None:
     """Refuse what does not begin as an object; whether the rest is JSON, the server says."""
     from pgstore._core.arguments import describe
 
-    for number, each in enumerate(several, start=1):
-        text = each if isinstance(each, str) else each.decode()
+    for number, text in enumerate(texts, start=1):
         if not text.lstrip(" \t\r\n").startswith("{"):
-            where = f"{place} of message {number}" if len(several) > 1 else place
+            where = f"DATA of message {number}" if len(texts) > 1 else "DATA"
             raise CommandError(
                 f"{where} is no JSON object: {describe(text)}",
                 code=USAGE,
