@@ -3,13 +3,12 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 
 import msgspec
 import psycopg
 from psycopg import Connection
-from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from pgstore._core import statements as s
@@ -20,7 +19,7 @@ from pgstore._sync.cursor import run
 from pgstore.errors import InvalidArgumentError, StoreError
 from pgstore.transfer._batches import MESSAGES, Floors, ImportBatch, Messages, parameters_of
 from pgstore.transfer._errors import MessageRefusedError, TransferError
-from pgstore.transfer._store import statements_of
+from pgstore.transfer._store import closed_if_interrupted, statements_of
 
 Positions = Literal["auto", "keep", "new"]
 
@@ -110,7 +109,7 @@ def import_from(
         # The next batch is made while the server is busy with this one.
         prepared = ((batch, parameters_of(batch, source.unit)) for batch in found)
         upcoming = ahead.submit(next, prepared, None)
-        with _closed_if_interrupted(conn):
+        with closed_if_interrupted(conn):
             while (this := upcoming.result()) is not None:
                 upcoming = ahead.submit(next, prepared, None)
                 work.store_batch(*this)
@@ -234,13 +233,3 @@ def _sqlstate(error: Exception) -> str | None:
     """The server's code, also of an error that was translated."""
     diag: psycopg.errors.Diagnostic | None = getattr(error, "diag", None)
     return diag.sqlstate if diag else None
-
-
-@contextmanager
-def _closed_if_interrupted(conn: Connection[object]) -> Iterator[None]:
-    """Close a connection that Ctrl-C has met between psycopg's sending and waiting."""
-    try:
-        yield
-    finally:
-        if conn.info.transaction_status == TransactionStatus.ACTIVE:
-            conn.close()
