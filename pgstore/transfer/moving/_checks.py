@@ -228,7 +228,7 @@ def has_begun(source: End, target: End) -> bool:
 
 
 def _state(source: End, target: End, replaces_closed: bool) -> tuple[str, bool]:
-    if not target.has(q.IS_THERE, target.store):
+    if not target.has_store:
         alien = target.value(q.ALIENS, target.store)
         if alien is not None:
             return f"its schema is there, and has no store, but {alien}", True
