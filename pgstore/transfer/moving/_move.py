@@ -16,13 +16,7 @@ from pgstore.errors import InvalidArgumentError
 from pgstore.transfer._errors import MoveError
 from pgstore.transfer.moving import _rights
 from pgstore.transfer.moving import _sql as q
-from pgstore.transfer.moving._checks import (
-    Finding,
-    has_begun,
-    look,
-    moves_to,
-    owner_of,
-)
+from pgstore.transfer.moving._checks import Finding, has_begun, look, moves_to, owner_of
 from pgstore.transfer.moving._comparing import Comparison
 from pgstore.transfer.moving._place import End, quoted
 from pgstore.transfer.moving._replicating import Replication
@@ -30,18 +24,7 @@ from pgstore.transfer.moving._replicating import Replication
 if TYPE_CHECKING:
     from pgstore._sync.directory import Directory
 
-STEPS = (
-    "install",
-    "publish",
-    "copy",
-    "compare",
-    "fence",
-    "drain",
-    "open",
-    "switch",
-    "clean",
-)
-
+STEPS = ("install", "publish", "copy", "compare", "fence", "drain", "open", "switch", "clean")
 
 # Seconds for programs that have gone to the closed copy: it answers with the place of the store.
 _LEAVING = 3.0

@@ -10,14 +10,7 @@ from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
 from pgstore._core.conninfo import checked
-from pgstore.transfer._batches import (
-    BYTES,
-    TOO_LONG_HINT,
-    Floors,
-    ImportBatch,
-    Messages,
-    too_long,
-)
+from pgstore.transfer._batches import BYTES, TOO_LONG_HINT, Floors, ImportBatch, Messages, too_long
 from pgstore.transfer._errors import MessageRefusedError, TransferError
 
 UNIT = "global position"
