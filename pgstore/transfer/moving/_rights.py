@@ -13,9 +13,7 @@ _OBJECTS = {"schema": "SCHEMA {store}", "relation": "{object}", "function": "FUN
 
 def rights_of(end: End) -> set[Right]:
     """All rights but those of the owner."""
-    return {
-        (kind, name, role, right, passes) for kind, name, role, right, passes in end.rows(q.RIGHTS)
-    }
+    return set(end.rows(q.RIGHTS))
 
 
 def missing_roles(source: End, target: End) -> list[str]:
