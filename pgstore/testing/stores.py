@@ -111,19 +111,14 @@ class FreshStore:
             " row_number() OVER (ORDER BY o.global_position) AS number FROM {} AS o) AS n"
             " WHERE m.global_position = n.global_position RETURNING {}(m.added_at)"
         ).format(table, table, sql.Identifier(self.name, "_time_fits"))
-        fits = False
-        with (
-            suppress(psycopg.errors.DatetimeFieldOverflow, psycopg.errors.IntervalFieldOverflow),
-            self.pool.connection() as conn,
-            conn.transaction(),
-        ):
-            fits = all(row[0] for row in conn.execute(statement, (aware(first), step)))
-            if not fits:
-                raise psycopg.Rollback
-        if not fits:
+        try:
+            with self.pool.connection() as conn, conn.transaction():
+                if not all(row[0] for row in conn.execute(statement, (aware(first), step))):
+                    raise psycopg.errors.DatetimeFieldOverflow  # as the server does, further out
+        except (psycopg.errors.DatetimeFieldOverflow, psycopg.errors.IntervalFieldOverflow):
             raise InvalidArgumentError(
                 f"no message can have a time outside the years 1 to 9999: {first}, step {step}"
-            )
+            ) from None
 
     def _in_use(self, sessions: int) -> bool:
         """Tell whether a test still has one of so many sessions."""

@@ -52,8 +52,13 @@ class Floors(NamedTuple):
 ImportBatch = Messages | Floors
 
 
-def message_parameters(batch: Messages, unit: str) -> list[str | None]:
-    """The parameters of IMPORT: texts, which the server makes arrays of."""
+def parameters_of(batch: ImportBatch, unit: str) -> list[str | None]:
+    """The parameters of the import of a batch: texts, which the server makes arrays of."""
+    if isinstance(batch, Floors):
+        return [
+            names(batch.streams, batch.places, unit),
+            numbers("floor", batch.floors, batch.places, unit),
+        ]
     return [
         names(batch.streams, batch.places, unit),
         numbers("version", batch.versions, batch.places, unit),
@@ -64,14 +69,6 @@ def message_parameters(batch: Messages, unit: str) -> list[str | None]:
         names(batch.times, batch.places, unit),
         _tags(batch, unit),
         numbers("global_position", batch.positions, batch.places, unit),
-    ]
-
-
-def floor_parameters(batch: Floors, unit: str) -> list[str | None]:
-    """The parameters of IMPORT_FLOORS."""
-    return [
-        names(batch.streams, batch.places, unit),
-        numbers("floor", batch.floors, batch.places, unit),
     ]
 
 
@@ -105,12 +102,10 @@ def _documents(values: Sequence[bytes], places: Sequence[int], unit: str) -> str
             return joined.decode()
         except UnicodeDecodeError:
             pass  # raised below
-    for place, value in zip(places, map(bytes, values), strict=True):
-        if b"\n" in value or b"\0" in value or not _is_text(value):
-            raise MessageRefusedError(
-                "a payload that is not JSON in one line of UTF-8", place=place, unit=unit
-            )
-    raise AssertionError("one of them is wrong")
+    place = next(p for p, value in zip(places, values, strict=True) if not _is_line(bytes(value)))
+    raise MessageRefusedError(
+        "a payload that is not JSON in one line of UTF-8", place=place, unit=unit
+    )
 
 
 def _tags(batch: Messages, unit: str) -> str | None:
@@ -120,12 +115,11 @@ def _tags(batch: Messages, unit: str) -> str | None:
     return None
 
 
-def _is_text(value: bytes) -> bool:
+def _is_line(value: bytes) -> bool:
     try:
-        value.decode()
+        return not {"\n", "\0"} & set(value.decode())
     except UnicodeDecodeError:
         return False
-    return True
 
 
 def chunks(lines: Iterable[bytes], count: int) -> Iterator[list[bytes]]:

@@ -7,9 +7,10 @@ proves that none is wrong.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import count, groupby
+from operator import attrgetter
 from typing import cast
 from zlib import crc32
 
@@ -189,9 +190,7 @@ def parsed(lines: Iterable[bytes], first: int, count: int) -> Iterator[ImportBat
     number = first
     for chunk in chunks(lines, count):
         try:
-            batches: list[ImportBatch] = [
-                _messages_of(_decode_messages(b"[%b]" % b",".join(chunk)), number)
-            ]
+            batches = [_batch_of(_decode_messages(b"[%b]" % b",".join(chunk)), number)]
         except _UNDECODABLE:
             # Floors or the end among them, or what is none of these.
             batches = _one_by_one(chunk, number, seen)
@@ -204,32 +203,29 @@ def parsed(lines: Iterable[bytes], first: int, count: int) -> Iterator[ImportBat
 def _one_by_one(chunk: list[bytes], first: int, seen: list[int]) -> list[ImportBatch]:
     """The lines in batches of one kind each."""
     batches: list[ImportBatch] = []
+    counted = list(seen)
     number = first
     for kind, found in groupby(map(_one, chunk, count(first)), type):
-        if kind is _MessageLine:
-            batches.append(_messages_of(cast(list[_MessageLine], list(found)), number))
-        elif kind is _FloorLine:
-            batches.append(_floors_of(cast(list[_FloorLine], list(found)), number))
-        else:
-            end = cast(End, next(found))
-            counted = [
-                seen[kind] + sum(len(b.places) for b in batches if isinstance(b, Floors) == kind)
-                for kind in (False, True)
-            ]
-            if [end.messages, end.floors] != counted:
-                raise FileRefusedError(
-                    f"the end counts {describe(end.messages)} messages and"
-                    f" {describe(end.floors)} floors, but there are {counted[0]} and {counted[1]}",
-                    line=number,
-                )
-            if number - first < len(chunk) - 1:
-                raise FileRefusedError("there are lines after the end", line=number + 1)
-            break
-        number += len(batches[-1].places)
+        if kind is not End:
+            batches.append(_batch_of(list(found), number))
+            size = len(batches[-1].places)
+            counted[kind is _FloorLine] += size
+            number += size
+            continue
+        end = cast(End, next(found))
+        if [end.messages, end.floors] != counted:
+            raise FileRefusedError(
+                f"the end counts {describe(end.messages)} messages and"
+                f" {describe(end.floors)} floors, but there are {counted[0]} and {counted[1]}",
+                line=number,
+            )
+        if number - first < len(chunk) - 1:
+            raise FileRefusedError("there are lines after the end", line=number + 1)
+        break
     return batches
 
 
-def _one(line: bytes, number: int) -> "_MessageLine | _FloorLine | End":
+def _one(line: bytes, number: int) -> _MessageLine | _FloorLine | End:
     try:
         return _decode_message(line)
     except RecursionError:
@@ -273,22 +269,8 @@ def _one_nested(line: bytes, number: int) -> _MessageLine:
     return found
 
 
-def _messages_of(found: list[_MessageLine], first: int) -> Messages:
-    return Messages(
-        range(first, first + len(found)),
-        [m.stream for m in found],
-        [m.version for m in found],
-        [m.global_position for m in found],
-        [m.message_id for m in found],
-        [m.added_at for m in found],
-        [m.type for m in found],
-        [m.data for m in found],
-        [m.metadata for m in found],
-        [m.tags for m in found],
-    )
-
-
-def _floors_of(found: list[_FloorLine], first: int) -> Floors:
-    return Floors(
-        range(first, first + len(found)), [f.stream for f in found], [f.floor for f in found]
-    )
+def _batch_of(lines: Sequence[_MessageLine | _FloorLine | End], first: int) -> ImportBatch:
+    """Lines of one kind, in columns, which their fields are in the order of."""
+    kind = Floors if isinstance(lines[0], _FloorLine) else Messages
+    columns = (list(map(attrgetter(name), lines)) for name in lines[0].__struct_fields__)
+    return kind._make([range(first, first + len(lines)), *columns])

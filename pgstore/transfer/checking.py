@@ -4,13 +4,7 @@ import msgspec
 from psycopg import Connection
 
 from pgstore._core import statements as s
-from pgstore.transfer._batches import (
-    MESSAGES,
-    Floors,
-    floor_parameters,
-    message_parameters,
-    numbers,
-)
+from pgstore.transfer._batches import MESSAGES, Floors, numbers, parameters_of
 from pgstore.transfer._store import statements_of
 from pgstore.transfer.importing import Batches, Source, refuse_source
 
@@ -39,15 +33,14 @@ def check(conn: Connection[object], source: Source, *, store: str = "pgstore") -
         for batch in found:
             known = [reached.get(stream, 0) for stream in batch.streams]
             versions = numbers("version", known, batch.places, source.unit)
+            parameters = parameters_of(batch, source.unit)
             if isinstance(batch, Floors):
-                batches.call(
-                    s.CHECK_FLOORS, [*floor_parameters(batch, source.unit), versions], batch
-                )
+                batches.call(s.CHECK_FLOORS, [*parameters, versions], batch)
                 floors += len(batch.places)
                 brought = batch.floors
             else:
-                *parameters, _ = message_parameters(batch, source.unit)
-                ((count,),) = batches.call(s.CHECK_MESSAGES, [*parameters, versions], batch)
+                # Without their positions, as an import with new ones.
+                ((count,),) = batches.call(s.CHECK_MESSAGES, [*parameters[:-1], versions], batch)
                 stored += count
                 messages += len(batch.places)
                 brought = batch.versions

@@ -9,7 +9,6 @@ from typing import IO
 import msgspec
 import psycopg
 from psycopg import Connection
-from psycopg.pq import TransactionStatus
 
 from pgstore._core import statements as s
 from pgstore._core.arguments import count, describe, refuse_no_function, refuse_other, text_of
@@ -17,7 +16,7 @@ from pgstore._core.quoting import Statements
 from pgstore._sync.cursor import run
 from pgstore.errors import InvalidArgumentError
 from pgstore.transfer._format import FORMAT, End, Header, Lines
-from pgstore.transfer._store import statements_of
+from pgstore.transfer._store import closed_if_interrupted, statements_of
 from pgstore.transfer.files import path_of, written_file
 
 PAGE = 10_000
@@ -80,6 +79,7 @@ def export(
     refuse_no_function("on_progress", on_progress, optional=True)
     statements, header = _begun(conn, store, category, stream, after)
     after, up_to = header.after_position, header.up_to_position
+    chosen = {"category": category, "stream": stream}
     lines = Lines()
     file.write(lines.header(header))
     with conn.transaction():
@@ -87,14 +87,14 @@ def export(
         # The file is, whatever the connection's encoding is.
         conn.execute("SET LOCAL client_encoding = 'UTF8'")
         floors = 0
-        with closing(_copied(conn, statements.copy_out(s.EXPORT_FLOORS, **_of(header)))) as rows:
+        with closing(_copied(conn, statements.copy_out(s.EXPORT_FLOORS, **chosen))) as rows:
             for text in rows:
                 file.write(lines.line(text[:-1]))
                 floors += 1
         messages, position = 0, after
         while position < up_to:
             page = statements.copy_out(
-                s.EXPORT_MESSAGES, after=position, up_to=up_to, count=PAGE, **_of(header)
+                s.EXPORT_MESSAGES, after=position, up_to=up_to, count=PAGE, **chosen
             )
             written, reached = _write_page(conn, page, file, lines)
             messages += written
@@ -132,10 +132,6 @@ def _begun(
     )
 
 
-def _of(header: Header) -> dict[str, str | None]:
-    return {"category": header.category, "stream": header.stream}
-
-
 def _write_page(
     conn: Connection[object], statement: str, file: IO[bytes], lines: Lines
 ) -> tuple[int, int]:
@@ -153,11 +149,10 @@ def _write_page(
 
 def _copied(conn: Connection[object], statement: str) -> Generator[bytes]:
     """Rows of a COPY. Closed before the transaction ends: as long as it runs, nothing else can."""
-    try:
-        with psycopg.ClientCursor(conn) as cursor, cursor.copy(statement.encode()) as copy:
-            for row in copy:
-                yield bytes(row)
-    finally:
-        if conn.info.transaction_status == TransactionStatus.ACTIVE:
-            # Ctrl-C at its beginning: psycopg leaves it running, and the connection of no use.
-            conn.close()
+    with (
+        closed_if_interrupted(conn),
+        psycopg.ClientCursor(conn) as cursor,
+        cursor.copy(statement.encode()) as copy,
+    ):
+        for row in copy:
+            yield bytes(row)

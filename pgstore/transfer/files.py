@@ -155,34 +155,28 @@ def _packed(raw: IO[bytes], path: str) -> Any:
     match Path(path).suffix:
         case ".gz":
             return gzip.GzipFile(Path(path).name, mode, _GZIP_LEVEL, raw)
+        case ".zst" if (zstd := _zstd()) is not None:
+            return zstd.open(raw, mode)
         case ".zst":
-            return _zstd().open(raw, mode)
+            raise TransferError(
+                "this Python cannot read or write .zst",
+                hint="Use Python 3.14 or newer, pip install backports.zstd, or pipe it through"
+                " zstd.",
+            )
         case _:
             return nullcontext(raw)
 
 
 def _unreadable() -> tuple[type[Exception], ...]:
     """The errors of reading a compressed file that was cut off or altered."""
-    found: list[type[Exception]] = [EOFError, OSError, ValueError, zlib.error]
-    if (zstd := _found_zstd()) is not None:
-        found.append(zstd.ZstdError)
-    return tuple(found)
-
-
-def _zstd() -> Any:
-    if (zstd := _found_zstd()) is None:
-        raise TransferError(
-            "this Python cannot read or write .zst",
-            hint="Use Python 3.14 or newer, pip install backports.zstd, or pipe it through zstd.",
-        )
-    return zstd
+    of_zstd = [zstd.ZstdError] if (zstd := _zstd()) is not None else []
+    return EOFError, OSError, ValueError, zlib.error, *of_zstd
 
 
 @cache
-def _found_zstd() -> Any:
+def _zstd() -> Any:
+    """The module that reads and writes .zst; None if this Python has none."""
     for name in ("compression.zstd", "backports.zstd"):
-        try:
+        with suppress(ImportError):
             return importlib.import_module(name)
-        except ImportError:
-            continue
     return None

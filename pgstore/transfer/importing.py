@@ -3,13 +3,12 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 
 import msgspec
 import psycopg
 from psycopg import Connection
-from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from pgstore._core import statements as s
@@ -18,16 +17,9 @@ from pgstore._core.quoting import Statements
 from pgstore._core.text import shortened
 from pgstore._sync.cursor import run
 from pgstore.errors import InvalidArgumentError, StoreError
-from pgstore.transfer._batches import (
-    MESSAGES,
-    Floors,
-    ImportBatch,
-    Messages,
-    floor_parameters,
-    message_parameters,
-)
+from pgstore.transfer._batches import MESSAGES, Floors, ImportBatch, Messages, parameters_of
 from pgstore.transfer._errors import MessageRefusedError, TransferError
-from pgstore.transfer._store import statements_of
+from pgstore.transfer._store import closed_if_interrupted, statements_of
 
 Positions = Literal["auto", "keep", "new"]
 
@@ -115,11 +107,12 @@ def import_from(
     ):
         work = _Import(conn, statements, source.unit, positions)
         # The next batch is made while the server is busy with this one.
-        upcoming = ahead.submit(work.prepared, found)
-        with _closed_if_interrupted(conn):
-            while (prepared := upcoming.result()) is not None:
-                upcoming = ahead.submit(work.prepared, found)
-                work.store_batch(*prepared)
+        prepared = ((batch, parameters_of(batch, source.unit)) for batch in found)
+        upcoming = ahead.submit(next, prepared, None)
+        with closed_if_interrupted(conn):
+            while (this := upcoming.result()) is not None:
+                upcoming = ahead.submit(next, prepared, None)
+                work.store_batch(*this)
                 if on_progress is not None:
                     on_progress(work.imported + work.skipped)
         return Imported(work.imported, work.skipped, work.floors, work.keep is True)
@@ -190,8 +183,7 @@ class Batches:
     def _problem(self, batch: Messages) -> str | None:
         """Return the server's error for the values of these messages; None if it can read them."""
         try:
-            parameters = message_parameters(batch, self.unit)
-            run(self.conn, self.statements[s.READABLE], parameters)
+            run(self.conn, self.statements[s.READABLE], parameters_of(batch, self.unit))
         except (InvalidArgumentError, psycopg.Error) as error:
             if (_sqlstate(error) or "")[:2] not in _UNREADABLE:
                 raise
@@ -210,15 +202,6 @@ class _Import(Batches):
         super().__init__(conn, statements, unit)
         self.keep: bool | None = {"keep": True, "new": False}.get(positions)
         self.imported = self.skipped = self.floors = 0
-
-    def prepared(self, found: Iterator[ImportBatch]) -> tuple[ImportBatch, list[str | None]] | None:
-        """The next batch and its parameters; nothing after the last."""
-        batch = next(found, None)
-        if batch is None:
-            return None
-        if isinstance(batch, Floors):
-            return batch, floor_parameters(batch, self.unit)
-        return batch, message_parameters(batch, self.unit)
 
     def store_batch(self, batch: ImportBatch, parameters: list[str | None]) -> None:
         """Store one batch, in a transaction of its own."""
@@ -250,13 +233,3 @@ def _sqlstate(error: Exception) -> str | None:
     """The server's code, also of an error that was translated."""
     diag: psycopg.errors.Diagnostic | None = getattr(error, "diag", None)
     return diag.sqlstate if diag else None
-
-
-@contextmanager
-def _closed_if_interrupted(conn: Connection[object]) -> Iterator[None]:
-    """Close a connection that Ctrl-C has met between psycopg's sending and waiting."""
-    try:
-        yield
-    finally:
-        if conn.info.transaction_status == TransactionStatus.ACTIVE:
-            conn.close()

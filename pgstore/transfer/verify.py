@@ -263,29 +263,24 @@ def _definitions(conn: Connection[object], store: str) -> dict[str, tuple[str | 
 def _constants(store: str) -> dict[str, str]:
     """The values that migrations make of the store's name."""
     base = sha256(f"pgstore:{store}".encode()).hexdigest()
-    classes = {
-        name: _lock_class(base, name)
-        for name in ("stream_lock_class", "mark_lock_class", "bell_lock_class")
-    }
-    # As migration 4: 65 consecutive classes that are none of the others.
-    others = {int(classes["stream_lock_class"]), int(classes["bell_lock_class"])}
-    attempt = 0
-    while (first := int(classes["mark_lock_class"])) > 2**31 - 65 or others & set(
-        range(first, first + 65)
+    classes = {name: _lock_class(base, name) for name in ("stream_lock_class", "bell_lock_class")}
+    taken = set(classes.values())
+    # As migrations 4, 7 and 11: so many consecutive classes that are none of the others.
+    for name, size, attempts in (
+        ("mark_lock_class", 65, count(0)),
+        ("gate_lock_class", 1, count(1)),
+        ("tag_lock_class", 1, count(1)),
     ):
-        attempt += 1
-        classes["mark_lock_class"] = _lock_class(base, f"mark_lock_class{attempt}")
-    # As migrations 7 and 11: none of all these.
-    others |= set(range(first, first + 65))
-    for name in ("gate_lock_class", "tag_lock_class"):
-        values = (_lock_class(base, f"{name}{attempt}") for attempt in count(1))
-        classes[name] = next(each for each in values if int(each) not in others)
-        others.add(int(classes[name]))
-    return {f"_{name}": value for name, value in classes.items()} | {
+        starts = (_lock_class(base, f"{name}{attempt or ''}") for attempt in attempts)
+        runs = (range(start, start + size) for start in starts)
+        found = next(run for run in runs if run.stop <= 2**31 and taken.isdisjoint(run))
+        classes[name] = found.start
+        taken.update(found)
+    return {f"_{name}": str(number) for name, number in classes.items()} | {
         "_mark_setting": f"pgstore.mark_{base[:16]}",
         "wake_channel": f"pgstore_{base[:16]}",
     }
 
 
-def _lock_class(base: str, name: str) -> str:
-    return str(int.from_bytes(sha256(f"{base}{name}".encode()).digest()[:4], signed=True))
+def _lock_class(base: str, name: str) -> int:
+    return int.from_bytes(sha256(f"{base}{name}".encode()).digest()[:4], signed=True)

@@ -10,7 +10,7 @@ import pytest
 
 import pgstore
 from pgstore.cli._call import Call, Settings
-from pgstore.transfer.importing import _closed_if_interrupted
+from pgstore.transfer._store import closed_if_interrupted
 from tests.cli.terminal import PROGRAM, Terminal, clean
 
 Store = pgstore.MessageStore[pgstore.RawMessage]
@@ -111,7 +111,7 @@ def test_ctrl_c_between_sending_and_waiting_is_quiet_too(
     ):
         interrupted(session.conn)
     with psycopg.connect(conninfo, autocommit=True) as conn:
-        with pytest.raises(KeyboardInterrupt), _closed_if_interrupted(conn):
+        with pytest.raises(KeyboardInterrupt), closed_if_interrupted(conn):
             interrupted(conn)
         assert conn.closed
     assert caplog.records == []

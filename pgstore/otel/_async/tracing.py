@@ -112,7 +112,8 @@ class AsyncTracedStore(AsyncMessageStore[Any]):
         runner = super()._runner(opening, subscriptions, lease, metrics, besides)
         runner.__class__ = AsyncTracedRunner
         assert isinstance(runner, AsyncTracedRunner)
-        runner.trace(self._telemetry)
+        runner._telemetry = self._telemetry
+        runner._delivery = AsyncTracedDelivery(runner._database, runner._hooks, self._telemetry)
         return runner
 
 
@@ -142,10 +143,6 @@ class AsyncTracedRunner(AsyncRunner):
     """A runner whose claims and handler calls make spans."""
 
     _telemetry: Telemetry
-
-    def trace(self, telemetry: Telemetry) -> None:
-        self._telemetry = telemetry
-        self._delivery = AsyncTracedDelivery(self._database, self._hooks, telemetry)
 
     async def _claim(
         self, database: AsyncBorrower | AsyncOpening, looks: bool = False

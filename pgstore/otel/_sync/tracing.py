@@ -110,7 +110,8 @@ class TracedStore(MessageStore[Any]):
         runner = super()._runner(opening, subscriptions, lease, metrics, besides)
         runner.__class__ = TracedRunner
         assert isinstance(runner, TracedRunner)
-        runner.trace(self._telemetry)
+        runner._telemetry = self._telemetry
+        runner._delivery = TracedDelivery(runner._database, runner._hooks, self._telemetry)
         return runner
 
 
@@ -140,10 +141,6 @@ class TracedRunner(Runner):
     """A runner whose claims and handler calls make spans."""
 
     _telemetry: Telemetry
-
-    def trace(self, telemetry: Telemetry) -> None:
-        self._telemetry = telemetry
-        self._delivery = TracedDelivery(self._database, self._hooks, telemetry)
 
     def _claim(
         self, database: Borrower | Opening, looks: bool = False

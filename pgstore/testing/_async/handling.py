@@ -13,7 +13,7 @@ from pgstore._async.subscription import AsyncSubscription
 from pgstore._compat.joining import AsyncConn
 from pgstore._core.frameworks import kind_of
 from pgstore._core.messages import E, RawMessage, StoredMessage
-from pgstore._core.metadata import current_context, enter_context, leave_context
+from pgstore._core.metadata import enter_context, message_context
 from pgstore._core.upcasters import SkippedMessage
 from pgstore.errors import InvalidArgumentError
 from pgstore.testing.messages import read_back, stored
@@ -77,19 +77,17 @@ async def async_handle(
             message = read_back(store._codec, one.message, one.stream, one.version)
             given.append(msgspec.structs.replace(one, message=message))
     calls = calling.calls_of(subscription, given)
-    token = enter_context(current_context())
-    try:
-        async with AsyncExitStack() as stack:
-            raw: Any = conn  # a test's own, too
-            if kind_of(conn) is not None:
-                raw = await stack.enter_async_context(joined(cast(AsyncConn, conn)))
-            for call in calls:
-                if call[0].takes_transaction and raw is None:
-                    raise InvalidArgumentError(
-                        f"{call[0].name} takes the transaction: pass conn=, or run it in a store"
-                    )
-                enter_context(call[-1])
-                await calling.handle(subscription, call, raw)
-    finally:
-        leave_context(token)
+    async with AsyncExitStack() as stack:
+        # At the end the context is as before: each call enters its own.
+        stack.enter_context(message_context())
+        raw: Any = conn  # a test's own, too
+        if kind_of(conn) is not None:
+            raw = await stack.enter_async_context(joined(cast(AsyncConn, conn)))
+        for call in calls:
+            if call[0].takes_transaction and raw is None:
+                raise InvalidArgumentError(
+                    f"{call[0].name} takes the transaction: pass conn=, or run it in a store"
+                )
+            enter_context(call[-1])
+            await calling.handle(subscription, call, raw)
     return len(calls)

@@ -11,7 +11,7 @@ import msgspec
 from pgstore._compat.joining import Conn
 from pgstore._core.frameworks import kind_of
 from pgstore._core.messages import E, RawMessage, StoredMessage
-from pgstore._core.metadata import current_context, enter_context, leave_context
+from pgstore._core.metadata import enter_context, message_context
 from pgstore._core.upcasters import SkippedMessage
 from pgstore._sync import calling
 from pgstore._sync.joining import joined
@@ -79,19 +79,17 @@ def handle(
             message = read_back(store._codec, one.message, one.stream, one.version)
             given.append(msgspec.structs.replace(one, message=message))
     calls = calling.calls_of(subscription, given)
-    token = enter_context(current_context())
-    try:
-        with ExitStack() as stack:
-            raw: Any = conn  # a test's own, too
-            if kind_of(conn) is not None:
-                raw = stack.enter_context(joined(cast(Conn, conn)))
-            for call in calls:
-                if call[0].takes_transaction and raw is None:
-                    raise InvalidArgumentError(
-                        f"{call[0].name} takes the transaction: pass conn=, or run it in a store"
-                    )
-                enter_context(call[-1])
-                calling.handle(subscription, call, raw)
-    finally:
-        leave_context(token)
+    with ExitStack() as stack:
+        # At the end the context is as before: each call enters its own.
+        stack.enter_context(message_context())
+        raw: Any = conn  # a test's own, too
+        if kind_of(conn) is not None:
+            raw = stack.enter_context(joined(cast(Conn, conn)))
+        for call in calls:
+            if call[0].takes_transaction and raw is None:
+                raise InvalidArgumentError(
+                    f"{call[0].name} takes the transaction: pass conn=, or run it in a store"
+                )
+            enter_context(call[-1])
+            calling.handle(subscription, call, raw)
     return len(calls)

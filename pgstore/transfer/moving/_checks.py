@@ -1,5 +1,6 @@
 """Checks of both servers, before a move begins."""
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,6 +22,7 @@ _FINISH_FORMER = (
     "run that move again, which removes its subscription; drop that by hand if the former server is"
     " gone"
 )
+_MAY_CREATE = "GRANT CREATE ON DATABASE … TO …"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -51,9 +53,7 @@ def look(
     if problem is not None:
         return found
     ((_, owns),) = source.rows(q.OWNED, source.store)
-    found.append(
-        Finding("the role is the store's owner", _yes(owns), not owns, "connect as its owner")
-    )
+    found.append(_required("the role is the store's owner", owns, "connect as its owner"))
     if not owns:
         return found
     begun = moves_to(source) == target.place
@@ -89,12 +89,7 @@ def _of_move(source: End, target: End, begun: bool) -> list[Finding]:
             closed,
             "move it from where it is",
         ),
-        Finding(
-            "another move of the store",
-            move,
-            move != "none",
-            remedy,
-        ),
+        Finding("another move of the store", move, move != "none", remedy),
         # Programs elsewhere would look for it on their own machine.
         Finding(
             "the place of the target",
@@ -112,7 +107,7 @@ def _of_source(source: End, target: End, begun: bool) -> list[Finding]:
     # continues has them.
     needed = 0 if begun else 1 + max(1, target.value(q.COPIES))
     return [
-        Finding("the source is a primary", _yes(not standby), standby, "connect to the primary"),
+        _required("the source is a primary", not standby, "connect to the primary"),
         Finding(
             "wal_level of the source",
             level,
@@ -131,12 +126,8 @@ def _of_source(source: End, target: End, begun: bool) -> list[Finding]:
             senders < needed,
             "raise max_wal_senders",
         ),
-        Finding(
-            "the role may replicate", _yes(replicates), not replicates, "ALTER ROLE … REPLICATION"
-        ),
-        Finding(
-            "the role may publish", _yes(creates), not creates, "GRANT CREATE ON DATABASE … TO …"
-        ),
+        _required("the role may replicate", replicates, "ALTER ROLE … REPLICATION"),
+        _required("the role may publish", creates, _MAY_CREATE),
         Finding(
             "objects in the store's schema",
             objects.example or "those of the store",
@@ -157,17 +148,16 @@ def _of_target(source: End, target: End, replaces_closed: bool) -> list[Finding]
     copies = target.value(q.COPIES)
     state, wrong = _state(source, target, replaces_closed)
     return [
-        Finding("the target is a primary", _yes(not standby), standby, "connect to the primary"),
+        _required("the target is a primary", not standby, "connect to the primary"),
         Finding(
             "workers for replication at the target",
             f"{workers}, for {copies} tables at a time",
             copies < 1,
             "raise max_logical_replication_workers, or max_sync_workers_per_subscription",
         ),
-        Finding(
+        _required(
             "the role may subscribe",
-            _yes(subscribes),
-            not subscribes,
+            subscribes,
             "GRANT pg_create_subscription TO …, or a superuser before PostgreSQL 16",
         ),
         Finding(
@@ -193,12 +183,7 @@ def _of_roles(source: End, target: End, replicate_from: str) -> list[Finding]:
             not acts,
             "create the role there, and connect as it, as a member of it, or as a superuser",
         ),
-        Finding(
-            "the store's owner may create a schema",
-            _yes(creates),
-            not creates,
-            "GRANT CREATE ON DATABASE … TO …",
-        ),
+        _required("the store's owner may create a schema", creates, _MAY_CREATE),
         Finding(
             "roles that the target lacks",
             ", ".join(missing) or "none",
@@ -228,7 +213,7 @@ def has_begun(source: End, target: End) -> bool:
 
 
 def _state(source: End, target: End, replaces_closed: bool) -> tuple[str, bool]:
-    if not target.has(q.IS_THERE, target.store):
+    if not target.has_store:
         alien = target.value(q.ALIENS, target.store)
         if alien is not None:
             return f"its schema is there, and has no store, but {alien}", True
@@ -249,8 +234,7 @@ def _state(source: End, target: End, replaces_closed: bool) -> tuple[str, bool]:
     if fence is not None and moves_to(source) == target.place:
         return "a move was taken back, but not to the end: pgstore move … --abort", True
     if fence is not None:
-        found = f"closed, with the messages of before it moved to {fence}"
-        return found, not replaces_closed
+        return f"closed, with the messages of before it moved to {fence}", not replaces_closed
     if owner_of(target) != owner_of(source):
         return f"it is owned by {owner_of(target)}", True
     if target.value(q.IS_NEW):
@@ -275,8 +259,8 @@ def _listed(source: End, directory: "Directory | None") -> list[Finding]:
     ]
 
 
-def _yes(value: bool | None) -> str:
-    return "yes" if value else "no"
+def _required(check: str, holds: bool | None, remedy: str) -> Finding:
+    return Finding(check, "yes" if holds else "no", not holds, remedy)
 
 
 def name_of(source: End) -> str:
@@ -284,7 +268,5 @@ def name_of(source: End) -> str:
 
     The database is part of it, because a slot's name is one of the whole server.
     """
-    from hashlib import sha256
-
     both = f"{source.value(q.DATABASE)}\0{source.store}"
     return "pgstore_move_" + sha256(both.encode()).hexdigest()[:16]

@@ -16,32 +16,15 @@ from pgstore.errors import InvalidArgumentError
 from pgstore.transfer._errors import MoveError
 from pgstore.transfer.moving import _rights
 from pgstore.transfer.moving import _sql as q
-from pgstore.transfer.moving._checks import (
-    Finding,
-    has_begun,
-    look,
-    moves_to,
-    owner_of,
-)
+from pgstore.transfer.moving._checks import Finding, has_begun, look, moves_to, owner_of
 from pgstore.transfer.moving._comparing import Comparison
-from pgstore.transfer.moving._place import End
+from pgstore.transfer.moving._place import End, quoted
 from pgstore.transfer.moving._replicating import Replication
 
 if TYPE_CHECKING:
     from pgstore._sync.directory import Directory
 
-STEPS = (
-    "install",
-    "publish",
-    "copy",
-    "compare",
-    "fence",
-    "drain",
-    "open",
-    "switch",
-    "clean",
-)
-
+STEPS = ("install", "publish", "copy", "compare", "fence", "drain", "open", "switch", "clean")
 
 # Seconds for programs that have gone to the closed copy: it answers with the place of the store.
 _LEAVING = 3.0
@@ -195,13 +178,10 @@ class Move:
         self.source.take(self._patience)
         self.target.take(self._patience)
 
-    def _has_store(self, end: End) -> bool:
-        return end.has(q.IS_THERE, self.store)
-
     def _has_copy(self) -> bool:
         """Whether the target has a copy that a move has made, and nobody else needs."""
         return (
-            self._has_store(self.target)
+            self.target.has_store
             and self.target.fence == self.source.place
             and (moves_to(self.source) == self.target.place or has_begun(self.source, self.target))
         )
@@ -211,16 +191,16 @@ class Move:
 
         Somebody may have dropped the closed one since: the publication of the move is still there.
         """
-        if not self._has_store(self.target) or self.target.fence is not None:
+        if not self.target.has_store or self.target.fence is not None:
             return False
-        if self._has_store(self.source):
+        if self.source.has_store:
             return self.source.fence == self.target.place
         return moves_to(self.source) == self.target.place
 
     def _install(self) -> None:
         """Make the store at the target, closed: nobody is to read what is not complete."""
         self._step("install", "")
-        has_store = self._has_store(self.target)
+        has_store = self.target.has_store
         if has_store and has_begun(self.source, self.target):
             return
         with self.target.conn.transaction():
@@ -291,11 +271,10 @@ class Move:
 
     def _set_sequences(self) -> None:
         for name in self.source.names(q.SEQUENCES):
-            query = sql.SQL("SELECT last_value, is_called FROM {}").format(
-                sql.Identifier(self.store, name)
-            )
+            sequence = sql.Identifier(self.store, name)
+            query = quoted("SELECT last_value, is_called FROM {sequence}", sequence=sequence)
             ((value, called),) = self.source.conn.execute(query).fetchall()
-            where = sql.Identifier(self.store, name).as_string()
+            where = sequence.as_string()
             self.target.rows(q.SET_SEQUENCE, where, str(value), "true" if called else "false")
 
     def _give_rights(self) -> None:

@@ -1,7 +1,6 @@
 """One end of a move: a store on a server."""
 
 import time
-from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
@@ -63,7 +62,7 @@ class End:
         return rows[0][0] if rows else None
 
     def do(self, statement: str, **names: Any) -> None:
-        """Run a statement that takes no parameters: names and texts are quoted into it."""
+        """Run a statement that takes no parameters: names and other parts are quoted into it."""
         self.conn.execute(quoted(statement, **names))
 
     def has(self, statement: str, *parameters: Any) -> bool:
@@ -76,13 +75,14 @@ class End:
         place: str | None = self.value(q.FENCE)
         return place
 
+    @property
+    def has_store(self) -> bool:
+        """Whether there is a store of that name."""
+        return self.has(q.IS_THERE, self.store)
+
     def names(self, statement: str) -> list[str]:
         """The names of tables or sequences of the store."""
         return [name for (name,) in self.rows(statement, self.store)]
-
-    def listed(self, names: Iterable[str]) -> sql.Composed:
-        """Tables of the store, as a statement lists them."""
-        return sql.SQL(", ").join(sql.Identifier(self.store, name) for name in names)
 
     def take(self, patience: float) -> None:
         """Be the only one that moves this store from or to here, until the connection is closed."""
@@ -109,18 +109,11 @@ class End:
         return same
 
 
-class Text:
-    """A text for a statement that takes no parameters."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
 def quoted(statement: str, **names: Any) -> sql.Composed:
-    """A statement with names and texts quoted into it."""
+    """A statement with names quoted into it, and with parts of SQL, as `sql.Literal(text)`."""
     return sql.SQL(statement).format(
         **{
-            name: sql.Literal(value.text) if isinstance(value, Text) else sql.Identifier(value)
+            name: sql.Identifier(value) if isinstance(value, str) else value
             for name, value in names.items()
         }
     )

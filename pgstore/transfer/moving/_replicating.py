@@ -10,7 +10,7 @@ from pgstore._sync.cursor import run
 from pgstore.transfer._errors import MoveError
 from pgstore.transfer.moving import _sql as q
 from pgstore.transfer.moving._checks import name_of
-from pgstore.transfer.moving._place import End, Text, quoted
+from pgstore.transfer.moving._place import End, quoted
 
 # Seconds between two looks: while tables are copied, and while everybody waits.
 _SLOW, _FAST = 0.2, 0.01
@@ -64,18 +64,14 @@ class Replication:
         self._subscribe(_SUBSCRIBE, conninfo)
 
     def _publish(self) -> None:
-        tables = self._source.listed(self._source.names(q.TABLES))
+        store, names = self._source.store, self._source.names(q.TABLES)
+        tables = sql.SQL(", ").join(sql.Identifier(store, name) for name in names)
+        place = sql.Literal(self._target.place)
         with self._source.conn.transaction():
-            self._source.conn.execute(
-                sql.SQL("CREATE PUBLICATION {} FOR TABLE {}").format(
-                    sql.Identifier(self._name), tables
-                )
-            )
             self._source.do(
-                "COMMENT ON PUBLICATION {name} IS {place}",
-                name=self._name,
-                place=Text(self._target.place),
+                "CREATE PUBLICATION {name} FOR TABLE {tables}", name=self._name, tables=tables
             )
+            self._source.do("COMMENT ON PUBLICATION {name} IS {to}", name=self._name, to=place)
 
     def _make_slot(self) -> None:
         """Make the slot: PostgreSQL waits for all transactions of the server that have written."""
@@ -92,7 +88,9 @@ class Replication:
             ) from None
 
     def _subscribe(self, words: str, conninfo: str) -> None:
-        statement = quoted(words, name=self._name, source=Text(conninfo), text=Text(self._name))
+        statement = quoted(
+            words, name=self._name, source=sql.Literal(conninfo), text=sql.Literal(self._name)
+        )
         try:
             with self._target.conn.transaction():
                 self._target.rows(q.SET_SUBSCRIBE, statement.as_string())

@@ -13,9 +13,7 @@ _OBJECTS = {"schema": "SCHEMA {store}", "relation": "{object}", "function": "FUN
 
 def rights_of(end: End) -> set[Right]:
     """All rights but those of the owner."""
-    return {
-        (kind, name, role, right, passes) for kind, name, role, right, passes in end.rows(q.RIGHTS)
-    }
+    return set(end.rows(q.RIGHTS))
 
 
 def missing_roles(source: End, target: End) -> list[str]:
@@ -31,15 +29,13 @@ def give(source: End, target: End) -> None:
     for kind, name, role, right, passes in sorted(rights_of(source) - rights_of(target), key=repr):
         # A column's right does not say which column: the comparison names it.
         if kind in _OBJECTS:
-            statement = sql.SQL("GRANT {right} ON " + _OBJECTS[kind] + " TO {role} {passes}")
-            target.conn.execute(
-                statement.format(
-                    right=sql.SQL(right),
-                    store=sql.Identifier(target.store),
-                    object=sql.Identifier(target.store, name),
-                    role=sql.SQL("PUBLIC") if role is None else sql.Identifier(role),
-                    passes=sql.SQL("WITH GRANT OPTION" if passes else ""),
-                )
+            target.do(
+                "GRANT {right} ON " + _OBJECTS[kind] + " TO {role} {passes}",
+                right=sql.SQL(right),
+                store=target.store,
+                object=sql.Identifier(target.store, name),
+                role=role or sql.SQL("PUBLIC"),
+                passes=sql.SQL("WITH GRANT OPTION" if passes else ""),
             )
 
 

@@ -3,20 +3,14 @@
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from itertools import chain
+from typing import LiteralString, cast
 
 import psycopg
-from psycopg import Connection, Cursor, sql
+from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
 from pgstore._core.conninfo import checked
-from pgstore.transfer._batches import (
-    BYTES,
-    TOO_LONG_HINT,
-    Floors,
-    ImportBatch,
-    Messages,
-    too_long,
-)
+from pgstore.transfer._batches import BYTES, TOO_LONG_HINT, Floors, ImportBatch, Messages, too_long
 from pgstore.transfer._errors import MessageRefusedError, TransferError
 
 UNIT = "global position"
@@ -35,13 +29,6 @@ def snapshot(conninfo: str) -> Iterator[Connection[TupleRow]]:
         yield conn
 
 
-def _floors(conn: Connection[TupleRow], query: sql.Composed, count: int) -> Generator[ImportBatch]:
-    """Read the query's rows: place, stream and floor."""
-    with closing(_pages(conn, query, count)) as pages:
-        for rows in pages:
-            yield Floors(*zip(*rows, strict=True))
-
-
 # A message that is too large does not leave its server.
 _LIMITED = """
 SELECT q.place, f.stream, q.version, q.position, q.id, q.time, f.type, f.data, f.metadata
@@ -56,26 +43,21 @@ LEFT JOIN LATERAL (
 ORDER BY q.place"""
 
 
-def _messages(
-    conn: Connection[TupleRow], query: sql.Composed, count: int, max_bytes: int
-) -> Generator[ImportBatch]:
-    """Read the query's rows, by place: the columns of Messages, payloads as texts.
+def _messages(rows: list[TupleRow], max_bytes: int) -> Messages:
+    """The messages of rows: the columns of Messages, payloads as texts.
 
     Raises MessageRefusedError for a message of more than `max_bytes`.
     """
-    limited = sql.SQL(_LIMITED).format(query=query, max_bytes=max_bytes)
-    with closing(_pages(conn, limited, count)) as pages:
-        for rows in pages:
-            *columns, data, metadata = zip(*rows, strict=True)
-            if None in data:
-                raise MessageRefusedError(
-                    too_long(max_bytes),
-                    place=columns[0][data.index(None)],
-                    unit=UNIT,
-                    hint=TOO_LONG_HINT,
-                )
-            payloads = [*map(str.encode, data)], [*map(str.encode, metadata)]
-            yield Messages._make([*columns, *payloads, ()])
+    *columns, data, metadata = zip(*rows, strict=True)
+    if None in data:
+        raise MessageRefusedError(
+            too_long(max_bytes),
+            place=columns[0][data.index(None)],
+            unit=UNIT,
+            hint=TOO_LONG_HINT,
+        )
+    payloads = [*map(str.encode, data)], [*map(str.encode, metadata)]
+    return Messages._make([*columns, *payloads, ()])
 
 
 def _pages(
@@ -84,7 +66,10 @@ def _pages(
     rows: list[TupleRow] = []
     size = 0
     # One at a time: each may be large. Closed at the end, because it has the connection until then.
-    with conn.cursor() as cursor, closing(_rows(cursor, query)) as found:
+    with (
+        conn.cursor() as cursor,
+        closing(cast("Generator[TupleRow]", cursor.stream(query))) as found,
+    ):
         for row in found:
             rows.append(row)
             size += sum(len(value) for value in row if isinstance(value, str))
@@ -93,12 +78,6 @@ def _pages(
                 rows, size = [], 0
     if rows:
         yield rows
-
-
-def _rows(cursor: Cursor[TupleRow], query: sql.Composed) -> Generator[TupleRow]:
-    rows = cursor.stream(query)
-    assert isinstance(rows, Generator)
-    return rows
 
 
 def table_of(
@@ -119,14 +98,26 @@ def table_of(
 @contextmanager
 def batches(
     conn: Connection[TupleRow],
-    floors: sql.Composed,
-    messages: sql.Composed,
+    floors: LiteralString,
+    messages: LiteralString,
     count: int,
     max_bytes: int,
+    **values: object,
 ) -> Iterator[Iterator[ImportBatch]]:
-    """The floors, then the messages; none of them has the connection afterwards."""
+    """The floors, then the messages: the rows of two queries, by place.
+
+    Those of floors have place, stream and floor; those of messages the columns of Messages. The
+    values are quoted into both. Neither query has the connection afterwards.
+    """
+    all_floors = sql.SQL(floors).format(**values)
+    limited = sql.SQL(_LIMITED).format(
+        query=sql.SQL(messages).format(**values), max_bytes=max_bytes
+    )
     with (
-        closing(_floors(conn, floors, count)) as first,
-        closing(_messages(conn, messages, count, max_bytes)) as rest,
+        closing(_pages(conn, all_floors, count)) as first,
+        closing(_pages(conn, limited, count)) as rest,
     ):
-        yield chain(first, rest)
+        yield chain(
+            (Floors(*zip(*rows, strict=True)) for rows in first),
+            (_messages(rows, max_bytes) for rows in rest),
+        )

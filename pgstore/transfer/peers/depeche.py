@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from psycopg import sql
-
 from pgstore._core.arguments import count, text_of
 from pgstore._core.conninfo import checked
 from pgstore._core.files import MAX_BYTES
@@ -14,7 +12,7 @@ from pgstore.transfer.peers._reading import UNIT, batches, snapshot, table_of
 
 _FLOORS = """
 SELECT min(m.global_position), m.stream, min(m.version) - 1
-FROM {messages} AS m
+FROM {table} AS m
 GROUP BY m.stream
 HAVING min(m.version) > 1
 ORDER BY 1"""
@@ -28,7 +26,7 @@ SELECT
 FROM (
   SELECT
     d.global_position, d.stream, d.version, d.message_id, d.added_at, d.message::jsonb AS message
-  FROM {messages} AS d
+  FROM {table} AS d
 ) AS m"""
 
 
@@ -74,9 +72,6 @@ class DepecheSource:
             )
             if not known.rowcount:
                 raise TransferError(f"the server knows no time zone {self.time_zone!r}")
-            floors = sql.SQL(_FLOORS).format(messages=table)
-            messages = sql.SQL(_MESSAGES).format(
-                messages=table, type_key=self.type_key, time_zone=self.time_zone
-            )
-            with batches(conn, floors, messages, count, self.max_bytes) as found:
+            values = {"table": table, "type_key": self.type_key, "time_zone": self.time_zone}
+            with batches(conn, _FLOORS, _MESSAGES, count, self.max_bytes, **values) as found:
                 yield found

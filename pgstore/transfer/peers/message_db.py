@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from psycopg import sql
-
 from pgstore._core.arguments import count, text_of
 from pgstore._core.conninfo import checked
 from pgstore._core.files import MAX_BYTES
@@ -15,7 +13,7 @@ from pgstore.transfer.peers._reading import UNIT, batches, snapshot, table_of
 # later. A payload of NULL is null here; metadata of null is none.
 _FLOORS = """
 SELECT min(m.global_position), m.stream_name, min(m.position)
-FROM {messages} AS m
+FROM {table} AS m
 GROUP BY m.stream_name
 HAVING min(m.position) > 0
 ORDER BY 1"""
@@ -24,7 +22,7 @@ SELECT
   m.global_position, m.stream_name::text, m.position + 1, m.global_position, m.id::text,
   m.time::text || '+00', m.type::text, coalesce(m.data, 'null')::text,
   coalesce(nullif(m.metadata, 'null')::text, '-')
-FROM {messages} AS m"""
+FROM {table} AS m"""
 
 
 class MessageDbSource:
@@ -50,7 +48,5 @@ class MessageDbSource:
         """The messages. Raises TransferError if there is no Message DB."""
         with snapshot(self.conninfo) as conn:
             table, self.total = table_of(conn, self.schema, "messages", "Message DB")
-            floors = sql.SQL(_FLOORS).format(messages=table)
-            messages = sql.SQL(_MESSAGES).format(messages=table)
-            with batches(conn, floors, messages, count, self.max_bytes) as found:
+            with batches(conn, _FLOORS, _MESSAGES, count, self.max_bytes, table=table) as found:
                 yield found
