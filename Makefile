@@ -25,9 +25,30 @@ demo: $(READY) ## tell the quickstart's story on a PostgreSQL server of its own
 # Processes that run tests. Two for each core, because a test waits half of its time.
 WORKERS := $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 
+# The ones that start servers or programs of their own, or do the same many times: a tenth of the
+# tests, and more than half of the time of all.
+SLOW_TESTS := tests/faults tests/stress tests/embedded tests/plans tests/fuzz tests/test_stores.py \
+  $(wildcard tests/client/*/test_directory_*.py tests/client/*/test_outages.py) \
+  tests/client/test_killed_workers.py \
+  $(patsubst %,tests/cli/test_%.py,default_server moving reference terminal) \
+  $(patsubst %,tests/concurrency/test_%.py,horizon installer_locks lock_order many_writers races) \
+  $(patsubst %,tests/docs/test_%.py,application django fastapi migrations move relay standbys \
+    task_queues) \
+  $(patsubst %,tests/message_db/test_%.py,install upgrades) \
+  $(patsubst %,tests/migrations/test_%.py,attempts gates metadata released side_by_side) \
+  $(patsubst %,tests/transfer/test_%.py,bombs killed names) \
+  tests/benchmarks/test_conditions.py tests/testing/test_plugin.py
+
+# Those of `make check` are left out, too. What ARGS names is run whatever it is.
+QUICK := $(if $(findstring tests/,$(ARGS)),,$(addprefix --ignore=,$(SLOW_TESTS) tests/conventions))
+
 .PHONY: test
-test: $(READY) ## run the tests; ARGS='-k write -x' goes to pytest; WORKERS=0 for one process
-	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+test: $(READY) ## run the tests but the slow ones, in five minutes; ARGS='-k write -x' goes to pytest; WORKERS=0 for one process
+	@$(BIN)/python -m pytest -n $(WORKERS) $(QUICK) $(ARGS)
+
+.PHONY: test-slow
+test-slow: $(READY) ## run the slow tests: crashes, promotions, moves, load, fuzzing, the guides' programs
+	@$(BIN)/python -m pytest -n $(WORKERS) $(SLOW_TESTS) $(ARGS)
 
 # The ones whose result depends on the server's version.
 SERVER_TESTS := tests/sql tests/migrations tests/concurrency tests/plans \

@@ -1,8 +1,8 @@
 """How pytest-xdist shares the tests among processes, each of which has a server of its own.
 
-Whole files go to a process, because their tests share what is made once. The slow files go first,
-so that no process is left with one at the end. A test that measures, or needs all cores for itself,
-is marked `alone`: no other process runs a test meanwhile.
+Whole files go to a process, because their tests share what is made once. The files that take
+longest go first, so that no process is left with one at the end. A test that measures, or needs all
+cores for itself, is marked `alone`: no other process runs a test meanwhile.
 """
 
 import fcntl
@@ -17,7 +17,7 @@ from xdist.scheduler import LoadFileScheduling
 
 # What takes longest, the longest first, and those whose tests may go to several processes.
 SPLIT = ("tests/faults/test_faults.py", "tests/stress/", "tests/embedded/test_embedded.py")
-SLOW = (
+FIRST = (
     *SPLIT,
     "tests/embedded/test_high_availability.py",
     "tests/embedded/test_move",
@@ -66,8 +66,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {path: n for n, path in enumerate(dict.fromkeys(item.path for item in items))}
 
     def place(item: pytest.Item) -> tuple[bool, int, int, bool]:
-        slow = (n for n, each in enumerate(SLOW) if item.nodeid.startswith(each))
-        return item.path in with_some, next(slow, len(SLOW)), places[item.path], is_alone(item)
+        slow = (n for n, each in enumerate(FIRST) if item.nodeid.startswith(each))
+        return item.path in with_some, next(slow, len(FIRST)), places[item.path], is_alone(item)
 
     items.sort(key=place)
 

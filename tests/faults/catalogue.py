@@ -45,7 +45,7 @@ class Fault(msgspec.Struct, frozen=True):
     long: int
     promise: str
     short: int = 2
-    """0: not in `make test`, as it takes too long."""
+    """0: not in `make test-slow`, as it takes too long."""
     version: Callable[[Durable], str] = version_of
     """Of PostgreSQL, which is not the server's if the fault has servers of its own."""
 
