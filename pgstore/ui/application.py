@@ -120,14 +120,29 @@ async def _admit(page: Page, view: View) -> None:
     if view.needs_store:
         page.rights = await page.console.rights()
     if page.console.read_only and (view.asks or (view.action and view.changes)):
-        raise Refusal.of_actions()
+        raise Refusal(
+            403,
+            "This console is read-only",
+            "It was started with --read-only, and changes nothing.",
+            "Use the command line, or start a console without --read-only.",
+        )
     if view.action:
         page.form = await page.read_form()
         if not same_token(page.form.get("form_token", ""), page.form_token):
-            raise Refusal.of_form()
+            raise Refusal(
+                403,
+                "This form is out of date",
+                "It was not made for this browser's session. Nothing was done.",
+                "Load the page again, and repeat the action.",
+            )
         if view.changes and (once := page.form.get("once")):
-            if once in page.console.taken:
-                raise Refusal.of_second_time()
+            if once in page.console.taken:  # a second rewind would undo what was handled since
+                raise Refusal(
+                    409,
+                    "This form was sent before",
+                    "What it asks for was not done a second time.",
+                    "See what the first time has done. To do it again, ask for it again.",
+                )
             page.console.taken.append(once)
     if missing := [name for name in view.needs if not page.rights.may(name)]:
         raise Refusal.of_rights(missing)

@@ -8,7 +8,7 @@ from pgstore._core import statements as s
 from pgstore.ui.console import Section
 from pgstore.ui.feeds import MOST, Feed
 from pgstore.ui.pages import Page, View
-from pgstore.ui.problems import Problem, Refusal
+from pgstore.ui.problems import Refusal
 from pgstore.ui.searching import like
 
 # A browser that comes back after a longer time begins so many positions before the end.
@@ -24,12 +24,10 @@ async def events(page: Page) -> Response:
     console, start = page.console, await _start(page)
     if len(console.feeds) >= MOST:
         raise Refusal(
-            Problem(
-                503,
-                "Too many browsers follow this store",
-                f"{MOST} of them do at this moment.",
-                "Close some pages, and try again.",
-            )
+            503,
+            "Too many browsers follow this store",
+            f"{MOST} of them do at this moment.",
+            "Close some pages, and try again.",
         )
     types = [each.strip() for each in page.text("type").split(",") if each.strip()]
     stream = page.exact("stream")

@@ -8,7 +8,7 @@ from pgstore._core.text import printable
 from pgstore.ui import operations
 from pgstore.ui.counting import Count, count_matching
 from pgstore.ui.pages import Page, View
-from pgstore.ui.problems import Problem, Refusal
+from pgstore.ui.problems import Refusal
 from pgstore.ui.subscribed import Partition, absent, partitions_of, subscription_of, tally
 from pgstore.ui.views.messages import moment_of
 
@@ -130,12 +130,10 @@ def _failed(partitions: list[Partition], number: int | None) -> Partition:
         if each.partition == number and each.can_retry:
             return each
     raise Refusal(
-        Problem(
-            409,
-            "Nothing waits for another attempt",
-            "The partition holds no message that has failed. It may have been handled meanwhile.",
-            "Load the page of the subscription again.",
-        )
+        409,
+        "Nothing waits for another attempt",
+        "The partition holds no message that has failed. It may have been handled meanwhile.",
+        "Load the page of the subscription again.",
     )
 
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from pgstore.ui import operations
 from pgstore.ui.console import Section
 from pgstore.ui.pages import Page, View
-from pgstore.ui.problems import Problem, Refusal
+from pgstore.ui.problems import Refusal
 from pgstore.ui.samples import INTERVAL
 from pgstore.ui.sampling import keep_sampling
 from pgstore.ui.storing import (
@@ -143,12 +143,10 @@ async def verify(page: Page) -> Response:
     console = page.console
     if console.verification.is_running:
         raise Refusal(
-            Problem(
-                409,
-                "A verification runs already",
-                "The console runs one at a time.",
-                "Wait for it, or stop it, on the page of checks.",
-            )
+            409,
+            "A verification runs already",
+            "The console runs one at a time.",
+            "Wait for it, or stop it, on the page of checks.",
         )
     connection, role = await console.like_connections(), page.rights.role
     console.keep_running("verify", lambda: console.verification.run(connection, role, console.name))
