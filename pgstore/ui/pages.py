@@ -34,7 +34,7 @@ class View(msgspec.Struct, frozen=True):
     `needs` names the functions and views of the store that it uses: a role that may not use them
     gets a page that says so, and no link leads there. An `action` is a form that was sent: its
     token is compared, and a read-only console refuses it unless it `changes` nothing. A page that
-    `asks` whether to do one is refused with it.
+    `asks` whether to do one is refused with it. One with a `title` is in the navigation.
     """
 
     path: str
@@ -44,6 +44,7 @@ class View(msgspec.Struct, frozen=True):
     changes: bool = True
     asks: bool = False
     needs_store: bool = True
+    title: str = ""
 
 
 class Page:

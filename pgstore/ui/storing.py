@@ -2,11 +2,11 @@
 
 import asyncio
 from datetime import datetime
-from typing import Any
 
 import msgspec
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.rows import dict_row
 
 from pgstore._async.installer import problem_of
 from pgstore._async.pooling import pooling
@@ -97,9 +97,8 @@ class Entry(msgspec.Struct, frozen=True):
 
 async def contents_of(page: Page) -> Contents:
     """The categories, types and biggest streams of the messages that are looked at."""
-    rows = await page.console.read(lambda *row: row, operations.SAMPLE)
     kinds: dict[str, list[Share]] = {"category": [], "type": [], "stream": []}
-    for kind, name, found in rows:
+    for kind, name, found in await page.console.rows(operations.SAMPLE):
         kinds[kind].append(Share(name, found))
     streams: list[StoredStream] = []
     if page.may("stream_statistics"):
@@ -130,8 +129,9 @@ async def _probed(console: Console) -> list[Finding]:
         await AsyncConnection.connect(**connection, autocommit=True) as conn,
         await AsyncConnection.connect(**connection, autocommit=True) as other,
     ):
-        found = findings.of_session(await _session(conn))
-        found.append(await pooling(conn, other))
+        cursor = await conn.cursor(row_factory=dict_row).execute(findings.SESSION)
+        (session,) = await cursor.fetchall()
+        found = [*findings.of_session(session), await pooling(conn, other)]
         ((level,),) = await (await conn.execute(findings.WAL_LEVEL)).fetchall()
         moves = await (await conn.execute(findings.MOVES)).fetchall()
         return found + findings.of_moves(level, moves)
@@ -148,15 +148,6 @@ async def _health(page: Page) -> list[Finding]:
 
 async def _applied(console: Console) -> dict[int, str] | None:
     try:
-        return dict(
-            await console.read(lambda *row: row, statements.APPLIED_MIGRATIONS, console.name)
-        )
+        return dict(await console.rows(statements.APPLIED_MIGRATIONS, console.name))
     except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
         return None
-
-
-async def _session(conn: AsyncConnection[Any]) -> dict[str, Any]:
-    cursor = await conn.execute(findings.SESSION)
-    (row,) = await cursor.fetchall()
-    assert cursor.description is not None
-    return dict(zip((each.name for each in cursor.description), row, strict=True))

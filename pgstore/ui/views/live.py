@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from starlette.responses import Response, StreamingResponse
 
 from pgstore._core import statements as s
-from pgstore.ui.console import Section
 from pgstore.ui.feeds import MOST, Feed
 from pgstore.ui.pages import Page, View
 from pgstore.ui.problems import Refusal
@@ -65,5 +64,7 @@ async def _start(page: Page) -> int:
 
 _NEEDS = ("read_page", "read_all", "safe_position", "fall_asleep", "wake_up", "wake_channel")
 
-SECTION = Section("Live", "/live", _NEEDS)
-VIEWS = [View("/live", live, needs=_NEEDS), View("/live/events", events, needs=_NEEDS)]
+VIEWS = [
+    View("/live", live, needs=_NEEDS, title="Live"),
+    View("/live/events", events, needs=_NEEDS),
+]

@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from pgstore._core.text import printable
 from pgstore.ui import payloads, queries
-from pgstore.ui.console import Section
 from pgstore.ui.pages import Page, View
 from pgstore.ui.problems import Refusal
 from pgstore.ui.searching import Query, position_before, search
@@ -213,9 +212,8 @@ async def go(page: Page) -> Response:
 
 _READ = ("all_messages", "stream_statistics", "read_matching", "read_stream", "get_message")
 
-SECTION = Section("Messages", "/", _READ)
 VIEWS = [
-    View("/", messages, needs=_READ),
+    View("/", messages, needs=_READ, title="Messages"),
     View("/message", message, needs=_READ),
     View("/message/payload", payload, needs=_READ),
     View("/message/raw", raw, needs=_READ),

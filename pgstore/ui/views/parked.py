@@ -39,7 +39,7 @@ async def parked(page: Page) -> Response:
         messages=shown,
         total=messages[0].total if messages else 0,
         first=after == 0,
-        next=shown[-1].position if len(messages) > _PAGE else None,
+        next=shown[-1].global_position if len(messages) > _PAGE else None,
         done=said,
     )
 
@@ -60,16 +60,15 @@ def _absent() -> Refusal:
 
 
 def _name_of(message: Parked) -> str:
+    place = f"The message at position {message.global_position:,}"
     if message.stream is None:
-        return f"The message at position {message.position:,}, which was deleted since,"
-    return (
-        f"The message at position {message.position:,}, version {message.version:,} of its stream,"
-    )
+        return f"{place}, which was deleted since,"
+    return f"{place}, version {message.version:,} of its stream,"
 
 
 async def _until(page: Page, name: str) -> tuple[int, datetime | None]:
     """How many are parked, and when the last of them was."""
-    ((count, until),) = await page.console.read(lambda *row: row, operations.PARKED_UNTIL, name)
+    ((count, until),) = await page.console.rows(operations.PARKED_UNTIL, name)
     if not count:
         raise _absent()
     return count, until

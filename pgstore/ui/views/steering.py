@@ -141,9 +141,7 @@ async def ask_rewind(page: Page) -> Response:
     """Ask where to, or show what a rewind to there does."""
     name = page.exact("subscription")
     found = await subscription_of(page, name)
-    lowest, highest, behind, working = (
-        await page.console.read(lambda *row: row, operations.EXTENT, name)
-    )[0]
+    ((lowest, highest, working),) = await page.console.rows(operations.EXTENT, name)
     if lowest is None:  # it was dropped a moment ago
         raise absent()
     safe = await page.console.value(operations.SAFE_POSITION)
@@ -156,10 +154,10 @@ async def ask_rewind(page: Page) -> Response:
     again = skipped = coming = None
     if to is not None and page.may("read_matching"):
         if to < highest:
-            again = await count_matching(page.console, found.filters, to, highest)
+            again = await count_matching(page.console, found, to, highest)
         if to > lowest:
-            skipped = await count_matching(page.console, found.filters, lowest, to)
-        coming = await count_matching(page.console, found.filters, to, safe)
+            skipped = await count_matching(page.console, found, lowest, to)
+        coming = await count_matching(page.console, found, to, safe)
     return page.render(
         "rewind.html",
         subscription=found,
@@ -167,7 +165,6 @@ async def ask_rewind(page: Page) -> Response:
         moment=moment,
         lowest=lowest,
         highest=highest,
-        behind=behind,
         working=working,
         safe=safe,
         again=again,

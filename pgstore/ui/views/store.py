@@ -6,7 +6,6 @@ from collections import Counter
 from starlette.responses import Response
 
 from pgstore.ui import operations
-from pgstore.ui.console import Section
 from pgstore.ui.pages import Page, View
 from pgstore.ui.problems import Refusal
 from pgstore.ui.samples import INTERVAL
@@ -159,10 +158,9 @@ async def stop(page: Page) -> Response:
     return page.redirect("/store/checks")
 
 
-SECTION = Section("Store", "/store", ("horizon", "last_position"))
 _VERIFY = ("verify_store",)
 VIEWS = [
-    View("/store", figures, needs=("horizon", "last_position")),
+    View("/store", figures, needs=("horizon", "last_position"), title="Store"),
     View("/store/figures", samples, needs=("horizon", "last_position")),
     View("/store/contents", contents, needs=_CONTENTS),
     View("/store/retention", retention, needs=("list_retention",)),

@@ -6,7 +6,6 @@ import msgspec
 from starlette.responses import Response
 
 from pgstore.ui import queries
-from pgstore.ui.console import Section
 from pgstore.ui.pages import Page, View
 from pgstore.ui.problems import Refusal
 from pgstore.ui.states import states_of
@@ -85,8 +84,7 @@ def _before(shown: list[Brief], stream: Stream, forward: bool) -> int | None:
     return min(first + _PAGE, stream.version) if first < stream.version else None
 
 
-SECTION = Section("Streams", "/streams", ("stream_statistics", "all_messages"))
 VIEWS = [
-    View("/streams", streams, needs=("stream_statistics", "all_messages")),
+    View("/streams", streams, needs=("stream_statistics", "all_messages"), title="Streams"),
     View("/stream", stream, needs=("stream_statistics", "read_stream")),
 ]

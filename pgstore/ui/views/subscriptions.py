@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from pgstore.errors import StandbyError
 from pgstore.ui import operations, samples
-from pgstore.ui.console import Section
 from pgstore.ui.counting import Count, count_to_come
 from pgstore.ui.pages import Page, View
 from pgstore.ui.samples import INTERVAL, Place, Series, latest
@@ -84,12 +83,7 @@ async def subscription(page: Page) -> Response:
     coming: dict[int, Count] = {}
     if page.may("read_matching"):
         with suppress(StandbyError):  # the horizon's card says so
-            coming = await count_to_come(
-                page.console,
-                found.filters,
-                (found.partitions, found.partition_by),
-                [(each.partition, each.checkpoint, each.behind) for each in partitions],
-            )
+            coming = await count_to_come(page.console, found, partitions)
     parked = None
     if page.may("count_parked"):
         parked = await page.console.value(operations.PARKED_COUNT, name)
@@ -147,9 +141,8 @@ def columns(page: Page, series: Series | None) -> Response:
 
 
 _NEEDS = ("list_subscriptions", "list_partitions")
-SECTION = Section("Subscriptions", "/subscriptions", _NEEDS)
 VIEWS = [
-    View("/subscriptions", subscriptions, needs=_NEEDS),
+    View("/subscriptions", subscriptions, needs=_NEEDS, title="Subscriptions"),
     View("/subscription", subscription, needs=_NEEDS),
     View("/subscription/figures", figures, needs=_NEEDS),
 ]

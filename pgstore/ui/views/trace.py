@@ -8,7 +8,6 @@ from pgstore._core.parameters import array
 from pgstore._core.text import printable
 from pgstore.ui import queries
 from pgstore.ui.causes import steps_of
-from pgstore.ui.console import Section
 from pgstore.ui.pages import Page, View
 from pgstore.ui.problems import Refusal
 from pgstore.ui.stored import Stored
@@ -62,5 +61,4 @@ def _uuid(text: str) -> UUID:
 
 _NEEDS = ("read_correlated", "get_messages")
 
-SECTION = Section("Trace", "/trace", _NEEDS)
-VIEWS = [View("/trace", trace, needs=_NEEDS)]
+VIEWS = [View("/trace", trace, needs=_NEEDS, title="Trace")]
