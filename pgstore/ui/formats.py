@@ -27,6 +27,11 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 100 else f"{value:,.1f}"
 
 
+def counted(value: int, what: str) -> str:
+    """A number of things: 1 message, 2 messages."""
+    return f"{value:,} {what}{'' if value == 1 else 's'}"
+
+
 def size(value: int | None) -> str:
     """So many bytes."""
     if value is None:
@@ -75,6 +80,7 @@ def visible_lines(text: str) -> str:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
+    "counted": counted,
     "cut": cut,
     "hue": hue,
     "iso": iso,

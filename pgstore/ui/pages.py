@@ -3,11 +3,12 @@
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
+from uuid import UUID
 
 import jinja2
 import msgspec
@@ -66,15 +67,41 @@ class Page:
         """A value in the address as it is: a stream's name may begin with a space."""
         return self.request.query_params.get(name, "")
 
+    def several(self, name: str) -> list[str]:
+        """The values in the address that commas divide."""
+        return [each.strip() for each in self.text(name).split(",") if each.strip()]
+
     def number(self, name: str, default: int | None = None) -> int | None:
-        """A number in the address: 0 or more, of 64 bits."""
-        given = self.text(name)
-        if not given:
+        """A number in the address."""
+        if not (given := self.text(name)):
             return default
-        is_number = given.isascii() and given.isdecimal() and len(given) <= _DIGITS
-        if not is_number or int(given) > _LARGEST:
+        if (found := number_of(given)) is None:
             raise Refusal.of_argument(f"{name} is a number from 0 on, not {printable(given[:100])}")
-        return int(given)
+        return found
+
+    def message_id(self, name: str) -> UUID | None:
+        """The id of a message in the address."""
+        if not (given := self.text(name)):
+            return None
+        try:
+            return UUID(given)
+        except ValueError:
+            raise Refusal.of_argument(f"{printable(given[:100])} is no message id.") from None
+
+    def moment(self, name: str) -> datetime | None:
+        """A time in the address: with an offset, or in the zone whose minutes the page has sent."""
+        if not (given := self.text(name)):
+            return None
+        try:
+            moment = datetime.fromisoformat(given)
+            if moment.tzinfo is None:
+                zone = timedelta(minutes=int(self.text("zone") or 0))
+                moment = (moment - zone).replace(tzinfo=UTC)
+            return moment.astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise Refusal.of_argument(
+                f"{name} is a time such as 2026-03-01T12:00, not {printable(given[:100])}"
+            ) from None
 
     def url(self, path: str, /, **query: object) -> str:
         """An address of the console; values that are None or empty are left out."""
@@ -159,6 +186,12 @@ class Page:
     def now(self) -> datetime:
         """The time of this page."""
         return datetime.now(UTC)
+
+
+def number_of(text: str) -> int | None:
+    """The number from 0 on, of 64 bits, that a text is; None if it is none."""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _DIGITS
+    return int(text) if is_number and int(text) <= _LARGEST else None
 
 
 @cache

@@ -6,7 +6,7 @@ from starlette.responses import Response, StreamingResponse
 
 from pgstore._core import statements as s
 from pgstore.ui.feeds import MOST, Feed
-from pgstore.ui.pages import Page, View
+from pgstore.ui.pages import Page, View, number_of
 from pgstore.ui.problems import Refusal
 from pgstore.ui.searching import like
 
@@ -28,14 +28,13 @@ async def events(page: Page) -> Response:
             f"{MOST} of them do at this moment.",
             "Close some pages, and try again.",
         )
-    types = [each.strip() for each in page.text("type").split(",") if each.strip()]
     stream = page.exact("stream")
     feed = Feed(
         console.store.follow(
             after_position=start,
             category=page.exact("category") or None,
             stream_pattern=like(stream) if stream else None,
-            types=types or None,
+            types=page.several("type") or None,
         )
     )
 
@@ -55,11 +54,9 @@ async def events(page: Page) -> Response:
 async def _start(page: Page) -> int:
     """The position to follow after: the one that the browser has seen, or the last one."""
     safe = int(await page.console.value(s.SAFE_POSITION))
-    given = page.request.headers.get("last-event-id", "") or page.text("after")
-    if not given.isascii() or not given.isdecimal() or len(given) > 18:
-        return safe
+    seen = number_of(page.request.headers.get("last-event-id", "") or page.text("after"))
     # Beyond the end: a position of another history.
-    return safe if int(given) > safe else max(int(given), safe - _LONGEST)
+    return safe if seen is None or seen > safe else max(seen, safe - _LONGEST)
 
 
 _NEEDS = ("read_page", "read_all", "safe_position", "fall_asleep", "wake_up", "wake_channel")

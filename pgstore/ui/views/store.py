@@ -19,7 +19,6 @@ from pgstore.ui.storing import (
     findings_of,
 )
 from pgstore.ui.subscribed import horizon_of
-from pgstore.ui.views.steering import Question, ask
 from pgstore.ui.views.subscriptions import at, columns
 
 _EVERY = round(60 / INTERVAL)
@@ -132,10 +131,17 @@ async def ask_verify(page: Page) -> Response:
     ]
     if last is not None and last.state == "done":
         facts.append(f"The last one took {last.seconds:.0f} seconds.")
-    question = Question(
-        "Verify the store?", facts, "Verify", "/store/verify", {}, page.url("/store/checks")
+    return page.render(
+        "confirm.html",
+        section="Store",
+        title="Verify the store?",
+        facts=facts,
+        button="Verify",
+        fields={},
+        back=page.url("/store/checks"),
+        error=None,
+        is_dangerous=False,
     )
-    return ask(page, question, "Store")
 
 
 async def verify(page: Page) -> Response:

@@ -5,7 +5,6 @@ from uuid import UUID
 from starlette.responses import Response
 
 from pgstore._core.parameters import array
-from pgstore._core.text import printable
 from pgstore.ui import queries
 from pgstore.ui.causes import steps_of
 from pgstore.ui.pages import Page, View
@@ -17,8 +16,8 @@ _PAGE = 500
 
 async def trace(page: Page) -> Response:
     correlation, marked = page.text("correlation"), None
-    if given := page.text("message"):
-        (message,) = await _messages(page, [_uuid(given)]) or (None,)
+    if message_id := page.message_id("message"):
+        (message,) = await _messages(page, [message_id]) or (None,)
         if message is None:
             raise Refusal.of_absence("There is no such message", "No message has this id.")
         # A first message may have no correlation id: those that follow have its own id.
@@ -50,13 +49,6 @@ async def _messages(page: Page, ids: list[UUID]) -> list[Stored]:
     if not ids:
         return []
     return await page.console.read(Stored, queries.BY_IDS, array(map(str, ids)))
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise Refusal.of_argument(f"{printable(text[:100])} is no message id.") from None
 
 
 _NEEDS = ("read_correlated", "get_messages")
