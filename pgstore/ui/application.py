@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -18,7 +17,7 @@ from pgstore._core.arguments import describe
 from pgstore._core.log import log
 from pgstore._core.text import printable
 from pgstore.errors import InvalidArgumentError
-from pgstore.ui.assets import Assets
+from pgstore.ui.assets import FOLDER, Assets
 from pgstore.ui.console import Console
 from pgstore.ui.pages import Page, View
 from pgstore.ui.problems import Refusal, problem_of
@@ -26,8 +25,6 @@ from pgstore.ui.sampling import keep_sampling
 from pgstore.ui.security import Guard, Rules, same_token
 from pgstore.ui.states import Deciders, deciders_of
 from pgstore.ui.views import SECTIONS, VIEWS
-
-STATIC = Path(__file__).parent / "static"
 
 # Seconds for a page. The pool waits for longer while the server is away.
 _PATIENCE = 15.0
@@ -82,7 +79,7 @@ def app(
     application = Starlette(
         routes=[
             *(_route(console, view) for view in VIEWS),
-            Mount("/static", Assets(STATIC), name="static"),
+            Mount("/static", Assets(directory=FOLDER), name="static"),
         ],
         middleware=[Middleware(Guard, console=console, rules=rules)],
         exception_handlers={HTTPException: _handler(console)},

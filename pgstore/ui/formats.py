@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pgstore._core.text import printable
@@ -18,6 +18,11 @@ def iso(moment: datetime) -> str:
 def utc(moment: datetime) -> str:
     """A time for people without that script."""
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def at(moment: float) -> datetime:
+    """The time of a sample."""
+    return datetime.fromtimestamp(moment, UTC)
 
 
 def number(value: float | None) -> str:
@@ -80,6 +85,7 @@ def visible_lines(text: str) -> str:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
+    "at": at,
     "counted": counted,
     "cut": cut,
     "hue": hue,

@@ -21,8 +21,6 @@ from pgstore.ui.assets import versioned
 from pgstore.ui.console import Console, Rights, Section
 from pgstore.ui.problems import Problem, Refusal
 
-HERE = Path(__file__).parent
-
 # Of a form: a subscription's name and some numbers.
 _LARGEST_FORM = 65536
 
@@ -180,7 +178,7 @@ class Page:
 
     def asset(self, name: str) -> str:
         """The address of a file in static/."""
-        return str(self.request.state.root) + versioned(HERE / "static", name)
+        return str(self.request.state.root) + versioned(name)
 
     @property
     def now(self) -> datetime:
@@ -198,7 +196,7 @@ def number_of(text: str) -> int | None:
 def _templates() -> jinja2.Environment:
     """The templates, compiled once; every value is escaped."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -14,11 +14,10 @@ import psycopg
 import pgstore.transfer as transfer
 from pgstore._core.text import one_line
 
-State = Literal["none", "running", "done", "stopped", "failed"]
+State = Literal["done", "stopped", "failed"]
 
 # Seconds from one try to cancel to the next: one that comes between two statements has no effect.
 _PATIENCE = 0.2
-
 
 _AS_ROLE = "SELECT set_config('role', %s::text, false) WHERE current_user <> %s::text"
 
