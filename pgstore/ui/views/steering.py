@@ -27,7 +27,7 @@ def ask(
 ) -> Response:
     """Ask before an action on a subscription: the form, with these fields, goes to this address."""
     name = page.exact("subscription")
-    fields |= {"subscription": name}
+    fields = {"subscription": name} | fields
     return page.render(
         "confirm.html",
         section="Subscriptions",
