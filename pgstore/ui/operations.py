@@ -111,7 +111,6 @@ EXTENT = (
     "SELECT min(p.checkpoint), max(p.checkpoint), count(*) FILTER (WHERE p.state = 'working')"
     " FROM STORE.list_partitions() AS p WHERE p.subscription = %s::text"
 )
-SAFE_POSITION = "SELECT h.safe_position FROM STORE.horizon() AS h"
 # The position after which all messages from a time on are.
 PLACE_OF_TIME = "SELECT STORE.position_before(%s::timestamptz)"
 # How many messages in a window of positions match the filters of a subscription.

@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from pgstore._core.text import printable
 from pgstore.ui import formats
 from pgstore.ui.assets import versioned
-from pgstore.ui.console import Console, Rights, Section
+from pgstore.ui.console import Console, Rights
 from pgstore.ui.problems import Problem, Refusal
 
 # Of a form: a subscription's name and some numbers.
@@ -153,10 +153,12 @@ class Page:
 
     def render(self, template: str, status: int = 200, /, **values: Any) -> Response:
         """Answer with a template, which gets these values and the page."""
+        # The parts of the console that the role may see.
+        sections = [each for each in self.console.sections if self.may(*each.needs)]
         html = (
             _templates()
             .get_template(template)
-            .render(page=self, url=self.url, sections=self._sections(), **values)
+            .render(page=self, url=self.url, sections=sections, **values)
         )
         return HTMLResponse(html, status)
 
@@ -171,10 +173,6 @@ class Page:
         """Answer with what went wrong; `bare` if nobody may know what store this is."""
         template = "problem_part.html" if self.is_fragment else "problem.html"
         return self.render(template, problem.status, problem=problem, bare=bare)
-
-    def _sections(self) -> list[Section]:
-        """The parts of the console that the role may see."""
-        return [each for each in self.console.sections if self.rights.may(*each.needs)]
 
     def asset(self, name: str) -> str:
         """The address of a file in static/."""

@@ -1,4 +1,4 @@
-"""The store's figures, its contents by samples, and its checks, as pages show them."""
+"""The store's figures, contents and checks, as pages show them."""
 
 import asyncio
 from datetime import datetime
@@ -12,9 +12,7 @@ from pgstore._async.installer import problem_of
 from pgstore._async.pooling import pooling
 from pgstore._core import findings, statements
 from pgstore._core.findings import Finding
-from pgstore._core.parameters import array
 from pgstore.errors import StoreMovedError
-from pgstore.ui import operations
 from pgstore.ui.console import Console
 from pgstore.ui.pages import Page
 
@@ -60,15 +58,6 @@ class Share(msgspec.Struct, frozen=True):
     found: int
 
 
-class Contents(msgspec.Struct, frozen=True):
-    """The contents of the store, by messages at places that are evenly apart."""
-
-    looked: int
-    categories: list[Share]
-    types: list[Share]
-    streams: list[StoredStream]
-
-
 class Policy(msgspec.Struct, frozen=True):
     """A row of `list_retention`."""
 
@@ -93,20 +82,6 @@ class Entry(msgspec.Struct, frozen=True):
     subject: str | None
     reason: str | None
     detail: str | None
-
-
-async def contents_of(page: Page) -> Contents:
-    """The categories, types and biggest streams of the messages that are looked at."""
-    kinds: dict[str, list[Share]] = {"category": [], "type": [], "stream": []}
-    for kind, name, found in await page.console.rows(operations.SAMPLE):
-        kinds[kind].append(Share(name, found))
-    streams: list[StoredStream] = []
-    if page.may("stream_statistics"):
-        names = array([each.name for each in kinds["stream"]])
-        streams = await page.console.read(StoredStream, operations.STREAMS_OF, names)
-    return Contents(
-        sum(each.found for each in kinds["type"]), kinds["category"], kinds["type"], streams
-    )
 
 
 async def findings_of(page: Page) -> list[Finding]:

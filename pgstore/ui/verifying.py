@@ -32,18 +32,8 @@ class Report(msgspec.Struct, frozen=True):
     state: State
     at: datetime
     seconds: float
-    checks: list[transfer.Check] = []
+    checks: list[transfer.Check] = []  # those that found something wrong come first
     error: str = ""
-
-    @property
-    def wrong(self) -> list[transfer.Check]:
-        """The checks that found something wrong."""
-        return [each for each in self.checks if each.wrong]
-
-    @property
-    def right(self) -> list[transfer.Check]:
-        """The others."""
-        return [each for each in self.checks if not each.wrong]
 
 
 class Verification:
@@ -114,7 +104,8 @@ class Verification:
         checks: list[transfer.Check] = []
         error = ""
         try:
-            checks = self._checks(connection, role, store)
+            found = self._checks(connection, role, store)
+            checks = sorted(found, key=lambda each: not each.wrong)
         except _StoppedError:
             state = "stopped"
         except Exception as failure:

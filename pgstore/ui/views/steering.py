@@ -4,7 +4,7 @@ from starlette.responses import Response
 
 from pgstore._core import statements
 from pgstore._core.text import printable
-from pgstore.ui import operations
+from pgstore.ui import operations, queries
 from pgstore.ui.counting import Count, count_matching
 from pgstore.ui.formats import counted, cut
 from pgstore.ui.pages import Page, View, number_of
@@ -127,7 +127,7 @@ async def ask_rewind(page: Page) -> Response:
     ((lowest, highest, working),) = await page.console.rows(operations.EXTENT, name)
     if lowest is None:  # it was dropped a moment ago
         raise absent()
-    safe = await page.console.value(operations.SAFE_POSITION)
+    safe = await page.console.value(queries.HORIZON)
     to = page.number("to")
     if (moment := page.moment("time")) is not None:
         to = int(await page.console.value(operations.PLACE_OF_TIME, moment.isoformat()))

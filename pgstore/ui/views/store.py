@@ -5,6 +5,7 @@ from collections import Counter
 
 from starlette.responses import Response
 
+from pgstore._core.parameters import array
 from pgstore.ui import operations
 from pgstore.ui.pages import Page, View
 from pgstore.ui.problems import Refusal
@@ -12,9 +13,10 @@ from pgstore.ui.sampling import keep_sampling
 from pgstore.ui.storing import (
     Entry,
     Policy,
+    Share,
     Statistics,
+    StoredStream,
     Table,
-    contents_of,
     findings_of,
 )
 from pgstore.ui.subscribed import horizon_of
@@ -61,12 +63,22 @@ async def samples(page: Page) -> Response:
 
 
 async def contents(page: Page) -> Response:
-    """Categories, types and the biggest streams, by samples of the messages."""
+    """Categories, types and the biggest streams, by messages at places that are evenly apart."""
+    shares: dict[str, list[Share]] = {"category": [], "type": [], "stream": []}
+    for kind, name, found in await page.console.rows(operations.SAMPLE):
+        shares[kind].append(Share(name, found))
+    streams: list[StoredStream] = []
+    if page.may("stream_statistics"):
+        names = array([each.name for each in shares["stream"]])
+        streams = await page.console.read(StoredStream, operations.STREAMS_OF, names)
     statistics = await _statistics(page)
     return _render(
         page,
         "contents.html",
-        contents=await contents_of(page),
+        looked=sum(each.found for each in shares["type"]),
+        categories=shares["category"],
+        types=shares["type"],
+        streams=streams,
         estimate=statistics.messages_estimate if statistics else None,
         places=operations.PLACES_OF_SAMPLE,
         at_each=operations.AT_EACH,
