@@ -106,12 +106,12 @@ class Verification:
         try:
             found = self._checks(connection, role, store)
             checks = sorted(found, key=lambda each: not each.wrong)
-        except _StoppedError:
-            state = "stopped"
         except Exception as failure:
-            stopped = self._stop.is_set() and isinstance(failure, psycopg.errors.QueryCanceled)
-            state = "stopped" if stopped else "failed"
-            error = "" if stopped else one_line(str(failure))
+            ends = (_StoppedError, psycopg.errors.QueryCanceled)
+            if self._stop.is_set() and isinstance(failure, ends):
+                state = "stopped"
+            else:
+                state, error = "failed", one_line(str(failure))
         return Report(state, datetime.now(UTC), self.seconds, checks, error)
 
     def _checks(self, connection: Mapping[str, Any], role: str, store: str) -> list[transfer.Check]:

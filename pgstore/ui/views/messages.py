@@ -83,11 +83,8 @@ async def message(page: Page) -> Response:
     """A message: its payload, its metadata, and the differences from the last of its type."""
     found = await _message(page)
     (stream,) = await page.console.read(Stream, queries.STREAM, found.stream)
-    earlier: list[Stored] = await page.console.read(
-        Stored,
-        *(queries.PREVIOUS_OF_TYPE, found.stream, found.type),
-        *(found.version, max(found.version - _LOOK_BACK, 0)),
-    )
+    given = (found.stream, found.type, found.version, max(found.version - _LOOK_BACK, 0))
+    earlier = await page.console.read(Stored, queries.PREVIOUS_OF_TYPE, *given)
     changes, more = payloads.changes(earlier[0].data, found.data) if earlier else ([], False)
     return page.render(
         "message.html",
@@ -104,7 +101,6 @@ async def message(page: Page) -> Response:
 
 async def _message(page: Page) -> Stored:
     """The message that the address names by its id, its position, or its version in a stream."""
-    found: list[Stored]
     version, position = page.number("version"), page.number("position")
     if message_id := page.message_id("id"):
         found = await page.console.read(Stored, queries.BY_ID, str(message_id))

@@ -77,10 +77,9 @@ def _before(shown: list[Brief], stream: Stream, forward: bool) -> int | None:
     """The version at which the page before this one begins; None for the first page."""
     if not shown or stream.first_version is None or stream.version is None:
         return None
-    if forward:
-        first = shown[0].version
-        return max(first - _PAGE, stream.first_version) if first > stream.first_version else None
     first = shown[0].version
+    if forward:
+        return max(first - _PAGE, stream.first_version) if first > stream.first_version else None
     return min(first + _PAGE, stream.version) if first < stream.version else None
 
 

@@ -27,9 +27,7 @@ async def trace(page: Page) -> Response:
     if len(correlation.encode(errors="replace")) > 255:
         raise Refusal.of_argument("A correlation id has 255 bytes at most.")
     after = page.number("after", 0)
-    found: list[Stored] = await page.console.read(
-        Stored, queries.CORRELATED, correlation, after, _PAGE + 1
-    )
+    found = await page.console.read(Stored, queries.CORRELATED, correlation, after, _PAGE + 1)
     shown = found[:_PAGE]
     known = {each.message_id for each in shown}
     causes = {each.causation_id for each in shown if each.causation_id} - known
