@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -18,7 +17,7 @@ from pgstore._core.arguments import describe
 from pgstore._core.log import log
 from pgstore._core.text import printable
 from pgstore.errors import InvalidArgumentError
-from pgstore.ui.assets import Assets
+from pgstore.ui.assets import FOLDER, Assets
 from pgstore.ui.console import Console
 from pgstore.ui.pages import Page, View
 from pgstore.ui.problems import Refusal, problem_of
@@ -26,8 +25,6 @@ from pgstore.ui.sampling import keep_sampling
 from pgstore.ui.security import Guard, Rules, same_token
 from pgstore.ui.states import Deciders, deciders_of
 from pgstore.ui.views import SECTIONS, VIEWS
-
-STATIC = Path(__file__).parent / "static"
 
 # Seconds for a page. The pool waits for longer while the server is away.
 _PATIENCE = 15.0
@@ -82,7 +79,7 @@ def app(
     application = Starlette(
         routes=[
             *(_route(console, view) for view in VIEWS),
-            Mount("/static", Assets(STATIC), name="static"),
+            Mount("/static", Assets(directory=FOLDER), name="static"),
         ],
         middleware=[Middleware(Guard, console=console, rules=rules)],
         exception_handlers={HTTPException: _handler(console)},
@@ -120,14 +117,29 @@ async def _admit(page: Page, view: View) -> None:
     if view.needs_store:
         page.rights = await page.console.rights()
     if page.console.read_only and (view.asks or (view.action and view.changes)):
-        raise Refusal.of_actions()
+        raise Refusal(
+            403,
+            "This console is read-only",
+            "It was started with --read-only, and changes nothing.",
+            "Use the command line, or start a console without --read-only.",
+        )
     if view.action:
         page.form = await page.read_form()
         if not same_token(page.form.get("form_token", ""), page.form_token):
-            raise Refusal.of_form()
+            raise Refusal(
+                403,
+                "This form is out of date",
+                "It was not made for this browser's session. Nothing was done.",
+                "Load the page again, and repeat the action.",
+            )
         if view.changes and (once := page.form.get("once")):
-            if once in page.console.taken:
-                raise Refusal.of_second_time()
+            if once in page.console.taken:  # a second rewind would undo what was handled since
+                raise Refusal(
+                    409,
+                    "This form was sent before",
+                    "What it asks for was not done a second time.",
+                    "See what the first time has done. To do it again, ask for it again.",
+                )
             page.console.taken.append(once)
     if missing := [name for name in view.needs if not page.rights.may(name)]:
         raise Refusal.of_rights(missing)

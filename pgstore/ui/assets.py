@@ -8,14 +8,13 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+FOLDER = Path(__file__).parent / "static"
+
 _FOREVER = "public, max-age=31536000, immutable"
 
 
 class Assets(StaticFiles):
     """Serves the files; a browser asks once for each version of one."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(directory=folder)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -25,7 +24,7 @@ class Assets(StaticFiles):
 
 
 @cache
-def versioned(folder: Path, name: str) -> str:
+def versioned(name: str) -> str:
     """The file's path below the console, with its checksum."""
-    digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()[:16]
+    digest = hashlib.sha256((FOLDER / name).read_bytes()).hexdigest()[:16]
     return f"/static/{name}?v={digest}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
+from psycopg.rows import TupleRow
 
 from pgstore._async.database import AsyncDatabase
 from pgstore._async.store import AsyncMessageStore
@@ -35,16 +36,15 @@ class Section(msgspec.Struct, frozen=True):
     needs: tuple[str, ...]
 
 
-class Rights:
+class Rights(msgspec.Struct, frozen=True):
     """The role that the console connects as, and the functions and views that it may use."""
 
-    def __init__(self, role: str = "", names: frozenset[str] = frozenset()) -> None:
-        self.role = role
-        self._names = names
+    role: str = ""
+    names: frozenset[str] = frozenset()
 
     def may(self, *names: str) -> bool:
         """Whether the role may use all of these functions and views of the store."""
-        return self._names.issuperset(names)
+        return self.names.issuperset(names)
 
 
 class Console:
@@ -80,12 +80,16 @@ class Console:
 
         An array is a text that `pgstore._core.parameters.array` makes.
         """
-        return [kind(*row) for row in await self._database.rows(statement, _texts(parameters))]
+        return [kind(*row) for row in await self.rows(statement, *parameters)]
+
+    async def rows(self, statement: str, *parameters: str | int | None) -> list[TupleRow]:
+        """The rows of a statement as they are."""
+        return await self._database.rows(statement, _texts(parameters))
 
     async def value(self, statement: str, *parameters: str | int | None) -> Any:
         """The first column of the only row of a statement."""
-        (found,) = await self.read(lambda *row: row[0], statement, *parameters)
-        return found
+        (row,) = await self.rows(statement, *parameters)
+        return row[0]
 
     async def act(self, statement: str, *parameters: str | int | None) -> Any:
         """Run a statement that changes something, once: not again after a lost connection."""
@@ -102,7 +106,7 @@ class Console:
         """The rights of the role, a few seconds old at most."""
         now = time.monotonic()
         if self._rights is None or now - self._rights[0] > _SECONDS_OF_RIGHTS:
-            rows = await self.read(lambda *row: row, queries.RIGHTS, self.name, self.name)
+            rows = await self.rows(queries.RIGHTS, self.name, self.name)
             role = rows[0][0]
             self._rights = now, Rights(role, frozenset(name for _, name in rows if name))
         return self._rights[1]

@@ -1,13 +1,15 @@
 """Counting the messages that a subscription reads between two positions, for as long as allowed."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
 from pgstore._core.parameters import array
 from pgstore.ui import operations
 from pgstore.ui.console import Console
+from pgstore.ui.samples import Place
+from pgstore.ui.subscribed import Subscription
 
 # Seconds after which no further window begins, positions of the first window and the largest, and
 # the messages after which counting ends.
@@ -15,19 +17,8 @@ _TIME = 0.05
 _FIRST, _LARGEST = 1000, 20_000
 MOST = 10_000
 
-
 # Positions that are looked at, for all partitions of a page together, and at least for each.
 _ALL, _EACH = 8000, 200
-
-
-class Filters(msgspec.Struct, frozen=True):
-    """The filters of a subscription."""
-
-    categories: list[str] | None
-    types: list[str] | None
-    stream_pattern: str | None
-    metadata: str | None
-    tags: list[str] | None
 
 
 class Count(msgspec.Struct, frozen=True):
@@ -38,9 +29,9 @@ class Count(msgspec.Struct, frozen=True):
     is_all: bool
 
 
-async def count_matching(console: Console, filters: Filters, after: int, up_to: int) -> Count:
-    """Count messages after a position, up to another, in windows of positions."""
-    given = (array(filters.types), array(filters.categories), filters.stream_pattern)
+async def count_matching(console: Console, reader: Subscription, after: int, up_to: int) -> Count:
+    """Count what a subscription reads after a position, up to another, in windows of positions."""
+    given = (array(reader.types), array(reader.categories), reader.stream_pattern)
     counted, low, window = 0, after, _FIRST
     began = time.monotonic()
     while low < up_to and counted < MOST:
@@ -49,7 +40,7 @@ async def count_matching(console: Console, filters: Filters, after: int, up_to: 
         looked = high - low
         counted += await console.value(
             operations.MATCHING,
-            *(filters.metadata, low, looked + 1, *given, high, looked, array(filters.tags)),
+            *(reader.metadata, low, looked + 1, *given, high, looked, array(reader.tags)),
         )
         low = high
         now = time.monotonic()
@@ -61,33 +52,27 @@ async def count_matching(console: Console, filters: Filters, after: int, up_to: 
 
 
 async def count_to_come(
-    console: Console,
-    filters: Filters,
-    division: tuple[int, str],
-    places: Sequence[tuple[int, int, int]],
+    console: Console, reader: Subscription, places: Iterable[Place]
 ) -> dict[int, Count]:
     """Count the messages that wait in partitions, each in a window from its checkpoint on.
 
-    `division` is the number of partitions and their `partition_by`; a place is a partition, its
-    checkpoint, and how many positions it is behind. As many are counted as the windows allow.
+    As many partitions are counted as the windows allow, those that are furthest behind.
     """
-    late = sorted((each for each in places if each[2]), key=lambda each: -each[2])
+    late = sorted((each for each in places if each.behind), key=lambda each: -each.behind)
     late = late[: _ALL // _EACH]
     if not late:
         return {}
-    windows = [min(behind, max(_ALL // len(late), _EACH)) for _, _, behind in late]
-    partitions, by = division
-    rows = await console.read(
-        lambda *row: row,
-        operations.TO_COME,
-        *(filters.metadata, array(filters.types), array(filters.categories)),
-        *(filters.stream_pattern, partitions, partitions, partitions, by, array(filters.tags)),
-        *_columns(late, windows),
+    largest = max(_ALL // len(late), _EACH)
+    columns = (
+        (each.partition for each in late),
+        (each.checkpoint for each in late),
+        (min(each.behind, largest) for each in late),
     )
-    behind = {partition: checkpoint + behind for partition, checkpoint, behind in late}
-    return {number: Count(found, at, at >= behind[number]) for number, found, at in rows}
-
-
-def _columns(late: Sequence[tuple[int, int, int]], windows: Sequence[int]) -> Iterator[str | None]:
-    for column in ((each[0] for each in late), (each[1] for each in late), windows):
-        yield array(str(each) for each in column)
+    rows = await console.rows(
+        operations.TO_COME,
+        *(reader.metadata, array(reader.types), array(reader.categories), reader.stream_pattern),
+        *(reader.partitions, reader.partitions, reader.partitions, reader.partition_by),
+        *(array(reader.tags), *(array(map(str, column)) for column in columns)),
+    )
+    ends = {each.partition: each.checkpoint + each.behind for each in late}
+    return {number: Count(found, at, at >= ends[number]) for number, found, at in rows}

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pgstore._core.text import printable
@@ -20,11 +20,21 @@ def utc(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def at(moment: float) -> datetime:
+    """The time of a sample."""
+    return datetime.fromtimestamp(moment, UTC)
+
+
 def number(value: float | None) -> str:
     """A number with its thousands apart."""
     if value is None:
         return "—"
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 100 else f"{value:,.1f}"
+
+
+def counted(value: int, what: str) -> str:
+    """A number of things: 1 message, 2 messages."""
+    return f"{value:,} {what}{'' if value == 1 else 's'}"
 
 
 def size(value: int | None) -> str:
@@ -75,6 +85,8 @@ def visible_lines(text: str) -> str:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
+    "at": at,
+    "counted": counted,
     "cut": cut,
     "hue": hue,
     "iso": iso,

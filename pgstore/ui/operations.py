@@ -16,10 +16,11 @@ LEFT JOIN LATERAL (
 """
 _NOT_READ = "CROSS JOIN (SELECT NULL::float8 AS seconds) AS l"
 
-_PLACES = """
-SELECT p.subscription, p.partition, p.checkpoint, p.behind, l.seconds
+_PLACE = "p.subscription, p.partition, p.checkpoint, p.behind, l.seconds"
+_PLACES = f"""
+SELECT {_PLACE}
 FROM STORE.list_partitions() AS p
-{late}
+{{late}}
 ORDER BY p.subscription, p.partition
 LIMIT %s::bigint
 """
@@ -28,11 +29,11 @@ PLACES = _PLACES.format(late=_LATE)
 # The same for a role that may not read messages.
 PLACES_ALONE = _PLACES.format(late=_NOT_READ)
 
-_PARTITIONS = """
-SELECT p.partition, p.state, p.checkpoint, p.behind, l.seconds, p.worker, p.leased_until,
-  p.retry_at, p.attempts, p.failed_position, left(p.error, 2000)
+_PARTITIONS = f"""
+SELECT {_PLACE}, p.state, p.worker, p.leased_until, p.retry_at, p.attempts, p.failed_position,
+  left(p.error, 2000)
 FROM STORE.list_partitions() AS p
-{late}
+{{late}}
 WHERE p.subscription = %s::text
 ORDER BY p.partition
 LIMIT %s::bigint
@@ -105,13 +106,11 @@ CROSS JOIN LATERAL STORE.drop_parked(%s::text, k.global_position) AS d (dropped)
 WHERE k.parked_at <= %s::timestamptz
 """
 
-# The highest checkpoint of a subscription, and the lowest.
+# The lowest checkpoint of a subscription, the highest, and how many partitions are worked on.
 EXTENT = (
-    "SELECT min(p.checkpoint), max(p.checkpoint), max(p.behind),"
-    " count(*) FILTER (WHERE p.state = 'working')"
+    "SELECT min(p.checkpoint), max(p.checkpoint), count(*) FILTER (WHERE p.state = 'working')"
     " FROM STORE.list_partitions() AS p WHERE p.subscription = %s::text"
 )
-SAFE_POSITION = "SELECT h.safe_position FROM STORE.horizon() AS h"
 # The position after which all messages from a time on are.
 PLACE_OF_TIME = "SELECT STORE.position_before(%s::timestamptz)"
 # How many messages in a window of positions match the filters of a subscription.

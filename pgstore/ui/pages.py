@@ -3,11 +3,12 @@
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
+from uuid import UUID
 
 import jinja2
 import msgspec
@@ -17,10 +18,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from pgstore._core.text import printable
 from pgstore.ui import formats
 from pgstore.ui.assets import versioned
-from pgstore.ui.console import Console, Rights, Section
+from pgstore.ui.console import Console, Rights
 from pgstore.ui.problems import Problem, Refusal
-
-HERE = Path(__file__).parent
 
 # Of a form: a subscription's name and some numbers.
 _LARGEST_FORM = 65536
@@ -34,7 +33,7 @@ class View(msgspec.Struct, frozen=True):
     `needs` names the functions and views of the store that it uses: a role that may not use them
     gets a page that says so, and no link leads there. An `action` is a form that was sent: its
     token is compared, and a read-only console refuses it unless it `changes` nothing. A page that
-    `asks` whether to do one is refused with it.
+    `asks` whether to do one is refused with it. One with a `title` is in the navigation.
     """
 
     path: str
@@ -44,6 +43,7 @@ class View(msgspec.Struct, frozen=True):
     changes: bool = True
     asks: bool = False
     needs_store: bool = True
+    title: str = ""
 
 
 class Page:
@@ -65,15 +65,41 @@ class Page:
         """A value in the address as it is: a stream's name may begin with a space."""
         return self.request.query_params.get(name, "")
 
+    def several(self, name: str) -> list[str]:
+        """The values in the address that commas divide."""
+        return [each.strip() for each in self.text(name).split(",") if each.strip()]
+
     def number(self, name: str, default: int | None = None) -> int | None:
-        """A number in the address: 0 or more, of 64 bits."""
-        given = self.text(name)
-        if not given:
+        """A number in the address."""
+        if not (given := self.text(name)):
             return default
-        is_number = given.isascii() and given.isdecimal() and len(given) <= _DIGITS
-        if not is_number or int(given) > _LARGEST:
+        if (found := number_of(given)) is None:
             raise Refusal.of_argument(f"{name} is a number from 0 on, not {printable(given[:100])}")
-        return int(given)
+        return found
+
+    def message_id(self, name: str) -> UUID | None:
+        """The id of a message in the address."""
+        if not (given := self.text(name)):
+            return None
+        try:
+            return UUID(given)
+        except ValueError:
+            raise Refusal.of_argument(f"{printable(given[:100])} is no message id.") from None
+
+    def moment(self, name: str) -> datetime | None:
+        """A time in the address: with an offset, or in the zone whose minutes the page has sent."""
+        if not (given := self.text(name)):
+            return None
+        try:
+            moment = datetime.fromisoformat(given)
+            if moment.tzinfo is None:
+                zone = timedelta(minutes=int(self.text("zone") or 0))
+                moment = (moment - zone).replace(tzinfo=UTC)
+            return moment.astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise Refusal.of_argument(
+                f"{name} is a time such as 2026-03-01T12:00, not {printable(given[:100])}"
+            ) from None
 
     def url(self, path: str, /, **query: object) -> str:
         """An address of the console; values that are None or empty are left out."""
@@ -127,10 +153,12 @@ class Page:
 
     def render(self, template: str, status: int = 200, /, **values: Any) -> Response:
         """Answer with a template, which gets these values and the page."""
+        # The parts of the console that the role may see.
+        sections = [each for each in self.console.sections if self.may(*each.needs)]
         html = (
             _templates()
             .get_template(template)
-            .render(page=self, url=self.url, sections=self._sections(), **values)
+            .render(page=self, url=self.url, sections=sections, **values)
         )
         return HTMLResponse(html, status)
 
@@ -146,13 +174,9 @@ class Page:
         template = "problem_part.html" if self.is_fragment else "problem.html"
         return self.render(template, problem.status, problem=problem, bare=bare)
 
-    def _sections(self) -> list[Section]:
-        """The parts of the console that the role may see."""
-        return [each for each in self.console.sections if self.rights.may(*each.needs)]
-
     def asset(self, name: str) -> str:
         """The address of a file in static/."""
-        return str(self.request.state.root) + versioned(HERE / "static", name)
+        return str(self.request.state.root) + versioned(name)
 
     @property
     def now(self) -> datetime:
@@ -160,11 +184,17 @@ class Page:
         return datetime.now(UTC)
 
 
+def number_of(text: str) -> int | None:
+    """The number from 0 on, of 64 bits, that a text is; None if it is none."""
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _DIGITS
+    return int(text) if is_number and int(text) <= _LARGEST else None
+
+
 @cache
 def _templates() -> jinja2.Environment:
     """The templates, compiled once; every value is escaped."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

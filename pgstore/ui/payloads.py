@@ -8,17 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from pgstore._core.text import printable
+from pgstore.ui.formats import cut
 
 # A page stays quick with so many values; the rest is in the raw form.
 _NODES = 1000
 _LONGEST_TEXT = 4000
 _CHANGES, _LONGEST_VALUE = 200, 500
-
-
-class Number(str):
-    """A number of JSON as it is written."""
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -45,7 +43,7 @@ class Change(msgspec.Struct, frozen=True):
 
 def parsed(text: str) -> Any:
     """A document, with numbers as they are written."""
-    return json.loads(text, parse_float=Number, parse_int=Number, parse_constant=Number)
+    return json.loads(text, parse_float=Raw, parse_int=Raw, parse_constant=Raw)
 
 
 def tree(text: str) -> Node:
@@ -55,35 +53,26 @@ def tree(text: str) -> Node:
 
 def summary(text: str, longest: int = 160) -> str:
     """The beginning of a document in a line."""
-    cut = text[: longest + 1]
-    return printable(cut if len(cut) <= longest else cut[: longest - 1] + "…")
-
-
-def scalar(value: Any) -> str:
-    """A value without items as JSON."""
-    if isinstance(value, Number):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+    return printable(cut(text, longest))
 
 
 def _node(value: Any, budget: list[int]) -> Node:
     budget[0] -= 1
     match value:
-        case Number():
-            return Node("number", str(value))
+        case Raw():
+            return Node("number", bytes(value).decode())
         case str():
             text = printable(value[:_LONGEST_TEXT])
             return Node("text", text, left_out=max(len(value) - _LONGEST_TEXT, 0))
         case dict() | list():
-            pairs = value.items() if isinstance(value, dict) else enumerate(value)
             items = []
-            for name, each in pairs:
+            for name, each in _members(value).items():
                 if budget[0] <= 0:
                     break
                 items.append((printable(str(name)[:_LONGEST_TEXT]), _node(each, budget)))
             kind = "object" if isinstance(value, dict) else "array"
-            count = len(value)
-            return Node(kind, items=tuple(items), count=count, left_out=count - len(items))
+            left_out = len(value) - len(items)
+            return Node(kind, items=tuple(items), count=len(value), left_out=left_out)
     return Node("word", json.dumps(value))
 
 
@@ -98,26 +87,25 @@ def changes(before: str, after: str) -> tuple[list[Change], bool]:
 
 
 def _changes(before: Any, after: Any, path: str) -> Iterator[Change]:
-    if isinstance(before, dict) and isinstance(after, dict):
-        for name in [*before, *(each for each in after if each not in before)]:
-            inside = f"{path}.{name}" if path else name
-            if name not in after:
-                yield Change(_place(inside), _compact(before[name]), None)
-            elif name not in before:
-                yield Change(_place(inside), None, _compact(after[name]))
+    if isinstance(before, dict | list) and type(before) is type(after):
+        old, new = _members(before), _members(after)
+        for name in old | new:
+            if isinstance(name, int):
+                inside = f"{path}[{name}]"
             else:
-                yield from _changes(before[name], after[name], inside)
-    elif isinstance(before, list) and isinstance(after, list):
-        for index in range(max(len(before), len(after))):
-            inside = f"{path}[{index}]"
-            if index >= len(after):
-                yield Change(_place(inside), _compact(before[index]), None)
-            elif index >= len(before):
-                yield Change(_place(inside), None, _compact(after[index]))
+                inside = f"{path}.{name}" if path else name
+            if name not in new:
+                yield Change(_place(inside), _compact(old[name]), None)
+            elif name not in old:
+                yield Change(_place(inside), None, _compact(new[name]))
             else:
-                yield from _changes(before[index], after[index], inside)
+                yield from _changes(old[name], new[name], inside)
     elif type(before) is not type(after) or before != after:
         yield Change(_place(path) or "(all)", _compact(before), _compact(after))
+
+
+def _members(value: dict[str, Any] | list[Any]) -> dict[Any, Any]:
+    return value if isinstance(value, dict) else dict(enumerate(value))
 
 
 def _place(path: str) -> str:
@@ -126,21 +114,5 @@ def _place(path: str) -> str:
 
 
 def _compact(value: Any) -> str:
-    return summary("".join(_flat(value)), _LONGEST_VALUE)
-
-
-def _flat(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        yield "{"
-        for index, (name, each) in enumerate(value.items()):
-            yield (", " if index else "") + json.dumps(name, ensure_ascii=False) + ": "
-            yield from _flat(each)
-        yield "}"
-    elif isinstance(value, list):
-        yield "["
-        for index, each in enumerate(value):
-            yield ", " if index else ""
-            yield from _flat(each)
-        yield "]"
-    else:
-        yield scalar(value)
+    text = msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
+    return summary(text, _LONGEST_VALUE)

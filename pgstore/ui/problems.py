@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import msgspec
 import psycopg
-from psycopg_pool import PoolClosed, PoolTimeout
 from starlette.exceptions import HTTPException
 
 import pgstore.errors as errors
@@ -23,71 +22,35 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Refusal(Exception):
-    """The console does not do what it was asked to."""
+    """The console does not do what it was asked to; the page says so with these fields."""
 
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.title)
-        self.problem = problem
+    def __init__(
+        self, status: int, title: str, text: str, remedy: str = "", code: str | None = None
+    ) -> None:
+        super().__init__(title)
+        self.problem = Problem(status, title, text, remedy, code)
 
     @classmethod
     def of_rights(cls, names: Sequence[str]) -> "Refusal":
         """The role may not use functions or views of the store."""
         return cls(
-            Problem(
-                403,
-                "The role may not see this",
-                f"The database role of this console may not use {', '.join(names)}.",
-                "Ask the store's owner for a right that has them: pgstore grant read, monitor,"
-                " consume or admin.",
-                "42501",
-            )
-        )
-
-    @classmethod
-    def of_actions(cls) -> "Refusal":
-        """The console is read-only."""
-        return cls(
-            Problem(
-                403,
-                "This console is read-only",
-                "It was started with --read-only, and changes nothing.",
-                "Use the command line, or start a console without --read-only.",
-            )
-        )
-
-    @classmethod
-    def of_form(cls) -> "Refusal":
-        """The form is not one of this browser's."""
-        return cls(
-            Problem(
-                403,
-                "This form is out of date",
-                "It was not made for this browser's session. Nothing was done.",
-                "Load the page again, and repeat the action.",
-            )
-        )
-
-    @classmethod
-    def of_second_time(cls) -> "Refusal":
-        """The form was sent before: a rewind that is done twice undoes what was handled since."""
-        return cls(
-            Problem(
-                409,
-                "This form was sent before",
-                "What it asks for was not done a second time.",
-                "See what the first time has done. To do it again, ask for it again.",
-            )
+            403,
+            "The role may not see this",
+            f"The database role of this console may not use {', '.join(names)}.",
+            "Ask the store's owner for a right that has them: pgstore grant read, monitor,"
+            " consume or admin.",
+            "42501",
         )
 
     @classmethod
     def of_argument(cls, text: str) -> "Refusal":
         """A value in the address or the form is wrong."""
-        return cls(Problem(400, "This value does not fit", text, "Correct it, and try again."))
+        return cls(400, "This value does not fit", text, "Correct it, and try again.")
 
     @classmethod
     def of_absence(cls, title: str, text: str, remedy: str = "") -> "Refusal":
         """The store has no such thing."""
-        return cls(Problem(404, title, text, remedy))
+        return cls(404, title, text, remedy)
 
 
 # A remedy for each error, beside the error's own text.
@@ -164,12 +127,14 @@ _REMEDIES: dict[type[Exception], tuple[int, str, str]] = {
         "The program does not know a type",
         "Give the console a program with --app whose store reads all types of this stream.",
     ),
+    # Also that the pool has no connection in time, or is closed.
+    psycopg.OperationalError: (
+        503,
+        "The database does not answer",
+        "See whether the server runs and whether the network lets the console through; then try"
+        " again.",
+    ),
 }
-
-_NO_SERVER = (
-    "The database does not answer",
-    "See whether the server runs and whether the network lets the console through; then try again.",
-)
 
 
 def problem_of(error: Exception, store: str) -> Problem:
@@ -188,8 +153,6 @@ def problem_of(error: Exception, store: str) -> Problem:
                 "The console does not wait for longer.",
                 "Try again, or narrow the search. pgstore doctor looks for reasons.",
             )
-        case PoolTimeout() | PoolClosed():
-            return Problem(503, _NO_SERVER[0], one_line(str(error)), _NO_SERVER[1])
         case psycopg.errors.InsufficientPrivilege():
             return Problem(
                 403,
@@ -212,8 +175,6 @@ def problem_of(error: Exception, store: str) -> Problem:
             return Problem(
                 status, title, one_line(str(error)), remedy, getattr(error, "sqlstate", None)
             )
-    if isinstance(error, psycopg.OperationalError):
-        return Problem(503, _NO_SERVER[0], one_line(str(error)), _NO_SERVER[1], error.sqlstate)
     if isinstance(error, psycopg.Error):
         text = error.diag.message_primary or str(error)
         hint = error.diag.message_hint or ""

@@ -6,6 +6,8 @@ bounded number of rows: pages have to come in a tenth of a second, however large
 
 # A list needs the beginning of a payload, which can have megabytes.
 _BRIEF = "message_id, stream, version, global_position, type, left(data::text, 200), added_at"
+_REST = "metadata::text, array_to_json(tags)::text"
+_STORED = f"message_id, stream, version, global_position, type, data::text, added_at, {_REST}"
 
 # The role, and a row for each function and view of the store that it may use; one row without.
 RIGHTS = """
@@ -118,10 +120,6 @@ WITH RECURSIVE halves (low, high) AS (
 SELECT h.low FROM halves AS h WHERE h.low >= h.high LIMIT 1
 """
 
-_STORED = (
-    "message_id, stream, version, global_position, type, data::text, metadata::text, added_at,"
-    " array_to_json(tags)::text"
-)
 # A message by its id, its place in a stream, or its position.
 BY_ID = f"SELECT {_STORED} FROM STORE.get_message(%s::uuid)"
 BY_VERSION = (
@@ -138,7 +136,7 @@ ORDER BY a.version DESC
 LIMIT 1
 """
 # Many messages, with the beginnings of their payloads. Those of a correlation id, in global order.
-_TRACED = _STORED.replace(" data::text", " left(data::text, 200)")
+_TRACED = f"{_BRIEF}, {_REST}"
 CORRELATED = f"SELECT {_TRACED} FROM STORE.read_correlated(%s::text, %s::bigint, %s::bigint)"
 # Messages by ids, an array.
 BY_IDS = f"SELECT {_TRACED} FROM STORE.get_messages(%s::uuid[])"

@@ -5,7 +5,7 @@ import math
 import time
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import msgspec
@@ -19,6 +19,9 @@ KEPT = 720
 # The subscriptions with charts, and the partitions that are looked at: each takes memory.
 SUBSCRIPTIONS = 500
 PARTITIONS = 10_000
+
+# A table has a row for each minute.
+_EVERY = round(60 / INTERVAL)
 
 # Rates of partitions are those of so many samples: a minute.
 _RECENT = 13
@@ -69,15 +72,18 @@ class Series:
         start = bisect.bisect_right(self._columns["time"], after)
         return [None if math.isnan(each) else each for each in self._columns[name][start:]]
 
-    def rows(self, every: int = 1) -> Iterator[tuple[float | None, ...]]:
-        """Every so many rows, the newest first."""
-        columns = [self.column(name)[::-1][::every] for name in self._columns]
-        return zip(*columns, strict=True)
+    def columns(self, after: float) -> dict[str, list[float | None]]:
+        """The times after a time, and all figures at them."""
+        return {name: self.column(name, after) for name in self._columns}
 
-    @property
-    def names(self) -> list[str]:
-        """The figures, the time before them."""
-        return list(self._columns)
+    def minutes(self) -> list[tuple[float | None, ...]]:
+        """A row for each minute, the newest first."""
+        columns = [self.column(name)[::-1][::_EVERY] for name in self._columns]
+        return list(zip(*columns, strict=True))
+
+    def last(self, name: str) -> float | None:
+        """The last value of a figure."""
+        return (self.column(name) or [None])[-1]
 
     def first_above(self, name: str, value: float) -> tuple[int, float] | None:
         """The first row in which a figure that never falls is above a value, and its time."""
@@ -117,16 +123,14 @@ class Samples:
 
     def add_store(self, moment: float, figures: Figures) -> None:
         """Add the figures of the store."""
-        rate = None
+        rate = held = size = None
         if self._last is not None:
             then, position = self._last
             rate = pace(figures.last_position - position, moment - then)
         self._last = moment, figures.last_position
-        held = None
         if figures.safe_position is not None:
             held = figures.last_position - figures.safe_position
             self._safe.add(moment, figures.safe_position)
-        size = None
         if figures.table_bytes is not None and figures.index_bytes is not None:
             size = figures.table_bytes + figures.index_bytes
         self.store.add(moment, rate, size, held)
@@ -134,12 +138,12 @@ class Samples:
     def add_places(self, moment: float, places: Iterable[Place]) -> None:
         """Add how far all partitions are."""
         by_name: dict[str, list[Place]] = {}
+        reached = {}
         for each in places:
             by_name.setdefault(each.subscription, []).append(each)
+            reached[each.subscription, each.partition] = each.checkpoint
         before = self._recent[-1] if self._recent else None
-        self._recent.append(
-            (moment, {(p.subscription, p.partition): p.checkpoint for p in _all(by_name)})
-        )
+        self._recent.append((moment, reached))
         self.left_out = len(by_name) > SUBSCRIPTIONS
         for gone in self.subscriptions.keys() - by_name.keys():
             del self.subscriptions[gone]
@@ -183,10 +187,6 @@ def latest(seconds: Iterable[float | None]) -> float | None:
     found = list(seconds)
     known = [each for each in found if each is not None]
     return max(known) if known and len(known) == len(found) else None
-
-
-def _all(by_name: dict[str, list[Place]]) -> Iterator[Place]:
-    return (each for group in by_name.values() for each in group)
 
 
 def _mean_pace(

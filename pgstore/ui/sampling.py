@@ -11,6 +11,7 @@ from pgstore.errors import PgstoreError, StandbyError
 from pgstore.ui import operations, samples
 from pgstore.ui.console import Console
 from pgstore.ui.samples import Figures, Place
+from pgstore.ui.storing import Statistics
 
 _PASSES = (psycopg.Error, PoolTimeout, PoolClosed, PgstoreError)
 
@@ -37,12 +38,12 @@ async def take_sample(console: Console) -> None:
     """Take a sample of all that the role may see."""
     rights, kept = await console.rights(), console.samples
     if rights.may("store_statistics"):
-        rows = await console.read(lambda *row: row, operations.STATISTICS)
-        safe, last, *_ = row = rows[0]
-        kept.add_store(kept.now(), Figures(last, safe, row[6], row[7]))
+        (row,) = await console.read(Statistics, operations.STATISTICS)
+        sizes = (row.table_bytes, row.index_bytes)
+        kept.add_store(kept.now(), Figures(row.last_position, row.safe_position, *sizes))
     elif rights.may("horizon", "last_position"):
         try:
-            rows = await console.read(lambda *row: row, operations.HORIZON)
+            rows = await console.rows(operations.HORIZON)
         except StandbyError:
             rows = []
         for safe, _, last in rows:

@@ -82,16 +82,14 @@ async def search(
         low = max(high - window, after)
         looked = high - low
         started = time.monotonic()
-        rows = await console.read(
-            lambda *row: row[0] and Brief(*row),
-            *(queries.WINDOW, metadata, low, looked + 1, *filters, high, looked, tags),
+        rows = await console.rows(
+            queries.WINDOW, metadata, low, looked + 1, *filters, high, looked, tags
         )
-        messages = [each for each in rows if each]
-        if len(found) + len(messages) >= PAGE:
-            found += messages[::-1][: PAGE - len(found)]
+        messages = [Brief(*row) for row in reversed(rows) if row[0]][: PAGE - len(found)]
+        found += messages
+        if len(found) == PAGE:
             last = found[-1].position
             return Found(found, last if last > after + 1 else None)
-        found += messages[::-1]
         high = low
         now = time.monotonic()
         left = _TIME - (now - began)

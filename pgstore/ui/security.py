@@ -128,32 +128,31 @@ class Guard:
         return scope
 
     def _refusal(self, request: Request, own_name: str) -> Response | None:
-        rules, headers = self._rules, request.headers
+        rules = self._rules
         if rules.hosts is not None and own_name not in rules.hosts:
-            return self._problem(
-                request,
+            problem = Problem(
                 421,
                 "This console has another address",
                 "It does not answer to the name in the address bar.",
                 f"It answers to {', '.join(sorted(rules.hosts))}.",
             )
-        if rules.behind_proxy and not headers.get("x-forwarded-user"):
-            return self._problem(
-                request,
+        elif rules.behind_proxy and not request.headers.get("x-forwarded-user"):
+            problem = Problem(
                 403,
                 "The proxy has named no user",
                 "This console answers only to requests with the header X-Forwarded-User.",
                 "Have the proxy ask its users for a password, and set the header.",
             )
-        if _is_foreign(request, self._rules):
-            return self._problem(
-                request,
+        elif _is_foreign(request, rules):
+            problem = Problem(
                 403,
                 "This request comes from another site",
                 "Nothing was done.",
                 "Open the console in the address bar of the browser.",
             )
-        return None
+        else:
+            return None
+        return self._page(request, problem)
 
     def _entry(self, request: Request) -> Response | None:
         """The answer to a browser that has not shown the token."""
@@ -170,20 +169,18 @@ class Guard:
             asked = path + (f"?{request.url.query}" if request.url.query else "")
             root = request.state.root
             return RedirectResponse(f"{root}/login?next={quote(asked, safe='')}", 303)
-        response = self._problem(
-            request,
+        problem = Problem(
             401,
             "This console asks for its token",
             "The request has none that fits.",
             "Send it as “Authorization: Bearer …”, or log in with a browser.",
         )
+        response = self._page(request, problem)
         response.headers["WWW-Authenticate"] = "Bearer"
         return response
 
-    def _problem(
-        self, request: Request, status: int, title: str, text: str, remedy: str
-    ) -> Response:
-        return Page(self._console, request).problem(Problem(status, title, text, remedy), bare=True)
+    def _page(self, request: Request, problem: Problem) -> Response:
+        return Page(self._console, request).problem(problem, bare=True)
 
 
 def cookie(request: Request, name: str, value: str) -> str:

@@ -12,7 +12,7 @@ from pgstore._async.writer import AsyncWriter
 from pgstore._core.arguments import describe
 from pgstore._core.text import one_line
 from pgstore.errors import InvalidArgumentError, PgstoreError
-from pgstore.ui.problems import Problem, Refusal
+from pgstore.ui.problems import Refusal
 
 # Deciders and repositories of either color, one for all streams or one for each category.
 Deciders = Any
@@ -38,12 +38,10 @@ class States:
             raise
         except Exception as error:  # of the program's functions, or a state that is no JSON
             raise Refusal(
-                Problem(
-                    422,
-                    "The program makes no state of this",
-                    one_line(f"{type(error).__name__}: {error}"),
-                    "This is an error of the program that was given with --app.",
-                )
+                422,
+                "The program makes no state of this",
+                one_line(f"{type(error).__name__}: {error}"),
+                "This is an error of the program that was given with --app.",
             ) from error
 
 

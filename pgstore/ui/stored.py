@@ -26,23 +26,11 @@ class Brief(msgspec.Struct, frozen=True):
         return payloads.summary(self.data)
 
 
-class Stored(msgspec.Struct, frozen=True):
-    """A message with all that it has, in the columns of `pgstore._core.statements`."""
+class Stored(Brief, frozen=True):
+    """A message with all that it has."""
 
-    message_id: UUID
-    stream: str
-    version: int
-    position: int
-    type: str
-    data: str
     metadata: str | None
-    added_at: datetime
     tags: str | None
-
-    @property
-    def summary(self) -> str:
-        """The beginning of the payload in a line."""
-        return payloads.summary(self.data)
 
     @property
     def names(self) -> list[str]:
@@ -53,7 +41,7 @@ class Stored(msgspec.Struct, frozen=True):
         """A value of the metadata that is a text, if there is one."""
         found: Any = payloads.parsed(self.metadata) if self.metadata else None
         value = found.get(key) if isinstance(found, dict) else None
-        return value if isinstance(value, str) and type(value) is str else None
+        return value if isinstance(value, str) else None
 
     @property
     def correlation_id(self) -> str | None:

@@ -1,20 +1,18 @@
-"""The store's figures, its contents by samples, and its checks, as pages show them."""
+"""The store's figures, contents and checks, as pages show them."""
 
 import asyncio
 from datetime import datetime
-from typing import Any
 
 import msgspec
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.rows import dict_row
 
 from pgstore._async.installer import problem_of
 from pgstore._async.pooling import pooling
 from pgstore._core import findings, statements
 from pgstore._core.findings import Finding
-from pgstore._core.parameters import array
 from pgstore.errors import StoreMovedError
-from pgstore.ui import operations
 from pgstore.ui.console import Console
 from pgstore.ui.pages import Page
 
@@ -60,15 +58,6 @@ class Share(msgspec.Struct, frozen=True):
     found: int
 
 
-class Contents(msgspec.Struct, frozen=True):
-    """The contents of the store, by messages at places that are evenly apart."""
-
-    looked: int
-    categories: list[Share]
-    types: list[Share]
-    streams: list[StoredStream]
-
-
 class Policy(msgspec.Struct, frozen=True):
     """A row of `list_retention`."""
 
@@ -95,21 +84,6 @@ class Entry(msgspec.Struct, frozen=True):
     detail: str | None
 
 
-async def contents_of(page: Page) -> Contents:
-    """The categories, types and biggest streams of the messages that are looked at."""
-    rows = await page.console.read(lambda *row: row, operations.SAMPLE)
-    kinds: dict[str, list[Share]] = {"category": [], "type": [], "stream": []}
-    for kind, name, found in rows:
-        kinds[kind].append(Share(name, found))
-    streams: list[StoredStream] = []
-    if page.may("stream_statistics"):
-        names = array([each.name for each in kinds["stream"]])
-        streams = await page.console.read(StoredStream, operations.STREAMS_OF, names)
-    return Contents(
-        sum(each.found for each in kinds["type"]), kinds["category"], kinds["type"], streams
-    )
-
-
 async def findings_of(page: Page) -> list[Finding]:
     """The findings of doctor, those that hurt first."""
     console = page.console
@@ -130,8 +104,9 @@ async def _probed(console: Console) -> list[Finding]:
         await AsyncConnection.connect(**connection, autocommit=True) as conn,
         await AsyncConnection.connect(**connection, autocommit=True) as other,
     ):
-        found = findings.of_session(await _session(conn))
-        found.append(await pooling(conn, other))
+        cursor = await conn.cursor(row_factory=dict_row).execute(findings.SESSION)
+        (session,) = await cursor.fetchall()
+        found = [*findings.of_session(session), await pooling(conn, other)]
         ((level,),) = await (await conn.execute(findings.WAL_LEVEL)).fetchall()
         moves = await (await conn.execute(findings.MOVES)).fetchall()
         return found + findings.of_moves(level, moves)
@@ -148,15 +123,6 @@ async def _health(page: Page) -> list[Finding]:
 
 async def _applied(console: Console) -> dict[int, str] | None:
     try:
-        return dict(
-            await console.read(lambda *row: row, statements.APPLIED_MIGRATIONS, console.name)
-        )
+        return dict(await console.rows(statements.APPLIED_MIGRATIONS, console.name))
     except (psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedFunction):
         return None
-
-
-async def _session(conn: AsyncConnection[Any]) -> dict[str, Any]:
-    cursor = await conn.execute(findings.SESSION)
-    (row,) = await cursor.fetchall()
-    assert cursor.description is not None
-    return dict(zip((each.name for each in cursor.description), row, strict=True))

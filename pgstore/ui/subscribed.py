@@ -2,15 +2,13 @@
 
 from collections import Counter
 from datetime import datetime
-from uuid import UUID
 
 import msgspec
 
 from pgstore._core.progress import reads, time_left
-from pgstore._core.subscriptions import State
+from pgstore._core.subscriptions import ParkedMessage, State
 from pgstore.errors import StandbyError
 from pgstore.ui import operations, samples
-from pgstore.ui.counting import Filters
 from pgstore.ui.pages import Page
 from pgstore.ui.problems import Refusal
 from pgstore.ui.samples import Place
@@ -44,14 +42,9 @@ class Subscription(msgspec.Struct, frozen=True):
     created_at: datetime
 
     @property
-    def filters(self) -> Filters:
-        """Its filters."""
-        return Filters(self.categories, self.types, self.stream_pattern, self.metadata, self.tags)
-
-    @property
     def reads(self) -> str:
         """Its filters, in words."""
-        return reads(msgspec.structs.asdict(self.filters))
+        return reads(msgspec.structs.asdict(self))
 
 
 class Overview(Subscription, frozen=True):
@@ -67,14 +60,10 @@ class Overview(Subscription, frozen=True):
     parked: int | None
 
 
-class Partition(msgspec.Struct, frozen=True):
-    """A partition of a subscription; `seconds` is how late it is by its next message."""
+class Partition(Place, frozen=True):
+    """A partition of a subscription."""
 
-    partition: int
     state: State
-    checkpoint: int
-    behind: int
-    seconds: float | None
     worker: str | None
     leased_until: datetime | None
     retry_at: datetime | None
@@ -93,19 +82,9 @@ class Partition(msgspec.Struct, frozen=True):
         return self.has_failed and self.state in ("stopped", "retrying", "paused")
 
 
-class Parked(msgspec.Struct, frozen=True):
+class Parked(ParkedMessage, frozen=True):
     """A message that was put aside; `total` is how many there are from this one on."""
 
-    position: int
-    stream: str | None
-    version: int | None
-    type: str | None
-    message_id: UUID | None
-    partition: int
-    attempts: int
-    parked_at: datetime
-    replay: bool
-    error: str | None
     total: int
 
 
@@ -157,16 +136,8 @@ async def partitions_of(page: Page, name: str) -> list[Partition]:
     found = await page.console.read(Partition, statement, name, samples.PARTITIONS)
     if not found:  # it was dropped a moment ago
         raise absent()
-    kept = page.console.samples
-    return [
-        msgspec.structs.replace(
-            each,
-            seconds=kept.seconds(
-                Place(name, each.partition, each.checkpoint, each.behind, each.seconds)
-            ),
-        )
-        for each in found
-    ]
+    late = page.console.samples.seconds
+    return [msgspec.structs.replace(each, seconds=late(each)) for each in found]
 
 
 async def horizon_of(page: Page) -> Horizon | None:
@@ -174,7 +145,7 @@ async def horizon_of(page: Page) -> Horizon | None:
     if not page.may("horizon", "last_position"):
         return None
     try:
-        ((safe, in_flight, last),) = await page.console.read(lambda *row: row, operations.HORIZON)
+        ((safe, in_flight, last),) = await page.console.rows(operations.HORIZON)
     except StandbyError as error:
         return Horizon(None, None, None, problem=str(error))
     writers = None

@@ -14,11 +14,10 @@ import psycopg
 import pgstore.transfer as transfer
 from pgstore._core.text import one_line
 
-State = Literal["none", "running", "done", "stopped", "failed"]
+State = Literal["done", "stopped", "failed"]
 
 # Seconds from one try to cancel to the next: one that comes between two statements has no effect.
 _PATIENCE = 0.2
-
 
 _AS_ROLE = "SELECT set_config('role', %s::text, false) WHERE current_user <> %s::text"
 
@@ -33,18 +32,8 @@ class Report(msgspec.Struct, frozen=True):
     state: State
     at: datetime
     seconds: float
-    checks: list[transfer.Check] = []
+    checks: list[transfer.Check] = []  # those that found something wrong come first
     error: str = ""
-
-    @property
-    def wrong(self) -> list[transfer.Check]:
-        """The checks that found something wrong."""
-        return [each for each in self.checks if each.wrong]
-
-    @property
-    def right(self) -> list[transfer.Check]:
-        """The others."""
-        return [each for each in self.checks if not each.wrong]
 
 
 class Verification:
@@ -115,13 +104,14 @@ class Verification:
         checks: list[transfer.Check] = []
         error = ""
         try:
-            checks = self._checks(connection, role, store)
-        except _StoppedError:
-            state = "stopped"
+            found = self._checks(connection, role, store)
+            checks = sorted(found, key=lambda each: not each.wrong)
         except Exception as failure:
-            stopped = self._stop.is_set() and isinstance(failure, psycopg.errors.QueryCanceled)
-            state = "stopped" if stopped else "failed"
-            error = "" if stopped else one_line(str(failure))
+            ends = (_StoppedError, psycopg.errors.QueryCanceled)
+            if self._stop.is_set() and isinstance(failure, ends):
+                state = "stopped"
+            else:
+                state, error = "failed", one_line(str(failure))
         return Report(state, datetime.now(UTC), self.seconds, checks, error)
 
     def _checks(self, connection: Mapping[str, Any], role: str, store: str) -> list[transfer.Check]:

@@ -48,13 +48,14 @@
     }
   }
 
-  const isTyping = (element) =>
-    element.isContentEditable || ["INPUT", "SELECT", "TEXTAREA"].includes(element.tagName);
+  // Whether a key is for the page: it is not typed into a field, and is no command of the browser.
+  const isForPage = ({ target, ctrlKey, metaKey, altKey }) => !(ctrlKey || metaKey || altKey
+    || target.isContentEditable || ["INPUT", "SELECT", "TEXTAREA"].includes(target.tagName));
 
   const KEYS = { j: "next", k: "prev", ArrowRight: "next", ArrowLeft: "prev" };
 
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+    if (!isForPage(event)) return;
     if (event.key === "/") {
       const search = document.querySelector('[data-key="/"]');
       if (search) { event.preventDefault(); search.focus(); search.select(); }
@@ -96,5 +97,5 @@
   });
   document.addEventListener("htmx:load", (event) => showTimes(event.target));
 
-  window.pgstore = { localTime, showTimes, say };
+  window.pgstore = { isForPage, showTimes, say };
 })();

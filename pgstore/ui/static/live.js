@@ -17,39 +17,23 @@
     state.className = `state state-${kind}`;
   }
 
-  function cell(row, kind, child) {
-    const made = document.createElement("td");
-    made.className = kind;
-    made.append(child);
-    row.append(made);
-  }
-
-  function link(address, parameters, text, kind) {
-    const made = document.createElement("a");
-    made.href = `${address}?${new URLSearchParams(parameters)}`;
-    made.className = kind;
-    made.textContent = text;
-    return made;
-  }
-
-  function span(text, kind, tag = "span") {
-    const made = document.createElement(tag);
-    made.className = kind;
-    made.textContent = text;
-    return made;
-  }
+  const made = (tag, properties) => Object.assign(document.createElement(tag), properties);
 
   // Texts become text nodes: nothing in a message is read as HTML.
   function rowOf(message) {
-    const row = document.createElement("tr");
-    const time = document.createElement("time");
-    time.dateTime = message.added_at;
-    cell(row, "num", link(table.dataset.message, { id: message.id }, number(message.position), "main-link"));
-    cell(row, "num wide-only", String(number(message.version)));
-    cell(row, "cell-name", link(table.dataset.stream, { stream: message.stream }, message.name, "mono name"));
-    cell(row, "cell-type", span(message.type, `type hue-${message.hue}`));
-    cell(row, "grow", span(message.data, "summary", "code"));
-    cell(row, "when", time);
+    const row = made("tr");
+    const cell = (className, child) => {
+      row.append(made("td", { className }));
+      row.lastChild.append(child);
+    };
+    const link = (address, parameters, textContent, className) =>
+      made("a", { href: `${address}?${new URLSearchParams(parameters)}`, textContent, className });
+    cell("num", link(table.dataset.message, { id: message.id }, number(message.position), "main-link"));
+    cell("num wide-only", number(message.version));
+    cell("cell-name", link(table.dataset.stream, { stream: message.stream }, message.name, "mono name"));
+    cell("cell-type", made("span", { textContent: message.type, className: `type hue-${message.hue}` }));
+    cell("grow", made("code", { textContent: message.data, className: "summary" }));
+    cell("when", made("time", { dateTime: message.added_at }));
     return row;
   }
 
@@ -120,8 +104,7 @@
   pause.addEventListener("click", toggle);
   document.getElementById("feed-clear").addEventListener("click", () => body.replaceChildren());
   document.addEventListener("keydown", (event) => {
-    const typing = ["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName);
-    if (event.key === "p" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) toggle();
+    if (event.key === "p" && pgstore.isForPage(event)) toggle();
   });
   addEventListener("pagehide", () => source?.close());
   setInterval(figures, 1000);

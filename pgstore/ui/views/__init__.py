@@ -1,5 +1,4 @@
-"""The views, in the order of the navigation. A module has `VIEWS` and, for the navigation, a
-`SECTION`."""
+"""The views, in the order of the navigation: `VIEWS` of each module."""
 
 from pgstore.ui.console import Section
 from pgstore.ui.pages import View
@@ -18,6 +17,4 @@ from pgstore.ui.views import (
 _MODULES = (messages, streams, live, trace, subscriptions, steering, parked, store, login)
 
 VIEWS: list[View] = [view for module in _MODULES for view in module.VIEWS]
-SECTIONS: list[Section] = [
-    module.SECTION for module in (messages, streams, live, trace, subscriptions, store)
-]
+SECTIONS = [Section(view.title, view.path, view.needs) for view in VIEWS if view.title]

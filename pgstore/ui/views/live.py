@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator
 from starlette.responses import Response, StreamingResponse
 
 from pgstore._core import statements as s
-from pgstore.ui.console import Section
 from pgstore.ui.feeds import MOST, Feed
-from pgstore.ui.pages import Page, View
-from pgstore.ui.problems import Problem, Refusal
+from pgstore.ui.pages import Page, View, number_of
+from pgstore.ui.problems import Refusal
 from pgstore.ui.searching import like
 
 # A browser that comes back after a longer time begins so many positions before the end.
@@ -24,21 +23,18 @@ async def events(page: Page) -> Response:
     console, start = page.console, await _start(page)
     if len(console.feeds) >= MOST:
         raise Refusal(
-            Problem(
-                503,
-                "Too many browsers follow this store",
-                f"{MOST} of them do at this moment.",
-                "Close some pages, and try again.",
-            )
+            503,
+            "Too many browsers follow this store",
+            f"{MOST} of them do at this moment.",
+            "Close some pages, and try again.",
         )
-    types = [each.strip() for each in page.text("type").split(",") if each.strip()]
     stream = page.exact("stream")
     feed = Feed(
         console.store.follow(
             after_position=start,
             category=page.exact("category") or None,
             stream_pattern=like(stream) if stream else None,
-            types=types or None,
+            types=page.several("type") or None,
         )
     )
 
@@ -58,14 +54,14 @@ async def events(page: Page) -> Response:
 async def _start(page: Page) -> int:
     """The position to follow after: the one that the browser has seen, or the last one."""
     safe = int(await page.console.value(s.SAFE_POSITION))
-    given = page.request.headers.get("last-event-id", "") or page.text("after")
-    if not given.isascii() or not given.isdecimal() or len(given) > 18:
-        return safe
+    seen = number_of(page.request.headers.get("last-event-id", "") or page.text("after"))
     # Beyond the end: a position of another history.
-    return safe if int(given) > safe else max(int(given), safe - _LONGEST)
+    return safe if seen is None or seen > safe else max(seen, safe - _LONGEST)
 
 
 _NEEDS = ("read_page", "read_all", "safe_position", "fall_asleep", "wake_up", "wake_channel")
 
-SECTION = Section("Live", "/live", _NEEDS)
-VIEWS = [View("/live", live, needs=_NEEDS), View("/live/events", events, needs=_NEEDS)]
+VIEWS = [
+    View("/live", live, needs=_NEEDS, title="Live"),
+    View("/live/events", events, needs=_NEEDS),
+]

@@ -1,6 +1,5 @@
 """Search for messages, and a message with all that it has."""
 
-from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -8,8 +7,7 @@ from starlette.responses import Response
 
 from pgstore._core.text import printable
 from pgstore.ui import payloads, queries
-from pgstore.ui.console import Section
-from pgstore.ui.pages import Page, View
+from pgstore.ui.pages import Page, View, number_of
 from pgstore.ui.problems import Refusal
 from pgstore.ui.searching import Query, position_before, search
 from pgstore.ui.states import states_of
@@ -26,7 +24,7 @@ _STREAMS = 8
 async def messages(page: Page) -> Response:
     """The newest messages that match what is asked for."""
     query = _query(page)
-    since, until = moment_of(page, "since"), moment_of(page, "until")
+    since, until = page.moment("since"), page.moment("until")
     correlation = page.text("correlation")
     if correlation and query == Query() and not (since or until):
         return page.redirect("/trace", correlation=correlation)
@@ -54,12 +52,11 @@ async def messages(page: Page) -> Response:
 
 
 def _query(page: Page) -> Query:
-    types = tuple(each.strip() for each in page.text("type").split(",") if each.strip())
     tag = page.text("tag")
     return Query(
         stream=page.exact("stream"),
         category=page.exact("category"),
-        types=types,
+        types=tuple(page.several("type")),
         metadata=_metadata(page.text("metadata")),
         tags=(tag,) if tag else (),
     )
@@ -82,35 +79,13 @@ def _metadata(text: str) -> dict[str, object] | None:
         raise Refusal.of_argument(f"After {printable(key)}= comes JSON.") from None
 
 
-def moment_of(page: Page, name: str) -> datetime | None:
-    """A time in the address: with an offset, or in the zone whose minutes the page has sent."""
-    if not (given := page.text(name)):
-        return None
-    try:
-        moment = datetime.fromisoformat(given)
-        if moment.tzinfo is None:
-            zone = timedelta(minutes=int(page.text("zone") or 0))
-            moment = (moment - zone).replace(tzinfo=UTC)
-        return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise Refusal.of_argument(
-            f"{name} is a time such as 2026-03-01T12:00, not {printable(given[:100])}"
-        ) from None
-
-
 async def message(page: Page) -> Response:
     """A message: its payload, its metadata, and the differences from the last of its type."""
     found = await _message(page)
     (stream,) = await page.console.read(Stream, queries.STREAM, found.stream)
-    earlier: list[Stored] = await page.console.read(
-        Stored,
-        *(queries.PREVIOUS_OF_TYPE, found.stream, found.type),
-        *(found.version, max(found.version - _LOOK_BACK, 0)),
-    )
-    changes: list[payloads.Change] = []
-    more = False
-    if earlier:
-        changes, more = payloads.changes(earlier[0].data, found.data)
+    given = (found.stream, found.type, found.version, max(found.version - _LOOK_BACK, 0))
+    earlier = await page.console.read(Stored, queries.PREVIOUS_OF_TYPE, *given)
+    changes, more = payloads.changes(earlier[0].data, found.data) if earlier else ([], False)
     return page.render(
         "message.html",
         message=found,
@@ -126,10 +101,9 @@ async def message(page: Page) -> Response:
 
 async def _message(page: Page) -> Stored:
     """The message that the address names by its id, its position, or its version in a stream."""
-    found: list[Stored]
     version, position = page.number("version"), page.number("position")
-    if given := page.text("id"):
-        found = await page.console.read(Stored, queries.BY_ID, str(_uuid(given)))
+    if message_id := page.message_id("id"):
+        found = await page.console.read(Stored, queries.BY_ID, str(message_id))
     elif position is not None:
         found = await page.console.read(Stored, queries.BY_POSITION, position)
     elif version is not None:
@@ -144,13 +118,6 @@ async def _message(page: Page) -> Stored:
             "The audit of the store says what was deleted.",
         )
     return found[0]
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise Refusal.of_argument(f"{printable(text[:100])} is no message id.") from None
 
 
 async def payload(page: Page) -> Response:
@@ -180,10 +147,8 @@ async def state(page: Page) -> Response:
             "Start it with --app MODULE:OBJECT.",
         )
     after = await states.at(name, version)
-    changes: list[payloads.Change] = []
-    more = False
-    if version > 1:
-        changes, more = payloads.changes(await states.at(name, version - 1), after)
+    before = await states.at(name, version - 1) if version > 1 else after
+    changes, more = payloads.changes(before, after)
     template = "state_part.html" if page.is_fragment else "state.html"
     return page.render(
         template,
@@ -200,7 +165,7 @@ async def go(page: Page) -> Response:
     given = page.exact("q").strip()
     if not given:
         return page.redirect("/")
-    if given.isascii() and given.isdecimal() and len(given) < 19:
+    if number_of(given) is not None:
         return page.redirect("/message", position=given)
     try:
         return page.redirect("/message", id=UUID(given))
@@ -213,9 +178,8 @@ async def go(page: Page) -> Response:
 
 _READ = ("all_messages", "stream_statistics", "read_matching", "read_stream", "get_message")
 
-SECTION = Section("Messages", "/", _READ)
 VIEWS = [
-    View("/", messages, needs=_READ),
+    View("/", messages, needs=_READ, title="Messages"),
     View("/message", message, needs=_READ),
     View("/message/payload", payload, needs=_READ),
     View("/message/raw", raw, needs=_READ),

@@ -6,16 +6,20 @@ from starlette.responses import Response
 
 from pgstore._core import statements
 from pgstore.ui import operations
+from pgstore.ui.formats import counted
 from pgstore.ui.pages import Page, View
 from pgstore.ui.problems import Refusal
 from pgstore.ui.subscribed import Parked, subscription_of
-from pgstore.ui.views.steering import Question, ask, number_of, of_messages
+from pgstore.ui.views.steering import ask, form_number
 
 _PAGE = 50
 
+_BACK = "/subscription/parked"
+
+# Sentences after an action, by the word in the address: of one message, and of several.
 _DONE = {
-    "replayed": ("will be handed out again", "It is handed out again"),
-    "dropped": ("were forgotten", "It was forgotten"),
+    "replayed": ("It is handed out again.", "{} will be handed out again."),
+    "dropped": ("It was forgotten.", "{} were forgotten."),
 }
 
 
@@ -27,19 +31,17 @@ async def parked(page: Page) -> Response:
         Parked, operations.PARKED, name, after, None, None, _PAGE + 1
     )
     shown = messages[:_PAGE]
-    done, count = page.text("done"), page.number("count")
+    done, count = _DONE.get(page.text("done")), page.number("count")
     said = ""
-    if done in _DONE and count is not None:
-        said = f"{of_messages(count)} {_DONE[done][0]}."
-        if count == 1:
-            said = f"{_DONE[done][1]}."
+    if done is not None and count is not None:
+        said = done[0] if count == 1 else done[1].format(counted(count, "message"))
     return page.render(
         "parked.html",
         subscription=found,
         messages=shown,
         total=messages[0].total if messages else 0,
         first=after == 0,
-        next=shown[-1].position if len(messages) > _PAGE else None,
+        next=shown[-1].global_position if len(messages) > _PAGE else None,
         done=said,
     )
 
@@ -60,16 +62,15 @@ def _absent() -> Refusal:
 
 
 def _name_of(message: Parked) -> str:
+    place = f"The message at position {message.global_position:,}"
     if message.stream is None:
-        return f"The message at position {message.position:,}, which was deleted since,"
-    return (
-        f"The message at position {message.position:,}, version {message.version:,} of its stream,"
-    )
+        return f"{place}, which was deleted since,"
+    return f"{place}, version {message.version:,} of its stream,"
 
 
 async def _until(page: Page, name: str) -> tuple[int, datetime | None]:
     """How many are parked, and when the last of them was."""
-    ((count, until),) = await page.console.read(lambda *row: row, operations.PARKED_UNTIL, name)
+    ((count, until),) = await page.console.rows(operations.PARKED_UNTIL, name)
     if not count:
         raise _absent()
     return count, until
@@ -81,11 +82,10 @@ async def ask_replay(page: Page) -> Response:
     error = None
     if position is None:
         count, _ = await _until(page, name)
-        title = f"Replay {of_messages(count)}?"
+        title = f"Replay {counted(count, 'message')}?"
         facts = [
-            f"{of_messages(count)} that it has parked will be handed out again, out of order."
-            if count != 1
-            else "The message that it has parked will be handed out again, out of order.",
+            f"{'The message' if count == 1 else counted(count, 'message')} that it has parked will"
+            " be handed out again, out of order.",
             "Messages that were deleted since are left out.",
         ]
     else:
@@ -99,7 +99,7 @@ async def ask_replay(page: Page) -> Response:
     facts.append("One that fails again stays parked.")
     if found.paused:
         facts.append("The subscription is paused: that happens when it is resumed.")
-    return ask(page, _question(page, title, facts, "Replay", "replay", error, position=position))
+    return ask(page, title, facts, "Replay", back=_BACK, error=error, position=position)
 
 
 async def replay(page: Page) -> Response:
@@ -116,7 +116,7 @@ async def ask_drop(page: Page) -> Response:
     error, until = None, None
     if position is None:
         count, until = await _until(page, name)
-        title = f"Drop {of_messages(count)}?"
+        title = f"Drop {counted(count, 'message')}?"
         facts = [
             "The subscription forgets all messages that it has parked until now, with their"
             " errors: it will never handle them.",
@@ -129,16 +129,14 @@ async def ask_drop(page: Page) -> Response:
     facts.append("Messages stay in their streams.")
     return ask(
         page,
-        _question(
-            page,
-            title,
-            facts,
-            "Drop",
-            "drop",
-            error,
-            position=position,
-            until=until and until.isoformat(),
-        ),
+        title,
+        facts,
+        "Drop",
+        back=_BACK,
+        error=error,
+        is_dangerous=True,
+        position=position,
+        until=until and until.isoformat(),
     )
 
 
@@ -163,30 +161,7 @@ def _until_of(page: Page) -> str:
 
 
 def _position(page: Page) -> int | None:
-    given = page.form.get("position", "")
-    return number_of(given) if given else None
-
-
-def _question(
-    page: Page,
-    title: str,
-    facts: list[str],
-    button: str,
-    action: str,
-    error: str | None,
-    **fields: object,
-) -> Question:
-    name = page.exact("subscription")
-    return Question(
-        title,
-        facts,
-        button,
-        f"/subscription/parked/{action}",
-        {"subscription": name} | {key: each for key, each in fields.items() if each is not None},
-        page.url("/subscription/parked", subscription=name),
-        error=error,
-        is_dangerous=action == "drop",
-    )
+    return form_number(page, "position") if page.form.get("position") else None
 
 
 _NEEDS = ("list_subscriptions", "list_parked")

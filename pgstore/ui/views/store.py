@@ -5,62 +5,54 @@ from collections import Counter
 
 from starlette.responses import Response
 
+from pgstore._core.parameters import array
 from pgstore.ui import operations
-from pgstore.ui.console import Section
 from pgstore.ui.pages import Page, View
-from pgstore.ui.problems import Problem, Refusal
-from pgstore.ui.samples import INTERVAL
+from pgstore.ui.problems import Refusal
 from pgstore.ui.sampling import keep_sampling
 from pgstore.ui.storing import (
     Entry,
     Policy,
+    Share,
     Statistics,
+    StoredStream,
     Table,
-    contents_of,
     findings_of,
 )
 from pgstore.ui.subscribed import horizon_of
-from pgstore.ui.views.steering import Question, ask
-from pgstore.ui.views.subscriptions import at, columns
-
-_EVERY = round(60 / INTERVAL)
+from pgstore.ui.views.subscriptions import columns
 
 # Entries of the audit on a page.
 _ENTRIES = 50
 
-_CONTENTS = ("last_position", "all_messages")
-_TABS = (
-    ("Figures", "/store", ("horizon", "last_position")),
-    ("Contents", "/store/contents", _CONTENTS),
-    ("Retention", "/store/retention", ("list_retention",)),
-    ("Audit", "/store/audit", ("list_audit",)),
-    ("Checks", "/store/checks", ("applied_migrations",)),
-)
-
 
 def _render(page: Page, template: str, **values: object) -> Response:
-    tabs = [(title, path) for title, path, needs in _TABS if page.may(*needs)]
+    """Answer with a template of a page that is a tab of the store's."""
+    tabs = [(title, view.path) for title, view in _TABS.items() if page.may(*view.needs)]
     return page.render(template, tabs=tabs, **values)
+
+
+async def _statistics(page: Page) -> Statistics | None:
+    """The estimates and sizes, for a role that may see them."""
+    if not page.may("store_statistics"):
+        return None
+    (found,) = await page.console.read(Statistics, operations.STATISTICS)
+    return found
 
 
 async def figures(page: Page) -> Response:
     """Positions, sizes, rates and growth."""
     keep_sampling(page.console)
     kept = page.console.samples
-    statistics = None
-    if page.may("store_statistics"):
-        (statistics,) = await page.console.read(Statistics, operations.STATISTICS)
-    rates = kept.store.column("rate")
     return _render(
         page,
         "store.html",
-        statistics=statistics,
+        statistics=await _statistics(page),
         tables=await page.console.read(Table, operations.TABLES, page.console.name),
         horizon=await horizon_of(page),
-        rate_now=rates[-1] if rates else None,
+        rate_now=kept.store.last("rate"),
         growth=kept.store.growth("bytes"),
-        series=list(kept.store.rows(_EVERY)),
-        at=at,
+        series=kept.store.minutes(),
     )
 
 
@@ -71,16 +63,23 @@ async def samples(page: Page) -> Response:
 
 
 async def contents(page: Page) -> Response:
-    """Categories, types and the biggest streams, by samples of the messages."""
-    estimate = None
-    if page.may("store_statistics"):
-        (statistics,) = await page.console.read(Statistics, operations.STATISTICS)
-        estimate = statistics.messages_estimate or None
+    """Categories, types and the biggest streams, by messages at places that are evenly apart."""
+    shares: dict[str, list[Share]] = {"category": [], "type": [], "stream": []}
+    for kind, name, found in await page.console.rows(operations.SAMPLE):
+        shares[kind].append(Share(name, found))
+    streams: list[StoredStream] = []
+    if page.may("stream_statistics"):
+        names = array([each.name for each in shares["stream"]])
+        streams = await page.console.read(StoredStream, operations.STREAMS_OF, names)
+    statistics = await _statistics(page)
     return _render(
         page,
         "contents.html",
-        contents=await contents_of(page),
-        estimate=estimate,
+        looked=sum(each.found for each in shares["type"]),
+        categories=shares["category"],
+        types=shares["type"],
+        streams=streams,
+        estimate=statistics.messages_estimate if statistics else None,
         places=operations.PLACES_OF_SAMPLE,
         at_each=operations.AT_EACH,
     )
@@ -133,22 +132,27 @@ async def ask_verify(page: Page) -> Response:
     ]
     if last is not None and last.state == "done":
         facts.append(f"The last one took {last.seconds:.0f} seconds.")
-    question = Question(
-        "Verify the store?", facts, "Verify", "/store/verify", {}, page.url("/store/checks")
+    return page.render(
+        "confirm.html",
+        section="Store",
+        title="Verify the store?",
+        facts=facts,
+        button="Verify",
+        fields={},
+        back=page.url("/store/checks"),
+        error=None,
+        is_dangerous=False,
     )
-    return ask(page, question, "Store")
 
 
 async def verify(page: Page) -> Response:
     console = page.console
     if console.verification.is_running:
         raise Refusal(
-            Problem(
-                409,
-                "A verification runs already",
-                "The console runs one at a time.",
-                "Wait for it, or stop it, on the page of checks.",
-            )
+            409,
+            "A verification runs already",
+            "The console runs one at a time.",
+            "Wait for it, or stop it, on the page of checks.",
         )
     connection, role = await console.like_connections(), page.rights.role
     console.keep_running("verify", lambda: console.verification.run(connection, role, console.name))
@@ -161,15 +165,17 @@ async def stop(page: Page) -> Response:
     return page.redirect("/store/checks")
 
 
-SECTION = Section("Store", "/store", ("horizon", "last_position"))
-_VERIFY = ("verify_store",)
+_FIGURES, _VERIFY = ("horizon", "last_position"), ("verify_store",)
+_TABS = {
+    "Figures": View("/store", figures, needs=_FIGURES, title="Store"),
+    "Contents": View("/store/contents", contents, needs=("last_position", "all_messages")),
+    "Retention": View("/store/retention", retention, needs=("list_retention",)),
+    "Audit": View("/store/audit", audit, needs=("list_audit",)),
+    "Checks": View("/store/checks", checks, needs=("applied_migrations",)),
+}
 VIEWS = [
-    View("/store", figures, needs=("horizon", "last_position")),
-    View("/store/figures", samples, needs=("horizon", "last_position")),
-    View("/store/contents", contents, needs=_CONTENTS),
-    View("/store/retention", retention, needs=("list_retention",)),
-    View("/store/audit", audit, needs=("list_audit",)),
-    View("/store/checks", checks, needs=("applied_migrations",)),
+    *_TABS.values(),
+    View("/store/figures", samples, needs=_FIGURES),
     View("/store/verification", progress, needs=_VERIFY),
     View("/store/verify", ask_verify, needs=_VERIFY, asks=True),
     View("/store/verify", verify, needs=_VERIFY, action=True),

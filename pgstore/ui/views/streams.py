@@ -6,7 +6,6 @@ import msgspec
 from starlette.responses import Response
 
 from pgstore.ui import queries
-from pgstore.ui.console import Section
 from pgstore.ui.pages import Page, View
 from pgstore.ui.problems import Refusal
 from pgstore.ui.states import states_of
@@ -78,15 +77,13 @@ def _before(shown: list[Brief], stream: Stream, forward: bool) -> int | None:
     """The version at which the page before this one begins; None for the first page."""
     if not shown or stream.first_version is None or stream.version is None:
         return None
-    if forward:
-        first = shown[0].version
-        return max(first - _PAGE, stream.first_version) if first > stream.first_version else None
     first = shown[0].version
+    if forward:
+        return max(first - _PAGE, stream.first_version) if first > stream.first_version else None
     return min(first + _PAGE, stream.version) if first < stream.version else None
 
 
-SECTION = Section("Streams", "/streams", ("stream_statistics", "all_messages"))
 VIEWS = [
-    View("/streams", streams, needs=("stream_statistics", "all_messages")),
+    View("/streams", streams, needs=("stream_statistics", "all_messages"), title="Streams"),
     View("/stream", stream, needs=("stream_statistics", "read_stream")),
 ]

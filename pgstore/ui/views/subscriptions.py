@@ -1,17 +1,15 @@
 """Subscriptions: how far each is, its partitions, and charts of the last hour."""
 
 from contextlib import suppress
-from datetime import UTC, datetime
 
 import msgspec
 from starlette.responses import Response
 
 from pgstore.errors import StandbyError
 from pgstore.ui import operations, samples
-from pgstore.ui.console import Section
 from pgstore.ui.counting import Count, count_to_come
 from pgstore.ui.pages import Page, View
-from pgstore.ui.samples import INTERVAL, Place, Series, latest
+from pgstore.ui.samples import Place, Series, latest
 from pgstore.ui.sampling import keep_sampling
 from pgstore.ui.subscribed import (
     STATES,
@@ -28,9 +26,6 @@ from pgstore.ui.subscribed import (
 
 # A list of more subscriptions, or partitions, is cut off.
 _MOST = 200
-
-# The table beside a chart has a row for each minute.
-_EVERY = round(60 / INTERVAL)
 
 # Sentences after an action, by the word in the address.
 _DONE = {
@@ -54,12 +49,11 @@ async def subscriptions(page: Page) -> Response:
     for each in found[:_MOST]:
         series = kept.subscriptions.get(each.name)
         place = Place(each.name, 0, each.position, each.behind, each.seconds)
-        rates = series.column("rate") if series else []
         rows.append(
             {
                 "subscription": each,
                 "seconds": kept.seconds(place),
-                "rate": rates[-1] if rates else None,
+                "rate": series.last("rate") if series else None,
                 "line": line(series.column("behind")) if series else "",
                 "tally": tally(each.states),
             }
@@ -84,12 +78,7 @@ async def subscription(page: Page) -> Response:
     coming: dict[int, Count] = {}
     if page.may("read_matching"):
         with suppress(StandbyError):  # the horizon's card says so
-            coming = await count_to_come(
-                page.console,
-                found.filters,
-                (found.partitions, found.partition_by),
-                [(each.partition, each.checkpoint, each.behind) for each in partitions],
-            )
+            coming = await count_to_come(page.console, found, partitions)
     parked = None
     if page.may("count_parked"):
         parked = await page.console.value(operations.PARKED_COUNT, name)
@@ -111,9 +100,8 @@ async def subscription(page: Page) -> Response:
         failed=any(each.can_retry for each in partitions),
         parked=parked,
         horizon=await horizon_of(page),
-        series=list(series.rows(_EVERY)) if series else [],
+        series=series.minutes() if series else [],
         is_left_out=series is None and kept.left_out,
-        at=at,
         done=_DONE.get(page.text("done"), ""),
     )
 
@@ -126,11 +114,6 @@ def shown(partitions: list[Partition]) -> list[Partition]:
     return sorted(partitions, key=lambda each: (order[each.state], -each.behind))[:_MOST]
 
 
-def at(moment: float) -> datetime:
-    """The time of a sample."""
-    return datetime.fromtimestamp(moment, UTC)
-
-
 async def figures(page: Page) -> Response:
     """The samples of a subscription after a time, for its charts."""
     keep_sampling(page.console)
@@ -141,15 +124,14 @@ async def figures(page: Page) -> Response:
 def columns(page: Page, series: Series | None) -> Response:
     """Samples as JSON: a list for each figure."""
     after = (page.number("after", 0) or 0) / 1000
-    content = {} if series is None else {name: series.column(name, after) for name in series.names}
+    content = {} if series is None else series.columns(after)
     body = {"since": page.console.samples.started, "every": samples.INTERVAL, "columns": content}
     return Response(msgspec.json.encode(body), media_type="application/json")
 
 
 _NEEDS = ("list_subscriptions", "list_partitions")
-SECTION = Section("Subscriptions", "/subscriptions", _NEEDS)
 VIEWS = [
-    View("/subscriptions", subscriptions, needs=_NEEDS),
+    View("/subscriptions", subscriptions, needs=_NEEDS, title="Subscriptions"),
     View("/subscription", subscription, needs=_NEEDS),
     View("/subscription/figures", figures, needs=_NEEDS),
 ]

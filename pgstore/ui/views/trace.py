@@ -5,10 +5,8 @@ from uuid import UUID
 from starlette.responses import Response
 
 from pgstore._core.parameters import array
-from pgstore._core.text import printable
 from pgstore.ui import queries
 from pgstore.ui.causes import steps_of
-from pgstore.ui.console import Section
 from pgstore.ui.pages import Page, View
 from pgstore.ui.problems import Refusal
 from pgstore.ui.stored import Stored
@@ -18,8 +16,8 @@ _PAGE = 500
 
 async def trace(page: Page) -> Response:
     correlation, marked = page.text("correlation"), None
-    if given := page.text("message"):
-        (message,) = await _messages(page, [_uuid(given)]) or (None,)
+    if message_id := page.message_id("message"):
+        (message,) = await _messages(page, [message_id]) or (None,)
         if message is None:
             raise Refusal.of_absence("There is no such message", "No message has this id.")
         # A first message may have no correlation id: those that follow have its own id.
@@ -29,9 +27,7 @@ async def trace(page: Page) -> Response:
     if len(correlation.encode(errors="replace")) > 255:
         raise Refusal.of_argument("A correlation id has 255 bytes at most.")
     after = page.number("after", 0)
-    found: list[Stored] = await page.console.read(
-        Stored, queries.CORRELATED, correlation, after, _PAGE + 1
-    )
+    found = await page.console.read(Stored, queries.CORRELATED, correlation, after, _PAGE + 1)
     shown = found[:_PAGE]
     known = {each.message_id for each in shown}
     causes = {each.causation_id for each in shown if each.causation_id} - known
@@ -53,14 +49,6 @@ async def _messages(page: Page, ids: list[UUID]) -> list[Stored]:
     return await page.console.read(Stored, queries.BY_IDS, array(map(str, ids)))
 
 
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise Refusal.of_argument(f"{printable(text[:100])} is no message id.") from None
-
-
 _NEEDS = ("read_correlated", "get_messages")
 
-SECTION = Section("Trace", "/trace", _NEEDS)
-VIEWS = [View("/trace", trace, needs=_NEEDS)]
+VIEWS = [View("/trace", trace, needs=_NEEDS, title="Trace")]
