@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "429173d2dbf652a60dbe4e2ba86167cdc5272e6b79aa5600d8ce2ab49a360758"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "ccc8863c6c7a832fc65c650e71a073c86de6fc4a5f2786336ff50b406cddb9b8"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -179,6 +179,8 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 13) AS pgstore_pending 
 \ir functions/positions/position_before.sql
 \ir functions/positions/safe_position.sql
 \ir functions/positions/skip_positions.sql
+\ir functions/read/_last_version.sql
+\ir functions/read/_message_at.sql
 \ir functions/read/_range_of_all.sql
 \ir functions/read/_range_of_category.sql
 \ir functions/read/_range_of_several.sql

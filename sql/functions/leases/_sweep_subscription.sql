@@ -75,7 +75,7 @@ BEGIN
       FROM messages AS n
       WHERE tag IS NULL AND source.categories IS NULL AND n.global_position > from_position
         AND n.global_position <= to_position
-      ORDER BY n.global_position  -- as in _range_of_tags
+      ORDER BY n.global_position  -- as in _message_at
       OFFSET 0
     ) AS m
     LEFT JOIN LATERAL (
@@ -119,14 +119,7 @@ BEGIN
       END AS partition,
       m.global_position
     FROM message_tags AS t
-    CROSS JOIN LATERAL (
-      SELECT n.stream_id, n.global_position, n.type, n.metadata, n.tags
-      FROM messages AS n
-      -- As in _range_of_tags.
-      WHERE n.global_position >= t.global_position AND n.global_position <= t.global_position
-      ORDER BY n.global_position
-      LIMIT 1
-    ) AS m
+    CROSS JOIN LATERAL _message_at(t.global_position) AS m
     CROSS JOIN LATERAL (
       SELECT i.stream, i.category FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
     ) AS s

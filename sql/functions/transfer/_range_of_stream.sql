@@ -30,12 +30,7 @@ BEGIN ATOMIC
                 WHERE s.stream = _range_of_stream.stream COLLATE "C"
               ) THEN b.version
             END
-            FROM messages AS b
-            -- As in _range_of_tags.
-            WHERE b.global_position >= _range_of_stream.after_position
-              AND b.global_position <= _range_of_stream.after_position
-            ORDER BY b.global_position
-            LIMIT 1
+            FROM _message_at(_range_of_stream.after_position) AS b
           ),
           0
         )
