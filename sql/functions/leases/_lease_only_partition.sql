@@ -40,7 +40,10 @@ BEGIN
     WHEN source.types IS NULL AND source.stream_pattern IS NULL AND source.metadata IS NULL
       AND source.tags IS NULL
       THEN safe
-    ELSE _window_end(source, free.checkpoint, safe, 10000)
+    ELSE _window_of(
+      source.categories, free.checkpoint, safe, 10000,
+      CASE WHEN source.tags IS NOT NULL THEN _rarest_tag(source.tags, free.checkpoint) END
+    )
   END;
 
   IF free.stopped OR NOT _subscription_has(source, 0, free.checkpoint, to_position + 1) THEN
@@ -74,9 +77,9 @@ BEGIN
     END IF;
   END IF;
 
+  free.swept_position := greatest(free.swept_position, safe);
   RETURN NEXT _begin_lease(
-    source, free, _new_token(free.token), _lease_only_partition.worker, _lease_only_partition.lease,
-    greatest(free.swept_position, safe), 0
+    source, free, _lease_only_partition.worker, _lease_only_partition.lease
   );
 END
 $$;

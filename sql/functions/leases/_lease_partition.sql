@@ -61,10 +61,7 @@ BEGIN
     RETURN;
   END IF;
 
-  RETURN NEXT _begin_lease(
-    source, free, _new_token(free.token), _lease_partition.worker, _lease_partition.lease,
-    free.swept_position, 0
-  );
+  RETURN NEXT _begin_lease(source, free, _lease_partition.worker, _lease_partition.lease);
 END
 $$;
 
