@@ -47,25 +47,19 @@ BEGIN
     || coalesce(',"tags":' || to_json(r.tags)::text, '') || '}'
   FROM (
     -- Of these three, two are empty.
-    SELECT
-      a.message_id, a.stream, a.version, a.global_position, a.type, a.data, a.metadata,
-      a.added_at, a.tags
+    SELECT a.*
     FROM _range_of_all(after_position, up_to_position, max_count, NULL, NULL, NULL, NULL, 'stream')
       AS a
     WHERE export_messages.category IS NULL AND export_messages.stream IS NULL
     UNION ALL
-    SELECT
-      c.message_id, c.stream, c.version, c.global_position, c.type, c.data, c.metadata,
-      c.added_at, c.tags
+    SELECT c.*
     FROM _range_of_category(
       export_messages.category, after_position, up_to_position, max_count, NULL, NULL, NULL, NULL,
       'stream'
     ) AS c
     WHERE export_messages.category IS NOT NULL AND export_messages.stream IS NULL
     UNION ALL
-    SELECT
-      s.message_id, s.stream, s.version, s.global_position, s.type, s.data, s.metadata,
-      s.added_at, s.tags
+    SELECT s.*
     FROM _range_of_stream(export_messages.stream, after_position, up_to_position, max_count) AS s
     WHERE export_messages.stream IS NOT NULL
   ) AS r
