@@ -13,9 +13,7 @@ DECLARE
 BEGIN
   SELECT m.message_id, m.global_position, m.version, m.type, s.stream, s.category INTO newer
   FROM _message_at(_refuse_condition.global_position) AS m
-  CROSS JOIN LATERAL (
-    SELECT i.stream, i.category FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
-  ) AS s;
+  CROSS JOIN LATERAL _stream_of(m.stream_id) AS s;
   IF NOT FOUND THEN
     RAISE EXCEPTION USING
       ERRCODE = 'serialization_failure',

@@ -100,9 +100,7 @@ BEGIN
       leased.checkpoint, true, m.tags
     FROM parked_messages AS k
     CROSS JOIN LATERAL _message_at(k.global_position) AS m
-    CROSS JOIN LATERAL (
-      SELECT i.stream FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
-    ) AS s
+    CROSS JOIN LATERAL _stream_of(m.stream_id) AS s
     WHERE k.subscription_id = leased.subscription_id
       AND k.partition = fetch_batch.partition
       AND k.replay
@@ -147,9 +145,7 @@ BEGIN
           m.added_at, m.global_position, false, m.tags
         FROM unnest(work.positions[done + 1:done + wanted - found_count]) AS u (global_position)
         CROSS JOIN LATERAL _message_at(u.global_position) AS m
-        CROSS JOIN LATERAL (
-          SELECT i.stream, i.category FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
-        ) AS s
+        CROSS JOIN LATERAL _stream_of(m.stream_id) AS s
         WHERE (categories IS NULL OR s.category = ANY (categories))
           AND (metadata_filter IS NULL OR m.metadata @> metadata_filter)
           AND (leased.tags IS NULL OR m.tags @> leased.tags)

@@ -34,9 +34,7 @@ BEGIN
     k.parked_at, k.replay, k.error
   FROM parked_messages AS k
   LEFT JOIN LATERAL _message_at(k.global_position) AS m ON true
-  LEFT JOIN LATERAL (
-    SELECT i.stream FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
-  ) AS s ON true
+  LEFT JOIN LATERAL _stream_of(m.stream_id) AS s ON true
   WHERE k.subscription_id = source.subscription_id
   ORDER BY k.global_position;
 END

@@ -23,10 +23,7 @@ BEGIN ATOMIC
       m.added_at, m.tags,
       m.stream_id
     FROM messages AS m
-    -- LIMIT keeps this one look-up for each message, whatever the planner thinks of the sizes.
-    CROSS JOIN LATERAL (
-      SELECT i.stream FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
-    ) AS s
+    CROSS JOIN LATERAL _stream_of(m.stream_id) AS s
     WHERE m.global_position > _range_of_all.after_position
       AND m.global_position <= _range_of_all.up_to_position
       AND (_range_of_all.types IS NULL OR m.type = ANY (_range_of_all.types COLLATE "C"))

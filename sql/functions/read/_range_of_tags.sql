@@ -27,10 +27,7 @@ BEGIN ATOMIC
       m.stream_id, t.tag_key
     FROM message_tags AS t
     CROSS JOIN LATERAL _message_at(t.global_position) AS m
-    -- LIMIT as in _range_of_all.
-    CROSS JOIN LATERAL (
-      SELECT i.stream, i.category FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
-    ) AS s
+    CROSS JOIN LATERAL _stream_of(m.stream_id) AS s
     -- Rows are compared as in _range_of_category.
     WHERE (t.tag_key, t.global_position)
         > (_tag_key(_range_of_tags.tag), _range_of_tags.after_position)

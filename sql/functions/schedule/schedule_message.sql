@@ -70,9 +70,7 @@ BEGIN
     FROM (
       SELECT s.stream, m.version, m.global_position, m.type, m.data, m.metadata, m.tags
       FROM messages AS m
-      CROSS JOIN LATERAL (
-        SELECT i.stream FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
-      ) AS s
+      CROSS JOIN LATERAL _stream_of(m.stream_id) AS s
       WHERE m.message_id = new_id
       UNION ALL
       SELECT d.stream, 0, 0, d.type, d.data, d.metadata, d.tags

@@ -56,9 +56,7 @@ BEGIN
     m.tags, NULL::text
   FROM unnest(positions) WITH ORDINALITY AS f (global_position, n)
   CROSS JOIN LATERAL _message_at(f.global_position) AS m
-  CROSS JOIN LATERAL (
-    SELECT i.stream FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
-  ) AS s
+  CROSS JOIN LATERAL _stream_of(m.stream_id) AS s
   WHERE f.global_position > after_position
   ORDER BY f.n;
   decided_upon := safe || '+' || array_to_string(
