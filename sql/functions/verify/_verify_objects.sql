@@ -46,6 +46,7 @@ BEGIN
           ('messages', '{stream_id,version}', 'key'),
           ('messages', '{message_id}', 'key'),
           ('messages', '{category_key,global_position}', 'idx'),
+          ('message_tags', '{tag_key,global_position}', 'pkey'),
           ('subscriptions', '{subscription_id}', 'pkey'),
           ('subscriptions', '{subscription}', 'key'),
           ('subscription_partitions', '{subscription_id,partition}', 'pkey'),
