@@ -8,4 +8,4 @@ SET LOCAL lock_timeout = '3s';
 -- bodies of PL/pgSQL called them: the server refuses to drop what another function depends on.
 DROP FUNCTION IF EXISTS
   _begin_lease(subscriptions, subscription_partitions, bigint, text, interval, bigint, bigint),
-  _refuse_missing_index, _window_end;
+  _range_of_stream, _refuse_missing_index, _window_end;
