@@ -13,7 +13,7 @@ SET LOCAL client_min_messages = warning;
 SELECT
   set_config('pgstore.schema', :'schema', true) AS pgstore_schema,
   set_config('pgstore.manifest', $manifest$[
-    {"number": 0, "name": "functions, views and grants", "checksum": "429173d2dbf652a60dbe4e2ba86167cdc5272e6b79aa5600d8ce2ab49a360758"},
+    {"number": 0, "name": "functions, views and grants", "checksum": "cd48423a0881d60bb0b68783aeb1a518e97162e01594dc0866f6a9978ae05552"},
     {"number": 1, "name": "0001_messages", "checksum": "0476ed0aa070617e768883465bce0e271270ede31da6f4b28e7e7a5562d39104"},
     {"number": 2, "name": "0002_subscriptions", "checksum": "ee75df5a9bc3918184c118283c8e97d084b0b751f1b142e8b4f794145ac2855d"},
     {"number": 3, "name": "0003_operations", "checksum": "cdc0f3a9df8926b280409a468a6ab19b07a08c0288fbe5c59f3fb0859481aae1"},
@@ -96,7 +96,6 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 13) AS pgstore_pending 
 \ir functions/checks/_refuse_lock.sql
 \ir functions/checks/_refuse_message_ids.sql
 \ir functions/checks/_refuse_metadata.sql
-\ir functions/checks/_refuse_missing_index.sql
 \ir functions/checks/_refuse_moved.sql
 \ir functions/checks/_refuse_position.sql
 \ir functions/checks/_refuse_query.sql
@@ -146,7 +145,6 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 13) AS pgstore_pending 
 \ir functions/leases/_subscription_has.sql
 \ir functions/leases/_sweep_subscription.sql
 \ir functions/leases/_swept_position.sql
-\ir functions/leases/_window_end.sql
 \ir functions/leases/abandon_partition.sql
 \ir functions/leases/acknowledge.sql
 \ir functions/leases/begin_handling.sql
@@ -167,6 +165,7 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 13) AS pgstore_pending 
 \ir functions/monitoring/health.sql
 \ir functions/monitoring/list_stuck.sql
 \ir functions/monitoring/store_statistics.sql
+\ir functions/names/_stream_of.sql
 \ir functions/names/category.sql
 \ir functions/names/new_message_id.sql
 \ir functions/parked/_lock_parked.sql
@@ -179,6 +178,8 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 13) AS pgstore_pending 
 \ir functions/positions/position_before.sql
 \ir functions/positions/safe_position.sql
 \ir functions/positions/skip_positions.sql
+\ir functions/read/_last_version.sql
+\ir functions/read/_message_at.sql
 \ir functions/read/_range_of_all.sql
 \ir functions/read/_range_of_category.sql
 \ir functions/read/_range_of_several.sql
@@ -277,7 +278,6 @@ SELECT NOT EXISTS (SELECT FROM migrations WHERE number = 13) AS pgstore_pending 
 \ir functions/transfer/_import_places.sql
 \ir functions/transfer/_import_rest.sql
 \ir functions/transfer/_import_version.sql
-\ir functions/transfer/_range_of_stream.sql
 \ir functions/transfer/check_floors.sql
 \ir functions/transfer/check_messages.sql
 \ir functions/transfer/export_floors.sql

@@ -237,6 +237,13 @@ BREAKS: dict[str, tuple[list[str], str]] = {
         [UNIQUE.format("message_id")],
         "unique indexes are there and valid",
     ),
+    "a dropped key of tags": (
+        [
+            "ALTER TABLE STORE.message_tags"
+            " DROP CONSTRAINT message_tags_tag_key_global_position_pkey"
+        ],
+        "unique indexes are there and valid",
+    ),
     "an index that is not valid": (
         [
             "UPDATE pg_index SET indisvalid = false WHERE indexrelid ="

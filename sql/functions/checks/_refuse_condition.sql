@@ -12,18 +12,8 @@ DECLARE
   newer record;
 BEGIN
   SELECT m.message_id, m.global_position, m.version, m.type, s.stream, s.category INTO newer
-  FROM (
-    SELECT a.message_id, a.global_position, a.version, a.type, a.stream_id
-    FROM messages AS a
-    -- As in _range_of_tags.
-    WHERE a.global_position >= _refuse_condition.global_position
-      AND a.global_position <= _refuse_condition.global_position
-    ORDER BY a.global_position
-    LIMIT 1
-  ) AS m
-  CROSS JOIN LATERAL (
-    SELECT i.stream, i.category FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
-  ) AS s;
+  FROM _message_at(_refuse_condition.global_position) AS m
+  CROSS JOIN LATERAL _stream_of(m.stream_id) AS s;
   IF NOT FOUND THEN
     RAISE EXCEPTION USING
       ERRCODE = 'serialization_failure',

@@ -35,23 +35,11 @@ BEGIN
 
   PERFORM _refuse_tags(tags);
   SELECT
-    m.n - 1 AS index,
-    CASE
-      WHEN octet_length(m.stream) BETWEEN 1 AND 1000 IS NOT TRUE THEN 'stream'
-      WHEN m.version >= 1 IS NOT TRUE THEN 'version'
-      WHEN octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE THEN 'type'
-      WHEN m.data IS NULL OR _payload_problem(m.data) IS NOT NULL THEN 'data'
-      WHEN jsonb_typeof(m.metadata) <> 'object' OR _payload_problem(m.metadata) IS NOT NULL
-        THEN 'metadata'
-      WHEN m.message_id IS NULL THEN 'message_id'
-      WHEN _time_fits(m.added_at) IS NOT TRUE THEN 'added_at'
-      ELSE 'global_position'
-    END AS argument,
+    m.n - 1 AS index, r.argument, m.stream, m.version, m.type, m.added_at, m.global_position,
+    jsonb_typeof(m.metadata) AS metadata_type,
     CASE
       WHEN m.data IS NOT NULL THEN coalesce(_payload_problem(m.data), _payload_problem(m.metadata))
-    END AS problem,
-    m.stream, m.version, m.type, jsonb_typeof(m.metadata) AS metadata_type, m.added_at,
-    m.global_position
+    END AS problem
   INTO bad
   FROM unnest(
     streams, versions, types, data, metadata, message_ids, added_at, global_positions,
@@ -60,19 +48,21 @@ BEGIN
   ) WITH ORDINALITY AS m (
     stream, version, type, data, metadata, message_id, added_at, global_position, position_before, n
   )
-  WHERE m.n <= cardinality(streams)
-    AND (
-      octet_length(m.stream) BETWEEN 1 AND 1000 IS NOT TRUE
-      OR m.version >= 1 IS NOT TRUE
-      OR octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE
-      OR m.data IS NULL
-      OR jsonb_typeof(m.metadata) <> 'object'
-      OR _payload_problem(m.data) IS NOT NULL
-      OR _payload_problem(m.metadata) IS NOT NULL
-      OR m.message_id IS NULL
-      OR _time_fits(m.added_at) IS NOT TRUE
-      OR (global_positions IS NOT NULL AND m.global_position > m.position_before IS NOT TRUE)
-    )
+  CROSS JOIN LATERAL (
+    SELECT CASE
+      WHEN octet_length(m.stream) BETWEEN 1 AND 1000 IS NOT TRUE THEN 'stream'
+      WHEN m.version >= 1 IS NOT TRUE THEN 'version'
+      WHEN octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE THEN 'type'
+      WHEN m.data IS NULL OR _payload_problem(m.data) IS NOT NULL THEN 'data'
+      WHEN jsonb_typeof(m.metadata) <> 'object' OR _payload_problem(m.metadata) IS NOT NULL
+        THEN 'metadata'
+      WHEN m.message_id IS NULL THEN 'message_id'
+      WHEN _time_fits(m.added_at) IS NOT TRUE THEN 'added_at'
+      WHEN global_positions IS NOT NULL AND m.global_position > m.position_before IS NOT TRUE
+        THEN 'global_position'
+    END AS argument
+  ) AS r
+  WHERE m.n <= cardinality(streams) AND r.argument IS NOT NULL
   ORDER BY m.n
   LIMIT 1;
   IF FOUND THEN
@@ -91,13 +81,10 @@ BEGIN
           THEN 'must be between 0001-01-02 and 9999-12-30, in UTC'
         ELSE 'must be 1 or more, and more than that of the message before'
       END,
-      jsonb_build_object('index', bad.index) || CASE bad.argument
-        WHEN 'stream' THEN jsonb_build_object('stream', bad.stream)
-        WHEN 'version' THEN jsonb_build_object('version', bad.version)
-        WHEN 'type' THEN jsonb_build_object('type', bad.type)
-        WHEN 'added_at' THEN jsonb_build_object('added_at', bad.added_at)
-        WHEN 'global_position' THEN jsonb_build_object('global_position', bad.global_position)
-        ELSE '{}'
+      jsonb_build_object('index', bad.index) || CASE
+        -- Neither a payload nor an id that is missing.
+        WHEN bad.argument IN ('data', 'metadata', 'message_id') THEN '{}'
+        ELSE jsonb_build_object(bad.argument, to_jsonb(bad) -> bad.argument)
       END
     );
   END IF;

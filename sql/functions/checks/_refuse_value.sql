@@ -4,16 +4,10 @@ CREATE OR REPLACE FUNCTION _refuse_value(
   value jsonb
 )
 RETURNS void
-LANGUAGE plpgsql
+LANGUAGE sql
 STABLE
 PARALLEL SAFE
-SET search_path FROM CURRENT
-AS $$
-#variable_conflict use_column
-BEGIN
-  PERFORM _refuse_argument(argument, reason, jsonb_build_object(argument, value));
-END
-$$;
+RETURN _refuse_argument(argument, reason, jsonb_build_object(argument, value));
 
 COMMENT ON FUNCTION _refuse_value(text, text, jsonb) IS
 $$Internal: raise 22023 for an argument as _refuse_argument does, with its value in DETAIL.$$;

@@ -35,24 +35,21 @@ BEGIN
   END IF;
 
   SELECT
-    m.n - 1 AS index,
-    CASE
-      WHEN octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE THEN 'type'
-      WHEN m.data IS NULL OR _payload_problem(m.data) IS NOT NULL THEN 'data'
-      ELSE 'metadata'
-    END AS argument,
-    m.type,
-    jsonb_typeof(m.metadata) AS metadata_type,
+    m.n - 1 AS index, r.argument, m.type, jsonb_typeof(m.metadata) AS metadata_type,
     CASE
       WHEN m.data IS NOT NULL THEN coalesce(_payload_problem(m.data), _payload_problem(m.metadata))
     END AS problem
   INTO bad
   FROM unnest(types, data, metadata) WITH ORDINALITY AS m (type, data, metadata, n)
-  WHERE octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE
-    OR m.data IS NULL
-    OR jsonb_typeof(m.metadata) <> 'object'
-    OR _payload_problem(m.data) IS NOT NULL
-    OR _payload_problem(m.metadata) IS NOT NULL
+  CROSS JOIN LATERAL (
+    SELECT CASE
+      WHEN octet_length(m.type) BETWEEN 1 AND 255 IS NOT TRUE THEN 'type'
+      WHEN m.data IS NULL OR _payload_problem(m.data) IS NOT NULL THEN 'data'
+      WHEN jsonb_typeof(m.metadata) <> 'object' OR _payload_problem(m.metadata) IS NOT NULL
+        THEN 'metadata'
+    END AS argument
+  ) AS r
+  WHERE r.argument IS NOT NULL
   ORDER BY m.n
   LIMIT 1;
   IF FOUND THEN

@@ -1,11 +1,8 @@
 CREATE OR REPLACE FUNCTION _begin_lease(
   source subscriptions,
   free subscription_partitions,
-  token bigint,
   worker text,
-  lease interval,
-  swept_position bigint,
-  max_count bigint
+  lease interval
 )
 RETURNS subscription_partitions
 LANGUAGE plpgsql
@@ -25,15 +22,14 @@ BEGIN
   END IF;
   UPDATE subscription_partitions AS p
   SET
-    token = _begin_lease.token,
+    token = _new_token(free.token),
     worker = _begin_lease.worker,
     lease = _begin_lease.lease,
     leased_until = clock_timestamp() + _begin_lease.lease,
     -- The lease before, if it counts as a failure, has lasted longer than the pause would.
     retry_at = NULL,
-    swept_position = _begin_lease.swept_position,
+    swept_position = free.swept_position,
     leases = p.leases + 1,
-    batch_size = greatest(p.batch_size, least(max_count, 1000)),
     server_started_at = pg_postmaster_start_time()
   WHERE p.subscription_id = source.subscription_id AND p.partition = free.partition
   RETURNING p.* INTO leased;
@@ -41,9 +37,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION _begin_lease(
-  subscriptions, subscription_partitions, bigint, text, interval, bigint, bigint
-) IS
-$$Internal: lease a partition that the caller has locked and found free, for a worker that
-fetches max_count messages at once; return its row. A lease before that was neither given back nor
+COMMENT ON FUNCTION _begin_lease(subscriptions, subscription_partitions, text, interval) IS
+$$Internal: lease a partition that the caller has locked and found free, with the swept position
+that the caller has set in its row; return its row. A lease before that was neither given back nor
 failed is counted. If that stops the partition, the row has no token.$$;

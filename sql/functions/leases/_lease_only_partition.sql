@@ -40,7 +40,10 @@ BEGIN
     WHEN source.types IS NULL AND source.stream_pattern IS NULL AND source.metadata IS NULL
       AND source.tags IS NULL
       THEN safe
-    ELSE _window_end(source, free.checkpoint, safe, 10000)
+    ELSE _window_of(
+      source.categories, free.checkpoint, safe, 10000,
+      CASE WHEN source.tags IS NOT NULL THEN _rarest_tag(source.tags, free.checkpoint) END
+    )
   END;
 
   IF free.stopped OR NOT _subscription_has(source, 0, free.checkpoint, to_position + 1) THEN
@@ -68,22 +71,15 @@ BEGIN
         AND k.replay
         -- Messages that were deleted since cannot be handed out. Not EXISTS: for a join the planner
         -- may walk along all messages (tests/plans).
-        AND (
-          SELECT m.global_position
-          FROM messages AS m
-          -- As in _range_of_tags.
-          WHERE m.global_position >= k.global_position AND m.global_position <= k.global_position
-          ORDER BY m.global_position
-          LIMIT 1
-        ) IS NOT NULL
+        AND (SELECT m.global_position FROM _message_at(k.global_position) AS m) IS NOT NULL
     ) THEN
       RETURN;
     END IF;
   END IF;
 
+  free.swept_position := greatest(free.swept_position, safe);
   RETURN NEXT _begin_lease(
-    source, free, _new_token(free.token), _lease_only_partition.worker, _lease_only_partition.lease,
-    greatest(free.swept_position, safe), 0
+    source, free, _lease_only_partition.worker, _lease_only_partition.lease
   );
 END
 $$;

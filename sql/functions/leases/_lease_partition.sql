@@ -46,14 +46,7 @@ BEGIN
         AND k.replay
         -- Messages that were deleted since cannot be handed out. Not EXISTS: for a join the planner
         -- may walk along all messages (tests/plans).
-        AND (
-          SELECT m.global_position
-          FROM messages AS m
-          -- As in _range_of_tags.
-          WHERE m.global_position >= k.global_position AND m.global_position <= k.global_position
-          ORDER BY m.global_position
-          LIMIT 1
-        ) IS NOT NULL
+        AND (SELECT m.global_position FROM _message_at(k.global_position) AS m) IS NOT NULL
     LOOP
       SELECT p.* INTO free
       FROM subscription_partitions AS p
@@ -68,10 +61,7 @@ BEGIN
     RETURN;
   END IF;
 
-  RETURN NEXT _begin_lease(
-    source, free, _new_token(free.token), _lease_partition.worker, _lease_partition.lease,
-    free.swept_position, 0
-  );
+  RETURN NEXT _begin_lease(source, free, _lease_partition.worker, _lease_partition.lease);
 END
 $$;
 

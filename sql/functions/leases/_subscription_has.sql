@@ -34,11 +34,7 @@ BEGIN
         AND (
           SELECT (source.metadata IS NULL OR m.metadata @> source.metadata)
             AND (source.tags IS NULL OR m.tags @> source.tags)
-          FROM messages AS m
-          -- As in _range_of_tags.
-          WHERE m.global_position >= u.global_position AND m.global_position <= u.global_position
-          ORDER BY m.global_position
-          LIMIT 1
+          FROM _message_at(u.global_position) AS m
         )
     );
   ELSIF source.tags IS NOT NULL THEN

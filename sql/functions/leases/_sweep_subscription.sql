@@ -49,16 +49,17 @@ BEGIN
       WHERE p.subscription_id = h.subscription_id AND p.partition = h.partition
     );
 
-  to_position := _window_end(
-    source, from_position, safe, least(10000 * source.partitions, 100000)
+  IF source.tags IS NOT NULL THEN
+    tag := _rarest_tag(source.tags, from_position);
+  END IF;
+  to_position := _window_of(
+    source.categories, from_position, safe, least(10000 * source.partitions, 100000), tag
   );
   -- The look-up of its stream costs more than the rest of a message. That another category with
   -- the same key is none of these, fetch_batch sees.
   by_stream := source.partition_by = 'stream';
-  named := NOT by_stream OR source.stream_pattern IS NOT NULL;
-  IF source.tags IS NOT NULL THEN
-    tag := _rarest_tag(source.tags, from_position);
-  END IF;
+  named := NOT by_stream OR source.stream_pattern IS NOT NULL
+    OR tag IS NOT NULL AND source.categories IS NOT NULL;
   -- Exactly one branch of the UNION returns rows: the subscription has tags, or categories, or
   -- neither.
   WITH found AS (
@@ -71,72 +72,44 @@ BEGIN
       END AS partition,
       m.global_position
     FROM (
-      SELECT n.stream_id, n.global_position, n.type, n.metadata
-      FROM messages AS n
-      WHERE tag IS NULL AND source.categories IS NULL AND n.global_position > from_position
-        AND n.global_position <= to_position
-      ORDER BY n.global_position  -- as in _range_of_tags
-      OFFSET 0
+      (
+        SELECT n.stream_id, n.global_position, n.type, n.metadata
+        FROM messages AS n
+        WHERE tag IS NULL AND source.categories IS NULL AND n.global_position > from_position
+          AND n.global_position <= to_position
+        ORDER BY n.global_position  -- as in _message_at
+        OFFSET 0
+      )
+      UNION ALL
+      SELECT o.stream_id, o.global_position, o.type, o.metadata
+      FROM unnest(source.categories) AS c (category)
+      CROSS JOIN LATERAL (
+        SELECT n.stream_id, n.global_position, n.type, n.metadata
+        FROM messages AS n
+        WHERE (n.category_key, n.global_position) > (_category_key(c.category), from_position)
+          AND (n.category_key, n.global_position) <= (_category_key(c.category), to_position)
+        ORDER BY n.category_key, n.global_position
+        OFFSET 0
+      ) AS o
+      WHERE tag IS NULL
+      UNION ALL
+      SELECT o.stream_id, o.global_position, o.type, o.metadata
+      FROM message_tags AS t
+      CROSS JOIN LATERAL _message_at(t.global_position) AS o
+      WHERE (t.tag_key, t.global_position) > (_tag_key(tag), from_position)
+        AND (t.tag_key, t.global_position) <= (_tag_key(tag), to_position)
+        AND o.tags @> source.tags
     ) AS m
     LEFT JOIN LATERAL (
-      SELECT i.stream FROM streams AS i WHERE named AND i.stream_id = m.stream_id LIMIT 1
+      SELECT i.stream, i.category
+      FROM streams AS i
+      WHERE named AND i.stream_id = m.stream_id
+      LIMIT 1
     ) AS s ON true
     WHERE (source.types IS NULL OR m.type = ANY (source.types))
       AND (source.metadata IS NULL OR m.metadata @> source.metadata)
       AND (source.stream_pattern IS NULL OR s.stream LIKE source.stream_pattern)
-    UNION ALL
-    SELECT
-      CASE
-        WHEN by_stream THEN _stream_partition(m.stream_id, source.partitions)
-        ELSE _partition_of(
-          m.stream_id, s.stream, m.metadata, source.partitions, source.partition_by
-        )
-      END AS partition,
-      m.global_position
-    FROM unnest(source.categories) AS c (category)
-    CROSS JOIN LATERAL (
-      SELECT n.stream_id, n.global_position, n.type, n.metadata
-      FROM messages AS n
-      WHERE (n.category_key, n.global_position) > (_category_key(c.category), from_position)
-        AND (n.category_key, n.global_position) <= (_category_key(c.category), to_position)
-      ORDER BY n.category_key, n.global_position
-      OFFSET 0
-    ) AS m
-    LEFT JOIN LATERAL (
-      SELECT i.stream FROM streams AS i WHERE named AND i.stream_id = m.stream_id LIMIT 1
-    ) AS s ON true
-    WHERE tag IS NULL
-      AND (source.types IS NULL OR m.type = ANY (source.types))
-      AND (source.metadata IS NULL OR m.metadata @> source.metadata)
-      AND (source.stream_pattern IS NULL OR s.stream LIKE source.stream_pattern)
-    UNION ALL
-    SELECT
-      CASE
-        WHEN by_stream THEN _stream_partition(m.stream_id, source.partitions)
-        ELSE _partition_of(
-          m.stream_id, s.stream, m.metadata, source.partitions, source.partition_by
-        )
-      END AS partition,
-      m.global_position
-    FROM message_tags AS t
-    CROSS JOIN LATERAL (
-      SELECT n.stream_id, n.global_position, n.type, n.metadata, n.tags
-      FROM messages AS n
-      -- As in _range_of_tags.
-      WHERE n.global_position >= t.global_position AND n.global_position <= t.global_position
-      ORDER BY n.global_position
-      LIMIT 1
-    ) AS m
-    CROSS JOIN LATERAL (
-      SELECT i.stream, i.category FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
-    ) AS s
-    WHERE (t.tag_key, t.global_position) > (_tag_key(tag), from_position)
-      AND (t.tag_key, t.global_position) <= (_tag_key(tag), to_position)
-      AND m.tags @> source.tags
-      AND (source.categories IS NULL OR s.category = ANY (source.categories))
-      AND (source.types IS NULL OR m.type = ANY (source.types))
-      AND (source.metadata IS NULL OR m.metadata @> source.metadata)
-      AND (source.stream_pattern IS NULL OR s.stream LIKE source.stream_pattern)
+      AND (tag IS NULL OR source.categories IS NULL OR s.category = ANY (source.categories))
   ),
   listed AS (
     INSERT INTO subscription_work (subscription_id, partition, last_position, positions)

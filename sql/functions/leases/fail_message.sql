@@ -45,14 +45,7 @@ BEGIN
   SET
     attempts = k.attempts + 1,
     -- An error may quote its message: of one that was deleted meanwhile nothing is kept.
-    error = (
-      SELECT told
-      FROM messages AS m
-      -- As in _range_of_tags.
-      WHERE m.global_position >= k.global_position AND m.global_position <= k.global_position
-      ORDER BY m.global_position
-      LIMIT 1
-    ),
+    error = (SELECT told FROM _message_at(k.global_position)),
     replay = false
   WHERE k.subscription_id = source.subscription_id
     AND k.global_position = fail_message.global_position
@@ -72,12 +65,7 @@ BEGIN
       SELECT
         (source.metadata IS NULL OR m.metadata @> source.metadata)
         AND (source.tags IS NULL OR m.tags @> source.tags)
-      FROM messages AS m
-      -- As in _range_of_tags.
-      WHERE m.global_position >= fail_message.global_position
-        AND m.global_position <= fail_message.global_position
-      ORDER BY m.global_position
-      LIMIT 1
+      FROM _message_at(fail_message.global_position) AS m
     ) IS NOT TRUE THEN
       -- It was deleted or redacted meanwhile: there is nothing to try again.
       PERFORM release_partition(subscription, partition, token);

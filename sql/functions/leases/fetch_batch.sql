@@ -99,20 +99,8 @@ BEGIN
       m.added_at,
       leased.checkpoint, true, m.tags
     FROM parked_messages AS k
-    -- LIMIT keeps these look-ups, whatever the planner thinks of the sizes.
-    CROSS JOIN LATERAL (
-      SELECT
-        i.message_id, i.stream_id, i.version, i.global_position, i.type, i.data, i.metadata,
-        i.added_at, i.tags
-      FROM messages AS i
-      -- As in _range_of_tags.
-      WHERE i.global_position >= k.global_position AND i.global_position <= k.global_position
-      ORDER BY i.global_position
-      LIMIT 1
-    ) AS m
-    CROSS JOIN LATERAL (
-      SELECT i.stream FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
-    ) AS s
+    CROSS JOIN LATERAL _message_at(k.global_position) AS m
+    CROSS JOIN LATERAL _stream_of(m.stream_id) AS s
     WHERE k.subscription_id = leased.subscription_id
       AND k.partition = fetch_batch.partition
       AND k.replay
@@ -156,19 +144,8 @@ BEGIN
           m.message_id, s.stream, m.version, m.global_position, m.type, m.data, m.metadata,
           m.added_at, m.global_position, false, m.tags
         FROM unnest(work.positions[done + 1:done + wanted - found_count]) AS u (global_position)
-        CROSS JOIN LATERAL (
-          SELECT
-            i.message_id, i.stream_id, i.version, i.global_position, i.type, i.data, i.metadata,
-            i.added_at, i.tags
-          FROM messages AS i
-          -- As in _range_of_tags.
-          WHERE i.global_position >= u.global_position AND i.global_position <= u.global_position
-          ORDER BY i.global_position
-          LIMIT 1
-        ) AS m
-        CROSS JOIN LATERAL (
-          SELECT i.stream, i.category FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
-        ) AS s
+        CROSS JOIN LATERAL _message_at(u.global_position) AS m
+        CROSS JOIN LATERAL _stream_of(m.stream_id) AS s
         WHERE (categories IS NULL OR s.category = ANY (categories))
           AND (metadata_filter IS NULL OR m.metadata @> metadata_filter)
           AND (leased.tags IS NULL OR m.tags @> leased.tags)

@@ -26,14 +26,7 @@ BEGIN
     AND (replay_parked.global_position IS NULL
       OR k.global_position = replay_parked.global_position)
     -- Not EXISTS: for a join the planner may walk along all messages (tests/plans).
-    AND (
-      SELECT m.global_position
-      FROM messages AS m
-      -- As in _range_of_tags.
-      WHERE m.global_position >= k.global_position AND m.global_position <= k.global_position
-      ORDER BY m.global_position
-      LIMIT 1
-    ) IS NOT NULL;
+    AND (SELECT m.global_position FROM _message_at(k.global_position) AS m) IS NOT NULL;
   GET DIAGNOSTICS marked = ROW_COUNT;
   PERFORM _notify_sleepers();
   RETURN marked;

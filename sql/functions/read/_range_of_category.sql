@@ -24,10 +24,7 @@ BEGIN ATOMIC
       m.added_at, m.tags,
       m.stream_id, m.category_key
     FROM messages AS m
-    -- LIMIT keeps this one look-up for each message, whatever the planner thinks of the sizes.
-    CROSS JOIN LATERAL (
-      SELECT i.stream, i.category FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
-    ) AS s
+    CROSS JOIN LATERAL _stream_of(m.stream_id) AS s
     -- Rows are compared, and ordered by both, because only the category's index can do that: for a
     -- plain range the planner may walk along all messages (tests/plans).
     WHERE (m.category_key, m.global_position)

@@ -15,23 +15,16 @@ LANGUAGE sql
 STABLE
 PARALLEL SAFE
 BEGIN ATOMIC
-  SELECT
-    r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
-    r.tags
+  SELECT r.*
   FROM (
     SELECT DISTINCT u.category COLLATE "C" AS category
     FROM unnest(_range_of_several.categories) AS u (category)
   ) AS c
-  CROSS JOIN LATERAL (
-    SELECT
-      o.message_id, o.stream, o.version, o.global_position, o.type, o.data, o.metadata,
-      o.added_at, o.tags
-    FROM _range_of_category(
-      c.category, _range_of_several.after_position, _range_of_several.up_to_position,
-      _range_of_several.max_count, _range_of_several.types, _range_of_several.stream_pattern,
-      _range_of_several.partition, _range_of_several.partitions,
-      _range_of_several.partition_by, _range_of_several.metadata
-    ) AS o
+  CROSS JOIN LATERAL _range_of_category(
+    c.category, _range_of_several.after_position, _range_of_several.up_to_position,
+    _range_of_several.max_count, _range_of_several.types, _range_of_several.stream_pattern,
+    _range_of_several.partition, _range_of_several.partitions, _range_of_several.partition_by,
+    _range_of_several.metadata
   ) AS r
   ORDER BY r.global_position
   LIMIT _range_of_several.max_count;

@@ -26,20 +26,8 @@ BEGIN ATOMIC
       m.added_at, m.tags,
       m.stream_id, t.tag_key
     FROM message_tags AS t
-    -- LIMIT keeps these one look-up for each message, whatever the planner thinks of the sizes. A
-    -- range in order, because only the key's index has that order: for = the planner may skip along
-    -- the index of categories (tests/plans).
-    CROSS JOIN LATERAL (
-      SELECT
-        a.message_id, a.stream_id, a.version, a.type, a.data, a.metadata, a.added_at, a.tags
-      FROM messages AS a
-      WHERE a.global_position >= t.global_position AND a.global_position <= t.global_position
-      ORDER BY a.global_position
-      LIMIT 1
-    ) AS m
-    CROSS JOIN LATERAL (
-      SELECT i.stream, i.category FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
-    ) AS s
+    CROSS JOIN LATERAL _message_at(t.global_position) AS m
+    CROSS JOIN LATERAL _stream_of(m.stream_id) AS s
     -- Rows are compared as in _range_of_category.
     WHERE (t.tag_key, t.global_position)
         > (_tag_key(_range_of_tags.tag), _range_of_tags.after_position)

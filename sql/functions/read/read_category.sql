@@ -23,9 +23,7 @@ BEGIN
     PERFORM _refuse_value('category', 'must be the name of a category', to_jsonb(category));
   END IF;
   RETURN QUERY
-  SELECT
-    r.message_id, r.stream, r.version, r.global_position, r.type, r.data, r.metadata, r.added_at,
-    r.tags
+  SELECT r.*
   FROM read_all(
     after_position, max_count, types, ARRAY[category], stream_pattern, partition, partitions,
     partition_by, up_to_position

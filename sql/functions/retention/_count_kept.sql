@@ -33,9 +33,7 @@ BEGIN
   RETURN (
     SELECT m.global_position
     FROM messages AS m
-    CROSS JOIN LATERAL (
-      SELECT i.category FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
-    ) AS s
+    CROSS JOIN LATERAL _stream_of(m.stream_id) AS s
     WHERE (m.category_key, m.global_position)
         > (_category_key(policy.category), policy.reached_position)
       AND (m.category_key, m.global_position) <= (_category_key(policy.category), safe)

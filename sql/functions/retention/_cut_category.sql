@@ -34,9 +34,7 @@ BEGIN
       m.added_at < expires_before OR coalesce(m.global_position <= policy.keep_after, false)
         AS expired
     FROM messages AS m
-    CROSS JOIN LATERAL (
-      SELECT i.stream, i.category FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
-    ) AS s
+    CROSS JOIN LATERAL _stream_of(m.stream_id) AS s
     -- Rows are compared as in _range_of_category.
     WHERE (m.category_key, m.global_position)
         > (_category_key(policy.category), policy.reached_position)

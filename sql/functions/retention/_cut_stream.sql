@@ -26,16 +26,9 @@ BEGIN
   -- Before the rows of _forget_errors: an import that waits for these tables has others wait behind
   -- it, and may itself wait for a handler that waits for one of these rows.
   LOCK TABLE messages, streams IN ROW EXCLUSIVE MODE;
-  -- LIMIT makes this one look-up for each error that is kept.
   SELECT array_agg(DISTINCT e.global_position) INTO failed
   FROM _kept_errors() AS e
-  CROSS JOIN LATERAL (
-    SELECT a.stream_id, a.version FROM messages AS a
-    -- As in _range_of_tags.
-    WHERE a.global_position >= e.global_position AND a.global_position <= e.global_position
-    ORDER BY a.global_position
-    LIMIT 1
-  ) AS m
+  CROSS JOIN LATERAL _message_at(e.global_position) AS m
   WHERE m.stream_id = _cut_stream.stream_id AND m.version BETWEEN from_version AND to_version;
   PERFORM _forget_errors(failed);
   WITH gone AS (

@@ -24,13 +24,7 @@ BEGIN
   SELECT s.stream_id, s.floor, coalesce(l.version, s.floor)
   INTO _lock_stream.stream_id, _lock_stream.floor, _lock_stream.version
   FROM streams AS s
-  LEFT JOIN LATERAL (
-    SELECT m.version
-    FROM messages AS m
-    WHERE m.stream_id = s.stream_id
-    ORDER BY m.version DESC
-    LIMIT 1
-  ) AS l ON true
+  LEFT JOIN LATERAL _last_version(s.stream_id) AS l (version) ON true
   -- A closed store raises here: another stream, or another version, may be at its new place.
   WHERE _is_open() AND s.stream = _lock_stream.stream COLLATE "C";
   IF NOT FOUND THEN

@@ -44,13 +44,7 @@ BEGIN
   WITH ends AS MATERIALIZED (
     SELECT s.stream_id, s.floor, l.version
     FROM streams AS s
-    CROSS JOIN LATERAL (
-      SELECT m.version
-      FROM messages AS m
-      WHERE m.stream_id = s.stream_id
-      ORDER BY m.version DESC
-      LIMIT 1
-    ) AS l
+    CROSS JOIN LATERAL _last_version(s.stream_id) AS l (version)
   ),
   raised AS (
     UPDATE streams AS s

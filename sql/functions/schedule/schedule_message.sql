@@ -60,26 +60,20 @@ BEGIN
       END IF;
     END IF;
 
-    SELECT u.stream, u.version, u.global_position, u.same INTO other
+    SELECT
+      u.stream, u.version, u.global_position,
+      u.stream = schedule_message.stream COLLATE "C"
+        AND u.type = schedule_message.type COLLATE "C" AND u.data = schedule_message.data
+        AND _same_metadata(u.metadata, schedule_message.metadata)
+        AND u.tags IS NOT DISTINCT FROM schedule_message.tags AS same
+    INTO other
     FROM (
-      SELECT
-        s.stream, m.version, m.global_position,
-        s.stream = schedule_message.stream COLLATE "C"
-          AND m.type = schedule_message.type COLLATE "C" AND m.data = schedule_message.data
-          AND _same_metadata(m.metadata, schedule_message.metadata)
-          AND m.tags IS NOT DISTINCT FROM schedule_message.tags AS same
+      SELECT s.stream, m.version, m.global_position, m.type, m.data, m.metadata, m.tags
       FROM messages AS m
-      CROSS JOIN LATERAL (
-        SELECT i.stream FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
-      ) AS s
+      CROSS JOIN LATERAL _stream_of(m.stream_id) AS s
       WHERE m.message_id = new_id
       UNION ALL
-      SELECT
-        d.stream, 0, 0,
-        d.stream = schedule_message.stream COLLATE "C"
-          AND d.type = schedule_message.type COLLATE "C" AND d.data = schedule_message.data
-          AND _same_metadata(d.metadata, schedule_message.metadata)
-          AND d.tags IS NOT DISTINCT FROM schedule_message.tags
+      SELECT d.stream, 0, 0, d.type, d.data, d.metadata, d.tags
       FROM scheduled_messages AS d
       WHERE d.message_id = new_id
     ) AS u

@@ -51,13 +51,7 @@ BEGIN
     s.stream_id, save_snapshot.code_version, save_snapshot.version, clock_timestamp(),
     save_snapshot.snapshot, save_snapshot.state
   FROM streams AS s
-  LEFT JOIN LATERAL (
-    SELECT m.version
-    FROM messages AS m
-    WHERE m.stream_id = s.stream_id
-    ORDER BY m.version DESC
-    LIMIT 1
-  ) AS l ON true
+  LEFT JOIN LATERAL _last_version(s.stream_id) AS l (version) ON true
   WHERE s.stream = save_snapshot.stream COLLATE "C"
     AND save_snapshot.changes = coalesce(
       (SELECT c.changes FROM stream_changes AS c WHERE c.stream_id = s.stream_id), 0

@@ -100,11 +100,7 @@ BEGIN
         (SELECT s.stream FROM streams AS s WHERE s.stream_id = m.stream_id),
         m.metadata, source.next_partitions, source.partition_by
       )
-      FROM messages AS m
-      -- As in _range_of_tags.
-      WHERE m.global_position >= k.global_position AND m.global_position <= k.global_position
-      ORDER BY m.global_position
-      LIMIT 1
+      FROM _message_at(k.global_position) AS m
     ),
     k.partition
   )

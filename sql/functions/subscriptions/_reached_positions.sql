@@ -6,15 +6,10 @@ RETURNS TABLE (
   partition bigint,
   reached bigint
 )
-LANGUAGE plpgsql
+LANGUAGE sql
 STABLE
 PARALLEL SAFE
-SET search_path FROM CURRENT
-SET jit = off
-AS $$
-#variable_conflict use_column
-BEGIN
-  RETURN QUERY
+BEGIN ATOMIC
   SELECT
     p.partition,
     CASE
@@ -24,8 +19,7 @@ BEGIN
   FROM subscription_partitions AS p
   LEFT JOIN subscription_heads AS h USING (subscription_id, partition)
   WHERE p.subscription_id = _reached_positions.subscription_id;
-END
-$$;
+END;
 
 COMMENT ON FUNCTION _reached_positions(bigint, bigint) IS
 $$Internal: return the position up to which each partition has handled everything: its checkpoint,

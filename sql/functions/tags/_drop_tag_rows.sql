@@ -24,7 +24,7 @@ BEGIN
       CROSS JOIN LATERAL (
         SELECT i.ctid
         FROM message_tags AS i
-        -- As in _range_of_tags.
+        -- As in _message_at.
         WHERE (i.tag_key, i.global_position) >= (k.tag_key, k.global_position)
           AND (i.tag_key, i.global_position) <= (k.tag_key, k.global_position)
         ORDER BY i.tag_key, i.global_position

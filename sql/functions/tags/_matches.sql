@@ -15,15 +15,7 @@ BEGIN ATOMIC
   CROSS JOIN LATERAL (
     SELECT t.global_position
     FROM message_tags AS t
-    -- LIMIT keeps this one look-up for each message, and the range in order keeps it in the key's
-    -- index, as in _range_of_tags.
-    CROSS JOIN LATERAL (
-      SELECT a.tags, a.type
-      FROM messages AS a
-      WHERE a.global_position >= t.global_position AND a.global_position <= t.global_position
-      ORDER BY a.global_position
-      LIMIT 1
-    ) AS m
+    CROSS JOIN LATERAL _message_at(t.global_position) AS m
     -- Rows are compared as in _range_of_category.
     WHERE (t.tag_key, t.global_position)
         > (_tag_key(i.item -> 'tags' ->> 0), _matches.after_position)

@@ -55,19 +55,8 @@ BEGIN
     m.message_id, s.stream, m.version, m.global_position, m.type, m.data, m.metadata, m.added_at,
     m.tags, NULL::text
   FROM unnest(positions) WITH ORDINALITY AS f (global_position, n)
-  CROSS JOIN LATERAL (
-    SELECT
-      a.message_id, a.stream_id, a.version, a.global_position, a.type, a.data, a.metadata,
-      a.added_at, a.tags
-    FROM messages AS a
-    -- As in _range_of_tags.
-    WHERE a.global_position >= f.global_position AND a.global_position <= f.global_position
-    ORDER BY a.global_position
-    LIMIT 1
-  ) AS m
-  CROSS JOIN LATERAL (
-    SELECT i.stream FROM streams AS i WHERE i.stream_id = m.stream_id LIMIT 1
-  ) AS s
+  CROSS JOIN LATERAL _message_at(f.global_position) AS m
+  CROSS JOIN LATERAL _stream_of(m.stream_id) AS s
   WHERE f.global_position > after_position
   ORDER BY f.n;
   decided_upon := safe || '+' || array_to_string(

@@ -26,16 +26,7 @@ BEGIN
       count(*) FILTER (
         WHERE g.version <> 1 + CASE
           WHEN g.version_before IS NOT NULL THEN g.version_before
-          ELSE greatest(
-            s.floor,
-            (
-              SELECT m.version
-              FROM messages AS m
-              WHERE m.stream_id = s.stream_id
-              ORDER BY m.version DESC
-              LIMIT 1
-            )
-          )
+          ELSE greatest(s.floor, (SELECT l.version FROM _last_version(s.stream_id) AS l (version)))
         END
       ),
       array_agg(g.stream ORDER BY g.n) FILTER (

@@ -13,16 +13,7 @@ BEGIN ATOMIC
   SELECT
     s.stream_id,
     s.category_key,
-    greatest(
-      s.floor,
-      (
-        SELECT m.version
-        FROM messages AS m
-        WHERE m.stream_id = s.stream_id
-        ORDER BY m.version DESC
-        LIMIT 1
-      )
-    )
+    greatest(s.floor, (SELECT l.version FROM _last_version(s.stream_id) AS l (version)))
   FROM streams AS s
   WHERE s.stream = _import_version.stream COLLATE "C"
   LIMIT 1;

@@ -23,6 +23,9 @@ SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
+DECLARE
+  source_id bigint;
+  from_version bigint;
 BEGIN
   PERFORM _refuse_stranger('export_messages');
   IF (after_position >= 0) IS NOT TRUE THEN
@@ -31,6 +34,16 @@ BEGIN
     PERFORM _refuse_value('up_to_position', 'must be 0 or more', to_jsonb(up_to_position));
   ELSIF (max_count >= 1) IS NOT TRUE THEN
     PERFORM _refuse_value('max_count', 'must be 1 or more', to_jsonb(max_count));
+  END IF;
+
+  IF stream IS NOT NULL THEN
+    SELECT s.stream_id INTO source_id
+    FROM streams AS s
+    WHERE s.stream = export_messages.stream COLLATE "C";
+    -- Where the page before ended: its last message is at after_position.
+    SELECT m.version INTO from_version
+    FROM _message_at(after_position) AS m
+    WHERE m.stream_id = source_id;
   END IF;
 
   RETURN QUERY
@@ -47,27 +60,38 @@ BEGIN
     || coalesce(',"tags":' || to_json(r.tags)::text, '') || '}'
   FROM (
     -- Of these three, two are empty.
-    SELECT
-      a.message_id, a.stream, a.version, a.global_position, a.type, a.data, a.metadata,
-      a.added_at, a.tags
+    SELECT a.*
     FROM _range_of_all(after_position, up_to_position, max_count, NULL, NULL, NULL, NULL, 'stream')
       AS a
     WHERE export_messages.category IS NULL AND export_messages.stream IS NULL
     UNION ALL
-    SELECT
-      c.message_id, c.stream, c.version, c.global_position, c.type, c.data, c.metadata,
-      c.added_at, c.tags
+    SELECT c.*
     FROM _range_of_category(
       export_messages.category, after_position, up_to_position, max_count, NULL, NULL, NULL, NULL,
       'stream'
     ) AS c
     WHERE export_messages.category IS NOT NULL AND export_messages.stream IS NULL
     UNION ALL
-    SELECT
-      s.message_id, s.stream, s.version, s.global_position, s.type, s.data, s.metadata,
-      s.added_at, s.tags
-    FROM _range_of_stream(export_messages.stream, after_position, up_to_position, max_count) AS s
-    WHERE export_messages.stream IS NOT NULL
+    (
+      SELECT
+        s.message_id, export_messages.stream, s.version, s.global_position, s.type, s.data,
+        s.metadata, s.added_at, s.tags
+      FROM (
+        SELECT
+          m.message_id, m.stream_id, m.version, m.global_position, m.type, m.data, m.metadata,
+          m.added_at, m.tags
+        FROM messages AS m
+        -- Rows are compared as in _range_of_category.
+        WHERE (m.stream_id, m.version) > (source_id, coalesce(from_version, 0))
+          AND (m.stream_id, m.version) <= (source_id, 9223372036854775807)
+        ORDER BY m.stream_id, m.version
+        -- Otherwise the planner may walk along all positions between the two.
+        OFFSET 0
+      ) AS s
+      WHERE s.global_position > after_position AND s.global_position <= up_to_position
+      ORDER BY s.stream_id, s.version
+      LIMIT max_count
+    )
   ) AS r
   WHERE _is_open();
 END

@@ -52,7 +52,7 @@ BEGIN
     FROM messages AS m
     LEFT JOIN LATERAL (
       SELECT a.ctid FROM messages AS a
-      -- As in _range_of_tags: otherwise another index could be tested twice, and this one never.
+      -- As in _message_at: otherwise another index could be tested twice, and this one never.
       WHERE a.global_position >= m.global_position AND a.global_position <= m.global_position
       ORDER BY a.global_position
       LIMIT 1

@@ -35,48 +35,37 @@ BEGIN
           ) = e.columns
       ) AS wrong
     FROM (
-      VALUES
-        ('streams_stream_id_pkey', true, '{stream_id}'::text[]),
-        ('streams_stream_key', true, '{stream}'),
-        ('messages_global_position_pkey', true, '{global_position}'),
-        ('messages_stream_id_version_key', true, '{stream_id,version}'),
-        ('messages_message_id_key', true, '{message_id}'),
-        ('messages_category_key_global_position_idx', false, '{category_key,global_position}'),
-        ('subscriptions_subscription_id_pkey', true, '{subscription_id}'),
-        ('subscriptions_subscription_key', true, '{subscription}'),
-        (
-          'subscription_partitions_subscription_id_partition_pkey', true,
-          '{subscription_id,partition}'
-        ),
-        ('subscription_sweeps_subscription_id_pkey', true, '{subscription_id}'),
-        ('subscription_heads_subscription_id_partition_pkey', true, '{subscription_id,partition}'),
-        ('subscription_heads_subscription_id_head_idx', false, '{subscription_id,head}'),
-        (
-          'subscription_work_subscription_id_partition_last_position_pkey', true,
-          '{subscription_id,partition,last_position}'
-        ),
-        ('audit_audit_id_pkey', true, '{audit_id}'),
-        ('retention_policies_category_pkey', true, '{category}'),
-        ('grants_role_kind_pkey', true, '{role,kind}'),
-        ('scheduled_messages_message_id_pkey', true, '{message_id}'),
-        (
-          'scheduled_messages_due_at_scheduled_position_idx', false, '{due_at,scheduled_position}'
-        ),
-        (
-          'scheduled_messages_stream_due_at_scheduled_position_idx', false,
-          '{stream,due_at,scheduled_position}'
-        ),
-        (
-          'snapshots_stream_id_snapshot_code_version_pkey', true,
-          '{stream_id,snapshot,code_version}'
-        ),
-        ('stream_changes_stream_id_pkey', true, '{stream_id}'),
-        ('store_horizon_safe_position_pkey', true, '{safe_position}'),
-        (
-          'parked_messages_subscription_id_global_position_pkey', true,
-          '{subscription_id,global_position}'
-        )
-    ) AS e (name, is_unique, columns)
+      SELECT
+        concat_ws('_', k.table_name, array_to_string(k.columns, '_'), k.kind) AS name,
+        k.kind <> 'idx' AS is_unique, k.columns
+      FROM (
+        VALUES
+          ('streams', '{stream_id}'::text[], 'pkey'),
+          ('streams', '{stream}', 'key'),
+          ('messages', '{global_position}', 'pkey'),
+          ('messages', '{stream_id,version}', 'key'),
+          ('messages', '{message_id}', 'key'),
+          ('messages', '{category_key,global_position}', 'idx'),
+          ('message_tags', '{tag_key,global_position}', 'pkey'),
+          ('subscriptions', '{subscription_id}', 'pkey'),
+          ('subscriptions', '{subscription}', 'key'),
+          ('subscription_partitions', '{subscription_id,partition}', 'pkey'),
+          ('subscription_sweeps', '{subscription_id}', 'pkey'),
+          ('subscription_heads', '{subscription_id,partition}', 'pkey'),
+          ('subscription_heads', '{subscription_id,head}', 'idx'),
+          ('subscription_work', '{subscription_id,partition,last_position}', 'pkey'),
+          ('audit', '{audit_id}', 'pkey'),
+          ('retention_policies', '{category}', 'pkey'),
+          ('grants', '{role,kind}', 'pkey'),
+          ('scheduled_messages', '{message_id}', 'pkey'),
+          ('scheduled_messages', '{due_at,scheduled_position}', 'idx'),
+          ('scheduled_messages', '{stream,due_at,scheduled_position}', 'idx'),
+          ('snapshots', '{stream_id,snapshot,code_version}', 'pkey'),
+          ('stream_changes', '{stream_id}', 'pkey'),
+          ('store_horizon', '{safe_position}', 'pkey'),
+          ('parked_messages', '{subscription_id,global_position}', 'pkey')
+      ) AS k (table_name, columns, kind)
+    ) AS e
   ) AS x;
 
   RETURN QUERY

@@ -24,6 +24,7 @@ DECLARE
   first_version bigint;
   matching bigint;
   other record;
+  told boolean;
 BEGIN
   SELECT m.message_id, array_agg(m.n - 1 ORDER BY m.n) AS indexes
   INTO other
@@ -79,27 +80,27 @@ BEGIN
     AND a.tags IS NOT DISTINCT FROM _tags_as_stored(w.tags);
   IF matching <> cardinality(types) OR first_version - 1 <> expected_version THEN
     -- Do not reveal the stream to a role that may not write to it.
-    IF _writers_restricted() AND NOT _may_write(_acting_role(), category(other.stream)) THEN
-      RAISE EXCEPTION USING
-        ERRCODE = 'MS002',
-        MESSAGE = format('message id %s is already used', other.message_id),
-        DETAIL = json_build_object(
-          'message_id', other.message_id, 'stream', '', 'version', 0, 'global_position', 0
-        )::text,
-        HINT = 'A new message needs a new id. Nothing was stored.';
+    told := NOT _writers_restricted() OR _may_write(_acting_role(), category(other.stream));
+    IF NOT told THEN
+      other.stream := '';
+      other.version := 0;
+      other.global_position := 0;
     END IF;
     RAISE EXCEPTION USING
       ERRCODE = 'MS002',
-      MESSAGE = format(
-        'message id %s is already used at version %s of stream %s',
-        other.message_id, other.version, other.stream
-      ),
+      MESSAGE = format('message id %s is already used', other.message_id) || CASE
+        WHEN told THEN format(' at version %s of stream %s', other.version, other.stream)
+        ELSE ''
+      END,
       DETAIL = json_build_object(
         'message_id', other.message_id, 'stream', other.stream, 'version', other.version,
         'global_position', other.global_position
       )::text,
-      HINT = 'To repeat a write, send the same messages with the same ids and expected version to '
-        'the same stream. A new message needs a new id. Nothing was stored.';
+      HINT = CASE
+        WHEN told THEN 'To repeat a write, send the same messages with the same ids and expected '
+          'version to the same stream. '
+        ELSE ''
+      END || 'A new message needs a new id. Nothing was stored.';
   END IF;
 END
 $$;

@@ -56,13 +56,7 @@ BEGIN
     _writers_restricted() OR current_setting('transaction_isolation') <> 'read committed' AS checked
   INTO target
   FROM streams AS s
-  LEFT JOIN LATERAL (
-    SELECT m.version
-    FROM messages AS m
-    WHERE m.stream_id = s.stream_id
-    ORDER BY m.version DESC
-    LIMIT 1
-  ) AS l ON true
+  LEFT JOIN LATERAL _last_version(s.stream_id) AS l (version) ON true
   -- A closed store's version is not the stream's.
   WHERE s.stream = write_arrays.stream COLLATE "C" AND _is_open();
   IF NOT FOUND THEN

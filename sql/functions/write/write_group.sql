@@ -97,13 +97,7 @@ BEGIN
       WHERE i.stream = w.stream COLLATE "C"
       LIMIT 1
     ) AS s
-    LEFT JOIN LATERAL (
-      SELECT v.version
-      FROM messages AS v
-      WHERE v.stream_id = s.stream_id
-      ORDER BY v.version DESC
-      LIMIT 1
-    ) AS l ON true
+    LEFT JOIN LATERAL _last_version(s.stream_id) AS l (version) ON true
     WHERE w.turn = this_turn
       AND (w.expected_version <> coalesce(l.version, s.floor)) IS NOT TRUE
       AND (NOT _writers_restricted() OR _may_write(_acting_role(), s.category))

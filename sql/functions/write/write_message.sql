@@ -110,13 +110,7 @@ BEGIN
       s.category_key, clock_timestamp(), new_message_id(),
       write_message.type, write_message.data, write_message.metadata, write_message.tags
     FROM streams AS s
-    LEFT JOIN LATERAL (
-      SELECT v.version
-      FROM messages AS v
-      WHERE v.stream_id = s.stream_id
-      ORDER BY v.version DESC
-      LIMIT 1
-    ) AS l ON true
+    LEFT JOIN LATERAL _last_version(s.stream_id) AS l (version) ON true
     WHERE s.stream = write_message.stream COLLATE "C"
       AND (expected_version <> coalesce(l.version, s.floor)) IS NOT TRUE
       AND (NOT _writers_restricted() OR _may_write(_acting_role(), s.category))
@@ -132,13 +126,7 @@ BEGIN
       s.category_key, clock_timestamp(), write_message.message_id,
       write_message.type, write_message.data, write_message.metadata, write_message.tags
     FROM streams AS s
-    LEFT JOIN LATERAL (
-      SELECT v.version
-      FROM messages AS v
-      WHERE v.stream_id = s.stream_id
-      ORDER BY v.version DESC
-      LIMIT 1
-    ) AS l ON true
+    LEFT JOIN LATERAL _last_version(s.stream_id) AS l (version) ON true
     WHERE s.stream = write_message.stream COLLATE "C"
       AND (expected_version <> coalesce(l.version, s.floor)) IS NOT TRUE
       AND (NOT _writers_restricted() OR _may_write(_acting_role(), s.category))
