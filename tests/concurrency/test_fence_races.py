@@ -1,5 +1,8 @@
 """Writers that meet a fence at each of its moments, with all that they can have from before it."""
 
+import os
+import signal
+import time
 from collections.abc import Callable
 
 import psycopg
@@ -236,6 +239,24 @@ def test_caller_with_limits_of_its_own_changes_nothing(
     fence.rows()
     assert owner.run("SHOW lock_timeout") == [("1ms",)]
     assert owner.run("SELECT lift_fence()") == [(True,)]
+
+
+def test_statement_timeout_ends_a_fence_whose_lock_timeout_ends_at_the_same_time(
+    session: Open, owner: Session, stream: str
+) -> None:
+    """On a busy machine the session looks at neither before both are over."""
+    writer = session("writer")
+    writer.begin()
+    writer.write(stream)
+    owner.run("SET statement_timeout = '400ms'")
+    fence = owner.start(FENCE)
+    until(lambda: writer.pid in owner.blockers(), "the fence waits")
+    os.kill(owner.pid, signal.SIGSTOP)
+    try:
+        time.sleep(0.5)
+    finally:
+        os.kill(owner.pid, signal.SIGCONT)
+    assert fence.sqlstate() == "57014"
 
 
 def test_replicated_changes_pass_the_fence(

@@ -23,6 +23,10 @@ DECLARE
   step_time numeric := deadlock_timeout + 1000;
   pause numeric := 0.1;
   until_then timestamptz;
+  statement_end timestamptz := clock_timestamp() + (
+    SELECT nullif(s.setting, '0')::integer * interval '1 ms' FROM pg_settings AS s
+    WHERE s.name = 'statement_timeout'
+  );
 BEGIN
   LOOP
     BEGIN
@@ -41,6 +45,10 @@ BEGIN
     EXCEPTION
       -- A deadlock with a session that analyzes these tables in another order, for example.
       WHEN lock_not_available OR deadlock_detected THEN
+        -- Of two time limits that end together the server tells one, and forgets the other.
+        IF clock_timestamp() >= statement_end THEN
+          RAISE query_canceled USING MESSAGE = 'canceling statement due to statement timeout';
+        END IF;
         IF clock_timestamp() >= until THEN
           PERFORM _refuse_lock();
         END IF;
