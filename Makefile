@@ -27,17 +27,16 @@ WORKERS := $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 
 # The ones that start servers or programs of their own, or do the same many times: a tenth of the
 # tests, and more than half of the time of all.
-SLOW_TESTS := tests/faults tests/stress tests/embedded tests/plans tests/fuzz tests/test_stores.py \
+SLOW_TESTS := tests/faults tests/stress tests/embedded tests/plans tests/fuzz tests/docs \
+  tests/test_main.py tests/test_stores.py \
   $(wildcard tests/client/*/test_directory_*.py tests/client/*/test_outages.py) \
-  tests/client/test_killed_workers.py \
+  $(wildcard tests/*/test_typing.py) tests/client/test_killed_workers.py \
   $(patsubst %,tests/cli/test_%.py,default_server moving reference terminal) \
   $(patsubst %,tests/concurrency/test_%.py,horizon installer_locks lock_order many_writers races) \
-  $(patsubst %,tests/docs/test_%.py,application django fastapi migrations move relay standbys \
-    task_queues) \
   $(patsubst %,tests/message_db/test_%.py,install upgrades) \
-  $(patsubst %,tests/migrations/test_%.py,attempts gates metadata released side_by_side) \
+  $(patsubst %,tests/migrations/test_%.py,attempts gates install metadata released side_by_side) \
   $(patsubst %,tests/transfer/test_%.py,bombs killed names) \
-  tests/benchmarks/test_conditions.py tests/testing/test_plugin.py
+  tests/benchmarks/test_conditions.py tests/codec/test_generated.py tests/testing/test_plugin.py
 
 # Those of `make check` are left out, too. What ARGS names is run whatever it is.
 QUICK := $(if $(findstring tests/,$(ARGS)),,$(addprefix --ignore=,$(SLOW_TESTS) tests/conventions))
