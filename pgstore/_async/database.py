@@ -40,6 +40,10 @@ class AsyncDatabase:
         """The open pool of a store that is there."""
         return await self.source.ready()
 
+    async def permit(self) -> None:
+        """Make sure that the store is there, for a statement in a transaction of the caller's."""
+        await self.ready()
+
     async def take(self, pool: Pool, handlers: bool = False) -> PoolConnection:
         """Take a connection out of the pool; if there is none in time, the error says why."""
         return await self.source.take(pool)
@@ -87,7 +91,7 @@ class AsyncDatabase:
         try:
             conn = self.source.ambient() if conn is None else conn
             if conn is not None:
-                await self.ready()
+                await self.permit()
                 async with joined(conn) as raw:
                     return await run(raw, statement, parameters)
             return await self._repeated(statement, parameters, repeatable)

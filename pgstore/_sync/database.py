@@ -42,6 +42,10 @@ class Database:
         """The open pool of a store that is there."""
         return self.source.ready()
 
+    def permit(self) -> None:
+        """Make sure that the store is there, for a statement in a transaction of the caller's."""
+        self.ready()
+
     def take(self, pool: Pool, handlers: bool = False) -> PoolConnection:
         """Take a connection out of the pool; if there is none in time, the error says why."""
         return self.source.take(pool)
@@ -89,7 +93,7 @@ class Database:
         try:
             conn = self.source.ambient() if conn is None else conn
             if conn is not None:
-                self.ready()
+                self.permit()
                 with joined(conn) as raw:
                     return run(raw, statement, parameters)
             return self._repeated(statement, parameters, repeatable)
