@@ -150,7 +150,7 @@ class AsyncSource:
                 await ensure(conn, self.statements, create=self._create)
             return cast(Pool, self._lent)
         if self._given is not None:
-            async with self._taken(self._given) as conn:
+            async with self.taken(self._given) as conn:
                 restore = conn.autocommit
                 await conn.set_autocommit(True)
                 try:
@@ -271,10 +271,13 @@ class AsyncSource:
         await async_finish(pool.putconn, conn)
 
     @asynccontextmanager
-    async def _taken(self, pool: Pool) -> AsyncIterator[PoolConnection]:
-        conn = await self.take(pool)
+    async def taken(
+        self, pool: Pool, timeout: float | None = None
+    ) -> AsyncIterator[PoolConnection]:
+        """A connection of the pool in this block; what is done on it is committed."""
+        conn = await self.getconn(pool, timeout)
         try:
-            async with conn:
+            async with self.block(conn):
                 yield conn
         finally:
             await self.give_back(pool, conn)

@@ -152,7 +152,7 @@ class Source:
                 ensure(conn, self.statements, create=self._create)
             return cast(Pool, self._lent)
         if self._given is not None:
-            with self._taken(self._given) as conn:
+            with self.taken(self._given) as conn:
                 restore = conn.autocommit
                 conn.set_autocommit(True)
                 try:
@@ -273,10 +273,11 @@ class Source:
         finish(pool.putconn, conn)
 
     @contextmanager
-    def _taken(self, pool: Pool) -> Iterator[PoolConnection]:
-        conn = self.take(pool)
+    def taken(self, pool: Pool, timeout: float | None = None) -> Iterator[PoolConnection]:
+        """A connection of the pool in this block; what is done on it is committed."""
+        conn = self.getconn(pool, timeout)
         try:
-            with conn:
+            with self.block(conn):
                 yield conn
         finally:
             self.give_back(pool, conn)
