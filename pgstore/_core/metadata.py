@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
-from types import TracebackType
 from typing import Any
 
 import msgspec
@@ -112,12 +111,7 @@ class _Block(AbstractContextManager[None]):
             raise InvalidArgumentError("this message_context is entered already: make another one")
         self._token = enter_context(Context(current_context(), self._causes, self._own))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         token, self._token = self._token, None
         assert token is not None
         leave_context(token)
