@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from types import TracebackType, UnionType
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self
 
 from pgstore._async.choosing import reading_source, source_of
 from pgstore._async.database import AsyncDatabase
@@ -50,45 +50,11 @@ _MOST_WORKERS = 1000
 class AsyncMessageStore(AsyncDecidingStore[E]):
     """Write and read messages of the types `E`."""
 
-    @overload
     def __init__(
         self,
         conninfo: "AsyncConnections | AsyncMessageStore[Any] | AsyncEntry | None" = None,
         *,
-        messages: type[E] | Mapping[str, type[E]],
-        store: str = "pgstore",
-        create: bool = True,
-        enc_hook: Hook | None = None,
-        dec_hook: DecodeHook | None = None,
-        upcasters: Iterable[Upcaster] = (),
-        wakeup: WakeUp = "listen",
-        prepare_threshold: int | None = 5,
-        group_writes: bool = False,
-        read_conninfo: AsyncConnections | None = None,
-    ) -> None: ...
-
-    @overload
-    def __init__(
-        self,
-        conninfo: "AsyncConnections | AsyncMessageStore[Any] | AsyncEntry | None" = None,
-        *,
-        messages: UnionType,
-        store: str = "pgstore",
-        create: bool = True,
-        enc_hook: Hook | None = None,
-        dec_hook: DecodeHook | None = None,
-        upcasters: Iterable[Upcaster] = (),
-        wakeup: WakeUp = "listen",
-        prepare_threshold: int | None = 5,
-        group_writes: bool = False,
-        read_conninfo: AsyncConnections | None = None,
-    ) -> None: ...
-
-    def __init__(
-        self,
-        conninfo: "AsyncConnections | AsyncMessageStore[Any] | AsyncEntry | None" = None,
-        *,
-        messages: object,
+        messages: type[E] | Mapping[str, type[E]] | UnionType,
         store: str = "pgstore",
         create: bool = True,
         enc_hook: Hook | None = None,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from types import TracebackType, UnionType
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self
 
 from pgstore._compat.joining import Connections
 from pgstore._core.arguments import (
@@ -52,45 +52,11 @@ _MOST_WORKERS = 1000
 class MessageStore(DecidingStore[E]):
     """Write and read messages of the types `E`."""
 
-    @overload
     def __init__(
         self,
         conninfo: "Connections | MessageStore[Any] | Entry | None" = None,
         *,
-        messages: type[E] | Mapping[str, type[E]],
-        store: str = "pgstore",
-        create: bool = True,
-        enc_hook: Hook | None = None,
-        dec_hook: DecodeHook | None = None,
-        upcasters: Iterable[Upcaster] = (),
-        wakeup: WakeUp = "listen",
-        prepare_threshold: int | None = 5,
-        group_writes: bool = False,
-        read_conninfo: Connections | None = None,
-    ) -> None: ...
-
-    @overload
-    def __init__(
-        self,
-        conninfo: "Connections | MessageStore[Any] | Entry | None" = None,
-        *,
-        messages: UnionType,
-        store: str = "pgstore",
-        create: bool = True,
-        enc_hook: Hook | None = None,
-        dec_hook: DecodeHook | None = None,
-        upcasters: Iterable[Upcaster] = (),
-        wakeup: WakeUp = "listen",
-        prepare_threshold: int | None = 5,
-        group_writes: bool = False,
-        read_conninfo: Connections | None = None,
-    ) -> None: ...
-
-    def __init__(
-        self,
-        conninfo: "Connections | MessageStore[Any] | Entry | None" = None,
-        *,
-        messages: object,
+        messages: type[E] | Mapping[str, type[E]] | UnionType,
         store: str = "pgstore",
         create: bool = True,
         enc_hook: Hook | None = None,
