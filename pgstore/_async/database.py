@@ -3,18 +3,19 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 
 import psycopg
-from psycopg import AsyncTransaction, Pipeline
+from psycopg import AsyncConnection, AsyncTransaction, Pipeline
 from psycopg.rows import TupleRow, tuple_row
 
 from pgstore._async.cursor import Parameters, StoreCursor, run
 from pgstore._async.direct import AsyncDirectConnection
-from pgstore._async.joining import joined
 from pgstore._async.source import AsyncSource, Pool, PoolConnection
-from pgstore._compat.joining import AsyncConn
+from pgstore._compat.joining import AsyncConn, async_join
 from pgstore._compat.tasks import async_pause
 from pgstore._core import statements as s
+from pgstore._core.frameworks import refuse_taken_out
 from pgstore._core.translation import is_elsewhere, is_gone, is_lost_connection, refuse_failed
 from pgstore.errors import InvalidArgumentError, StoreMovedError
 
@@ -26,6 +27,24 @@ _DEAD_CONNECTIONS = 4
 # connection. It tries after the first of these pauses, then less and less often.
 _MOVES = 30.0
 _CLOSED = (0.02, 0.25)
+
+
+@asynccontextmanager
+async def joined(conn: AsyncConn) -> AsyncIterator[AsyncConnection[Any]]:
+    """psycopg's connection, or the one under SQLAlchemy's or Django's, in its transaction.
+
+    If a statement in this block fails, the framework does not commit the transaction.
+    """
+    if isinstance(conn, AsyncConnection):
+        refuse_taken_out(conn)
+        yield conn
+        return
+    found = await async_join(conn)
+    try:
+        yield found.raw
+    except BaseException as error:
+        found.failed(error)
+        raise
 
 
 class AsyncDatabase:

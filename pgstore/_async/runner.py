@@ -23,9 +23,8 @@ from pgstore._compat.events import AsyncEvent
 from pgstore._compat.signals import async_stopped_by_signals
 from pgstore._compat.tasks import AsyncTask, async_pause
 from pgstore._core import statements as s
-from pgstore._core.deadlines import deadline, left
+from pgstore._core.deadlines import Looks, deadline, left
 from pgstore._core.log import log
-from pgstore._core.looks import Looks
 from pgstore._core.messages import StoredMessage
 from pgstore._core.outages import PACE
 from pgstore._core.parameters import array, interval

@@ -11,8 +11,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from pgstore._async.calling import calls_of, handle
-from pgstore._async.database import AsyncDatabase
-from pgstore._async.joining import joined
+from pgstore._async.database import AsyncDatabase, joined
 from pgstore._async.registering import AsyncRegistering
 from pgstore._compat.joining import AsyncConn
 from pgstore._compat.tasks import async_pause

@@ -5,18 +5,19 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 import psycopg
-from psycopg import Pipeline, Transaction
+from psycopg import Connection, Pipeline, Transaction
 from psycopg.rows import TupleRow, tuple_row
 
-from pgstore._compat.joining import Conn
+from pgstore._compat.joining import Conn, join
 from pgstore._compat.tasks import pause
 from pgstore._core import statements as s
+from pgstore._core.frameworks import refuse_taken_out
 from pgstore._core.translation import is_elsewhere, is_gone, is_lost_connection, refuse_failed
 from pgstore._sync.cursor import Parameters, StoreCursor, run
 from pgstore._sync.direct import DirectConnection
-from pgstore._sync.joining import joined
 from pgstore._sync.source import Pool, PoolConnection, Source
 from pgstore.errors import InvalidArgumentError, StoreMovedError
 
@@ -28,6 +29,24 @@ _DEAD_CONNECTIONS = 4
 # connection. It tries after the first of these pauses, then less and less often.
 _MOVES = 30.0
 _CLOSED = (0.02, 0.25)
+
+
+@contextmanager
+def joined(conn: Conn) -> Iterator[Connection[Any]]:
+    """psycopg's connection, or the one under SQLAlchemy's or Django's, in its transaction.
+
+    If a statement in this block fails, the framework does not commit the transaction.
+    """
+    if isinstance(conn, Connection):
+        refuse_taken_out(conn)
+        yield conn
+        return
+    found = join(conn)
+    try:
+        yield found.raw
+    except BaseException as error:
+        found.failed(error)
+        raise
 
 
 class Database:

@@ -33,8 +33,7 @@ from pgstore._core.metadata import enter_context, leave_context
 from pgstore._core.parameters import DEFAULT_LEASE, array, interval
 from pgstore._core.subscriptions import ParkedMessage, PartitionStatus, RunnerHooks, progress
 from pgstore._sync.calling import calls_of, handle
-from pgstore._sync.database import Database
-from pgstore._sync.joining import joined
+from pgstore._sync.database import Database, joined
 from pgstore._sync.registering import Registering
 from pgstore.errors import InvalidArgumentError, SubscriptionNotFoundError
 

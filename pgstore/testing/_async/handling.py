@@ -7,7 +7,7 @@ from typing import Any, Generic, cast
 import msgspec
 
 from pgstore._async import calling
-from pgstore._async.joining import joined
+from pgstore._async.database import joined
 from pgstore._async.store import AsyncMessageStore
 from pgstore._async.subscription import AsyncSubscription
 from pgstore._compat.joining import AsyncConn

@@ -14,7 +14,7 @@ from pgstore._core.messages import E, RawMessage, StoredMessage
 from pgstore._core.metadata import enter_context, message_context
 from pgstore._core.upcasters import SkippedMessage
 from pgstore._sync import calling
-from pgstore._sync.joining import joined
+from pgstore._sync.database import joined
 from pgstore._sync.store import MessageStore
 from pgstore._sync.subscription import Subscription
 from pgstore.errors import InvalidArgumentError
