@@ -20,15 +20,7 @@ from pgstore._async.standby import AsyncStandby
 from pgstore._async.subscription import AsyncSubscription, SubscriptionOptions
 from pgstore._async.waker import AsyncWaker, WakeUp
 from pgstore._compat.joining import AsyncConnections
-from pgstore._core.arguments import (
-    count,
-    describe,
-    name_of,
-    one_of,
-    refuse_settings,
-    seconds,
-    several,
-)
+from pgstore._core.arguments import count, name_of, one_of, refuse_settings, seconds, several, wrong
 from pgstore._core.codec import Codec, codec_of
 from pgstore._core.coders import DecodeHook, Hook
 from pgstore._core.filters import categories_of
@@ -344,10 +336,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
             raise InvalidArgumentError("pass what to run: run(store.subscription(…))")
         for each in subscriptions:
             if not isinstance(each, AsyncSubscription):
-                raise InvalidArgumentError(
-                    f"run takes subscriptions, as store.subscription(…) makes them,"
-                    f" not {describe(each)}"
-                )
+                raise wrong("run takes subscriptions, as store.subscription(…) makes them", each)
             each.refuse_to_run(self._database, self._codec.types)
         if len({each.name for each in subscriptions}) < len(subscriptions):
             raise InvalidArgumentError(

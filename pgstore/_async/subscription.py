@@ -16,16 +16,7 @@ from pgstore._async.registering import AsyncRegistering
 from pgstore._compat.joining import AsyncConn
 from pgstore._compat.tasks import async_pause
 from pgstore._core import statements as s
-from pgstore._core.arguments import (
-    aware,
-    count,
-    describe,
-    name_of,
-    number,
-    seconds,
-    several,
-    whole,
-)
+from pgstore._core.arguments import aware, count, name_of, number, seconds, several, whole, wrong
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.filters import Filter
 from pgstore._core.log import log
@@ -97,10 +88,7 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
         if isinstance(start, datetime):
             aware(start)
         elif start not in ("beginning", "end") and type(start) is not int:
-            raise InvalidArgumentError(
-                'start must be "beginning", "end", a global position or a time,'
-                f" not {describe(start)}"
-            )
+            raise wrong('start must be "beginning", "end", a global position or a time', start)
         super().__init__(name, known_types)
         self.store = store
         self.options = options
@@ -319,7 +307,7 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
         stored = several("messages", messages) or ()
         for each in stored:
             if not isinstance(each, StoredMessage):
-                raise InvalidArgumentError(f"apply takes stored messages, not {describe(each)}")
+                raise wrong("apply takes stored messages", each)
         for call in calls_of(self, stored):
             token = enter_context(call[-1])
             try:

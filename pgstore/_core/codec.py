@@ -19,7 +19,7 @@ from uuid import UUID
 
 import msgspec
 
-from pgstore._core.arguments import describe
+from pgstore._core.arguments import describe, wrong
 from pgstore._core.coders import Coder, DecodeHook, Hook, coder_of
 from pgstore._core.differences import (
     Difference,
@@ -308,9 +308,7 @@ class RawCodec:
 
     def encode(self, message: RawMessage) -> tuple[str, bytes]:
         if not isinstance(message, RawMessage):
-            raise InvalidArgumentError(
-                f"a raw store writes a RawMessage(type, data), not {describe(message)}"
-            )
+            raise wrong("a raw store writes a RawMessage(type, data)", message)
         refuse_type(message.type)
         if not isinstance(message.data, bytes):
             raise InvalidArgumentError(

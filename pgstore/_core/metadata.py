@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from pgstore._core.arguments import describe
+from pgstore._core.arguments import describe, wrong
 from pgstore._core.codec import TOO_DEEP
 from pgstore._core.differences import not_finite, plain_with_sorted_sets, unencodable
 from pgstore._core.messages import StoredMessage
@@ -57,9 +57,7 @@ def metadata_text(metadata: Metadata) -> str:
 def object_text(metadata: Metadata) -> str:
     """Metadata to look for, as JSON."""
     if not isinstance(metadata, Mapping):
-        raise InvalidArgumentError(
-            f'metadata must be a mapping, as {{"key": "value"}}, or None, not {describe(metadata)}'
-        )
+        raise wrong('metadata must be a mapping, as {"key": "value"}, or None', metadata)
     return metadata_text(metadata)
 
 

@@ -9,15 +9,7 @@ from types import TracebackType, UnionType
 from typing import Any, Literal, Self
 
 from pgstore._compat.joining import Connections
-from pgstore._core.arguments import (
-    count,
-    describe,
-    name_of,
-    one_of,
-    refuse_settings,
-    seconds,
-    several,
-)
+from pgstore._core.arguments import count, name_of, one_of, refuse_settings, seconds, several, wrong
 from pgstore._core.codec import Codec, codec_of
 from pgstore._core.coders import DecodeHook, Hook
 from pgstore._core.filters import categories_of
@@ -346,10 +338,7 @@ class MessageStore(DecidingStore[E]):
             raise InvalidArgumentError("pass what to run: run(store.subscription(…))")
         for each in subscriptions:
             if not isinstance(each, Subscription):
-                raise InvalidArgumentError(
-                    f"run takes subscriptions, as store.subscription(…) makes them,"
-                    f" not {describe(each)}"
-                )
+                raise wrong("run takes subscriptions, as store.subscription(…) makes them", each)
             each.refuse_to_run(self._database, self._codec.types)
         if len({each.name for each in subscriptions}) < len(subscriptions):
             raise InvalidArgumentError(

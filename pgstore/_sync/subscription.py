@@ -15,16 +15,7 @@ from psycopg.rows import TupleRow
 from pgstore._compat.joining import Conn
 from pgstore._compat.tasks import pause
 from pgstore._core import statements as s
-from pgstore._core.arguments import (
-    aware,
-    count,
-    describe,
-    name_of,
-    number,
-    seconds,
-    several,
-    whole,
-)
+from pgstore._core.arguments import aware, count, name_of, number, seconds, several, whole, wrong
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.filters import Filter
 from pgstore._core.log import log
@@ -99,10 +90,7 @@ class Subscription(Registering, Generic[E]):
         if isinstance(start, datetime):
             aware(start)
         elif start not in ("beginning", "end") and type(start) is not int:
-            raise InvalidArgumentError(
-                'start must be "beginning", "end", a global position or a time,'
-                f" not {describe(start)}"
-            )
+            raise wrong('start must be "beginning", "end", a global position or a time', start)
         super().__init__(name, known_types)
         self.store = store
         self.options = options
@@ -319,7 +307,7 @@ class Subscription(Registering, Generic[E]):
         stored = several("messages", messages) or ()
         for each in stored:
             if not isinstance(each, StoredMessage):
-                raise InvalidArgumentError(f"apply takes stored messages, not {describe(each)}")
+                raise wrong("apply takes stored messages", each)
         for call in calls_of(self, stored):
             token = enter_context(call[-1])
             try:
