@@ -185,15 +185,9 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         one_of("unknown_types", unknown_types, "refuse", "skip")
         one_of("acknowledge", acknowledge, "batch", "message")
         name_of("on_failure", on_failure)
+        categories = categories_of(category, categories)
         chosen = self._filter(
-            types,
-            categories_of(category, categories),
-            stream_pattern,
-            None,
-            None,
-            partition_by,
-            metadata,
-            tags,
+            types, categories, stream_pattern, None, None, partition_by, metadata, tags
         )
         known = self._codec.types
         expected = known if chosen.types is None else self._codec.classes_of(chosen.types)

@@ -294,26 +294,21 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
         takes the transaction gets psycopg's connection, also if `conn` is a framework's.
         """
         async with joined(conn) as raw:
-            await self._apply(messages, raw)
-
-    async def _apply(
-        self, messages: Iterable[StoredMessage[E]], conn: AsyncConnection[Any]
-    ) -> None:
-        if conn.autocommit and conn.info.transaction_status == TransactionStatus.IDLE:
-            raise InvalidArgumentError(
-                "apply needs a transaction, and this connection commits each statement by itself:"
-                " take store.transaction(), or conn.transaction()"
-            )
-        stored = several("messages", messages) or ()
-        for each in stored:
-            if not isinstance(each, StoredMessage):
-                raise wrong("apply takes stored messages", each)
-        for call in calls_of(self, stored):
-            token = enter_context(call[-1])
-            try:
-                await handle(self, call, conn)
-            finally:
-                leave_context(token)
+            if raw.autocommit and raw.info.transaction_status == TransactionStatus.IDLE:
+                raise InvalidArgumentError(
+                    "apply needs a transaction, and this connection commits each statement by"
+                    " itself: take store.transaction(), or conn.transaction()"
+                )
+            stored = several("messages", messages) or ()
+            for each in stored:
+                if not isinstance(each, StoredMessage):
+                    raise wrong("apply takes stored messages", each)
+            for call in calls_of(self, stored):
+                token = enter_context(call[-1])
+                try:
+                    await handle(self, call, raw)
+                finally:
+                    leave_context(token)
 
     @asynccontextmanager
     async def replacing(

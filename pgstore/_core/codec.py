@@ -32,7 +32,7 @@ from pgstore._core.differences import (
 from pgstore._core.ids import new_message_id_text
 from pgstore._core.messages import E, RawMessage
 from pgstore._core.shapes import Shape, by_name, not_a_type, refuse_type
-from pgstore._core.upcasters import SkippedMessage, decoders, steps_of
+from pgstore._core.upcasters import Chains, Decode, SkippedMessage, steps_of
 from pgstore.errors import InvalidArgumentError, MessageDecodeError, UnknownMessageTypeError
 
 # Pydantic's errors, and msgspec's from 0.21 on, are ValueErrors. A TypeError: a list in a set[Any].
@@ -114,16 +114,14 @@ class TypedCodec(Generic[E]):
         self.skipped: dict[str, int] = {}
         self._counting = Lock()
         steps = steps_of(upcasters, self._decoders)
-        for name, decode, ends in decoders(
-            steps,
-            self._coders,
-            lambda name, cls: (
-                _decode_object if cls is dict else coder_of(name, cls, enc_hook, dec_hook).decode
-            ),
-        ):
-            self._decoders[name] = decode
-            for cls in ends:
+        chains = Chains(steps, self._coders)
+        for name, step in steps.items():
+            for cls in chains.ends(step):
                 self._names[cls].append(name)
+            decode: Decode = _decode_object
+            if step.takes is not dict:
+                decode = coder_of(name, step.takes, enc_hook, dec_hook).decode
+            self._decoders[name] = chains.decoder(step, decode)
         # The usual classes in one step: encoding is on the way of every write.
         self._quick = {
             cls: (coder.name, coder.encode, coder.decode)

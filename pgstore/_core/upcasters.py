@@ -7,7 +7,7 @@ next function, until that is of a class of the store's, or None.
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -165,13 +165,3 @@ class Chains:
             if cls in self._present:
                 return made
             message, step = made, self._next[cls]
-
-
-def decoders(
-    steps: dict[str, Step], present: Iterable[type], decoder_of: Callable[[str, type], Decode]
-) -> Iterator[tuple[str, Decode, frozenset[type]]]:
-    """For each stored name its decoder, and the present classes that its messages become."""
-    chains = Chains(steps, present)
-    for name, step in steps.items():
-        ends = chains.ends(step)
-        yield name, chains.decoder(step, decoder_of(name, step.takes)), ends

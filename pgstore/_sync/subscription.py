@@ -296,24 +296,21 @@ class Subscription(Registering, Generic[E]):
         takes the transaction gets psycopg's connection, also if `conn` is a framework's.
         """
         with joined(conn) as raw:
-            self._apply(messages, raw)
-
-    def _apply(self, messages: Iterable[StoredMessage[E]], conn: Connection[Any]) -> None:
-        if conn.autocommit and conn.info.transaction_status == TransactionStatus.IDLE:
-            raise InvalidArgumentError(
-                "apply needs a transaction, and this connection commits each statement by itself:"
-                " take store.transaction(), or conn.transaction()"
-            )
-        stored = several("messages", messages) or ()
-        for each in stored:
-            if not isinstance(each, StoredMessage):
-                raise wrong("apply takes stored messages", each)
-        for call in calls_of(self, stored):
-            token = enter_context(call[-1])
-            try:
-                handle(self, call, conn)
-            finally:
-                leave_context(token)
+            if raw.autocommit and raw.info.transaction_status == TransactionStatus.IDLE:
+                raise InvalidArgumentError(
+                    "apply needs a transaction, and this connection commits each statement by"
+                    " itself: take store.transaction(), or conn.transaction()"
+                )
+            stored = several("messages", messages) or ()
+            for each in stored:
+                if not isinstance(each, StoredMessage):
+                    raise wrong("apply takes stored messages", each)
+            for call in calls_of(self, stored):
+                token = enter_context(call[-1])
+                try:
+                    handle(self, call, raw)
+                finally:
+                    leave_context(token)
 
     @contextmanager
     def replacing(
