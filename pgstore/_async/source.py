@@ -108,6 +108,9 @@ class AsyncSource:
         self._entry = entry  # of a directory, which says where the store is
         self._looked = -math.inf  # when it was asked where a closed store is
         self._lent = lent  # as a pool: a framework's connections
+        # A framework's own block of a transaction, instead of psycopg's.
+        self.transaction: Callable[[], AbstractAsyncContextManager[PoolConnection]] | None
+        self.transaction = None if lent is None else lent.transaction
         given = None if source is None or isinstance(source, str) else source
         self._given: Pool | None = lent or given
         self._pool: Pool | None = None
@@ -160,13 +163,6 @@ class AsyncSource:
     def ambient(self) -> Any:
         """The connection in whose transaction statements run by themselves, if there is one."""
         return None if self._lent is None else self._lent.ambient()
-
-    @property
-    def transaction(self) -> Callable[[], AbstractAsyncContextManager[PoolConnection]] | None:
-        """A framework's own block of a transaction, instead of psycopg's."""
-        found: Callable[[], AbstractAsyncContextManager[PoolConnection]] | None
-        found = None if self._lent is None else self._lent.transaction
-        return found
 
     def block(self, conn: PoolConnection) -> AbstractAsyncContextManager[object]:
         """Commit what is done on a connection of the pool in this block, or roll it back."""

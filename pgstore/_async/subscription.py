@@ -10,9 +10,8 @@ from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
-from pgstore._async.calling import calls_of, handle
 from pgstore._async.database import AsyncDatabase, joined
-from pgstore._async.registering import AsyncRegistering
+from pgstore._async.registering import AsyncRegistering, calls_of, handle
 from pgstore._compat.joining import AsyncConn
 from pgstore._compat.tasks import async_pause
 from pgstore._core import statements as s

@@ -132,10 +132,7 @@ class AsyncCounter:
 
 
 class Counter:
-    """A number that only grows; threads wait for it to change.
-
-    A wait also ends when `interruptions` has changed since the caller has looked at that.
-    """
+    """The same, for threads."""
 
     def __init__(self) -> None:
         self.value = 0
@@ -157,10 +154,6 @@ class Counter:
                 each.send(b"!")
 
     def wait(self, seen: int, before: int, timeout: float | None, fd: int | None = None) -> bool:
-        """Wait until it is not `seen` any more, or until a socket can be read.
-
-        False after an interruption, or `timeout` seconds.
-        """
         if fd is not None:
             return self._select(seen, before, timeout, fd)
         with self._condition:

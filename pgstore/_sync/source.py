@@ -110,6 +110,9 @@ class Source:
         self._entry = entry  # of a directory, which says where the store is
         self._looked = -math.inf  # when it was asked where a closed store is
         self._lent = lent  # as a pool: a framework's connections
+        # A framework's own block of a transaction, instead of psycopg's.
+        self.transaction: Callable[[], AbstractContextManager[PoolConnection]] | None
+        self.transaction = None if lent is None else lent.transaction
         given = None if source is None or isinstance(source, str) else source
         self._given: Pool | None = lent or given
         self._pool: Pool | None = None
@@ -162,13 +165,6 @@ class Source:
     def ambient(self) -> Any:
         """The connection in whose transaction statements run by themselves, if there is one."""
         return None if self._lent is None else self._lent.ambient()
-
-    @property
-    def transaction(self) -> Callable[[], AbstractContextManager[PoolConnection]] | None:
-        """A framework's own block of a transaction, instead of psycopg's."""
-        found: Callable[[], AbstractContextManager[PoolConnection]] | None
-        found = None if self._lent is None else self._lent.transaction
-        return found
 
     def block(self, conn: PoolConnection) -> AbstractContextManager[object]:
         """Commit what is done on a connection of the pool in this block, or roll it back."""

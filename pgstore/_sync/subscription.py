@@ -23,9 +23,8 @@ from pgstore._core.messages import E, StoredMessage
 from pgstore._core.metadata import enter_context, leave_context
 from pgstore._core.parameters import DEFAULT_LEASE, array, interval
 from pgstore._core.subscriptions import ParkedMessage, PartitionStatus, RunnerHooks, progress
-from pgstore._sync.calling import calls_of, handle
 from pgstore._sync.database import Database, joined
-from pgstore._sync.registering import Registering
+from pgstore._sync.registering import Registering, calls_of, handle
 from pgstore.errors import InvalidArgumentError, SubscriptionNotFoundError
 
 _WAIT_POLL = (0.005, 0.1)
