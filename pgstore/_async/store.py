@@ -301,7 +301,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         self._waker.ring()
         self._reading_waker.ring()
         for runner in list(self._runners):
-            await runner.wait_until_ended(_PATIENCE)
+            await runner.ended.wait(_PATIENCE)
         if self._standby is not None:
             await self._standby.aclose()
         await self._waker.aclose()

@@ -164,10 +164,9 @@ def connected(wrapper: Any) -> Connection[Any]:
         # As before each statement of Django's: checks the thread and the connection's health, and
         # refuses to run in an event loop.
         wrapper.cursor().close()
-    raw = wrapper.connection
+    raw: Connection[Any] = wrapper.connection
     refuse_raw(raw, Connection, f"Django's database {wrapper.alias!r}")
-    found: Connection[Any] = raw
-    return found
+    return raw
 
 
 @contextmanager

@@ -303,7 +303,7 @@ class MessageStore(DecidingStore[E]):
         self._waker.ring()
         self._reading_waker.ring()
         for runner in list(self._runners):
-            runner.wait_until_ended(_PATIENCE)
+            runner.ended.wait(_PATIENCE)
         if self._standby is not None:
             self._standby.close()
         self._waker.close()
