@@ -61,7 +61,7 @@ class AsyncDatabase:
 
     async def permit(self) -> None:
         """Make sure that the store is there, for a statement in a transaction of the caller's."""
-        await self.ready()
+        await self.source.ready()
 
     async def take(self, pool: Pool, handlers: bool = False) -> PoolConnection:
         """Take a connection out of the pool; if there is none in time, the error says why."""

@@ -96,8 +96,12 @@ class Joined(NamedTuple, Generic[C]):
         """Have the framework not commit a transaction in which a statement has failed."""
         if self.is_django:
             _mark_for_rollback(self.raw, self.owner, error)
-        else:
-            _refuse_commit(self.raw, self.owner)
+        elif self.raw.info.transaction_status == TransactionStatus.INERROR:
+            # PostgreSQL answers its COMMIT with ROLLBACK, and SQLAlchemy trusts it.
+            event: Any = sys.modules["sqlalchemy.event"]
+            if not event.contains(self.owner, "commit", refuse_failed_commit):
+                for name in COMMITS:
+                    event.listen(self.owner, name, refuse_failed_commit)
 
 
 async_engine_kind = "async engine"
@@ -194,15 +198,6 @@ def _dialect_of(kind: str | None, owner: Any) -> Any:
     if "session" in str(kind):
         return dialect_of_session(owner)
     return owner.dialect
-
-
-def _refuse_commit(raw: psycopg.BaseConnection[Any], owner: Any) -> None:
-    """PostgreSQL answers COMMIT of a failed transaction with ROLLBACK, and SQLAlchemy trusts it."""
-    if raw.info.transaction_status == TransactionStatus.INERROR:
-        event: Any = sys.modules["sqlalchemy.event"]
-        if not event.contains(owner, "commit", refuse_failed_commit):
-            for name in COMMITS:
-                event.listen(owner, name, refuse_failed_commit)
 
 
 def _mark_for_rollback(

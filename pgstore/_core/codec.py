@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 from operator import call
 from threading import Lock
 from typing import Generic, Protocol
@@ -121,7 +122,7 @@ class TypedCodec(Generic[E]):
             decode: Decode = _decode_object
             if step.takes is not dict:
                 decode = coder_of(name, step.takes, enc_hook, dec_hook).decode
-            self._decoders[name] = chains.decoder(step, decode)
+            self._decoders[name] = partial(chains.decoded, step, decode)
         # The usual classes in one step: encoding is on the way of every write.
         self._quick = {
             cls: (coder.name, coder.encode, coder.decode)

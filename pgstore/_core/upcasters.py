@@ -138,15 +138,9 @@ class Chains:
             found |= self.ends(self._next[cls], (*before, cls))
         return frozenset(found)
 
-    def decoder(self, step: Step, decode: Decode) -> Decode:
-        """A function that decodes a stored message and makes a present one of it."""
-
-        def upcast(data: bytes | str) -> object:
-            return self._present_one(step, decode(data))
-
-        return upcast
-
-    def _present_one(self, step: Step, message: object) -> object:
+    def decoded(self, step: Step, decode: Decode, data: bytes | str) -> typing.Any:
+        """Decode a stored message, and make a present one of it."""
+        message = decode(data)
         while True:
             try:
                 made = step.function(message)

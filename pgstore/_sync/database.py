@@ -63,7 +63,7 @@ class Database:
 
     def permit(self) -> None:
         """Make sure that the store is there, for a statement in a transaction of the caller's."""
-        self.ready()
+        self.source.ready()
 
     def take(self, pool: Pool, handlers: bool = False) -> PoolConnection:
         """Take a connection out of the pool; if there is none in time, the error says why."""
