@@ -93,6 +93,9 @@ class AsyncSource:
         lent: Any = None,
         entry: AsyncEntry | None = None,
     ) -> None:
+        # A framework's own block of a transaction, instead of psycopg's.
+        self.transaction: Callable[[], AbstractAsyncContextManager[PoolConnection]] | None
+        self.transaction = None if lent is None else lent.transaction
         self.name = name
         self.room = 10
         self.statements = Statements(name)
@@ -108,9 +111,6 @@ class AsyncSource:
         self._entry = entry  # of a directory, which says where the store is
         self._looked = -math.inf  # when it was asked where a closed store is
         self._lent = lent  # as a pool: a framework's connections
-        # A framework's own block of a transaction, instead of psycopg's.
-        self.transaction: Callable[[], AbstractAsyncContextManager[PoolConnection]] | None
-        self.transaction = None if lent is None else lent.transaction
         given = None if source is None or isinstance(source, str) else source
         self._given: Pool | None = lent or given
         self._pool: Pool | None = None
@@ -303,7 +303,7 @@ class AsyncSource:
     async def taken(
         self, pool: Pool, timeout: float | None = None
     ) -> AsyncIterator[PoolConnection]:
-        """A connection of the pool in this block; what is done on it is committed."""
+        """A connection of the pool in this block, at whose end its transaction is committed."""
         conn = await self.getconn(pool, timeout)
         try:
             async with self.block(conn):

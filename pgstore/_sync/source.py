@@ -95,6 +95,9 @@ class Source:
         lent: Any = None,
         entry: Entry | None = None,
     ) -> None:
+        # A framework's own block of a transaction, instead of psycopg's.
+        self.transaction: Callable[[], AbstractContextManager[PoolConnection]] | None
+        self.transaction = None if lent is None else lent.transaction
         self.name = name
         self.room = 10
         self.statements = Statements(name)
@@ -110,9 +113,6 @@ class Source:
         self._entry = entry  # of a directory, which says where the store is
         self._looked = -math.inf  # when it was asked where a closed store is
         self._lent = lent  # as a pool: a framework's connections
-        # A framework's own block of a transaction, instead of psycopg's.
-        self.transaction: Callable[[], AbstractContextManager[PoolConnection]] | None
-        self.transaction = None if lent is None else lent.transaction
         given = None if source is None or isinstance(source, str) else source
         self._given: Pool | None = lent or given
         self._pool: Pool | None = None
@@ -303,7 +303,7 @@ class Source:
 
     @contextmanager
     def taken(self, pool: Pool, timeout: float | None = None) -> Iterator[PoolConnection]:
-        """A connection of the pool in this block; what is done on it is committed."""
+        """A connection of the pool in this block, at whose end its transaction is committed."""
         conn = self.getconn(pool, timeout)
         try:
             with self.block(conn):
