@@ -62,6 +62,16 @@ class AsyncEnginePool:
         entry, pool = self._lent.pop(conn)
         await async_spawn(_end, entry, conn.closed or pool is not self._engine.pool)
 
+    @asynccontextmanager
+    async def connection(self, timeout: float | None = None) -> AsyncIterator[AsyncConnection[Any]]:
+        """A connection in this block."""
+        conn = await self.getconn(timeout)
+        try:
+            async with self.block(conn):
+                yield conn
+        finally:
+            await self.putconn(conn)
+
     def block(self, conn: AsyncConnection[Any]) -> AbstractAsyncContextManager[None]:
         """Commit what is done on the connection in this block, or roll it back."""
         return _committed(conn)

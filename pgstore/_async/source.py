@@ -179,7 +179,7 @@ class AsyncSource:
                 await ensure(conn, self.statements, create=self._create)
             return cast(Pool, self._lent)
         if self._given is not None:
-            async with self.taken(self._given) as conn:
+            async with self._taken(self._given) as conn:
                 restore = conn.autocommit
                 await conn.set_autocommit(True)
                 try:
@@ -300,13 +300,10 @@ class AsyncSource:
         await async_finish(pool.putconn, conn)
 
     @asynccontextmanager
-    async def taken(
-        self, pool: Pool, timeout: float | None = None
-    ) -> AsyncIterator[PoolConnection]:
-        """A connection of the pool in this block, at whose end its transaction is committed."""
-        conn = await self.getconn(pool, timeout)
+    async def _taken(self, pool: Pool) -> AsyncIterator[PoolConnection]:
+        conn = await self.take(pool)
         try:
-            async with self.block(conn):
+            async with conn:
                 yield conn
         finally:
             await self.give_back(pool, conn)

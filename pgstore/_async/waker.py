@@ -307,7 +307,7 @@ class AsyncWaker:
         """Notify on a connection of the pool; the process of its session, None if none is free."""
         pool = await self._source.ready()
         try:
-            async with self._source.taken(pool, _FREE_SOON) as conn:
+            async with pool.connection(timeout=_FREE_SOON) as conn:
                 self._notifier = conn
                 ((pid,),) = await run(conn, s.NOTIFY, (channel,))
         except psycopg.OperationalError:  # a PoolTimeout, too

@@ -73,6 +73,14 @@ class DjangoPool:
         if is_new and not wrapper.in_atomic_block and getattr(wrapper, "pool", None):
             wrapper.close()
 
+    @contextmanager
+    def connection(self, timeout: float | None = None) -> Iterator[Connection[Any]]:
+        conn = self.getconn(timeout)
+        try:
+            yield conn
+        finally:
+            self.putconn(conn)
+
     def block(self, conn: Connection[Any]) -> AbstractContextManager[None]:
         """Nothing: Django's connection is in autocommit mode, or in a transaction of Django's."""
         return nullcontext()

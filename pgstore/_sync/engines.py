@@ -64,6 +64,16 @@ class EnginePool:
         entry, pool = self._lent.pop(conn)
         spawn(_end, entry, conn.closed or pool is not self._engine.pool)
 
+    @contextmanager
+    def connection(self, timeout: float | None = None) -> Iterator[Connection[Any]]:
+        """A connection in this block."""
+        conn = self.getconn(timeout)
+        try:
+            with self.block(conn):
+                yield conn
+        finally:
+            self.putconn(conn)
+
     def block(self, conn: Connection[Any]) -> AbstractContextManager[None]:
         """Commit what is done on the connection in this block, or roll it back."""
         return _committed(conn)

@@ -181,7 +181,7 @@ class Source:
                 ensure(conn, self.statements, create=self._create)
             return cast(Pool, self._lent)
         if self._given is not None:
-            with self.taken(self._given) as conn:
+            with self._taken(self._given) as conn:
                 restore = conn.autocommit
                 conn.set_autocommit(True)
                 try:
@@ -302,11 +302,10 @@ class Source:
         finish(pool.putconn, conn)
 
     @contextmanager
-    def taken(self, pool: Pool, timeout: float | None = None) -> Iterator[PoolConnection]:
-        """A connection of the pool in this block, at whose end its transaction is committed."""
-        conn = self.getconn(pool, timeout)
+    def _taken(self, pool: Pool) -> Iterator[PoolConnection]:
+        conn = self.take(pool)
         try:
-            with self.block(conn):
+            with conn:
                 yield conn
         finally:
             self.give_back(pool, conn)

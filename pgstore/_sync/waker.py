@@ -305,7 +305,7 @@ class Waker:
         """Notify on a connection of the pool; the process of its session, None if none is free."""
         pool = self._source.ready()
         try:
-            with self._source.taken(pool, _FREE_SOON) as conn:
+            with pool.connection(timeout=_FREE_SOON) as conn:
                 self._notifier = conn
                 ((pid,),) = run(conn, s.NOTIFY, (channel,))
         except psycopg.OperationalError:  # a PoolTimeout, too
