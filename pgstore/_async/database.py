@@ -3,18 +3,19 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 
 import psycopg
-from psycopg import AsyncTransaction, Pipeline
+from psycopg import AsyncConnection, AsyncTransaction, Pipeline
 from psycopg.rows import TupleRow, tuple_row
 
 from pgstore._async.cursor import Parameters, StoreCursor, run
 from pgstore._async.direct import AsyncDirectConnection
-from pgstore._async.joining import joined
 from pgstore._async.source import AsyncSource, Pool, PoolConnection
-from pgstore._compat.joining import AsyncConn
+from pgstore._compat.joining import AsyncConn, async_join
 from pgstore._compat.tasks import async_pause
 from pgstore._core import statements as s
+from pgstore._core.frameworks import refuse_taken_out
 from pgstore._core.translation import is_elsewhere, is_gone, is_lost_connection, refuse_failed
 from pgstore.errors import InvalidArgumentError, StoreMovedError
 
@@ -28,6 +29,24 @@ _MOVES = 30.0
 _CLOSED = (0.02, 0.25)
 
 
+@asynccontextmanager
+async def joined(conn: AsyncConn) -> AsyncIterator[AsyncConnection[Any]]:
+    """psycopg's connection, or the one under SQLAlchemy's or Django's, in its transaction.
+
+    If a statement in this block fails, the framework does not commit the transaction.
+    """
+    if isinstance(conn, AsyncConnection):
+        refuse_taken_out(conn)
+        yield conn
+        return
+    found = await async_join(conn)
+    try:
+        yield found.raw
+    except BaseException as error:
+        found.failed(error)
+        raise
+
+
 class AsyncDatabase:
     """Runs the store's statements on connections of its source, or of the caller."""
 
@@ -39,6 +58,10 @@ class AsyncDatabase:
     async def ready(self) -> Pool:
         """The open pool of a store that is there."""
         return await self.source.ready()
+
+    async def permit(self) -> None:
+        """Make sure that the store is there, for a statement in a transaction of the caller's."""
+        await self.source.ready()
 
     async def take(self, pool: Pool, handlers: bool = False) -> PoolConnection:
         """Take a connection out of the pool; if there is none in time, the error says why."""
@@ -87,7 +110,7 @@ class AsyncDatabase:
         try:
             conn = self.source.ambient() if conn is None else conn
             if conn is not None:
-                await self.ready()
+                await self.permit()
                 async with joined(conn) as raw:
                     return await run(raw, statement, parameters)
             return await self._repeated(statement, parameters, repeatable)

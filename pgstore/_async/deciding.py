@@ -7,7 +7,7 @@ from typing import Any
 from pgstore._async.decider import AsyncDecider
 from pgstore._async.repository import A, AsyncRepository
 from pgstore._async.writer import AsyncWriter
-from pgstore._core.arguments import category_of, describe
+from pgstore._core.arguments import category_of, describe, wrong
 from pgstore._core.codec import codec_of
 from pgstore._core.coders import DecodeHook, Hook
 from pgstore._core.handlers import refuse_other_parameters, takes_as_many
@@ -99,8 +99,6 @@ class AsyncDecidingStore(AsyncWriter[E]):
         codec = None
         if snapshots is not None:
             if not isinstance(snapshots, Snapshots):
-                raise InvalidArgumentError(
-                    f"snapshots must be Snapshots, not {describe(snapshots)}"
-                )
+                raise wrong("snapshots must be Snapshots", snapshots)
             codec = StateCodec(snapshots, codec_of(state, *self._hooks))
         return AsyncDecider(self, evolve, initial, codec, cache)

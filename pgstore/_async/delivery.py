@@ -9,9 +9,9 @@ from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
-from pgstore._async.calling import Call, calls_of, handle
 from pgstore._async.cursor import Parameters
 from pgstore._async.database import AsyncDatabase
+from pgstore._async.registering import Call, calls_of, handle
 from pgstore._async.subscription import AsyncSubscription
 from pgstore._compat.tasks import async_ends, async_pause
 from pgstore._core import statements as s

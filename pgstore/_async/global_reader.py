@@ -84,15 +84,9 @@ class AsyncGlobalReader(AsyncReader[E]):
         """
         if max_count is not None:
             max_count = count("max_count", max_count)
+        categories = categories_of(category, categories)
         chosen = self._filter(
-            types,
-            categories_of(category, categories),
-            stream_pattern,
-            partition,
-            partitions,
-            partition_by,
-            metadata,
-            tags,
+            types, categories, stream_pattern, partition, partitions, partition_by, metadata, tags
         )
 
         async def fetch(after: int, size: int) -> Fetched[int]:
@@ -154,15 +148,9 @@ class AsyncGlobalReader(AsyncReader[E]):
         For new messages only, begin after `safe_position()`. It ends when `timeout` seconds pass
         without a message, by its `stop()`, and when the store is closed. Filters as `read_all`.
         """
+        categories = categories_of(category, categories)
         chosen = self._filter(
-            types,
-            categories_of(category, categories),
-            stream_pattern,
-            partition,
-            partitions,
-            partition_by,
-            metadata,
-            tags,
+            types, categories, stream_pattern, partition, partitions, partition_by, metadata, tags
         )
         after_position = whole("after_position", after_position)
         if timeout is not None:

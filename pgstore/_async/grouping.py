@@ -6,8 +6,8 @@ import psycopg
 from psycopg_pool import PoolClosed
 
 from pgstore._async.database import AsyncDatabase
+from pgstore._compat.events import AsyncTurn, async_soon
 from pgstore._compat.tasks import async_finish, async_pause
-from pgstore._compat.turns import AsyncTurn, async_soon
 from pgstore._core import statements as s
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.groups import LATE, Groups, Place, Texts, Write, lines

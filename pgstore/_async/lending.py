@@ -24,18 +24,14 @@ class AsyncLending:
         self.reading = False  # so that nobody listens
         self._counter = counter
         self._offered: AsyncConnection[object] | None = None
-        self._returned = AsyncEvent()
-        self._returned.set()
+        self.returned = AsyncEvent()  # set while the connection is not lent
+        self.returned.set()
 
     def offer(self, conn: AsyncConnection[object]) -> None:
         """Let the reader that waits take the connection."""
-        self._returned = AsyncEvent()
+        self.returned = AsyncEvent()
         self._offered = conn
         self._counter.interrupt()
-
-    async def returned(self, timeout: float) -> bool:
-        """Wait until the connection is given back; False after `timeout` seconds."""
-        return await self._returned.wait(timeout)
 
     def accept(self) -> AsyncConnection[object] | None:
         """Take the connection that is offered."""
@@ -45,7 +41,7 @@ class AsyncLending:
     def give_back(self) -> None:
         """End a loan, or an offer."""
         self._offered, self.reading = None, False
-        self._returned.set()
+        self.returned.set()
 
     def withdraw(self) -> None:
         """End an offer: the reader for which it was waits no longer."""

@@ -2,14 +2,10 @@
 
 import time
 
-from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
-from pgstore._async.cursor import Parameters, run
 from pgstore._async.database import AsyncDatabase
-from pgstore._async.joining import joined
 from pgstore._async.source import AsyncSource, Pool, PoolConnection
-from pgstore._compat.joining import AsyncConn
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.silence import Silence
 from pgstore._core.translation import passes
@@ -38,20 +34,8 @@ class AsyncOpening(AsyncDatabase):
         """Whether the store is being closed, or has been since."""
         return self.source.closings != self._closings
 
-    async def rows(
-        self,
-        statement: str,
-        parameters: Parameters,
-        conn: AsyncConn | None = None,
-        *,
-        repeatable: bool = True,
-    ) -> list[TupleRow]:
-        """As the database; a transaction that was begun before the closing can be finished."""
-        conn = self.source.ambient() if conn is None else conn
-        if conn is not None:
-            async with joined(conn) as raw:
-                return await run(raw, self.statements[statement], parameters)
-        return await super().rows(statement, parameters, repeatable=repeatable)
+    async def permit(self) -> None:
+        """A transaction that was begun before the closing can be finished."""
 
     async def ready(self) -> Pool:
         """The open pool; PoolClosed after the store has been closed."""

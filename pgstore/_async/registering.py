@@ -1,6 +1,7 @@
-"""Handlers and middlewares of a subscription, as its declaration registers them."""
+"""Handlers and middlewares of a subscription: how they are registered, and how called."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from psycopg import AsyncConnection
@@ -8,11 +9,16 @@ from psycopg import AsyncConnection
 from pgstore._core import handlers
 from pgstore._core.handlers import Handler
 from pgstore._core.messages import StoredMessage
+from pgstore._core.metadata import Context, current_context
+from pgstore._core.subscriptions import Skipped, Undecoded
 
 Middleware = Callable[
     [Any, AsyncConnection[Any] | None, Callable[[], Awaitable[None]]], Awaitable[None]
 ]
 _Stored = list[StoredMessage[Any]]
+
+# A handler, its argument, and the context of its call: the causes are the messages in the argument.
+Call = tuple[Handler, Any, Context]
 
 # A decorator that returns the function as it is can bound its type, but not by the store's message
 # types: the registration compares these when it is run.
@@ -127,3 +133,48 @@ class AsyncRegistering:
         handlers.refuse_other_color(function, AsyncConnection)
         self.middlewares.append(function)
         return function
+
+
+def calls_of(
+    subscription: AsyncRegistering, messages: Sequence[StoredMessage[Any] | Undecoded | Skipped]
+) -> list[Call]:
+    """The handler calls that these messages need."""
+    around = current_context()
+    if (handler := subscription.batch) is not None:
+        types = handler.types
+        known = [stored for stored in messages if type(stored.message) in types]
+        return [(handler, known, Context(around, tuple(known)))] if known else []
+    found = []
+    for stored in messages:
+        one = subscription.handlers.get(type(stored.message))
+        if one is not None:
+            argument = stored if one.takes_stored else stored.message
+            found.append((one, argument, Context(around, (stored,))))
+    return found
+
+
+async def handle(
+    subscription: AsyncRegistering, call: Call, conn: AsyncConnection[Any] | None
+) -> None:
+    """Call a handler inside of the subscription's middlewares, in the context that is entered."""
+    handler, argument, _ = call
+    arguments = (argument, conn) if handler.takes_transaction else (argument,)
+    if not subscription.middlewares:
+        await handler.function(*arguments)
+        return
+    around: Callable[[], Awaitable[None]] = partial(handler.function, *arguments)
+    for middleware in reversed(subscription.middlewares):
+        around = _around(middleware, argument, conn, around)
+    await around()
+
+
+def _around(
+    middleware: Middleware,
+    argument: Any,
+    conn: AsyncConnection[Any] | None,
+    call: Callable[[], Awaitable[None]],
+) -> Callable[[], Awaitable[None]]:
+    async def wrapped() -> None:
+        await middleware(argument, conn, call)
+
+    return wrapped

@@ -23,9 +23,8 @@ from pgstore._compat.events import AsyncEvent
 from pgstore._compat.signals import async_stopped_by_signals
 from pgstore._compat.tasks import AsyncTask, async_pause
 from pgstore._core import statements as s
-from pgstore._core.deadlines import deadline, left
+from pgstore._core.deadlines import Looks, deadline, left
 from pgstore._core.log import log
-from pgstore._core.looks import Looks
 from pgstore._core.messages import StoredMessage
 from pgstore._core.outages import PACE
 from pgstore._core.parameters import array, interval
@@ -87,7 +86,7 @@ class AsyncRunner:
         self._looks = Looks(_LOOK_ANYWAY)
         self._stopping = AsyncEvent()
         self._idle = AsyncEvent()
-        self._ended = AsyncEvent()
+        self.ended = AsyncEvent()  # of `run`
 
     def stop(self) -> None:
         """Finish the batches that have begun, give the leases back, and end."""
@@ -106,14 +105,14 @@ class AsyncRunner:
                 await self._run(workers)
         finally:
             self._stopping.set()
-            self._ended.set()
+            self.ended.set()
             await insisting.join()
 
     async def _insist(self) -> None:
         """After `stop`, end the connections whose server is silent: nobody waits for these."""
         await self._stopping.wait()
         ours, handlers = _ANSWER, max(self._lease, _ANSWER)
-        while not await self._ended.wait(_LOOK_FOR_SILENCE):
+        while not await self.ended.wait(_LOOK_FOR_SILENCE):
             if self._database.silence.cut(ours, handlers):
                 if ours == _ANSWER:
                     log.warning("subscriptions: the server is silent, and not waited for")
@@ -150,10 +149,6 @@ class AsyncRunner:
             log.warning("subscriptions: leases were not given back: %s", error)
         if errors:
             raise errors[0]
-
-    async def wait_until_ended(self, timeout: float) -> None:
-        """Wait for the end of `run`."""
-        await self._ended.wait(timeout)
 
     async def run_once(self, raise_errors: bool) -> int:
         """Handle what there is to handle now; how many messages that were."""

@@ -7,13 +7,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from pgstore._async.connecting import connecting
 from pgstore._async.direct import AsyncDirectConnection
 from pgstore._async.entry import AsyncEntry
 from pgstore._async.installer import ensure
@@ -27,7 +26,7 @@ from pgstore._compat.tasks import (
     async_lost_cancellation,
 )
 from pgstore._core.conninfo import checked, limits
-from pgstore._core.outages import Outage, is_read_only, wants_primary
+from pgstore._core.outages import PACE, Outage, is_read_only, wants_primary
 from pgstore._core.quoting import Statements
 from pgstore._core.text import one_line
 from pgstore._core.translation import passes
@@ -48,6 +47,40 @@ _LOOKS = 0.05
 _OWN: dict[str, Any] = {"autocommit": True, "client_encoding": "utf8"}
 
 
+def connecting(owner: "AsyncSource", end: AsyncEvent) -> type[AsyncDirectConnection]:
+    """The class of connections that are made as soon as the server is there, until `end` is set.
+
+    psycopg_pool itself doubles its pauses, up to minutes, and logs each attempt. Its connection
+    string is the one with which it was made: the owner's hosts have the one of now.
+    """
+
+    class Persistent(AsyncDirectConnection):
+        @classmethod
+        async def connect(cls, conninfo: str = "", **options: Any) -> Self:
+            attempt = object()
+            try:
+                while True:
+                    hosts = owner.hosts
+                    try:
+                        connect = partial(super().connect, hosts.conninfo, **options)
+                        conn = await hosts.connect(connect)
+                    except (psycopg.Error, OSError) as error:
+                        owner.refusal = error
+                        owner.outage.met(attempt, error)
+                        moved = await owner.look_again()
+                        if not (moved or passes(error)) or await end.wait(PACE):
+                            # psycopg_pool logs it, with the server's text.
+                            raise psycopg.OperationalError(one_line(str(error))) from error
+                    else:
+                        owner.refusal = None
+                        owner.outage.over(attempt)
+                        return conn
+            finally:
+                owner.outage.left(attempt)
+
+    return Persistent
+
+
 class AsyncSource:
     """Where the store's connections come from: a pool, its own or the user's."""
 
@@ -60,6 +93,9 @@ class AsyncSource:
         lent: Any = None,
         entry: AsyncEntry | None = None,
     ) -> None:
+        # A framework's own block of a transaction, instead of psycopg's.
+        self.transaction: Callable[[], AbstractAsyncContextManager[PoolConnection]] | None
+        self.transaction = None if lent is None else lent.transaction
         self.name = name
         self.room = 10
         self.statements = Statements(name)
@@ -127,13 +163,6 @@ class AsyncSource:
     def ambient(self) -> Any:
         """The connection in whose transaction statements run by themselves, if there is one."""
         return None if self._lent is None else self._lent.ambient()
-
-    @property
-    def transaction(self) -> Callable[[], AbstractAsyncContextManager[PoolConnection]] | None:
-        """A framework's own block of a transaction, instead of psycopg's."""
-        found: Callable[[], AbstractAsyncContextManager[PoolConnection]] | None
-        found = None if self._lent is None else self._lent.transaction
-        return found
 
     def block(self, conn: PoolConnection) -> AbstractAsyncContextManager[object]:
         """Commit what is done on a connection of the pool in this block, or roll it back."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from types import TracebackType, UnionType
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self
 
 from pgstore._async.choosing import reading_source, source_of
 from pgstore._async.database import AsyncDatabase
@@ -20,15 +20,7 @@ from pgstore._async.standby import AsyncStandby
 from pgstore._async.subscription import AsyncSubscription, SubscriptionOptions
 from pgstore._async.waker import AsyncWaker, WakeUp
 from pgstore._compat.joining import AsyncConnections
-from pgstore._core.arguments import (
-    count,
-    describe,
-    name_of,
-    one_of,
-    refuse_settings,
-    seconds,
-    several,
-)
+from pgstore._core.arguments import count, name_of, one_of, refuse_settings, seconds, several, wrong
 from pgstore._core.codec import Codec, codec_of
 from pgstore._core.coders import DecodeHook, Hook
 from pgstore._core.filters import categories_of
@@ -50,45 +42,11 @@ _MOST_WORKERS = 1000
 class AsyncMessageStore(AsyncDecidingStore[E]):
     """Write and read messages of the types `E`."""
 
-    @overload
     def __init__(
         self,
         conninfo: "AsyncConnections | AsyncMessageStore[Any] | AsyncEntry | None" = None,
         *,
-        messages: type[E] | Mapping[str, type[E]],
-        store: str = "pgstore",
-        create: bool = True,
-        enc_hook: Hook | None = None,
-        dec_hook: DecodeHook | None = None,
-        upcasters: Iterable[Upcaster] = (),
-        wakeup: WakeUp = "listen",
-        prepare_threshold: int | None = 5,
-        group_writes: bool = False,
-        read_conninfo: AsyncConnections | None = None,
-    ) -> None: ...
-
-    @overload
-    def __init__(
-        self,
-        conninfo: "AsyncConnections | AsyncMessageStore[Any] | AsyncEntry | None" = None,
-        *,
-        messages: UnionType,
-        store: str = "pgstore",
-        create: bool = True,
-        enc_hook: Hook | None = None,
-        dec_hook: DecodeHook | None = None,
-        upcasters: Iterable[Upcaster] = (),
-        wakeup: WakeUp = "listen",
-        prepare_threshold: int | None = 5,
-        group_writes: bool = False,
-        read_conninfo: AsyncConnections | None = None,
-    ) -> None: ...
-
-    def __init__(
-        self,
-        conninfo: "AsyncConnections | AsyncMessageStore[Any] | AsyncEntry | None" = None,
-        *,
-        messages: object,
+        messages: type[E] | Mapping[str, type[E]] | UnionType,
         store: str = "pgstore",
         create: bool = True,
         enc_hook: Hook | None = None,
@@ -227,15 +185,9 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         one_of("unknown_types", unknown_types, "refuse", "skip")
         one_of("acknowledge", acknowledge, "batch", "message")
         name_of("on_failure", on_failure)
+        categories = categories_of(category, categories)
         chosen = self._filter(
-            types,
-            categories_of(category, categories),
-            stream_pattern,
-            None,
-            None,
-            partition_by,
-            metadata,
-            tags,
+            types, categories, stream_pattern, None, None, partition_by, metadata, tags
         )
         known = self._codec.types
         expected = known if chosen.types is None else self._codec.classes_of(chosen.types)
@@ -349,7 +301,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
         self._waker.ring()
         self._reading_waker.ring()
         for runner in list(self._runners):
-            await runner.wait_until_ended(_PATIENCE)
+            await runner.ended.wait(_PATIENCE)
         if self._standby is not None:
             await self._standby.aclose()
         await self._waker.aclose()
@@ -378,10 +330,7 @@ class AsyncMessageStore(AsyncDecidingStore[E]):
             raise InvalidArgumentError("pass what to run: run(store.subscription(…))")
         for each in subscriptions:
             if not isinstance(each, AsyncSubscription):
-                raise InvalidArgumentError(
-                    f"run takes subscriptions, as store.subscription(…) makes them,"
-                    f" not {describe(each)}"
-                )
+                raise wrong("run takes subscriptions, as store.subscription(…) makes them", each)
             each.refuse_to_run(self._database, self._codec.types)
         if len({each.name for each in subscriptions}) < len(subscriptions):
             raise InvalidArgumentError(

@@ -10,23 +10,12 @@ from psycopg import AsyncConnection
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
-from pgstore._async.calling import calls_of, handle
-from pgstore._async.database import AsyncDatabase
-from pgstore._async.joining import joined
-from pgstore._async.registering import AsyncRegistering
+from pgstore._async.database import AsyncDatabase, joined
+from pgstore._async.registering import AsyncRegistering, calls_of, handle
 from pgstore._compat.joining import AsyncConn
 from pgstore._compat.tasks import async_pause
 from pgstore._core import statements as s
-from pgstore._core.arguments import (
-    aware,
-    count,
-    describe,
-    name_of,
-    number,
-    seconds,
-    several,
-    whole,
-)
+from pgstore._core.arguments import aware, count, name_of, number, seconds, several, whole, wrong
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.filters import Filter
 from pgstore._core.log import log
@@ -98,10 +87,7 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
         if isinstance(start, datetime):
             aware(start)
         elif start not in ("beginning", "end") and type(start) is not int:
-            raise InvalidArgumentError(
-                'start must be "beginning", "end", a global position or a time,'
-                f" not {describe(start)}"
-            )
+            raise wrong('start must be "beginning", "end", a global position or a time', start)
         super().__init__(name, known_types)
         self.store = store
         self.options = options
@@ -307,26 +293,21 @@ class AsyncSubscription(AsyncRegistering, Generic[E]):
         takes the transaction gets psycopg's connection, also if `conn` is a framework's.
         """
         async with joined(conn) as raw:
-            await self._apply(messages, raw)
-
-    async def _apply(
-        self, messages: Iterable[StoredMessage[E]], conn: AsyncConnection[Any]
-    ) -> None:
-        if conn.autocommit and conn.info.transaction_status == TransactionStatus.IDLE:
-            raise InvalidArgumentError(
-                "apply needs a transaction, and this connection commits each statement by itself:"
-                " take store.transaction(), or conn.transaction()"
-            )
-        stored = several("messages", messages) or ()
-        for each in stored:
-            if not isinstance(each, StoredMessage):
-                raise InvalidArgumentError(f"apply takes stored messages, not {describe(each)}")
-        for call in calls_of(self, stored):
-            token = enter_context(call[-1])
-            try:
-                await handle(self, call, conn)
-            finally:
-                leave_context(token)
+            if raw.autocommit and raw.info.transaction_status == TransactionStatus.IDLE:
+                raise InvalidArgumentError(
+                    "apply needs a transaction, and this connection commits each statement by"
+                    " itself: take store.transaction(), or conn.transaction()"
+                )
+            stored = several("messages", messages) or ()
+            for each in stored:
+                if not isinstance(each, StoredMessage):
+                    raise wrong("apply takes stored messages", each)
+            for call in calls_of(self, stored):
+                token = enter_context(call[-1])
+                try:
+                    await handle(self, call, raw)
+                finally:
+                    leave_context(token)
 
     @asynccontextmanager
     async def replacing(

@@ -385,7 +385,7 @@ class AsyncWaker:
             if self._rings or not self._is_one_borrower():
                 return
             self.lending.offer(conn)
-        while not await self.lending.returned(self._patience(None)):
+        while not await self.lending.returned.wait(self._patience(None)):
             if self._patience(None) == 0:
                 cut(conn)
         self._answered = time.monotonic()

@@ -18,15 +18,6 @@ from pgstore._core.frameworks import refuse_async_django, refuse_autocommit_off,
 from pgstore._core.translation import refuse_marked
 
 
-def async_django_pool(wrapper: Any) -> None:
-    """Refuse it: Django's connections are not for asyncio."""
-    refuse_async_django()
-
-
-def django_pool(wrapper: Any) -> "DjangoPool":
-    return DjangoPool(wrapper)
-
-
 class DjangoPool:
     """Lends the connection of each thread to one of Django's databases, and never closes it early.
 
@@ -135,3 +126,6 @@ class DjangoPool:
             if role := wrapper.settings_dict["OPTIONS"].get("assume_role"):
                 conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
             yield conn
+
+
+async_django_pool, django_pool = refuse_async_django, DjangoPool

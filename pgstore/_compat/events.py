@@ -1,4 +1,4 @@
-"""Waiting for a change, as asyncio and as threads do it."""
+"""Waiting for a change, or for one's turn, as asyncio and as threads do it."""
 
 import asyncio
 import selectors
@@ -37,7 +37,7 @@ class AsyncEvent:
             return True
         change = loop.create_future()
         self._waits.add(change)
-        timer = None if timeout is None else loop.call_later(timeout, end, change)
+        timer = None if timeout is None else loop.call_later(timeout, _end, change)
         try:
             await change
         finally:
@@ -48,7 +48,7 @@ class AsyncEvent:
 
     def _end_waits(self) -> None:
         for each in self._waits:
-            end(each)
+            _end(each)
 
 
 class Event:
@@ -132,10 +132,7 @@ class AsyncCounter:
 
 
 class Counter:
-    """A number that only grows; threads wait for it to change.
-
-    A wait also ends when `interruptions` has changed since the caller has looked at that.
-    """
+    """The same, for threads."""
 
     def __init__(self) -> None:
         self.value = 0
@@ -157,10 +154,6 @@ class Counter:
                 each.send(b"!")
 
     def wait(self, seen: int, before: int, timeout: float | None, fd: int | None = None) -> bool:
-        """Wait until it is not `seen` any more, or until a socket can be read.
-
-        False after an interruption, or `timeout` seconds.
-        """
         if fd is not None:
             return self._select(seen, before, timeout, fd)
         with self._condition:
@@ -185,6 +178,50 @@ class Counter:
             return self.value != seen or any(key.fd == fd for key, _ in found)
 
 
+class AsyncTurn:
+    """The turn of a task: an event that it waits for, once."""
+
+    __slots__ = ("_come", "_set")
+
+    def __init__(self) -> None:
+        self._set = False
+        self._come: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def set(self) -> None:
+        self._set = True
+        _end(self._come)
+
+    async def wait(self, timeout: float) -> bool:
+        """Wait for it; False after `timeout` seconds."""
+        loop = asyncio.get_running_loop()
+        if self._come.done() and not self._set:
+            self._come = loop.create_future()
+        timer = loop.call_later(timeout, _end, self._come)
+        try:
+            await self._come
+        finally:
+            timer.cancel()
+        return self._set
+
+
+class Turn:
+    """The turn of a thread: an event that it waits for, once."""
+
+    __slots__ = ("_until",)
+
+    def __init__(self) -> None:
+        self._until = threading.Lock()
+        self._until.acquire()
+
+    def set(self) -> None:
+        with suppress(RuntimeError):  # it was set before
+            self._until.release()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for it; False after `timeout` seconds."""
+        return self._until.acquire(timeout=timeout)
+
+
 def _in_loop(loop: asyncio.AbstractEventLoop | None, call: Callable[[], object]) -> None:
     """Call it in the loop of the waiting tasks, whatever thread this is."""
     try:
@@ -198,7 +235,17 @@ def _in_loop(loop: asyncio.AbstractEventLoop | None, call: Callable[[], object])
         loop.call_soon_threadsafe(call)
 
 
-def end(future: asyncio.Future[None]) -> None:
+def _end(future: asyncio.Future[None]) -> None:
     """End the wait for it, unless that has ended."""
     if not future.done():
         future.set_result(None)
+
+
+def async_soon(call: Callable[[], None]) -> None:
+    """Call it after the tasks that are ready now."""
+    asyncio.get_running_loop().call_soon(call)
+
+
+def soon(call: Callable[[], None]) -> None:
+    """Call it."""
+    call()

@@ -7,7 +7,7 @@ underneath does not count: `commit()` would commit nothing. So this begins it.
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, Connection
@@ -31,6 +31,7 @@ from pgstore._core.frameworks import (
 )
 
 T = TypeVar("T")
+C = TypeVar("C", bound=psycopg.BaseConnection[Any])
 
 
 class AsyncTransactional(Protocol):
@@ -84,21 +85,10 @@ Connections = str | ConnectionPool[Any] | SqlEngine | SqlUrl | Transactional
 _FAILED = (TransactionStatus.INERROR, TransactionStatus.UNKNOWN)
 
 
-class AsyncJoined(NamedTuple):
-    """psycopg's connection in a transaction of SQLAlchemy's, and SQLAlchemy's around it."""
-
-    raw: AsyncConnection[Any]
-    owner: Any
-
-    def failed(self, error: BaseException) -> None:
-        """Have the framework not commit a transaction in which a statement has failed."""
-        _refuse_commit(self.raw, self.owner)
-
-
-class Joined(NamedTuple):
+class Joined(NamedTuple, Generic[C]):
     """psycopg's connection in a transaction of a framework's, and the framework's around it."""
 
-    raw: Connection[Any]
+    raw: C
     owner: Any
     is_django: bool = False
 
@@ -106,8 +96,12 @@ class Joined(NamedTuple):
         """Have the framework not commit a transaction in which a statement has failed."""
         if self.is_django:
             _mark_for_rollback(self.raw, self.owner, error)
-        else:
-            _refuse_commit(self.raw, self.owner)
+        elif self.raw.info.transaction_status == TransactionStatus.INERROR:
+            # PostgreSQL answers its COMMIT with ROLLBACK, and SQLAlchemy trusts it.
+            event: Any = sys.modules["sqlalchemy.event"]
+            if not event.contains(self.owner, "commit", refuse_failed_commit):
+                for name in COMMITS:
+                    event.listen(self.owner, name, refuse_failed_commit)
 
 
 async_engine_kind = "async engine"
@@ -125,7 +119,7 @@ def spawn(call: Callable[..., T], *arguments: Any) -> T:
     return call(*arguments)
 
 
-async def async_join(conn: AsyncConn) -> AsyncJoined:
+async def async_join(conn: AsyncConn) -> Joined[AsyncConnection[Any]]:
     """The connection to run statements on, in a transaction that the framework knows of."""
     kind = kind_of(conn)
     if kind not in OF_ASYNC_SQLALCHEMY:
@@ -139,10 +133,10 @@ async def async_join(conn: AsyncConn) -> AsyncJoined:
     if not owner.in_transaction():
         await owner.begin()
     remember(raw, owner.sync_connection)
-    return AsyncJoined(raw, owner.sync_connection)
+    return Joined(raw, owner.sync_connection)
 
 
-def join(conn: Conn) -> Joined:
+def join(conn: Conn) -> Joined[Connection[Any]]:
     """The connection to run statements on, in a transaction that the framework knows of."""
     owner: Any = conn
     if isinstance(conn, str):
@@ -174,10 +168,9 @@ def connected(wrapper: Any) -> Connection[Any]:
         # As before each statement of Django's: checks the thread and the connection's health, and
         # refuses to run in an event loop.
         wrapper.cursor().close()
-    raw = wrapper.connection
+    raw: Connection[Any] = wrapper.connection
     refuse_raw(raw, Connection, f"Django's database {wrapper.alias!r}")
-    found: Connection[Any] = raw
-    return found
+    return raw
 
 
 @contextmanager
@@ -207,16 +200,9 @@ def _dialect_of(kind: str | None, owner: Any) -> Any:
     return owner.dialect
 
 
-def _refuse_commit(raw: psycopg.BaseConnection[Any], owner: Any) -> None:
-    """PostgreSQL answers COMMIT of a failed transaction with ROLLBACK, and SQLAlchemy trusts it."""
-    if raw.info.transaction_status == TransactionStatus.INERROR:
-        event: Any = sys.modules["sqlalchemy.event"]
-        if not event.contains(owner, "commit", refuse_failed_commit):
-            for name in COMMITS:
-                event.listen(owner, name, refuse_failed_commit)
-
-
-def _mark_for_rollback(raw: Connection[Any], wrapper: Any, error: BaseException) -> None:
+def _mark_for_rollback(
+    raw: psycopg.BaseConnection[Any], wrapper: Any, error: BaseException
+) -> None:
     """As Django does where a statement of a model fails inside of `atomic()`."""
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         wrapper.errors_occurred = True  # at the end of the request Django tests the connection

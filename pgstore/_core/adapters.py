@@ -24,10 +24,6 @@ class _ArrayDumper(Dumper):
         return obj.packed(self.connection.info.encoding if self.connection else "utf-8")
 
 
-def _dumper(kind: type[Array]) -> type[Dumper]:
-    return type(f"{kind.__name__}Dumper", (_ArrayDumper,), {"oid": kind.oid})
-
-
 def _alone(kind: type[Loader]) -> type[Loader]:
     """A loader that knows of no session: texts are in UTF-8, times in UTC."""
 
@@ -54,7 +50,8 @@ ADAPTERS.register_loader("text", TextBinaryLoader)
 ADAPTERS.register_loader("uuid", UUIDBinaryLoader)
 ADAPTERS.register_loader("timestamptz", TimestamptzBinaryLoader)
 for _kind in (TextArray, JsonArray, UuidArray):
-    ADAPTERS.register_dumper(_kind, _dumper(_kind))
+    _dumper = type(f"{_kind.__name__}Dumper", (_ArrayDumper,), {"oid": _kind.oid})
+    ADAPTERS.register_dumper(_kind, _dumper)
 
 ADAPTERS_OF_CURSORS = AdaptersMap(ADAPTERS)
 # To convert a time takes longer than to load it.

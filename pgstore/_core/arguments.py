@@ -24,6 +24,11 @@ T = TypeVar("T")
 _LONGEST_WAIT = timedelta(days=365_000)
 
 
+def wrong(text: str, value: object) -> InvalidArgumentError:
+    """The error that says how an argument must be, and how it is."""
+    return InvalidArgumentError(f"{text}, not {describe(value)}")
+
+
 def number(name: str, value: int | None) -> str | None:
     """A whole number as the statements take it; True and "1" are none."""
     return None if value is None else str(whole(name, value))
@@ -33,10 +38,10 @@ def whole(name: str, value: int) -> int:
     """A whole number, as large as the server's can be."""
     if type(value) is not int:
         if isinstance(value, bool) or not hasattr(type(value), "__index__"):
-            raise InvalidArgumentError(f"{name} must be a whole number, not {describe(value)}")
+            raise wrong(f"{name} must be a whole number", value)
         value = index(value)
     if not -(2**63) <= value < 2**63:
-        raise InvalidArgumentError(f"{name} must be a number of 64 bits, not {describe(value)}")
+        raise wrong(f"{name} must be a number of 64 bits", value)
     return value
 
 
@@ -57,13 +62,13 @@ def seconds(name: str, value: object) -> float:
             return float(value)
     except OverflowError:
         pass
-    raise InvalidArgumentError(f"{name} must be a number of seconds, not {describe(value)}")
+    raise wrong(f"{name} must be a number of seconds", value)
 
 
 def aware(moment: datetime) -> datetime:
     """A time, which must have a zone."""
     if not isinstance(moment, datetime):
-        raise InvalidArgumentError(f"a time must be a datetime, not {describe(moment)}")
+        raise wrong("a time must be a datetime", moment)
     if moment.utcoffset() is None:
         raise InvalidArgumentError(
             "a time needs a zone, as in datetime(2026, 3, 1, tzinfo=UTC):"
@@ -77,9 +82,7 @@ def due_times(name: str, due: object) -> tuple[str | None, str | None]:
     if isinstance(due, datetime):
         return aware(due).isoformat(), None
     if not isinstance(due, timedelta):
-        raise InvalidArgumentError(
-            f"{name} must be a datetime, aware of its zone, or a timedelta, not {describe(due)}"
-        )
+        raise wrong(f"{name} must be a datetime, aware of its zone, or a timedelta", due)
     if abs(due) > _LONGEST_WAIT:
         raise InvalidArgumentError(f"{name} must be within {_LONGEST_WAIT.days} days, not {due}")
     return None, f"{due.total_seconds():.6f} seconds"
@@ -88,7 +91,7 @@ def due_times(name: str, due: object) -> tuple[str | None, str | None]:
 def refuse_no_function(name: str, value: object, *, optional: bool = False) -> None:
     """Refuse a value that cannot be called, unless it is None and that is allowed."""
     if not callable(value) and not (optional and value is None):
-        raise InvalidArgumentError(f"{name} must be a function, not {describe(value)}")
+        raise wrong(f"{name} must be a function", value)
 
 
 def is_text(value: str) -> bool:
@@ -102,13 +105,13 @@ def one_of(name: str, value: str, *choices: str) -> None:
     """Refuse what is none of the choices."""
     if value not in choices:
         wanted = " or ".join(f'"{choice}"' for choice in choices)
-        raise InvalidArgumentError(f"{name} must be {wanted}, not {describe(value)}")
+        raise wrong(f"{name} must be {wanted}", value)
 
 
 def name_of(argument: str, value: str) -> str:
     """A name, which must be a text."""
     if not isinstance(value, str):
-        raise InvalidArgumentError(f"{argument} must be a str, not {describe(value)}")
+        raise wrong(f"{argument} must be a str", value)
     return value
 
 
@@ -122,10 +125,7 @@ def text_of(argument: str, value: str) -> str:
 def category_of(value: str) -> str:
     """A category that streams can be of."""
     if "-" in text_of("category", value):
-        raise InvalidArgumentError(
-            "category must be the part of a stream's name before the first -,"
-            f" not {describe(value)}"
-        )
+        raise wrong("category must be the part of a stream's name before the first -", value)
     return value
 
 
@@ -135,7 +135,7 @@ def several(name: str, values: Iterable[T] | None) -> tuple[T, ...] | None:
         return None
     # It would give its keys and lose its values.
     if isinstance(values, Mapping):
-        raise InvalidArgumentError(f"{name} must be several, in a list, not {describe(values)}")
+        raise wrong(f"{name} must be several, in a list", values)
     # Iterable asks the class alone: an object that only answers by number may have no end.
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise InvalidArgumentError(f"{name} must be several, in a list: [{describe(values)}]")
@@ -184,9 +184,7 @@ def uuid_text(argument: str, value: object) -> str:
     try:
         return str(value if isinstance(value, UUID) else UUID(str(value)))
     except Exception:  # of the value's own __str__, too
-        raise InvalidArgumentError(
-            f"{argument} must be a uuid.UUID, not {describe(value)}"
-        ) from None
+        raise wrong(f"{argument} must be a uuid.UUID", value) from None
 
 
 def refuse_other(conn: object, wanted: type[Any]) -> None:

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from decimal import Decimal
+from functools import partial
 from operator import call
 from threading import Lock
 from typing import Generic, Protocol
@@ -19,7 +20,7 @@ from uuid import UUID
 
 import msgspec
 
-from pgstore._core.arguments import describe
+from pgstore._core.arguments import describe, wrong
 from pgstore._core.coders import Coder, DecodeHook, Hook, coder_of
 from pgstore._core.differences import (
     Difference,
@@ -32,7 +33,7 @@ from pgstore._core.differences import (
 from pgstore._core.ids import new_message_id_text
 from pgstore._core.messages import E, RawMessage
 from pgstore._core.shapes import Shape, by_name, not_a_type, refuse_type
-from pgstore._core.upcasters import SkippedMessage, decoders, steps_of
+from pgstore._core.upcasters import Chains, Decode, SkippedMessage, steps_of
 from pgstore.errors import InvalidArgumentError, MessageDecodeError, UnknownMessageTypeError
 
 # Pydantic's errors, and msgspec's from 0.21 on, are ValueErrors. A TypeError: a list in a set[Any].
@@ -114,16 +115,14 @@ class TypedCodec(Generic[E]):
         self.skipped: dict[str, int] = {}
         self._counting = Lock()
         steps = steps_of(upcasters, self._decoders)
-        for name, decode, ends in decoders(
-            steps,
-            self._coders,
-            lambda name, cls: (
-                _decode_object if cls is dict else coder_of(name, cls, enc_hook, dec_hook).decode
-            ),
-        ):
-            self._decoders[name] = decode
-            for cls in ends:
+        chains = Chains(steps, self._coders)
+        for name, step in steps.items():
+            for cls in chains.ends(step):
                 self._names[cls].append(name)
+            decode: Decode = _decode_object
+            if step.takes is not dict:
+                decode = coder_of(name, step.takes, enc_hook, dec_hook).decode
+            self._decoders[name] = partial(chains.decoded, step, decode)
         # The usual classes in one step: encoding is on the way of every write.
         self._quick = {
             cls: (coder.name, coder.encode, coder.decode)
@@ -308,9 +307,7 @@ class RawCodec:
 
     def encode(self, message: RawMessage) -> tuple[str, bytes]:
         if not isinstance(message, RawMessage):
-            raise InvalidArgumentError(
-                f"a raw store writes a RawMessage(type, data), not {describe(message)}"
-            )
+            raise wrong("a raw store writes a RawMessage(type, data)", message)
         refuse_type(message.type)
         if not isinstance(message.data, bytes):
             raise InvalidArgumentError(

@@ -1,7 +1,7 @@
 """The connections and sessions of SQLAlchemy and Django, known without importing either."""
 
 import sys
-from typing import Any
+from typing import Any, NoReturn
 from weakref import WeakKeyDictionary, ref
 
 import psycopg
@@ -198,7 +198,7 @@ def refuse_autocommit_off(wrapper: Any) -> None:
         )
 
 
-def refuse_async_django() -> None:
+def refuse_async_django(wrapper: object) -> NoReturn:
     """Refuse a connection of Django's as the base of an async store."""
     raise InvalidArgumentError(
         "Django's connections are not for asyncio: make a MessageStore, and call it by"

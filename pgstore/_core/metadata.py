@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
-from types import TracebackType
 from typing import Any
 
 import msgspec
 
-from pgstore._core.arguments import describe
+from pgstore._core.arguments import describe, wrong
 from pgstore._core.codec import TOO_DEEP
 from pgstore._core.differences import not_finite, plain_with_sorted_sets, unencodable
 from pgstore._core.messages import StoredMessage
@@ -58,9 +57,7 @@ def metadata_text(metadata: Metadata) -> str:
 def object_text(metadata: Metadata) -> str:
     """Metadata to look for, as JSON."""
     if not isinstance(metadata, Mapping):
-        raise InvalidArgumentError(
-            f'metadata must be a mapping, as {{"key": "value"}}, or None, not {describe(metadata)}'
-        )
+        raise wrong('metadata must be a mapping, as {"key": "value"}, or None', metadata)
     return metadata_text(metadata)
 
 
@@ -112,12 +109,7 @@ class _Block(AbstractContextManager[None]):
             raise InvalidArgumentError("this message_context is entered already: make another one")
         self._token = enter_context(Context(current_context(), self._causes, self._own))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         token, self._token = self._token, None
         assert token is not None
         leave_context(token)

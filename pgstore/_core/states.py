@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from pgstore._core.arguments import count, describe, text_of, whole
+from pgstore._core.arguments import count, describe, text_of, whole, wrong
 from pgstore._core.codec import Codec
 from pgstore._core.handlers import refuse_other_parameters
 from pgstore._core.messages import E, MessagePosition
@@ -61,9 +61,7 @@ def changes_of(aggregate: Aggregate[E]) -> list[E]:
                 f" {name}"
             )
     if not isinstance(aggregate.changes, list):
-        raise InvalidArgumentError(
-            f"changes of an aggregate must be a list, not {describe(aggregate.changes)}"
-        )
+        raise wrong("changes of an aggregate must be a list", aggregate.changes)
     return aggregate.changes
 
 
@@ -84,7 +82,7 @@ class Snapshots(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         if not 1 <= len(text_of("name", self.name).encode()) <= 255:
-            raise InvalidArgumentError(f"name must have 1 to 255 bytes, not {describe(self.name)}")
+            raise wrong("name must have 1 to 255 bytes", self.name)
         whole("code_version", self.code_version)
         if callable(self.every):
             refuse_other_parameters("every", self.every, "the state", "the number of messages")

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from psycopg.rows import TupleRow
 
-from pgstore._core.arguments import describe
+from pgstore._core.arguments import wrong
 from pgstore._core.failures import ends
 from pgstore._core.log import log
 from pgstore._core.messages import POSITION, StoredMessage
@@ -173,7 +173,7 @@ class GuardedHooks(RunnerHooks):
     def __init__(self, hooks: RunnerHooks | None) -> None:
         self._hooks = RunnerHooks() if hooks is None else hooks
         if not isinstance(self._hooks, RunnerHooks):
-            raise InvalidArgumentError(f"hooks must be a RunnerHooks object, not {describe(hooks)}")
+            raise wrong("hooks must be a RunnerHooks object", hooks)
         for hook in (self._hooks.handled, self._hooks.failed, self._hooks.behind):
             if inspect.iscoroutinefunction(hook):
                 raise InvalidArgumentError(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from pgstore._core.arguments import describe, several, text_of
+from pgstore._core.arguments import describe, several, text_of, wrong
 from pgstore._core.codec import Codec
 from pgstore._core.messages import E, StoredMessage
 from pgstore._core.parameters import array
@@ -87,12 +87,10 @@ def items_of(query: Any) -> tuple[QueryItem, ...]:
         return (query,)
     is_one = not isinstance(query, Iterable) or isinstance(query, str | bytes | Mapping)
     items = () if is_one else tuple(query)
-    wrong = [each for each in items if not isinstance(each, QueryItem)]
-    if wrong or not items:
-        raise InvalidArgumentError(
-            "query must be a QueryItem, or several of them in a list, not"
-            f" {describe(wrong[0] if wrong else query)}"
-        )
+    others = [each for each in items if not isinstance(each, QueryItem)]
+    if others or not items:
+        refused = others[0] if others else query
+        raise wrong("query must be a QueryItem, or several of them in a list", refused)
     return items
 
 
@@ -116,10 +114,7 @@ def condition_texts(
     if condition is None:
         return None, None
     if not isinstance(condition, AppendCondition):
-        raise InvalidArgumentError(
-            "unless must be an AppendCondition, as what read_tagged returns,"
-            f" not {describe(condition)}"
-        )
+        raise wrong("unless must be an AppendCondition, as what read_tagged returns", condition)
     return query_text(named(condition.query, codec)), condition.decided_upon
 
 
@@ -178,9 +173,7 @@ def _tags_from(message: object) -> Iterator[str]:
         try:
             value = getattr(message, name)
         except AttributeError:
-            raise InvalidArgumentError(
-                f"tags_from of {cls.__name__} must be names of its fields, not {describe(name)}"
-            ) from None
+            raise wrong(f"tags_from of {cls.__name__} must be names of its fields", name) from None
         if isinstance(value, Enum):
             value = value.value
         if value is None or value is msgspec.UNSET:

@@ -7,7 +7,7 @@ next function, until that is of a class of the store's, or None.
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -138,15 +138,9 @@ class Chains:
             found |= self.ends(self._next[cls], (*before, cls))
         return frozenset(found)
 
-    def decoder(self, step: Step, decode: Decode) -> Decode:
-        """A function that decodes a stored message and makes a present one of it."""
-
-        def upcast(data: bytes | str) -> object:
-            return self._present_one(step, decode(data))
-
-        return upcast
-
-    def _present_one(self, step: Step, message: object) -> object:
+    def decoded(self, step: Step, decode: Decode, data: bytes | str) -> typing.Any:
+        """Decode a stored message, and make a present one of it."""
+        message = decode(data)
         while True:
             try:
                 made = step.function(message)
@@ -165,13 +159,3 @@ class Chains:
             if cls in self._present:
                 return made
             message, step = made, self._next[cls]
-
-
-def decoders(
-    steps: dict[str, Step], present: Iterable[type], decoder_of: Callable[[str, type], Decode]
-) -> Iterator[tuple[str, Decode, frozenset[type]]]:
-    """For each stored name its decoder, and the present classes that its messages become."""
-    chains = Chains(steps, present)
-    for name, step in steps.items():
-        ends = chains.ends(step)
-        yield name, chains.decoder(step, decoder_of(name, step.takes)), ends

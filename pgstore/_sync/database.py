@@ -5,18 +5,19 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 import psycopg
-from psycopg import Pipeline, Transaction
+from psycopg import Connection, Pipeline, Transaction
 from psycopg.rows import TupleRow, tuple_row
 
-from pgstore._compat.joining import Conn
+from pgstore._compat.joining import Conn, join
 from pgstore._compat.tasks import pause
 from pgstore._core import statements as s
+from pgstore._core.frameworks import refuse_taken_out
 from pgstore._core.translation import is_elsewhere, is_gone, is_lost_connection, refuse_failed
 from pgstore._sync.cursor import Parameters, StoreCursor, run
 from pgstore._sync.direct import DirectConnection
-from pgstore._sync.joining import joined
 from pgstore._sync.source import Pool, PoolConnection, Source
 from pgstore.errors import InvalidArgumentError, StoreMovedError
 
@@ -30,6 +31,24 @@ _MOVES = 30.0
 _CLOSED = (0.02, 0.25)
 
 
+@contextmanager
+def joined(conn: Conn) -> Iterator[Connection[Any]]:
+    """psycopg's connection, or the one under SQLAlchemy's or Django's, in its transaction.
+
+    If a statement in this block fails, the framework does not commit the transaction.
+    """
+    if isinstance(conn, Connection):
+        refuse_taken_out(conn)
+        yield conn
+        return
+    found = join(conn)
+    try:
+        yield found.raw
+    except BaseException as error:
+        found.failed(error)
+        raise
+
+
 class Database:
     """Runs the store's statements on connections of its source, or of the caller."""
 
@@ -41,6 +60,10 @@ class Database:
     def ready(self) -> Pool:
         """The open pool of a store that is there."""
         return self.source.ready()
+
+    def permit(self) -> None:
+        """Make sure that the store is there, for a statement in a transaction of the caller's."""
+        self.source.ready()
 
     def take(self, pool: Pool, handlers: bool = False) -> PoolConnection:
         """Take a connection out of the pool; if there is none in time, the error says why."""
@@ -89,7 +112,7 @@ class Database:
         try:
             conn = self.source.ambient() if conn is None else conn
             if conn is not None:
-                self.ready()
+                self.permit()
                 with joined(conn) as raw:
                     return run(raw, statement, parameters)
             return self._repeated(statement, parameters, repeatable)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import UnionType
 from typing import Any
 
-from pgstore._core.arguments import category_of, describe
+from pgstore._core.arguments import category_of, describe, wrong
 from pgstore._core.codec import codec_of
 from pgstore._core.coders import DecodeHook, Hook
 from pgstore._core.handlers import refuse_other_parameters, takes_as_many
@@ -101,8 +101,6 @@ class DecidingStore(Writer[E]):
         codec = None
         if snapshots is not None:
             if not isinstance(snapshots, Snapshots):
-                raise InvalidArgumentError(
-                    f"snapshots must be Snapshots, not {describe(snapshots)}"
-                )
+                raise wrong("snapshots must be Snapshots", snapshots)
             codec = StateCodec(snapshots, codec_of(state, *self._hooks))
         return Decider(self, evolve, initial, codec, cache)

@@ -19,9 +19,9 @@ from pgstore._core.metadata import current_context, enter_context, leave_context
 from pgstore._core.subscriptions import Batch, RunnerHooks
 from pgstore._core.text import one_line
 from pgstore._core.translation import is_lost_connection, is_of_the_server, refuse_failed
-from pgstore._sync.calling import Call, calls_of, handle
 from pgstore._sync.cursor import Parameters
 from pgstore._sync.database import Database
+from pgstore._sync.registering import Call, calls_of, handle
 from pgstore._sync.subscription import Subscription
 from pgstore.errors import (
     LeaseLostError,

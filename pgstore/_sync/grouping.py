@@ -7,8 +7,8 @@ from functools import partial
 import psycopg
 from psycopg_pool import PoolClosed
 
+from pgstore._compat.events import Turn, soon
 from pgstore._compat.tasks import finish, pause
-from pgstore._compat.turns import Turn, soon
 from pgstore._core import statements as s
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.groups import LATE, Groups, Place, Texts, Write, lines

@@ -26,18 +26,14 @@ class Lending:
         self.reading = False  # so that nobody listens
         self._counter = counter
         self._offered: Connection[object] | None = None
-        self._returned = Event()
-        self._returned.set()
+        self.returned = Event()  # set while the connection is not lent
+        self.returned.set()
 
     def offer(self, conn: Connection[object]) -> None:
         """Let the reader that waits take the connection."""
-        self._returned = Event()
+        self.returned = Event()
         self._offered = conn
         self._counter.interrupt()
-
-    def returned(self, timeout: float) -> bool:
-        """Wait until the connection is given back; False after `timeout` seconds."""
-        return self._returned.wait(timeout)
 
     def accept(self) -> Connection[object] | None:
         """Take the connection that is offered."""
@@ -47,7 +43,7 @@ class Lending:
     def give_back(self) -> None:
         """End a loan, or an offer."""
         self._offered, self.reading = None, False
-        self._returned.set()
+        self.returned.set()
 
     def withdraw(self) -> None:
         """End an offer: the reader for which it was waits no longer."""

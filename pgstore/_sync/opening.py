@@ -4,16 +4,12 @@
 
 import time
 
-from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
-from pgstore._compat.joining import Conn
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.silence import Silence
 from pgstore._core.translation import passes
-from pgstore._sync.cursor import Parameters, run
 from pgstore._sync.database import Database
-from pgstore._sync.joining import joined
 from pgstore._sync.source import Pool, PoolConnection, Source
 
 # A worker that waits for a connection looks after this many seconds whether it is still to wait.
@@ -40,20 +36,8 @@ class Opening(Database):
         """Whether the store is being closed, or has been since."""
         return self.source.closings != self._closings
 
-    def rows(
-        self,
-        statement: str,
-        parameters: Parameters,
-        conn: Conn | None = None,
-        *,
-        repeatable: bool = True,
-    ) -> list[TupleRow]:
-        """As the database; a transaction that was begun before the closing can be finished."""
-        conn = self.source.ambient() if conn is None else conn
-        if conn is not None:
-            with joined(conn) as raw:
-                return run(raw, self.statements[statement], parameters)
-        return super().rows(statement, parameters, repeatable=repeatable)
+    def permit(self) -> None:
+        """A transaction that was begun before the closing can be finished."""
 
     def ready(self) -> Pool:
         """The open pool; PoolClosed after the store has been closed."""

@@ -18,9 +18,8 @@ from pgstore._compat.events import Event
 from pgstore._compat.signals import stopped_by_signals
 from pgstore._compat.tasks import Task, pause
 from pgstore._core import statements as s
-from pgstore._core.deadlines import deadline, left
+from pgstore._core.deadlines import Looks, deadline, left
 from pgstore._core.log import log
-from pgstore._core.looks import Looks
 from pgstore._core.messages import StoredMessage
 from pgstore._core.outages import PACE
 from pgstore._core.parameters import array, interval
@@ -89,7 +88,7 @@ class Runner:
         self._looks = Looks(_LOOK_ANYWAY)
         self._stopping = Event()
         self._idle = Event()
-        self._ended = Event()
+        self.ended = Event()  # of `run`
 
     def stop(self) -> None:
         """Finish the batches that have begun, give the leases back, and end."""
@@ -108,14 +107,14 @@ class Runner:
                 self._run(workers)
         finally:
             self._stopping.set()
-            self._ended.set()
+            self.ended.set()
             insisting.join()
 
     def _insist(self) -> None:
         """After `stop`, end the connections whose server is silent: nobody waits for these."""
         self._stopping.wait()
         ours, handlers = _ANSWER, max(self._lease, _ANSWER)
-        while not self._ended.wait(_LOOK_FOR_SILENCE):
+        while not self.ended.wait(_LOOK_FOR_SILENCE):
             if self._database.silence.cut(ours, handlers):
                 if ours == _ANSWER:
                     log.warning("subscriptions: the server is silent, and not waited for")
@@ -152,10 +151,6 @@ class Runner:
             log.warning("subscriptions: leases were not given back: %s", error)
         if errors:
             raise errors[0]
-
-    def wait_until_ended(self, timeout: float) -> None:
-        """Wait for the end of `run`."""
-        self._ended.wait(timeout)
 
     def run_once(self, raise_errors: bool) -> int:
         """Handle what there is to handle now; how many messages that were."""

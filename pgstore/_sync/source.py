@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import psycopg
 from psycopg import Connection
@@ -24,11 +24,10 @@ from pgstore._compat.tasks import (
     lost_cancellation,
 )
 from pgstore._core.conninfo import checked, limits
-from pgstore._core.outages import Outage, is_read_only, wants_primary
+from pgstore._core.outages import PACE, Outage, is_read_only, wants_primary
 from pgstore._core.quoting import Statements
 from pgstore._core.text import one_line
 from pgstore._core.translation import passes
-from pgstore._sync.connecting import connecting
 from pgstore._sync.direct import DirectConnection
 from pgstore._sync.entry import Entry
 from pgstore._sync.installer import ensure
@@ -50,6 +49,40 @@ _LOOKS = 0.05
 _OWN: dict[str, Any] = {"autocommit": True, "client_encoding": "utf8"}
 
 
+def connecting(owner: "Source", end: Event) -> type[DirectConnection]:
+    """The class of connections that are made as soon as the server is there, until `end` is set.
+
+    psycopg_pool itself doubles its pauses, up to minutes, and logs each attempt. Its connection
+    string is the one with which it was made: the owner's hosts have the one of now.
+    """
+
+    class Persistent(DirectConnection):
+        @classmethod
+        def connect(cls, conninfo: str = "", **options: Any) -> Self:
+            attempt = object()
+            try:
+                while True:
+                    hosts = owner.hosts
+                    try:
+                        connect = partial(super().connect, hosts.conninfo, **options)
+                        conn = hosts.connect(connect)
+                    except (psycopg.Error, OSError) as error:
+                        owner.refusal = error
+                        owner.outage.met(attempt, error)
+                        moved = owner.look_again()
+                        if not (moved or passes(error)) or end.wait(PACE):
+                            # psycopg_pool logs it, with the server's text.
+                            raise psycopg.OperationalError(one_line(str(error))) from error
+                    else:
+                        owner.refusal = None
+                        owner.outage.over(attempt)
+                        return conn
+            finally:
+                owner.outage.left(attempt)
+
+    return Persistent
+
+
 class Source:
     """Where the store's connections come from: a pool, its own or the user's."""
 
@@ -62,6 +95,9 @@ class Source:
         lent: Any = None,
         entry: Entry | None = None,
     ) -> None:
+        # A framework's own block of a transaction, instead of psycopg's.
+        self.transaction: Callable[[], AbstractContextManager[PoolConnection]] | None
+        self.transaction = None if lent is None else lent.transaction
         self.name = name
         self.room = 10
         self.statements = Statements(name)
@@ -129,13 +165,6 @@ class Source:
     def ambient(self) -> Any:
         """The connection in whose transaction statements run by themselves, if there is one."""
         return None if self._lent is None else self._lent.ambient()
-
-    @property
-    def transaction(self) -> Callable[[], AbstractContextManager[PoolConnection]] | None:
-        """A framework's own block of a transaction, instead of psycopg's."""
-        found: Callable[[], AbstractContextManager[PoolConnection]] | None
-        found = None if self._lent is None else self._lent.transaction
-        return found
 
     def block(self, conn: PoolConnection) -> AbstractContextManager[object]:
         """Commit what is done on a connection of the pool in this block, or roll it back."""

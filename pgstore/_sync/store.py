@@ -6,18 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from types import TracebackType, UnionType
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self
 
 from pgstore._compat.joining import Connections
-from pgstore._core.arguments import (
-    count,
-    describe,
-    name_of,
-    one_of,
-    refuse_settings,
-    seconds,
-    several,
-)
+from pgstore._core.arguments import count, name_of, one_of, refuse_settings, seconds, several, wrong
 from pgstore._core.codec import Codec, codec_of
 from pgstore._core.coders import DecodeHook, Hook
 from pgstore._core.filters import categories_of
@@ -52,45 +44,11 @@ _MOST_WORKERS = 1000
 class MessageStore(DecidingStore[E]):
     """Write and read messages of the types `E`."""
 
-    @overload
     def __init__(
         self,
         conninfo: "Connections | MessageStore[Any] | Entry | None" = None,
         *,
-        messages: type[E] | Mapping[str, type[E]],
-        store: str = "pgstore",
-        create: bool = True,
-        enc_hook: Hook | None = None,
-        dec_hook: DecodeHook | None = None,
-        upcasters: Iterable[Upcaster] = (),
-        wakeup: WakeUp = "listen",
-        prepare_threshold: int | None = 5,
-        group_writes: bool = False,
-        read_conninfo: Connections | None = None,
-    ) -> None: ...
-
-    @overload
-    def __init__(
-        self,
-        conninfo: "Connections | MessageStore[Any] | Entry | None" = None,
-        *,
-        messages: UnionType,
-        store: str = "pgstore",
-        create: bool = True,
-        enc_hook: Hook | None = None,
-        dec_hook: DecodeHook | None = None,
-        upcasters: Iterable[Upcaster] = (),
-        wakeup: WakeUp = "listen",
-        prepare_threshold: int | None = 5,
-        group_writes: bool = False,
-        read_conninfo: Connections | None = None,
-    ) -> None: ...
-
-    def __init__(
-        self,
-        conninfo: "Connections | MessageStore[Any] | Entry | None" = None,
-        *,
-        messages: object,
+        messages: type[E] | Mapping[str, type[E]] | UnionType,
         store: str = "pgstore",
         create: bool = True,
         enc_hook: Hook | None = None,
@@ -229,15 +187,9 @@ class MessageStore(DecidingStore[E]):
         one_of("unknown_types", unknown_types, "refuse", "skip")
         one_of("acknowledge", acknowledge, "batch", "message")
         name_of("on_failure", on_failure)
+        categories = categories_of(category, categories)
         chosen = self._filter(
-            types,
-            categories_of(category, categories),
-            stream_pattern,
-            None,
-            None,
-            partition_by,
-            metadata,
-            tags,
+            types, categories, stream_pattern, None, None, partition_by, metadata, tags
         )
         known = self._codec.types
         expected = known if chosen.types is None else self._codec.classes_of(chosen.types)
@@ -351,7 +303,7 @@ class MessageStore(DecidingStore[E]):
         self._waker.ring()
         self._reading_waker.ring()
         for runner in list(self._runners):
-            runner.wait_until_ended(_PATIENCE)
+            runner.ended.wait(_PATIENCE)
         if self._standby is not None:
             self._standby.close()
         self._waker.close()
@@ -380,10 +332,7 @@ class MessageStore(DecidingStore[E]):
             raise InvalidArgumentError("pass what to run: run(store.subscription(…))")
         for each in subscriptions:
             if not isinstance(each, Subscription):
-                raise InvalidArgumentError(
-                    f"run takes subscriptions, as store.subscription(…) makes them,"
-                    f" not {describe(each)}"
-                )
+                raise wrong("run takes subscriptions, as store.subscription(…) makes them", each)
             each.refuse_to_run(self._database, self._codec.types)
         if len({each.name for each in subscriptions}) < len(subscriptions):
             raise InvalidArgumentError(

@@ -15,16 +15,7 @@ from psycopg.rows import TupleRow
 from pgstore._compat.joining import Conn
 from pgstore._compat.tasks import pause
 from pgstore._core import statements as s
-from pgstore._core.arguments import (
-    aware,
-    count,
-    describe,
-    name_of,
-    number,
-    seconds,
-    several,
-    whole,
-)
+from pgstore._core.arguments import aware, count, name_of, number, seconds, several, whole, wrong
 from pgstore._core.deadlines import deadline, left
 from pgstore._core.filters import Filter
 from pgstore._core.log import log
@@ -32,10 +23,8 @@ from pgstore._core.messages import E, StoredMessage
 from pgstore._core.metadata import enter_context, leave_context
 from pgstore._core.parameters import DEFAULT_LEASE, array, interval
 from pgstore._core.subscriptions import ParkedMessage, PartitionStatus, RunnerHooks, progress
-from pgstore._sync.calling import calls_of, handle
-from pgstore._sync.database import Database
-from pgstore._sync.joining import joined
-from pgstore._sync.registering import Registering
+from pgstore._sync.database import Database, joined
+from pgstore._sync.registering import Registering, calls_of, handle
 from pgstore.errors import InvalidArgumentError, SubscriptionNotFoundError
 
 _WAIT_POLL = (0.005, 0.1)
@@ -100,10 +89,7 @@ class Subscription(Registering, Generic[E]):
         if isinstance(start, datetime):
             aware(start)
         elif start not in ("beginning", "end") and type(start) is not int:
-            raise InvalidArgumentError(
-                'start must be "beginning", "end", a global position or a time,'
-                f" not {describe(start)}"
-            )
+            raise wrong('start must be "beginning", "end", a global position or a time', start)
         super().__init__(name, known_types)
         self.store = store
         self.options = options
@@ -309,24 +295,21 @@ class Subscription(Registering, Generic[E]):
         takes the transaction gets psycopg's connection, also if `conn` is a framework's.
         """
         with joined(conn) as raw:
-            self._apply(messages, raw)
-
-    def _apply(self, messages: Iterable[StoredMessage[E]], conn: Connection[Any]) -> None:
-        if conn.autocommit and conn.info.transaction_status == TransactionStatus.IDLE:
-            raise InvalidArgumentError(
-                "apply needs a transaction, and this connection commits each statement by itself:"
-                " take store.transaction(), or conn.transaction()"
-            )
-        stored = several("messages", messages) or ()
-        for each in stored:
-            if not isinstance(each, StoredMessage):
-                raise InvalidArgumentError(f"apply takes stored messages, not {describe(each)}")
-        for call in calls_of(self, stored):
-            token = enter_context(call[-1])
-            try:
-                handle(self, call, conn)
-            finally:
-                leave_context(token)
+            if raw.autocommit and raw.info.transaction_status == TransactionStatus.IDLE:
+                raise InvalidArgumentError(
+                    "apply needs a transaction, and this connection commits each statement by"
+                    " itself: take store.transaction(), or conn.transaction()"
+                )
+            stored = several("messages", messages) or ()
+            for each in stored:
+                if not isinstance(each, StoredMessage):
+                    raise wrong("apply takes stored messages", each)
+            for call in calls_of(self, stored):
+                token = enter_context(call[-1])
+                try:
+                    handle(self, call, raw)
+                finally:
+                    leave_context(token)
 
     @contextmanager
     def replacing(

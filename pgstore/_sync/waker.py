@@ -379,7 +379,7 @@ class Waker:
             if self._rings or not self._is_one_borrower():
                 return
             self.lending.offer(conn)
-        while not self.lending.returned(self._patience(None)):
+        while not self.lending.returned.wait(self._patience(None)):
             if self._patience(None) == 0:
                 cut(conn)
         self._answered = time.monotonic()

@@ -131,8 +131,8 @@ def pools(
     pgstore.AsyncMessageStore[A](other, messages=A)
     pgstore.AsyncMessageStore[A](adicts, messages=A)
     pgstore.AsyncMessageStore[A | B](anothing, messages=A | B)
-    pgstore.MessageStore[A](other, messages=A)  # E: call-overload
-    pgstore.AsyncMessageStore[A](plain, messages=A)  # E: call-overload
+    pgstore.MessageStore[A](other, messages=A)  # E: arg-type
+    pgstore.AsyncMessageStore[A](plain, messages=A)  # E: arg-type
 
 class Empty(msgspec.Struct, frozen=True):
     pass
@@ -202,8 +202,8 @@ two.get("no id")  # E: arg-type
 two.raw.write("s", A(1))  # E: arg-type
 pgstore.MessageStore[A](messages=B)  # E: arg-type
 pgstore.MessageStore[A](messages={"b": B})  # E: dict-item
-pgstore.MessageStore[A]()  # E: call-overload
-pgstore.MessageStore[A]("", "bank", messages=A)  # E: call-overload
+pgstore.MessageStore[A]()  # E: call-arg
+pgstore.MessageStore[A]("", "bank", messages=A)  # E: arg-type
 next(one.read("s")).version = 3  # E: misc
 
 reveal_type(two.read_all(types=[A, "B"], max_count=3))  # R: Iterator[StoredMessage[A | B]]
@@ -350,7 +350,7 @@ pgstore.Upcaster("Old")  # E: call-arg
 pgstore.Upcaster(upcast, "Old")  # E: arg-type
 pgstore.Upcaster("Old", upcast_two)  # E: arg-type
 pgstore.Upcaster("Old", "upcast")  # E: arg-type
-pgstore.MessageStore[A](messages=A, upcasters=upcaster)  # E: call-overload
+pgstore.MessageStore[A](messages=A, upcasters=upcaster)  # E: arg-type
 pgstore.MessageStore[A](messages=A, upcasters=[upcast])  # E: list-item
 
 try:

@@ -13,8 +13,7 @@ from pgstore._compat.events import Event
 from pgstore._core.log import Formatter, log
 from pgstore._core.outages import Outage
 from pgstore._core.text import masked, one_line, printable
-from pgstore._sync.connecting import connecting
-from pgstore._sync.racing import Hosts
+from pgstore._sync.source import Source, connecting
 
 # C0, DEL, C1, separators of lines and paragraphs, and what turns the direction of writing.
 STEERING = (
@@ -124,17 +123,9 @@ def test_what_others_log_is_legible_where_the_log_is_the_terminal() -> None:
 
 
 def test_the_log_of_the_pool_is_legible(caplog: pytest.LogCaptureFixture) -> None:
-    class Owner:
-        hosts = Hosts("host='/nowhere\x1b[2J\u202e'")
-        outage = Outage("bank")
-        refusal: BaseException | None = None
-
-        def look_again(self) -> bool:
-            return False
-
     end = Event()
     end.set()
-    kind = connecting(Owner(), end)
+    kind = connecting(Source("host='/nowhere\x1b[2J\u202e'", "bank", True), end)
     with (
         psycopg_pool.ConnectionPool(connection_class=kind, open=True, min_size=1) as pool,
         pytest.raises(psycopg_pool.PoolTimeout),

@@ -11,12 +11,12 @@ from opentelemetry.trace import Span
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from pgstore._async.calling import Call
 from pgstore._async.cursor import Parameters
 from pgstore._async.database import AsyncDatabase
 from pgstore._async.delivery import AsyncDelivery, Lease
 from pgstore._async.lending import AsyncBorrower
 from pgstore._async.opening import AsyncOpening
+from pgstore._async.registering import Call
 from pgstore._async.runner import AsyncRunner, Beside
 from pgstore._async.source import AsyncSource
 from pgstore._async.store import AsyncMessageStore

@@ -16,12 +16,12 @@ from psycopg.rows import TupleRow
 from pgstore._compat.joining import Conn
 from pgstore._core.messages import MessagePosition, RawMessage
 from pgstore._core.subscriptions import Batch, GuardedHooks, RunnerHooks
-from pgstore._sync.calling import Call
 from pgstore._sync.cursor import Parameters
 from pgstore._sync.database import Database
 from pgstore._sync.delivery import Delivery, Lease
 from pgstore._sync.lending import Borrower
 from pgstore._sync.opening import Opening
+from pgstore._sync.registering import Call
 from pgstore._sync.runner import Beside, Runner
 from pgstore._sync.source import Source
 from pgstore._sync.store import MessageStore

@@ -6,8 +6,8 @@ from typing import Any, Generic, cast
 
 import msgspec
 
-from pgstore._async import calling
-from pgstore._async.joining import joined
+from pgstore._async import registering
+from pgstore._async.database import joined
 from pgstore._async.store import AsyncMessageStore
 from pgstore._async.subscription import AsyncSubscription
 from pgstore._compat.joining import AsyncConn
@@ -76,7 +76,7 @@ async def async_handle(
         with suppress(SkippedMessage):  # as a worker passes over it
             message = read_back(store._codec, one.message, one.stream, one.version)
             given.append(msgspec.structs.replace(one, message=message))
-    calls = calling.calls_of(subscription, given)
+    calls = registering.calls_of(subscription, given)
     async with AsyncExitStack() as stack:
         # At the end the context is as before: each call enters its own.
         stack.enter_context(message_context())
@@ -89,5 +89,5 @@ async def async_handle(
                     f"{call[0].name} takes the transaction: pass conn=, or run it in a store"
                 )
             enter_context(call[-1])
-            await calling.handle(subscription, call, raw)
+            await registering.handle(subscription, call, raw)
     return len(calls)

@@ -13,8 +13,8 @@ from pgstore._core.frameworks import kind_of
 from pgstore._core.messages import E, RawMessage, StoredMessage
 from pgstore._core.metadata import enter_context, message_context
 from pgstore._core.upcasters import SkippedMessage
-from pgstore._sync import calling
-from pgstore._sync.joining import joined
+from pgstore._sync import registering
+from pgstore._sync.database import joined
 from pgstore._sync.store import MessageStore
 from pgstore._sync.subscription import Subscription
 from pgstore.errors import InvalidArgumentError
@@ -78,7 +78,7 @@ def handle(
         with suppress(SkippedMessage):  # as a worker passes over it
             message = read_back(store._codec, one.message, one.stream, one.version)
             given.append(msgspec.structs.replace(one, message=message))
-    calls = calling.calls_of(subscription, given)
+    calls = registering.calls_of(subscription, given)
     with ExitStack() as stack:
         # At the end the context is as before: each call enters its own.
         stack.enter_context(message_context())
@@ -91,5 +91,5 @@ def handle(
                     f"{call[0].name} takes the transaction: pass conn=, or run it in a store"
                 )
             enter_context(call[-1])
-            calling.handle(subscription, call, raw)
+            registering.handle(subscription, call, raw)
     return len(calls)

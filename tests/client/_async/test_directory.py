@@ -151,7 +151,7 @@ async def test_follower_that_waits_continues_at_the_new_place(
     await store.write("a-1", EventA(1))
     task = AsyncTask(follow, "follower")
     # It waits on the connection that it has borrowed.
-    await AsyncParallel.until(lambda: not store._waker.lending._returned.is_set())
+    await AsyncParallel.until(lambda: not store._waker.lending.returned.is_set())
     await servers.run(servers.second, "SELECT bank.lift_fence()")
     await servers.run(servers.second, "SELECT bank.write_message('a-0', 'EventA', '{\"num\": 0}')")
     await servers.run(servers.second, "SELECT bank.fence_store('host=elsewhere')")

@@ -148,7 +148,7 @@ def test_follower_that_waits_continues_at_the_new_place(
     store.write("a-1", EventA(1))
     task = Task(follow, "follower")
     # It waits on the connection that it has borrowed.
-    Parallel.until(lambda: not store._waker.lending._returned.is_set())
+    Parallel.until(lambda: not store._waker.lending.returned.is_set())
     servers.run(servers.second, "SELECT bank.lift_fence()")
     servers.run(servers.second, "SELECT bank.write_message('a-0', 'EventA', '{\"num\": 0}')")
     servers.run(servers.second, "SELECT bank.fence_store('host=elsewhere')")

@@ -88,7 +88,7 @@ class Reader:
 
 def is_lent(store: Store) -> bool:
     lending = store._waker.lending
-    return not lending._returned.is_set() and lending._offered is None
+    return not lending.returned.is_set() and lending._offered is None
 
 
 def until_lent(store: Store) -> None:
@@ -97,9 +97,9 @@ def until_lent(store: Store) -> None:
     A loan that begins while another reader leaves can end at once.
     """
     loan = None
-    while loan is None or loan is not store._waker.lending._returned or not is_lent(store):
+    while loan is None or loan is not store._waker.lending.returned or not is_lent(store):
         Parallel.until(lambda: is_lent(store))
-        loan = store._waker.lending._returned
+        loan = store._waker.lending.returned
         time.sleep(0.05)
 
 
