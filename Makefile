@@ -25,8 +25,8 @@ demo: $(READY) ## tell the quickstart's story on a PostgreSQL server of its own
 # Processes that run tests. Two for each core, because a test waits half of its time.
 WORKERS := $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 
-# The ones that start servers or programs of their own, or do the same many times: a tenth of the
-# tests, and more than half of the time of all.
+# The ones that start servers or programs of their own, or do the same many times: one test in
+# eight, and two thirds of the time of all.
 SLOW_TESTS := tests/faults tests/stress tests/embedded tests/plans tests/fuzz tests/docs \
   tests/test_main.py tests/test_stores.py \
   $(wildcard tests/client/*/test_directory_*.py tests/client/*/test_outages.py) \
