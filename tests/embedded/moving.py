@@ -53,13 +53,18 @@ def until(condition: Callable[[], bool], what: str = "") -> None:
         time.sleep(0.02)
 
 
+def connected(conninfo: str) -> psycopg.Connection[Any]:
+    """A session of the test's own: what limits those of the database does not end it."""
+    return psycopg.connect(conninfo, autocommit=True, options="-c statement_timeout=0")
+
+
 def rows(conninfo: str, statement: str, *parameters: object) -> list[Any]:
-    with psycopg.connect(conninfo, autocommit=True) as conn:
+    with connected(conninfo) as conn:
         return conn.execute(statement.encode(), parameters or None).fetchall()
 
 
 def do(conninfo: str, statements: str) -> None:
-    with psycopg.connect(conninfo, autocommit=True) as conn:
+    with connected(conninfo) as conn:
         conn.execute(statements.encode())
 
 
@@ -81,7 +86,7 @@ def remove_left_behind(*conninfos: str) -> None:
     """Remove it, after a test that has failed: no database can be dropped with it."""
     # Subscriptions first: a worker would use its slot again.
     for conninfo in conninfos:
-        with psycopg.connect(conninfo, autocommit=True) as conn:
+        with connected(conninfo) as conn:
             for (name,) in conn.execute(
                 "SELECT subname FROM pg_subscription WHERE subdbid ="
                 " (SELECT oid FROM pg_database WHERE datname = current_database())"

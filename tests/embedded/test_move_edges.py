@@ -20,6 +20,7 @@ from tests.embedded.moving import (
     Noted,
     Places,
     at,
+    connected,
     cut_off_at,
     do,
     left_behind,
@@ -286,7 +287,7 @@ def test_limits_of_the_database_do_not_end_a_move(places: Places) -> None:
         with psycopg.connect(place, autocommit=True) as conn:
             for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
                 conn.execute(f"ALTER DATABASE {conn.info.dbname} SET {limit} = '20ms'".encode())
-    with psycopg.connect(places.source, options="-c statement_timeout=0", autocommit=True) as conn:
+    with connected(places.source) as conn:
         at(places, "drain", lambda: conn.execute("SELECT pg_sleep(0.1)"))
 
 
