@@ -59,15 +59,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the slow files first and those with tests that are `alone` last, at their ends."""
+    """Put the files of `FIRST` first and those with tests that are `alone` last, at their ends."""
     if differ := [item.nodeid for item in items if ADDRESS.search(item.nodeid)]:
         raise pytest.UsageError(f"These ids differ in each process; give others: {differ}")
     with_some = {item.path for item in items if is_alone(item)}
     places = {path: n for n, path in enumerate(dict.fromkeys(item.path for item in items))}
 
     def place(item: pytest.Item) -> tuple[bool, int, int, bool]:
-        slow = (n for n, each in enumerate(FIRST) if item.nodeid.startswith(each))
-        return item.path in with_some, next(slow, len(FIRST)), places[item.path], is_alone(item)
+        early = (n for n, each in enumerate(FIRST) if item.nodeid.startswith(each))
+        return item.path in with_some, next(early, len(FIRST)), places[item.path], is_alone(item)
 
     items.sort(key=place)
 

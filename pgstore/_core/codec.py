@@ -33,14 +33,13 @@ from pgstore._core.differences import (
 from pgstore._core.ids import new_message_id_text
 from pgstore._core.messages import E, RawMessage
 from pgstore._core.shapes import Shape, by_name, not_a_type, refuse_type
+from pgstore._core.text import TOO_DEEP
 from pgstore._core.upcasters import Chains, Decode, SkippedMessage, steps_of
 from pgstore.errors import InvalidArgumentError, MessageDecodeError, UnknownMessageTypeError
 
 # Pydantic's errors, and msgspec's from 0.21 on, are ValueErrors. A TypeError: a list in a set[Any].
 _UNREADABLE = (ValueError, TypeError, msgspec.MsgspecError)
 _UNWRITABLE = (*_UNREADABLE, OverflowError, NotImplementedError)
-
-TOO_DEEP = "nested too deep: write at most 100 arrays and objects in one another"
 
 
 class Codec(Protocol[E]):

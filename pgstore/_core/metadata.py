@@ -8,10 +8,9 @@ from typing import Any
 import msgspec
 
 from pgstore._core.arguments import describe, wrong
-from pgstore._core.codec import TOO_DEEP
 from pgstore._core.differences import not_finite, plain_with_sorted_sets, unencodable
 from pgstore._core.messages import StoredMessage
-from pgstore._core.text import has_nul
+from pgstore._core.text import TOO_DEEP, has_nul
 from pgstore.errors import InvalidArgumentError
 
 Metadata = Mapping[str, object]

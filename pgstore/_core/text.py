@@ -3,6 +3,9 @@
 import re
 import unicodedata
 
+# Of payloads and metadata, whether the driver or the server finds it.
+TOO_DEEP = "nested too deep: write at most 100 arrays and objects in one another"
+
 # Control and format characters, lone surrogates, line and paragraph separators.
 _UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 

@@ -10,6 +10,7 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from pgstore._core.outages import is_read_only
+from pgstore._core.text import TOO_DEEP
 from pgstore.errors import (
     InvalidArgumentError,
     PositionBeyondEndError,
@@ -48,7 +49,6 @@ _REFUSALS = (
 # Begins the line of each host where psycopg, and pgstore, list the failures of several.
 OF_EACH_HOST = "\n- host: "
 
-_TOO_DEEP = "nested too deep: write at most 100 arrays and objects in one another"
 _NUL = "names and payloads cannot hold the character NUL (\\0): PostgreSQL has no place for it"
 
 _STANDBY = (
@@ -75,7 +75,7 @@ def translated(conn: psycopg.BaseConnection[Any] | None = None) -> Iterator[None
             raise error from None  # of somebody else's statement, earlier in a pipeline
         raise _refused(error, error.diag.message_primary, detail) from None
     except psycopg.errors.StatementTooComplex as error:  # some thousand levels: jsonb's own limit
-        raise _refused(error, _TOO_DEEP) from None
+        raise _refused(error, TOO_DEEP) from None
     except psycopg.errors.UntranslatableCharacter as error:
         raise _refused(error, _NUL) from None
     except psycopg.DataError as error:
